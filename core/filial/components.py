@@ -1,0 +1,207 @@
+"""The contracts: one base class per kind of plugin, one method each.
+
+A component is a frozen pydantic model. Its fields are its options, declared once; from them come the
+JSON Schema, recipe validation, click flags, ``--help`` and the reference docs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Field
+
+from filial.records import Record
+from filial.teaching import Reply, Request
+
+if TYPE_CHECKING:
+    from filial.context import Context, TrainContext
+    from filial.errors import TeacherError
+
+hookimpl = pluggy.HookimplMarker("filial")
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A record that does not go on, and why. A value, never an exception.
+
+    ``reason`` is a slug that is counted ("too-similar"); ``detail`` is for people;
+    ``answer`` is the raw teacher answer behind the decision, where there is one.
+    """
+
+    reason: str
+    detail: str = ""
+    answer: str | None = None
+    record: Record | None = None
+
+    @classmethod
+    def failed(cls, error: TeacherError, record: Record | None = None) -> Drop:
+        """The drop of a row whose teacher call failed for good. Its reason starts with ``teacher-``, so the run
+        counts the row as lost rather than decided against."""
+        return cls(f"teacher-{error.reason}", error.detail, error.answer, record)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A record that goes on; scores and tags are added to it."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of rendered text.
+
+    ``train``: its tokens carry loss. ``special``: the text is control text, so a special token's string in it
+    becomes that token, and ``{bos}`` / ``{eos}`` stand for the tokenizer's own. In a span that is not special
+    (a user's data) such strings stay plain text.
+    """
+
+    text: str
+    train: bool = False
+    special: bool = False
+
+
+BEGIN = Span("{bos}", special=True)
+END = Span("{eos}", train=True, special=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's word on one record: a score (larger is better) and, where it makes sense, right or wrong."""
+
+    score: float
+    passed: bool | None = None
+    detail: str = ""
+
+
+class Component(BaseModel, ABC):
+    """A named, configurable unit. Annotated fields are its options.
+
+    ``requires`` names the import packages it needs beyond the core, ``extra`` the extra that brings them;
+    both are checked before any work. ``asks`` says that it calls ``ctx.ask``, so that a recipe without a teacher is
+    refused before it runs; generators and strategies do unless they say otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=False)
+    requires: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+    asks: ClassVar[bool] = False
+
+
+class Generator(Component):
+    """Makes new records from seeds."""
+
+    asks: ClassVar[bool] = True
+
+    @abstractmethod
+    def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
+        """Yield accepted records and drops, in an order that depends only on seeds, options and answers."""
+
+
+class Strategy(Component):
+    """Evolves one record into a harder or different one."""
+
+    asks: ClassVar[bool] = True
+    family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
+
+    @abstractmethod
+    async def evolve(self, record: Record, ctx: Context) -> Record | Drop:
+        """The child (``record.evolved(...)``) or why there is none."""
+
+
+class Filter(Component):
+    """Decides which records go on.
+
+    A filter whose decision depends on earlier records sets ``remembers = True``: it is then called in canonical
+    order, one record at a time, and keeps what it needs in ``ctx.memory``.
+    """
+
+    remembers: ClassVar[bool] = False
+
+    @abstractmethod
+    def check(self, record: Record, ctx: Context) -> Keep | Drop | Awaitable[Keep | Drop]:
+        """Keep or drop. ``ctx.parent`` is the record this one was evolved from, where known."""
+
+
+class Mixer(Component):
+    """Says how much of each task goes into the mix. Pure."""
+
+    @abstractmethod
+    def rates(self, sizes: dict[str, int]) -> dict[str, float]:
+        """Rate per task, not necessarily normalised, from the number of records per task."""
+
+
+class Template(Component):
+    """Turns a record into the text a model is trained on. Pure."""
+
+    @abstractmethod
+    def render(self, record: Record) -> list[Span]:
+        """The whole text as spans. A record without an answer renders as the prompt for one."""
+
+    def bind(self, tokenizer: Any) -> Template:
+        """This template for one tokenizer; the default needs none."""
+        return self
+
+
+class Trainer(Component):
+    """Tunes a model. A thin door to one readable file."""
+
+    @abstractmethod
+    def train(self, data: Path, model: str, template: Template, out: Path, ctx: TrainContext) -> dict[str, Any]:
+        """Train on ``data/train.jsonl`` (``data/heldout.jsonl`` is never trained on), save to ``out``.
+
+        Returns figures for the run's summary (steps, seconds, tokens, losses).
+        """
+
+
+class Teacher(Component):
+    """Answers requests. The only door to a model.
+
+    The fields here are limits of the door, the same for every teacher, and no part of an answer's identity.
+    """
+
+    max_concurrency: int = Field(default=64, ge=1, le=4096, description="Requests in flight at most.")
+    timeout: float = Field(default=120.0, gt=0, description="Seconds one request may take in all.")
+    max_retries: int = Field(default=6, ge=0, description="How often a failed request is sent again.")
+
+    @abstractmethod
+    async def reply(self, request: Request) -> Reply:
+        """One answer.
+
+        Raises:
+            TeacherError: the call failed; the error says whether it may be tried again.
+        """
+
+    def identity(self) -> dict[str, Any]:
+        """What an answer depends on beside the request; part of its ledger key. Never a key or a header."""
+        return self.model_dump(mode="json", exclude={"max_concurrency", "timeout", "max_retries"})
+
+    async def close(self) -> None:
+        """Let go of connections. Called once, in the loop that used the teacher."""
+
+
+class Judge(Component):
+    """Compares answers with what a record asks for."""
+
+    @abstractmethod
+    async def judge(self, record: Record, answers: Sequence[str], ctx: Context) -> Verdict:
+        """A verdict on ``answers`` (one string per model under test) to ``record``."""
+
+
+KINDS: dict[str, type[Component]] = {
+    "generators": Generator,
+    "strategies": Strategy,
+    "filters": Filter,
+    "mixers": Mixer,
+    "templates": Template,
+    "trainers": Trainer,
+    "teachers": Teacher,
+    "judges": Judge,
+}

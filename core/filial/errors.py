@@ -1,0 +1,72 @@
+"""Errors a user can meet. Each is one sentence that says what to do next, and carries its exit code."""
+
+from __future__ import annotations
+
+DONE, FAILED, USAGE, BUDGET, UNREACHABLE, ROWS_LOST, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+
+class FilialError(Exception):
+    """Something the user should read. ``exit_code`` is what the command line returns."""
+
+    exit_code = FAILED
+
+
+class UsageError(FilialError):
+    """A wrong command line, recipe, option or input file."""
+
+    exit_code = USAGE
+
+
+class RecipeError(UsageError):
+    """Faults of a recipe, all of them, one line each: ``file:line:column: what``."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class PluginError(UsageError):
+    """A plugin is missing, ambiguous, broken or does not keep its promise. The message names its distribution."""
+
+
+class MissingExtra(UsageError):
+    """A package that a component needs is not installed. The message holds the ``pip install`` line."""
+
+
+class BudgetStop(FilialError):
+    """A cap of the budget would be passed by the next request. Everything answered is kept."""
+
+    exit_code = BUDGET
+
+
+class TeacherUnreachable(FilialError):
+    """The teacher's endpoint does not answer at all, or refuses the key."""
+
+    exit_code = UNREACHABLE
+
+
+class TeacherError(FilialError):
+    """One teacher call failed for good. A stage turns it into a `Drop` with this reason.
+
+    Args:
+        reason: a slug that is counted, such as ``timeout``, ``length``, ``http-500``.
+        detail: one sentence for people.
+        answer: the raw answer, when there was one.
+        retry: whether the same request may be sent again.
+        retry_after: seconds the endpoint asked to wait, when it did.
+        down: the endpoint cannot be reached or refuses everybody (not only this request).
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        *,
+        answer: str | None = None,
+        retry: bool = False,
+        retry_after: float | None = None,
+        down: bool = False,
+    ) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.detail, self.answer = reason, detail, answer
+        self.retry, self.retry_after, self.down = retry, retry_after, down

@@ -1,0 +1,124 @@
+"""Records: the one kind of thing that flows through every stage.
+
+A record is either single-turn (``instruction``, ``input``, ``output``) or a conversation
+(``messages``), never both. It is immutable; a change is a new record that knows its parents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from filial.teaching import Reply
+
+Role = Literal["system", "user", "assistant", "tool_call", "tool"]
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where a record comes from: enough to walk any record back to its seed.
+
+    ``plugin`` is ``dist:name==version``; ``parents`` are record ids; ``round`` counts evolutions;
+    ``answers`` are ledger keys of the teacher answers the record was made from.
+    """
+
+    stage: str = ""
+    plugin: str = ""
+    parents: tuple[str, ...] = ()
+    round: Annotated[int, msgspec.Meta(ge=0)] = 0
+    answers: tuple[str, ...] = ()
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One training example, with its lineage.
+
+    ``task`` is what mixing groups by. ``scores`` and ``tags`` are what filters and judges add.
+    ``id`` is a hash of parents, stage, ordinal and content (`record_id`): same inputs, same id.
+
+    Raises:
+        ValueError: neither an instruction nor messages, or both.
+    """
+
+    id: str = ""
+    instruction: str = ""
+    input: str = ""
+    output: str = ""
+    messages: tuple[Message, ...] = ()
+    task: str = ""
+    scores: dict[str, float] = {}
+    tags: tuple[str, ...] = ()
+    origin: Origin = Origin()
+
+    def __post_init__(self) -> None:
+        if self.messages:
+            if self.instruction or self.input or self.output:
+                raise ValueError("a record is single-turn or a conversation, not both")
+        elif not self.instruction:
+            raise ValueError("a record needs an instruction or messages")
+
+    def replaced(self, **changes: Any) -> Record:
+        """A copy with some fields changed; id and origin stay."""
+        return msgspec.structs.replace(self, **changes)
+
+    def evolved(self, **changes: Any) -> Record:
+        """A child of this record: this record is its parent, its round is one higher.
+
+        A child whose question changed does not inherit the answer: ``output`` is empty unless given.
+        The stage gives the child its id.
+        """
+        if "output" not in changes and not self.messages:
+            changes["output"] = ""
+        origin = Origin(parents=(self.id,) if self.id else (), round=self.origin.round + 1)
+        return msgspec.structs.replace(self, id="", scores={}, origin=origin, **changes)
+
+    def citing(self, *replies: Reply) -> Record:
+        """A copy that names the teacher answers it was made from."""
+        keys = (*self.origin.answers, *(r.key for r in replies if r.key and r.key not in self.origin.answers))
+        return msgspec.structs.replace(self, origin=msgspec.structs.replace(self.origin, answers=keys))
+
+    def question(self) -> str:
+        """What a user would type: the instruction, and the input after a blank line."""
+        return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
+    def turns(self) -> tuple[Message, ...]:
+        """The record as a conversation, whichever form it has. An empty output gives no answer turn."""
+        if self.messages:
+            return self.messages
+        asked = Message(role="user", content=self.question())
+        return (asked, Message(role="assistant", content=self.output)) if self.output else (asked,)
+
+    def content(self) -> tuple[str, ...]:
+        """What makes two records the same text: the fields of the question, answer and turns."""
+        if self.messages:
+            return tuple(part for m in self.messages for part in (m.role, m.content))
+        return (self.instruction, self.input, self.output)
+
+
+def record_id(content: tuple[str, ...], *, parents: tuple[str, ...] = (), stage: str = "", ordinal: int = 0) -> str:
+    """The id of a record: 16 hex digits of BLAKE2b over (parents, stage, ordinal, content).
+
+    ``ordinal`` tells equal siblings apart (0 for the first). Lone surrogates hash as themselves.
+    """
+    h = hashlib.blake2b(digest_size=8)
+    for part in ("\x1e".join(parents), stage, str(ordinal), *content):
+        data = part.encode("utf-8", "surrogatepass")
+        h.update(len(data).to_bytes(8, "little"))
+        h.update(data)
+    return h.hexdigest()
+
+
+def to_json(record: Record) -> bytes:
+    """One canonical JSON line without its newline: field order of the class, defaults left out, UTF-8."""
+    return _encoder.encode(record)
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
