@@ -1,0 +1,33 @@
+"""For plugin authors: a teacher that says what you tell it, and the contract of each kind.
+
+A test file of a plugin, run by pytest:
+
+    from filial.testing import StrategyContract
+    from filial_pirate import Pirate
+
+    class TestPirate(StrategyContract):
+        component = Pirate()
+
+pytest then runs the whole contract. Attributes such as ``reply`` and ``records`` may be set to suit yours.
+"""
+
+from __future__ import annotations
+
+from filial.testing.asking import GeneratorContract, JudgeContract, StrategyContract
+from filial.testing.base import ComponentContract
+from filial.testing.contracts import FilterContract, MixerContract, TeacherContract, TemplateContract
+from filial.testing.scripted import ScriptedTeacher, context, finished
+
+__all__ = [
+    "ComponentContract",
+    "FilterContract",
+    "GeneratorContract",
+    "JudgeContract",
+    "MixerContract",
+    "ScriptedTeacher",
+    "StrategyContract",
+    "TeacherContract",
+    "TemplateContract",
+    "context",
+    "finished",
+]

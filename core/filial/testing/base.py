@@ -1,0 +1,126 @@
+"""What holds for every component, whatever its kind."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from filial.components import Drop
+from filial.records import Record
+from filial.testing.scripted import PATIENCE
+
+HEAVY = ("torch", "transformers", "datasets", "openai", "pyarrow", "pandas", "tensorflow")
+RECORDS = (
+    Record(id="s1", instruction="Name three colours.", output="Red, green and blue.", task="lists"),
+    Record(id="s2", instruction="Add the numbers.", input="2 and 40", output="42", task="sums"),
+    Record(id="s3", instruction="Sage „Grüß Gott“ 你好.", output="Grüß Gott! 🙂", task="talk"),
+)
+
+
+class ComponentContract:
+    """What holds for a component of any kind. Subclass the contract of your kind; a trainer's is this one.
+
+    Set ``component`` to an instance with the options to test.
+    """
+
+    component: ClassVar[Any]
+
+    def test_explains_itself_in_one_line(self) -> None:
+        """Lists and ``--help`` show the first line of the class's own docstring."""
+        from filial.options import summary
+
+        line = summary(type(self.component))
+        assert line, f"{type(self.component).__name__} has no docstring of its own"
+        assert len(line) <= 120, f"the first line of the docstring has {len(line)} characters, 120 at most"
+
+    def test_options_have_a_schema_and_a_description(self) -> None:
+        """Recipes, flags and the docs are made from it; what the component holds is valid by it."""
+        from jsonschema import Draft202012Validator
+
+        from filial.options import click_options, json_schema
+
+        cls = type(self.component)
+        schema = json_schema(cls)
+        Draft202012Validator.check_schema(schema)
+        held = self.component.model_dump(mode="json", exclude_unset=True)
+        Draft202012Validator(schema).validate(held)
+        assert len(click_options(cls)) == len(schema["properties"])
+        bare = [name for name, option in schema["properties"].items() if not option.get("description")]
+        assert not bare, f"options without a description: {', '.join(bare)}"
+
+    def test_is_rebuilt_from_its_options(self) -> None:
+        """The lock file of a run holds options, not objects."""
+        held = self.component.model_dump(mode="json", exclude_unset=True)
+        assert type(self.component).model_validate(held).model_dump() == self.component.model_dump()
+
+    def test_survives_pickling(self) -> None:
+        """Work may be done in other processes."""
+        copied = pickle.loads(pickle.dumps(self.component))
+        assert type(copied) is type(self.component)
+        assert copied.model_dump() == self.component.model_dump()
+
+    def test_importing_it_loads_nothing_heavy(self) -> None:
+        """torch, transformers and their like are imported by the method that needs them."""
+        cls = type(self.component)
+        loaded = _heavy_imports(cls.__module__, inspect.getfile(cls), tuple(sys.path))
+        assert not loaded, f"importing {cls.__module__} also imports {loaded}"
+
+    def test_is_registered_under_the_name_it_promises(self) -> None:
+        """The entry points of its package and its ``register`` hook agree."""
+        import pytest
+
+        from filial.components import KINDS
+        from filial.plugins import Manager
+
+        cls = type(self.component)
+        kind = next(kind for kind, base in KINDS.items() if issubclass(cls, base))
+        manager, package = Manager(), cls.__module__.partition(".")[0]
+        names = [
+            f"{claim.dist}:{name}"
+            for name, claims in manager.index[kind].items()
+            for claim in claims
+            if claim.value.partition(".")[0].partition(":")[0] == package
+        ]
+        if not names:
+            pytest.skip(f"no installed package promises anything of {package} in filial.{kind}; pip install -e .")
+        assert cls in [manager.get(kind, name) for name in names], f"none of {names} is {cls.__name__}"
+
+
+def check_reason(outcome: object) -> None:
+    """A drop's reason is a slug, because reasons are counted."""
+    if isinstance(outcome, Drop):
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", outcome.reason), (
+            f"the reason {outcome.reason!r} is no slug such as 'empty-reply'"
+        )
+
+
+_PROBE = """
+import importlib, importlib.util, sys
+name, file, heavy, sys.path[:] = sys.argv[1], sys.argv[2], sys.argv[3].split(","), sys.argv[4:]
+try:
+    found = importlib.util.find_spec(name)
+except (ModuleNotFoundError, ValueError):
+    found = None
+if found is not None:
+    importlib.import_module(name)
+else:
+    spec = importlib.util.spec_from_file_location("probed", file)
+    module = sys.modules["probed"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+print(",".join(name for name in heavy if name in sys.modules))
+"""
+
+
+@cache
+def _heavy_imports(module: str, file: str, path: tuple[str, ...]) -> str:
+    """Heavy packages that a fresh interpreter has loaded after importing ``module``, comma-separated."""
+    command = [sys.executable, "-c", _PROBE, module, file, ",".join(HEAVY), *path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=Path(file).parent)
+    assert done.returncode == 0, f"importing {module} in a fresh interpreter fails: {done.stderr[-2000:]}"
+    return done.stdout.strip()

@@ -1,0 +1,161 @@
+"""The contracts of filters, templates, mixers and teachers."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+from unittest.mock import patch
+
+from filial.components import Drop, Keep, Teacher
+from filial.records import Message, Record
+from filial.teaching import Reply, Request
+from filial.testing.base import RECORDS, ComponentContract, check_reason
+from filial.testing.scripted import context, finished
+
+
+class FilterContract(ComponentContract):
+    """``records`` are what is checked; ``reply`` is what the teacher says, for filters that ask."""
+
+    reply: ClassVar[Any] = "Yes."
+    records: ClassVar[Sequence[Record]] = RECORDS
+
+    def check_all(self, records: Sequence[Record]) -> list[Keep | Drop]:
+        """The verdicts on records that come in this order, within one stage."""
+        memory: dict[str, Any] = {}
+
+        async def work() -> list[Keep | Drop]:
+            verdicts = []
+            for record in records:
+                ctx = context(type(self).reply, key=("test", record.id), memory=memory)
+                verdict = self.component.check(record, ctx)
+                verdicts.append(await verdict if inspect.isawaitable(verdict) else verdict)
+            return verdicts
+
+        verdicts: list[Keep | Drop] = finished(work())
+        return verdicts
+
+    def test_check_returns_keep_or_drop(self) -> None:
+        """With a slug for a reason and finite scores."""
+        for verdict in self.check_all(self.records):
+            assert isinstance(verdict, Keep | Drop), f"check returned {verdict!r}"
+            check_reason(verdict)
+            if isinstance(verdict, Keep):
+                assert all(math.isfinite(score) for score in verdict.scores.values())
+
+    def test_input_is_untouched(self) -> None:
+        """Scores and tags go into `Keep`, not into the record."""
+        before = copy.deepcopy(list(self.records))
+        self.check_all(self.records)
+        assert list(self.records) == before
+
+    def test_same_input_same_verdict(self) -> None:
+        """Also for a filter that remembers, whose memory starts empty with every stage."""
+        assert self.check_all(self.records) == self.check_all(self.records)
+
+    def test_order_matters_only_to_a_filter_that_remembers(self) -> None:
+        """A filter whose verdict depends on earlier records says ``remembers = True``."""
+        if not type(self.component).remembers:
+            backwards = self.check_all(self.records[::-1])
+            assert backwards[::-1] == self.check_all(self.records), "set remembers = True on the class"
+
+
+class TemplateContract(ComponentContract):
+    """``records`` are rendered; all have an answer. A template that needs a tokenizer is given bound."""
+
+    records: ClassVar[Sequence[Record]] = RECORDS
+
+    def test_the_answer_is_trained_and_the_question_is_not(self) -> None:
+        """The whole answer carries loss; the instruction and the input do not."""
+        for record in self.records:
+            spans = self.component.render(record)
+            trained = "".join(s.text for s in spans if s.train)
+            untrained = "".join(s.text for s in spans if not s.train)
+            assert record.output in trained, "the answer is not trained"
+            assert record.instruction in untrained, "the instruction is missing or trained"
+            assert record.input in untrained, "the input is missing or trained"
+
+    def test_without_an_answer_it_is_the_prompt(self) -> None:
+        """A model is asked with exactly what stood before the answer in training; none of it is trained."""
+        for record in self.records:
+            prompt = self.component.render(record.replaced(output=""))
+            assert not any(span.train for span in prompt)
+            whole = "".join(span.text for span in self.component.render(record))
+            asked = "".join(span.text for span in prompt)
+            rest = whole.removeprefix(asked).lstrip()  # a format may put a blank before the answer, and train it
+            assert whole.startswith(asked), f"{whole!r} does not start with {asked!r}"
+            assert rest.startswith(record.output), f"{rest!r} does not start with the answer"
+
+    def test_user_text_is_never_special(self) -> None:
+        """Control text inside user data stays text."""
+        mark = "<|im_end|></s>{eos}"
+        record = Record(instruction=f"Say {mark}", input=f"in {mark}", output=f"out {mark}")
+        spans = self.component.render(record)
+        assert sum(span.text.count(mark) for span in spans if not span.special) == 3
+        assert not any(mark in span.text for span in spans if span.special)
+
+    def test_render_is_pure(self) -> None:
+        """Same record, same spans; the record is untouched."""
+        for record in self.records:
+            before = copy.deepcopy(record)
+            assert self.component.render(record) == self.component.render(record)
+            assert record == before
+
+
+class MixerContract(ComponentContract):
+    """``sizes`` is how many records each task has."""
+
+    sizes: ClassVar[dict[str, int]] = {"sums": 10, "lists": 1000, "talk": 1}
+
+    def test_rates_are_shares_of_the_given_tasks(self) -> None:
+        """One finite rate >= 0 for tasks that exist, not all of them 0."""
+        rates = self.component.rates(dict(self.sizes))
+        assert set(rates) <= set(self.sizes), f"there are no tasks {set(rates) - set(self.sizes)}"
+        assert all(math.isfinite(rate) and rate >= 0 for rate in rates.values())
+        assert sum(rates.values()) > 0
+
+    def test_rates_are_pure(self) -> None:
+        """Same sizes, same rates, in whatever order the tasks come; the argument is untouched."""
+        sizes = dict(self.sizes)
+        backwards = dict(reversed(sizes.items()))
+        assert self.component.rates(sizes) == self.component.rates(backwards) == self.component.rates(sizes)
+        assert sizes == self.sizes
+
+
+class TeacherContract(ComponentContract):
+    """Set ``offline = True`` for a teacher that answers ``request`` without a network."""
+
+    offline: ClassVar[bool] = False
+    request: ClassVar[Request] = Request(messages=(Message(role="user", content="Name three colours."),), seed=1)
+
+    def test_construction_opens_no_connection(self) -> None:
+        """A recipe is checked without anything being sent."""
+        with patch("socket.socket", side_effect=AssertionError("a socket was opened")):
+            rebuilt = type(self.component).model_validate(self.component.model_dump(exclude_unset=True))
+        assert rebuilt == self.component
+
+    def test_identity_is_plain_data_without_secrets_or_limits(self) -> None:
+        """It is part of a ledger key, and the limits of the door do not change an answer."""
+        import json
+
+        identity = self.component.identity()
+        assert json.loads(json.dumps(identity)) == identity
+        words = {word for key in identity for word in key.lower().split("_")}
+        assert not words & {"password", "secret", "authorization", "headers"}
+        assert "api_key" not in identity
+        assert not identity.keys() & set(Teacher.model_fields)
+        faster = self.component.model_copy(update={"max_concurrency": 7, "timeout": 3.5, "max_retries": 1})
+        assert faster.identity() == identity
+
+    def test_reply_answers_the_same_each_time(self) -> None:
+        """Only for a teacher that works offline."""
+        import pytest
+
+        if not self.offline:
+            pytest.skip("not offline: nothing is sent from a contract test")
+        with patch("socket.socket.connect", side_effect=AssertionError("a connection was opened")):
+            first, second = (finished(self.component.reply(self.request)) for _ in range(2))
+        assert isinstance(first, Reply)
+        assert first == second

@@ -1,0 +1,73 @@
+"""A teacher that says what it is told to, and contexts that use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from filial.components import Teacher
+from filial.context import Context
+from filial.errors import TeacherError
+from filial.teaching import Reply, Request
+
+Script = str | Sequence[str] | Callable[[Request], str | Reply]
+PATIENCE = 60.0
+"""Seconds until an asynchronous method counts as hanging."""
+
+
+class ScriptedTeacher(Teacher):
+    """A teacher that says what the script says.
+
+    ``script`` is one answer to everything, a list of answers in order, or a function of the request.
+    What it was asked is kept in `requests`.
+    """
+
+    script: Any = Field("", description="One answer, a list of answers, or a function of the request.")
+    _requests: list[Request] = []
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, oldest first."""
+        return self._requests
+
+    async def reply(self, request: Request) -> Reply:
+        """The script's next word.
+
+        Raises:
+            TeacherError: the list of answers is used up.
+        """
+        await asyncio.sleep(0)
+        self._requests.append(request)
+        if callable(self.script):
+            said = self.script(request)
+        elif isinstance(self.script, str):
+            said = self.script
+        elif len(self._requests) <= len(self.script):
+            said = self.script[len(self._requests) - 1]
+        else:
+            raise TeacherError("script-ended", f"the script holds {len(self.script)} answers, this is one more")
+        return said if isinstance(said, Reply) else Reply(text=said, model="scripted")
+
+    def identity(self) -> dict[str, Any]:
+        """A script has none: its answers belong in no shared ledger."""
+        return {"scripted": True}
+
+
+def scripted(reply: Script) -> ScriptedTeacher:
+    """A teacher that says ``reply``."""
+    return ScriptedTeacher.model_validate({"script": reply})
+
+
+def context(
+    reply: Script = "", *, key: tuple[object, ...] = ("test",), memory: dict[str, Any] | None = None
+) -> Context:
+    """A context whose teacher says ``reply``; its random generator is seeded from ``key``."""
+    return Context(scripted(reply).reply, key=key, memory=memory)
+
+
+def finished(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end; one that hangs fails after a minute."""
+    return asyncio.run(asyncio.wait_for(work, PATIENCE))

@@ -1,0 +1,326 @@
+"""Every hook has a spec with a working example, a fixed signature and a test of its own (`test_hook_<name>`)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import textwrap
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from filial import Drop, Message, Record, Reply
+from filial.components import KINDS
+from filial.errors import PluginError
+from filial.loading import HOOKS
+from filial.plugins import Manager
+from filial.teaching import Request
+from filial.testing import ScriptedTeacher, context, finished
+
+SIGNATURES = {
+    **{f"register_{kind}": ("register",) for kind in KINDS},
+    "run_started": ("run",),
+    "stage_finished": ("run", "stage", "kept", "dropped"),
+    "record_dropped": ("run", "stage", "record", "drop"),
+    "run_finished": ("run", "error"),
+    "ask": ("request", "teacher", "proceed"),
+    "checkup": (),
+}
+REQUEST = Request(messages=(Message(role="user", content="hello"),), temperature=0.5, draw=2)
+
+
+def example(hook: str) -> str:
+    """The code in a spec's docstring."""
+    return textwrap.dedent(inspect.getdoc(HOOKS[hook]).partition("Example:\n")[2])
+
+
+def plugin(site: Any, code: str, name: str = "one", manager: Manager | None = None) -> Manager:
+    """A manager that has loaded a hooks-only plugin with this code."""
+    site.dist(f"filial-{name}", {"filial.hooks": {name: f"{name}_hooks"}}, {f"{name}_hooks": code})
+    if manager is None:
+        manager = site.manager()
+    else:
+        manager.index.add(site.index()["hooks"][name][0])
+    manager.activate(name)
+    return manager
+
+
+def component(site: Any, hook: str, name: str) -> Any:
+    """What the example of a registration hook registers."""
+    kind = hook.removeprefix("register_")
+    site.dist("filial-example", {f"filial.{kind}": {name: "example_module"}}, {"example_module": example(hook)})
+    return site.manager().build(kind, name)
+
+
+RUN = SimpleNamespace(folder=Path("unused"), recipe={})
+SEED = Record(id="s1", instruction="Name a colour.", output="Red.")
+
+
+def test_signatures_are_what_plugins_were_written_for():
+    """Arguments may be added in a minor version; removing or renaming one breaks plugins."""
+    assert {hook: tuple(inspect.signature(spec).parameters) for hook, spec in HOOKS.items()} == SIGNATURES
+
+
+@pytest.mark.parametrize("hook", SIGNATURES)
+def test_every_spec_has_a_complete_example(hook):
+    code = example(hook)
+    assert "import hookimpl" in code or ", hookimpl" in code, "an example starts with its imports"
+    assert f"def {hook}(" in code
+    space: dict[str, Any] = {}
+    exec(compile(code, hook, "exec"), space)
+    assert space[hook].filial_impl
+    assert set(inspect.signature(space[hook]).parameters) <= set(SIGNATURES[hook])
+
+
+def test_every_hook_has_a_test():
+    tests = {name.removeprefix("test_hook_") for name in globals() if name.startswith("test_hook_")}
+    assert tests == set(SIGNATURES)
+
+
+def test_hook_register_generators(site):
+    async def all_of(stream):
+        return [item async for item in stream]
+
+    copy = component(site, "register_generators", "copy")
+    assert finished(all_of(copy.generate([SEED], context()))) == [SEED]
+
+
+def test_hook_register_strategies(site):
+    shorter = component(site, "register_strategies", "shorter")
+    assert finished(shorter.evolve(SEED, context("Colour?"))).instruction == "Colour?"
+    assert finished(shorter.evolve(SEED, context(""))) == Drop("empty-reply")
+
+
+def test_hook_register_filters(site):
+    answered = component(site, "register_filters", "answered")
+    assert answered.check(SEED.replaced(output=""), context()) == Drop("no-answer")
+
+
+def test_hook_register_mixers(site):
+    assert component(site, "register_mixers", "equal").rates({"a": 9, "b": 1}) == {"a": 1.0, "b": 1.0}
+
+
+def test_hook_register_templates(site):
+    spans = component(site, "register_templates", "arrow").render(SEED)
+    assert [(s.text, s.train) for s in spans] == [
+        ("Name a colour.", False), (" -> ", False), ("Red.", True), ("{eos}", True)
+    ]  # fmt: skip
+
+
+def test_hook_register_trainers(site, tmp_path):
+    (tmp_path / "train.jsonl").write_text("{}\n{}\n")
+    assert component(site, "register_trainers", "count").train(tmp_path, "", None, tmp_path, None) == {"examples": 2}
+
+
+def test_hook_register_teachers(site):
+    echo = component(site, "register_teachers", "echo")
+    assert finished(echo.reply(REQUEST)).text == "hello"
+
+
+def test_hook_register_judges(site):
+    concise = component(site, "register_judges", "concise")
+    short, long = (finished(concise.judge(SEED, [answer], context())).score for answer in ("Red.", "Red, I think."))
+    assert short > long
+
+
+def test_hook_run_started(site, tmp_path):
+    manager = plugin(site, example("run_started"))
+    manager.hook.run_started(SimpleNamespace(folder=tmp_path))
+    assert (tmp_path / "started.txt").read_text()
+
+
+def test_hook_stage_finished(site, capsys):
+    manager = plugin(site, example("stage_finished"))
+    manager.hook.stage_finished(RUN, "02-evolve", 7, {"empty-reply": 2, "copied": 1})
+    assert capsys.readouterr().err == "02-evolve: 7 kept, 3 dropped\n"
+
+
+def test_hook_record_dropped(site, capsys):
+    manager = plugin(site, example("record_dropped"))
+    manager.hook.record_dropped(RUN, "03-filter", SEED, Drop("harm", "a threat"))
+    manager.hook.record_dropped(RUN, "03-filter", None, Drop("length"))
+    assert capsys.readouterr().err == "03-filter: a threat\n"
+
+
+def test_hook_run_finished(site, tmp_path):
+    manager = plugin(site, example("run_finished"))
+    manager.hook.run_finished(SimpleNamespace(folder=tmp_path), KeyboardInterrupt())
+    assert (tmp_path / "outcome.txt").read_text() == "failed"
+    manager.hook.run_finished(SimpleNamespace(folder=tmp_path), None)
+    assert (tmp_path / "outcome.txt").read_text() == "done"
+
+
+def test_hook_checkup(site, monkeypatch):
+    monkeypatch.delenv("PIRATE_KEY", raising=False)
+    manager = plugin(site, example("checkup"))
+    assert list(manager.hook.checkup()) == [
+        ("filial-one:one_hooks", "warn", "PIRATE_KEY is not set; export it before a run")
+    ]
+
+
+def test_hook_ask(site):
+    manager = plugin(site, example("ask"))
+    teacher = ScriptedTeacher(script="hi")
+    asker = manager.wrap_ask(teacher)(teacher.reply)
+    assert asyncio.run(asker(REQUEST)).text == "hi"
+    (asked,) = teacher.requests
+    assert [m.content for m in asked.messages] == ["Be brief.", "hello"]
+    assert (asked.temperature, asked.draw) == (0.5, 2)
+
+
+LAYER = """
+from filial import Reply, hookimpl
+@hookimpl{options}
+async def ask({arguments}):
+    reply = await proceed({request})
+    return Reply(text="{name}(" + reply.text + ")")
+"""
+
+
+def layer(name: str, options: str = "", arguments: str = "request, proceed", request: str = "request") -> str:
+    return LAYER.format(name=name, options=options, arguments=arguments, request=request)
+
+
+def test_ask_wrappers_nest_in_the_order_of_pluggy(site):
+    """Last registered is outermost, as in pluggy's own calls; tryfirst goes further out, trylast further in."""
+    manager = plugin(site, layer("a"), "a")
+    plugin(site, layer("b", "(trylast=True)"), "b", manager)
+    plugin(site, layer("c", "(tryfirst=True)", "teacher, proceed, request"), "c", manager)
+    plugin(site, layer("d"), "d", manager)
+    teacher = ScriptedTeacher(script="x")
+    assert asyncio.run(manager.wrap_ask(teacher)(teacher.reply)(REQUEST)).text == "c(d(a(b(x))))"
+
+    order = []
+    for name in "abcd":  # the oracle: pluggy calling plain hooks with the same marks
+        mark = {"b": {"trylast": True}, "c": {"tryfirst": True}}.get(name, {})
+        order.append((name, mark))
+    import pluggy
+
+    spec, impl = pluggy.HookspecMarker("oracle"), pluggy.HookimplMarker("oracle")
+    pm = pluggy.PluginManager("oracle")
+    pm.add_hookspecs(SimpleNamespace(ask=spec(lambda: None)))
+    for name, mark in order:
+        pm.register(SimpleNamespace(ask=impl(**mark)(lambda name=name: name)))
+    assert pm.hook.ask() == list("cdab")
+
+
+def test_without_wrappers_the_core_is_called_directly(site):
+    teacher = ScriptedTeacher()
+    core = teacher.reply
+    assert site.manager().wrap_ask(teacher)(core) is core
+
+
+def test_an_ask_wrapper_may_answer_itself_and_ask_again(site):
+    cache = """
+from filial import Reply, hookimpl
+@hookimpl
+async def ask(request):
+    return Reply(text="from the cassette")
+"""
+    teacher = ScriptedTeacher(script="x")
+    manager = plugin(site, cache)
+    assert asyncio.run(manager.wrap_ask(teacher)(teacher.reply)(REQUEST)).text == "from the cassette"
+    assert not teacher.requests
+    plugin(site, layer("again", request="request) and await proceed(request"), "again", manager)
+    assert asyncio.run(manager.wrap_ask(teacher)(teacher.reply)(REQUEST)).text == "again(from the cassette)"
+
+
+def test_an_error_in_an_ask_wrapper_reaches_the_caller(site):
+    broken = "from filial import hookimpl\n@hookimpl\nasync def ask(request):\n    raise RuntimeError('no budget')\n"
+    teacher = ScriptedTeacher(script="x")
+    asker = plugin(site, broken).wrap_ask(teacher)(teacher.reply)
+    with pytest.raises(RuntimeError, match="no budget"):
+        asyncio.run(asker(REQUEST))
+
+
+def test_an_ask_wrapper_that_returns_no_reply_is_named(site):
+    forgot = "from filial import hookimpl\n@hookimpl\nasync def ask(request, proceed):\n    await proceed(request)\n"
+    teacher = ScriptedTeacher(script="x")
+    asker = plugin(site, forgot).wrap_ask(teacher)(teacher.reply)
+    with pytest.raises(TypeError, match="plugin filial-one:one_hooks: its hook ask returns NoneType, not a Reply"):
+        asyncio.run(asker(REQUEST))
+
+
+def test_one_plugins_error_does_not_keep_others_from_the_call(site, caplog):
+    bad = "from filial import hookimpl\n@hookimpl\ndef run_started(run):\n    {}\n"
+    manager = plugin(site, bad.format("run['seen'].append('first')"), "first")
+    plugin(site, bad.format("raise ValueError('oh')"), "bad", manager)
+    plugin(site, bad.format("import sys; sys.exit(3)"), "exits", manager)
+    plugin(site, bad.format("run['seen'].append('last')"), "last", manager)
+    run: Any = {"seen": []}
+    with caplog.at_level(logging.ERROR, "filial.plugins"):
+        manager.hook.run_started(run)
+    assert run["seen"] == ["last", "first"], "pluggy's order: last registered, first called"
+    assert [r.getMessage() for r in caplog.records] == [
+        "plugin filial-exits:exits_hooks: its hook run_started raises SystemExit: 3; the run goes on",
+        "plugin filial-bad:bad_hooks: its hook run_started raises ValueError: oh; the run goes on",
+    ]
+
+
+def test_ctrl_c_in_a_hook_stops_the_run(site):
+    code = "from filial import hookimpl\n@hookimpl\ndef run_started(run):\n    raise KeyboardInterrupt\n"
+    with pytest.raises(KeyboardInterrupt):
+        plugin(site, code).hook.run_started(RUN)
+
+
+def test_plugins_cannot_change_each_others_counts(site):
+    code = "from filial import hookimpl\n@hookimpl\ndef stage_finished(dropped):\n    dropped.clear()\n"
+    dropped = {"copied": 1}
+    plugin(site, code).hook.stage_finished(RUN, "s", 1, dropped)
+    assert dropped == {"copied": 1}
+
+
+def test_checkup_contains_errors_and_unknown_levels(site):
+    odd = "from filial import hookimpl\n@hookimpl\ndef checkup():\n    yield 'panic', 'all is lost'\n"
+    manager = plugin(site, odd, "odd")
+    bad = "from filial import hookimpl\n@hookimpl\ndef checkup():\n    raise OSError('disk')\n    yield\n"
+    plugin(site, bad, "bad", manager)
+    assert list(manager.hook.checkup()) == [
+        ("filial-bad:bad_hooks", "fail", "its checkup raises OSError: disk"),
+        ("filial-odd:odd_hooks", "warn", "panic: all is lost"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("@hookimpl\ndef ask(request, proceed):\n    return None", "its hook ask must be written 'async def'"),
+        ("@hookimpl(wrapper=True)\ndef run_started(run):\n    yield", "is marked as a wrapper"),
+        ("@hookimpl\ndef run_begun(run):\n    pass", "there is no hook 'run_begun'"),
+        ("@hookimpl(specname='run_startd')\ndef f(run):\n    pass", "did you mean 'run_started'"),
+        ("@hookimpl\ndef record_dropped(row):\n    pass", "wants 'row', but hooks of this name get run, stage, record"),
+        ("x = 1", "it implements no hook"),
+    ],
+)
+def test_faulty_hooks_are_refused_before_anything_is_registered(site, code, message):
+    good = "from filial import hookimpl\n@hookimpl\ndef run_finished(run):\n    raise AssertionError('registered')\n"
+    manager = site.manager()
+    with pytest.raises(PluginError, match=message):
+        plugin(site, ("from filial import hookimpl\n" if code == "x = 1" else good) + code + "\n", manager=manager)
+    assert not manager.hook.implemented("run_finished")
+
+
+def test_loading_a_component_brings_its_modules_hooks(site, source, tmp_path):
+    code = source("x") + "@hookimpl\ndef run_started(run):\n    (run.folder / 'seen').touch()\n"
+    site.dist("filial-x", {"filial.strategies": {"x": "x_module"}}, {"x_module": code})
+    manager = site.manager()
+    assert not manager.hook.implemented("run_started")
+    manager.get("strategies", "x")
+    assert manager.hook.implemented("run_started")
+    manager.hook.run_started(SimpleNamespace(folder=tmp_path))
+    assert (tmp_path / "seen").exists()
+
+
+def test_a_plugin_loaded_late_still_gets_its_registration_call(site, source):
+    """That is what historic hooks are for: the call was made before this plugin was imported."""
+    for name in ("early", "late"):
+        site.dist(f"filial-{name}", {"filial.strategies": {name: f"{name}_m"}}, {f"{name}_m": source(name)})
+    manager = site.manager()
+    assert manager.get("strategies", "early") is not manager.get("strategies", "late")
+
+
+def test_reply_type_is_public():
+    assert Reply(text="x").finish_reason == "stop"

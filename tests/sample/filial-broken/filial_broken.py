@@ -1,0 +1,3 @@
+"""Broken: imports what is not installed."""
+
+import does_not_exist

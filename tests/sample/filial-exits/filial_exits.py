@@ -1,0 +1,5 @@
+"""Broken: ends the interpreter when it is imported."""
+
+import sys
+
+sys.exit(0)
