@@ -1,0 +1,81 @@
+"""What all formats share: a bad line, where bad lines go, the description of a format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from filial.errors import UsageError
+from filial.jsontext import Fault, Row
+from filial.records import Record
+
+RAW_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no record, and why. ``str()`` gives ``file:line: /pointer: what is wrong``.
+
+    ``line`` counts from 1; for Parquet and data sets it is the row. ``raw`` is the beginning of the line, at
+    most 200 characters, bytes that are not UTF-8 written as ``\\xNN``.
+    """
+
+    file: str
+    line: int
+    pointer: str
+    message: str
+    raw: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: "
+        return place + (f"{self.pointer}: {self.message}" if self.pointer else self.message)
+
+
+Bad = list[BadLine] | Callable[[BadLine], None]
+
+
+class Report:
+    """Where the bad lines of one source go.
+
+    With ``strict``, or with nowhere to put them (``bad`` is None), the first one is an error.
+    """
+
+    def __init__(self, file: str, bad: Bad | None, strict: bool) -> None:
+        self.file = file
+        self._stop = strict or bad is None
+        self._put = bad.append if isinstance(bad, list) else bad
+
+    def __call__(self, line: int, fault: Fault, raw: bytes | str) -> None:
+        text = raw if isinstance(raw, str) else raw[: 4 * RAW_SHOWN].decode("utf-8", "backslashreplace")
+        found = BadLine(self.file, line, fault.pointer, fault.message, text[:RAW_SHOWN])
+        if self._stop or self._put is None:
+            raise UsageError(str(found))
+        self._put(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One way to write a record as a JSON object.
+
+    Attributes:
+        from_row: the records in one parsed object or table row; raises `Fault`.
+        to_rows: objects for records, or None where the format is only read; raises `Unfit`.
+    """
+
+    name: str
+    from_row: Callable[[Row], list[Record]]
+    to_rows: Callable[[Iterable[Record]], Iterator[Row]] | None
+
+
+class Unfit(UsageError):
+    """A format cannot hold a record. The message names the record and the reason."""
+
+    def __init__(self, record: Record, reason: str) -> None:
+        super().__init__(f"{named(record)}: {reason}")
+
+
+def named(record: Record) -> str:
+    """A record in an error message: its id, or the beginning of its text."""
+    if record.id:
+        return f"record {record.id}"
+    return f"record {' '.join(map(str, record.content()))[:40]!r}"

@@ -1,0 +1,230 @@
+"""Lines and array elements from files of any size, in bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NoReturn, cast
+
+from filial.errors import MissingExtra, UsageError
+from filial.jsontext import Fault
+
+LONGEST_LINE = 64 << 20
+LARGEST_ARRAY = 512 << 20
+CHUNK = 1 << 20
+BOM = b"\xef\xbb\xbf"
+
+Reporter = Callable[[int, Fault, bytes | str], None]
+Item = tuple[int, bytes]
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[io.BufferedReader]:
+    """A file (or stdin for ``-``) as plain bytes; ``.gz`` and ``.zst`` are unpacked on the way.
+
+    Raises:
+        UsageError: it cannot be opened or read, or its packing is damaged.
+    """
+    if str(path) == "-":
+        yield cast(io.BufferedReader, sys.stdin.buffer)
+        return
+    try:
+        with open(path, "rb") as raw:
+            yield _unpacked(raw, Path(path).suffix)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UsageError(f"{path}: the packed data is damaged ({error}); fetch or make the file again") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {reason(error)}") from None
+
+
+def _unpacked(raw: IO[bytes], suffix: str) -> io.BufferedReader:
+    if suffix == ".gz":
+        return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)), CHUNK)
+    if suffix == ".zst":
+        return io.BufferedReader(cast(io.RawIOBase, _Zstandard(raw)), CHUNK)
+    return cast(io.BufferedReader, raw)
+
+
+class _Zstandard(io.RawIOBase):
+    """Zstandard data, unpacked. Data that ends in the middle is an error, which the package's reader lets pass."""
+
+    # A packed byte can stand for 32 KiB (4 bytes for a block of 128 KiB), so little is fed at a time.
+    FED = 1024
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        zstandard = zstandard_module()
+        self._raw = raw
+        self._error: type[Exception] = zstandard.ZstdError
+        self._start = zstandard.ZstdDecompressor().decompressobj
+        self._frame: Any = None
+        self._left = b""
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            fed = self._left or self._raw.read(self.FED)
+            if not fed:
+                if self._frame:
+                    raise EOFError("it ends in the middle")
+                return 0
+            self._unpack(fed)
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+    def _unpack(self, fed: bytes) -> None:
+        self._frame = self._frame or self._start()
+        try:
+            self._ready = self._frame.decompress(fed)
+        except self._error as error:
+            raise EOFError(str(error)) from None
+        self._left = self._frame.unused_data
+        if self._frame.eof:
+            self._frame = None
+
+
+def zstandard_module() -> Any:
+    """The package for ``.zst`` files.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingExtra("a .zst file needs a package that is not installed: pip install zstandard") from None
+    return zstandard
+
+
+def reason(error: OSError) -> str:
+    """An operating-system error in words."""
+    return (error.strerror or str(error)).lower()
+
+
+def lines(stream: io.BufferedReader, report: Reporter, longest: int = LONGEST_LINE) -> Iterator[Item]:
+    r"""Lines with their numbers, split on ``\n`` only, blank ones left out; a byte order mark is skipped.
+
+    A line of more than ``longest`` bytes is reported and passed over; memory stays below ``longest`` plus
+    one chunk.
+    """
+    number = 1
+    begun = _Begun(report, longest)
+    size = min(CHUNK, longest)
+    chunk = stream.read1(size).removeprefix(BOM)
+    while chunk:
+        *whole, tail = chunk.split(b"\n")
+        for line in whole:
+            if begun.size:
+                line = begun.ended(number, line)
+            if line and not line.isspace():
+                yield number, line
+            number += 1
+        begun.add(number, tail)
+        chunk = stream.read1(size)
+    last = begun.ended(number, b"")
+    if last and not last.isspace():
+        yield number, last
+
+
+class _Begun:
+    """The beginning of a line whose end has not been read yet; a line that grows too long is let go of."""
+
+    def __init__(self, report: Reporter, longest: int) -> None:
+        self._report, self._longest = report, longest
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, number: int, part: bytes) -> None:
+        if not part:
+            return
+        fits = self.size <= self._longest
+        self.size += len(part)
+        self._parts.append(part)
+        if self.size > self._longest:
+            if fits:
+                message = f"the line is longer than {self._longest} bytes; is this one record per line?"
+                self._report(number, Fault("", message), self._parts[0])
+            self._parts.clear()
+
+    def ended(self, number: int, part: bytes) -> bytes:
+        """The whole line, or nothing if it was too long."""
+        self.add(number, part)
+        line = b"".join(self._parts)
+        self._parts.clear()
+        self.size = 0
+        return line
+
+
+def elements(stream: io.BufferedReader, file: str, report: Reporter, longest: int = LONGEST_LINE) -> Iterator[Item]:
+    """The elements of one JSON array, each with the line it begins on.
+
+    The array is held in memory. What is wrong inside an element is left to whoever parses it.
+
+    Raises:
+        UsageError: the file is not an array, with line and column, or is larger than 512 MiB.
+    """
+    data = stream.read(LARGEST_ARRAY + 1)
+    if len(data) > LARGEST_ARRAY:
+        raise UsageError(f"{file}: a JSON array of more than {LARGEST_ARRAY >> 20} MiB; write it as JSON lines instead")
+    # Bytes that are not UTF-8 travel through, so that they cost only the element they are in.
+    text = data.removeprefix(BOM).decode("utf-8", "surrogateescape")
+    decoder = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
+    at, number, counted = _skip(text, text.index("[") + 1), 1, 0
+    while text[at : at + 1] != "]":
+        number, counted = number + text.count("\n", counted, at), at
+        try:
+            _, end = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            _broken(file, text, error.pos, error.msg)
+        except RecursionError:
+            _broken(file, text, at, "arrays or objects are nested too deeply")
+        element = text[at:end].encode("utf-8", "surrogateescape")
+        if len(element) > longest:
+            report(number, Fault("", f"the element is longer than {longest} bytes"), element)
+        else:
+            yield number, element
+        at = _comma(file, text, _skip(text, end))
+    if (rest := _skip(text, at + 1)) < len(text):
+        _broken(file, text, rest, "text after the end of the array")
+
+
+def _comma(file: str, text: str, at: int) -> int:
+    """Where the next element begins, or the closing bracket."""
+    if text[at : at + 1] == "]":
+        return at
+    if text[at : at + 1] != ",":
+        _broken(file, text, at, "expected ',' or ']'")
+    after = _skip(text, at + 1)
+    if text[after : after + 1] == "]":
+        _broken(file, text, after, "a comma before the closing bracket")
+    return after
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] in {" ", "\t", "\n", "\r"}:
+        at += 1
+    return at
+
+
+def _broken(file: str, text: str, at: int, what: str) -> NoReturn:
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    raise UsageError(f"{file}:{line}:{column}: not JSON: {what[:1].lower()}{what[1:]}")
+
+
+def is_array(stream: io.BufferedReader) -> bool:
+    """Whether what comes next is a JSON array. Nothing is consumed."""
+    return stream.peek(4096)[:4096].removeprefix(BOM).lstrip().startswith(b"[")
+
+
+def is_spread(stream: io.BufferedReader) -> bool:
+    """Whether what comes next is an object whose opening brace has a line to itself. Nothing is consumed."""
+    return stream.peek(4096)[:4096].removeprefix(BOM).lstrip().partition(b"\n")[0].strip() == b"{"

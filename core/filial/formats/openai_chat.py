@@ -1,0 +1,79 @@
+"""OpenAI chat: ``{"messages": [{"role", "content"}]}`` per line, as chat fine-tuning takes it.
+
+Content may be text or a list of text parts. Tool calls and turns of weight 0 have no place in a record, so
+such a line is refused, not bent. Other keys are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import get_args
+
+from filial.formats import fields
+from filial.formats.base import Format, Unfit
+from filial.jsontext import Fault, Row, kind
+from filial.records import Message, Record, Role
+
+_ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "developer": "system"}
+
+
+def from_row(row: Row) -> list[Record]:
+    """One conversation.
+
+    Raises:
+        Fault: no turns, or one that a record cannot hold.
+    """
+    return [Record(id=fields.ident(row), messages=turns(row, "messages"), task=fields.task(row))]
+
+
+def turns(row: Row, key: str) -> tuple[Message, ...]:
+    """The chat turns in a field.
+
+    Raises:
+        Fault: none, or one that a record cannot hold.
+    """
+    return tuple(_turn(f"/{key}/{i}", turn) for i, turn in enumerate(fields.items(row, key)))
+
+
+def _turn(at: str, turn: object) -> Message:
+    if not isinstance(turn, dict):
+        raise Fault(at, f"must be an object, not {kind(turn)}")
+    for key in ("tool_calls", "function_call"):
+        if turn.get(key):
+            raise Fault(f"{at}/{key}", "calls of tools are not supported; leave such conversations out")
+    if turn.get("weight") == 0:
+        raise Fault(f"{at}/weight", "weight 0 (an answer that is not trained) is not supported")
+    role = fields.text(turn, "role", at=at)
+    if role not in _ROLES:
+        raise Fault(f"{at}/role", f"unknown role {role[:40]!r}; known are {', '.join(_ROLES)}")
+    if isinstance(turn.get("content"), list):
+        parts = enumerate(turn["content"])
+        return Message(_ROLES[role], "".join(_part(f"{at}/content/{i}", part) for i, part in parts))
+    return Message(_ROLES[role], fields.text(turn, "content", at=at))
+
+
+def _part(at: str, part: object) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        raise Fault(at, f"must be a text part, not {kind(part)}")
+    if part.get("type", "text") != "text":
+        raise Fault(f"{at}/type", f"only text parts are supported, not {str(part['type'])[:40]!r}")
+    return fields.text(part, "text", at=at)
+
+
+def to_rows(records: Iterable[Record]) -> Iterator[Row]:
+    """Each record as chat messages.
+
+    Raises:
+        Unfit: a turn of a tool; the format ties those to calls by ids that a record does not keep.
+    """
+    for record in records:
+        chat = record.turns()
+        for turn in chat:
+            if turn.role in ("tool", "tool_call"):
+                raise Unfit(record, f"OpenAI chat cannot hold its {turn.role} turn; try sharegpt")
+        yield {"messages": [{"role": turn.role, "content": turn.content} for turn in chat]}
+
+
+FORMAT = Format("openai", from_row, to_rows)

@@ -1,0 +1,240 @@
+"""Reading: what is accepted, how a bad line is reported, and that nothing stops the good ones."""
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filial.errors import UsageError
+from filial.formats import BadLine, read
+from filial.records import record_id
+
+GOOD = b'{"instruction":"Name a river.","output":"The Elbe."}\n'
+
+
+def read_bytes(folder: Path, data: bytes, name: str = "data.jsonl", **options):
+    path = folder / name
+    path.write_bytes(data)
+    bad: list[BadLine] = []
+    return list(read(path, bad=bad, **options)), bad
+
+
+NASTY = {
+    "not UTF-8": (b'{"instruction":"\xff"}', "byte 0xff at column 17 is not UTF-8"),
+    "UTF-16": ("\ufeff{}".encode("utf-16-le"), "not UTF-8"),
+    "encoded surrogate": (b'{"instruction":"\xed\xa0\x80"}', "not UTF-8"),
+    "lone high surrogate": (rb'{"instruction":"a\ud800"}', r"\ud800 at column 18 is half a character"),
+    "lone low surrogate": (rb'{"instruction":"a\udc00b"}', r"\udc00 at column 18 is half a character"),
+    "surrogates in the wrong order": (rb'{"instruction":"\udc00\ud800"}', r"\udc00 at column 17"),
+    "two high surrogates": (rb'{"instruction":"\ud800\ud800\udc00"}', r"\ud800 at column 17"),
+    "NUL byte": (b'{"instruction":"a\x00"}', "control character 0x00 at column 18"),
+    "tab in a string": (b'{"instruction":"\t"}', "control character 0x09"),
+    "NaN": (b'{"instruction":"a","scores":{"x":NaN}}', "NaN at column 34 is no JSON number"),
+    "Infinity": (b'{"instruction":"a","scores":{"x":-Infinity}}', "Infinity at column"),
+    "huge number": (b'{"instruction":"a","scores":{"x":1e999}}', "out of range"),
+    "huge integer": (b'{"instruction":"a","origin":{"round":' + b"9" * 5000 + b"}}", "out of range"),
+    "deep nesting": (b'{"instruction":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+    "deep objects": (b'{"a":' * 100_000, "nested too deeply"),
+    "cut off": (b'{"instruction":"a"', "ends in the middle"),
+    "trailing comma": (b'{"instruction":"a",}', "trailing comma in object at column 20"),
+    "two objects": (b'{"instruction":"a"} {}', "text after the object"),
+    "single quotes": (b"{'instruction':'a'}", "column 2"),
+    "no JSON": (b"hello", "at column 1"),
+    "an array": (b"[1]", "the line is an array"),
+    "a number": (b"1", "the line is a number"),
+    "null": (b"null", "the line is null"),
+    "wrong type": (b'{"instruction":{}}', "/instruction: must be a string, not an object"),
+    "unknown field": (b'{"instruction":"a","ouput":"b"}', "did you mean output?"),
+    "column after wide characters": ('{"instruction":"äöü€😀",}'.encode(), "at column 24"),
+}
+
+
+@pytest.mark.parametrize("case", NASTY)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_bad_line_is_reported_with_its_place_and_stops_nothing(tmp_path: Path, case: str, end: bytes) -> None:
+    line, words = NASTY[case]
+    records, bad = read_bytes(tmp_path, GOOD + line + end + GOOD)
+    assert [record.output for record in records] == ["The Elbe."] * 2
+    [fault] = bad
+    assert (fault.file, fault.line) == (str(tmp_path / "data.jsonl"), 2)
+    assert str(fault).startswith(f"{tmp_path / 'data.jsonl'}:2: ")
+    assert words in str(fault)
+    assert len(fault.raw) <= 200
+    assert len(str(fault)) < 400 + len(fault.file)
+
+
+ACCEPTED = {
+    "byte order mark": b"\xef\xbb\xbf" + GOOD,
+    "CRLF": GOOD.replace(b"\n", b"\r\n"),
+    "no newline at the end": GOOD.rstrip(),
+    "blank lines": b"\n \n" + GOOD + b"\r\n\n",
+    "spaces round it": b"  " + GOOD.rstrip() + b"\t\n",
+    "U+2028 in a string": '{"instruction":"Name a river.","output":"The\u2028Elbe."}\n'.encode(),
+    "escaped NUL": rb'{"instruction":"Name a river.","output":"The\u0000Elbe."}' + b"\n",
+    "a surrogate pair": rb'{"instruction":"Name a river.","output":"\ud83d\ude00"}' + b"\n",
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_harmless_oddities_are_accepted(tmp_path: Path, case: str) -> None:
+    records, bad = read_bytes(tmp_path, ACCEPTED[case])
+    assert not bad
+    assert [record.instruction for record in records] == ["Name a river."]
+
+
+def test_of_equal_keys_the_last_one_counts_as_in_other_json_readers(tmp_path: Path) -> None:
+    line = b'{"instruction":"a","instruction":"b"}'
+    [record], _ = read_bytes(tmp_path, line)
+    assert record.instruction == json.loads(line)["instruction"] == "b"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(st.just(GOOD.strip()), st.binary(max_size=40), st.sampled_from(list(NASTY))))
+)  # fmt: skip
+def test_good_and_bad_lines_add_up(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes | str]) -> None:
+    rows = (NASTY[part][0] if isinstance(part, str) else part for part in parts)
+    data = b"\n".join(row.replace(b"\n", b"") for row in rows)
+    records, bad = read_bytes(tmp_path_factory.mktemp("sum"), data, format="filial")
+    counted = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+    assert len(records) + len(bad) == len(counted)
+
+
+def test_without_a_place_for_bad_lines_or_when_strict_the_first_one_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(GOOD + b"hello\n" + GOOD)
+    with pytest.raises(UsageError, match=r"data\.jsonl:2: not JSON"):
+        list(read(path))
+    with pytest.raises(UsageError, match=r"data\.jsonl:2: not JSON"):
+        list(read(path, strict=True, bad=[]))
+    seen: list[int] = []
+    assert len(list(read(path, bad=lambda fault: seen.append(fault.line)))) == 2
+    assert seen == [2]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"])
+def test_an_empty_file_gives_no_records(tmp_path: Path, data: bytes) -> None:
+    assert read_bytes(tmp_path, data) == ([], [])
+    assert read_bytes(tmp_path, data, "data.json") == ([], [])
+    assert read_bytes(tmp_path, b"[]", "data.json") == ([], [])
+
+
+def test_reading_is_streamed_and_limited(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(GOOD * 3 + b"hello\n")
+    assert len(list(read(path, limit=2))) == 2
+    source = read(path)
+    assert next(source).instruction == "Name a river."
+
+
+def test_packed_files(tmp_path: Path) -> None:
+    for suffix, pack in ((".gz", gzip.compress), (".zst", zstandard.compress)):
+        records, _ = read_bytes(tmp_path, pack(GOOD * 2), f"data.jsonl{suffix}")
+        assert len(records) == 2
+        for torn in (pack(GOOD * 5000)[:-20], GOOD):
+            with pytest.raises(UsageError, match="packed data is damaged"):
+                read_bytes(tmp_path, torn, f"torn.jsonl{suffix}")
+
+
+def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BufferedReader(io.BytesIO(GOOD + b"hello\n"))
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    bad: list[BadLine] = []
+    assert len(list(read("-", bad=bad))) == 1
+    assert str(bad[0]).startswith("<stdin>:2: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("none.jsonl", None, "no such file"),
+        ("owner/name", None, "write hf:owner/name"),
+        ("data.txt", GOOD, "name one of the formats filial, alpaca"),
+        ("data.jsonl", b'{"text":"a"}\n', "data.jsonl:1: no known format has the fields text"),
+        ("data.json", b'{\n  "instruction": "a"\n}', "one JSON object over several lines"),
+        ("data.parquet", GOOD, "cannot be read as Parquet"),
+    ],
+)
+def test_sources_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes | None, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if data is not None:
+        Path(name).write_bytes(data)
+    with pytest.raises(UsageError) as error:
+        list(read(name, bad=[]))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_format_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown format 'cvs'; there are auto, filial, alpaca"):
+        read(tmp_path / "any", format="cvs")
+
+
+# Ids
+
+
+def test_ids_given_are_kept_and_others_come_from_the_content(tmp_path: Path) -> None:
+    records, _ = read_bytes(tmp_path, b'{"id":"mine","instruction":"a"}\n' + GOOD * 2)
+    content = ("Name a river.", "", "The Elbe.")
+    expected = [record_id(content, stage="read", ordinal=i) for i in (0, 1)]
+    assert [record.id for record in records] == ["mine", *expected]
+
+
+def test_an_id_that_is_taken_is_not_given_again(tmp_path: Path) -> None:
+    taken = record_id(("a", "", ""), stage="read")
+    data = f'{{"id":"{taken}","instruction":"a"}}\n'.encode() + b'{"instruction":"a"}\n' * 2
+    records, _ = read_bytes(tmp_path, data)
+    assert len({record.id for record in records}) == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from("abc"), max_size=8), st.sampled_from("abcd"), st.data())
+def test_inserting_a_line_changes_no_other_id(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], new: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("ids")
+    place = data.draw(st.integers(0, len(texts)))
+
+    def ids(words: list[str]) -> list[str]:
+        made = "".join(json.dumps({"instruction": word}) + "\n" for word in words)
+        return [record.id for record in read_bytes(folder, made.encode())[0]]
+
+    before, after = ids(texts), ids([*texts[:place], new, *texts[place:]])
+    assert len(set(after)) == len(after)
+    assert set(before) < set(after)
+    if new not in texts:
+        assert before == after[:place] + after[place + 1 :]
+
+
+def test_data_inside_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "some_seed_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('reading data imports nothing')")
+    (package / "seeds.jsonl").write_bytes(GOOD)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [record.output for record in read("pkg:some_seed_package/seeds.jsonl")] == ["The Elbe."]
+    with pytest.raises(UsageError, match="no package"):
+        read("pkg:no_such_package/seeds.jsonl")
+
+
+def test_reading_and_writing_own_records_imports_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_bytes(GOOD)
+    program = (
+        "import sys; from filial.formats import read, write; write(sys.argv[1], list(read(sys.argv[1])))\n"
+        "heavy = {'jsonschema', 'pydantic', 'pyarrow', 'datasets', 'torch', 'zstandard', 'yaml', 'pluggy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "data.jsonl"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"

@@ -1,0 +1,196 @@
+"""Writing: checked, canonical, and all or nothing."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from filial import FilialError, Message, Record, UsageError, atomic
+from filial.formats import read, write
+from filial.records import to_json
+
+FORMATS = ["filial", "alpaca", "sharegpt", "openai", "seeds", "parquet"]
+RECORDS = [Record(id=f"r{i}", instruction=f"Name river {i}.", output="The Elbe.") for i in range(3)]
+
+
+def many(count: int = 20_000) -> Iterator[Record]:
+    for i in range(count):
+        yield Record(id=f"r{i}", instruction=f"Name river {i}.", output=f"The {i * i * 7919}th of them. " * 5)
+
+
+def test_lines_are_the_canonical_ones_and_the_same_every_time(tmp_path: Path) -> None:
+    assert write(tmp_path / "a.jsonl", RECORDS) == 3
+    assert (tmp_path / "a.jsonl").read_bytes() == b"".join(to_json(record) + b"\n" for record in RECORDS)
+    for suffix in (".jsonl.gz", ".jsonl.zst", ".parquet"):
+        write(tmp_path / f"b{suffix}", RECORDS)
+        write(tmp_path / f"c{suffix}", RECORDS)
+        assert (tmp_path / f"b{suffix}").read_bytes() == (tmp_path / f"c{suffix}").read_bytes()
+
+
+INVALID = {
+    "lone surrogate in the output": (Record(id="r7", instruction="a", output="b\ud800"), "U+D800, half a character"),
+    "lone surrogate in a turn": (Record(id="r7", messages=(Message("user", "\udfff"),)), "U+DFFF"),
+    "score that is no number": (Record(id="r7", instruction="a", scores={"x": float("nan")}), "/scores/x: must be"),
+    "infinite score": (Record(id="r7", instruction="a", scores={"x": float("inf")}), "/scores/x: must be"),
+    "text that is none": (Record(id="r7", instruction="a", output=None), "/output: must be a string, not null"),
+    "unknown role": (Record(id="r7", messages=(Message("bot", "a"),)), "/messages/0/role"),
+    "no JSON at all": (Record(id="r7", instruction="a", output=object()), "cannot be written as JSON"),
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("case", INVALID)
+def test_a_record_no_reader_would_accept_is_refused_by_name(tmp_path: Path, case: str, format: str) -> None:
+    record, words = INVALID[case]
+    path = tmp_path / "out.jsonl"
+    path.write_text("old")
+    with pytest.raises(UsageError) as error:
+        write(path, [*RECORDS, record], format=format)
+    assert str(error.value).startswith("record r7: ")
+    assert words in str(error.value)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_any_error_of_the_source_passes_through_and_leaves_the_old_file(tmp_path: Path, format: str) -> None:
+    def failing() -> Iterator[Record]:
+        yield from RECORDS
+        raise ConnectionResetError(errno.ECONNRESET, "gone")
+
+    path = tmp_path / "out.jsonl"
+    path.write_text("old")
+    with pytest.raises(ConnectionResetError, match="gone"):
+        write(path, failing(), format=format)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB; where it cannot be mounted, the test skips."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst", "out.parquet"])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tiny: Path, name: str) -> None:
+    _check_full_disk(tiny, name)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst", "out.parquet"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
+    real = os.write
+
+    def write_until_full(descriptor: int, data: bytes) -> int:
+        if os.fstat(descriptor).st_size + len(data) > 200_000:
+            raise OSError(code, os.strerror(code))
+        return real(descriptor, data[:50_000])
+
+    monkeypatch.setattr(atomic.os, "write", write_until_full)
+    _check_full_disk(tmp_path, name)
+
+
+def _check_full_disk(folder: Path, name: str) -> None:
+    path = folder / name
+    path.write_text("old")
+    with pytest.raises(FilialError, match=r"out\.\S+: the disk is full") as error:
+        write(path, many())
+    assert error.value.exit_code == 1
+    assert path.read_text() == "old"
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_disk_that_fails_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "out.jsonl"
+    path.write_text("old")
+    monkeypatch.setattr(atomic.os, failing, fail)
+    with pytest.raises(UsageError, match="cannot be written: input/output error"):
+        write(path, RECORDS)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_is_synced_before_it_takes_its_place_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        done.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
+        fsync(descriptor)
+
+    def replaced(old: Path, new: Path) -> None:
+        done.append("rename")
+        replace(old, new)
+
+    monkeypatch.setattr(atomic.os, "fsync", synced)
+    monkeypatch.setattr(atomic.os, "replace", replaced)
+    write(tmp_path / "out.jsonl", RECORDS)
+    assert done == ["file", "rename", "folder"]
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path, words in (
+        (tmp_path / "file" / "out.jsonl", "not a directory"),
+        (tmp_path / "none" / "out.jsonl", "no such file or directory"),
+        (Path("/proc/out.jsonl"), "cannot be written"),
+    ):
+        with pytest.raises(UsageError, match=words) as error:
+            write(path, RECORDS)
+        assert str(error.value).startswith(f"{path}: ")
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        write(tmp_path / "folder.jsonl", RECORDS)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match="permission denied"):
+        write(tmp_path / "out.jsonl", RECORDS)
+    tmp_path.chmod(0o700)
+
+
+def test_a_link_keeps_pointing_and_a_pipe_is_written_directly(tmp_path: Path) -> None:
+    (tmp_path / "link.jsonl").symlink_to("target.jsonl")
+    write(tmp_path / "link.jsonl", RECORDS)
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert list(read(tmp_path / "target.jsonl")) == RECORDS
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        write(pipe, RECORDS)
+        assert reader.communicate(timeout=10)[0].count(b"\n") == 3
+    assert pipe.is_fifo()
+
+
+def test_a_file_can_be_rewritten_from_itself(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    write(path, many(5000))
+    assert write(path, (record.replaced(task="t") for record in read(path))) == 5000
+    assert all(record.task == "t" for record in read(path))
+
+
+def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert write("-", RECORDS) == 3
+    assert capfdbinary.readouterr().out == b"".join(to_json(record) + b"\n" for record in RECORDS)
+    with pytest.raises(UsageError, match="Parquet cannot be written to stdout"):
+        write("-", RECORDS, format="parquet")

@@ -1,0 +1,48 @@
+"""Real records, where they are at hand: every line is a record."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from filial.formats import BadLine, read
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real records are not here ({DATA.name}/)")
+
+
+def load(name: str) -> tuple[list[dict], list, list[BadLine]]:
+    zstandard = pytest.importorskip("zstandard")
+    text = zstandard.decompress((DATA / name).read_bytes()).decode("utf-8")
+    bad: list[BadLine] = []
+    return [json.loads(line) for line in text.split("\n") if line], list(read(DATA / name, bad=bad)), bad
+
+
+def test_20_000_instructions() -> None:
+    rows, records, bad = load("instructions_20k.jsonl.zst")
+    assert (len(records), bad) == (20_000, [])
+    for row, record in zip(rows, records, strict=True):
+        assert (record.id, record.task) == (row["id"], row["task"])
+        assert record.content() == (row["instruction"], row["input"], row["output"])
+
+
+def test_400_conversations() -> None:
+    rows, records, bad = load("conversations_400.jsonl.zst")
+    assert (len(records), bad) == (400, [])
+    names = {
+        "user": "human",
+        "assistant": "gpt",
+        "system": "system",
+        "tool_call": "function_call",
+        "tool": "observation",
+    }
+    for row, record in zip(rows, records, strict=True):
+        found = [{"from": names[turn.role], "value": turn.content} for turn in record.messages]
+        assert (record.id, found) == (row["id"], row["conversations"])
+
+
+def test_2_000_chains_of_thought() -> None:
+    rows, records, bad = load("cot_2k.jsonl.zst")
+    assert (len(records), bad) == (2_000, [])
+    for row, record in zip(rows, records, strict=True):
+        assert (record.id, record.instruction, record.output) == (row["id"], row["question"], row["answer"])
