@@ -1,0 +1,77 @@
+"""Recipes: what runs, written in YAML, checked as a whole before anything is spent.
+
+Every fault is one line, ``file:line:column: what is wrong; did you mean …``, and all of them come at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filial.errors import RecipeError
+from filial.recipe.faults import Faults
+from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec
+from filial.recipe.overrides import Overrides
+from filial.recipe.reading import read_recipe
+from filial.yamldump import dump
+from filial.yamlmarks import MAX_BYTES, Document, parse, read
+
+if TYPE_CHECKING:
+    from filial.plugins import Manager
+
+__all__ = ["ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "load", "loads"]
+
+
+def load(path: str | Path, manager: Manager, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe file.
+
+    Args:
+        manager: knows the installed plugins; only those that the recipe names are imported.
+        overrides: ``PATH=VALUE`` as given to ``--set``.
+
+    Raises:
+        RecipeError: with every fault, in the order of the file.
+    """
+    name = str(path)
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as err:  # ValueError: a NUL byte in the name
+        why = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
+        raise RecipeError([f"{name}: this recipe cannot be read: {why}"]) from err
+    return _checked(read(raw), name, Path(path).absolute().parent, manager, overrides)
+
+
+def loads(text: str, name: str, manager: Manager, overrides: Sequence[str] = (), *, base: Path | None = None) -> Recipe:
+    """Check a recipe held in memory; its paths are relative to ``base`` (default: the current folder).
+
+    Raises:
+        RecipeError: with every fault, in the order of the text.
+    """
+    return _checked(parse(text), name, base or Path.cwd(), manager, overrides)
+
+
+def from_dict(
+    data: dict[str, Any], manager: Manager, *, name: str = "the command line", base: Path | None = None
+) -> Recipe:
+    """Check a recipe given as plain data, such as a command line builds.
+
+    Raises:
+        RecipeError: with every fault; instead of line and column it has the path into ``data``.
+    """
+    return _checked(Document(data=copy.deepcopy(data)), name, base or Path.cwd(), manager, ())
+
+
+def _checked(document: Document, name: str, base: Path, manager: Manager, overrides: Sequence[str]) -> Recipe:
+    changes = Overrides()
+    if document.readable:
+        for text in overrides:
+            changes.apply(document.data, text)
+    faults = Faults(name, document, changes.given)
+    for label, message in changes.faults:
+        faults.outside(label, message)
+    if not document.readable:
+        faults.raise_if_any()
+    return read_recipe(document.data, name, base, manager, faults)

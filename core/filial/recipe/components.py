@@ -1,0 +1,116 @@
+"""One component of a recipe: its name looked up, its options checked against its own schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from filial.components import Component
+from filial.errors import FilialError, PluginError
+from filial.options import json_schema
+from filial.recipe.faults import Faults
+from filial.recipe.keys import ONE, Schema, defaults
+from filial.recipe.model import ComponentSpec
+from filial.recipe.words import shown, wrong_type
+from filial.yamlmarks import Address
+
+if TYPE_CHECKING:
+    from filial.plugins import Manager
+
+
+class Components:
+    """Reads the components of one recipe; what is wrong goes to ``faults``.
+
+    ``asking`` collects the addresses of components whose class says that it asks a teacher.
+    """
+
+    def __init__(self, manager: Manager, faults: Faults) -> None:
+        self._manager, self._faults = manager, faults
+        self.asking: list[Address] = []
+
+    def read(
+        self, item: Any, kind: str, address: Address, keys: dict[str, Schema], *required: str
+    ) -> ComponentSpec | None:
+        """The component at an address, ``name`` or ``{use: name, …}``; None when something is wrong with it.
+
+        ``keys`` are the recipe's own keys beside the options, ``required`` those of them that must be there.
+        """
+        body = {"use": item} if isinstance(item, str) else item
+        at = address if isinstance(item, str) else (*address, "use")
+        if not isinstance(body, dict):
+            instead = "" if body is None else f", not {shown(body)}"
+            self._faults.add(address, f"the name of a {ONE[kind]} belongs here, or {{use: NAME, …}}{instead}")
+            return None
+        if not isinstance(body.get("use"), str):
+            what = (
+                f"use: {wrong_type(body['use'], ['string'])}"
+                if "use" in body
+                else f"which {ONE[kind]}? add 'use: NAME'"
+            )
+            self._faults.add(at, what)
+            return None
+        found = self._class(kind, body["use"], at)
+        schema = self._schema(found, kind, body["use"], at, keys, required)
+        owner = f"{ONE[kind]} {shown(body['use'])}"
+        sound = self._faults.check(body, schema, address, owner)
+        if found is None or not sound:
+            return None
+        options = self._options(found, {k: v for k, v in body.items() if k != "use" and k not in keys}, address, owner)
+        if options is None:
+            return None
+        if found.asks:
+            self.asking.append(address)
+        return ComponentSpec(kind, body["use"], options, defaults(keys, body), address, self._faults.where(at))
+
+    def activate(self, name: str, address: Address) -> None:
+        """Load a plugin that brings hooks only."""
+        try:
+            self._manager.activate(name)
+        except PluginError as err:
+            self._faults.add(address, str(err))
+
+    def _class(self, kind: str, name: str, address: Address) -> type[Component] | None:
+        try:
+            return self._manager.get(kind, name)
+        except PluginError as err:
+            self._faults.add(address, str(err))
+            return None
+
+    def _schema(
+        self, found: type[Component] | None, kind: str, name: str, address: Address, keys: dict[str, Schema],
+        required: tuple[str, ...],
+    ) -> Schema:  # fmt: skip
+        """What may stand in the braces: the recipe's keys and, where the class is known, its options."""
+        own: Schema = {}
+        try:
+            own = json_schema(found) if found is not None else {}
+        except PluginError as err:
+            self._faults.add(address, str(err))
+        options = own.get("properties", {})
+        if taken := sorted({"use", *keys} & set(options)):
+            message = f"{ONE[kind]} {name!r} has an option {taken[0]!r}, which the recipe needs for itself"
+            self._faults.add(address, f"{message}; its author has to rename it")
+        return {
+            **own,
+            "type": "object",
+            "properties": {**options, **keys, "use": {"type": "string"}},
+            "required": [*required, *own.get("required", [])],
+            "additionalProperties": found is None,
+        }
+
+    def _options(
+        self, found: type[Component], options: dict[str, Any], address: Address, owner: str
+    ) -> dict[str, Any] | None:
+        """Every option as plain data, after the component's own validators; None when they object."""
+        try:
+            return found.model_validate(options).model_dump(mode="json")
+        except ValidationError as err:
+            for error in err.errors(include_url=False, include_input=False):
+                place = tuple(p for p in error["loc"] if isinstance(p, str | int))
+                self._faults.add((*address, *place), f"{owner}: {error['msg'].removeprefix('Value error, ')}")
+        except FilialError as err:
+            self._faults.add(address, f"{owner}: {err}")
+        except Exception as err:  # a third party's validator: its failure costs this recipe, not the program
+            self._faults.add(address, f"{owner} fails on these options: {type(err).__name__}: {err}")
+        return None

@@ -1,0 +1,111 @@
+"""Collects everything that is wrong with a recipe, each fault at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+
+from filial.errors import RecipeError
+from filial.recipe.words import explain, secret
+from filial.yamlmarks import Address, Document
+
+MAX_MESSAGE = 500
+
+
+class Faults:
+    """The faults of one recipe.
+
+    Args:
+        name: the recipe's file as the user gave it.
+        document: its marks and YAML faults.
+        given: addresses set on the command line, each with the words that lead its faults.
+    """
+
+    def __init__(self, name: str, document: Document, given: dict[Address, str] | None = None) -> None:
+        self._name, self._document, self._given = name, document, given or {}
+        self._found: set[tuple[int, int, str, str]] = set()
+        self._silent: set[Address] = set(document.silenced)
+        for fault in document.faults:
+            self._found.add((fault.line, fault.column, f"{name}:{fault.line}:{fault.column}", fault.message))
+
+    def add(self, address: Address, message: str, *, at_key: bool = False) -> None:
+        """Note what is wrong at an address (or with its key), unless it stands in for another fault."""
+        if not any(address[:n] in self._silent for n in range(len(address) + 1)):
+            self._found.add((*self._place(address, at_key), _one_line(message)))
+
+    def outside(self, label: str, message: str) -> None:
+        """Note a fault that stands in no file, such as one of the command line."""
+        self._found.add((1 << 30, 0, label, _one_line(message)))
+
+    def hide_secrets(self, data: Any) -> None:
+        """Refuse every secret in the recipe, wherever it stands; nothing else is said about such a value."""
+        for address, key, text in _texts(data, (), ""):
+            if why := secret(key, text):
+                self.add(address, why)
+                self._silent.add(address)
+
+    def check(self, instance: Any, schema: dict[str, Any], address: Address, owner: str) -> bool:
+        """Validate a part of the recipe with a JSON Schema. Returns whether it is free of faults."""
+        found = jsonschema.Draft202012Validator(schema).iter_errors(instance)
+        errors = sorted(found, key=lambda error: error.validator != "type")
+        told: set[Address] = set()
+        for error in errors:
+            for finding in explain(error, owner):
+                if error.validator not in ("required", "additionalProperties"):
+                    if finding.address in told:  # one wrong value may break several rules; the first says enough
+                        continue
+                    told.add(finding.address)
+                self.add((*address, *finding.address), finding.message, at_key=finding.at_key)
+        return not errors
+
+    def where(self, address: Address) -> str:
+        """An address for people: ``recipe.yaml:4:10``, or the path where there is no file."""
+        return self._place(address, at_key=False)[2]
+
+    def lines(self) -> list[str]:
+        """All faults in the order of the file, those of the command line last."""
+        return [f"{where}: {message}" for _, _, where, message in sorted(self._found)]
+
+    def raise_if_any(self) -> None:
+        """End here if anything is wrong.
+
+        Raises:
+            RecipeError: with every fault.
+        """
+        if self._found:
+            raise RecipeError(self.lines())
+
+    def _place(self, address: Address, at_key: bool) -> tuple[int, int, str]:
+        """Line, column and both in words, of the address itself or of the nearest part around it."""
+        around = [address[:n] for n in range(len(address), -1, -1)]
+        for part in around:
+            if part in self._given:
+                return 1 << 30, 0, f"from --set {self._given[part]}"
+        for part in around:
+            marks = self._document.keys if at_key and part == address else self._document.values
+            if part in marks:
+                line, column = marks[part]
+                return line, column, f"{self._name}:{line}:{column}"
+        path = ".".join(map(str, address))
+        return 0, 0, f"{self._name}: {path}" if path else self._name
+
+
+def _one_line(message: str) -> str:
+    """Printable and of sane length, whatever a recipe or a plugin's error holds."""
+    plain = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message[:MAX_MESSAGE])
+    return plain if len(message) <= MAX_MESSAGE else plain + "…"
+
+
+def _texts(data: Any, address: Address, key: str) -> Iterator[tuple[Address, str, str]]:
+    """Every text of the data, with its address and the key it stands under; keys are texts too."""
+    if isinstance(data, str):
+        yield address, key, data
+    elif isinstance(data, list):
+        for i, item in enumerate(data):
+            yield from _texts(item, (*address, i), key)
+    elif isinstance(data, dict):
+        for name, value in data.items():
+            yield (*address, name), "", name
+            yield from _texts(value, (*address, name), name)

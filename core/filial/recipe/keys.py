@@ -1,0 +1,147 @@
+"""The keys of a recipe that belong to filial itself, each with its JSON Schema.
+
+Everything else inside a component's braces is an option of that component. The checker, the editor schema and
+the defaults of a resolved recipe all read these tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+ONE = {
+    "generators": "generator",
+    "strategies": "strategy",
+    "filters": "filter",
+    "mixers": "mixer",
+    "templates": "template",
+    "trainers": "trainer",
+    "teachers": "teacher",
+    "judges": "judge",
+}
+"""Kind of plugin to what one of it is called."""
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+
+def _file(description: str) -> Schema:
+    return {"type": "string", "minLength": 1, "description": description}
+
+
+ROOT: dict[str, Schema] = {
+    "seed": {
+        "type": "integer", "minimum": 0, "maximum": 2**63 - 1, "default": 42,
+        "description": "Every random choice of the run follows from it.",
+    },
+    "data": _file("Records to start from instead of a generate stage: a file, pkg:PACKAGE/FILE or hf:NAME."),
+    "heldout": {
+        "type": "integer", "minimum": 0, "default": 0,
+        "description": "How many records are kept back from training, for judging (judge: data: heldout).",
+    },
+    "budget": {"description": "The run stops before it would pass one of these."},
+    "hooks": {
+        "type": "array", "items": {"type": "string", "minLength": 1}, "uniqueItems": True, "default": [],
+        "description": "Installed plugins that only watch or wrap (entry points filial.hooks), by name.",
+    },
+    "teacher": {"description": "The model that is asked. Needed by every stage that asks."},
+    "stages": {"type": "array", "default": [], "description": "What happens to the records, in this order."},
+    "template": {"description": "How a record becomes the text that is trained on."},
+    "train": {"description": "Which trainer tunes which model."},
+    "judge": {"description": "How the trained model is measured; one judge or a list."},
+}  # fmt: skip
+
+BUDGET: dict[str, Schema] = {
+    "requests": {"type": "integer", "minimum": 1, "description": "Teacher requests at most."},
+}
+
+GENERATE: dict[str, Schema] = {
+    "seeds": _file("Seed tasks: a file, pkg:PACKAGE/FILE or hf:NAME. The first stage needs it."),
+    "seeds_format": {"type": "string", "minLength": 1, "description": "The seeds' format, if not clear."},
+    "keep_inputs": {
+        "type": "boolean", "default": True,
+        "description": "Pass on the records of the stage before; for a generate stage that is not the first.",
+    },
+}  # fmt: skip
+
+EVOLVE: dict[str, Schema] = {
+    "rounds": {"type": "integer", "minimum": 1, "default": 1, "description": "Evolutions of each record."},
+    "strategies": {"type": "array", "minItems": 1, "description": "What evolves records; one is drawn per try."},
+    "eliminate": {
+        "type": "array", "default": ["evolved"],
+        "description": "Filters that decide whether an evolution has failed.",
+    },
+    "keep": {
+        "enum": ["all", "last"], "default": "all",
+        "description": "Keep parents and every generation, or the newest of each line.",
+    },
+    "order": {
+        "enum": ["random", "fixed"], "default": "random",
+        "description": "Draw strategies by weight, or take them in turn.",
+    },
+    "answer": {
+        "type": "boolean", "default": True,
+        "description": "Ask the teacher for the answer to each evolved instruction.",
+    },
+}  # fmt: skip
+
+STRATEGY: dict[str, Schema] = {
+    "weight": {
+        "type": "number", "exclusiveMinimum": 0, "default": 1.0,
+        "description": "How often this strategy is drawn, relative to the others.",
+    },
+}  # fmt: skip
+
+MIX: dict[str, Schema] = {
+    "total": {"type": "integer", "minimum": 1, "description": "Records in the mix. Default: as many as fit."},
+    "by": {
+        "enum": ["task", "plugin", "round"], "default": "task",
+        "description": "What rates go by: the task, the plugin a record comes from, or its evolution round.",
+    },
+    "repeat": {
+        "type": "boolean", "default": False,
+        "description": "Repeat the records of a task that is too small for its share.",
+    },
+    "sources": {
+        "type": "object", "minProperties": 1, "additionalProperties": _file("Records of this task."),
+        "description": "Files to add to the mix, by the name of their task.",
+    },
+}  # fmt: skip
+
+TRAIN: dict[str, Schema] = {
+    "model": {
+        "type": "string", "minLength": 1,
+        "description": "The model to tune: a folder, pkg:PACKAGE/FOLDER or a name on the hub.",
+    },
+}  # fmt: skip
+
+JUDGE: dict[str, Schema] = {
+    "data": _file("Records with right answers: a file, pkg:PACKAGE/FILE, hf:NAME, or the word heldout."),
+    "name": {"type": "string", "pattern": NAME, "description": "What the figures are called."},
+    "against": {
+        "type": "array", "items": {"enum": ["base", "nearest"]}, "uniqueItems": True, "default": [],
+        "description": "Also measure the model before training, or the copying baseline.",
+    },
+    "only": {
+        "enum": ["seed-level", "evolved"],
+        "description": "With data: heldout, only the records no strategy has changed, or only the others.",
+    },
+    "limit": {"type": "integer", "minimum": 1, "description": "Records at most."},
+    "max_new_tokens": {
+        "type": "integer", "minimum": 1, "default": 256,
+        "description": "Tokens per answer at most.",
+    },
+}  # fmt: skip
+
+STAGES: dict[str, str] = {
+    "generate": "generators",
+    "evolve": "strategies",
+    "filter": "filters",
+    "mix": "mixers",
+}
+"""Verb of a stage to the kind of its components."""
+
+
+def defaults(keys: dict[str, Schema], given: dict[str, Any]) -> dict[str, Any]:
+    """The value of every key of a table: what was given, else its default, else None."""
+    return {name: given.get(name, schema.get("default")) for name, schema in keys.items()}

@@ -1,0 +1,138 @@
+"""The editor schema takes what the checker takes, and refuses what an editor can know to be wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filial.discovery import Index
+from filial.errors import RecipeError
+from filial.plugins import Manager
+from filial.recipe import from_dict
+from filial.recipe_schema import recipe_schema, recipe_schema_text
+from filial.yamlmarks import parse, read
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+GOOD: Any = parse("""
+seed: 7
+teacher: {use: remote, model: gpt-x}
+stages:
+  - generate: {use: invent, count: 3, seeds: seeds.jsonl}
+  - evolve: {rounds: 2, strategies: [deepen, {use: "recipe_kit.py:reverse", max_words: 30, weight: 2.5}]}
+  - filter: [{use: harm, level: strict, high: open}, evolved]
+  - filter: evolved
+  - mix: {use: weights, weights: {a: 2}, total: 50, sources: {a: "hf:x/y"}}
+template: alpaca
+train: {use: sft, model: some/model, epochs: 1}
+judge: {use: exact, data: "hf:x/z", against: [base]}
+""").data
+
+
+@pytest.fixture(scope="module")
+def manager() -> Manager:
+    made = Manager(Index())
+    made.load_file(Path(__file__).with_name("recipe_kit.py"))
+    return made
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "seeds.jsonl").write_text('{"instruction": "Say hi."}\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def validator(manager: Manager) -> jsonschema.Draft202012Validator:
+    schema = recipe_schema(manager)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_a_good_recipe_and_its_lock_fit(validator: Any, manager: Manager, base: Path) -> None:
+    assert list(validator.iter_errors(GOOD)) == []
+    resolved = from_dict(GOOD, manager, base=base).resolved()
+    assert list(validator.iter_errors(resolved)) == []
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"sed": 1}, {"seed": "x"}, {"budget": {"request": 1}}, {"teacher": "remote"}, {"teacher": {"use": "remot"}},
+        {"teacher": {"use": "remote", "model": "m", "temprature": 1}}, {"template": "alpaka"}, {"judge": []},
+        {"teacher": {"use": "remote", "model": "m", "temperature": 3}}, {"train": {"use": "sft"}}, {"judge": "exact"},
+        {"stages": [{"filtr": "harm"}]}, {"stages": [{"filter": "harm", "mix": "weights"}]}, {"stages": [{}]},
+        {"stages": [{"evolve": {"strategies": ["revers"]}}]}, {"stages": [{"evolve": {}}]},
+        {"stages": [{"filter": []}]},
+        {"stages": [{"evolve": {"strategies": [{"use": "deepen", "weight": 0}]}}]}, {"template": {"name": "alpaca"}},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+def test_what_an_editor_can_know_is_refused(mistake: dict[str, Any], validator: Any) -> None:
+    assert list(validator.iter_errors({**GOOD, **mistake}))
+
+
+parts = st.sampled_from(
+    [None, True, 0, 1, -1, 2.5, 10**20, "", "x", "harm", "deepen", "yes", [], ["harm"], {}, {"use": "harm"}, {"use": 1},
+     {"use": "deepen", "weight": 1}, {"use": "weights"}, {"use": "invent", "count": 0}, "remote", "alpaca", "sft"]
+)  # fmt: skip
+
+
+@given(data=st.data())
+def test_what_the_checker_takes_the_editor_takes(
+    data: st.DataObject, validator: Any, manager: Manager, base: Path
+) -> None:
+    recipe = copy.deepcopy(GOOD)
+    part: Any = recipe
+    while True:
+        key = data.draw(st.sampled_from(list(part) if isinstance(part, dict) else list(range(len(part)))))
+        if not isinstance(part[key], dict | list) or not part[key] or data.draw(st.booleans()):
+            part[key] = data.draw(parts)
+            break
+        part = part[key]
+    try:
+        from_dict(recipe, manager, base=base)
+    except RecipeError:
+        return
+    assert list(validator.iter_errors(recipe)) == []
+
+
+def test_a_plugin_that_does_not_load_is_named_without_options(tmp_path: Path) -> None:
+    info = tmp_path / "filial_broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: filial-broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[filial.filters]\nsad = no_such_module_anywhere\n")
+    from filial.discovery import index
+
+    schema = recipe_schema(Manager(index([str(tmp_path)])))
+    check = jsonschema.Draft202012Validator(schema)
+    assert check.is_valid({"stages": [{"filter": {"use": "sad", "anything": 1}}]})
+    assert not check.is_valid({"stages": [{"filter": "happy"}]})
+
+
+def test_the_published_schema_is_that_of_the_built_ins() -> None:
+    published = (ROOT / "schemas" / "recipe.schema.json").read_text(encoding="utf-8")
+    assert published == recipe_schema_text(Manager(no_plugins=True)), (
+        "write it anew: filial --no-plugins schema recipe > schemas/recipe.schema.json"
+    )
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_the_published_schema_takes_every_example(path: Path) -> None:
+    published = json.loads((ROOT / "schemas" / "recipe.schema.json").read_text(encoding="utf-8"))
+    document = read(path.read_bytes())
+    assert document.faults == []
+    assert [error.message for error in jsonschema.Draft202012Validator(published).iter_errors(document.data)] == []
+
+
+def test_there_are_examples() -> None:
+    assert RECIPES
