@@ -1,0 +1,120 @@
+"""What makes a run directory trustworthy: hashes, checksummed manifests, a lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from filial.atomic import cannot, replacing
+from filial.errors import UsageError
+
+
+def canonical(value: Any) -> bytes:
+    """One JSON text per value: sorted keys, no blanks, UTF-8. What gets hashed."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def digest(*parts: Any) -> str:
+    """32 hex digits of BLAKE2b over the canonical JSON of the parts."""
+    h = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part if isinstance(part, bytes) else canonical(part)
+        h.update(len(data).to_bytes(8, "little"))
+        h.update(data)
+    return h.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in this folder survive a power cut."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into one sentence."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever reads our output has enough: no fault of the place
+        raise
+    except OSError as err:
+        raise cannot(path, err) from err
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file's content atomically, in a folder that is made if need be."""
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as f:
+        f.write(data)
+
+
+def write_manifest(path: Path, body: dict[str, Any]) -> None:
+    """Write a manifest with a checksum over everything else in it. This write is a stage's commit point."""
+    sealed = {**body, "checksum": digest(body)}
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n")
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """A manifest whose checksum holds and whose files are the very bytes it names, or None.
+
+    Any torn or flipped byte, in the manifest or in a file it names, makes it None: the stage is done again.
+    """
+    try:
+        sealed = msgspec.json.decode(path.read_bytes())
+        body = {k: v for k, v in sealed.items() if k != "checksum"}
+        if sealed["checksum"] != digest(body):
+            return None
+        for name, facts in body.get("files", {}).items():
+            if file_sha256(path.parent / name) != facts["sha256"]:
+                return None
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError, UnicodeError):
+        return None
+    return body
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run directory: two runs in one directory would destroy each other.
+
+    Raises:
+        UsageError: another process holds it; the message names its process id.
+    """
+    path = folder / ".lock"
+    with write_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        f = open(path, "a+")  # noqa: SIM115 - the lock lives as long as the file is open
+    with f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            f.seek(0)
+            holder = f.read().strip() or "another process"
+            raise UsageError(f"{folder} is in use by {holder}; wait for it, or give this run another --name") from None
+        f.seek(0)
+        f.truncate()
+        f.write(f"process {os.getpid()}")
+        f.flush()
+        yield
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left behind: temporary files of unfinished writes."""
+    for leftover in folder.rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)

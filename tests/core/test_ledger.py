@@ -1,0 +1,104 @@
+"""No paid answer is lost, none is served for another request, none that is damaged is served at all."""
+
+import asyncio
+import sqlite3
+
+import msgspec
+import pytest
+
+from filial import Message, Reply, Request
+from filial.errors import FilialError
+from filial.ledger import Ledger, answer_key
+
+
+def request(text="Name a river.", **more):
+    return Request(messages=(Message(role="user", content=text),), **more)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    opened = Ledger(tmp_path / ".filial" / "ledger.sqlite")
+    yield opened
+    opened.close()
+
+
+def store(ledger, question, text="The Rhine."):
+    key = answer_key("scripted", {}, question)
+    return key, asyncio.run(ledger.put(key, "scripted", question, Reply(text=text, prompt_tokens=4)))
+
+
+def test_an_answer_comes_back_with_its_key(ledger):
+    key, stored = store(ledger, request())
+    assert stored.key == key
+    assert ledger.get(key) == stored == Reply(text="The Rhine.", prompt_tokens=4, key=key)
+
+
+def test_an_answer_is_on_disk_before_it_counts(ledger):
+    key, _ = store(ledger, request())
+    other = sqlite3.connect(ledger.path)
+    assert other.execute("select count(*) from answers where key=?", (key,)).fetchone() == (1,)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        request("Name a lake."), request(draw=1), request(temperature=0.5), request(top_p=0.9), request(max_tokens=5),
+        request(stop=("\n",)), request(seed=1), request(schema={"type": "object"}),
+    ],
+)  # fmt: skip
+def test_whatever_shapes_the_answer_shapes_the_key(changed):
+    assert answer_key("openai", {"model": "m"}, changed) != answer_key("openai", {"model": "m"}, request())
+
+
+def test_the_teacher_is_part_of_the_key_and_the_order_of_its_options_is_not():
+    key = answer_key("openai", {"model": "m", "base_url": "u"}, request())
+    assert key == answer_key("openai", {"base_url": "u", "model": "m"}, request())
+    assert key != answer_key("openai", {"model": "n", "base_url": "u"}, request())
+    assert key != answer_key("other", {"model": "m", "base_url": "u"}, request())
+
+
+def test_many_answers_of_one_turn_of_the_loop_are_all_kept(ledger):
+    async def all_at_once():
+        questions = [request(f"Name river {i}.") for i in range(200)]
+        keys = [answer_key("scripted", {}, q) for q in questions]
+        pairs = zip(keys, questions, strict=True)
+        await asyncio.gather(*(ledger.put(k, "scripted", q, Reply(text=k)) for k, q in pairs))
+        return keys
+
+    for key in asyncio.run(all_at_once()):
+        assert ledger.get(key).text == key
+
+
+def test_a_damaged_answer_is_counted_and_never_served(ledger):
+    key, _ = store(ledger, request())
+    blob = bytearray(ledger._db.execute("select reply from answers").fetchone()[0])
+    blob[-1] ^= 1
+    ledger._db.execute("update answers set reply=?", (bytes(blob),))
+    assert ledger.get(key) is None
+    assert ledger.damaged == 1
+
+
+def test_an_answer_moved_under_another_key_is_not_served(ledger):
+    store(ledger, request())
+    ledger._db.execute("update answers set key='someone-elses'")
+    assert ledger.get("someone-elses") is None
+
+
+def test_text_that_is_hard_to_store_survives(ledger):
+    key, stored = store(ledger, request(), text="a\u2028b\x00c \U0001f600 \u0985")
+    assert ledger.get(key).text == stored.text
+
+
+def test_a_file_that_is_no_ledger_is_a_clear_error(tmp_path):
+    (tmp_path / "ledger.sqlite").write_bytes(b"not a database, and long enough to be sure of it" * 30)
+    with pytest.raises(FilialError, match="ledger cannot be opened"):
+        Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_the_request_is_kept_beside_its_answer(ledger):
+    import zlib
+
+    store(ledger, request("What was asked?"))
+    blob = ledger._db.execute("select request from answers").fetchone()[0]
+    assert msgspec.json.decode(zlib.decompress(blob))["messages"][0]["content"] == "What was asked?"

@@ -1,0 +1,108 @@
+"""Files are whole or not there, and any torn or flipped byte is noticed."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from filial.atomic import replacing
+from filial.errors import FilialError, UsageError
+from filial.store import file_sha256, locked, read_manifest, sweep, write_bytes, write_manifest
+
+
+@pytest.fixture
+def stage(tmp_path):
+    data = b'{"instruction": "Name a river."}\n' * 3
+    write_bytes(tmp_path / "records.jsonl", data)
+    facts = {"sha256": file_sha256(tmp_path / "records.jsonl"), "rows": 3}
+    write_manifest(tmp_path / "manifest.json", {"key": "k", "files": {"records.jsonl": facts}, "n": [1, 2]})
+    return tmp_path
+
+
+def test_a_whole_manifest_is_read_back(stage):
+    assert read_manifest(stage / "manifest.json")["n"] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "records.jsonl"])
+def test_every_cut_is_noticed(stage, name):
+    whole = (stage / name).read_bytes()
+    # The manifest's last byte is a newline behind the JSON text; without it nothing is lost.
+    for length in range(len(whole) - (name == "manifest.json")):
+        (stage / name).write_bytes(whole[:length])
+        assert read_manifest(stage / "manifest.json") is None, f"{name} cut to {length} bytes"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "records.jsonl"])
+def test_every_flipped_bit_is_noticed(stage, name):
+    whole = (stage / name).read_bytes()
+    before = read_manifest(stage / "manifest.json")
+    for place in range(len(whole)):
+        for bit in (0, 3, 6):
+            torn = bytearray(whole)
+            torn[place] ^= 1 << bit
+            (stage / name).write_bytes(bytes(torn))
+            # Blanks between the JSON's tokens carry nothing: a flip there may leave the very same content.
+            assert read_manifest(stage / "manifest.json") in (None, before), f"{name} byte {place} bit {bit}"
+            if name == "records.jsonl":
+                assert read_manifest(stage / "manifest.json") is None
+
+
+def test_a_missing_file_makes_the_manifest_void(stage):
+    (stage / "records.jsonl").unlink()
+    assert read_manifest(stage / "manifest.json") is None
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "out.jsonl"
+    write_bytes(target, b"old")
+
+    def half_way():
+        with replacing(target) as f:
+            f.write(b"new")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        half_way()
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["out.jsonl"]
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_half_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(FilialError, match="disk is full"):
+        write_bytes(tmp_path / "out.jsonl", b"data")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_is_a_usage_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_bytes(tmp_path / "file" / "out.jsonl", b"data")
+
+
+def test_a_run_directory_is_held_by_one_process_and_freed_when_it_dies(tmp_path):
+    code = f"""
+import sys; from pathlib import Path; from filial.store import locked
+with locked(Path({str(tmp_path)!r})):
+    print("held", flush=True); sys.stdin.read()
+"""
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match=f"process {holder.pid}"), locked(tmp_path):
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"process {os.getpid()}"
+
+
+def test_leftovers_of_a_killed_process_are_swept(tmp_path):
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / ".records.jsonl.4711.tmp").write_text("half")
+    (tmp_path / "stages" / "records.jsonl").write_text("whole")
+    sweep(tmp_path)
+    assert os.listdir(tmp_path / "stages") == ["records.jsonl"]
