@@ -1,0 +1,248 @@
+"""A run: the recipe's stages one after the other, each skipped when it is done, each whole or not there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from filial import __version__, dataset
+from filial.components import Teacher
+from filial.errors import ROWS_LOST, UsageError
+from filial.gateway import Budget, Gateway, Spent, stopping
+from filial.ledger import Ledger
+from filial.records import Record
+from filial.stages import commit
+from filial.stages.assemble import build, depends_on, provenance, read, run_stage, source_digest
+from filial.stages.stage import Books, DropRow, Surroundings, is_lost
+from filial.store import digest, locked, sweep, write_bytes
+
+if TYPE_CHECKING:
+    from filial.plugins import Manager
+    from filial.recipe import Recipe, StageSpec
+
+
+class Reporter:
+    """What people see while a run goes on; this one says nothing."""
+
+    def stage(self, name: str) -> AbstractContextManager[Callable[[Books], None]]:
+        """Entered when a stage starts; the function is called with its books after every record."""
+        return nullcontext(lambda books: None)
+
+    def training(self) -> AbstractContextManager[Callable[[float, float, str], None]]:
+        """Entered when training starts; the function takes (done, total, text)."""
+        return nullcontext(lambda done, total, text: None)
+
+    def note(self, text: str) -> None:
+        """One line of news."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run directory and what works on it. Passed to lifecycle hooks.
+
+    ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``.
+    """
+
+    recipe: Recipe
+    manager: Manager
+    home: Path
+    name: str
+    reporter: Reporter = field(default_factory=Reporter)
+    spent: Spent = field(default_factory=Spent)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "runs" / self.name
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    def execute(self) -> dict[str, Any]:
+        """Do what is not done yet. Returns the summary, which is also in ``summary.json``.
+
+        Raises:
+            FilialError: with the exit code the command line returns; everything finished is kept.
+        """
+        self._check_requirements()
+        with locked(self.folder):
+            sweep(self.folder)
+            write_bytes(self.folder / "recipe.lock.yaml", self.recipe.lock(self.manager).encode())
+            self.manager.hook.run_started(run=self)
+            error: BaseException | None = None
+            try:
+                self._run()
+            except BaseException as err:
+                error = err
+                raise
+            finally:
+                self.manager.hook.run_finished(run=self, error=error)
+        return self.summary
+
+    def _run(self) -> None:
+        self.summary = {"run": self.name, "filial": __version__, "seed": self.recipe.seed, "stages": []}
+        records, key = asyncio.run(self._stages())
+        if self.recipe.train is not None:
+            from filial.tuning import exam_questions, judge_model, train_model
+
+            recipe, folder = self.recipe, self.folder / "dataset"
+            exams = [source_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
+            key = digest(key, recipe.heldout, recipe.seed, exams)
+            kept = dataset.write(folder, records, recipe.heldout, recipe.seed, key, exam_questions(self))
+            self.summary["dataset"] = {name: kept[name] for name in ("train", "heldout", "contaminated")}
+            if kept["contaminated"]:
+                self.reporter.note(f"{kept['contaminated']:,} records ask what an exam asks; they are not trained on")
+            train_model(self, kept)
+            judge_model(self)
+        self.summary["teacher"] = asdict(self.spent)
+        text = msgspec.json.format(msgspec.json.encode(self.summary), indent=1)
+        write_bytes(self.folder / "summary.json", text + b"\n")
+
+    def _check_requirements(self) -> None:
+        """Everything named is installed and loads, before any work."""
+        for spec in self.recipe.components():
+            self.manager.check_requirements(self.manager.get(spec.kind, spec.use))
+
+    def gateway(self) -> Gateway | None:
+        """The run's teacher behind its gateway; made and closed in one event loop."""
+        spec = self.recipe.teacher
+        if spec is None:
+            return None
+        teacher: Teacher = build(self.manager, spec)
+        budget = Budget(requests=self.recipe.budget.get("requests"))
+        gateway = Gateway(
+            spec.use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), budget,
+            partial(self.manager.hook.ask, teacher),
+        )  # fmt: skip
+        gateway.spent = self.spent
+        return gateway
+
+    async def _stages(self) -> tuple[list[Record], str]:
+        """All data stages. Returns the last one's records and key."""
+        first, *keys = self.keys()
+        records: list[Record] | None = None
+        gateway = self.gateway()
+        try:
+            if self.recipe.data is not None:
+                records = self._start(self.recipe.data)
+            for stage, key in zip(self.recipe.stages, keys, strict=True):
+                records = await self._stage(stage, records, key, gateway)
+        finally:
+            if gateway is not None:
+                await gateway.close()
+                if gateway.ledger.damaged:
+                    self.reporter.note(f"{gateway.ledger.damaged} damaged answers in the ledger were asked again")
+        return records or [], keys[-1] if keys else first
+
+    def keys(self) -> list[str]:
+        """What each step's result depends on, as a hash: the start, then every stage with all before it."""
+        recipe = self.recipe
+        key = digest(__version__, recipe.seed, recipe.teacher_identity(self.manager))
+        if recipe.data is not None:
+            key = digest(key, source_digest(recipe.data, recipe.base))
+        out = [key]
+        for stage in recipe.stages:
+            out.append(digest(out[-1], depends_on(stage, recipe.base, self.manager)))
+        return out
+
+    def _start(self, source: str) -> list[Record]:
+        """The records of ``data:``. A bad line here stops the run: nothing has been spent yet."""
+        records = list(read(source, self.recipe.base, strict=True))
+        if not records:
+            raise UsageError(f"{source}: it holds no record")
+        return records
+
+    async def _stage(
+        self, stage: StageSpec, records: list[Record] | None, key: str, gateway: Gateway | None
+    ) -> list[Record]:
+        """Run one stage, unless it is done and whole."""
+        folder = self.folder / "stages" / stage.name
+        manifest = commit.committed(folder, key)
+        if manifest is not None:
+            self._book(stage, manifest, done_before=True)
+            return commit.load_records(folder)
+        with (
+            self.reporter.stage(stage.name) as told,
+            commit.writing(folder / commit.RECORDS, folder / commit.DROPS) as writer,
+        ):
+            env = Surroundings(stage=stage.name, seed=self.recipe.seed, writer=writer, told=told, on_drop=self._dropped)
+            if gateway is not None:
+                env.ask, env.window = gateway.ask, gateway.window
+            with stopping(gateway):
+                out, report = await run_stage(stage, records, self.recipe.base, self.manager, env)
+            env.books.check(stage.name)
+            facts = {
+                "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
+                "plugins": [provenance(self.manager, s) for s in stage.components],
+                "options": {"stage": stage.settings, "components": [[s.use, s.options] for s in stage.components]},
+                "report": report,
+            }  # fmt: skip
+            manifest = commit.commit(folder, writer, key, env.books, facts)
+        self._book(stage, manifest, done_before=False)
+        return out
+
+    def _dropped(self, row: DropRow) -> None:
+        self.manager.hook.record_dropped(run=self, stage=row.stage, record=row.record, drop=row)
+
+    def _book(self, stage: StageSpec, manifest: dict[str, Any], *, done_before: bool) -> None:
+        """Enter a finished stage into the summary and tell who watches."""
+        row = {"name": stage.name, **manifest["counts"], "reasons": manifest["reasons"], **manifest["report"]}
+        self.summary["stages"].append(row)
+        if done_before:
+            self.reporter.note(f"{stage.name}: done before, {row['out']:,} records")
+            return
+        if warning := refusals(row):
+            self.reporter.note(warning)
+        self.manager.hook.stage_finished(run=self, stage=stage.name, kept=row["out"], dropped=dict(manifest["reasons"]))
+
+    def exit_code(self) -> int:
+        """0, or 5 when rows were lost to faults rather than decided against."""
+        reasons = (reason for stage in self.summary.get("stages", []) for reason in stage["reasons"])
+        exams = (result for exam in self.summary.get("judge", {}).values() for result in exam.values())
+        unjudged = any(result["judged"] < result["records"] for result in exams)
+        return ROWS_LOST if unjudged or any(map(is_lost, reasons)) else 0
+
+
+def refusals(stage: dict[str, Any], least: int = 5) -> str:
+    """A warning where a teacher declined a good part of a stage's work; empty where it did not.
+
+    ``refused``, ``apology`` and ``non-answer`` are the reasons by which plugins say so.
+    """
+    declined = sum(stage["reasons"].get(reason, 0) for reason in ("refused", "apology", "non-answer"))
+    if declined < least or declined < 0.2 * stage["made"]:
+        return ""
+    return (
+        f"{stage['name']}: the teacher declined {declined:,} of {stage['made']:,} times; these tasks may lie outside "
+        "what it knows. Look at drops.jsonl, give it other seeds, or name another teacher in the recipe"
+    )
+
+
+def name_of(recipe_path: Path) -> str:
+    """The run's name when none is given: the recipe's file name."""
+    import re
+
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", recipe_path.stem).strip(".-") or "run"
+    return name[:100]
+
+
+def checked_name(name: str) -> str:
+    """A run name that is a plain folder name everywhere.
+
+    Raises:
+        UsageError: it is not.
+    """
+    import re
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(
+            f"--name {name!r}: use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
+        )
+    return name

@@ -1,0 +1,175 @@
+"""From a recipe's stage to a running one: plugins built, inputs read, what the stage depends on named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filial import formats
+from filial.components import Drop, Generator, Mixer
+from filial.errors import UsageError
+from filial.records import Record
+from filial.resources import resolve
+from filial.stages.evolving import Choice, Evolution, evolve_records
+from filial.stages.filtering import Sieve, filter_records
+from filial.stages.generating import generate_records
+from filial.stages.mixing import mix_records
+from filial.stages.stage import BAD_LINE, Surroundings
+from filial.store import digest, file_sha256
+
+if TYPE_CHECKING:
+    from filial.plugins import Manager
+    from filial.recipe import ComponentSpec, StageSpec
+
+SOURCES = ("seeds", "sources")
+"""Settings that name files: what a stage's result depends on is what they hold, not where they are."""
+
+
+def read_inputs(
+    source: str, base: Path, env: Surroundings, format: str = "auto", limit: int | None = None
+) -> list[Record]:
+    """Records of a file named by a user; its bad lines become drops of the stage, named as the user named the file.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no record.
+    """
+    lost = 0
+
+    def aside(bad: formats.BadLine) -> None:
+        nonlocal lost
+        lost += 1
+        env.books.made += 1
+        env.drop(Drop(BAD_LINE, str(replace(bad, file=source)), answer=bad.raw), "", None)
+
+    records = list(read(source, base, format=format, limit=limit, bad=aside))
+    if not records:
+        why = f"none of its {lost:,} lines is a record" if lost else "it holds no record"
+        raise UsageError(f"{source}: {why}; look at its first lines, or name its format")
+    return records
+
+
+def read(source: str, base: Path, **options: Any) -> Iterator[Record]:
+    """`filial.formats.read` of a file named by a user, whose errors call the file what the user called it.
+
+    Raises:
+        UsageError: as there, and for a file that is not there.
+    """
+    path = located(source, base)
+    try:
+        yield from formats.read(path, **options)
+    except UsageError as err:
+        if type(err) is not UsageError:  # a missing package: nothing to do with the path
+            raise
+        raise UsageError(str(err).replace(str(path), source)) from err
+
+
+def located(source: str, base: Path) -> str | Path:
+    """Where a source is that a user named: a path from ``base``, standard input or a name on the hub.
+
+    Raises:
+        UsageError: there is no such file; in the user's words.
+    """
+    if source == "-" or source.startswith("hf:"):
+        return source
+    path = resolve(source, base)
+    if not path.exists():
+        hub = f"; for a data set of the hub write hf:{source}" if source.count("/") == 1 and not path.suffix else ""
+        raise UsageError(f"{source}: no such file{hub}")
+    return path
+
+
+def source_digest(source: str, base: Path) -> str:
+    """What a key says about an input: the bytes of a file or of a folder's files; for a hub data set, its name."""
+    if source.startswith("hf:"):
+        return source
+    path = resolve(source, base)
+    if path.is_file():
+        return file_sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return digest([[str(p.relative_to(path)), file_sha256(p)] for p in files])
+
+
+def depends_on(stage: StageSpec, base: Path, manager: Manager) -> list[Any]:
+    """Everything a stage's result depends on beside the records that enter it: inputs by content, plugins with
+    versions, options."""
+    settings = {k: v for k, v in stage.settings.items() if k not in SOURCES}
+    named = {"seeds": s} if (s := stage.settings.get("seeds")) else (stage.settings.get("sources") or {})
+    inputs = [[name, source_digest(source, base)] for name, source in named.items()]
+    plugins = [[provenance(manager, s), s.options, s.settings.get("weight")] for s in stage.components]
+    return [stage.name, inputs, settings, plugins]
+
+
+def build(manager: Manager, spec: ComponentSpec) -> Any:
+    """The component a recipe describes, once everything it needs is installed."""
+    manager.check_requirements(manager.get(spec.kind, spec.use))
+    return manager.build(spec.kind, {"use": spec.use, **spec.options})
+
+
+def provenance(manager: Manager, spec: ComponentSpec) -> str:
+    """``dist:name==version`` of a component of a recipe."""
+    return manager.provenance(spec.kind, spec.use)
+
+
+async def run_stage(
+    stage: StageSpec, records: list[Record] | None, base: Path, manager: Manager, env: Surroundings
+) -> tuple[list[Record], dict[str, Any]]:
+    """Run one stage of a recipe on the records of the one before (None for the first). Returns records and report."""
+    if stage.verb == "generate":
+        return await _generate(stage, records, base, manager, env), {}
+    if stage.verb == "evolve":
+        return await evolve_records(records or [], evolution(stage, manager), env)
+    if stage.verb == "filter":
+        return await filter_records(records or [], [_sieve(manager, s) for s in stage.components], env), {}
+    return await _mix(stage, records or [], base, manager, env), {}
+
+
+async def _generate(
+    stage: StageSpec, records: list[Record] | None, base: Path, manager: Manager, env: Surroundings
+) -> list[Record]:
+    settings, (spec,) = stage.settings, stage.components
+    generator: Generator = build(manager, spec)
+    before, seeds = records or [], records or []
+    if settings.get("seeds"):
+        seeds = read_inputs(settings["seeds"], base, env, settings.get("seeds_format") or "auto")
+    passed_on, left_out = (before, []) if settings.get("keep_inputs", True) else ([], before)
+    return await generate_records(
+        seeds, provenance(manager, spec), generator, env, passed_on=passed_on, left_out=left_out
+    )
+
+
+async def _mix(
+    stage: StageSpec, records: list[Record], base: Path, manager: Manager, env: Surroundings
+) -> list[Record]:
+    settings, (spec,) = stage.settings, stage.components
+    added = [
+        record.replaced(task=task)
+        for task, source in (settings.get("sources") or {}).items()
+        for record in read_inputs(source, base, env)
+    ]
+    mixer: Mixer = build(manager, spec)
+    out = await mix_records(
+        [*records, *added], settings.get("total"), bool(settings.get("repeat")), settings.get("by") or "task",
+        provenance(manager, spec), mixer, env,
+    )  # fmt: skip
+    env.books.entered -= len(added)  # they did not come from the stage before
+    env.books.made += len(added)
+    return out
+
+
+def _sieve(manager: Manager, spec: ComponentSpec) -> Sieve:
+    return Sieve(provenance(manager, spec), build(manager, spec))
+
+
+def evolution(stage: StageSpec, manager: Manager) -> Evolution:
+    """The plan of an evolve stage."""
+    settings = stage.settings
+    choices = [
+        Choice(s.use, provenance(manager, s), build(manager, s), s.settings.get("weight", 1.0))
+        for s in stage.of("strategies")
+    ]
+    return Evolution(
+        choices, [_sieve(manager, s) for s in stage.of("filters")], settings.get("rounds", 1),
+        settings.get("order", "random"), settings.get("keep", "all"), settings.get("answer", True),
+    )  # fmt: skip

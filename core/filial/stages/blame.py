@@ -1,0 +1,80 @@
+"""Whose fault it is when something goes wrong inside a plugin, in one sentence that names it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from filial.components import Drop
+from filial.errors import FilialError, TeacherError, UsageError
+from filial.record_schema import decode_fast
+from filial.records import Record, to_json
+
+NOT_UNICODE = "not-unicode"
+
+
+@contextmanager
+def blamed(plugin: str, stage: str) -> Iterator[None]:
+    """Turn what no plugin should raise, ``sys.exit()`` too, into one sentence. Errors written for users pass.
+
+    Raises:
+        FilialError: naming the plugin and the stage; the traceback is kept as its cause.
+    """
+    try:
+        yield
+    except TeacherError as err:
+        raise FilialError(
+            f"{plugin} gave up in stage {stage} when a teacher call failed: {err}; "
+            "every answer is kept, so run it again"
+        ) from err
+    except FilialError:
+        raise
+    except (Exception, SystemExit) as err:
+        raise failure(f"{plugin} fails in stage {stage}", err) from err
+
+
+def failure(what: str, err: BaseException) -> FilialError:
+    """The error for an exception that no plugin should raise."""
+    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FilialError(f"{what}: the disk is full; free some space and run again")
+    cause = " ".join(f"{type(err).__name__}: {err}".split())
+    return FilialError(f"{what}: {cause} (filial --debug shows the traceback)")
+
+
+def wrong_type(plugin: str, stage: str, call: str, got: object, wanted: str) -> FilialError:
+    """The error for a plugin that returns something else than its contract says."""
+    return FilialError(f"{plugin} breaks its contract in stage {stage}: {call} gave {_what(got)}, not {wanted}")
+
+
+def _what(value: object) -> str:
+    return "nothing (None)" if value is None else f"a value of type {type(value).__name__}"
+
+
+def unsound(record: Record, plugin: str, stage: str) -> Drop | None:
+    """A drop for a record whose text no file can hold; None for a record that can be written and read back.
+
+    Raises:
+        FilialError: the plugin gave a field the wrong type, or a score that is no number.
+    """
+    try:
+        decode_fast(to_json(record))
+    except UnicodeEncodeError as err:
+        return Drop(NOT_UNICODE, half_character(err))
+    except (TypeError, msgspec.DecodeError):
+        from filial.formats.writing import encoded
+
+        try:
+            encoded(record)
+        except UsageError as why:
+            raise FilialError(f"{plugin} breaks its contract in stage {stage}: {why}") from why
+        raise
+    return None
+
+
+def half_character(err: UnicodeEncodeError) -> str:
+    """Which lone surrogate stands where, in words."""
+    code = ord(err.object[err.start])
+    return f"holds U+{code:04X}, half a character (a lone surrogate), which UTF-8 cannot hold"

@@ -1,0 +1,187 @@
+"""What every stage shares: its surroundings, its books, and the rule that entered + made = out + dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+
+from filial.components import Drop
+from filial.context import Asker, Context
+from filial.errors import TeacherError, UsageError
+from filial.records import Origin, Record, record_id
+from filial.stages.blame import NOT_UNICODE, unsound, wrong_type
+from filial.teaching import Reply, Request
+
+BAD_LINE = "bad-line"
+
+
+def is_lost(reason: str) -> bool:
+    """Whether a drop with this reason was lost to a fault, rather than decided against."""
+    return reason in (BAD_LINE, NOT_UNICODE) or reason.startswith("teacher-")
+
+
+class Writer(Protocol):
+    """Where a stage's rows go: one JSON line each, in canonical order."""
+
+    def keep(self, record: Record) -> None: ...
+
+    def drop(self, row: DropRow) -> None: ...
+
+
+class DropRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One line of drops.jsonl: which record, where, why, and the raw teacher answers behind it."""
+
+    stage: str
+    plugin: str
+    reason: str
+    detail: str = ""
+    record: Record | None = None
+    parent: str = ""
+    answer: str | None = None
+    answers: tuple[str, ...] = ()
+
+    def encoded(self) -> bytes:
+        """The line, without its newline; half characters (the very thing a drop may be about) show as escapes."""
+        try:
+            return _encode(self)
+        except UnicodeEncodeError:
+            return _encode(_escaped(msgspec.to_builtins(self)))
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(k): _escaped(v) for k, v in value.items()}
+    return [_escaped(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+@dataclass(slots=True)
+class Books:
+    """A stage's counts. ``entered + made = out + dropped`` holds when a stage ends, or it does not end."""
+
+    entered: int = 0
+    made: int = 0
+    out: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def check(self, stage: str) -> None:
+        came, went = self.entered + self.made, self.out + self.dropped.total()
+        if came != went:
+            raise AssertionError(
+                f"stage {stage}: {self.entered} entered + {self.made} made, "
+                f"but {self.out} out + {self.dropped.total()} dropped"
+            )
+
+    @property
+    def lost(self) -> bool:
+        """Whether any row was lost to a fault."""
+        return any(map(is_lost, self.dropped))
+
+
+async def nobody(request: Request) -> Reply:
+    """The teacher where none is named."""
+    raise UsageError(
+        "this step asks a teacher, but none is named; add --teacher NAME, or in a recipe 'teacher: {use: NAME}'"
+    )
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a stage runs in: its name, seed, teacher and books.
+
+    ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress.
+    """
+
+    stage: str
+    seed: int
+    writer: Writer
+    ask: Asker = nobody
+    window: int = 256
+    told: Callable[[Books], None] = lambda books: None
+    on_drop: Callable[[DropRow], None] | None = None
+    books: Books = field(default_factory=Books)
+    _same: Counter[tuple[Any, ...]] = field(default_factory=Counter)
+
+    def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
+        """A context seeded from (run seed, stage, key)."""
+        return Context(self.ask, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt)
+
+    def identified(self, record: Record, plugin: str) -> Record | Drop:
+        """The record with its id and full origin; equal siblings are told apart by their order.
+
+        A record whose text cannot be written is a drop.
+
+        Raises:
+            FilialError: the plugin gave a field the wrong type.
+        """
+        if fault := unsound(record, plugin, self.stage):
+            return replace(fault, record=record)
+        content, parents = record.content(), record.origin.parents
+        ordinal = self._same[parents, content]
+        self._same[parents, content] += 1
+        origin = Origin(
+            stage=self.stage, plugin=plugin, parents=parents, round=record.origin.round, answers=record.origin.answers
+        )
+        name = record_id(content, parents=parents, stage=self.stage, ordinal=ordinal)
+        return record.replaced(id=name, origin=origin)
+
+    def keep(self, record: Record) -> None:
+        """Count and write a record that goes on."""
+        self.writer.keep(record)
+        self.books.out += 1
+        self.told(self.books)
+
+    def drop(
+        self,
+        drop: Drop,
+        plugin: str,
+        record: Record | None,
+        *,
+        parent: str = "",
+        answers: tuple[str, ...] = (),
+    ) -> None:
+        """Count and write a record that does not.
+
+        Raises:
+            FilialError: the plugin's `Drop` holds something of the wrong type.
+        """
+        self._check(drop, plugin)
+        row = DropRow(
+            stage=self.stage, plugin=plugin, reason=drop.reason, detail=drop.detail, record=drop.record or record,
+            parent=parent, answer=drop.answer, answers=answers,
+        )  # fmt: skip
+        self.writer.drop(row)
+        self.books.dropped[drop.reason] += 1
+        if self.on_drop:
+            self.on_drop(row)
+        self.told(self.books)
+
+    def _check(self, drop: Drop, plugin: str) -> None:
+        if not isinstance(drop.reason, str) or not drop.reason:
+            self._refuse(plugin, "reason", drop.reason, "a word such as 'too-short'")
+        if not isinstance(drop.detail, str):
+            self._refuse(plugin, "detail", drop.detail, "a text")
+        if not isinstance(drop.answer, str | None):
+            self._refuse(plugin, "answer", drop.answer, "a text")
+        if not isinstance(drop.record, Record | None):
+            self._refuse(plugin, "record", drop.record, "a Record")
+
+    def _refuse(self, plugin: str, name: str, got: object, wanted: str) -> NoReturn:
+        raise wrong_type(plugin, self.stage, f"Drop.{name}", got, wanted)
+
+
+async def settled(work: Awaitable[Any] | Any) -> Any:
+    """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
+    try:
+        return await work if asyncio.iscoroutine(work) or isinstance(work, Awaitable) else work
+    except TeacherError as err:
+        return Drop.failed(err)

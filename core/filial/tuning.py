@@ -1,0 +1,177 @@
+"""The last steps of a run: train on its data set, then judge the model on what it has not seen."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from filial import judging, models
+from filial.components import Judge, Template, Trainer
+from filial.context import TrainContext
+from filial.errors import UsageError
+from filial.gateway import stopping
+from filial.records import Record
+from filial.resources import resolve
+from filial.stages.assemble import build, provenance, read, source_digest
+from filial.stages.blame import blamed, wrong_type
+from filial.stages.commit import MANIFEST
+from filial.stages.stage import Surroundings
+from filial.store import digest, file_sha256, read_manifest, write_bytes, write_manifest
+
+if TYPE_CHECKING:
+    from filial.recipe import JudgeSpec
+    from filial.run import Run
+
+
+def read_rows(path: Path) -> list[Record]:
+    """The records of a file the run wrote itself."""
+    decoder = msgspec.json.Decoder(Record)
+    with open(path, "rb") as f:
+        return [decoder.decode(line) for line in f]
+
+
+def base_model(run: Run) -> str:
+    """The model to start from: a folder beside the recipe or in a package, else a hub id as it stands."""
+    assert run.recipe.train is not None
+    name = run.recipe.model or ""
+    path = resolve(name, run.recipe.base)
+    return str(path) if name.startswith("pkg:") or path.exists() else name
+
+
+def train_model(run: Run, data: dict[str, Any]) -> None:
+    """Train, unless a whole model for this data, template and these options is there."""
+    recipe = run.recipe
+    assert recipe.train is not None
+    if recipe.template is None:
+        raise UsageError("train needs a template; add one, such as template: {use: alpaca}")
+    model = base_model(run)
+    key = digest(
+        data["files"]["train.jsonl"], provenance(run.manager, recipe.train), recipe.train.options,
+        provenance(run.manager, recipe.template), recipe.template.options, _weights(model), recipe.seed,
+    )  # fmt: skip
+    manifest = read_manifest(run.model / MANIFEST)
+    if manifest is not None and manifest.get("key") == key:
+        run.reporter.note("model: trained before")
+    else:
+        manifest = _trained(run, model, key)
+    run.summary["train"] = manifest["figures"]
+
+
+def _trained(run: Run, model: str, key: str) -> dict[str, Any]:
+    """Train now. Returns the new model's manifest."""
+    recipe = run.recipe
+    assert recipe.train is not None
+    assert recipe.template is not None
+    trainer: Trainer = build(run.manager, recipe.train)
+    template: Template = build(run.manager, recipe.template)
+    plugin = provenance(run.manager, recipe.train)
+    with run.reporter.training() as progress, blamed(plugin, "train"):
+        ctx = TrainContext(recipe.seed, progress=progress, base=recipe.base)
+        figures = trainer.train(run.folder / "dataset", model, template, run.model, ctx)
+        if not isinstance(figures, dict) or not run.model.is_dir():
+            raise wrong_type(plugin, "train", "train", figures, f"a dict of figures and a model in {run.model}")
+    models.save_template(run.model, {"use": recipe.template.use, **recipe.template.options})
+    files = {p.name: {"sha256": file_sha256(p)} for p in _files(run.model) if p.name != MANIFEST}
+    manifest = {"format": 1, "key": key, "base": model, "figures": figures, "files": files}
+    write_manifest(run.model / MANIFEST, manifest)
+    return manifest
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file())
+
+
+def _weights(model: str) -> str:
+    """What the base model's bytes are, where it is a local folder; else its name."""
+    folder = Path(model)
+    return digest([[f.name, file_sha256(f)] for f in _files(folder)]) if folder.is_dir() else model
+
+
+def judge_model(run: Run) -> None:
+    """Every judge of the recipe: the model, its base and the copying baseline on the same records."""
+    if not run.recipe.judges:
+        return
+    assert run.recipe.template is not None
+    trained = read_rows(run.folder / "dataset" / "train.jsonl")
+    template: Template = build(run.manager, run.recipe.template)
+    run.summary["judge"] = {}
+    for spec in run.recipe.judges:
+        exam = judging.Exam(spec.name, exam_records(run, spec))
+        answerers: dict[str, judging.Answerer] = {"model": _model(run.model, template, spec.max_new_tokens)}
+        if "base" in spec.against:
+            answerers["base"] = _model(Path(base_model(run)), template, spec.max_new_tokens)
+        if "nearest" in spec.against:
+            answerers["nearest"] = judging.nearest(trained)
+        results = {who: _judged(run, spec, exam, who, answer) for who, answer in answerers.items()}
+        run.summary["judge"][spec.name] = results
+
+
+def exam_questions(run: Run) -> set[judging.Question]:
+    """What the recipe's exams ask; no record that asks the same may be trained on."""
+    files = [spec for spec in run.recipe.judges if spec.data != "heldout"]
+    return {judging.asked(record) for spec in files for record in exam_records(run, spec)}
+
+
+def exam_records(run: Run, spec: JudgeSpec) -> list[Record]:
+    """The records a judge looks at, in the file's order."""
+    if spec.data == "heldout":
+        records = read_rows(run.folder / "dataset" / "heldout.jsonl")
+        if spec.only == "seed-level":
+            records = [r for r in records if r.origin.round == 0]
+        elif spec.only == "evolved":
+            records = [r for r in records if r.origin.round > 0]
+    else:
+        records = list(read(spec.data, run.recipe.base, strict=True))
+    return records[: spec.limit] if spec.limit else records
+
+
+def _model(folder: Path, template: Template, max_new_tokens: int) -> judging.Answerer:
+    def answer(records: Any) -> list[str]:
+        return models.answer(folder, list(records), template, max_new_tokens=max_new_tokens)
+
+    return answer
+
+
+def _judged(run: Run, spec: JudgeSpec, exam: judging.Exam, who: str, answer: judging.Answerer) -> dict[str, Any]:
+    """One answerer's figures, kept in ``judge/`` so that a finished run repeated does not ask again."""
+    folder = run.folder / "judge"
+    model = read_manifest(run.model / MANIFEST) or {}
+    heldout = spec.data == "heldout"
+    looked_at = (
+        file_sha256(run.folder / "dataset" / "heldout.jsonl") if heldout else source_digest(spec.data, run.recipe.base)
+    )
+    asked = [spec.only, spec.limit, spec.max_new_tokens, spec.component.options]
+    key = digest(who, model.get("key"), provenance(run.manager, spec.component), asked, looked_at)
+    file = f"{spec.name}-{who}.jsonl"
+    manifest = read_manifest(folder / f"{spec.name}-{who}.json")
+    if manifest is not None and manifest.get("key") == key:
+        return dict(manifest["figures"])
+    figures, lines = asyncio.run(_asked(run, spec, exam, answer(exam.records)))
+    write_bytes(folder / file, b"".join(line + b"\n" for line in lines))
+    body = {
+        "format": 1,
+        "key": key,
+        "figures": figures,
+        "files": {file: {"sha256": file_sha256(folder / file)}},
+    }
+    write_manifest(folder / f"{spec.name}-{who}.json", body)
+    return figures
+
+
+async def _asked(
+    run: Run, spec: JudgeSpec, exam: judging.Exam, answers: list[str]
+) -> tuple[dict[str, Any], list[bytes]]:
+    judge: Judge = build(run.manager, spec.component)
+    gateway = run.gateway()
+    env = Surroundings(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=judging.Silent())
+    try:
+        if gateway is not None:
+            env.ask, env.window = gateway.ask, gateway.window
+        with stopping(gateway):
+            return await judging.judged(judge, provenance(run.manager, spec.component), exam, answers, env)
+    finally:
+        if gateway is not None:
+            await gateway.close()

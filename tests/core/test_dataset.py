@@ -1,0 +1,101 @@
+"""The data set of a run: nothing held back is trained on, and what is held back asks about what was taught."""
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filial import Message, Record, UsageError
+from filial.dataset import split, write
+from filial.store import read_manifest
+
+TEXTS = st.text("abc", min_size=1, max_size=2)
+SINGLE = st.builds(lambda i, x, o: Record(instruction=i, input=x, output=o), TEXTS, st.text("xy", max_size=1), TEXTS)
+CHAT = st.builds(
+    lambda q, a: Record(messages=(Message(role="user", content=q), Message(role="assistant", content=a))), TEXTS, TEXTS
+)
+
+
+def question(record):
+    """What is said before the last answer, as one text: our own reading, not the package's."""
+    if record.messages:
+        return "\n\n".join(m.content for m in record.messages[:-1])
+    return record.instruction + ("\n\n" + record.input if record.input else "")
+
+
+@settings(max_examples=200)
+@given(st.lists(SINGLE | CHAT, min_size=2, max_size=30), st.integers(1, 12), st.integers(0, 5))
+def test_no_held_out_question_is_trained_on_or_held_out_twice(records, heldout, seed):
+    try:
+        train, kept_back = split(records, heldout, seed)
+    except UsageError:
+        own = sum(n == 1 for n in Counter(map(question, records)).values())
+        assert own < heldout or heldout >= len(records)
+        return
+    assert len(kept_back) == heldout
+    assert train
+    asked = Counter(map(question, kept_back))
+    assert max(asked.values()) == 1
+    assert not asked.keys() & set(map(question, train))
+    places = [next(i for i, r in enumerate(records) if r is one) for one in train]
+    assert places == sorted(places), "what is trained on stays in its order"
+    assert split(records, heldout, seed) == (train, kept_back)
+
+
+def test_records_whose_instruction_others_share_are_held_back_first():
+    shared = [Record(instruction="sort", input=str(i), output="o") for i in range(6)]
+    lonely = [Record(instruction=f"only {i}", output="o") for i in range(20)]
+    train, kept_back = split(lonely + shared, 5, seed=1)
+    assert {r.instruction for r in kept_back} == {"sort"}
+    assert [r.instruction for r in train].count("sort") == 1, "one is left to teach the instruction"
+    assert len(split(lonely + shared, 8, seed=1)[1]) == 8
+
+
+def test_another_seed_holds_others_back():
+    records = [Record(instruction=f"task {i}", output="o") for i in range(50)]
+    assert split(records, 10, 1)[1] != split(records, 10, 2)[1]
+
+
+def test_nothing_held_back_is_everything_trained_on():
+    records = [Record(instruction="a"), Record(instruction="a")]
+    assert split(records, 0, 1) == (records, [])
+
+
+@pytest.mark.parametrize("heldout", [2, 3, 9])
+def test_too_much_to_hold_back_says_how_many_there_are(heldout):
+    records = [Record(instruction="a"), Record(instruction="a"), Record(instruction="b")]
+    with pytest.raises(UsageError, match=rf"heldout: {heldout} .* only 1 of 3"):
+        split(records, heldout, 1)
+
+
+def test_both_files_are_written_once_per_key(tmp_path):
+    records = [Record(id=str(i), instruction=f"task {i}", output="o") for i in range(10)]
+    manifest = write(tmp_path, records, 3, 1, "key")
+    rows = {n: (tmp_path / n).read_text().splitlines() for n in ("train.jsonl", "heldout.jsonl")}
+    assert (len(rows["train.jsonl"]), len(rows["heldout.jsonl"])) == (7, 3) == (manifest["train"], manifest["heldout"])
+    assert {json.loads(line)["id"] for lines in rows.values() for line in lines} == {str(i) for i in range(10)}
+    assert read_manifest(tmp_path / "manifest.json") == manifest
+    stamp = (tmp_path / "train.jsonl").stat().st_mtime_ns
+    assert write(tmp_path, records, 3, 1, "key") == manifest
+    assert (tmp_path / "train.jsonl").stat().st_mtime_ns == stamp
+    assert write(tmp_path, records, 4, 1, "other key")["heldout"] == 4
+
+
+def test_what_an_exam_asks_is_not_trained_on_whatever_form_it_has(tmp_path):
+    records = [Record(id=str(i), instruction=f"task {i}", output="o") for i in range(6)]
+    exams = {("task 1",), ("name a river", "which one?", "the longest")}
+    turns = ("name a river", "which one?", "the longest", "Nile")
+    talk = tuple(
+        Message(role=r, content=t) for r, t in zip(("user", "assistant") * 2, turns, strict=True)
+    )  # fmt: skip
+    records.append(Record(id="talk", messages=talk))
+    manifest = write(tmp_path, records, 2, 1, "key", exams)
+    rows = {n: [json.loads(x)["id"] for x in (tmp_path / f"{n}.jsonl").read_text().splitlines()] for n in NAMES}
+    assert rows["contaminated"] == ["1", "talk"]
+    assert {n: len(ids) for n, ids in rows.items()} == {n: manifest[n] for n in NAMES}
+    assert sorted(i for ids in rows.values() for i in ids) == sorted(r.id for r in records)
+
+
+NAMES = ("train", "heldout", "contaminated")

@@ -1,0 +1,174 @@
+"""What a faulty plugin costs: one sentence that names it and the stage, and nothing half-written."""
+
+import json
+
+import pytest
+
+HEADER = """
+import asyncio, os, sys
+from filial import *
+from filial import Field, hookimpl
+"""
+EVOLVE, CHECK = "async def evolve(self, record, ctx):", "def check(self, record, ctx):"
+GENERATE, RATES = "async def generate(self, seeds, ctx):", "def rates(self, sizes):"
+CASES = {
+    "strategy raises": (EVOLVE, "return 1 / 0", "ZeroDivisionError"),
+    "strategy exits": (EVOLVE, "sys.exit(0)", "SystemExit"),
+    "strategy gives nothing": (EVOLVE, "pass", "evolve gave nothing (None), not Record or Drop"),
+    "strategy gives text": (EVOLVE, "return 'x'", "type str"),
+    "bad field": (EVOLVE, "return record.evolved(instruction='x y z', output=7)", "/output"),
+    "bad score": (
+        EVOLVE,
+        "return record.evolved(instruction='x', output='y').replaced(scores={'s': 1e999})",
+        "/scores/s",
+    ),
+    "bad drop": (EVOLVE, "return Drop(None)", "Drop.reason"),
+    "drop of a bad record": (EVOLVE, "return Drop('no', record='text')", "Drop.record"),
+    "filter raises": (CHECK, "raise KeyError('k')", "KeyError"),
+    "filter gives a bool": (CHECK, "return True", "check gave a value of type bool, not Keep or Drop"),
+    "filter gives a bad score": (CHECK, "return Keep(scores={'s': 'high'})", "/scores/s"),
+    "filter that remembers": (f"remembers = True\n    {CHECK}", "raise KeyError('k')", "KeyError"),
+    "generator raises": (GENERATE, "yield seeds[0]; raise OSError('gone')", "OSError: gone"),
+    "generator yields text": (GENERATE, "yield 'x'", "generate gave a value of type str"),
+    "generator returns": (GENERATE, "return seeds", "'async def' with 'yield'"),
+    "generator is not async": ("def generate(self, seeds, ctx):", "yield seeds[0]", "'async def' with 'yield'"),
+    "failed call goes through": (GENERATE, "yield seeds[0]; await ctx.ask('bad')", "gave up in stage"),
+    "mixer raises": (RATES, "return sizes['nope']", "KeyError"),
+    "mixer gives a list": (RATES, "return [1]", "rates gave a value of type list"),
+    "mixer gives words": (RATES, "return dict.fromkeys(sizes, 'much')", "dict of numbers"),
+}
+KINDS = {
+    "evolve": ("strategies", "Strategy"), "check": ("filters", "Filter"), "generate": ("generators", "Generator"),
+    "rates": ("mixers", "Mixer"), "reply": ("teachers", "Teacher"), "train": ("trainers", "Trainer"),
+}  # fmt: skip
+USES = {
+    "strategies": "evolve: {strategies: [faulty], eliminate: []}",
+    "filters": "filter: [faulty]",
+    "generators": "generate: {use: faulty, seeds: seeds.jsonl}",
+    "mixers": "mix: {use: faulty}",
+}
+
+
+def plugin(method, statements):
+    """Source of a plugin called faulty whose one method does this."""
+    kind, base = KINDS[method.partition("def ")[2].partition("(")[0]]
+    hook = f"@hookimpl\ndef register_{kind}(register):\n    register('faulty', Faulty)\n"
+    return kind, f"{HEADER}\nclass Faulty({base}):\n    {method}\n        {statements}\n\n{hook}"
+
+
+@pytest.fixture
+def faulty(cli):
+    cli.write("seeds.jsonl", {"id": "s", "instruction": "Name a river.", "output": "Rhine"})
+
+    def run(method, statements, *options):
+        kind, source = plugin(method, statements)
+        (cli.folder / "faulty.py").write_text(source)
+        (cli.folder / "r.yaml").write_text(
+            "teacher: {use: echo, fail_on: bad}\nstages:\n"
+            "  - generate: {use: count, count: 4, seeds: seeds.jsonl}\n  - " + USES[kind] + "\n"
+        )
+        return cli(*options, "--plugin", "faulty.py", "run", "r.yaml")
+
+    return run
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_faulty_plugin_is_one_sentence_with_its_name_and_stage_and_exit_1(faulty, cli, case):
+    method, statements, cause = CASES[case]
+    assert faulty(method, statements) == 1
+    (error,) = [line for line in cli.err.splitlines() if line.startswith("Error")]
+    assert cli.err.strip().endswith(error)
+    assert error.startswith("Error: faulty.py:faulty==0+")
+    assert cause in error
+    assert "stage 02-" in error
+    assert "Traceback" not in cli.err
+    assert [f for f in cli.files() if "02-" in f] == []
+    assert "runs/r/stages/01-generate/manifest.json" in cli.files()
+
+
+def test_the_traceback_of_a_plugin_is_shown_by_debug(faulty, cli):
+    faulty(EVOLVE, "return 1 / 0", "--debug")
+    assert "faulty.py" in cli.err
+    assert "in evolve" in cli.err
+    assert "ZeroDivisionError: division by zero" in cli.err
+
+
+def test_a_faulty_plugin_on_files_leaves_the_old_output(cli):
+    cli.write("in.jsonl", {"instruction": "Name a river."})
+    (cli.folder / "o.jsonl").write_text("old")
+    (cli.folder / "faulty.py").write_text(plugin(CHECK, "return 1 / 0")[1])
+    assert cli("--plugin", "faulty.py", "filter", "faulty", "in.jsonl", "-o", "o.jsonl") == 1
+    assert "faulty.py:faulty" in cli.err
+    assert (cli.folder / "o.jsonl").read_text() == "old"
+    assert cli.files() == ["faulty.py", "in.jsonl", "o.jsonl"]
+
+
+def test_a_mended_plugin_file_goes_on_where_the_faulty_one_stopped(faulty, cli):
+    assert faulty(EVOLVE, "return 1 / 0") == 1
+    assert faulty(EVOLVE, "return record.evolved(instruction='x y')") == 0
+    assert "01-generate: done before" in cli.err
+
+
+@pytest.mark.parametrize("reply", ["raise ValueError('boom')", "return 'text'", "sys.exit(3)"])
+def test_a_faulty_teacher_is_named_not_the_plugin_that_asked_it(cli, reply):
+    cli.write("in.jsonl", {"instruction": "Name a river."})
+    (cli.folder / "faulty.py").write_text(plugin("async def reply(self, request):", reply)[1])
+    assert cli("--plugin", "faulty.py", "evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "faulty") == 1
+    assert "the teacher 'faulty'" in cli.err
+    assert "longer" not in cli.err
+    assert len(cli.err.splitlines()) == 1
+
+
+def test_a_plugin_that_swallows_everything_cannot_hide_why_the_run_must_stop(cli):
+    cli.write("seeds.jsonl", {"instruction": "Name a river."})
+    body = """try:
+            return record.evolved(instruction=(await ctx.ask('x' + record.id)).text)
+        except Exception:
+            return Drop('swallowed')"""
+    (cli.folder / "faulty.py").write_text(plugin(EVOLVE, body)[1])
+    (cli.folder / "r.yaml").write_text(
+        "teacher: {use: echo}\nbudget: {requests: 1}\ndata: seeds.jsonl\n"
+        "stages:\n  - evolve: {strategies: [faulty], rounds: 3, eliminate: []}\n"
+    )
+    assert cli("--plugin", "faulty.py", "run", "r.yaml") == 3
+
+
+def test_half_characters_from_a_plugin_are_drops_that_can_be_read(faulty, cli):
+    body = """yield Record(instruction='good one')
+        yield Record(instruction='half \\ud83d')
+        yield Drop('why', 'half \\udc00', answer='x\\ud800', record=Record(instruction='r\\ud801'))"""
+    assert faulty(GENERATE, body) == 5
+    rows = cli.rows("runs/r/stages/02-generate/drops.jsonl")
+    assert [r["reason"] for r in rows] == ["not-unicode", "why"]
+    assert "U+D83D" in rows[0]["detail"]
+    assert rows[0]["record"]["instruction"] == "half \\ud83d"
+    assert (rows[1]["detail"], rows[1]["answer"]) == ("half \\udc00", "x\\ud800")
+    kept = cli.rows("runs/r/stages/02-generate/records.jsonl")
+    assert "good one" in [r["instruction"] for r in kept]
+
+
+HALVES = {
+    "tag": (CHECK, "return Keep(tags=('\\ud800',))", "not-unicode"),
+    "answered": (EVOLVE, "return record.evolved(instruction='\\ud800 x')", "teacher-not-unicode"),
+    "asked": (EVOLVE, "return record.evolved(instruction=(await ctx.ask('\\ud800')).text)", "teacher-not-unicode"),
+}
+
+
+@pytest.mark.parametrize("where", HALVES)
+def test_half_characters_anywhere_never_end_a_run(faulty, cli, where):
+    method, statements, reason = HALVES[where]
+    assert faulty(method, statements) == 5
+    assert json.loads((cli.folder / "runs/r/summary.json").read_text())["stages"][1]["reasons"][reason] == 4
+
+
+def test_a_trainer_is_blamed_too(cli):
+    cli.write("d.jsonl", *({"instruction": f"Name river {i}.", "output": "Po"} for i in range(4)))
+    (cli.folder / "r.yaml").write_text("data: d.jsonl\ntemplate: alpaca\ntrain: {use: faulty, model: some-model}\n")
+    for statements, told in (("return 1 / 0", "ZeroDivisionError"), ("return {'loss': 1.0}", "a model in")):
+        method = "def train(self, data, model, template, out, ctx):"
+        (cli.folder / "t.py").write_text(plugin(method, statements)[1])
+        assert cli("--plugin", "t.py", "run", "r.yaml") == 1
+        assert "t.py:faulty" in cli.err
+        assert "stage train" in cli.err
+        assert told in cli.err
+        assert not (cli.folder / "runs/r/model/manifest.json").exists()

@@ -1,0 +1,65 @@
+"""The generate stage: ids, what passes through, and what a generator's drops say."""
+
+import asyncio
+
+from filial import Drop, Generator, Origin, Record
+from filial.stages.generating import generate_records
+from filial.stages.stage import Surroundings
+
+
+class Rows:
+    def __init__(self):
+        self.kept, self.dropped = [], []
+
+    def keep(self, record):
+        self.kept.append(record)
+
+    def drop(self, row):
+        self.dropped.append(row)
+
+
+class Given(Generator):
+    """Yields what the test holds."""
+
+    items: list = []
+
+    async def generate(self, seeds, ctx):
+        for item in self.items:
+            yield item
+
+
+def generated(*items, **options):
+    rows = Rows()
+    env = Surroundings(stage="01-generate", seed=1, writer=rows)
+    asyncio.run(generate_records([], "d:g==1", Given(items=list(items)), env, **options))
+    env.books.check("generate")
+    return rows, env.books
+
+
+def test_new_records_get_ids_and_an_origin_and_equal_ones_are_told_apart():
+    rows, books = generated(*[Record(instruction="same", origin=Origin(parents=("s",), answers=("k",)))] * 3)
+    assert len({r.id for r in rows.kept}) == 3
+    assert {r.origin for r in rows.kept} == {Origin("01-generate", "d:g==1", ("s",), 0, ("k",))}
+    assert (books.entered, books.made, books.out) == (0, 3, 3)
+
+
+def test_what_passes_on_comes_first_and_unchanged():
+    before = Record(id="b", instruction="before")
+    rows, books = generated(Record(instruction="new"), passed_on=[before])
+    assert rows.kept[0] is before
+    assert (books.entered, books.made, books.out) == (1, 1, 2)
+
+
+def test_what_does_not_pass_on_is_a_drop_like_any_other():
+    rows, books = generated(Record(instruction="new"), left_out=[Record(id="b", instruction="before")])
+    assert [(d.reason, d.record.id) for d in rows.dropped] == [("input-not-kept", "b")]
+    assert (books.entered, books.made, books.out) == (1, 1, 1)
+
+
+def test_a_generators_drop_keeps_its_record_answer_and_lineage():
+    record = Record(instruction="no", origin=Origin(parents=("s1", "s2"), answers=("k",)))
+    rows, _ = generated(Drop("bad", "why", answer="raw", record=record), Drop("worse"))
+    first, second = rows.dropped
+    assert (first.reason, first.detail, first.answer, first.record) == ("bad", "why", "raw", record)
+    assert (first.parent, first.answers, first.plugin) == ("s1", ("k",), "d:g==1")
+    assert (second.reason, second.record) == ("worse", None)

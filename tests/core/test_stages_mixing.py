@@ -1,0 +1,142 @@
+"""The mix stage: whole numbers that follow the rates, and every record drawn, repeated or dropped once."""
+
+import asyncio
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filial import Mixer, Origin, Record, UsageError
+from filial.stages.mixing import mix_records, shares
+from filial.stages.stage import Surroundings
+
+RATES = st.dictionaries(st.text(max_size=3), st.floats(0, 1e9, allow_nan=False), min_size=1, max_size=8).filter(
+    lambda rates: any(rates.values())
+)
+
+
+class Rates(Mixer):
+    given: dict[str, float] = {}
+
+    def rates(self, sizes):
+        return self.given or dict.fromkeys(sizes, 1.0)
+
+
+class Rows:
+    def __init__(self):
+        self.kept, self.dropped = [], []
+
+    def keep(self, record):
+        self.kept.append(record)
+
+    def drop(self, row):
+        self.dropped.append(row)
+
+
+def mixed(records, rates=None, *, total=None, repeat=False, by="task", seed=1):
+    rows = Rows()
+    env = Surroundings(stage="mix", seed=seed, writer=rows)
+    out = asyncio.run(mix_records(records, total, repeat, by, "d:m==1", Rates(given=rates or {}), env))
+    env.books.check("mix")
+    assert out == rows.kept
+    return rows
+
+
+def records(**sizes):
+    return [
+        Record(id=f"{task}{i}", instruction=f"{task} {i}", task=task) for task, n in sizes.items() for i in range(n)
+    ]
+
+
+def counts(rows):
+    return dict(Counter(r.task for r in rows.kept))
+
+
+@given(RATES, st.integers(0, 10_000))
+def test_shares_sum_to_the_total_and_are_within_one_of_the_exact_share(rates, total):
+    out = shares(rates, total)
+    whole = sum(map(Fraction, rates.values()))
+    assert sum(out.values()) == total
+    for name, rate in rates.items():
+        exact = Fraction(rate) * total / whole
+        assert abs(out[name] - exact) < 1
+        assert rate or not out[name]
+
+
+@given(RATES, st.integers(0, 500))
+def test_shares_go_to_the_largest_remainders(rates, total):
+    """Hamilton's method: nobody rounded down has a larger remainder than somebody rounded up."""
+    out, whole = shares(rates, total), sum(map(Fraction, rates.values()))
+    exact = {name: Fraction(rate) * total / whole for name, rate in rates.items()}
+    up = [exact[n] % 1 for n in rates if out[n] > exact[n]]
+    down = [exact[n] % 1 for n in rates if out[n] < exact[n]]
+    assert not up or not down or min(up) >= max(down)
+
+
+@given(RATES, st.integers(0, 500), st.randoms())
+def test_shares_do_not_depend_on_the_order_of_the_tasks(rates, total, random):
+    names = list(rates)
+    random.shuffle(names)
+    assert shares({n: rates[n] for n in names}, total) == shares(rates, total)
+
+
+@pytest.mark.parametrize("bad", [{"a": -1.0}, {"a": float("nan")}, {"a": float("inf")}, {"a": 0.0}])
+def test_rates_that_mean_nothing_are_refused(bad):
+    with pytest.raises(UsageError, match="rates"):
+        shares(bad, 10)
+
+
+def test_without_a_total_the_scarcest_task_is_used_up():
+    rows = mixed(records(a=10, b=30), {"a": 1.0, "b": 2.0})
+    assert counts(rows) == {"a": 10, "b": 20}
+    assert [d.reason for d in rows.dropped] == ["not-drawn"] * 10
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.integers(1, 20), min_size=1), st.integers(1, 60), st.booleans())
+def test_every_record_goes_on_or_is_dropped_and_none_is_repeated_unless_told(sizes, total, repeat):
+    given_in = records(**sizes)
+    rows = mixed(given_in, total=total, repeat=repeat)
+    drawn = Counter(r.id for r in rows.kept)
+    dropped = Counter(d.record.id for d in rows.dropped)
+    assert not drawn.keys() & dropped.keys()
+    assert drawn.keys() | dropped.keys() == {r.id for r in given_in}
+    assert max(dropped.values(), default=1) == 1
+    if repeat:
+        assert len(rows.kept) == total
+        for task, want in shares(dict.fromkeys(sizes, 1.0), total).items():
+            times = [drawn[r.id] for r in given_in if r.task == task]
+            assert sum(times) == want
+            assert max(times) - min(times) <= 1
+    else:
+        assert max(drawn.values(), default=1) == 1
+        assert len(rows.kept) <= total
+
+
+def test_the_mix_depends_on_the_seed_alone():
+    some = records(a=30, b=30)
+    one, two, other = mixed(some, total=20), mixed(some, total=20), mixed(some, total=20, seed=2)
+    assert one.kept == two.kept
+    assert one.dropped == two.dropped
+    assert one.kept != other.kept
+
+
+def test_records_can_be_mixed_by_round_and_by_plugin():
+    some = [
+        Record(id=str(i), instruction=str(i), origin=Origin(round=i % 3, plugin=f"dist:p{i % 2}==1.0"))
+        for i in range(12)
+    ]
+    by_round = mixed(some, {"0": 1.0, "1": 1.0}, by="round", total=4)
+    assert Counter(r.origin.round for r in by_round.kept) == {0: 2, 1: 2}
+    by_plugin = mixed(some, {"p1": 1.0}, by="plugin", total=3)
+    assert {r.origin.plugin for r in by_plugin.kept} == {"dist:p1==1.0"}
+
+
+def test_a_rate_for_a_task_that_there_is_not_names_those_there_are():
+    with pytest.raises(UsageError, match=r"'c'.*'a', 'b'"):
+        mixed(records(a=1, b=1), {"c": 1.0})
+
+
+def test_nothing_in_nothing_out():
+    assert mixed([]).kept == []
