@@ -1,0 +1,5 @@
+"""``python -m filial`` is ``filial``."""
+
+from filial.cli import main
+
+main()

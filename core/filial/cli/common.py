@@ -1,0 +1,128 @@
+"""What several commands share: the plugin manager, teachers from flags, JSON on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from filial.errors import PluginError, UsageError
+
+if TYPE_CHECKING:
+    from filial.gateway import Gateway
+    from filial.plugins import Manager
+
+
+def manager(ctx: click.Context) -> Manager:
+    """The plugin manager of this command line, made once; it has loaded the files given with ``--plugin``."""
+    from filial.cli import installed
+
+    root = ctx.find_root()
+    if "filial.manager" not in root.meta:
+        from filial.plugins import Manager
+
+        made = Manager(installed(ctx))
+        for file in root.params.get("files", ()):
+            made.load_file(Path(file))
+        root.meta["filial.manager"] = made
+    found: Manager = root.meta["filial.manager"]
+    return found
+
+
+def foreign_command(ctx: click.Context, name: str) -> click.Command:
+    """A command that an installed package brings; imported now.
+
+    Raises:
+        PluginError: it is broken, claimed twice, or no click command.
+    """
+    plugins = manager(ctx)
+    command = plugins.entry("commands", name)
+    command = getattr(command, "command", command)
+    if not isinstance(command, click.Command):
+        claim = plugins.index.claim("commands", name)
+        raise PluginError(f"{claim.owner} ({claim.entry}) is no click command")
+    return command
+
+
+def seed_parameter() -> click.Parameter:
+    return click.Option(
+        ["--seed"], type=int, default=42, show_default=True, help="Seed of everything drawn at random."
+    )  # fmt: skip
+
+
+def teacher_parameters() -> list[click.Parameter]:
+    """Which teacher a command asks, and where its answers are kept."""
+    return [
+        click.Option(["--teacher"], help="Name of the teacher to ask.", metavar="NAME"),
+        click.Option(
+            ["-T", "--teacher-option", "teacher_options"], multiple=True, metavar="KEY=VALUE",
+            help="An option of the teacher, such as model=gpt-4o-mini; may be repeated.",
+        ),
+        home_parameter(),
+    ]  # fmt: skip
+
+
+def home_parameter() -> click.Parameter:
+    return click.Option(
+        ["--home"], type=click.Path(path_type=Path), default=Path("."), metavar="DIR",
+        help="Folder whose .filial/ keeps the teachers' answers; the current one unless given.",
+    )  # fmt: skip
+
+
+def options_of(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Options given as ``KEY=VALUE``; values are read as YAML, as in a recipe.
+
+    Raises:
+        UsageError: a pair that is none, or a value that is no YAML.
+    """
+    import yaml
+
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{flag} {pair!r}: write KEY=VALUE, such as model=gpt-4o-mini")
+        try:
+            out[key.strip().replace("-", "_")] = yaml.safe_load(value) if value.strip() else ""
+        except yaml.YAMLError as err:
+            raise UsageError(f"{flag} {pair!r}: the value is no YAML; put it in quotes") from err
+    return out
+
+
+@asynccontextmanager
+async def asking(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gateway | None]:
+    """The teacher named by `teacher_parameters` behind its gateway, closed at the end; None when none is named."""
+    name, pairs = flags["teacher"], flags["teacher_options"]
+    if name is None:
+        if pairs:
+            raise UsageError("--teacher-option needs --teacher NAME")
+        yield None
+        return
+    plugins = manager(ctx)
+    plugins.check_requirements(plugins.get("teachers", name))
+    spec = {"use": name, **options_of("--teacher-option", pairs)}
+    gateway = opened(ctx, name, plugins.build("teachers", spec, "--teacher"), flags["home"])
+    try:
+        yield gateway
+    finally:
+        await gateway.close()
+
+
+def opened(ctx: click.Context, name: str, teacher: Any, home: Path | None) -> Gateway:
+    """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none."""
+    from filial.gateway import Gateway
+    from filial.ledger import Ledger
+
+    ledger = Ledger(home / ".filial" / "ledger.sqlite" if home else Path(":memory:"))
+    return Gateway(name, teacher, ledger, wrap=partial(manager(ctx).hook.ask, teacher))
+
+
+def print_json(value: Any) -> None:
+    """Data for machines, on stdout."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

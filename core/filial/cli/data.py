@@ -1,0 +1,188 @@
+"""``filial generate|evolve|filter|mix NAME INPUT… -o OUT``: one plugin on files, without a recipe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from filial.cli.common import asking, manager, print_json, seed_parameter, teacher_parameters
+from filial.cli.plugincommands import Invoke, PluginGroup
+from filial.errors import ROWS_LOST, UsageError
+
+if TYPE_CHECKING:
+    from filial.cli.output import Output
+    from filial.stages.stage import Books
+
+Work = Callable[[list[Any], Any], Awaitable[dict[str, Any]]]
+
+
+def _file_parameters() -> list[click.Parameter]:
+    return [
+        click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT..."),
+        click.Option(["-o", "--out"], required=True, metavar="OUT", help="File for the records; - for stdout."),
+        click.Option(
+            ["--drops"], metavar="FILE",
+            help="File for what is dropped, with reasons; OUT's name with .drops.jsonl unless given.",
+        ),
+        click.Option(
+            ["--format"], default="auto", show_default=True,
+            help="Format of the inputs; auto goes by suffix and content.",
+        ),
+        click.Option(["--to"], default="auto", show_default=True, help="Format of OUT; auto goes by its suffix."),
+        click.Option(["--limit"], type=click.IntRange(1), help="Read at most this many records."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the counts as JSON on stdout."),
+        seed_parameter(),
+    ]  # fmt: skip
+
+
+def _work(ctx: click.Context, verb: str, flags: dict[str, Any], work: Work) -> int:
+    """Read, work, write records and drops, say the counts. Returns the exit code."""
+    from filial.cli.output import writing
+    from filial.cli.progress import reporter
+    from filial.stages.stage import Surroundings
+
+    if flags["out"] == "-" and flags["as_json"]:
+        raise UsageError("--json and -o - both write to standard output; give OUT a file")
+    said = reporter()
+    with writing(flags["out"], flags["to"], flags["drops"]) as output:
+        with said.stage(verb) as told:
+            env = Surroundings(stage=verb, seed=flags["seed"], writer=output, told=told)
+            report = asyncio.run(_asking(ctx, flags, env, work))
+        env.books.check(verb)
+    if flags["as_json"]:
+        _print_counts(output, env.books, report)
+    else:
+        _say(verb, output, env.books)
+    return ROWS_LOST if env.books.lost else 0
+
+
+async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Work) -> dict[str, Any]:
+    """Give the stage its teacher, read the inputs, work."""
+    from filial.gateway import stopping
+    from filial.stages.assemble import read_inputs
+
+    async with asking(ctx, {"teacher": None, "teacher_options": (), **flags}) as gateway:
+        if gateway is not None:
+            env.ask, env.window = gateway.ask, gateway.window
+        records: list[Any] = []
+        for source in flags["inputs"]:
+            left = flags["limit"] - len(records) if flags["limit"] else None
+            if left != 0:
+                records += read_inputs(source, Path.cwd(), env, flags["format"], left)
+        with stopping(gateway):
+            return await work(records, env)
+
+
+def _print_counts(output: Output, books: Books, report: dict[str, Any]) -> None:
+    drops = str(output.drops) if books.dropped and output.drops else None
+    dropped = dict(sorted(books.dropped.items()))
+    print_json({"out": output.out, "kept": books.out, "dropped": dropped, "drops": drops, **report})
+
+
+def _say(verb: str, output: Output, books: Books) -> None:
+    """Where things are, and a hint where a teacher declined much of its work."""
+    from filial.run import refusals
+
+    if output.out != "-":
+        drops = f"; what was dropped, and why, is in {output.drops}" if books.dropped and output.drops else ""
+        click.echo(f"wrote {output.out}{drops}", err=True)
+    elif books.dropped and not output.drops:
+        click.echo("what was dropped is not kept; --drops FILE keeps it, with reasons", err=True)
+    if warning := refusals({"name": verb, "made": books.made, "reasons": books.dropped}, least=1):
+        click.echo(warning, err=True)
+
+
+def _make_generate() -> tuple[Invoke, list[click.Parameter]]:
+    def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
+        from filial.stages.generating import generate_records
+
+        async def work(records: list[Any], env: Any) -> dict[str, Any]:
+            await generate_records(records, manager(ctx).provenance("generators", name), chosen, env)
+            return {}
+
+        return _work(ctx, "generate", flags, work)
+
+    return call, [*_file_parameters(), *teacher_parameters()]
+
+
+def _make_evolve() -> tuple[Invoke, list[click.Parameter]]:
+    def call(
+        ctx: click.Context, name: str, chosen: Any, rounds: int, eliminate: tuple[str, ...], keep: Any,
+        answer: bool, **flags: Any,
+    ) -> int:  # fmt: skip
+        from filial.stages.evolving import Choice, Evolution, evolve_records
+        from filial.stages.filtering import Sieve
+
+        plugins = manager(ctx)
+        rules: list[Any] = [plugins.build("filters", {"use": e}, "--eliminate") for e in eliminate if e != "none"]
+        sieves = [Sieve(plugins.provenance(rule), rule) for rule in rules]
+        choice = Choice(name, plugins.provenance("strategies", name), chosen)
+
+        async def work(records: list[Any], env: Any) -> dict[str, Any]:
+            plan = Evolution([choice], sieves, rounds, keep=keep, answer=answer)
+            return (await evolve_records(records, plan, env))[1]
+
+        return _work(ctx, "evolve", flags, work)
+
+    own: list[click.Parameter] = [
+        click.Option(["--rounds"], type=click.IntRange(1), default=1, show_default=True, help="How many generations."),
+        click.Option(
+            ["--eliminate"], multiple=True, default=("evolved",), show_default=True, metavar="FILTER",
+            help="Filter that decides which evolutions failed; may be repeated; none for no rule.",
+        ),
+        click.Option(
+            ["--keep"], type=click.Choice(["all", "last"]), default="all", show_default=True,
+            help="Keep parents and every generation, or the newest only.",
+        ),
+        click.Option(
+            ["--answer/--no-answer"], default=True, show_default=True,
+            help="Ask the teacher to answer what was evolved.",
+        ),
+    ]  # fmt: skip
+    return call, [*_file_parameters(), *own, *teacher_parameters()]
+
+
+def _make_filter() -> tuple[Invoke, list[click.Parameter]]:
+    def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
+        from filial.stages.filtering import Sieve, filter_records
+
+        async def work(records: list[Any], env: Any) -> dict[str, Any]:
+            await filter_records(records, [Sieve(manager(ctx).provenance("filters", name), chosen)], env)
+            return {}
+
+        return _work(ctx, "filter", flags, work)
+
+    return call, [*_file_parameters(), *teacher_parameters()]
+
+
+def _make_mix() -> tuple[Invoke, list[click.Parameter]]:
+    def call(
+        ctx: click.Context, name: str, chosen: Any, total: int | None, repeat: bool, by: str, **flags: Any
+    ) -> int:  # fmt: skip
+        from filial.stages.mixing import mix_records
+
+        async def work(records: list[Any], env: Any) -> dict[str, Any]:
+            await mix_records(records, total, repeat, by, manager(ctx).provenance("mixers", name), chosen, env)
+            return {}
+
+        return _work(ctx, "mix", flags, work)
+
+    own: list[click.Parameter] = [
+        click.Option(["--total"], type=click.IntRange(1), help="How many records to draw; default: as many as fit."),
+        click.Option(
+            ["--by"], type=click.Choice(["task", "plugin", "round"]), default="task", show_default=True,
+            help="What the mixer's rates go by.",
+        ),
+        click.Option(["--repeat/--no-repeat"], default=False, help="Repeat a task too small for its share."),
+    ]  # fmt: skip
+    return call, [*_file_parameters(), *own]
+
+
+generate = PluginGroup("generate", "generators", _make_generate, "Make records from seeds with a generator.")
+evolve = PluginGroup("evolve", "strategies", _make_evolve, "Evolve records with a strategy.")
+filter = PluginGroup("filter", "filters", _make_filter, "Pass records through a filter.")
+mix = PluginGroup("mix", "mixers", _make_mix, "Mix files of records with a mixer; records are grouped by task.")

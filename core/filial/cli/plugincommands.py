@@ -1,0 +1,99 @@
+"""Commands whose subcommands are plugins: ``filial evolve NAME [OPTIONS] …``, the plugin's options as flags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from filial.cli.common import manager
+from filial.discovery import OURSELVES, Claim
+
+Invoke = Callable[..., Any]
+Make = Callable[[], tuple[Invoke, list[click.Parameter]]]
+
+
+class PluginGroup(click.Group):
+    """A command whose subcommands are the plugins of one kind; one is imported when it is named, none to list them.
+
+    ``make()`` gives (callback, the command's own parameters). The callback is called with the click context, the
+    plugin's name, the component, and the values of those parameters.
+    """
+
+    def __init__(self, name: str, kind: str, make: Make, help: str) -> None:
+        super().__init__(name, help=help, no_args_is_help=True, options_metavar="", subcommand_metavar="NAME ...")
+        self.kind, self.make = kind, make
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(manager(ctx).index[self.kind])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        claims = manager(ctx).index[self.kind]
+        rows = [(name, _introduced(by)) for name, by in sorted(claims.items())]
+        with formatter.section(self.kind.capitalize()):
+            formatter.write_dl(rows or [("(none)", "none is installed")])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command:
+        plugins = manager(ctx)
+        cls = plugins.get(self.kind, name)
+        callback, parameters = self.make()
+        fields = plugin_flags(cls, parameters)
+
+        def call(**values: Any) -> Any:
+            from filial import options
+
+            given = {field: values.pop(option.name) for field, option in fields.items()}
+            plugins.check_requirements(cls)
+            return callback(ctx, name, options.from_flags(cls, given), **values)
+
+        return PluginCommand(name, call, parameters, list(fields.values()), cls.__doc__ or "")
+
+
+def _introduced(claims: list[Claim]) -> str:
+    """One line about a plugin from its source text, with who brings it when that is not filial."""
+    owners = " and ".join(c.owner for c in claims)
+    summary = claims[0].summary() if len(claims) == 1 else ""
+    if claims[0].dist == OURSELVES and summary:
+        return summary
+    return f"{summary} ({owners})" if summary else f"From {owners}."
+
+
+class PluginCommand(click.Command):
+    """One plugin as a command; its help tells the plugin's options from those of the command."""
+
+    def __init__(
+        self, name: str, call: Invoke, parameters: list[click.Parameter], own: list[click.Option], doc: str
+    ) -> None:
+        out = any("--out" in p.opts and p.required for p in parameters)
+        metavar = "-o OUT [OPTIONS]" if out else "[OPTIONS]"
+        super().__init__(name, callback=call, params=[*parameters, *own], help=doc, options_metavar=metavar)
+        self.own = own
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        others = [p for p in self.get_params(ctx) if isinstance(p, click.Option) and p not in self.own]
+        for title, some in ((f"Options of {self.name}", self.own), ("Options", others)):
+            rows = [row for p in some if (row := p.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def plugin_flags(cls: Any, parameters: list[click.Parameter]) -> dict[str, click.Option]:
+    """The flag of each option of a component. One whose flag the command has itself is called ``--with-NAME``."""
+    from filial import options
+
+    names = {p.name for p in parameters} | {"help"}
+    taken = {flag for p in parameters for flag in (*p.opts, *p.secondary_opts)} | {"-h", "--help"}
+    out: dict[str, click.Option] = {}
+    for option in options.click_options(cls):
+        field = str(option.name)
+        while option.name in names or taken & {*option.opts, *option.secondary_opts}:
+            option.name = f"with_{option.name}"
+            option.opts = [f"--with-{flag[2:]}" for flag in option.opts]
+            option.secondary_opts = [f"--no-with-{flag[5:]}" for flag in option.secondary_opts]
+            option.help = f"Option {field!r} of the plugin. {option.help or ''}".rstrip()
+        names.add(option.name)
+        taken |= {*option.opts, *option.secondary_opts}
+        out[field] = option
+    return out

@@ -1,0 +1,133 @@
+"""``filial plugins`` and ``filial schema``: what is installed, and what a valid line, recipe or option looks like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool) -> None:
+    """List what is installed, from packaging metadata alone: nothing is imported.
+
+    `filial plugins show NAME` tells one plugin's options.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from filial.cli import installed
+
+    found = installed(ctx)
+    if ctx.find_root().params.get("files"):  # these the user named to be loaded, so they are
+        from filial.cli.common import manager
+
+        found = manager(ctx).index
+    rows = [
+        (kind, name, " and ".join(c.owner for c in claims))
+        for kind, names in found.items()
+        for name, claims in names.items()
+    ]
+    if as_json:
+        import json
+
+        click.echo(json.dumps([{"kind": k, "name": n, "from": o} for k, n, o in rows], indent=2))
+        return
+    width = max((len(name) for _, name, _ in rows), default=0)
+    for kind, name, owner in rows:
+        click.echo(f"{kind:<11} {name:<{width}}  {owner}")
+    for claim, why in found.blocked:
+        click.echo(f"{claim.kind:<11} {claim.name:<{width}}  {claim.owner}, {why}")
+    for finding in found.findings:
+        click.echo(f"warning: {finding}", err=True)
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--kind", help="Which kind, where several kinds have this name.")
+@click.pass_context
+def show(ctx: click.Context, name: str, kind: str | None) -> None:
+    """Show one plugin: where it comes from, what it does, its options. Imports that plugin."""
+    import difflib
+
+    from filial.cli.common import manager
+    from filial.components import KINDS
+    from filial.errors import UsageError
+    from filial.options import json_schema
+
+    known = manager(ctx)
+    short = name.rpartition(":")[2]
+    kinds = [k for k in KINDS if short in known.index[k] and kind in (None, k, k.rstrip("s"))]
+    if not kinds:
+        names = sorted({n for k in KINDS for n in known.index[k]})
+        near = difflib.get_close_matches(short, names, 1, 0.7)
+        raise UsageError(f"no plugin named {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    for found in kinds:
+        cls = known.get(found, name)
+        schema = json_schema(cls)
+        click.echo(f"{name} ({found}), {known.provenance(found, name)}\n\n{_described(cls)}\n")
+        for option, facts in schema["properties"].items():
+            click.echo(f"  {option}: {_facts(facts, option in schema.get('required', ()))}")
+
+
+def _described(cls: type) -> str:
+    import inspect
+
+    return inspect.cleandoc(cls.__doc__ or "")
+
+
+def _facts(facts: dict[str, Any], required: bool) -> str:
+    """Type, default and description of one option in a line."""
+    default = facts.get("default")
+    ending = "required" if required else "optional" if default is None else f"default {default!r}"
+    return f"{_kind(facts)}, {ending}. {facts.get('description', '')}".rstrip()
+
+
+def _kind(facts: dict[str, Any]) -> str:
+    """The type of an option in words: ``integer``, ``'a' | 'b'``, ``list of string``."""
+    if "enum" in facts:
+        return " | ".join(map(repr, facts["enum"]))
+    if "const" in facts:
+        return repr(facts["const"])
+    if members := [_kind(m) for m in facts.get("anyOf", ()) if m.get("type") != "null"]:
+        return " | ".join(members)
+    if facts.get("type") == "array":
+        return f"list of {_kind(facts.get('items') or {})}"
+    return {"object": "mapping"}.get(str(facts.get("type")), str(facts.get("type", "any")))
+
+
+@click.command()
+@click.argument("what", required=False, default="recipe")
+@click.argument("name", required=False)
+@click.pass_context
+def schema(ctx: click.Context, what: str, name: str | None) -> None:
+    """Print a JSON Schema: WHAT is record, recipe, manifest, or a kind of plugin followed by its NAME.
+
+    The recipe's schema holds the options of every plugin installed, for editors.
+    """
+    from filial.cli.common import manager, print_json
+    from filial.components import KINDS
+    from filial.errors import UsageError
+
+    if what == "record":
+        from filial.record_schema import schema as record_schema
+
+        print_json(record_schema())
+    elif what == "recipe":
+        from filial.recipe_schema import recipe_schema
+
+        print_json(recipe_schema(manager(ctx)))
+    elif what == "manifest":
+        from filial.stages.manifest_schema import manifest_schema
+
+        print_json(manifest_schema())
+    else:
+        from filial.options import json_schema
+
+        kinds = [k for k in KINDS if what in (k, k.rstrip("s"), {"strategies": "strategy"}.get(k))]
+        if not kinds or name is None:
+            raise UsageError(
+                f"schema {what!r}: write record, recipe, manifest, or a kind and a name: schema filter novelty"
+            )
+        print_json(json_schema(manager(ctx).get(kinds[0], name)))

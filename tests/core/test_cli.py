@@ -1,0 +1,241 @@
+"""The command line as a whole: help, errors of one sentence, exit codes, pipes, Ctrl-C."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOY = Path(__file__).parent / "toy.py"
+FILIAL = [sys.executable, "-m", "filial"]
+
+
+def start(*args, **options):
+    return subprocess.Popen(
+        [*FILIAL, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+@pytest.fixture
+def closed_port():
+    """A port on this machine at which nobody listens: it is held, so that nobody takes it meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def test_help_names_every_command_and_every_command_has_help(cli):
+    from filial.cli import COMMANDS
+
+    assert cli("--help", toy=False) == 0
+    page = cli.out
+    for name, (_, text) in COMMANDS.items():
+        assert f"  {name} " in page
+        assert text in " ".join(page.split())
+        assert cli(name, "-h", toy=False) == 0
+        assert cli.out.startswith(f"Usage: filial {name}")
+    assert max(map(len, page.splitlines())) <= 100
+
+
+def test_the_version_is_the_packages(cli):
+    import filial
+
+    assert cli("--version", toy=False) == 0
+    assert cli.out == f"filial {filial.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["evlove"], "did you mean 'evolve'"),
+        (["evolve", "longr", "x.jsonl"], "did you mean 'longer'"),
+        (["evolve", "short", "x.jsonl"], "'short' is a filter"),
+        (["filter", "short"], "INPUT"),
+        (["filter", "short", "x.jsonl"], "--out"),
+        (["run"], "RECIPE"),
+        (["run", "nope.yaml"], "nope.yaml"),
+        (["--nope"], "--nope"),
+        (["schema", "nope"], "schema filter novelty"),
+        (["plugins", "show", "lnoger"], "did you mean 'longer'"),
+        (["ask", "echo", ""], "empty"),
+        (["train", "sft", "x.jsonl", "--model", "m", "-o", "o"], "--template"),
+        (["judge", "exact-match", "x.jsonl", "--model", "no/model"], "no/model"),
+        (["render", "chat", "x.jsonl"], "--tokenizer"),
+        (["render", "alpaca", "x.jsonl", "--mask"], "--tokenizer"),
+        (["render", "alpaca", "nope.jsonl"], "nope.jsonl: no such file"),
+        (["--plugin", "nope.py", "plugins"], "nope.py"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence_and_exit_2(cli, args, told):
+    cli.write("x.jsonl", {"instruction": "Name a river."})
+    assert cli(*args) == 2
+    assert told in cli.err
+    assert len(cli.err.strip().splitlines()) == 1
+    assert "Traceback" not in cli.err
+    assert cli.out == ""
+
+
+def test_a_bare_command_shows_its_help(cli):
+    assert cli(toy=False) == 2
+    assert "Commands:" in cli.err
+    assert cli("evolve") == 2
+    assert "longer" in cli.err
+
+
+def test_the_traceback_comes_with_debug_alone(cli):
+    assert cli("filter", "short", "nope.jsonl", "-o", "o.jsonl") == 2
+    assert "Traceback" not in cli.err
+    assert cli("--debug", "filter", "short", "nope.jsonl", "-o", "o.jsonl") == 2
+    assert "Traceback" in cli.err
+    assert cli.err.endswith("Error: nope.jsonl: no such file\n")
+    assert cli("ask", "echo", "--", "--debug") == 0
+
+
+def test_plugins_are_listed_from_metadata_and_as_json(cli):
+    assert cli("plugins", toy=False) == 0
+    assert "strategies  deepen" in cli.out
+    assert cli("plugins", "--json") == 0
+    listed = json.loads(cli.out)
+    assert {"kind": "strategies", "name": "deepen", "from": "filial 0.1.0"} in listed
+    assert any(p["name"] == "longer" and p["from"].startswith("toy.py ") for p in listed)
+
+
+def test_what_is_blocked_is_shown_and_refused(cli, monkeypatch):
+    monkeypatch.setenv("FILIAL_BLOCK", "novelty")
+    cli("plugins")
+    assert "blocked by FILIAL_BLOCK" in cli.out
+    cli.write("x.jsonl", {"instruction": "Name a river."})
+    assert cli("filter", "novelty", "x.jsonl", "-o", "o.jsonl") == 2
+    assert "blocked by FILIAL_BLOCK" in cli.err
+
+
+@pytest.mark.parametrize("what", ["record", "recipe", "manifest", "filter novelty", "strategies deepen"])
+def test_every_schema_is_a_json_schema(cli, what):
+    from jsonschema import Draft202012Validator
+
+    assert cli("schema", *what.split(), toy=False) == 0
+    Draft202012Validator.check_schema(json.loads(cli.out))
+
+
+def test_ask_prints_the_answer_alone_and_asks_once(cli):
+    assert cli("ask", "echo", "Name a river.", "--log", "asked") == 0
+    assert cli.out == "Name a river. indeed\n"
+    cli("ask", "echo", "Name a river.", "--log", "asked", "--json")
+    told = json.loads(cli.out)
+    assert (told["text"], told["finish_reason"], told["prompt_tokens"]) == ("Name a river. indeed", "stop", 2)
+    assert len((cli.folder / "asked").read_text().splitlines()) == 1
+    cli("ask", "echo", "Name a river.", "--log", "asked", "--fresh")
+    assert len((cli.folder / "asked").read_text().splitlines()) == 2
+
+
+def test_ask_reads_a_prompt_from_stdin(cli, monkeypatch):
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Name\na lake.\n"))
+    assert cli("ask", "echo", "-") == 0
+    assert cli.out == "Name\na lake. indeed\n"
+
+
+def test_an_answer_that_fails_is_exit_1_with_what_there_was_of_it(cli):
+    assert cli("ask", "echo", "a bad one", "--fail-on", "bad") == 1
+    assert "broken: it fails here" in cli.err
+    assert "half an answ" in cli.err
+
+
+@pytest.mark.parametrize("command", ["ask", "evolve", "run"])
+def test_a_teacher_nobody_can_reach_is_exit_4_and_nothing_is_written(cli, closed_port, command):
+    url = f"http://127.0.0.1:{closed_port}/v1"
+    cli.write("x.jsonl", {"instruction": "Name a river."})
+    (cli.folder / "r.yaml").write_text(
+        f"teacher: {{use: openai, model: m, base_url: '{url}', max_retries: 1}}\n"
+        "data: x.jsonl\nstages:\n  - evolve: {strategies: [longer]}\n"
+    )
+    code = {
+        "ask": lambda: cli("ask", "openai", "hi", "--model", "m", "--base-url", url, "--max-retries", "1"),
+        "evolve": lambda: cli("evolve", "longer", "x.jsonl", "-o", "o.jsonl", "--teacher", "openai", "-T", "model=m",
+                              "-T", f"base_url={url}", "-T", "max_retries=1"),
+        "run": lambda: cli("run", "r.yaml"),
+    }[command]()  # fmt: skip
+    assert code == 4
+    assert "'openai' cannot be reached" in cli.err
+    assert not [f for f in cli.files() if f.endswith(("o.jsonl", "records.jsonl", ".tmp"))]
+
+
+def test_render_shows_what_is_trained(cli):
+    cli.write("x.jsonl", {"instruction": "Name a river.", "output": "The Rhine."})
+    assert cli("render", "alpaca", "x.jsonl") == 0
+    assert "⟦The Rhine.⟧" in cli.out
+    cli("render", "alpaca", "x.jsonl", "--json")
+    (row,) = json.loads(cli.out)
+    assert [s["text"] for s in row["spans"] if s["train"]] == ["The Rhine.", "{eos}"]
+
+
+def test_a_reader_that_has_enough_ends_us_quietly(tmp_path):
+    rows = "".join(json.dumps({"instruction": f"Name river {i}."}) + "\n" for i in range(20_000))
+    (tmp_path / "x.jsonl").write_text(rows)
+    process = start("--plugin", TOY, "filter", "short", "x.jsonl", "-o", "-", cwd=tmp_path)
+    assert "Name river 0." in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(30) == 0
+    assert "Error" not in process.stderr.read()
+    process.stderr.close()
+
+
+def test_ctrl_c_is_exit_130_in_one_sentence_and_what_was_answered_is_kept(tmp_path):
+    (tmp_path / "seeds.jsonl").write_text('{"instruction": "Name a river."}\n')
+    log = tmp_path / "asked"
+    (tmp_path / "r.yaml").write_text(
+        f"teacher: {{use: echo, delay: 0.1, max_concurrency: 2, log: '{log}'}}\n"
+        "stages:\n  - generate: {use: count, count: 60, seeds: seeds.jsonl}\n"
+    )
+    command = ["--plugin", TOY, "run", "r.yaml"]
+    process = start(*command, cwd=tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    deadline = time.monotonic() + 20
+    while (not log.exists() or len(log.read_text().splitlines()) < 4) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err.startswith("Interrupted;")
+    assert len(err.splitlines()) == 1
+    assert out == ""
+    asked = log.read_text().splitlines()
+    assert 4 <= len(asked) < 60
+    assert not list((tmp_path / "runs").rglob("*.tmp"))
+    (tmp_path / "r.yaml").write_text((tmp_path / "r.yaml").read_text().replace("delay: 0.1", "delay: 0"))
+    again = subprocess.run([*FILIAL, *map(str, command)], cwd=tmp_path, capture_output=True, check=False)
+    assert again.returncode == 0
+    repeated = len(log.read_text().splitlines()) - 60
+    assert 0 <= repeated <= 2, "only what was in flight may be asked again"
+
+
+def test_a_terminal_gets_bars_and_a_pipe_plain_lines(tmp_path):
+    import pty
+
+    (tmp_path / "x.jsonl").write_text('{"instruction": "Name a river."}\n')
+    ours, theirs = pty.openpty()
+    command = [*FILIAL, "--plugin", str(TOY), "filter", "short", "x.jsonl", "-o", "o.jsonl"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    seen = b""
+    while chunk := _read(ours):
+        seen += chunk
+    assert process.wait(20) == 0
+    assert "✓ filter: 1 kept" in seen.decode()
+    plain = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stderr.decode()
+    assert plain.startswith("filter: 1 kept")
+    assert "\x1b" not in plain
+
+
+def _read(fd):
+    """What comes from a pseudo-terminal; nothing once the other side is closed (Linux says so with an error)."""
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        os.close(fd)
+        return b""

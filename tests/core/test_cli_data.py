@@ -1,0 +1,221 @@
+"""generate, evolve, filter and mix on files: what comes out, what is kept aside, what the user is told."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+RIVER = {"instruction": "Name a river.", "output": "The Rhine."}
+LAKE = {"instruction": "Name a very large and very deep lake in Asia.", "output": "Baikal."}
+CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+FORMS = {
+    "alpaca.json": json.dumps([{"instruction": "Name a river.", "input": "", "output": "The Rhine."}]),
+    "own.jsonl": json.dumps(RIVER),
+    "openai.jsonl": json.dumps(CHAT),
+    "sharegpt.json": json.dumps(
+        [{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}]
+    ),
+    "seeds.jsonl": json.dumps(
+        {"id": "s1", "name": "river", "instruction": "Name a river.", "instances": [{"input": "", "output": "Po"}]}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_format_of_a_users_own_file_goes_through(cli, name):
+    (cli.folder / name).write_text(FORMS[name])
+    assert cli("filter", "length", name, "-o", "out.jsonl", "--min-instruction", "1") == 0
+    assert len(cli.rows("out.jsonl")) == 1
+
+
+def test_what_a_filter_drops_lies_beside_the_output_with_its_reason(cli):
+    cli.write("in.jsonl", RIVER, LAKE)
+    assert cli("filter", "short", "in.jsonl", "-o", "out.jsonl", "--words", "5") == 0
+    (kept,) = cli.rows("out.jsonl")
+    (dropped,) = cli.rows("out.drops.jsonl")
+    assert kept["scores"] == {"words": 3.0}
+    assert (dropped["reason"], dropped["record"]["instruction"]) == ("long", LAKE["instruction"])
+    assert dropped["plugin"].startswith("toy.py:short==")
+    assert "1 kept, 1 dropped (long 1)" in cli.err
+    assert "out.drops.jsonl" in cli.err
+    assert cli.out == ""
+
+
+def test_drops_of_an_earlier_command_do_not_stay_beside_a_later_output(cli):
+    cli.write("in.jsonl", RIVER, LAKE)
+    cli("filter", "short", "in.jsonl", "-o", "out.jsonl", "--words", "5")
+    cli("filter", "short", "in.jsonl", "-o", "out.jsonl", "--words", "50")
+    assert cli.files() == ["in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("out", "drops"),
+    [
+        ("my.data.jsonl", "my.data.drops.jsonl"), ("a.jsonl.gz", "a.drops.jsonl"), ("a.json", "a.drops.jsonl"),
+        ("new/folder/a.parquet", "new/folder/a.drops.jsonl"),
+    ],
+)  # fmt: skip
+def test_the_name_of_the_drops_follows_the_name_of_the_output(cli, out, drops):
+    cli.write("in.jsonl", RIVER, LAKE)
+    options = ["--to", "filial"] if out.endswith(".json") else []
+    assert cli("filter", "short", "in.jsonl", "-o", out, "--words", "5", *options) == 0
+    assert cli.files() == sorted(["in.jsonl", out, drops])
+
+
+def test_drops_go_where_the_user_says_and_never_over_the_output(cli):
+    cli.write("in.jsonl", RIVER, LAKE)
+    assert cli("filter", "short", "in.jsonl", "-o", "-", "--drops", "why.jsonl", "--words", "5") == 0
+    assert len(cli.rows("why.jsonl")) == 1
+    assert [json.loads(line)["instruction"] for line in cli.out.splitlines()] == [RIVER["instruction"]]
+    assert cli("filter", "short", "in.jsonl", "-o", "o.jsonl", "--drops", "./o.jsonl") == 2
+    assert "o.jsonl" not in cli.files()
+
+
+def test_data_is_read_from_stdin_and_written_to_stdout_with_nothing_else_there(cli, monkeypatch):
+    text = io.BytesIO((json.dumps(RIVER) + "\n" + json.dumps(LAKE) + "\n").encode())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(text)))
+    assert cli("filter", "short", "-", "-o", "-", "--words", "5") == 0
+    (line,) = cli.out.splitlines()
+    assert json.loads(line)["instruction"] == RIVER["instruction"]
+    assert "--drops" in cli.err
+
+
+def test_json_and_data_cannot_share_stdout(cli):
+    cli.write("in.jsonl", RIVER)
+    assert cli("filter", "short", "in.jsonl", "-o", "-", "--json") == 2
+    assert "standard output" in cli.err
+
+
+def test_json_counts_are_whole(cli):
+    cli.write("in.jsonl", RIVER, LAKE)
+    cli("evolve", "longer", "in.jsonl", "-o", "out.jsonl", "--teacher", "echo", "--json", "--eliminate", "none")
+    told = json.loads(cli.out)
+    assert told["kept"] == len(cli.rows("out.jsonl"))
+    figures = told["survival"]["longer"]["1"]
+    assert figures["tried"] == 2 == figures["kept"] + sum(figures["dropped"].values())
+    assert told["drops"] == ("out.drops.jsonl" if told["dropped"] else None)
+
+
+def test_evolving_keeps_parents_and_lineage_and_answers_the_new_task(cli):
+    cli.write("in.jsonl", {"id": "r1", **RIVER})
+    assert cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo", "--rounds", "2") == 0
+    rows = cli.rows("o.jsonl")
+    assert rows[0]["id"] == "r1"
+    assert [r["origin"]["round"] for r in rows[1:]] == list(range(1, len(rows)))
+    assert rows[1]["origin"]["parents"] == ["r1"]
+    assert rows[1]["output"] == f"{rows[1]['instruction']} indeed"
+    assert (cli.folder / ".filial" / "ledger.sqlite").exists()
+
+
+def test_keep_last_and_no_answer_reach_the_stage(cli):
+    cli.write("in.jsonl", RIVER)
+    cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo", "--keep", "last", "--no-answer",
+        "--eliminate", "none")  # fmt: skip
+    (row,) = cli.rows("o.jsonl")
+    assert row["instruction"] == "longer: Name a river. indeed"
+    assert "output" not in row
+
+
+def test_answers_are_kept_where_home_says(cli):
+    cli.write("in.jsonl", RIVER)
+    cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo", "--home", "there")
+    assert (cli.folder / "there" / ".filial" / "ledger.sqlite").exists()
+    assert not (cli.folder / ".filial").exists()
+
+
+def test_a_step_that_asks_says_how_to_name_a_teacher_when_none_is_named(cli):
+    cli.write("in.jsonl", RIVER)
+    assert cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl") == 2
+    assert "--teacher NAME" in cli.err
+    assert cli.files() == ["in.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--teacher", "eco"], "did you mean 'echo'"),
+        (["--teacher", "echo", "-T", "dealy=1"], "did you mean 'delay'"),
+        (["--teacher", "echo", "-T", "delay"], "KEY=VALUE"),
+        (["--teacher", "echo", "-T", "delay=[1"], "no YAML"),
+        (["--teacher", "echo", "-T", "delay=soon"], "delay"),
+        (["-T", "delay=1"], "needs --teacher"),
+        (["--eliminate", "shrt", "--teacher", "echo"], "did you mean 'short'"),
+    ],
+)
+def test_a_wrong_teacher_or_rule_is_one_sentence(cli, options, told):
+    cli.write("in.jsonl", RIVER)
+    assert cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", *options) == 2
+    assert told in cli.err
+    assert len(cli.err.strip().splitlines()) == 1
+    assert cli.files() == ["in.jsonl"]
+
+
+def test_a_teacher_that_declines_much_is_told(cli):
+    (cli.folder / "plug.py").write_text("""
+from filial import Drop, Strategy, hookimpl
+class Refuse(Strategy):
+    async def evolve(self, record, ctx):
+        return Drop("refused")
+@hookimpl
+def register_strategies(register):
+    register("refuse", Refuse)
+""")
+    cli.write("in.jsonl", RIVER)
+    assert cli("--plugin", "plug.py", "evolve", "refuse", "in.jsonl", "-o", "o.jsonl") == 0
+    assert "declined 1 of 1" in cli.err
+
+
+def test_mix_draws_by_weights_and_repeats_when_told(cli):
+    cli.write("a.jsonl", *({**RIVER, "instruction": f"Name river {i}.", "task": "a"} for i in range(4)))
+    cli.write("b.jsonl", {**LAKE, "task": "b"})
+    options = ["--weights", '{"a": 1, "b": 1}', "--total", "8", "--repeat"]
+    assert cli("mix", "weights", "a.jsonl", "b.jsonl", "-o", "m.jsonl", *options) == 0
+    tasks = [row["task"] for row in cli.rows("m.jsonl")]
+    assert (tasks.count("a"), tasks.count("b")) == (4, 4)
+
+
+def test_a_file_given_twice_is_mixed_twice(cli):
+    cli.write("a.jsonl", {**RIVER, "task": "a"})
+    assert cli("mix", "even", "a.jsonl", "a.jsonl", "-o", "m.jsonl") == 0
+    assert len(cli.rows("m.jsonl")) == 2
+
+
+def test_a_limit_is_over_all_inputs(cli):
+    cli.write("a.jsonl", *({**RIVER, "instruction": f"River {i}"} for i in range(3)))
+    cli.write("b.jsonl", *({**RIVER, "instruction": f"Lake {i}"} for i in range(3)))
+    cli("filter", "short", "a.jsonl", "b.jsonl", "-o", "o.jsonl", "--limit", "4")
+    assert [r["instruction"] for r in cli.rows("o.jsonl")] == ["River 0", "River 1", "River 2", "Lake 0"]
+
+
+@pytest.mark.parametrize("out", ["o.txt", "o", "o.json"])
+def test_a_format_nobody_can_guess_is_asked_for_before_anything_is_spent(cli, out):
+    cli.write("in.jsonl", RIVER)
+    assert cli("evolve", "longer", "in.jsonl", "-o", out, "--teacher", "echo") == 2
+    assert "--to" in cli.err
+    assert not (cli.folder / ".filial").exists()
+
+
+def test_a_format_that_cannot_hold_the_records_leaves_nothing_behind(cli):
+    long = {"messages": [*CHAT["messages"], *CHAT["messages"]]}
+    cli.write("in.jsonl", long)
+    (cli.folder / "o.json").write_text("old")
+    assert cli("filter", "length", "in.jsonl", "-o", "o.json", "--to", "alpaca", "--min-instruction", "1") == 2
+    assert (cli.folder / "o.json").read_text() == "old"
+    assert cli.files() == ["in.jsonl", "o.json"]
+
+
+def test_a_missing_file_is_named_as_it_was_typed(cli):
+    assert cli("filter", "short", "nope.jsonl", "-o", "o.jsonl") == 2
+    assert cli.err == "Error: nope.jsonl: no such file\n"
+    assert cli("filter", "short", "squad/v2", "-o", "o.jsonl") == 2
+    assert "hf:squad/v2" in cli.err
+
+
+def test_same_seed_same_bytes(cli):
+    cli.write("in.jsonl", *({"instruction": f"Name river {i}."} for i in range(40)))
+    for name in ("one", "two"):
+        cli("evolve", "longer", "in.jsonl", "-o", f"{name}.jsonl", "--teacher", "echo", "--home", name)
+    assert (cli.folder / "one.jsonl").read_bytes() == (cli.folder / "two.jsonl").read_bytes()
+    assert (cli.folder / "one.drops.jsonl").read_bytes() == (cli.folder / "two.drops.jsonl").read_bytes()

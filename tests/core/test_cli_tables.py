@@ -1,0 +1,70 @@
+"""Tables for people: aligned, within the width, nothing lost, nothing that steers a terminal."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filial.cli.tables import figure, funnel, grid, judged, survival
+
+REASONS = st.dictionaries(st.from_regex(r"[a-z]{1,12}(-[a-z]{1,8}){0,2}", fullmatch=True), st.integers(1, 99_999))
+
+
+def summary(reasons):
+    stage = {"name": "01-generate", "entered": 0, "made": 12_345, "dropped": sum(reasons.values()), "out": 7}
+    return {"stages": [{**stage, "reasons": reasons}]}
+
+
+@given(REASONS)
+def test_the_funnel_tells_every_reason_within_80_columns_the_largest_first(reasons):
+    text = funnel(summary(reasons))
+    assert max(map(len, text.splitlines())) <= 80
+    told = re.findall(r"([a-z-]+) ([\d,]*\d)(?:,|$)", text.split("─  ─")[-1], re.M)
+    assert {name: int(n.replace(",", "")) for name, n in told} == reasons, "a reason and its number share a line"
+    assert [int(n.replace(",", "")) for _, n in told] == sorted(reasons.values(), reverse=True)
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 80), ("90", 90), ("200", 100)])
+def test_the_width_is_the_terminals_between_80_and_100(monkeypatch, columns, width):
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = grid(["a", "text"], [["1", "word " * 100]], prose=True).splitlines()
+    assert width - 5 <= max(map(len, lines)) <= width
+
+
+def test_columns_are_aligned_to_their_side():
+    assert grid(["name", "n"], [["a", "1"], ["bcdef", "100"]]).splitlines() == [
+        "name     n", "─────  ───", "a        1", "bcdef  100",
+    ]  # fmt: skip
+
+
+def test_control_characters_in_a_reason_show_as_text():
+    assert "\x1b" not in funnel(summary({"\x1b[31mred": 1}))
+
+
+def test_survival_adds_up_rounds_and_stages():
+    def stage(kept):
+        return {"survival": {"deepen": {"1": {"tried": 4, "kept": kept, "dropped": {"long": 4 - kept}}}}}
+
+    text = survival({"stages": [stage(4), stage(1), {}]})
+    assert re.search(r"deepen +8 +5 +62 % +long 3", text)
+    assert survival({"stages": [{}]}) == ""
+
+
+def test_judged_shows_only_who_was_asked():
+    result = {"judged": 10, "passed": 0.5, "mean": 0.5}
+    text = judged({"judge": {"seen": {"model": result, "nearest": {**result, "passed": 0.25}}}})
+    assert "before" not in text
+    assert re.search(r"seen +10 +25.0 % +50.0 %", text)
+    assert judged({"stages": []}) == ""
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (None, "–"), ({"passed": 0.123, "mean": 1.0}, "12.3 %"), ({"passed": None, "mean": 7.256}, "7.26"),
+        ({"passed": None, "mean": None}, "–"),
+    ],
+)  # fmt: skip
+def test_a_figure(result, text):
+    assert figure(result) == text
