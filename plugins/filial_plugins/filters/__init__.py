@@ -1,0 +1,1 @@
+"""Filters: what decides which records go on."""

@@ -1,0 +1,48 @@
+"""Keep answers that the teacher gives again: self-consistency."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from filial import Context, Drop, Field, Filter, Keep, Record, hookimpl
+from filial_plugins.texts import collapse, excerpt
+
+
+class Agreement(Filter):
+    """Ask the question again and drop records whose answer does not come back.
+
+    The idea is self-consistency (Wang et al., 2023, "Self-Consistency Improves Chain of Thought
+    Reasoning"): what a model says each time is more often right. It suits tasks with one short answer and
+    costs ``draws`` requests per record; free text hardly ever agrees. Answers are the same when they are
+    after lower-casing and without outer punctuation and extra blanks. The share that agrees becomes the
+    score ``agreement``.
+    """
+
+    asks = True
+
+    draws: int = Field(3, ge=1, description="How often the question is asked again.")
+    agree: float = Field(0.5, gt=0, le=1, description="Least share of the new answers that must be the same.")
+
+    async def check(self, record: Record, ctx: Context) -> Keep | Drop:
+        *question, answer = record.turns()
+        if answer.role != "assistant":
+            return Drop("no-answer", "there is no answer to compare with; answer the records first")
+        replies = await asyncio.gather(*(ctx.ask(question, draw=draw) for draw in range(1, self.draws + 1)))
+        wanted = _normal(answer.content)
+        same = sum(_normal(reply.text) == wanted for reply in replies)
+        share = same / self.draws
+        if share < self.agree:
+            other = next((r.text for r in replies if _normal(r.text) != wanted), "")
+            found = f"{same} of {self.draws} new answers are {excerpt(answer.content, 40)!r}"
+            return Drop("disagreement", f"{found}; one is {excerpt(other, 40)!r}", answer=other)
+        return Keep(scores={"agreement": share})
+
+
+def _normal(text: str) -> str:
+    return collapse(text).casefold().strip(" .!?:;,\"'`*")
+
+
+@hookimpl
+def register_filters(register: Callable[[str, type[Filter]], None]) -> None:
+    register("agreement", Agreement)

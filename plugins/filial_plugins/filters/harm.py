@@ -1,0 +1,74 @@
+"""Keep out requests for harm, by word patterns."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import field_validator
+
+from filial import Context, Drop, Field, Filter, Keep, Record, hookimpl
+from filial_plugins.filters.harm_patterns import LEVELS, PATTERNS, Level
+from filial_plugins.texts import collapse, excerpt
+
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
+
+
+class Harm(Filter):
+    """Drop records that ask for or give help with harm; the reason names the category (``harm-weapons``).
+
+    A first sieve, no more. It knows English phrases only, not meaning: it misses what is paraphrased,
+    hinted at, misspelt or written in another language, and it drops harmless texts that use such phrases (a
+    history question about a bomb; a helpline's leaflet at level strict). Where it matters, put a classifier
+    or a judge behind it and read what it dropped. ``lenient`` holds the gravest categories, ``normal`` adds
+    instructions for violence, drugs, malware, fraud and incitement, ``strict`` adds mere mention of many of
+    these and sexual content.
+    """
+
+    level: Literal["lenient", "normal", "strict"] = Field("normal", description="How much is dropped.")
+    patterns: tuple[str, ...] = Field(
+        (),
+        description="Regular expressions of your own, matched as whole words in any case (harm-own).",
+    )
+
+    @field_validator("patterns")
+    @classmethod
+    def _compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}; mend it or escape it") from None
+        return patterns
+
+    def check(self, record: Record, ctx: Context) -> Keep | Drop:
+        text = _plain("\n".join(record.content()))
+        for category, pattern in _compiled(self.level, self.patterns):
+            found = pattern.search(text)
+            if found:
+                return Drop(f"harm-{category}", f"holds {excerpt(found[0])!r}")
+        return Keep()
+
+
+def _plain(text: str) -> str:
+    """Lower case, compatibility forms resolved, invisible characters gone, single blanks."""
+    return collapse(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold().replace("’", "'"))
+
+
+@lru_cache(maxsize=16)
+def _compiled(level: Level, own: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
+    wanted = LEVELS[: LEVELS.index(level) + 1]
+    found = [("own", own)] if own else []
+    for category, by_level in PATTERNS.items():
+        patterns = tuple(pattern for one in wanted for pattern in by_level.get(one, ()))
+        if patterns:
+            found.append((category, patterns))
+    return [(name, re.compile(rf"(?<!\w)(?:{'|'.join(some)})(?!\w)", re.IGNORECASE)) for name, some in found]
+
+
+@hookimpl
+def register_filters(register: Callable[[str, type[Filter]], None]) -> None:
+    register("harm", Harm)

@@ -1,0 +1,1 @@
+"""Generators: what makes new records from seeds."""

@@ -1,0 +1,46 @@
+"""More examples of tasks there are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from filial import Context, Drop, Field, Generator, Origin, Record, hookimpl, in_order
+from filial_plugins.generators.examples import WINDOW, ask_examples
+
+
+class Instances(Generator):
+    """Write further examples with new inputs for the instruction of each incoming record.
+
+    One request per record, in the form and with the filters of `self-instruct`. Only new records are yielded;
+    each has the incoming record as parent and its task. An input that the instruction already has, in the
+    incoming records or in an earlier example, is dropped as ``repeated-input``. Conversations are passed over.
+    """
+
+    per_record: int = Field(1, ge=1, le=100, description="Examples asked for per incoming record.")
+
+    async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
+        tasks = [seed for seed in seeds if seed.instruction]
+        known = {(seed.instruction, seed.input) for seed in tasks}
+
+        async def more(work: tuple[int, Record]) -> list[Record | Drop]:
+            return await self._more(work[1], ctx.derive("record", work[0]))
+
+        async for _, results in in_order(enumerate(tasks), more, WINDOW):
+            for result in results:
+                if isinstance(result, Record):
+                    example = (result.instruction, result.input)
+                    if example in known:
+                        yield Drop("repeated-input", "this instruction already has that input", record=result)
+                        continue
+                    known.add(example)
+                yield result
+
+    async def _more(self, seed: Record, ctx: Context) -> list[Record | Drop]:
+        origin = Origin(parents=(seed.id,) if seed.id else (), round=seed.origin.round)
+        task = Record(instruction=seed.instruction, task=seed.task, origin=origin)
+        return await ask_examples(task, self.per_record, ctx)
+
+
+@hookimpl
+def register_generators(register: Callable[[str, type[Generator]], None]) -> None:
+    register("instances", Instances)

@@ -1,0 +1,1 @@
+"""Mixers: what says how much of each task goes into the mix."""

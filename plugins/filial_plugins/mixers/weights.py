@@ -1,0 +1,42 @@
+"""Mix by weights the user gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from filial import Field, Mixer, UsageError, hookimpl
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Weights(Mixer):
+    """Each task is drawn in proportion to its weight, however many records it has.
+
+    With weights 3 and 1, three of four examples in the mix are of the first task.
+    """
+
+    weights: dict[str, Weight] = Field(default_factory=dict, description="Weight by task name.")
+    default: Weight = Field(1.0, description="Weight of every task not named; 0 leaves them out.")
+
+    def rates(self, sizes: dict[str, int]) -> dict[str, float]:
+        """The weights themselves; 0 for a task without records.
+
+        Raises:
+            UsageError: a weight names a task that does not exist, or no task is left.
+        """
+        unknown = sorted(set(self.weights) - set(sizes))
+        if unknown:
+            raise UsageError(
+                f"weights names {', '.join(map(repr, unknown))}, but no record has that task; "
+                f"the tasks are {', '.join(map(repr, sorted(sizes))) or 'none'}"
+            )
+        rates = {task: self.weights.get(task, self.default) if size else 0.0 for task, size in sizes.items()}
+        if not any(rates.values()):
+            raise UsageError("every task has weight 0 or no record; give at least one task with records a weight")
+        return rates
+
+
+@hookimpl
+def register_mixers(register: Callable[[str, type[Mixer]], None]) -> None:
+    register("weights", Weights)

@@ -1,0 +1,1 @@
+"""Strategies: what evolves one record into a harder or different one."""

@@ -1,0 +1,1 @@
+"""Teachers: the doors to a model."""

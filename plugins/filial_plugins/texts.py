@@ -1,0 +1,41 @@
+"""Small questions about the text of a record that several plugins ask."""
+
+from __future__ import annotations
+
+import re
+
+from filial import Record
+
+# Scripts that write no spaces between words: kana, Han, Thai, Lao, Khmer, Burmese.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+
+
+def count_words(text: str) -> int:
+    """Words between blanks; in scripts that write no blanks every character counts as one."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def collapse(text: str) -> str:
+    """The text on one line, with single blanks."""
+    return " ".join(text.split())
+
+
+def asked(record: Record) -> str:
+    """The instruction; of a conversation, its first user turn."""
+    if not record.messages:
+        return record.instruction
+    return next((m.content for m in record.messages if m.role == "user"), "")
+
+
+def answered(record: Record) -> str:
+    """The output; of a conversation, its last assistant turn."""
+    if not record.messages:
+        return record.output
+    return next((m.content for m in reversed(record.messages) if m.role == "assistant"), "")
+
+
+def excerpt(text: str, length: int = 80) -> str:
+    """The beginning of a text on one line, for messages to people."""
+    line = collapse(text[: 4 * length])
+    return line if len(line) <= length else line[: length - 1] + "…"

@@ -1,0 +1,151 @@
+"""The eight strategies of Evol-Instruct: what the teacher is shown, and what becomes of its reply."""
+
+from __future__ import annotations
+
+import pytest
+
+from filial import Drop, Message, Record, Reply
+from filial.testing import StrategyContract, context, finished
+from filial_plugins.strategies.add_constraints import AddConstraints
+from filial_plugins.strategies.complicate_input import ComplicateInput
+from filial_plugins.strategies.concretize import Concretize
+from filial_plugins.strategies.deepen import Deepen
+from filial_plugins.strategies.extend_topic import ExtendTopic
+from filial_plugins.strategies.increase_reasoning import IncreaseReasoning
+from filial_plugins.strategies.mutate import Mutate
+from filial_plugins.strategies.rewriting import Rewriting
+from filial_plugins.strategies.vary_method import VaryMethod
+
+IN_DEPTH = {
+    AddConstraints: "add one more constraint",
+    Deepen: "increase the depth and breadth of the inquiry",
+    Concretize: "replace general concepts with more specific",
+    IncreaseReasoning: "explicitly ask for multiple-step reasoning",
+    ComplicateInput: "put structured input data",
+}
+IN_BREADTH = {
+    Mutate: "a rarer task of the same domain",
+    ExtendTopic: "move to a related topic",
+    VaryMethod: "reach the same goal by another method",
+}
+CUES = IN_DEPTH | IN_BREADTH
+EACH = pytest.mark.parametrize("strategy", CUES, ids=lambda cls: cls.__name__)
+
+PLAIN = Record(id="p1", instruction="Name three rivers.", output="Rhine, Nile, Ob", task="lists")
+GIVEN = PLAIN.replaced(instruction="Sort these words.", input="pear, fig")
+
+
+class TestAddConstraints(StrategyContract):
+    component = AddConstraints()
+
+
+class TestDeepen(StrategyContract):
+    component = Deepen()
+
+
+class TestConcretize(StrategyContract):
+    component = Concretize()
+
+
+class TestIncreaseReasoning(StrategyContract):
+    component = IncreaseReasoning()
+
+
+class TestComplicateInput(StrategyContract):
+    component = ComplicateInput()
+
+
+class TestMutate(StrategyContract):
+    component = Mutate()
+
+
+class TestExtendTopic(StrategyContract):
+    component = ExtendTopic()
+
+
+class TestVaryMethod(StrategyContract):
+    component = VaryMethod()
+
+
+def evolve(strategy: Rewriting, record: Record, reply: str | Reply) -> Record | Drop:
+    return finished(strategy.evolve(record, context(lambda request: reply)))
+
+
+@EACH
+def test_a_strategy_says_its_own_sentence_and_no_other(strategy):
+    said = strategy().prompt(GIVEN)
+    assert [cls for cls, cue in CUES.items() if cue in said] == [strategy]
+
+
+@EACH
+def test_the_prompt_shows_the_task_and_ends_where_the_new_one_begins(strategy):
+    end = "#Rewritten Prompt#:" if strategy in IN_DEPTH else "#Created Prompt#:"
+    assert strategy().prompt(PLAIN).endswith(f"\n\n#Given Prompt#:\nName three rivers.\n\n{end}")
+    shown = "#Given Prompt#:\nSort these words.\n\nInput:\npear, fig\n\n"
+    assert strategy().prompt(GIVEN).endswith(shown + end)
+    assert strategy.family == ("in-depth" if strategy in IN_DEPTH else "in-breadth")
+
+
+@EACH
+def test_the_limit_of_words_is_an_option(strategy):
+    assert "at most 20 words" in strategy().prompt(PLAIN).lower().replace("\n", " ")
+    assert "at most 7 words" in strategy(max_words=7).prompt(PLAIN).lower().replace("\n", " ")
+
+
+def test_braces_in_a_task_are_only_text():
+    record = PLAIN.replaced(instruction="Fill {name} and {0} into {{this}}.")
+    assert record.instruction in Deepen().prompt(record)
+
+
+@pytest.mark.parametrize(
+    ("reply", "instruction", "given"),
+    [
+        (" Name three long rivers.\n", "Name three long rivers.", ""),
+        ("Add them.\n\nInput:\n1, 2", "Add them.", "1, 2"),
+        ("Add them.\n\nInput: 1, 2", "Add them.", "1, 2"),
+        ("Add them.\nInput:\n1, 2", "Add them.", "1, 2"),
+        ("Mend it.\n\nInput:\n  if x:\n    y\n\nInput:\nz", "Mend it.", "  if x:\n    y\n\nInput:\nz"),
+        ("Say what Input: means in a form.", "Say what Input: means in a form.", ""),
+        ("#Rewritten Prompt#: Name it.", "#Rewritten Prompt#: Name it.", ""),  # the filter `evolved` throws it out
+    ],
+)
+def test_a_reply_is_an_instruction_and_maybe_an_input(reply, instruction, given):
+    child = evolve(Deepen(), GIVEN, reply)
+    assert isinstance(child, Record)
+    assert (child.instruction, child.input, child.output, child.task) == (instruction, given, "", "lists")
+
+
+def test_a_child_knows_its_parent_and_the_reply_it_comes_from():
+    child = evolve(Mutate(), PLAIN.replaced(origin=PLAIN.evolved().origin), Reply(text="Name a lake.", key="k1"))
+    assert isinstance(child, Record)
+    assert (child.origin.parents, child.origin.round, child.origin.answers) == (("p1",), 2, ("k1",))
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("", "empty-reply"),
+        ("\n\nInput:\n1, 2", "empty-reply"),
+        ("Sorry, I cannot rewrite this prompt.", "refused"),
+        ("I’m sorry, but I can’t help with that.", "refused"),
+        ("I cannot assist with this request.", "refused"),
+    ],
+)
+def test_no_child_without_a_prompt(reply, reason):
+    drop = evolve(Deepen(), PLAIN, reply)
+    assert isinstance(drop, Drop)
+    assert (drop.reason, drop.answer) == (reason, reply)
+
+
+def test_a_conversation_is_not_evolved_and_costs_nothing():
+    talk = Record(messages=(Message(role="user", content="Hi"),))
+    ctx = context("Hello there.")
+    drop = finished(Deepen().evolve(talk, ctx))
+    assert (drop.reason, ctx.asked) == ("conversation", [])
+
+
+@pytest.mark.parametrize(
+    "reply", ["\n" * 100_000, "Input:" * 20_000, "\ud800", "x" * 1_000_000, "\n \n Input:\n" * 9999]
+)
+def test_hostile_replies_never_raise(reply):
+    assert isinstance(evolve(ComplicateInput(), GIVEN, reply), Record | Drop)
