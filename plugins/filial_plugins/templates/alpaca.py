@@ -1,0 +1,55 @@
+"""Stanford Alpaca's prompt: a preamble, the instruction, the input where there is one, the response.
+
+The wording is a format constant of tatsu-lab/stanford_alpaca, ``PROMPT_DICT`` in train.py (Apache-2.0): a model tuned
+on it answers no other prompt as well.
+"""
+
+from __future__ import annotations
+
+from filial import BEGIN, END, Field, Record, Span, Template, hookimpl
+from filial_plugins.templates import exchanges
+
+WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request."
+)
+WITHOUT_INPUT = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+)
+
+
+class Alpaca(Template):
+    """Stanford Alpaca's prompt, with and without input.
+
+    The original knows single turns only. Here later turns of a conversation follow the end token after a blank line,
+    without the preamble; a system text takes the preamble's place.
+    """
+
+    newline_after_response: bool = Field(
+        False, description='Write "### Response:" with a newline after it, as alpaca-lora does.'
+    )
+
+    def render(self, record: Record) -> list[Span]:
+        """The record as Alpaca text. An input counts as one if it is not empty, blanks included.
+
+        Raises:
+            UsageError: the turns of a conversation do not alternate.
+        """
+        response = "### Response:\n" if self.newline_after_response else "### Response:"
+        system, rest = exchanges(record)
+        preamble = WITH_INPUT if record.input else WITHOUT_INPUT
+        spans = [BEGIN, Span(f"{preamble if system is None else system}\n\n")]
+        for i, exchange in enumerate(rest):
+            question = exchange.question
+            if record.input:
+                question = f"{record.instruction}\n\n### Input:\n{record.input}"
+            gap = "\n\n" if i else ""
+            spans.append(Span(f"{gap}### Instruction:\n{question}\n\n{response}"))
+            if exchange.answer is not None:
+                spans += [Span(exchange.answer, train=True), END]
+        return spans
+
+
+@hookimpl
+def register_templates(register):  # type: ignore[no-untyped-def]
+    register("alpaca", Alpaca)

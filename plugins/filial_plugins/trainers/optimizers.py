@@ -1,0 +1,73 @@
+"""Optimisers, and the learning rate as a function of how much of the training is done."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from filial_plugins.trainers.muon import Muon
+
+Schedule = Literal["cosine", "linear", "constant", "trapezoid"]
+TRAPEZOID_UNTIL = 0.4  # the trapezoid's top ends here
+FIRST_STEP = 1e-3  # at progress 0 a warm-up would give 0 and waste a step
+
+
+def rate(progress: float, schedule: Schedule, warmup: float, floor: float) -> float:
+    """The learning rate as a share of its peak, for ``progress`` from 0 to 1.
+
+    It rises linearly during ``warmup``; then ``cosine`` and ``linear`` fall to ``floor`` at the end, ``trapezoid``
+    stays at the top until 40 % and then falls linearly to ``floor``, ``constant`` stays.
+    """
+    if progress < warmup:
+        return min(1.0, progress / warmup + FIRST_STEP)
+    if schedule == "constant":
+        return 1.0
+    start = max(warmup, TRAPEZOID_UNTIL) if schedule == "trapezoid" else warmup
+    if progress <= start:
+        return 1.0
+    done = min(1.0, (progress - start) / (1.0 - start))
+    left = 0.5 * (1.0 + math.cos(math.pi * done)) if schedule == "cosine" else 1.0 - done
+    return max(floor, left)
+
+
+class Optimizers:
+    """One or two optimisers of torch behind one door.
+
+    ``adamw`` decays matrices and leaves vectors (biases, norms) alone. ``muon`` gives the hidden layers' matrices to
+    `Muon` and embeddings, head and vectors to AdamW with ``adam_lr``, without decay.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        torch: Any,
+        *,
+        kind: Literal["adamw", "muon"],
+        lr: float,
+        adam_lr: float,
+        weight_decay: float,
+        beta2: float,
+    ) -> None:
+        embeddings = {id(m.weight) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m}
+        params = [p for p in model.parameters() if p.requires_grad]
+        hidden = [p for p in params if p.ndim == 2 and id(p) not in embeddings]
+        if kind == "muon":
+            others = [p for p in params if p.ndim != 2 or id(p) in embeddings]
+            adam, adam_lr, decay = [{"params": others, "weight_decay": 0.0}], adam_lr, 0.0
+            self._all = [Muon(hidden, torch, lr=lr, weight_decay=weight_decay)]
+        else:
+            flat = [p for p in params if p.ndim < 2]
+            matrices = [p for p in params if p.ndim >= 2]
+            adam, adam_lr, decay = [{"params": matrices}, {"params": flat, "weight_decay": 0.0}], lr, weight_decay
+            self._all = []
+        adamw = torch.optim.AdamW(adam, lr=adam_lr, betas=(0.9, beta2), weight_decay=decay, fused=True)
+        self._all.append(adamw)
+        self._groups = [(group, group["lr"]) for optimizer in self._all for group in optimizer.param_groups]
+
+    def step(self, share: float) -> None:
+        """One update with the learning rates at ``share`` of their peaks; gradients are cleared."""
+        for group, peak in self._groups:
+            group["lr"] = peak * share
+        for optimizer in self._all:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)

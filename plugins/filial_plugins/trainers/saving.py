@@ -1,0 +1,75 @@
+"""A model folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filial import FilialError, UsageError
+
+
+def check_target(out: Path) -> None:
+    """Refuse to put a model in the place of something else; saving replaces the whole folder.
+
+    Raises:
+        UsageError: ``out`` is a file, or a folder that holds something and no model.
+    """
+    if out.is_dir() and (not any(out.iterdir()) or (out / "config.json").is_file()):
+        return
+    if out.exists():
+        raise UsageError(
+            f"{out} is there already and holds no model; the model would replace it: choose another folder"
+        )
+
+
+def save(model: Any, tokenizer: Any, ends: set[int], out: Path, fill: Callable[[Path], None]) -> None:
+    """Write model (safetensors), tokenizer and configuration to ``out``, replacing what was there.
+
+    The configuration is made fit for answering: a cache, and every token that ended an answer in training ends one
+    from now on.
+
+    Args:
+        ends: ids of those tokens.
+        fill: writes further files into the folder before it appears.
+
+    Raises:
+        FilialError: the folder cannot be written; what was there before is untouched.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    _for_answering(model, tokenizer, ends)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        fill(temporary)
+        for path in temporary.iterdir():
+            with open(path, "rb") as f:
+                os.fsync(f.fileno())
+        if out.exists():
+            os.rename(out, old)
+        os.rename(temporary, out)
+        shutil.rmtree(old, ignore_errors=True)
+    except Exception as error:
+        # safetensors has an error class of its own for a full disk, so the net is wide; nothing is swallowed.
+        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not out.exists():
+            os.rename(old, out)
+        raise FilialError(
+            f"{out}: the model cannot be saved ({error}); what was there before is unchanged. "
+            "Free some space or choose another folder, and train again"
+        ) from error
+
+
+def _for_answering(model: Any, tokenizer: Any, ends: set[int]) -> None:
+    stop = sorted(ends | {i for i in (tokenizer.eos_token_id,) if i is not None})
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (stop[0] if stop else None)
+    model.config.use_cache = True
+    for config in (model.config, model.generation_config):
+        config.eos_token_id = stop[0] if len(stop) == 1 else stop or None
+        config.bos_token_id, config.pad_token_id = tokenizer.bos_token_id, pad
