@@ -1,0 +1,19 @@
+"""A closed world of verifiable tasks, and the teacher ``procedural`` that knows all of it.
+
+`truth` tells the exact answer to any task of the world; `exam` holds the held-out test records; ``pocket_base`` is
+a small base model that has read about the world but has never seen an instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from filial import Teacher, hookimpl
+
+from .teacher import ProceduralTeacher
+
+
+@hookimpl
+def register_teachers(register: Callable[[str, type[Teacher]], None]) -> None:
+    """Offer the teacher under its name."""
+    register("procedural", ProceduralTeacher)

@@ -1,0 +1,217 @@
+"""Run the whole road offline in minutes: no key, no download, no network."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from filial import Template, UsageError, resolve
+from filial.commands import (
+    Run,
+    answer,
+    from_dict,
+    funnel,
+    grid,
+    judged,
+    load,
+    manager,
+    print_json,
+    reporter,
+    survival,
+)
+from filial.formats import read
+
+HERE = Path(__file__).parent
+PACKAGED = HERE / "demo.yaml"
+
+WHAT = """\
+This is a closed world: a teacher made of code that knows some dozens of verifiable tasks (sort these words, drop the
+even numbers, ...), and a base model of 0.5 million parameters that has read about that world but has never seen an
+instruction. It shows that the pipeline works, step by step, with everything measured. It says nothing about quality
+in the open world.
+"""
+
+EXAMS = {
+    "seen": "seen instructions, new inputs",
+    "paraphrase": "unseen paraphrases",
+    "evolved": "unseen evolved instructions",
+    "composition": "unseen compositions",
+}
+
+
+@click.command()
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option("--full", is_flag=True, help="Also train without evolved data and with a noisy teacher (takes longer).")
+@click.option("--seconds", type=click.FloatRange(1), help="Seconds of training per model, instead of the recipe's.")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    default=Path("filial-demo"),
+    show_default=True,
+    help="Folder for the recipe, the run and its files.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
+@click.pass_context
+def command(
+    ctx: click.Context, recipe: Path | None, full: bool, seconds: float | None, home: Path, as_json: bool
+) -> int:
+    """Seeds, Self-Instruct, Evol-Instruct, filters, mixing, template, training, judging: offline, in minutes.
+
+    RECIPE is a recipe to run instead of the demo's own, which is written to the home folder to be opened and edited.
+    """
+    path = recipe or _own_recipe(home)
+    changes = [f"train.max_seconds={seconds:g}"] if seconds else []
+    said = reporter()
+    said.note(WHAT)
+    said.note(f"Recipe: {path}\n")
+    run = Run(load(path, manager(ctx), changes), manager(ctx), home, "demo", said)
+    summary = run.execute()
+    probe = probe_plain(ctx, run)
+    rows = _variants(ctx, run) if full else []
+    if as_json:
+        print_json({**summary, "base_with_plain_prompts": probe, "variants": rows})
+        return run.exit_code()
+    _tell(run, path, summary, probe, rows)
+    return run.exit_code()
+
+
+def _own_recipe(home: Path) -> Path:
+    """The demo's recipe in the home folder, as it is there or else as it comes."""
+    path = home / "demo.yaml"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PACKAGED, path)
+    return path
+
+
+def probe_plain(ctx: click.Context, run: Run) -> dict[str, float]:
+    """Exact match of the base model when it is asked without chat tokens, by exam.
+
+    The zero before training could come from tokens the base has never seen; plain prompts hold none of them.
+    """
+    template = manager(ctx).build("templates", {"use": "plain"})
+    assert isinstance(template, Template)
+    shares = {}
+    for judge in run.recipe.judges:
+        if judge.data == "heldout":
+            continue
+        records = list(read(resolve(judge.data, run.recipe.base), strict=True, limit=100))
+        model = resolve(run.recipe.model or "", run.recipe.base)
+        answers = answer(model, records, template, max_new_tokens=judge.max_new_tokens)
+        shares[judge.name] = sum(a == r.output for a, r in zip(answers, records, strict=True)) / len(records)
+    return shares
+
+
+def _tell(run: Run, path: Path, summary: dict[str, Any], probe: dict[str, float], rows: list[dict[str, Any]]) -> None:
+    """The figures, for people."""
+    click.echo("\nThe funnel: what came in, what was made, what was dropped and why\n")
+    click.echo(funnel(summary))
+    click.echo("\nSurvival: what became of each strategy's attempts\n")
+    click.echo(survival(summary))
+    train, data = summary["train"], summary["dataset"]
+    click.echo(
+        f"\nTrained on {data['train']:,} records for {train['seconds']:.0f} s, {train['steps']:,} steps, "
+        f"loss {train['loss']:.3f}\n"
+    )
+    shown = {**summary, "judge": {EXAMS.get(k, k): v for k, v in summary.get("judge", {}).items()}}
+    click.echo("Exact match on held-out records\n")
+    click.echo(judged(shown))
+    plain = ", ".join(f"{100 * share:.0f} %" for share in probe.values())
+    click.echo(f"\nThe base asked with plain prompts instead of chat tokens: {plain}.")
+    if rows:
+        click.echo("\nWhat evolution and filters bought (exact match in %; same training time)\n")
+        click.echo(_bought(rows))
+    click.echo(f"\n{WHAT}\nEverything is in {run.folder}.")
+    click.echo(f"Next: open {path}, change it and run it again; or judge the model on records of your own:")
+    click.echo(f"  filial judge exact-match DATA --model {run.model}")
+
+
+def _bought(rows: list[dict[str, Any]]) -> str:
+    """The variants, and two rows of differences in points."""
+    whole, plain, noisy, filtered = rows
+    table = [[row["what"], f"{row['records']:,}", *(f"{100 * row[name]:.1f}" for name in EXAMS)] for row in rows]
+    for what, more, less in (("evolution bought", whole, plain), ("the filters bought", filtered, noisy)):
+        table.append([what, "", *(f"{100 * (more[name] - less[name]):+.1f}" for name in EXAMS)])
+    return grid(["trained on", "records", *EXAMS], table)
+
+
+def _variants(ctx: click.Context, main: Run) -> list[dict[str, Any]]:
+    """Three more runs: no evolved data; a noisy teacher without filters; the same noise, filtered.
+
+    All are judged on the very records the main run was judged on.
+    """
+    resolved = main.recipe.resolved()
+    exams = _exams(main)
+    rows = [_row("as above", main.summary, main.summary["dataset"]["train"])]
+    for name, what, change in (
+        ("no-evolution", "no evolved data", _without_evolution),
+        ("noise", "noisy teacher, no filter", _noisy),
+        ("noise-filtered", "noisy teacher, filtered", _noisy_and_filtered),
+    ):
+        data = change(copy.deepcopy(resolved))
+        data["heldout"], data["judge"] = 0, exams
+        recipe = from_dict(data, manager(ctx), name=name, base=main.recipe.base)
+        run = Run(recipe, manager(ctx), main.home, name, main.reporter)
+        main.reporter.note(f"\n{what}")
+        run.execute()
+        rows.append(_row(what, run.summary, run.summary["dataset"]["train"]))
+    return rows
+
+
+def _row(what: str, summary: dict[str, Any], records: int) -> dict[str, Any]:
+    figures = {name: results["model"]["passed"] for name, results in summary["judge"].items()}
+    return {"what": what, "records": records, **figures}
+
+
+def _exams(main: Run) -> list[dict[str, Any]]:
+    """The main run's exams as files, so that every variant sits the same ones."""
+    folder = main.folder / "exams"
+    folder.mkdir(exist_ok=True)
+    out = []
+    for judge in main.recipe.judges:
+        written = {**judge.written(), "against": []}
+        if judge.data == "heldout":
+            lines = (main.folder / "judge" / f"{judge.name}-model.jsonl").read_text().splitlines()
+            asked = {yaml.safe_load(line)["id"] for line in lines}
+            from filial.formats import write
+
+            records = [r for r in read(main.folder / "dataset" / "heldout.jsonl") if r.id in asked]
+            write(folder / f"{judge.name}.jsonl", records)
+            written["data"] = str((folder / f"{judge.name}.jsonl").resolve())
+            written.pop("only", None)
+        out.append(written)
+    return out
+
+
+def _stage(data: dict[str, Any], verb: str) -> dict[str, Any]:
+    """The first stage of that verb in a resolved recipe."""
+    for stage in data["stages"]:
+        if verb in stage:
+            found: dict[str, Any] = stage[verb]
+            return found
+    raise UsageError(f"demo --full changes the {verb} stage of the recipe, but it has none")
+
+
+def _without_evolution(data: dict[str, Any]) -> dict[str, Any]:
+    data["stages"] = [s for s in data["stages"] if "evolve" not in s and "mix" not in s]
+    return data
+
+
+def _noisy(data: dict[str, Any]) -> dict[str, Any]:
+    data["teacher"]["noise"] = 0.2
+    _stage(data, "evolve")["eliminate"] = []
+    data["stages"] = [s for s in data["stages"] if "filter" not in s]
+    return data
+
+
+def _noisy_and_filtered(data: dict[str, Any]) -> dict[str, Any]:
+    """All elimination rules and filters, and at the end the teacher asked again: answers that disagree go."""
+    data["teacher"]["noise"] = 0.2
+    places = [i for i, stage in enumerate(data["stages"]) if "generate" in stage]
+    data["stages"].insert(places[-1] + 1, {"filter": [{"use": "agreement", "draws": 2}]})
+    return data

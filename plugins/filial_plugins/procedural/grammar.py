@@ -1,0 +1,89 @@
+"""A tiny grammar notation from which both the writer and the reader of the world's English are made.
+
+A *pattern* such as ``"[sort|arrange] {o} [upwards|from low to high]"`` stands for all texts obtained by choosing
+one alternative in each pair of brackets.  ``{o}`` is a slot that is filled later.  Because sentences are sampled
+from the same strings from which the regular expressions are built, writer and reader cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+_SLOT = re.compile(r"\{(\w+)\}")
+
+
+def expand(pattern: str) -> list[str]:
+    """All texts of a pattern, in the order in which the alternatives are written; slots stay as they are."""
+    pieces = re.split(r"\[([^\]]*)\]", pattern)
+    choices = [piece.split("|") if i % 2 else [piece] for i, piece in enumerate(pieces)]
+    return [re.sub(r" +", " ", "".join(choice)).strip() for choice in itertools.product(*choices)]
+
+
+def expand_all(patterns: Iterable[str]) -> tuple[str, ...]:
+    """The texts of several patterns, one after the other."""
+    return tuple(text for pattern in patterns for text in expand(pattern))
+
+
+def slots(text: str) -> list[str]:
+    """Names of the slots in ``text`` from left to right."""
+    return _SLOT.findall(text)
+
+
+def fill(text: str, values: Mapping[str, str] | Callable[[str], str]) -> str:
+    """``text`` with every slot replaced by its value (a mapping, or a function called once per slot)."""
+    get = values.__getitem__ if isinstance(values, Mapping) else values
+    return _SLOT.sub(lambda match: get(match[1]), text)
+
+
+def regex_source(text: str, slot_source: Callable[[str], str]) -> str:
+    """The source of a regular expression that matches ``text``, each slot by ``slot_source(name)``."""
+    pieces = _SLOT.split(text)
+    return "".join(slot_source(piece) if i % 2 else re.escape(piece) for i, piece in enumerate(pieces))
+
+
+def one_of(options: Iterable[str]) -> str:
+    """The source of a regular expression that matches any of ``options``, longest first."""
+    return "(?:" + "|".join(re.escape(option) for option in sorted(set(options), key=len, reverse=True)) + ")"
+
+
+def capitalised(text: str) -> str:
+    """``text`` with its first letter in upper case, the rest untouched."""
+    return text[:1].upper() + text[1:]
+
+
+@dataclass(frozen=True)
+class Phrasebook:
+    """A set of phrases: patterns plus, for each of their slots, the words that may stand there."""
+
+    patterns: tuple[str, ...]
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The phrases with their slots still open."""
+        return expand_all(self.patterns)
+
+    @cached_property
+    def source(self) -> str:
+        """The source of a regular expression that matches every phrase."""
+        alternatives = (regex_source(text, lambda name: one_of(self.words[name])) for text in self.texts)
+        return "(?:" + "|".join(sorted(alternatives, key=len, reverse=True)) + ")"
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """Matches a whole phrase, in any case."""
+        return re.compile(self.source + r"\Z", re.IGNORECASE)
+
+    def sample(self, rng: random.Random) -> str:
+        """One phrase: a pattern drawn evenly, then its alternatives and slot words drawn evenly."""
+        text = rng.choice(expand(rng.choice(self.patterns)))
+        return fill(text, lambda name: rng.choice(self.words[name]))
+
+    def matches(self, text: str) -> bool:
+        """Whether ``text`` is one of the phrases."""
+        return self.regex.match(text) is not None

@@ -1,0 +1,85 @@
+"""How a clause names the thing it is about: "the given fruits", "this verb", "the result", "the first entry"."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from .grammar import one_of
+from .lexicon import CATEGORIES, PLURALS, TOPICS, Topic, with_article
+from .list_operations import AMOUNTS, ORDINALS
+
+_SECOND_NAMES = {"words": ("things", "thing"), "numbers": ("values", "value")}
+"""A second (plural, singular) name of a topic."""
+
+GENERAL_LISTS = ("the list", "the items", "these items", "the given list", "the entries", "this list")
+LATER_LISTS = ("the result", "the new list", "what you get", "what is left")
+LATER_VALUES = ("it", "the result", "what you get")
+GENERAL_UNITS = ("item", "entry")
+
+
+def _names(topic: Topic) -> list[tuple[str, str]]:
+    second = _SECOND_NAMES.get(topic.plural)
+    return [(topic.plural, topic.singular), *([second] if second else [])]
+
+
+def _of_plural(plural: str) -> list[str]:
+    shapes = ("the {}", "these {}", "the given {}", "the list of {}", "the {} below", "all the {}", "my {}")
+    return [shape.format(plural) for shape in shapes]
+
+
+def _of_singular(singular: str) -> list[str]:
+    shapes = ("the {}", "this {}", "the given {}", "the {} below", "my {}")
+    return [shape.format(singular) for shape in shapes]
+
+
+def list_objects(topic: str) -> tuple[str, ...]:
+    """Phrases for the whole list in the first clause."""
+    named = [phrase for plural, _ in _names(TOPICS[topic]) for phrase in _of_plural(plural)]
+    return (*named, *GENERAL_LISTS)
+
+
+def value_objects(topic: str) -> tuple[str, ...]:
+    """Phrases for a single word or number in the first clause."""
+    return tuple(phrase for _, singular in _names(TOPICS[topic]) for phrase in _of_singular(singular))
+
+
+def units(topic: str) -> tuple[str, ...]:
+    """Singular names for one element of a list."""
+    return (*(singular for _, singular in _names(TOPICS[topic])), *GENERAL_UNITS)
+
+
+def plural_unit(unit: str) -> str:
+    """The plural of one of the unit names."""
+    return unit[:-1] + "ies" if unit.endswith("y") and unit not in ("day",) else unit + "s"
+
+
+@cache
+def topic_of() -> dict[str, str]:
+    """The topic that an object phrase or unit names; general phrases are left out."""
+    found: dict[str, str] = {}
+    for topic in TOPICS.values():
+        for plural, singular in _names(topic):
+            for phrase in (*_of_plural(plural), *_of_singular(singular), plural, singular):
+                found[phrase] = topic.plural
+    return found
+
+
+@cache
+def slot_sources() -> dict[str, str]:
+    """For each slot of a clause, the source of the regular expression (with a named group) that reads it."""
+    phrases = [*GENERAL_LISTS, *LATER_LISTS, *LATER_VALUES]
+    for topic in TOPICS:
+        phrases += [*list_objects(topic), *value_objects(topic)]
+    all_units = {unit for topic in TOPICS for unit in units(topic)}
+    options = {
+        "o": phrases,
+        "u": sorted(all_units),
+        "us": sorted(plural_unit(unit) for unit in all_units),
+        "n": ORDINALS,
+        "m": AMOUNTS,
+        "c": tuple(CATEGORIES),
+        "xs": tuple(PLURALS.values()),
+        "an": tuple(with_article(name[:-1]) for name in CATEGORIES),
+    }
+    sources = {name: f"(?P<{name}>{one_of(texts)})" for name, texts in options.items()}
+    return sources | {"k": r"(?P<k>\d{1,2})", "x": r"(?P<x>[a-z]+)"}

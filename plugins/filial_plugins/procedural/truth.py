@@ -1,0 +1,24 @@
+"""What is true in the closed world: the exact answer to any of its tasks."""
+
+from __future__ import annotations
+
+from .inputs import answer
+from .operations import InputError
+from .parser import parse
+
+
+def truth(instruction: str, input: str = "") -> str | None:
+    """The one right answer, or None if the task lies outside the world or the input does not fit it."""
+    task = parse(instruction)
+    if task is None:
+        return None
+    try:
+        return answer(task, input)
+    except InputError:
+        return None
+
+
+def is_right(instruction: str, input: str, output: str) -> bool | None:
+    """Whether an output is the right answer; None if the world knows no answer."""
+    right = truth(instruction, input)
+    return None if right is None else output.strip() == right

@@ -1,0 +1,64 @@
+"""``filial init``: a commented recipe with its seeds, ready to run offline and to be changed."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import click
+
+from filial import UsageError, resolve
+
+HERE = Path(__file__).parent
+SCHEMA = "recipe.schema.json"
+
+NEXT = """\
+Next:
+  cd {folder}
+  filial check recipe.yaml
+  filial run recipe.yaml
+
+recipe.yaml runs offline as it is; its lines marked "real:" say how to use a model and tasks of your own.
+"""
+
+
+def files() -> dict[str, str]:
+    """What a new folder holds, by name: a recipe that runs, its seeds, and seeds for an open world."""
+    names = {
+        "recipe.yaml": HERE / "recipe.yaml",
+        "seeds.jsonl": resolve("pkg:filial_plugins/procedural/seeds.jsonl"),
+        "open-seeds.jsonl": HERE / "open-seeds.jsonl",
+    }
+    return {name: path.read_text(encoding="utf-8") for name, path in names.items()}
+
+
+def editor_schema(ctx: click.Context) -> str:
+    """What ``filial schema recipe`` prints: the recipe's schema with the plugins installed here."""
+    root = ctx.find_root()
+    assert isinstance(root.command, click.Group)
+    schema = root.command.get_command(root, "schema")
+    assert schema is not None
+    with redirect_stdout(io.StringIO()) as out:
+        ctx.invoke(schema, what="recipe")
+    return out.getvalue()
+
+
+@click.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[DIR]")
+@click.pass_context
+def command(ctx: click.Context, folder: Path) -> None:
+    """Write a commented recipe, seeds and the editor's schema into DIR (default: here). Overwrites nothing."""
+    new = {**files(), SCHEMA: editor_schema(ctx)}
+    if there := [name for name in new if (folder / name).exists()]:
+        raise UsageError(f"{folder} already holds {', '.join(there)}; give another folder, or move what is there")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in new.items():
+            with open(folder / name, "x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+    except OSError as err:
+        raise UsageError(f"{folder}: nothing can be written here ({err.strerror}); give another folder") from err
+    for name in new:
+        click.echo(f"wrote {folder / name}", err=True)
+    click.echo(NEXT.format(folder=folder), err=True)

@@ -1,0 +1,86 @@
+"""The prompts that filial's own plugins write are recognised for what they ask."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import time
+
+import pytest
+
+from filial import Record
+from filial_plugins.filters.evolved import EQUALITY
+from filial_plugins.generators.examples import PROMPT
+from filial_plugins.generators.self_instruct import PROPOSE
+from filial_plugins.procedural import prompts
+from filial_plugins.procedural.teacher import Oracle
+from filial_plugins.strategies.rewriting import Rewriting
+
+
+def strategy(name: str) -> Rewriting:
+    """The built-in strategy of this name."""
+    module = importlib.import_module(f"filial_plugins.strategies.{name.replace('-', '_')}")
+    found = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Rewriting)]
+    return next(kind for kind in found if kind is not Rewriting)()
+
+
+@pytest.mark.parametrize("name", prompts.STRATEGY_CUES)
+def test_strategies(name: str) -> None:
+    record = Record(instruction="Reverse the list.", input="- red\n- blue")
+    asked = prompts.recognise(strategy(name).prompt(record))
+    assert asked == prompts.Evolve(
+        name, "Reverse the list.\n\nInput:\n- red\n- blue", "Reverse the list.", "- red\n- blue"
+    )
+
+
+def test_strategies_without_input() -> None:
+    asked = prompts.recognise(strategy("deepen").prompt(Record(instruction="Double the number. Use this: 4")))
+    assert isinstance(asked, prompts.Evolve)
+    assert (asked.instruction, asked.input) == ("Double the number. Use this: 4", "")
+
+
+def test_self_instruct() -> None:
+    text = PROPOSE.format(n=5, examples="1. Reverse the list.\n2. Count the 3. items.", next=3)
+    assert prompts.recognise(text) == prompts.Propose(("Reverse the list.", "Count the 3. items."), 3, 5)
+
+
+def test_examples() -> None:
+    text = PROMPT.format(n=4, instruction="Reverse the list. The input is a bullet list.")
+    assert prompts.recognise(text) == prompts.WriteExamples("Reverse the list. The input is a bullet list.", 4)
+
+
+def test_equality() -> None:
+    text = EQUALITY.format(first="Reverse the list.\n\nred blue", second="Count the items.")
+    assert prompts.recognise(text) == prompts.Compare("Reverse the list.\n\nred blue", "Count the items.")
+
+
+@pytest.mark.parametrize("data", ["red blue", "- red\n- blue", "| item | count |\n| saw | 3 |", "1. red\n2. blue"])
+@pytest.mark.parametrize("form", ["{}\n\n{}", "{}\n\nInput:\n{}", "{}\nInput: {}"])
+def test_a_task_with_input(form: str, data: str) -> None:
+    text = form.format("Reverse the list.", data)
+    assert prompts.recognise(text) == prompts.Answer("Reverse the list.", data)
+
+
+def test_a_task_that_only_looks_like_another_request_is_a_task() -> None:
+    assert prompts.recognise("Write two examples of birds.") == prompts.Answer("Write two examples of birds.", "")
+    assert isinstance(prompts.recognise("#Given Prompt#: is an odd phrase"), prompts.Answer)
+
+
+PIECES = (
+    *("#Given Prompt#:", "#Rewritten Prompt#:", "#First Prompt#:", "#Second Prompt#:", "[Question]", "[End]"),
+    *("[Assistant's Answer]", "Task:", "Input:", "Write 3 examples", "2 new tasks", "1. a", "2.", "### Input:"),
+    *("### Response:", "\n", "\n\n", "Reverse the list.", "red blue", "| item | count |", "- x", "[1", "²", "\ud800"),
+)
+
+
+def test_any_text_has_a_reply_and_a_long_one_soon() -> None:
+    rng = random.Random(6)
+    oracle = Oracle(noise=0.5)
+    for _ in range(400):
+        text = rng.choice(("", " ", "\n")).join(rng.choices(PIECES, k=rng.randrange(1, 14)))
+        assert isinstance(oracle.respond(text, rng), str)
+    began = time.process_time()
+    for piece in PIECES:
+        oracle.respond(f"{piece}\n" * 40_000, rng)
+        oracle.respond(f"{piece}\n" * 1_000, rng)
+    assert time.process_time() - began < 5
