@@ -1,0 +1,133 @@
+"""Fill the tables of the reference pages from the live classes.
+
+A page is prose with generated blocks in it. A block stands between ``<!-- made by docs/build.py: NAME -->`` and
+``<!-- end -->``; NAME says what goes there (see `block`). Everything outside the blocks is written by hand.
+
+Usage: ``python docs/build.py`` writes the pages anew (``make docs``); with ``--check`` it only names stale ones.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from filial import discovery
+from filial.components import KINDS, Component
+from filial.options import json_schema
+from filial.plugins import Manager
+from filial.recipe import keys
+
+FOLDER = Path(__file__).parent
+PAGES = ("plugins.md", "recipe.md")
+_BLOCK = re.compile(r"(<!-- made by docs/build\.py: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+_HUGE = 2**53  # a bound nobody meets says nothing
+
+
+def installed() -> Manager:
+    """The plugins that filial itself brings, whatever else is installed."""
+    return Manager(discovery.index(no_plugins=True, block=""))
+
+
+def page(text: str, manager: Manager) -> str:
+    """A page with every generated block written anew."""
+    return _BLOCK.sub(lambda found: f"{found[1]}\n{block(found[2], manager)}\n{found[3]}", text)
+
+
+def block(name: str, manager: Manager) -> str:
+    """The text of one block: ``KIND`` of plugin, ``commands``, or a table of `filial.recipe.keys`.
+
+    Raises:
+        KeyError: there is no such block.
+    """
+    if name in KINDS:
+        return "\n".join(_plugin(manager, name, short) for short in manager.index[name])
+    if name == "commands":
+        lines = [f"* `filial {short}`: {claims[0].summary()}" for short, claims in manager.index[name].items()]
+        return "\n".join(lines) + "\n"
+    schemas: dict[str, Any] = vars(keys)[name]
+    if name == "ROOT":
+        schemas = {**schemas, "budget": {**schemas["budget"], "type": "object"}}
+    return _table(schemas, _REQUIRED.get(name, ()))
+
+
+_REQUIRED = {"JUDGE": ("data",), "TRAIN": ("model",), "EVOLVE": ("strategies",)}
+
+
+def _plugin(manager: Manager, kind: str, name: str) -> str:
+    """The section of one plugin: what it does, in its author's words, and its options."""
+    cls = manager.get(kind, name)
+    schema = json_schema(cls)
+    parts = [f"### {name}\n", inspect.cleandoc(cls.__doc__ or "") + "\n"]
+    if cls.requires:
+        extra = f": `pip install 'filial[{cls.extra}]'`" if cls.extra else ""
+        parts.append(f"Needs {', '.join(f'`{module}`' for module in cls.requires)}{extra}.\n")
+    if schema["properties"]:
+        parts.append(_table(schema["properties"], schema.get("required", ()), order=_own_first(cls)))
+    else:
+        parts.append("No options.\n")
+    return "\n".join(parts)
+
+
+def _own_first(cls: type[Component]) -> list[str]:
+    """The options in the order they are declared, those of the kind's base class last."""
+    base = next(one for one in KINDS.values() if issubclass(cls, one))
+    return sorted(cls.model_fields, key=lambda name: name in base.model_fields)
+
+
+def _table(schemas: dict[str, Any], required: Any = (), order: Any = None) -> str:
+    rows = ["| name | type | default | what it means |", "|---|---|---|---|"]
+    for name in order or schemas:
+        schema = schemas[name]
+        if name in required:
+            default = "required"
+        elif schema.get("default") is None:
+            default = ""
+        else:
+            default = f"`{json.dumps(schema['default'], ensure_ascii=False)}`"
+        cells = (f"`{name}`", typed(schema), default, schema.get("description", ""))
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def typed(schema: Any) -> str:
+    """What a JSON Schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(typed(one) for one in schema["anyOf"] if one.get("type") != "null"))
+    if "enum" in schema or "const" in schema:
+        return " or ".join(f"`{one}`" for one in schema.get("enum", [schema.get("const")]))
+    kind = schema.get("type", "")
+    if kind == "array":
+        return f"list of {typed(schema['items'])}" if "items" in schema else "list"
+    if kind == "object":
+        values = schema.get("additionalProperties")
+        return f"mapping to {typed(values)}" if isinstance(values, dict) else "mapping"
+    bounds = [f"{sign} {schema[key]:,}" for key, sign in _BOUNDS.items() if schema.get(key, _HUGE) < _HUGE]
+    return " ".join([kind or "component", ", ".join(bounds)]).strip()
+
+
+def stale(manager: Manager) -> list[Path]:
+    """The pages whose blocks are not what they would be made to today."""
+    pages = [FOLDER / name for name in PAGES]
+    return [path for path in pages if page(path.read_text(encoding="utf-8"), manager) != path.read_text("utf-8")]
+
+
+def main(check: bool) -> int:
+    """Write what is stale, or with ``check`` say so and return 1."""
+    manager = installed()
+    found = stale(manager)
+    for path in found:
+        if check:
+            print(f"{path}: stale; run: make docs", file=sys.stderr)
+        else:
+            path.write_text(page(path.read_text(encoding="utf-8"), manager), encoding="utf-8")
+            print(f"{path}: written anew")
+    return int(check and bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

@@ -1,0 +1,288 @@
+"""What the documents say is so: their examples run, their tables are those of the code, their rules hold."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import filial
+from filial import Drop, Message, Record, Reply, Request, formats, testing
+from filial.cli import invoke
+from filial.components import KINDS
+from filial.discovery import Index
+from filial.formats.detect import FORMATS
+from filial.loading import HOOKS
+from filial.plugins import Manager
+from filial.recipe import loads
+from filial.testing import ScriptedTeacher, context, finished
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "tests" / "sample" / "filial-pirate"
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MARKED = re.compile(r"<!-- (plugin|tests|command|pyproject|recipe)(?:: (\S+))? -->\n```(\w+)\n(.*?)^```$", re.S | re.M)
+PLUGINS = {name: code for kind, name, _, code in MARKED.findall(GUIDE) if kind == "plugin"}
+PAGES = ("CONTRIBUTING.md", "docs/plugins.md", "docs/recipe.md", "docs/formats.md", "docs/methods.md")
+
+
+def marked(kind: str, text: str = GUIDE) -> str:
+    """The code of the one block that is marked so."""
+    (code,) = [code for found, _, _, code in MARKED.findall(text) if found == kind]
+    return code
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def build() -> Any:
+    """docs/build.py as a module."""
+    spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """``loaded(name, …)``: a manager that has loaded these examples and nothing else, and what they register."""
+
+    def load(*names: str) -> tuple[Manager, list[tuple[str, str]]]:
+        manager, found = Manager(Index()), []
+        for name in names:
+            (tmp_path / name).write_text(PLUGINS[name], encoding="utf-8")
+            found += manager.load_file(tmp_path / name)
+        return manager, found
+
+    yield load
+    for name in [name for name in sys.modules if name.startswith("filial_file_")]:
+        del sys.modules[name]
+
+
+def test_every_block_of_python_is_marked_so_that_it_is_run():
+    assert GUIDE.count("```python\n") == len([1 for _, _, language, _ in MARKED.findall(GUIDE) if language == "python"])
+
+
+def test_the_guide_has_a_plugin_of_each_kind(loaded):
+    _, found = loaded(*PLUGINS)
+    assert {kind for kind, _ in found} == set(KINDS)
+
+
+CONTRACTS = {
+    "pirate.py": testing.StrategyContract, "parrot.py": testing.TeacherContract, "quota.py": testing.FilterContract,
+    "paraphrase.py": testing.GeneratorContract, "root.py": testing.MixerContract, "letter.py": testing.TemplateContract,
+    "lookup.py": testing.ComponentContract, "overlap.py": testing.JudgeContract,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_examples_keep_the_contract_of_their_kind(loaded, name):
+    manager, ((kind, short),) = loaded(name)
+    component = manager.build(kind, short)
+    settings = {"component": component, "offline": True}
+    checks = type("Checks", (CONTRACTS[name],), settings)()
+    for check in [method for method in dir(checks) if method.startswith("test_")]:
+        if check != "test_is_registered_under_the_name_it_promises":  # a file promises nothing
+            getattr(checks, check)()
+
+
+def test_the_pirate_evolves_a_record(loaded):
+    manager, _ = loaded("pirate.py")
+    record = Record(id="s1", instruction="Name three colours.", output="Red, green, blue.")
+    asked = []
+
+    def teacher(request):
+        asked.append(request.messages[-1].content)
+        return " Arr, three colours! "
+
+    pirate = manager.build("strategies", {"use": "pirate", "accent": "welsh"})
+    child = finished(pirate.evolve(record, context(teacher)))
+    assert (child.instruction, child.output, child.origin.parents) == ("Arr, three colours!", "", ("s1",))
+    assert asked == ["Retell this task as a welsh pirate would:\n\nName three colours."]
+    assert finished(pirate.evolve(record, context(""))) == Drop("empty-reply")
+
+
+def test_the_commands_under_the_first_example_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pirate.py", "parrot.py"):
+        Path(name).write_text(PLUGINS[name], encoding="utf-8")
+    echo, evolve = re.findall(r"^    (echo .*|filial --plugin .*)$", GUIDE, re.M)
+    Path("seeds.jsonl").write_text(echo.split("'")[1] + "\n")
+    assert invoke(evolve.split()[1:]) == 0
+    seed, child = formats.read("out.jsonl")
+    assert child.origin.parents == (seed.id,)
+    assert child.instruction == "Arr! Name three colours."
+    assert child.output == "Arr! Arr! Name three colours."
+    assert child.origin.plugin.startswith("pirate.py:pirate==0+")
+    assert len(child.origin.answers) == 2
+
+
+def test_the_package_of_the_guide_is_the_sample(tmp_path):
+    assert (SAMPLE / "filial_pirate.py").read_text() == PLUGINS["pirate.py"]
+    assert (SAMPLE / "pyproject.toml").read_text() == marked("pyproject")
+    assert (SAMPLE / "tests" / "test_pirate.py").read_text() == marked("tests")
+    path = os.pathsep.join([str(SAMPLE), str(ROOT / "core")])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "tests"]
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([*command, "-c", os.devnull], cwd=SAMPLE, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+
+
+def test_the_command_of_the_guide_becomes_one_of_filial(site, tmp_path, capsys):
+    site.dist(
+        "filial-longest", {"filial.commands": {"longest": "filial_longest"}}, {"filial_longest": marked("command")}
+    )
+    (tmp_path / "data.jsonl").write_text('{"instruction": "One."}\n{"instruction": "One, two."}\n')
+    assert invoke(["--help"]) == 0
+    assert re.search(r"longest +Show the longest instruction of a file\.", capsys.readouterr().out)
+    assert invoke(["longest", str(tmp_path / "data.jsonl")]) == 0
+    assert capsys.readouterr().out == "One, two.\n"
+
+
+def test_the_diary_is_kept(loaded, tmp_path):
+    manager, _ = loaded("diary.py")
+    run = type("Run", (), {"folder": tmp_path})()
+    manager.hook.stage_finished(run, "02-evolve", 7, {"copied": 1})
+    manager.hook.run_finished(run, None)
+    assert (tmp_path / "diary.txt").read_text() == "02-evolve: 7 kept, dropped {'copied': 1}\ndone\n"
+
+
+def test_the_wrapper_changes_what_is_asked(loaded):
+    manager, _ = loaded("polite.py", "parrot.py")
+    teacher = ScriptedTeacher(script=lambda request: Reply(text=request.messages[0].content))
+    asker = manager.wrap_ask(teacher)(teacher.reply)
+    reply = finished(asker(Request(messages=(Message(role="user", content="Why?"),))))
+    assert reply.text == "Answer in full sentences."
+
+
+def test_the_checkup_finds_what_is_missing(loaded, monkeypatch):
+    monkeypatch.delenv("PIRATE_KEY", raising=False)
+    manager, _ = loaded("keys.py")
+    assert [level for _, level, _ in manager.hook.checkup()] == ["warn"]
+
+
+def test_every_hook_is_documented_with_its_arguments():
+    section = GUIDE.split("\n## Hooks\n")[1].split("\n## ")[0]
+    said = dict(re.findall(r"^### (\w+)\((.*)\)$", section, re.M))
+    specs = {name: ", ".join(inspect.signature(spec).parameters) for name, spec in HOOKS.items()}
+    assert said == specs
+
+
+def test_every_contract_and_public_name_of_the_guide_exists():
+    for name in re.findall(r"`(\w+Contract)`", GUIDE):
+        assert hasattr(testing, name)
+    table = GUIDE.split("### What you return")[1].split("### One of each kind")[0]
+    for name in re.findall(r"`([A-Z]\w+)\(", table):
+        assert name in filial.__all__
+    ctx = context()
+    for name in re.findall(r"ctx\.(\w+)", table):
+        assert hasattr(ctx, name)
+
+
+def test_generated_tables_are_those_of_the_code():
+    module = build()
+    assert module.stale(module.installed()) == [], "run: make docs"
+
+
+def test_every_built_in_stands_in_the_reference():
+    said = re.findall(r"^### (\S+)$", read("docs/plugins.md"), re.M)
+    index = build().installed().index
+    assert said == [name for kind in KINDS for name in index[kind]]
+    assert said
+
+
+def test_a_page_is_only_changed_inside_its_blocks():
+    module = build()
+    text = "before\n<!-- made by docs/build.py: BUDGET -->\nstale\n<!-- end -->\nafter\n"
+    made = module.page(text, module.installed())
+    assert made.startswith("before\n<!-- made by docs/build.py: BUDGET -->\n\n| name |")
+    assert made.endswith("\n\n<!-- end -->\nafter\n")
+    assert "stale" not in made
+    assert module.page(made, module.installed()) == made
+
+
+def test_the_recipe_of_the_reference_has_no_fault(tmp_path):
+    (tmp_path / "seeds.jsonl").write_text('{"instruction": "Name three rivers."}\n')
+    (tmp_path / "base-model").mkdir()
+    recipe = loads(marked("recipe", read("docs/recipe.md")), "my.yaml", build().installed(), base=tmp_path)
+    assert [stage.verb for stage in recipe.stages] == ["generate", "evolve", "filter", "mix"]
+    changed = ["stages.evolve.rounds=3"]
+    again = loads(marked("recipe", read("docs/recipe.md")), "my.yaml", build().installed(), changed, base=tmp_path)
+    assert again.stages[1].settings["rounds"] == 3
+
+
+def examples() -> dict[str, str]:
+    """Format -> the line that docs/formats.md shows of it."""
+    sections = read("docs/formats.md").split("\n## ")[1:]
+    return {s.split("\n")[0]: s.split("```json\n")[1].split("\n```")[0] for s in sections if "```json" in s}
+
+
+def test_every_format_has_a_section_and_every_text_format_an_example():
+    assert re.findall(r"^## (\w+)$", read("docs/formats.md"), re.M) == [*FORMATS, "parquet", "hf"]
+    assert set(examples()) == set(FORMATS)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_example_of_a_format_is_recognised_and_written_as_it_is_read(name, tmp_path):
+    line = examples()[name]
+    (tmp_path / "in.jsonl").write_text(line + "\n", encoding="utf-8")
+    found = list(formats.read(tmp_path / "in.jsonl"))
+    assert found == list(formats.read(tmp_path / "in.jsonl", format=name))
+    if FORMATS[name].to_rows:
+        formats.write(tmp_path / "out.jsonl", found, format=name)
+        assert json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8")) == json.loads(line)
+    section = read("docs/formats.md").split(f"## {name}\n")[1].split("\n## ")[0]
+    assert ("*Only read.*" in section) == (FORMATS[name].to_rows is None)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", read(page)):
+        assert not target or (ROOT / page).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_anchors_within_a_page_exist(page):
+    text = read(page)
+    titles = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in re.findall(r"^#+ (.*)$", text, re.M)}
+    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= titles
+
+
+def imports(folder: Path) -> list[tuple[Path, str]]:
+    """(file, what it imports) of every import in a folder; names are written out: ``filial.formats``."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found += [(path, alias.name) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found += [(path, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
+
+
+def test_built_ins_import_public_modules_only():
+    sentence = GUIDE.split("**Built-ins import public modules only**:")[1].split(". ")[0]
+    public = re.findall(r"`(filial\.\w+)`", sentence)
+    assert len(public) == 5
+    allowed = {f"filial.{name}" for name in filial.__all__} | set(public)
+    reached = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path, name in imports(ROOT / "plugins")
+        if name.split(".")[0] == "filial" and name not in allowed and ".".join(name.split(".")[:2]) not in public
+    }
+    assert not reached
+
+
+def test_the_core_imports_and_names_no_built_in():
+    for path in (ROOT / "core").rglob("*.py"):
+        assert "filial_plugins" not in path.read_text(encoding="utf-8"), path
