@@ -6,9 +6,10 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -104,14 +105,28 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            f.seek(0)
-            holder = f.read().strip() or "another process"
-            raise UsageError(f"{folder} is in use by {holder}; wait for it, or give this run another --name") from None
+            raise UsageError(
+                f"{folder} is in use by {_holder(f)}; wait for it, or give this run another --name"
+            ) from None
         f.seek(0)
         f.truncate()
         f.write(f"process {os.getpid()}")
         f.flush()
-        yield
+        try:
+            yield
+        finally:
+            f.seek(0)
+            f.truncate()
+
+
+def _holder(lock: TextIO) -> str:
+    """Who holds a lock; a process that has just taken it needs a moment to say so."""
+    for _ in range(50):
+        lock.seek(0)
+        if name := lock.read().strip():
+            return name
+        time.sleep(0.02)
+    return "another process"
 
 
 def sweep(folder: Path) -> None:
