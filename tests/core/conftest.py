@@ -149,7 +149,7 @@ class Cli:
 
     def files(self) -> list[str]:
         """Every file in the folder but the ledger's, hidden ones too."""
-        found = (p for p in self.folder.rglob("*") if p.is_file() and ".filial" not in p.parts)
+        found = (p for p in self.folder.rglob("*") if p.is_file() and not {".filial", "__pycache__"} & {*p.parts})
         return sorted(str(p.relative_to(self.folder)) for p in found)
 
 
