@@ -33,7 +33,7 @@ def manifest_schema() -> dict[str, Any]:
     }  # fmt: skip
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://filial.dev/schemas/manifest.schema.json",
+        "$id": "urn:filial:manifest",
         "title": "filial stage manifest",
         "type": "object",
         "required": list(properties),
