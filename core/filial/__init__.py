@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from filial.executor import in_order
     from filial.records import Message, Origin, Record
     from filial.resources import resolve
-    from filial.teaching import Reply, Request
+    from filial.teaching import FREE, Bound, Destination, Price, Reply, Request
 
 _HOME = {
     "filial.components": (
@@ -45,15 +45,18 @@ _HOME = {
     "filial.errors": ("FilialError", "MissingExtra", "TeacherError", "UsageError"),
     "filial.records": ("Message", "Origin", "Record"),
     "filial.resources": ("resolve",),
-    "filial.teaching": ("Reply", "Request"),
+    "filial.teaching": ("FREE", "Bound", "Destination", "Price", "Reply", "Request"),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "BEGIN",
     "END",
+    "FREE",
+    "Bound",
     "Component",
     "Context",
+    "Destination",
     "Drop",
     "Field",
     "FilialError",
@@ -65,6 +68,7 @@ __all__ = [
     "MissingExtra",
     "Mixer",
     "Origin",
+    "Price",
     "Record",
     "Reply",
     "Request",

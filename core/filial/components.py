@@ -17,13 +17,18 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Field
 
 from filial.records import Record
-from filial.teaching import Reply, Request
+from filial.teaching import Bound, Destination, Price, Reply, Request
 
 if TYPE_CHECKING:
     from filial.context import Context, TrainContext
     from filial.errors import TeacherError
 
 hookimpl = pluggy.HookimplMarker("filial")
+
+ANSWER_LIMIT = 4096
+"""Tokens of an answer at most, where nobody says otherwise."""
+MESSAGE_TOKENS = 16
+"""More than any chat format puts round a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,10 @@ class Component(BaseModel, ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     asks: ClassVar[bool] = False
+
+    def calls(self, records: int) -> float:
+        """Teacher requests this is expected to make for so many records; what `plan` goes by."""
+        return records if self.asks else 0
 
 
 class Generator(Component):
@@ -170,18 +179,43 @@ class Teacher(Component):
     max_concurrency: int = Field(default=64, ge=1, le=4096, description="Requests in flight at most.")
     timeout: float = Field(default=120.0, gt=0, description="Seconds one request may take in all.")
     max_retries: int = Field(default=6, ge=0, description="How often a failed request is sent again.")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests sent per minute at most.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Tokens per minute at most, of prompts and answers together."
+    )
 
     @abstractmethod
     async def reply(self, request: Request) -> Reply:
         """One answer.
 
         Raises:
-            TeacherError: the call failed; the error says whether it may be tried again.
+            TeacherError: the call failed; the error says whether it may be tried again and whether it is charged.
         """
 
     def identity(self) -> dict[str, Any]:
         """What an answer depends on beside the request; part of its ledger key. Never a key or a header."""
-        return self.model_dump(mode="json", exclude={"max_concurrency", "timeout", "max_retries"})
+        return self.model_dump(mode="json", exclude=set(Teacher.model_fields))
+
+    def located(self, base: Path) -> Teacher:
+        """This teacher with its paths, if it has any, taken from ``base``, the folder of the recipe that names it."""
+        return self
+
+    def price(self) -> Price | None:
+        """What its answers cost; None where that is not known, so that a cap on money is refused."""
+        return None
+
+    def bound(self, request: Request) -> Bound:
+        """The most tokens this request can cost; what a cap sets aside before it is sent.
+
+        The default counts a token per byte of the prompt, which no byte-level tokenizer passes, and takes an answer
+        without ``max_tokens`` to end at `ANSWER_LIMIT`.
+        """
+        sent = sum(len(m.content.encode("utf-8", "surrogatepass")) + MESSAGE_TOKENS for m in request.messages)
+        return Bound(sent + MESSAGE_TOKENS, request.max_tokens or ANSWER_LIMIT)
+
+    def destination(self) -> Destination | None:
+        """Where requests go and which key goes along, for `check` and `plan`; None when they leave no machine."""
+        return None
 
     async def close(self) -> None:
         """Let go of connections. Called once, in the loop that used the teacher."""

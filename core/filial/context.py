@@ -29,6 +29,7 @@ class Context:
         rng: seeded from (run seed, stage, record id), so results never depend on the order of work.
         memory: lives as long as the stage; only for filters that say they remember.
         parent: the record that the one at hand was evolved from, where known.
+        note: tells the user one line of news, such as the yield of the first rounds.
         asked: the replies this context received, in order of asking.
     """
 
@@ -40,12 +41,20 @@ class Context:
         memory: dict[str, Any] | None = None,
         parent: Record | None = None,
         attempt: int = 0,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._ask, self._key, self._attempt = ask, key, attempt
-        self.rng = seeded(*key)
+        self.note = note
+        self._rng: random.Random | None = None
         self.memory: dict[str, Any] = {} if memory is None else memory
         self.parent = parent
         self.asked: list[Reply] = []
+
+    @property
+    def rng(self) -> random.Random:
+        if self._rng is None:  # seeding costs more than all else here, and most work draws nothing
+            self._rng = seeded(*self._key)
+        return self._rng
 
     async def ask(
         self,
@@ -65,6 +74,9 @@ class Context:
             prompt: a user message, or a whole conversation.
             system: a system message put in front.
             draw: which of several independent answers to the same request.
+            schema: a JSON Schema that the answer must satisfy (its value is ``reply.json()``). Teachers that can are
+                held to it; the answer is checked here in any case. One that does not fit is asked for once more, with
+                what was wrong.
 
         Raises:
             TeacherError: the call failed for good. Let it pass: the stage records a drop with its reason.
@@ -74,12 +86,19 @@ class Context:
         turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else tuple(prompt)
         if system:
             turns = (Message(role="system", content=system), *turns)
-        reply = await self._ask(
-            Request(
-                messages=turns, draw=draw + ATTEMPT * self._attempt, temperature=temperature, top_p=top_p,
-                max_tokens=max_tokens, stop=stop, schema=schema,
-            )
+        request = Request(
+            messages=turns, draw=draw + ATTEMPT * self._attempt, temperature=temperature, top_p=top_p,
+            max_tokens=max_tokens, stop=stop, schema=schema,
         )  # fmt: skip
+        if schema is None:
+            return await self._told(request)
+        from filial.asking.structured import conforming
+
+        return await conforming(request, self._told)
+
+    async def _told(self, request: Request) -> Reply:
+        assert self._ask is not None
+        reply = await self._ask(request)
         self.asked.append(reply)
         return reply
 
@@ -91,6 +110,7 @@ class Context:
             memory=self.memory,
             parent=parent or self.parent,
             attempt=self._attempt,
+            note=self.note,
         )
 
 

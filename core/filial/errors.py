@@ -34,9 +34,16 @@ class MissingExtra(UsageError):
 
 
 class BudgetStop(FilialError):
-    """A cap of the budget would be passed by the next request. Everything answered is kept."""
+    """A cap of the budget would be passed by the next request. Everything answered is kept.
+
+    ``cap`` is the recipe's name for it: requests, tokens or usd.
+    """
 
     exit_code = BUDGET
+
+    def __init__(self, message: str, cap: str = "requests") -> None:
+        super().__init__(message)
+        self.cap = cap
 
 
 class TeacherUnreachable(FilialError):
@@ -55,6 +62,8 @@ class TeacherError(FilialError):
         retry: whether the same request may be sent again.
         retry_after: seconds the endpoint asked to wait, when it did.
         down: the endpoint cannot be reached or refuses everybody (not only this request).
+        billed: tokens (prompt, completion) that are charged all the same; None where nobody can tell, as when an
+            answer is lost on its way.
     """
 
     def __init__(
@@ -66,7 +75,8 @@ class TeacherError(FilialError):
         retry: bool = False,
         retry_after: float | None = None,
         down: bool = False,
+        billed: tuple[int, int] | None = (0, 0),
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason, self.detail, self.answer = reason, detail, answer
-        self.retry, self.retry_after, self.down = retry, retry_after, down
+        self.retry, self.retry_after, self.down, self.billed = retry, retry_after, down, billed

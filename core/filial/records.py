@@ -108,12 +108,10 @@ def record_id(content: tuple[str, ...], *, parents: tuple[str, ...] = (), stage:
 
     ``ordinal`` tells equal siblings apart (0 for the first). Lone surrogates hash as themselves.
     """
-    h = hashlib.blake2b(digest_size=8)
-    for part in ("\x1e".join(parents), stage, str(ordinal), *content):
-        data = part.encode("utf-8", "surrogatepass")
-        h.update(len(data).to_bytes(8, "little"))
-        h.update(data)
-    return h.hexdigest()
+    texts = ("\x1e".join(parents), stage, str(ordinal), *content)
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    framed = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
+    return hashlib.blake2b(framed, digest_size=8).hexdigest()
 
 
 def to_json(record: Record) -> bytes:

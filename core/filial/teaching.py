@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,12 +30,64 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A teacher's answer.
 
     ``finish_reason`` is "stop", "length" or the endpoint's own word. Token counts are the endpoint's;
-    0 where it gave none. ``key`` is the answer's ledger key, filled in by the gateway.
+    0 where it gave none. ``cached_tokens`` are part of the prompt's, ``reasoning_tokens`` part of the completion's.
+    ``key`` is the answer's ledger key, filled in by the gateway.
     """
 
     text: str
     finish_reason: str = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
     model: str = ""
     key: str = ""
+
+    def json(self) -> Any:
+        """The value of an answer to a request with a schema; a Markdown fence round it is no part of it.
+
+        Raises:
+            ValueError: the text is no JSON.
+        """
+        from filial.asking.structured import read
+
+        return read(self.text)
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What a teacher charges, in US dollars per million tokens.
+
+    ``cached`` is for prompt tokens that the endpoint had in its cache (default: as any other). ``source`` says where
+    the figures come from and from when they are.
+    """
+
+    prompt: float
+    completion: float
+    cached: float | None = None
+    source: str = ""
+
+    def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float:
+        """US dollars for one answer."""
+        cached = self.prompt if self.cached is None else self.cached
+        fresh = prompt_tokens - cached_tokens
+        return (fresh * self.prompt + cached_tokens * cached + completion_tokens * self.completion) / 1e6
+
+
+FREE = Price(prompt=0.0, completion=0.0, source="runs on this machine")
+
+
+class Bound(NamedTuple):
+    """Tokens that one request can cost at most."""
+
+    prompt: int
+    completion: int
+
+
+class Destination(NamedTuple):
+    """Where a teacher's requests go: a host (with its port, if it is not the usual one), and the environment variable
+    whose value goes along as a key; empty for none. ``known``: the plugin vouches that this key belongs to this host;
+    otherwise its user has to allow it (`filial.keys`)."""
+
+    host: str
+    key: str = ""
+    known: bool = False
