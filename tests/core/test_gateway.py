@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from filial import Message, Reply, Request, TeacherError
+from filial.asking.budget import Budget, Purse
+from filial.asking.gateway import Gateway
 from filial.components import Teacher
 from filial.errors import BudgetStop, FilialError, TeacherUnreachable
-from filial.gateway import Budget, Gateway
 from filial.ledger import Ledger
 
 
@@ -43,23 +44,44 @@ class Moody(Teacher):
             s["open"] -= 1
 
 
+class Clock:
+    """A clock that only sleeping moves; what was slept is kept in ``waits``."""
+
+    def __init__(self):
+        self.now, self.waits = 1000.0, []
+
+    def monotonic(self):
+        self.now += 1e-6
+        return self.now
+
+
 @pytest.fixture
-def gateway(tmp_path, monkeypatch):
-    waits, sleep = [], asyncio.sleep
+def clock(monkeypatch):
+    made, sleep = Clock(), asyncio.sleep
 
     async def no_wait(seconds):
         if seconds < 0.01:
             await sleep(seconds)
         else:
-            waits.append(seconds)
+            made.waits.append(seconds)
+            made.now += seconds
+            await sleep(0)
 
-    monkeypatch.setattr("filial.gateway.asyncio.sleep", no_wait)
+    monkeypatch.setattr("asyncio.sleep", no_wait)
+    for module in ("limits", "retrying", "gateway"):
+        monkeypatch.setattr(f"filial.asking.{module}.time", made)
+    return made
+
+
+@pytest.fixture
+def gateway(tmp_path, clock):
     made = []
 
     def make(answer, budget=None, wrap=None, **options):
         teacher = Moody.saying(answer, **options)
-        made.append(Gateway("moody", teacher, Ledger(tmp_path / "ledger.sqlite"), budget, wrap))
-        made[-1].waits = waits
+        purse = Purse(budget or Budget())
+        made.append(Gateway("moody", teacher, Ledger(tmp_path / "ledger.sqlite"), purse, wrap))
+        made[-1].waits = clock.waits
         return made[-1]
 
     yield make
@@ -100,6 +122,13 @@ def test_what_the_endpoint_asks_to_wait_is_waited(gateway):
     g = gateway(lambda r, n: TeacherError("rate-limited", retry=True, retry_after=7) if n == 1 else "ok")
     ask(g, "q")
     assert 7 <= g.waits[0] <= 7 * 1.25
+
+
+def test_to_be_told_to_wait_no_time_at_all_is_no_invitation_to_hammer(gateway):
+    g = gateway(lambda r, n: TeacherError("rate-limited", retry=True, retry_after=0.0) if n < 4 else "ok")
+    assert ask(g, "q")[0].text == "ok"
+    assert len(g.waits) == 3
+    assert min(g.waits) >= 0.5
 
 
 def test_failures_that_do_not_pass_are_final_at_once_and_never_stored(gateway):
@@ -215,21 +244,132 @@ def test_half_a_character_costs_its_request_alone_and_is_never_stored(gateway, p
     assert (good.text, len(g.ledger)) == ("ok", 1)
 
 
-def test_whoever_asked_the_same_is_answered_when_the_first_asker_gives_up(gateway):
-    g = gateway(lambda r, n: slowly())
+def test_a_request_goes_on_when_its_asker_gives_up_and_serves_whoever_asks_the_same(gateway):
+    released = asyncio.Event()
 
     async def slowly():
-        await asyncio.Event().wait() if g.teacher._state["calls"] == 1 else None
+        await released.wait()
         return Reply(text="answered")
+
+    g = gateway(lambda r, n: slowly())
 
     async def both():
         first = asyncio.create_task(g.ask(request("q")))
         while not g.teacher._state["open"]:
-            await asyncio.tasks.sleep(0)
-        second = asyncio.create_task(g.ask(request("q")))
-        for _ in range(5):
-            await asyncio.tasks.sleep(0)
+            await asyncio.sleep(0)
         first.cancel()
+        second = asyncio.create_task(g.ask(request("q")))
+        await asyncio.sleep(0)
+        released.set()
         return await asyncio.wait_for(second, 5)
 
     assert asyncio.run(both()).text == "answered"
+    assert g.teacher._state["calls"] == 1
+
+
+def test_closing_waits_for_what_is_in_flight_and_stores_it_and_sends_nothing_more(tmp_path):
+    async def slowly():
+        await asyncio.sleep(0.05)
+        return "paid for"
+
+    told = []
+    teacher = Moody.saying(lambda r, n: slowly(), max_concurrency=3)
+    g = Gateway("moody", teacher, Ledger(tmp_path / "l.sqlite"), note=told.append)
+
+    async def interrupted():
+        askers = [asyncio.create_task(g.ask(request(f"q{i}"))) for i in range(10)]
+        while teacher._state["open"] < 3:
+            await asyncio.sleep(0.001)
+        for asker in askers:
+            asker.cancel()
+        await asyncio.gather(*askers, return_exceptions=True)
+        await g.close()
+
+    asyncio.run(interrupted())
+    assert teacher._state["calls"] == 3
+    again = Ledger(tmp_path / "l.sqlite")
+    assert len(again) == 3
+    again.close()
+    assert told == ["finishing 3 requests in flight (Ctrl-C leaves them)"]
+
+
+def test_what_is_waiting_when_the_run_stops_is_called_off_with_the_same_error(gateway):
+    def answer(r, n):
+        return TeacherError("unauthorized", "no such key", down=True) if n == 1 else "ok"
+
+    g = gateway(answer, max_concurrency=1)
+    results = ask(g, *(f"q{i}" for i in range(20)))
+    assert all(isinstance(r, TeacherUnreachable) for r in results)
+    assert g.teacher._state["calls"] == 1
+
+
+def test_offline_the_ledger_answers_and_nothing_is_sent(gateway, tmp_path):
+    assert ask(gateway(lambda r, n: "first"), "known")[0].text == "first"
+    teacher = Moody.saying(lambda r, n: "sent")
+    g = Gateway("moody", teacher, Ledger(tmp_path / "ledger.sqlite"), offline=True)
+    known, unknown = ask(g, "known", "unknown")
+    assert known.text == "first"
+    assert isinstance(unknown, TeacherUnreachable)
+    assert "offline" in str(unknown)
+    assert "'unknown'" in str(unknown)
+    assert teacher._state["calls"] == 0
+    g.ledger.close()
+
+
+FAULT = TeacherError("http-500", "it broke", retry=True)
+
+
+def test_a_dead_endpoint_stops_the_run_instead_of_dropping_every_row(gateway):
+    g = gateway(lambda r, n: "ok" if r.messages[0].content == "first" else FAULT, max_retries=2)
+    assert ask(g, "first")[0].text == "ok"
+    results = ask(g, *(f"q{i}" for i in range(100)))
+    assert isinstance(g.stopped, TeacherUnreachable)
+    assert "10 requests in a row have failed" in str(g.stopped)
+    assert "http-500: it broke" in str(g.stopped)
+    assert sum(isinstance(r, TeacherUnreachable) for r in results) >= 91
+
+
+def test_rows_that_fail_while_others_are_answered_fail_alone_however_many(gateway):
+    def answer(r, n):
+        return FAULT if r.messages[0].content.startswith("bad") else "ok"
+
+    g = gateway(answer, max_retries=1, max_concurrency=8)
+    names = [f"{'bad' if i % 3 == 0 else 'good'} {i}" for i in range(120)]
+    results = ask(g, *names)
+    assert g.stopped is None
+    for name, result in zip(names, results, strict=True):
+        assert isinstance(result, TeacherError) == name.startswith("bad")
+
+
+def test_an_endpoint_that_can_do_nothing_that_is_asked_stops_the_run_too(gateway):
+    g = gateway(lambda r, n: TeacherError("http-400", "unknown parameter"))
+    ask(g, *(f"q{i}" for i in range(50)))
+    assert "unknown parameter" in str(g.stopped)
+    assert g.teacher._state["calls"] <= 64
+
+
+def test_being_told_to_come_back_later_is_no_failure_while_others_are_served(gateway):
+    def answer(r, n):
+        crowded = r.messages[0].content == "unlucky" and n < 30
+        return TeacherError("rate-limited", retry=True) if crowded else "ok"
+
+    g = gateway(answer, max_retries=2, max_concurrency=2)
+    results = ask(g, "unlucky", *(f"q{i}" for i in range(40)))
+    assert [r.text for r in results] == ["ok"] * 41
+
+
+def test_a_wait_beyond_all_patience_ends_the_run_and_says_when_to_come_back(gateway):
+    g = gateway(lambda r, n: TeacherError("rate-limited", "daily limit", retry=True, retry_after=7200.0))
+    assert "asks to wait 120 minutes: daily limit" in str(ask(g, "q")[0])
+
+
+def test_a_wait_that_one_caller_is_asked_for_holds_for_all(gateway, clock):
+    sent = []
+
+    def answer(r, n):
+        sent.append(clock.now)
+        return TeacherError("rate-limited", retry=True, retry_after=20) if n == 1 else "ok"
+
+    ask(gateway(answer, max_concurrency=1), *(f"q{i}" for i in range(5)))
+    assert len(sent) == 6
+    assert all(at - sent[0] >= 20 for at in sent[1:])

@@ -1,0 +1,94 @@
+"""What a failed attempt means: again after a while, never again, or the end of the run."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+
+from filial.asking.limits import Pause, Window
+from filial.errors import FilialError, TeacherError, TeacherUnreachable
+from filial.teaching import Bound, Request
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+PATIENCE = 600.0
+"""Seconds an endpoint may ask to wait; above that the run stops and says so."""
+SUSPECTS = 10
+"""Failed requests in a row, with no answer to anybody meanwhile, after which an endpoint counts as dead."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request on its way to an answer, over all its attempts; times are of the monotonic clock. ``expected`` are its
+    tokens by the usual measure."""
+
+    request: Request
+    bound: Bound
+    since: float = field(default_factory=lambda: time.monotonic())
+    tried: float = 0.0
+    failures: int = 0
+    expected: float = 0.0
+
+
+class Retrying:
+    """Judges failures of one teacher's calls, each in the light of how the others fare.
+
+    A request that fails while others are answered is at fault itself and fails alone. Where nobody was answered since
+    it was first sent, the endpoint may be to blame: after `SUSPECTS` such requests in a row it counts as dead, so that
+    a run stops rather than lose every row. Faults that trying again cannot help (``retry`` is false) speak of the
+    request, once the endpoint has answered at all.
+    """
+
+    def __init__(self, use: str, most: int, slots: Window, pause: Pause) -> None:
+        self.use, self.most, self._slots, self._pause = use, most, slots, pause
+        self._answered_at = 0.0
+        self._suspects = 0
+
+    def answered(self) -> None:
+        """Somebody got an answer."""
+        self._slots.answered()
+        self._answered_at, self._suspects = time.monotonic(), 0
+
+    def wait(self, call: Call, error: TeacherError, *, last: bool = False) -> float:
+        """Seconds until the next attempt, longer each time; ``last``: there is to be none.
+
+        Raises:
+            TeacherError: this request failed for good.
+            TeacherUnreachable: no request would fare better.
+        """
+        crowded = error.reason == "rate-limited"
+        if crowded or error.reason in ("http-503", "http-529"):
+            self._slots.refused()
+        elif error.retry:
+            self._slots.troubled()
+        # To be told to come back later is no failure while others are served.
+        call.failures += 0 if crowded and self._answered_at > call.tried else 1
+        if last or not error.retry or call.failures > self.most:
+            raise self._final(call, error)
+        if not error.retry_after:
+            return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** max(0, call.failures - 1)) * random.uniform(1.0, 1.25)
+        if error.retry_after > PATIENCE:
+            minutes = error.retry_after / 60
+            raise TeacherUnreachable(
+                f"the teacher {self.use!r} asks to wait {minutes:,.0f} minutes: {_cause(error)}; run again then"
+            )
+        self._pause.ask(error.retry_after)
+        return 0.0
+
+    def _final(self, call: Call, error: TeacherError) -> FilialError:
+        """The error a call ends with: its own, unless it shows that the endpoint serves nobody."""
+        unheard = error.reason in ("connection-refused", "connection-reset") and not self._answered_at
+        if error.down or unheard:
+            return TeacherUnreachable(f"the teacher {self.use!r} cannot be reached: {_cause(error)}")
+        if self._answered_at < call.since and (error.retry or not self._answered_at):
+            self._suspects += 1
+            if self._suspects >= SUSPECTS:
+                return TeacherUnreachable(
+                    f"the teacher {self.use!r} serves nobody: {self._suspects} requests in a row have failed, the last "
+                    f"with {error}; what it answered before is kept, so mend that and run again"
+                )
+        return error
+
+
+def _cause(error: TeacherError) -> str:
+    return error.detail or error.reason
