@@ -68,8 +68,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_manifest(path: Path, body: dict[str, Any]) -> None:
     """Write a manifest with a checksum over everything else in it. This write is a stage's commit point."""
-    sealed = {**body, "checksum": digest(body)}
-    write_bytes(path, msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n")
+    write_bytes(path, _written({**body, "checksum": digest(body)}))
+
+
+def _written(sealed: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n"
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
@@ -78,9 +81,10 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     Any torn or flipped byte, in the manifest or in a file it names, makes it None: the stage is done again.
     """
     try:
-        sealed = msgspec.json.decode(path.read_bytes())
+        raw = path.read_bytes()
+        sealed = msgspec.json.decode(raw)
         body = {k: v for k, v in sealed.items() if k != "checksum"}
-        if sealed["checksum"] != digest(body):
+        if sealed["checksum"] != digest(body) or raw != _written(sealed):
             return None
         for name, facts in body.get("files", {}).items():
             if file_sha256(path.parent / name) != facts["sha256"]:

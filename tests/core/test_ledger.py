@@ -8,7 +8,7 @@ import pytest
 
 from filial import Message, Reply, Request
 from filial.errors import FilialError
-from filial.ledger import Ledger, answer_key
+from filial.ledger import Ledger, answer_key, encode_request
 
 
 def request(text="Name a river.", **more):
@@ -24,7 +24,7 @@ def ledger(tmp_path):
 
 def store(ledger, question, text="The Rhine."):
     key = answer_key("scripted", {}, question)
-    return key, asyncio.run(ledger.put(key, "scripted", question, Reply(text=text, prompt_tokens=4)))
+    return key, asyncio.run(ledger.put(key, "scripted", encode_request(question), Reply(text=text, prompt_tokens=4)))
 
 
 def test_an_answer_comes_back_with_its_key(ledger):
@@ -63,7 +63,7 @@ def test_many_answers_of_one_turn_of_the_loop_are_all_kept(ledger):
         questions = [request(f"Name river {i}.") for i in range(200)]
         keys = [answer_key("scripted", {}, q) for q in questions]
         pairs = zip(keys, questions, strict=True)
-        await asyncio.gather(*(ledger.put(k, "scripted", q, Reply(text=k)) for k, q in pairs))
+        await asyncio.gather(*(ledger.put(k, "scripted", encode_request(q), Reply(text=k)) for k, q in pairs))
         return keys
 
     for key in asyncio.run(all_at_once()):

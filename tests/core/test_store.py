@@ -28,8 +28,7 @@ def test_a_whole_manifest_is_read_back(stage):
 @pytest.mark.parametrize("name", ["manifest.json", "records.jsonl"])
 def test_every_cut_is_noticed(stage, name):
     whole = (stage / name).read_bytes()
-    # The manifest's last byte is a newline behind the JSON text; without it nothing is lost.
-    for length in range(len(whole) - (name == "manifest.json")):
+    for length in range(len(whole)):
         (stage / name).write_bytes(whole[:length])
         assert read_manifest(stage / "manifest.json") is None, f"{name} cut to {length} bytes"
 
@@ -37,16 +36,12 @@ def test_every_cut_is_noticed(stage, name):
 @pytest.mark.parametrize("name", ["manifest.json", "records.jsonl"])
 def test_every_flipped_bit_is_noticed(stage, name):
     whole = (stage / name).read_bytes()
-    before = read_manifest(stage / "manifest.json")
     for place in range(len(whole)):
         for bit in (0, 3, 6):
             torn = bytearray(whole)
             torn[place] ^= 1 << bit
             (stage / name).write_bytes(bytes(torn))
-            # Blanks between the JSON's tokens carry nothing: a flip there may leave the very same content.
-            assert read_manifest(stage / "manifest.json") in (None, before), f"{name} byte {place} bit {bit}"
-            if name == "records.jsonl":
-                assert read_manifest(stage / "manifest.json") is None
+            assert read_manifest(stage / "manifest.json") is None, f"{name} byte {place} bit {bit}"
 
 
 def test_a_missing_file_makes_the_manifest_void(stage):

@@ -54,7 +54,7 @@ def write(path: str | Path, records: Iterable[Record], *, format: str = "auto") 
         if name == "parquet":
             parquet.write_rows(sink, filial_jsonl.to_rows(record for record, _ in counter.checked()))
         else:
-            with _packed(sink, suffixes[-1] if suffixes else "") as file:
+            with packed(sink, suffixes[-1] if suffixes else "") as file:
                 _write_text(file, name, counter, array=".json" in suffixes)
     return counter.count
 
@@ -148,13 +148,13 @@ def _write_pieces(file: IO[bytes], pieces: Iterator[bytes]) -> None:
 
 
 @contextmanager
-def _packed(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
+def packed(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
     """The file, packed on the way out. The same records give the same bytes: no time or name is stored."""
     if suffix == ".gz":
-        with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as packed:
-            yield cast(IO[bytes], packed)
+        with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as out:
+            yield cast(IO[bytes], out)
     elif suffix == ".zst":
-        with zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False) as packed:
-            yield packed
+        with zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False) as out:
+            yield out
     else:
         yield cast(IO[bytes], sink)
