@@ -144,6 +144,8 @@ def _fault(error: Any, cls: type[Component], spell: Any) -> str:
     got = repr(error["input"])
     shown = got if len(got) <= 60 else f"{got[:57]}..."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if cls.model_config.get("hide_input_in_errors"):
+        return f"option {at}{path}: it {message}" if message.startswith("should") else f"option {at}{path}: {message}"
     return f"option {at}{path} is {shown}, but it {message}" if message.startswith("should") else (
         f"option {at}{path} is {shown}: {message}"
     )  # fmt: skip

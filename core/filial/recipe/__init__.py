@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filial.errors import RecipeError
 from filial.recipe.faults import Faults
+from filial.recipe.limiting import limited
 from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec
 from filial.recipe.overrides import Overrides
 from filial.recipe.reading import read_recipe
@@ -21,7 +22,7 @@ from filial.yamlmarks import MAX_BYTES, Document, parse, read
 if TYPE_CHECKING:
     from filial.plugins import Manager
 
-__all__ = ["ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "load", "loads"]
+__all__ = ["ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "limited", "load", "loads"]
 
 
 def load(path: str | Path, manager: Manager, overrides: Sequence[str] = ()) -> Recipe:

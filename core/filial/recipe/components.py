@@ -13,6 +13,7 @@ from filial.recipe.faults import Faults
 from filial.recipe.keys import ONE, Schema, defaults
 from filial.recipe.model import ComponentSpec
 from filial.recipe.words import shown, wrong_type
+from filial.teaching import FREE, Price
 from filial.yamlmarks import Address
 
 if TYPE_CHECKING:
@@ -69,6 +70,23 @@ class Components:
             self._manager.activate(name)
         except PluginError as err:
             self._faults.add(address, str(err))
+
+    def price(self, teacher: ComponentSpec) -> Price | None:
+        """What a sound teacher costs."""
+        try:
+            return self._manager.get("teachers", teacher.use)(**teacher.options).price()  # type: ignore[attr-defined,no-any-return]
+        except FilialError as err:
+            self._faults.add(teacher.path, f"teacher {teacher.use!r}: {err}")
+            return FREE
+
+    def refused_key(self, teacher: ComponentSpec) -> str:
+        """Why a sound teacher's key must not go where it would; empty if it may."""
+        from filial.keys import refusal
+
+        try:
+            return refusal(self._manager.get("teachers", teacher.use)(**teacher.options).destination())  # type: ignore[attr-defined]
+        except FilialError as err:
+            return str(err)
 
     def _class(self, kind: str, name: str, address: Address) -> type[Component] | None:
         try:

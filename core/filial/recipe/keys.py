@@ -39,7 +39,7 @@ ROOT: dict[str, Schema] = {
         "type": "integer", "minimum": 0, "default": 0,
         "description": "How many records are kept back from training, for judging (judge: data: heldout).",
     },
-    "budget": {"description": "The run stops before it would pass one of these."},
+    "budget": {"description": "The run stops before it would pass one of these, however often it is resumed."},
     "hooks": {
         "type": "array", "items": {"type": "string", "minLength": 1}, "uniqueItems": True, "default": [],
         "description": "Installed plugins that only watch or wrap (entry points filial.hooks), by name.",
@@ -53,6 +53,8 @@ ROOT: dict[str, Schema] = {
 
 BUDGET: dict[str, Schema] = {
     "requests": {"type": "integer", "minimum": 1, "description": "Teacher requests at most."},
+    "tokens": {"type": "integer", "minimum": 1, "description": "Tokens of prompts and answers together at most."},
+    "usd": {"type": "number", "exclusiveMinimum": 0, "description": "US dollars at most."},
 }
 
 GENERATE: dict[str, Schema] = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from filial.yamldump import dump
 from filial.yamlmarks import Address
 
 if TYPE_CHECKING:
+    from filial.components import Teacher
     from filial.plugins import Manager
 
 
@@ -43,13 +44,15 @@ class ComponentSpec:
 class StageSpec:
     """One stage: its verb, its place (from 0), its folder's name (``01-generate``), settings and components.
 
-    The components of an evolve stage are its strategies, then the filters it eliminates with (see `of`).
+    The components of an evolve stage are its strategies, then the filters it eliminates with (see `of`). ``limit`` is
+    how many records a generator makes at most, and how many are read from each source of a mix (`limited`).
     """
 
     verb: str
     index: int
     settings: dict[str, Any]
     components: tuple[ComponentSpec, ...]
+    limit: int | None = None
 
     @property
     def name(self) -> str:
@@ -99,13 +102,14 @@ class JudgeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe without faults. Paths stand as they were written; they are relative to ``base``."""
+    """A recipe without faults. Paths stand as they were written; they are relative to ``base``. ``limit`` is how many
+    records are read from ``data`` at most (`limited`)."""
 
     name: str
     base: Path
     seed: int = 42
     teacher: ComponentSpec | None = None
-    budget: dict[str, int] = field(default_factory=dict)
+    budget: dict[str, Any] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
     data: str | None = None
     stages: tuple[StageSpec, ...] = ()
@@ -114,6 +118,7 @@ class Recipe:
     train: ComponentSpec | None = None
     model: str | None = None
     judges: tuple[JudgeSpec, ...] = ()
+    limit: int | None = None
 
     def components(self) -> Iterator[ComponentSpec]:
         """Every component the recipe names, in the order in which they come into play."""
@@ -127,8 +132,13 @@ class Recipe:
         """What the teacher's answers depend on beside the request; limits such as concurrency do not count."""
         if self.teacher is None:
             return None
-        teacher = manager.get("teachers", self.teacher.use)(**self.teacher.options)
-        return {"use": self.teacher.use, **teacher.identity()}  # type: ignore[attr-defined]
+        return {"use": self.teacher.use, **self.teacher_of(manager).identity()}
+
+    def teacher_of(self, manager: Manager) -> Teacher:
+        """The teacher that the recipe names."""
+        assert self.teacher is not None
+        teacher = manager.build("teachers", {"use": self.teacher.use, **self.teacher.options})
+        return cast("Teacher", teacher).located(self.base)
 
     def resolved(self) -> dict[str, Any]:
         """The whole recipe as plain data, nothing left to defaults; `from_dict` reads it back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filial.asking.budget import unknown_price
 from filial.recipe.components import Components
 from filial.recipe.faults import Faults
 from filial.recipe.files import Files
@@ -74,6 +75,8 @@ class _Walk:
         judges = self._judges()
         self._hooks()
         self._across()
+        self._affordable(teacher)
+        self._allowed(teacher)
         values = defaults(ROOT, data)
         return Recipe(
             name=self._name, base=self._base, seed=values["seed"], teacher=teacher,
@@ -245,3 +248,15 @@ class _Walk:
             faults.add(("judge",), message, at_key=True)
         if data.get("stages", []) == [] and "data" not in data:
             faults.add((), "this recipe has no records to work on; add 'stages:' or 'data: FILE'")
+
+    def _affordable(self, teacher: ComponentSpec | None) -> None:
+        """A cap on money can be kept only where the price is known."""
+        budget = self._data.get("budget")
+        capped = isinstance(budget, dict) and budget.get("usd") is not None
+        if teacher is not None and capped and self._components.price(teacher) is None:
+            self._faults.add(("budget", "usd"), unknown_price(teacher.use), at_key=True)
+
+    def _allowed(self, teacher: ComponentSpec | None) -> None:
+        """A key goes to no host that its user has not allowed, whoever wrote the recipe."""
+        if teacher is not None and (why := self._components.refused_key(teacher)):
+            self._faults.add(teacher.path, f"teacher {teacher.use!r}: {why}")
