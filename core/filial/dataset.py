@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def split(records: list[Record], heldout: int, seed: int) -> tuple[list[Record],
 
 
 def write(
-    folder: Path, records: list[Record], heldout: int, seed: int, key: str, exams: Collection[Question] = ()
+    folder: Path, records: Iterable[Record], heldout: int, seed: int, key: str, exams: Collection[Question] = ()
 ) -> dict[str, Any]:
     """Write ``train.jsonl`` and ``heldout.jsonl`` with a manifest, unless they are there for this key already.
 
@@ -62,6 +62,7 @@ def write(
     manifest = read_manifest(folder / "manifest.json")
     if manifest is not None and manifest.get("key") == key:
         return manifest
+    records = list(records)
     asks = [asked(r) in exams for r in records]
     contaminated = [r for r, yes in zip(records, asks, strict=True) if yes]
     train, kept_back = split([r for r, yes in zip(records, asks, strict=True) if not yes], heldout, seed)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from filial import __version__, dataset
-from filial.components import Teacher
+from filial import __version__, dataset, interrupts
+from filial.asking.budget import Budget, Purse, Spent
+from filial.asking.gateway import Gateway, stopping
+from filial.asking.spending import Journal
 from filial.errors import ROWS_LOST, UsageError
-from filial.gateway import Budget, Gateway, Spent, stopping
 from filial.ledger import Ledger
-from filial.records import Record
+from filial.reporting import Reporter
 from filial.stages import commit
-from filial.stages.assemble import build, depends_on, provenance, read, run_stage, source_digest
+from filial.stages.assemble import Source, depends_on, provenance, run_stage, source_digest
+from filial.stages.rows import Records, Rows
 from filial.stages.stage import Books, DropRow, Surroundings, is_lost
 from filial.store import digest, locked, sweep, write_bytes
 
@@ -28,26 +27,12 @@ if TYPE_CHECKING:
     from filial.recipe import Recipe, StageSpec
 
 
-class Reporter:
-    """What people see while a run goes on; this one says nothing."""
-
-    def stage(self, name: str) -> AbstractContextManager[Callable[[Books], None]]:
-        """Entered when a stage starts; the function is called with its books after every record."""
-        return nullcontext(lambda books: None)
-
-    def training(self) -> AbstractContextManager[Callable[[float, float, str], None]]:
-        """Entered when training starts; the function takes (done, total, text)."""
-        return nullcontext(lambda done, total, text: None)
-
-    def note(self, text: str) -> None:
-        """One line of news."""
-
-
 @dataclass(slots=True)
 class Run:
     """One run directory and what works on it. Passed to lifecycle hooks.
 
-    ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``.
+    ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
+    ``retry_lost``: a stage that lost rows to faults is not done.
     """
 
     recipe: Recipe
@@ -57,6 +42,16 @@ class Run:
     reporter: Reporter = field(default_factory=Reporter)
     spent: Spent = field(default_factory=Spent)
     summary: dict[str, Any] = field(default_factory=dict)
+    offline: bool = False
+    purse: Purse | None = None
+    limit: int | None = None
+    retry_lost: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            from filial.recipe import limited
+
+            self.recipe = limited(self.recipe, self.limit)
 
     @property
     def folder(self) -> Path:
@@ -84,12 +79,14 @@ class Run:
                 error = err
                 raise
             finally:
+                if self.purse is not None:
+                    self.purse.close()
                 self.manager.hook.run_finished(run=self, error=error)
         return self.summary
 
     def _run(self) -> None:
         self.summary = {"run": self.name, "filial": __version__, "seed": self.recipe.seed, "stages": []}
-        records, key = asyncio.run(self._stages())
+        records, key = interrupts.run(self._stages())
         if self.recipe.train is not None:
             from filial.tuning import exam_questions, judge_model, train_model
 
@@ -102,7 +99,7 @@ class Run:
                 self.reporter.note(f"{kept['contaminated']:,} records ask what an exam asks; they are not trained on")
             train_model(self, kept)
             judge_model(self)
-        self.summary["teacher"] = asdict(self.spent)
+        self.summary["teacher"] = {**asdict(self.spent), "run_usd": self.purse.usd if self.purse else 0.0}
         text = msgspec.json.format(msgspec.json.encode(self.summary), indent=1)
         write_bytes(self.folder / "summary.json", text + b"\n")
 
@@ -116,68 +113,59 @@ class Run:
         spec = self.recipe.teacher
         if spec is None:
             return None
-        teacher: Teacher = build(self.manager, spec)
-        budget = Budget(requests=self.recipe.budget.get("requests"))
-        gateway = Gateway(
-            spec.use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), budget,
-            partial(self.manager.hook.ask, teacher),
+        teacher = self.recipe.teacher_of(self.manager)
+        if self.purse is None:
+            self.purse = Purse(Budget(**self.recipe.budget), Journal(self.folder / "spend.jsonl"), self.spent)
+        return Gateway(
+            spec.use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), self.purse,
+            partial(self.manager.hook.ask, teacher), offline=self.offline, note=self.reporter.note,
         )  # fmt: skip
-        gateway.spent = self.spent
-        return gateway
 
-    async def _stages(self) -> tuple[list[Record], str]:
-        """All data stages. Returns the last one's records and key."""
+    async def _stages(self) -> tuple[Records, str]:
+        """All data stages. Returns the last one's records and a key that says which they are."""
         first, *keys = self.keys()
-        records: list[Record] | None = None
+        recipe = self.recipe
+        records: Records = [] if recipe.data is None else Source(recipe.data, recipe.base, recipe.limit)
         gateway = self.gateway()
         try:
-            if self.recipe.data is not None:
-                records = self._start(self.recipe.data)
-            for stage, key in zip(self.recipe.stages, keys, strict=True):
+            for stage, key in zip(recipe.stages, keys, strict=True):
                 records = await self._stage(stage, records, key, gateway)
         finally:
             if gateway is not None:
                 await gateway.close()
                 if gateway.ledger.damaged:
                     self.reporter.note(f"{gateway.ledger.damaged} damaged answers in the ledger were asked again")
-        return records or [], keys[-1] if keys else first
+        return records, digest(keys[-1] if keys else first, _checksum(records))
 
     def keys(self) -> list[str]:
         """What each step's result depends on, as a hash: the start, then every stage with all before it."""
         recipe = self.recipe
         key = digest(__version__, recipe.seed, recipe.teacher_identity(self.manager))
         if recipe.data is not None:
-            key = digest(key, source_digest(recipe.data, recipe.base))
+            key = digest(key, source_digest(recipe.data, recipe.base), recipe.limit)
         out = [key]
         for stage in recipe.stages:
             out.append(digest(out[-1], depends_on(stage, recipe.base, self.manager)))
         return out
 
-    def _start(self, source: str) -> list[Record]:
-        """The records of ``data:``. A bad line here stops the run: nothing has been spent yet."""
-        records = list(read(source, self.recipe.base, strict=True))
-        if not records:
-            raise UsageError(f"{source}: it holds no record")
-        return records
-
-    async def _stage(
-        self, stage: StageSpec, records: list[Record] | None, key: str, gateway: Gateway | None
-    ) -> list[Record]:
+    async def _stage(self, stage: StageSpec, records: Records, key: str, gateway: Gateway | None) -> Rows:
         """Run one stage, unless it is done and whole."""
-        folder = self.folder / "stages" / stage.name
-        manifest = commit.committed(folder, key)
-        if manifest is not None:
+        folder, entered = self.folder / "stages" / stage.name, _checksum(records)
+        manifest = commit.committed(folder, key, entered)
+        if manifest is not None and not (self.retry_lost and any(map(is_lost, manifest["reasons"]))):
             self._book(stage, manifest, done_before=True)
-            return commit.load_records(folder)
-        with (
-            self.reporter.stage(stage.name) as told,
-            commit.writing(folder / commit.RECORDS, folder / commit.DROPS) as writer,
-        ):
-            env = Surroundings(stage=stage.name, seed=self.recipe.seed, writer=writer, told=told, on_drop=self._dropped)
+            return commit.rows(folder, manifest)
+        books = Books(entered=len(records))  # the recipe's own file is read here: what is wrong with it comes first
+        pulse = gateway.pulse if gateway else None
+        with self.reporter.stage(stage.name, pulse) as told, commit.writing(folder) as writer:
+            env = Surroundings(
+                stage=stage.name, seed=self.recipe.seed, writer=writer, books=books, told=told,
+                note=self.reporter.note, on_drop=self._dropped,
+            )  # fmt: skip
             if gateway is not None:
                 env.ask, env.window = gateway.ask, gateway.window
             with stopping(gateway):
-                out, report = await run_stage(stage, records, self.recipe.base, self.manager, env)
+                report = await run_stage(stage, records, self.recipe.base, self.manager, env)
             env.books.check(stage.name)
             facts = {
                 "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
@@ -185,9 +173,9 @@ class Run:
                 "options": {"stage": stage.settings, "components": [[s.use, s.options] for s in stage.components]},
                 "report": report,
             }  # fmt: skip
-            manifest = commit.commit(folder, writer, key, env.books, facts)
+            manifest = commit.commit(folder, writer, key, env, entered, facts)
         self._book(stage, manifest, done_before=False)
-        return out
+        return commit.rows(folder, manifest)
 
     def _dropped(self, row: DropRow) -> None:
         self.manager.hook.record_dropped(run=self, stage=row.stage, record=row.record, drop=row)
@@ -209,6 +197,11 @@ class Run:
         exams = (result for exam in self.summary.get("judge", {}).values() for result in exam.values())
         unjudged = any(result["judged"] < result["records"] for result in exams)
         return ROWS_LOST if unjudged or any(map(is_lost, reasons)) else 0
+
+
+def _checksum(records: Records) -> str:
+    """Of the file that holds a stage's records; empty for what the recipe names, which the keys speak of."""
+    return records.sha256 if isinstance(records, Rows) else ""
 
 
 def refusals(stage: dict[str, Any], least: int = 5) -> str:

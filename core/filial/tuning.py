@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from filial import judging, models
+from filial import interrupts, judging, models
+from filial.asking.gateway import stopping
 from filial.components import Judge, Template, Trainer
 from filial.context import TrainContext
 from filial.errors import UsageError
-from filial.gateway import stopping
+from filial.record_schema import decode_fast
 from filial.records import Record
 from filial.resources import resolve
 from filial.stages.assemble import build, provenance, read, source_digest
 from filial.stages.blame import blamed, wrong_type
-from filial.stages.commit import MANIFEST
+from filial.stages.commit import ANSWERS, MANIFEST
 from filial.stages.stage import Surroundings
 from filial.store import digest, file_sha256, read_manifest, write_bytes, write_manifest
 
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
 
 def read_rows(path: Path) -> list[Record]:
     """The records of a file the run wrote itself."""
-    decoder = msgspec.json.Decoder(Record)
     with open(path, "rb") as f:
-        return [decoder.decode(line) for line in f]
+        return list(map(decode_fast, f))
 
 
 def base_model(run: Run) -> str:
@@ -95,7 +92,6 @@ def judge_model(run: Run) -> None:
     if not run.recipe.judges:
         return
     assert run.recipe.template is not None
-    trained = read_rows(run.folder / "dataset" / "train.jsonl")
     template: Template = build(run.manager, run.recipe.template)
     run.summary["judge"] = {}
     for spec in run.recipe.judges:
@@ -104,7 +100,7 @@ def judge_model(run: Run) -> None:
         if "base" in spec.against:
             answerers["base"] = _model(Path(base_model(run)), template, spec.max_new_tokens)
         if "nearest" in spec.against:
-            answerers["nearest"] = judging.nearest(trained)
+            answerers["nearest"] = _nearest(run.folder / "dataset" / "train.jsonl")
         results = {who: _judged(run, spec, exam, who, answer) for who, answer in answerers.items()}
         run.summary["judge"][spec.name] = results
 
@@ -135,6 +131,13 @@ def _model(folder: Path, template: Template, max_new_tokens: int) -> judging.Ans
     return answer
 
 
+def _nearest(trained: Path) -> judging.Answerer:
+    def answer(records: Any) -> list[str]:
+        return judging.nearest(read_rows(trained))(records)
+
+    return answer
+
+
 def _judged(run: Run, spec: JudgeSpec, exam: judging.Exam, who: str, answer: judging.Answerer) -> dict[str, Any]:
     """One answerer's figures, kept in ``judge/`` so that a finished run repeated does not ask again."""
     folder = run.folder / "judge"
@@ -149,21 +152,20 @@ def _judged(run: Run, spec: JudgeSpec, exam: judging.Exam, who: str, answer: jud
     manifest = read_manifest(folder / f"{spec.name}-{who}.json")
     if manifest is not None and manifest.get("key") == key:
         return dict(manifest["figures"])
-    figures, lines = asyncio.run(_asked(run, spec, exam, answer(exam.records)))
-    write_bytes(folder / file, b"".join(line + b"\n" for line in lines))
-    body = {
-        "format": 1,
-        "key": key,
-        "figures": figures,
-        "files": {file: {"sha256": file_sha256(folder / file)}},
-    }
+    figures, lines, used = interrupts.run(_asked(run, spec, exam, answer(exam.records)))
+    files = {file: lines, f"{spec.name}-{who}.{ANSWERS}": used}
+    for name, rows in files.items():
+        write_bytes(folder / name, b"".join(row + b"\n" for row in rows))
+    checked = {name: {"sha256": file_sha256(folder / name)} for name in files}
+    body = {"format": 1, "key": key, "figures": figures, "files": checked}
     write_manifest(folder / f"{spec.name}-{who}.json", body)
     return figures
 
 
 async def _asked(
     run: Run, spec: JudgeSpec, exam: judging.Exam, answers: list[str]
-) -> tuple[dict[str, Any], list[bytes]]:
+) -> tuple[dict[str, Any], list[bytes], list[bytes]]:
+    """Figures, a line per record, and the ledger keys of what the judge was told."""
     judge: Judge = build(run.manager, spec.component)
     gateway = run.gateway()
     env = Surroundings(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=judging.Silent())
@@ -171,7 +173,8 @@ async def _asked(
         if gateway is not None:
             env.ask, env.window = gateway.ask, gateway.window
         with stopping(gateway):
-            return await judging.judged(judge, provenance(run.manager, spec.component), exam, answers, env)
+            figures, lines = await judging.judged(judge, provenance(run.manager, spec.component), exam, answers, env)
+        return figures, lines, list(env.answers.lines())
     finally:
         if gateway is not None:
             await gateway.close()

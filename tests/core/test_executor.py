@@ -1,11 +1,13 @@
 """The engine seam: order kept, window bounded, the first failure raised, nothing left running."""
 
 import asyncio
+import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filial import executor
 from filial.executor import in_order
 
 
@@ -47,23 +49,128 @@ def test_the_window_stays_full_while_an_early_item_is_slow():
     assert asyncio.run(asyncio.wait_for(run(), 5)) == list(range(8))
 
 
-def test_items_are_taken_as_the_window_allows():
-    taken = []
+def test_items_are_taken_one_by_one_and_only_when_there_is_room_for_their_work():
+    taken, ended = [], []
 
     def items():
         for i in range(100):
             taken.append(i)
+            assert len(taken) - len(ended) <= 4
             yield i
 
     async def work(i):
+        await asyncio.sleep(0.0005 * (i % 3))
+        ended.append(i)
         return i
 
     async def run():
-        async for i, _ in in_order(items(), work, 4):
-            assert len(taken) <= i + 4
+        return [i async for i, _ in in_order(items(), work, 4)]
+
+    assert asyncio.run(run()) == taken == list(range(100))
+
+
+def test_one_that_hangs_keeps_the_others_from_nothing_until_much_waits_behind_it(monkeypatch):
+    """The window counts what is unfinished; what is finished waits outside it, up to a bound."""
+    monkeypatch.setattr(executor, "LEAST_AHEAD", 40)
+    started, unfinished, seen = [], set(), []
+
+    async def work(i):
+        started.append(i)
+        unfinished.add(i)
+        if i == 0:
+            while len(started) < 40:
+                assert len(unfinished) <= 2
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.02)
+            assert len(started) == 40, "nothing more is begun"
+        await asyncio.sleep(0)
+        unfinished.remove(i)
+
+    async def run():
+        async for i, _ in in_order(range(200), work, 2):
+            seen.append(i)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert seen == list(range(200))
+
+
+def test_the_window_is_nine_tenths_full_on_average_while_work_remains():
+    """Uneven work, a consumer that takes its time, and one item in fifty that takes twenty times as long."""
+    rng, loads, now = random.Random(3), [], 0
+    delays = [0.4 if rng.random() < 0.02 else 0.01 + 0.02 * rng.random() for _ in range(1200)]
+    left = len(delays)
+
+    async def work(i):
+        nonlocal now, left
+        now += 1
+        left -= 1
+        await asyncio.sleep(delays[i])
+        now -= 1
+
+    async def watch():
+        while left:
+            await asyncio.sleep(0.005)
+            loads.append(now)
+
+    async def run():
+        watching = asyncio.create_task(watch())
+        async for i, _ in in_order(range(1200), work, 32):
+            if i % 50 == 0:
+                await asyncio.sleep(0.02)
+        await watching
 
     asyncio.run(run())
-    assert len(taken) == 100
+    assert len(loads) > 50
+    assert max(loads) <= 32
+    assert sum(loads[:-1]) / len(loads[:-1]) >= 0.9 * 32
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 2), max_size=30), st.integers(1, 8), st.integers(1, 8))
+def test_one_step_feeds_another_in_order(delays, first, second):
+    async def doubled(pair):
+        await asyncio.sleep(0.0004 * pair[1])
+        return 2 * pair[0]
+
+    async def told(step):
+        await asyncio.sleep(0.0004 * (2 - step[0][1]))
+        return f"{step[1]}"
+
+    async def run():
+        steps = in_order(enumerate(delays), doubled, first)
+        return [text async for _, text in in_order(steps, told, second)], len(asyncio.all_tasks())
+
+    assert asyncio.run(run()) == ([str(2 * i) for i in range(len(delays))], 1)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 30])
+def test_an_async_source_is_closed_with_its_consumer(taken):
+    """Whether it stands at an item that nobody took yet or is at work on the next one."""
+    closed = []
+
+    async def items():
+        try:
+            for i in range(1000):
+                await asyncio.sleep(0 if i < 20 else 0.001)
+                yield i
+        finally:
+            closed.append(True)
+
+    async def work(i):
+        await asyncio.sleep(0 if i < 10 else 0.001)
+
+    async def run():
+        results = in_order(items(), work, 4)
+        seen = 0
+        async for _ in results:
+            seen += 1
+            if seen > taken:
+                break
+        await results.aclose()
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(run()) == 1
+    assert closed == [True]
 
 
 def test_the_first_failure_in_order_is_raised_and_the_rest_is_cancelled():
@@ -99,6 +206,71 @@ def test_the_first_failure_in_order_is_raised_and_the_rest_is_cancelled():
     assert max(ended) <= 2
 
 
+def test_nothing_is_begun_after_a_failure():
+    begun = []
+
+    async def work(i):
+        begun.append(i)
+        if i == 3:
+            raise ValueError("three")
+        await asyncio.sleep(0.02 if i == 0 else 0)
+
+    async def run():
+        async for _ in in_order(range(1000), work, 4):
+            pass
+
+    with pytest.raises(ValueError, match="three"):
+        asyncio.run(run())
+    assert max(begun) < 12
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_source_that_fails_is_heard_after_what_it_gave(kind):
+    def items():
+        yield from range(5)
+        raise KeyError("the source")
+
+    async def later():
+        for i in items():
+            yield i
+
+    async def work(i):
+        await asyncio.sleep(0.002 * (5 - i))
+        return i
+
+    seen = []
+
+    async def run():
+        async for i, _ in in_order(items() if kind == "sync" else later(), work, 3):
+            seen.append(i)
+
+    with pytest.raises(KeyError, match="the source"):
+        asyncio.run(run())
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_work_that_never_waits_leaves_the_loop_its_turns():
+    turns = 0
+
+    async def ticking():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def work(i):
+        return i
+
+    async def run():
+        ticks = asyncio.create_task(ticking())
+        async for _ in in_order(range(2000), work, 10_000):
+            pass
+        ticks.cancel()
+
+    asyncio.run(run())
+    assert turns > 20
+
+
 def test_a_consumer_that_stops_early_leaves_nothing_running():
     async def work(i):
         await asyncio.sleep(0 if i == 0 else 10)
@@ -118,3 +290,11 @@ def test_nothing_to_do():
         return [r async for r in in_order([], None, 3)]
 
     assert asyncio.run(run()) == []
+
+
+def test_a_window_that_lets_nothing_through_is_refused():
+    async def run():
+        return [r async for r in in_order([1], None, 0)]
+
+    with pytest.raises(ValueError, match="at least 1"):
+        asyncio.run(run())

@@ -58,9 +58,8 @@ class Asking(Filter):
 def filtered(records, *filters, ask=None):
     rows = Rows()
     env = Surroundings(stage="filter", seed=1, writer=rows, **({"ask": ask} if ask else {}))
-    out = asyncio.run(filter_records(records, [Sieve(f"d:f{i}==1", f) for i, f in enumerate(filters)], env))
+    asyncio.run(filter_records(records, [Sieve(f"d:f{i}==1", f) for i, f in enumerate(filters)], env))
     env.books.check("filter")
-    assert out == rows.kept
     return rows
 
 

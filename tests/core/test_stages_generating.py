@@ -63,3 +63,24 @@ def test_a_generators_drop_keeps_its_record_answer_and_lineage():
     assert (first.reason, first.detail, first.answer, first.record) == ("bad", "why", "raw", record)
     assert (first.parent, first.answers, first.plugin) == ("s1", ("k",), "d:g==1")
     assert (second.reason, second.record) == ("worse", None)
+
+
+def test_a_generator_is_stopped_and_closed_when_it_has_made_enough():
+    ended = []
+
+    class Forever(Generator):
+        async def generate(self, seeds, ctx):
+            try:
+                for i in range(1000):
+                    yield Drop("odd") if i % 2 else Record(instruction=f"task {i}")
+            finally:
+                ended.append(i)
+
+    rows = Rows()
+    env = Surroundings(stage="s", seed=1, writer=rows)
+    before = [Record(id="b", instruction="before")] * 2
+    asyncio.run(generate_records([], "d:g==1", Forever(), env, passed_on=before, limit=3))
+    env.books.check("s")
+    assert [r.instruction for r in rows.kept] == ["before", "before", "task 0", "task 2", "task 4"]
+    assert len(rows.dropped) == 2
+    assert ended == [4]

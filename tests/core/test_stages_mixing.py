@@ -38,9 +38,8 @@ class Rows:
 def mixed(records, rates=None, *, total=None, repeat=False, by="task", seed=1):
     rows = Rows()
     env = Surroundings(stage="mix", seed=seed, writer=rows)
-    out = asyncio.run(mix_records(records, total, repeat, by, "d:m==1", Rates(given=rates or {}), env))
+    asyncio.run(mix_records(records, total, repeat, by, "d:m==1", Rates(given=rates or {}), env))
     env.books.check("mix")
-    assert out == rows.kept
     return rows
 
 

@@ -16,6 +16,7 @@ from filial.stages.evolving import Choice, Evolution, evolve_records
 from filial.stages.filtering import Sieve, filter_records
 from filial.stages.generating import generate_records
 from filial.stages.mixing import mix_records
+from filial.stages.rows import Records
 from filial.stages.stage import BAD_LINE, Surroundings
 from filial.store import digest, file_sha256
 
@@ -48,6 +49,35 @@ def read_inputs(
         why = f"none of its {lost:,} lines is a record" if lost else "it holds no record"
         raise UsageError(f"{source}: {why}; look at its first lines, or name its format")
     return records
+
+
+class Source:
+    """The records of a file named by a user, read anew each time; a bad line is an error.
+
+    Its first use is a reading of the whole file, which counts them: a fault is found before anything is spent on those
+    in front of it.
+
+    Raises:
+        UsageError: the file cannot be read, holds a line that is no record, or holds none.
+    """
+
+    def __init__(self, source: str, base: Path, limit: int | None = None) -> None:
+        self._source, self._base, self._limit = source, base, limit
+        self._count: int | None = None
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._count = sum(1 for _ in self._read())
+            if not self._count:
+                raise UsageError(f"{self._source}: it holds no record")
+        return self._count
+
+    def __iter__(self) -> Iterator[Record]:
+        len(self)
+        yield from self._read()
+
+    def _read(self) -> Iterator[Record]:
+        return read(self._source, self._base, strict=True, limit=self._limit)
 
 
 def read(source: str, base: Path, **options: Any) -> Iterator[Record]:
@@ -98,7 +128,7 @@ def depends_on(stage: StageSpec, base: Path, manager: Manager) -> list[Any]:
     named = {"seeds": s} if (s := stage.settings.get("seeds")) else (stage.settings.get("sources") or {})
     inputs = [[name, source_digest(source, base)] for name, source in named.items()]
     plugins = [[provenance(manager, s), s.options, s.settings.get("weight")] for s in stage.components]
-    return [stage.name, inputs, settings, plugins]
+    return [stage.name, inputs, settings, plugins, *([stage.limit] if stage.limit else [])]
 
 
 def build(manager: Manager, spec: ComponentSpec) -> Any:
@@ -113,49 +143,49 @@ def provenance(manager: Manager, spec: ComponentSpec) -> str:
 
 
 async def run_stage(
-    stage: StageSpec, records: list[Record] | None, base: Path, manager: Manager, env: Surroundings
-) -> tuple[list[Record], dict[str, Any]]:
-    """Run one stage of a recipe on the records of the one before (None for the first). Returns records and report."""
-    if stage.verb == "generate":
-        return await _generate(stage, records, base, manager, env), {}
+    stage: StageSpec, records: Records, base: Path, manager: Manager, env: Surroundings
+) -> dict[str, Any]:
+    """Run one stage of a recipe on the records of the one before. Returns its report."""
     if stage.verb == "evolve":
-        return await evolve_records(records or [], evolution(stage, manager), env)
-    if stage.verb == "filter":
-        return await filter_records(records or [], [_sieve(manager, s) for s in stage.components], env), {}
-    return await _mix(stage, records or [], base, manager, env), {}
+        return await evolve_records(records, evolution(stage, manager), env)
+    if stage.verb == "generate":
+        await _generate(stage, records, base, manager, env)
+    elif stage.verb == "filter":
+        await filter_records(records, [_sieve(manager, s) for s in stage.components], env)
+    else:
+        await _mix(stage, records, base, manager, env)
+    return {}
 
 
-async def _generate(
-    stage: StageSpec, records: list[Record] | None, base: Path, manager: Manager, env: Surroundings
-) -> list[Record]:
+async def _generate(stage: StageSpec, before: Records, base: Path, manager: Manager, env: Surroundings) -> None:
     settings, (spec,) = stage.settings, stage.components
     generator: Generator = build(manager, spec)
-    before, seeds = records or [], records or []
     if settings.get("seeds"):
         seeds = read_inputs(settings["seeds"], base, env, settings.get("seeds_format") or "auto")
-    passed_on, left_out = (before, []) if settings.get("keep_inputs", True) else ([], before)
-    return await generate_records(
-        seeds, provenance(manager, spec), generator, env, passed_on=passed_on, left_out=left_out
-    )
+    else:
+        seeds = list(before)  # a generator may look at any of them at any time
+    nothing: Records = []
+    passed_on, left_out = (before, nothing) if settings.get("keep_inputs", True) else (nothing, before)
+    await generate_records(
+        seeds, provenance(manager, spec), generator, env,
+        passed_on=passed_on, left_out=left_out, limit=stage.limit,
+    )  # fmt: skip
 
 
-async def _mix(
-    stage: StageSpec, records: list[Record], base: Path, manager: Manager, env: Surroundings
-) -> list[Record]:
+async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager, env: Surroundings) -> None:
     settings, (spec,) = stage.settings, stage.components
     added = [
         record.replaced(task=task)
         for task, source in (settings.get("sources") or {}).items()
-        for record in read_inputs(source, base, env)
+        for record in read_inputs(source, base, env, limit=stage.limit)
     ]
     mixer: Mixer = build(manager, spec)
-    out = await mix_records(
+    await mix_records(
         [*records, *added], settings.get("total"), bool(settings.get("repeat")), settings.get("by") or "task",
         provenance(manager, spec), mixer, env,
     )  # fmt: skip
     env.books.entered -= len(added)  # they did not come from the stage before
     env.books.made += len(added)
-    return out
 
 
 def _sieve(manager: Manager, spec: ComponentSpec) -> Sieve:

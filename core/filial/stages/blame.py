@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 
@@ -16,24 +14,28 @@ from filial.records import Record, to_json
 NOT_UNICODE = "not-unicode"
 
 
-@contextmanager
-def blamed(plugin: str, stage: str) -> Iterator[None]:
+class blamed:
     """Turn what no plugin should raise, ``sys.exit()`` too, into one sentence. Errors written for users pass.
 
     Raises:
         FilialError: naming the plugin and the stage; the traceback is kept as its cause.
     """
-    try:
-        yield
-    except TeacherError as err:
-        raise FilialError(
-            f"{plugin} gave up in stage {stage} when a teacher call failed: {err}; "
-            "every answer is kept, so run it again"
-        ) from err
-    except FilialError:
-        raise
-    except (Exception, SystemExit) as err:
-        raise failure(f"{plugin} fails in stage {stage}", err) from err
+
+    __slots__ = ("_plugin", "_stage")
+
+    def __init__(self, plugin: str, stage: str) -> None:
+        self._plugin, self._stage = plugin, stage
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
+        if isinstance(err, TeacherError):
+            raise FilialError(
+                f"{self._plugin} gave up in stage {self._stage} when a teacher call failed: {err}; "
+                "every answer is kept, so run it again"
+            ) from err
+        if isinstance(err, Exception | SystemExit) and not isinstance(err, FilialError):
+            raise failure(f"{self._plugin} fails in stage {self._stage}", err) from err
 
 
 def failure(what: str, err: BaseException) -> FilialError:

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
-
 from filial.records import Record, to_json
-from filial.stages.stage import Books, DropRow
+from filial.stages.rows import Rows
+from filial.stages.stage import DropRow, Surroundings
 from filial.store import read_manifest, sync_folder, write_errors, write_manifest
 
-RECORDS, DROPS, MANIFEST = "records.jsonl", "drops.jsonl", "manifest.json"
+RECORDS, DROPS, ANSWERS = FILES = ("records.jsonl", "drops.jsonl", "answers.txt")
+MANIFEST = "manifest.json"
 
 
 class Lines:
-    """One JSONL file being written, with its checksum and row count kept along the way."""
+    """One file of lines being written, with its checksum and row count kept along the way."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,10 +51,10 @@ class Lines:
 
 
 class StageWriter:
-    """Both files of a stage."""
+    """The files of a stage: its records, its drops, and the ledger keys of the answers it was given."""
 
-    def __init__(self, records: Path, drops: Path) -> None:
-        self.records, self.drops = Lines(records), Lines(drops)
+    def __init__(self, folder: Path) -> None:
+        self.records, self.drops, self.answers = (Lines(folder / name) for name in FILES)
 
     def keep(self, record: Record) -> None:
         self.records.write(to_json(record))
@@ -62,36 +62,46 @@ class StageWriter:
     def drop(self, row: DropRow) -> None:
         self.drops.write(row.encoded())
 
+    def files(self) -> list[Lines]:
+        """All of them."""
+        return [self.records, self.drops, self.answers]
+
 
 @contextlib.contextmanager
-def writing(records: Path, drops: Path) -> Iterator[StageWriter]:
-    """Write two files together: both replace what was there when the block ends well, else nothing changes.
+def writing(folder: Path) -> Iterator[StageWriter]:
+    """Write a stage's files together: all replace what was there when they are committed, else nothing changes.
 
     Raises:
         FilialError: the disk is full.
         UsageError: the folder cannot be written.
     """
-    with write_errors(records):
-        records.parent.mkdir(parents=True, exist_ok=True)
-        writer = StageWriter(records, drops)
+    with write_errors(folder / RECORDS):
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = StageWriter(folder)
         try:
             yield writer
         except BaseException:
-            writer.records.discard()
-            writer.drops.discard()
+            for lines in writer.files():
+                lines.discard()
             raise
 
 
-def commit(folder: Path, writer: StageWriter, key: str, books: Books, facts: dict[str, Any]) -> dict[str, Any]:
+def commit(
+    folder: Path, writer: StageWriter, key: str, env: Surroundings, entered: str, facts: dict[str, Any]
+) -> dict[str, Any]:
     """Make a stage count: its files, then the manifest that names their checksums.
 
-    ``facts`` are what the manifest says beside counts: plugins, options, seed, report.
+    ``entered`` is the checksum of the records it worked on. ``facts`` are what the manifest says beside counts:
+    plugins, options, seed, report.
     """
-    files = {RECORDS: writer.records.commit(), DROPS: writer.drops.commit()}
+    for answer in env.answers.lines():
+        writer.answers.write(answer)
+    books, files = env.books, {lines.path.name: lines.commit() for lines in writer.files()}
     sync_folder(folder)
     manifest = {
         "format": 1,
         "key": key,
+        "input": entered,
         **facts,
         "counts": {
             "entered": books.entered, "made": books.made, "out": books.out, "dropped": books.dropped.total(),
@@ -103,14 +113,13 @@ def commit(folder: Path, writer: StageWriter, key: str, books: Books, facts: dic
     return manifest
 
 
-def committed(folder: Path, key: str) -> dict[str, Any] | None:
-    """The manifest of a stage that is done and whole for this key, or None."""
+def committed(folder: Path, key: str, entered: str) -> dict[str, Any] | None:
+    """The manifest of a stage that is done and whole for this key, on the records that enter it now, or None."""
     manifest = read_manifest(folder / MANIFEST)
-    return manifest if manifest is not None and manifest.get("key") == key else None
+    return manifest if manifest and (manifest.get("key"), manifest.get("input")) == (key, entered) else None
 
 
-def load_records(folder: Path) -> list[Record]:
+def rows(folder: Path, manifest: dict[str, Any]) -> Rows:
     """The records of a committed stage."""
-    decoder = msgspec.json.Decoder(Record)
-    with open(folder / RECORDS, "rb") as f:
-        return [decoder.decode(line) for line in f]
+    facts = manifest["files"][RECORDS]
+    return Rows(folder / RECORDS, facts["rows"], facts["sha256"])

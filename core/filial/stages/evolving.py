@@ -3,6 +3,7 @@ rules, gives a failed record's parent another chance, keeps lineage (Evol-Instru
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from filial.executor import in_order
 from filial.records import Record
 from filial.stages.blame import blamed, wrong_type
 from filial.stages.filtering import Sieve, keys_of, last_answer
+from filial.stages.ranks import Ranks
+from filial.stages.rows import Records
 from filial.stages.stage import Surroundings, settled
 from filial.stages.survival import Table
 
@@ -55,25 +58,35 @@ class Evolution:
 
 @dataclass(slots=True)
 class Line:
-    """One record of the stage and what came of it: every generation, and how often the newest failed to evolve."""
+    """One record of the stage and what came of it: every generation, and how often the newest failed to evolve.
 
+    ``place`` is the record's among all, ``rank`` among those with the same id: 0 unless a record comes again.
+    """
+
+    place: int
+    rank: int
     generations: list[Record]
     failed: int = 0
 
+    def enter(self, result: Record | Drop) -> None:
+        """What the newest generation's attempt came to."""
+        if isinstance(result, Drop):
+            self.failed += 1
+        else:
+            self.failed = 0
+            self.generations.append(result)
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One record about to be evolved: its line, the round, the strategy drawn."""
 
-    line: Line
+class Attempt(msgspec.Struct, frozen=True):
+    """One record about to be evolved: the round, the strategy drawn, how often it failed before."""
+
     turn: int
     choice: Choice
     failed: int
     parent: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What an attempt came to, who decided it, the ledger keys behind it, and the child it was about."""
 
     result: Record | Drop
@@ -82,40 +95,75 @@ class Outcome:
     child: Record | None = None
 
 
-async def evolve_records(
-    records: list[Record], plan: Evolution, env: Surroundings
-) -> tuple[list[Record], dict[str, Any]]:
-    """All rounds. Returns the records that go on and the report: the survival table, strategy -> round -> figures."""
+async def evolve_records(records: Records, plan: Evolution, env: Surroundings) -> dict[str, Any]:
+    """All rounds. Returns the report: the survival table, strategy -> round -> figures.
+
+    Every record goes through its rounds by itself, many of them at a time, and is written with its generations as soon
+    as those before it are: drops come record by record. Only where a rule that eliminates remembers do all records
+    end a round before the next begins, held in memory; drops come round by round then.
+    """
     env.books.entered = len(records)
-    lines = [Line([record]) for record in records]
-    table = Table()
+    env.books.total = plan.rounds * len(records)
+    table, ranks = Table(), Ranks()
+    lines = (Line(place, ranks.next(record.id), [record]) for place, record in enumerate(records))
+    remembers = any(sieve.filter.remembers for sieve in plan.eliminate)
+    await (_round_by_round if remembers else _line_by_line)(lines, plan, table, env)
+    return {"survival": table.rows()}
+
+
+async def _line_by_line(lines: Iterable[Line], plan: Evolution, table: Table, env: Surroundings) -> None:
+    async def grown(line: Line) -> list[tuple[Attempt, Outcome]]:
+        tried = []
+        for turn in range(1, plan.rounds + 1):
+            if attempt := _attempt(line, turn, plan, env):
+                outcome = _identified(await _evolved(attempt, plan, env), attempt, env, line.rank)
+                line.enter(outcome.result)
+                tried.append((attempt, outcome))
+            env.step()
+        return tried
+
+    async with aclosing(in_order(lines, grown, env.window)) as evolved:
+        async for line, tried in evolved:
+            for attempt, outcome in tried:
+                _book(attempt, outcome, table, env)
+            _let_go(line, plan, env)
+
+
+async def _round_by_round(lines: Iterable[Line], plan: Evolution, table: Table, env: Surroundings) -> None:
+    held = list(lines)
+
+    async def tried(pair: tuple[Line, Attempt]) -> Outcome:
+        outcome = await _evolved(pair[1], plan, env)
+        env.step()
+        return outcome
+
     for turn in range(1, plan.rounds + 1):
-        attempts = [
-            Attempt(line, turn, plan.drawn(env, turn, i, line.generations[-1]), line.failed, line.generations[-1])
-            for i, line in enumerate(lines)
-            if not line.generations[-1].messages  # conversations pass through
-        ]
+        attempts = [(line, attempt) for line in held if (attempt := _attempt(line, turn, plan, env))]
+        env.books.done += len(held) - len(attempts)
+        async with aclosing(in_order(attempts, tried, env.window)) as evolved:
+            async for (line, attempt), outcome in evolved:
+                outcome = await _remembered(outcome, attempt, plan, env)
+                line.enter(outcome.result)
+                _book(attempt, outcome, table, env)
+    for line in held:
+        _let_go(line, plan, env)
 
-        async def work(attempt: Attempt) -> Outcome:
-            return await _evolved(attempt, plan, env)
 
-        async with aclosing(in_order(attempts, work, env.window)) as evolved:
-            async for attempt, outcome in evolved:
-                _book(attempt, await _remembered(outcome, attempt, plan, env), table, env)
-    return _surviving(lines, plan, env), {"survival": table.rows()}
+def _attempt(line: Line, turn: int, plan: Evolution, env: Surroundings) -> Attempt | None:
+    """What a line tries in a round; conversations pass through."""
+    parent = line.generations[-1]
+    if parent.messages:
+        return None
+    return Attempt(turn, plan.drawn(env, turn, line.place, parent), line.failed, parent)
 
 
 def _book(attempt: Attempt, outcome: Outcome, table: Table, env: Surroundings) -> None:
-    """Enter one outcome into the line it belongs to, the survival table and the stage's books."""
+    """Enter one outcome into the survival table and the stage's books."""
     env.books.made += 1
     table.count(attempt.choice.name, attempt.turn, attempt.parent, outcome.result)
     if isinstance(outcome.result, Drop):
-        attempt.line.failed += 1
         shown = outcome.child or attempt.parent
         env.drop(outcome.result, outcome.by, shown, parent=attempt.parent.id, answers=outcome.answers)
-    else:
-        attempt.line.failed = 0
-        attempt.line.generations.append(outcome.result)
 
 
 async def _evolved(attempt: Attempt, plan: Evolution, env: Surroundings) -> Outcome:
@@ -156,34 +204,33 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: Surroundi
     return child.citing(*ctx.asked)
 
 
-async def _remembered(outcome: Outcome, attempt: Attempt, plan: Evolution, env: Surroundings) -> Outcome:
-    """Give the child its id and apply the rules that remember, in canonical order."""
+def _identified(outcome: Outcome, attempt: Attempt, env: Surroundings, rank: int | None = None) -> Outcome:
+    """Give the child its id."""
     if isinstance(outcome.result, Drop):
         return outcome
-    result = env.identified(outcome.result, attempt.choice.plugin)
-    if isinstance(result, Drop):
-        return replace(outcome, result=result)
+    named = env.identified(outcome.result, attempt.choice.plugin, rank)
+    return Outcome(named, outcome.by, outcome.answers, outcome.child)
+
+
+async def _remembered(outcome: Outcome, attempt: Attempt, plan: Evolution, env: Surroundings) -> Outcome:
+    """Give the child its id and apply the rules that remember, in canonical order."""
+    outcome = _identified(outcome, attempt, env)
     for place, sieve in enumerate(plan.eliminate):
-        if sieve.filter.remembers:
-            child = result
+        if sieve.filter.remembers and isinstance(child := outcome.result, Record):
             ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
             result = await sieve.verdict(child, ctx, env.stage)
             if isinstance(result, Drop):
                 return Outcome(result, sieve.plugin, outcome.answers, child)
-    return replace(outcome, result=result)
+            outcome = msgspec.structs.replace(outcome, result=result)
+    return outcome
 
 
-def _surviving(lines: list[Line], plan: Evolution, env: Surroundings) -> list[Record]:
+def _let_go(line: Line, plan: Evolution, env: Surroundings) -> None:
     """Write what goes on. With ``keep: last`` every older generation of a line that moved on is a drop."""
-    out: list[Record] = []
-    for line in lines:
-        *older, newest = line.generations
+    *older, newest = line.generations
+    for old in older:
         if plan.keep == "last":
-            for old in older:
-                env.drop(Drop("superseded", f"evolved into {newest.id}"), "", old)
+            env.drop(Drop("superseded", f"evolved into {newest.id}"), "", old)
         else:
-            out += older
-        out.append(newest)
-    for record in out:
-        env.keep(record)
-    return out
+            env.keep(old)
+    env.keep(newest)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
 from filial.components import Drop, Filter, Keep
 from filial.context import Context
-from filial.executor import in_order
+from filial.executor import each, in_order
 from filial.records import Record
 from filial.stages.blame import blamed, unsound, wrong_type
+from filial.stages.rows import Records
 from filial.stages.stage import Surroundings, settled
 
 
@@ -59,23 +63,63 @@ def keys_of(ctx: Context) -> tuple[str, ...]:
     return tuple(reply.key for reply in ctx.asked if reply.key)
 
 
-async def filter_records(records: list[Record], sieves: list[Sieve], env: Surroundings) -> list[Record]:
-    """Run every record through every filter, in the recipe's order."""
-    env.books.entered = len(records)
-    for place, sieve in enumerate(sieves):
-        kept = []
+@dataclass(slots=True)
+class Passage:
+    """A record on its way: as marked so far, and, where a filter stopped it, the drop, that filter's plugin and the
+    ledger keys of the answers it was given."""
 
-        async def decide(record: Record, sieve: Sieve = sieve, place: int = place) -> tuple[Record | Drop, Context]:
-            ctx = env.context(place, record.id)
-            return await sieve.verdict(record, ctx, env.stage), ctx
+    record: Record
+    drop: Drop | None = None
+    by: str = ""
+    answers: tuple[str, ...] = ()
 
-        async with aclosing(in_order(records, decide, 1 if sieve.filter.remembers else env.window)) as decided:
-            async for record, (result, ctx) in decided:
-                if isinstance(result, Drop):
-                    env.drop(result, sieve.plugin, record, answers=keys_of(ctx))
-                else:
-                    kept.append(result)
-        records = kept
-    for record in records:
-        env.keep(record)
-    return records
+
+Passages = Iterable[Passage] | AsyncIterable[Passage]
+Placed = tuple[int, Sieve]
+"""A filter and its place in the recipe's list."""
+
+
+async def filter_records(records: Records, sieves: list[Sieve], env: Surroundings) -> None:
+    """Run every record through every filter, in the recipe's order.
+
+    Filters are steps of one pipeline, and rows are written as records come out of it, kept or dropped, in the order
+    of the records. Filters that do not remember work on many records at once.
+    """
+    env.books.entered = env.books.total = len(records)
+    passing: Passages = map(Passage, records)
+    for remembers, group in groupby(enumerate(sieves), lambda placed: placed[1].filter.remembers):
+        step = _one_by_one if remembers else _at_once
+        passing = step(passing, list(group), env)
+    async with aclosing(each(passing)) as ended:
+        async for passage in ended:
+            env.books.done += 1
+            if passage.drop is None:
+                env.keep(passage.record)
+            else:
+                env.drop(passage.drop, passage.by, passage.record, answers=passage.answers)
+
+
+async def _one_by_one(passing: Passages, group: list[Placed], env: Surroundings) -> AsyncGenerator[Passage, None]:
+    async with aclosing(each(passing)) as source:
+        async for passage in source:
+            yield await _passed(group, env, passage)
+
+
+async def _at_once(passing: Passages, group: list[Placed], env: Surroundings) -> AsyncGenerator[Passage, None]:
+    async with aclosing(in_order(passing, partial(_passed, group, env), env.window)) as decided:
+        async for _, passage in decided:
+            yield passage
+
+
+async def _passed(group: list[Placed], env: Surroundings, passage: Passage) -> Passage:
+    """The passage behind these filters, or behind the one that stopped it."""
+    for place, sieve in group:
+        if passage.drop is not None:
+            break
+        ctx = env.context(place, passage.record.id)
+        result = await sieve.verdict(passage.record, ctx, env.stage)
+        if isinstance(result, Drop):
+            passage.drop, passage.by, passage.answers = result, sieve.plugin, keys_of(ctx)
+        else:
+            passage.record = result
+    return passage

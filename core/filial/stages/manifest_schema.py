@@ -17,6 +17,10 @@ def manifest_schema() -> dict[str, Any]:
     properties: dict[str, Any] = {
         "format": {"const": 1},
         "key": {"type": "string", "description": "Hash of everything the result depends on."},
+        "input": {
+            "type": "string", "pattern": "^([0-9a-f]{64})?$",
+            "description": "SHA-256 of the records of the stage before; empty for the first stage.",
+        },
         "stage": {"type": "string"},
         "verb": {"enum": ["generate", "evolve", "filter", "mix"]},
         "seed": {"type": "integer"},

@@ -10,6 +10,7 @@ from filial.context import seeded
 from filial.errors import UsageError
 from filial.records import Record
 from filial.stages.blame import blamed, wrong_type
+from filial.stages.rows import Records
 from filial.stages.stage import Surroundings
 
 
@@ -42,9 +43,9 @@ def group(record: Record, by: str) -> str:
 
 
 async def mix_records(
-    records: list[Record], total: int | None, repeat: bool, by: str, plugin: str, mixer: Mixer, env: Surroundings
-) -> list[Record]:
-    """Draw records task by task at the mixer's rates and shuffle them, by seed.
+    records: Records, total: int | None, repeat: bool, by: str, plugin: str, mixer: Mixer, env: Surroundings
+) -> None:
+    """Draw records task by task at the mixer's rates and shuffle them, by seed. They are held in memory for it.
 
     Without ``total`` as many as the rates allow without repeating any: the task that is scarcest for its rate is
     used up. With ``repeat`` a task too small for its share is repeated, else its share is all it has.
@@ -54,7 +55,7 @@ async def mix_records(
     for record in records:
         tasks.setdefault(group(record, by), []).append(record)
     if not tasks:
-        return []
+        return
     rates = _rates(mixer, {name: len(rows) for name, rows in tasks.items()}, by, plugin, env.stage)
     if total is None:
         whole = sum(rates.values())
@@ -72,7 +73,6 @@ async def mix_records(
     seeded(env.seed, env.stage, "order").shuffle(chosen)
     for record in chosen:
         env.keep(record)
-    return chosen
 
 
 def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, stage: str) -> dict[str, float]:

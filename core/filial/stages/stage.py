@@ -14,15 +14,19 @@ from filial.components import Drop
 from filial.context import Asker, Context
 from filial.errors import TeacherError, UsageError
 from filial.records import Origin, Record, record_id
+from filial.stages.answers import Answers
 from filial.stages.blame import NOT_UNICODE, unsound, wrong_type
+from filial.stages.ranks import Ranks
 from filial.teaching import Reply, Request
 
 BAD_LINE = "bad-line"
+TOO_FEW = "yield-collapsed"
+"""By this reason a generator says that it could not make as many records as it was asked for."""
 
 
 def is_lost(reason: str) -> bool:
-    """Whether a drop with this reason was lost to a fault, rather than decided against."""
-    return reason in (BAD_LINE, NOT_UNICODE) or reason.startswith("teacher-")
+    """Whether a drop with this reason was lost to a fault or never came about, rather than decided against."""
+    return reason in (BAD_LINE, NOT_UNICODE, TOO_FEW) or reason.startswith("teacher-")
 
 
 class Writer(Protocol):
@@ -66,12 +70,17 @@ def _escaped(value: Any) -> Any:
 
 @dataclass(slots=True)
 class Books:
-    """A stage's counts. ``entered + made = out + dropped`` holds when a stage ends, or it does not end."""
+    """A stage's counts. ``entered + made = out + dropped`` holds when a stage ends, or it does not end.
+
+    ``done`` and ``total`` are for progress alone: steps of work done, and how many there will be where that is known.
+    """
 
     entered: int = 0
     made: int = 0
     out: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    done: int = 0
+    total: int | None = None
 
     def check(self, stage: str) -> None:
         came, went = self.entered + self.made, self.out + self.dropped.total()
@@ -98,7 +107,8 @@ async def nobody(request: Request) -> Reply:
 class Surroundings:
     """What a stage runs in: its name, seed, teacher and books.
 
-    ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress.
+    ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress;
+    ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given.
     """
 
     stage: str
@@ -107,16 +117,25 @@ class Surroundings:
     ask: Asker = nobody
     window: int = 256
     told: Callable[[Books], None] = lambda books: None
+    note: Callable[[str], None] = lambda text: None
     on_drop: Callable[[DropRow], None] | None = None
     books: Books = field(default_factory=Books)
-    _same: Counter[tuple[Any, ...]] = field(default_factory=Counter)
+    answers: Answers = field(default_factory=Answers)
+    _same: Ranks = field(default_factory=Ranks)
 
     def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
         """A context seeded from (run seed, stage, key)."""
-        return Context(self.ask, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt)
+        return Context(
+            self._asked, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note
+        )  # fmt: skip
 
-    def identified(self, record: Record, plugin: str) -> Record | Drop:
-        """The record with its id and full origin; equal siblings are told apart by their order.
+    async def _asked(self, request: Request) -> Reply:
+        reply = await self.ask(request)
+        self.answers.note(reply.key)
+        return reply
+
+    def identified(self, record: Record, plugin: str, ordinal: int | None = None) -> Record | Drop:
+        """The record with its id and full origin. ``ordinal`` tells equal siblings apart; None: their order does.
 
         A record whose text cannot be written is a drop.
 
@@ -126,13 +145,18 @@ class Surroundings:
         if fault := unsound(record, plugin, self.stage):
             return replace(fault, record=record)
         content, parents = record.content(), record.origin.parents
-        ordinal = self._same[parents, content]
-        self._same[parents, content] += 1
+        name = record_id(content, parents=parents, stage=self.stage, ordinal=ordinal or 0)
+        if ordinal is None and (rank := self._same.next(name)):
+            name = record_id(content, parents=parents, stage=self.stage, ordinal=rank)
         origin = Origin(
             stage=self.stage, plugin=plugin, parents=parents, round=record.origin.round, answers=record.origin.answers
         )
-        name = record_id(content, parents=parents, stage=self.stage, ordinal=ordinal)
         return record.replaced(id=name, origin=origin)
+
+    def step(self) -> None:
+        """A step of work is done that no record tells of yet."""
+        self.books.done += 1
+        self.told(self.books)
 
     def keep(self, record: Record) -> None:
         """Count and write a record that goes on."""

@@ -24,6 +24,9 @@ class Agreement(Filter):
     draws: int = Field(3, ge=1, description="How often the question is asked again.")
     agree: float = Field(0.5, gt=0, le=1, description="Least share of the new answers that must be the same.")
 
+    def calls(self, records: int) -> float:
+        return self.draws * records
+
     async def check(self, record: Record, ctx: Context) -> Keep | Drop:
         *question, answer = record.turns()
         if answer.role != "assistant":

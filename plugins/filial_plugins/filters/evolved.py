@@ -67,6 +67,9 @@ class Evolved(Filter):
         "drop", description='Whether an answer of function words alone counts as empty; a plain "No." is one.'
     )
 
+    def calls(self, records: int) -> float:
+        return records if self.equality == "ask" else 0
+
     async def check(self, record: Record, ctx: Context) -> Keep | Drop:
         if record.origin.round == 0 and ctx.parent is None:
             return Keep()
@@ -82,12 +85,13 @@ class Evolved(Filter):
         question, answer = _question(record), answered(record)
         if parent is not None and _normal(question) == _normal(_question(parent)):
             return Drop("no-information-gain", "the question is the same as its parent's")
-        leak = _LEAK.search(question)
+        # A word that is not there at all is found out much faster than by a pattern; this is asked of every record.
+        leak = _LEAK.search(question) if "prompt" in question.casefold() else None
         if leak and not (parent is not None and leak[0].lower() in _question(parent).lower()):
             return Drop("prompt-leak", f"the evolved text holds {leak[0]!r}")
         if says_nothing(answer, with_function_words=self.function_words == "drop"):
             return Drop("empty-answer", f"the answer is {excerpt(answer)!r}")
-        if _SORRY.search(answer) and count_words(answer) < self.apology_words:
+        if "sorry" in answer.casefold() and _SORRY.search(answer) and count_words(answer) < self.apology_words:
             return Drop("apology", f"the answer is {excerpt(answer)!r}")
         if declines(answer) or _ASKS_BACK.match(answer):
             return Drop("non-answer", f"the answer is {excerpt(answer)!r}")

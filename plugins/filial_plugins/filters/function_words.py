@@ -27,5 +27,5 @@ def says_nothing(text: str, *, with_function_words: bool = False) -> bool:
     """Whether a text holds only blanks and ASCII punctuation, and function words too if asked."""
     if not text.isascii():
         return False
-    words = _WORD.findall(text.lower().replace("_", " "))
-    return not words or (with_function_words and FUNCTION_WORDS.issuperset(words))
+    words = _WORD.finditer(text.lower().replace("_", " "))
+    return all(with_function_words and word[0] in FUNCTION_WORDS for word in words)
