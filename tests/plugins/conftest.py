@@ -1,4 +1,4 @@
-"""An endpoint on this machine that answers, fails and stalls as a test tells it to."""
+"""An endpoint on this machine that answers, fails and stalls as a test tells it to, and the teacher that asks it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
+from filial import Message, Reply, Request, TeacherError
+from filial_plugins.teachers.openai import OpenAI
+
+ASK = Request(messages=(Message(role="system", content="Be short."), Message(role="user", content="Who?")))
 
 
 def completion(text: str | None, *, finish: str = "stop", **message: Any) -> dict[str, Any]:
@@ -136,3 +141,33 @@ def answers() -> Any:
         completion = staticmethod(completion)
 
     return Blocks
+
+
+@pytest.fixture
+def call() -> Callable[..., Reply]:
+    """``call(endpoint, request, url=…, **options)``: one reply of the `openai` teacher at an endpoint of these."""
+
+    def reply(endpoint: Endpoint, request: Request = ASK, url: str | None = None, **options: Any) -> Reply:
+        async def work() -> Reply:
+            async with endpoint.serving():
+                teacher = OpenAI(**{"model": "m", "base_url": url or endpoint.url, **options})
+                try:
+                    return await teacher.reply(request)
+                finally:
+                    await teacher.close()
+
+        return asyncio.run(asyncio.wait_for(work(), 20))
+
+    return reply
+
+
+@pytest.fixture
+def fault(call: Callable[..., Reply]) -> Callable[..., TeacherError]:
+    """Like ``call``, for a request that fails: its error."""
+
+    def error(endpoint: Endpoint, *args: Any, **options: Any) -> TeacherError:
+        with pytest.raises(TeacherError) as caught:
+            call(endpoint, *args, **options)
+        return caught.value
+
+    return error

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import os
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, PrivateAttr, field_validator
+from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
-from filial import Field, Reply, Request, Teacher, TeacherError, UsageError, hookimpl
-from filial_plugins.teachers.openai_faults import answer_of, connection_fault, status_fault
+from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teacher, hookimpl
+from filial.keys import secret
+from filial_plugins.teachers.openai_answers import reply_of
+from filial_plugins.teachers.openai_client import Connection
+from filial_plugins.teachers.openai_prices import Charges, price_of
+from filial_plugins.teachers.openai_profiles import (
+    PROFILES,
+    Profile,
+    ProfileName,
+    belongs,
+    is_loopback,
+    is_private,
+    profile_of,
+)
+from filial_plugins.teachers.openai_requests import Dialect
 
-_DEFAULT_KEY = "OPENAI_API_KEY"
+_PORTS = {"http": 80, "https": 443}
 
 
 class OpenAI(Teacher):
-    """A model behind an OpenAI-compatible endpoint: OpenAI, vLLM, Ollama, llama.cpp, OpenRouter and others.
+    """A model behind an OpenAI-compatible endpoint: OpenAI, OpenRouter, vLLM, llama.cpp, Ollama and others.
 
-    The key is read from the environment variable named by ``api_key_env``. An endpoint on this machine gets no
-    key unless another variable than the default is named. The client follows no redirect and tries nothing
-    again by itself: the gateway decides that, from what the error says.
+    The key is read from the environment variable named by ``api_key_env``; it goes to no host that its user has not
+    allowed (`filial keys`). Every request limits its answer, so that what it can cost is known beforehand: to
+    ``max_tokens``, else to 4,096 tokens, or 16,384 for OpenAI's reasoning models, whose thoughts count too. These
+    models take no sampling options, so such options are left out, with a warning. A JSON Schema is given to endpoints
+    that can hold an answer to it, and put in words for others.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -31,149 +46,116 @@ class OpenAI(Teacher):
     model: str = Field(min_length=1, description="Name of the model, as the endpoint knows it.")
     base_url: str = Field("https://api.openai.com/v1", description="Address of the endpoint, up to /v1.")
     api_key_env: str = Field(
-        _DEFAULT_KEY, pattern="^[A-Za-z_][A-Za-z0-9_]*$", description="Environment variable that holds the key."
+        "", pattern="^([A-Za-z_][A-Za-z0-9_]*)?$",
+        description="Environment variable that holds the key; unless given, OPENAI_API_KEY at OpenAI, "
+        "OPENROUTER_API_KEY at OpenRouter, none elsewhere.",
+    )  # fmt: skip
+    profile: ProfileName = Field(
+        "auto",
+        description="What kind of endpoint it is; auto goes by the host, and on this machine by the usual port.",
     )
     temperature: float | None = Field(None, ge=0, le=2, description="Sampling temperature.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling: share of probability kept.")
-    max_tokens: int | None = Field(None, ge=1, description="Most tokens of an answer.")
-    token_limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="What the endpoint calls that limit; OpenAI's newer models want the second."
+    max_tokens: int | None = Field(
+        None, ge=1, description="Most tokens of an answer; unless given, 4096, for a reasoning model 16384."
     )
-    _client: Any = PrivateAttr(None)
+    token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
+        "auto", description="What the endpoint calls that limit; auto goes by the profile."
+    )
+    response_format: Literal["auto", "json_schema", "json_object", "words"] = Field(
+        "auto", description="How the endpoint is told a JSON Schema to satisfy; auto goes by the profile."
+    )
+    usd_per_million: Charges | None = Field(
+        None, description="What a million tokens cost in US dollars: {prompt: 0.15, completion: 0.6, cached: 0.075}."
+    )
+    _connection: Connection | None = PrivateAttr(None)
 
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("base_url must be an address like https://host/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
+        if re.search("[@?#]", url):
             raise ValueError("base_url must not hold a user, password or query; name the key by api_key_env")
+        if not re.fullmatch(r"https?://(?:[^\s\\/:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[^\s\\]*)?", url):
+            raise ValueError("base_url must be an address like https://host/v1")
         return url.rstrip("/")
 
+    @model_validator(mode="after")
+    def _key_in_the_open(self) -> OpenAI:
+        to, parts = self.destination(), urlsplit(self.base_url)
+        if to.key and parts.scheme == "http" and not is_private(parts.hostname or ""):
+            raise ValueError(f"this would send ${to.key} to {to.host} for everybody to read; use https in base_url")
+        return self
+
+    @property
+    def _kind(self) -> Profile:
+        found = profile_of(self.profile, urlsplit(self.base_url))
+        own = {"token_limit": self.token_limit, "response_format": self.response_format}
+        return replace(found, **{name: value for name, value in own.items() if value != "auto"})
+
+    @cached_property
+    def _dialect(self) -> Dialect:
+        return Dialect(self.model, self._kind, {"temperature": self.temperature, "top_p": self.top_p})
+
     def identity(self) -> dict[str, Any]:
-        """Model, address and sampling; not the name of the key's variable."""
-        return {name: value for name, value in super().identity().items() if name != "api_key_env"}
+        """Model, address, sampling, and how a schema is told; not the endpoint's words for it, keys or prices."""
+        kept = ("model", "base_url", "temperature", "top_p", "max_tokens", "response_format")
+        return {name: getattr(self, name) for name in kept}
+
+    def destination(self) -> Destination:
+        """The host, and the key's variable if there is one. On this machine no key is sent that is not named."""
+        parts = urlsplit(self.base_url)
+        host, port = parts.hostname or "", parts.port
+        shown = f"[{host}]" if ":" in host else host
+        key = self.api_key_env or ("" if is_loopback(host) else self._kind.key)
+        where = shown if port in (None, _PORTS[parts.scheme]) else f"{shown}:{port}"
+        return Destination(where, key, known=belongs(key, where))
+
+    def price(self) -> Price | None:
+        """The recipe's figures, else the user's, else those of the table. One's own server costs nothing per token."""
+        if self.usd_per_million is not None:
+            return self.usd_per_million.price("the options of the teacher")
+        if found := price_of(self.model, self.destination().host):
+            return found
+        own = self._kind.own and is_private(urlsplit(self.base_url).hostname or "")
+        return FREE if own else None
+
+    def bound(self, request: Request) -> Bound:
+        """A token per byte of the prompt and schema; the answer's limit, which every request states."""
+        prompt, _ = super().bound(request)
+        if request.schema is not None:
+            prompt += self._dialect.schema_bytes(request.schema)
+        return Bound(prompt, self._dialect.limit(request.max_tokens, self.max_tokens))
 
     async def reply(self, request: Request) -> Reply:
-        """One completion, within ``timeout`` seconds from first byte to last.
+        """One completion.
 
         Raises:
-            TeacherError: with a reason for each way to fail (`openai_faults`).
-            UsageError: the variable that should hold the key is not set.
+            TeacherError: with a reason for each way to fail (`openai_faults`, `openai_answers`).
+            UsageError: the key is not set or may not go there.
         """
-        client = self._connected()
-        try:
-            async with asyncio.timeout(self.timeout):
-                body = await self._post(client, self._body(request))
-            text, choice, usage = answer_of(body)
-        except TimeoutError:
-            raise TeacherError("timeout", f"no whole answer within {self.timeout:g} s", retry=True) from None
-        except TeacherError as error:
-            raise self._safe(error) from None
-        return Reply(
-            text=text,
-            finish_reason=str(choice.get("finish_reason") or "stop"),
-            prompt_tokens=_count(usage.get("prompt_tokens")),
-            completion_tokens=_count(usage.get("completion_tokens")),
-            model=str(body.get("model") or self.model),
-        )
+        dialect = self._dialect
+        body = dialect.body(request, dialect.limit(request.max_tokens, self.max_tokens))
+        raw = await self._connected().post(body)
+        reply = reply_of(raw, self.model, request.stop)
+        dialect.heard(reply.prompt_tokens + reply.completion_tokens)
+        return reply
 
-    async def _post(self, client: Any, body: dict[str, Any]) -> Any:
-        import aiohttp
-        import openai
-
-        try:
-            return await client.post("/chat/completions", cast_to=object, body=body)
-        except openai.APIStatusError as error:
-            raise status_fault(error.status_code, error.body, error.response.headers) from None
-        except (openai.APIConnectionError, aiohttp.ClientError, ConnectionError) as error:
-            raise connection_fault(error) from None
-        except UnicodeEncodeError:
-            raise TeacherError("not-utf-8", "the prompt holds a lone surrogate; clean the record") from None
-        except ValueError as error:  # JSON cut off or broken, or bytes that are no text
-            raw = str(getattr(error, "doc", ""))
-            detail = f"broken JSON: {error}"
-            raise TeacherError("malformed-answer", detail, answer=raw[:2000], retry=True) from None
-        except openai.OpenAIError as error:
-            raise TeacherError("client-error", str(error)) from None
-
-    def _body(self, request: Request) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-        }
-        options = {
-            "temperature": self.temperature if request.temperature is None else request.temperature,
-            "top_p": self.top_p if request.top_p is None else request.top_p,
-            self.token_limit_field: self.max_tokens if request.max_tokens is None else request.max_tokens,
-            "stop": list(request.stop) or None,
-            "seed": request.seed,
-        }
-        body |= {name: value for name, value in options.items() if value is not None}
-        if request.schema is not None:
-            schema = {"name": "answer", "schema": request.schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
-
-    def _connected(self) -> Any:
-        if self._client is None:
-            import openai
-
-            limits = openai.DEFAULT_CONNECTION_LIMITS
-            connections = max(self.max_concurrency, limits.max_connections or 0)
-            http = openai.DefaultAioHttpClient(
-                follow_redirects=False,
-                timeout=None,  # the deadline of the whole call is kept in `reply`
-                limits=type(limits)(max_connections=connections, max_keepalive_connections=connections),
-                trust_env=not self._is_local(),
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            to, host = self.destination(), urlsplit(self.base_url).hostname or ""
+            self._connection = Connection(
+                self.base_url,
+                secret(to) if to.key else "",
+                connections=self.max_concurrency,
+                official=host in PROFILES["openai"].hosts,
+                proxies=not is_loopback(host),
             )
-            self._client = openai.AsyncOpenAI(
-                api_key=self._key(), base_url=self.base_url, max_retries=0, timeout=None, http_client=http
-            )
-        return self._client
-
-    def _key(self) -> str:
-        if self._is_local() and self.api_key_env == _DEFAULT_KEY:
-            return "none"
-        key = os.environ.get(self.api_key_env, "").strip()
-        if not key:
-            host = urlsplit(self.base_url).hostname
-            raise UsageError(
-                f"the environment variable {self.api_key_env} is not set; put the key for {host} into it, or name "
-                "another variable with api_key_env"
-            )
-        return key
-
-    def _is_local(self) -> bool:
-        host = urlsplit(self.base_url).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
-
-    def _safe(self, error: TeacherError) -> TeacherError:
-        """The error without the key, should the endpoint have repeated it."""
-        key = self._client.api_key
-        if key == "none" or key not in f"{error.detail}{error.answer}":
-            return error
-        return TeacherError(
-            error.reason,
-            error.detail.replace(key, "[key]"),
-            answer=None if error.answer is None else error.answer.replace(key, "[key]"),
-            retry=error.retry,
-            retry_after=error.retry_after,
-            down=error.down,
-        )
+        return self._connection
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
 
 
 @hookimpl

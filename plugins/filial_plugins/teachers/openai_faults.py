@@ -1,33 +1,39 @@
-"""What can go wrong between the `openai` client and an endpoint, told apart.
+"""What can go wrong between the client and an endpoint, told apart.
 
-Over its aiohttp transport the client reports a refused or reset connection as a time-out; the exception behind
-it tells which it was.
+Over its aiohttp transport the client reports a refused or reset connection as a time-out; the exception behind it tells
+which it was. A fault says what it costs: nothing where the endpoint refused, ``billed=None`` where an answer may have
+been lost on its way.
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from filial import TeacherError
 
+SPENT = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits")
+WITHHELD = ("content_filter", "content_policy_violation", "moderation")
+
 
 def connection_fault(error: BaseException) -> TeacherError:
-    """The fault behind an exception of the connection: there was no whole answer. All may be tried again."""
+    """The fault behind an exception of the connection: there was no whole answer."""
     import aiohttp
 
     chain = list(_causes(error))
     detail = str(chain[-1]) or type(chain[-1]).__name__
-    if any(isinstance(e, TimeoutError) for e in chain):
-        return TeacherError("timeout", detail, retry=True)
     if any(isinstance(e, ConnectionRefusedError) for e in chain):
         return TeacherError("connection-refused", detail, retry=True, down=True)
+    if any(isinstance(e, ssl.SSLError | ssl.CertificateError) for e in chain):
+        return TeacherError("tls-failed", detail, down=True)
     if any(isinstance(e, aiohttp.ClientConnectorError) for e in chain):
         return TeacherError("cannot-connect", detail, retry=True, down=True)
-    return TeacherError("connection-reset", detail, retry=True)
+    if any(isinstance(e, TimeoutError) for e in chain):
+        return TeacherError("timeout", detail, retry=True, billed=None)
+    return TeacherError("connection-reset", detail, retry=True, billed=None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -41,13 +47,39 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__ or getattr(link, "os_error", None)
 
 
-def status_fault(status: int, body: object, headers: Mapping[str, str]) -> TeacherError:
-    """The fault an HTTP status stands for; ``body`` is the decoded answer, or its text."""
-    code, detail = _words_of(body)
-    if status == 429 and "insufficient_quota" in code:
+def status_fault(status: int, raw: bytes, headers: Mapping[str, str]) -> TeacherError:
+    """The fault that an HTTP status stands for, with what the body says of it."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        body = raw.decode("utf-8", "replace").strip()
+    return _fault(status, body.get("error") or body if isinstance(body, dict) else body, _retry_after(headers))
+
+
+def error_in_answer(error: object, billed: tuple[int, int] | None) -> TeacherError:
+    """The fault of an answer with status 200 that holds ``error``, as some routers send it."""
+    code = error.get("code") if isinstance(error, dict) else None
+    words, detail = _words_of(error)
+    if isinstance(code, int) and 400 <= code < 600:
+        fault = _fault(code, error, None)
+    elif any(word in words for word in SPENT):
+        fault = _fault(402, error, None)
+    else:
+        fault = TeacherError("error-in-answer", detail, retry=True)
+    fault.billed = billed or (0, 0)
+    return fault
+
+
+def _fault(status: int, error: object, wait: float | None) -> TeacherError:
+    code, detail = _words_of(error)
+    if status == 402 or (status < 500 and any(word in code for word in SPENT)):
         return TeacherError("insufficient-quota", detail or "the account has no quota left", down=True)
+    if status in (400, 403) and any(word in code for word in WITHHELD):
+        return TeacherError("content-filter", detail)
+    if status == 429 and "too large" in detail:
+        return TeacherError("request-too-large", detail)
     if status == 429:
-        return TeacherError("rate-limited", detail, retry=True, retry_after=_retry_after(headers))
+        return TeacherError("rate-limited", detail, retry=True, retry_after=wait)
     if status in (401, 403):
         reason = "unauthorized" if status == 401 else "forbidden"
         return TeacherError(reason, detail or "the endpoint refuses the key", down=True)
@@ -57,26 +89,19 @@ def status_fault(status: int, body: object, headers: Mapping[str, str]) -> Teach
     if 300 <= status < 400:
         return TeacherError("redirected", "the endpoint redirects; set base_url to its new address", down=True)
     if status in (408, 409, 425) or status >= 500:
-        return TeacherError(f"http-{status}", detail, retry=True, retry_after=_retry_after(headers))
+        return TeacherError(f"http-{status}", detail, retry=True, retry_after=wait)
+    if status == 400 and "context length" in detail:
+        detail += "; if the prompt is not that long, set a lower max_tokens"
     return TeacherError(f"http-{status}", detail)
 
 
-def error_in_answer(error: object) -> TeacherError:
-    """The fault of an answer with status 200 whose body is ``{"error": …}``, as some routers send it."""
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, int) and 400 <= code < 600:
-        return status_fault(code, {"error": error}, {})
-    if isinstance(error, dict) and "insufficient_quota" in (code, error.get("type")):
-        return status_fault(429, {"error": error}, {})
-    return TeacherError("error-in-answer", _words_of({"error": error})[1], retry=True)
-
-
-def _words_of(body: object) -> tuple[str, str]:
-    """Error code (with its type) and message of an answer, as far as it has them."""
-    error = body.get("error", body) if isinstance(body, dict) else body
+def _words_of(error: object) -> tuple[str, str]:
+    """Code, type and further marks of an error, and its message, as far as it has them."""
     if isinstance(error, dict):
+        meta = error.get("metadata")
+        flagged = "moderation" if isinstance(meta, dict) and meta.keys() & {"flagged_input", "reasons"} else ""
         message = error.get("message")
-        return f"{error.get('code')} {error.get('type')}", str(message or json.dumps(error))[:500]
+        return f"{error.get('code')} {error.get('type')} {flagged}", str(message or json.dumps(error))[:500]
     return "", str(error or "")[:500]
 
 
@@ -99,34 +124,3 @@ def _is_number(text: str) -> bool:
 
 def _until(date: str) -> float:
     return parsedate_to_datetime(date).timestamp() - time.time()
-
-
-def answer_of(body: object) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Text, choice and usage of a chat completion.
-
-    Raises:
-        TeacherError: the body is no completion, holds an error, or its answer is empty, cut off or a refusal.
-    """
-    if isinstance(body, str):
-        raise TeacherError("not-json", "the answer is no JSON; does base_url end in /v1?", answer=body[:2000])
-    if isinstance(body, dict) and body.get("error"):
-        raise error_in_answer(body["error"])
-    try:
-        choice = body["choices"][0]  # type: ignore[index]
-        message, text = choice["message"], choice["message"].get("content") or ""
-        if not isinstance(text, str):
-            raise TypeError("content is no text")
-    except (TypeError, KeyError, IndexError, AttributeError) as error:
-        shown = json.dumps(body)[:2000]
-        raise TeacherError("malformed-answer", f"no completion: {error}", answer=shown, retry=True) from None
-    finish = choice.get("finish_reason")
-    if finish == "length":
-        raise TeacherError("length", "the answer was cut off; raise max_tokens", answer=text)
-    if finish == "content_filter":
-        raise TeacherError("content-filter", "the endpoint withheld the answer", answer=text)
-    if message.get("refusal") and not text:
-        raise TeacherError("refused", "the model declined", answer=str(message["refusal"]))
-    if not text.strip():
-        raise TeacherError("empty-answer", "the answer has no text", answer=text, retry=True)
-    usage = body.get("usage") if isinstance(body, dict) else None
-    return text, choice, usage if isinstance(usage, dict) else {}

@@ -1,0 +1,82 @@
+"""The connection to one endpoint: the `openai` client over its aiohttp transport, which follows no redirect and tries
+nothing again by itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from filial import TeacherError
+from filial_plugins.teachers.openai_faults import connection_fault, status_fault
+
+IDLE = 4.0
+"""Seconds an idle connection is kept: less than the 5 s after which common servers close theirs, which would look like
+a reset to the request that comes just then."""
+OWN_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
+TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async", "Retry-Count")
+
+
+class Connection:
+    """A client of one endpoint, for one event loop.
+
+    ``key`` is sent as a bearer token, nothing if it is empty. ``official``: this is OpenAI's own address, to which
+    alone go the organisation, project and headers that its client takes from the environment.
+    """
+
+    def __init__(self, base_url: str, key: str, *, connections: int, official: bool, proxies: bool) -> None:
+        import openai
+
+        limits = openai.DEFAULT_CONNECTION_LIMITS
+        most = max(connections, limits.max_connections or 0)
+        http = openai.DefaultAioHttpClient(
+            follow_redirects=False,
+            timeout=None,  # the gateway keeps the deadline of the whole call
+            limits=type(limits)(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE),
+            trust_env=proxies,
+        )
+        self._client = openai.AsyncOpenAI(
+            api_key=key or "none", base_url=base_url, max_retries=0, timeout=None, http_client=http
+        )
+        self._url = f"{base_url}/chat/completions"
+        self._secrets = [form.encode() for form in {key, key.replace("/", "\\/")} if key]
+        left_out = [f"X-Stainless-{name}" for name in TELEMETRY]
+        left_out += [] if official else [*OWN_HEADERS, *_headers_of_the_environment()]
+        left_out += [] if key else ["Authorization"]
+        headers = {name: openai.Omit() for name in left_out}
+        self._options: Any = {"headers": headers | {"Authorization": f"Bearer {key}"} if key else headers}
+
+    async def post(self, body: dict[str, Any]) -> bytes:
+        """The body of the answer to a chat completion, without the key should the endpoint repeat it.
+
+        Raises:
+            TeacherError: there is none, for the reason given.
+        """
+        import aiohttp
+        import openai
+
+        try:
+            raw = await self._client.post(self._url, cast_to=bytes, body=body, options=self._options)
+        except openai.APIStatusError as error:
+            raw = self._clean(error.response.content)
+            raise status_fault(error.status_code, raw, error.response.headers) from None
+        except (openai.APIConnectionError, aiohttp.ClientError, ConnectionError) as error:
+            raise connection_fault(error) from None
+        except UnicodeEncodeError:
+            raise TeacherError("not-utf-8", "the prompt holds a lone surrogate; clean the record") from None
+        except openai.OpenAIError as error:
+            raise TeacherError("client-error", str(error)) from None
+        return self._clean(raw)
+
+    def _clean(self, raw: bytes) -> bytes:
+        for form in self._secrets:
+            raw = raw.replace(form, b"[key]")
+        return raw
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _headers_of_the_environment() -> list[str]:
+    """Names of the headers that the client adds to every request because a variable says so."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    return [line.partition(":")[0].strip() for line in lines if ":" in line]

@@ -1,0 +1,63 @@
+"""What models cost: the user's own figures, or the table that is shipped, which says from when it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from filial import Price, UsageError
+from filial.keys import config_folder
+
+TABLE = Path(__file__).with_name("prices.json")
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+
+
+class Charges(BaseModel):
+    """US dollars per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: float = Field(ge=0, description="Of a prompt.")
+    completion: float = Field(ge=0, description="Of an answer, with its reasoning.")
+    cached: float | None = Field(None, ge=0, description="Of a prompt's part that the endpoint had in its cache.")
+
+    def price(self, source: str) -> Price:
+        return Price(prompt=self.prompt, completion=self.completion, cached=self.cached, source=source)
+
+
+def price_of(model: str, host: str) -> Price | None:
+    """What a model costs at a host; None where nobody says.
+
+    A model's snapshot (``gpt-4o-2024-08-06``) costs what the model does, unless it has a price of its own.
+
+    Raises:
+        UsageError: the user's price file is damaged.
+    """
+    own = config_folder() / "prices.json"
+    tables = [(_users(own), "your prices.json")] if own.exists() else []
+    shipped = json.loads(TABLE.read_bytes())
+    tables.append(({shipped["host"]: shipped["models"]}, f"table of {shipped['date']}"))
+    for table, source in tables:
+        models = table.get(host, {})
+        found = models.get(model, models.get(_SNAPSHOT.sub("", model)))
+        if found is not None:
+            return Charges.model_validate(found).price(source)
+    return None
+
+
+def _users(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        table = json.loads(path.read_bytes())
+        for models in table.values():
+            for charges in models.values():
+                Charges.model_validate(charges)
+    except (OSError, ValueError, AttributeError, ValidationError) as err:
+        example = '{"api.example.com": {"my-model": {"prompt": 0.5, "completion": 1.5}}}'
+        raise UsageError(
+            f"{path}: cannot be read as prices in US dollars per million tokens; it should look like {example}"
+        ) from err
+    return dict(table)
