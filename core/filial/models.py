@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,8 +74,8 @@ def _quota(root: Path = Path("/sys/fs/cgroup")) -> float:
         return math.inf
 
 
-def load_tokenizer(path: str | Path) -> Any:
-    """The fast tokenizer of a model folder or hub id. Code that comes with a model is never run.
+def load_tokenizer(path: str | Path, *, revision: str | None = None, run_code: bool = False) -> Any:
+    """The fast tokenizer of a model folder or hub id; ``revision`` and ``run_code`` as for `load_model`.
 
     Raises:
         MissingExtra: transformers is not installed.
@@ -82,14 +83,21 @@ def load_tokenizer(path: str | Path) -> Any:
     """
     transformers = _transformers()
     _check_folder(path)
-    try:
-        return transformers.AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UsageError(f"{path}: no tokenizer can be loaded from here: {_first_line(error)}") from error
+    with _explained(path, "tokenizer"):
+        return transformers.AutoTokenizer.from_pretrained(str(path), **_origin(revision, run_code))
 
 
-def load_model(path: str | Path, dtype: str = "float32") -> Any:
-    """A causal language model from a model folder or hub id: safetensors only, and never code that comes with it.
+def load_model(
+    path: str | Path, dtype: str = "float32", *, encoder_decoder: bool = False, revision: str | None = None,
+    run_code: bool = False,
+) -> Any:  # fmt: skip
+    """A language model from a model folder or hub id: safetensors only, and not by code that comes with it.
+
+    Args:
+        dtype: a floating-point type of torch; ``auto`` is the one it was saved in.
+        encoder_decoder: whether the model may be one with an encoder; otherwise it must be causal.
+        revision: branch, tag or commit of a hub id.
+        run_code: run the code in the hub id's own repository, at ``revision``, for its user has named both.
 
     Raises:
         MissingExtra: torch or transformers is not installed.
@@ -98,12 +106,14 @@ def load_model(path: str | Path, dtype: str = "float32") -> Any:
     torch = import_torch()
     transformers = _transformers()
     _check_folder(path)
-    try:
-        return transformers.AutoModelForCausalLM.from_pretrained(
-            str(path), dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UsageError(f"{path}: no model can be loaded from here: {_first_line(error)}") from error
+    origin = _origin(revision, run_code)
+    with _explained(path, "model"):
+        config = transformers.AutoConfig.from_pretrained(str(path), **origin)
+        if config.is_encoder_decoder and not encoder_decoder:
+            raise UsageError(f"{path}: this is an encoder-decoder model; give a causal one")
+        auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+        wanted = dtype if dtype == "auto" else getattr(torch, dtype)
+        return auto.from_pretrained(str(path), dtype=wanted, use_safetensors=True, **origin)
 
 
 def answer(
@@ -223,8 +233,10 @@ def save_template(model_dir: str | Path, spec: dict[str, Any]) -> None:
     write_bytes(Path(model_dir) / TEMPLATE_FILE, msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
 
 
-def load_template(model_dir: str | Path, manager: Manager) -> Template | None:
+def load_template(model_dir: str | Path, manager: Manager | None = None) -> Template | None:
     """The template a model was trained with; None if its folder does not say.
+
+    Without a manager, only installed templates are known.
 
     Raises:
         UsageError: the note cannot be read, or names a template that is not installed.
@@ -236,7 +248,9 @@ def load_template(model_dir: str | Path, manager: Manager) -> Template | None:
         spec = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise UsageError(f"{path}: {error}; write a template's name and options there, or delete the file") from error
-    template = manager.build("templates", spec)
+    from filial.plugins import Manager
+
+    template = (manager or Manager()).build("templates", spec)
     assert isinstance(template, Template)
     return template
 
@@ -259,6 +273,23 @@ def _check_folder(path: str | Path) -> None:
     text = str(path)
     if not Path(text).is_dir() and (Path(text).is_absolute() or text.startswith((".", "~")) or text.count("/") > 1):
         raise UsageError(f"{text}: no such folder; give a folder with config.json and model.safetensors, or a hub id")
+
+
+def _origin(revision: str | None, run_code: bool) -> dict[str, Any]:
+    """Arguments of ``from_pretrained``; code in another repository is taken at the same commit, or not at all."""
+    code = {"code_revision": revision} if run_code else {}
+    return {"revision": revision or "main", "trust_remote_code": run_code, **code}
+
+
+@contextmanager
+def _explained(path: str | Path, what: str) -> Iterator[None]:
+    """Errors of transformers as one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        own_code = "trust_remote_code" in str(error)
+        why = "it needs code that comes with it, and that is not run" if own_code else _first_line(error)
+        raise UsageError(f"{path}: no {what} can be loaded from here: {why}") from error
 
 
 def _first_line(error: BaseException) -> str:

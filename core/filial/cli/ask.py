@@ -1,38 +1,59 @@
-"""``filial ask TEACHER "prompt"``: one call, with the teacher's options as flags."""
+"""``filial ask TEACHER "prompt"``: one call, or one for each prompt of a file, with the teacher's options as flags."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from filial import interrupts
 from filial.cli.common import home_parameter, opened, print_json
 from filial.cli.plugincommands import Invoke, PluginGroup
-from filial.errors import FAILED, TeacherError, UsageError
+from filial.errors import FAILED, ROWS_LOST, TeacherError, UsageError
+
+if TYPE_CHECKING:
+    from filial.records import Message
+    from filial.teaching import Reply
+
+DATA = (".jsonl", ".ndjson", ".json", ".parquet")
 
 
 def _make() -> tuple[Invoke, list[click.Parameter]]:
     parameters: list[click.Parameter] = [
-        click.Argument(["prompt"], metavar="PROMPT"),
+        click.Argument(["prompt"], metavar="[PROMPT]", required=False),
+        click.Option(
+            ["--prompts"], metavar="FILE",
+            help="Ask every line of a text file (- for standard input), or the question of every record of a data "
+            "file; a JSON line for each answer, in their order.",
+        ),
         click.Option(["--system"], default="", metavar="TEXT", help="A system message in front."),
         click.Option(["--draw"], type=click.IntRange(0), default=0, help="Which of several independent answers."),
         click.Option(["--fresh"], is_flag=True, help="Ask again even if the ledger holds the answer."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the reply with its token counts as JSON."),
         home_parameter(),
-    ]
+    ]  # fmt: skip
     return _call, parameters
 
 
-def _call(ctx: click.Context, name: str, chosen: Any, prompt: str, as_json: bool, **flags: Any) -> int:
+def _call(
+    ctx: click.Context, name: str, chosen: Any, prompt: str | None, prompts: str | None, as_json: bool, fresh: bool,
+    home: Path, **asked: Any,
+) -> int:  # fmt: skip
+    if (prompt is None) == (prompts is None):
+        raise UsageError("give a PROMPT, or a file of them with --prompts FILE")
+    kept = None if fresh else home
+    if prompts is not None:
+        return interrupts.run(_all(ctx, name, chosen, _read(prompts), kept, as_json, **asked))
     if prompt == "-":
         prompt = sys.stdin.read().strip()
     if not prompt:
         raise UsageError("the prompt is empty; give a text, or - to read it from standard input")
     try:
-        reply = asyncio.run(_reply(ctx, name, chosen, prompt, **flags))
+        reply = interrupts.run(_one(ctx, name, chosen, prompt, kept, **asked))
     except TeacherError as err:
         cut = f"; it began: {err.answer[:200]!r}" if err.answer else ""
         click.echo(f"Error: the teacher {name!r} gave no answer: {err}{cut}", err=True)
@@ -44,6 +65,30 @@ def _call(ctx: click.Context, name: str, chosen: Any, prompt: str, as_json: bool
     return 0
 
 
+def _read(source: str) -> list[str | Sequence[Message]]:
+    """The prompts of a file: its lines, or the questions of its records.
+
+    Raises:
+        UsageError: the file cannot be read, or holds none.
+    """
+    prompts: list[str | Sequence[Message]]
+    if source.startswith("hf:") or set(Path(source).suffixes) & set(DATA):
+        from filial.models import question
+        from filial.stages.assemble import read
+
+        records = [question(record) for record in read(source, Path.cwd())]
+        prompts = [record.messages or record.question() for record in records]
+    else:
+        try:
+            text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as err:
+            raise UsageError(f"--prompts {source}: it cannot be read as text: {err}") from err
+        prompts = [line.strip() for line in text.split("\n") if line.strip()]
+    if not prompts:
+        raise UsageError(f"--prompts {source}: it holds no prompt")
+    return prompts
+
+
 def _shown(text: str) -> str:
     """A reply as it is on a pipe; on a terminal without the control characters that would steer it."""
     from filial.cli.progress import printable
@@ -51,16 +96,57 @@ def _shown(text: str) -> str:
     return "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text
 
 
-async def _reply(
-    ctx: click.Context, name: str, teacher: Any, prompt: str, *, system: str, draw: int, fresh: bool, home: Path
-) -> Any:
+async def _one(
+    ctx: click.Context, name: str, teacher: Any, prompt: str, home: Path | None, *, system: str, draw: int
+) -> Reply:
     from filial.context import Context
 
-    gateway = opened(ctx, name, teacher, None if fresh else home)
+    gateway = opened(ctx, name, teacher, home)
     try:
         return await Context(gateway.ask).ask(prompt, system=system, draw=draw)
     finally:
         await gateway.close()
 
 
-ask = PluginGroup("ask", "teachers", _make, "Ask a teacher one question.")
+async def _all(
+    ctx: click.Context, name: str, teacher: Any, prompts: Sequence[str | Sequence[Message]], home: Path | None,
+    as_json: bool, *, system: str, draw: int,
+) -> int:  # fmt: skip
+    """Ask them at once, say the answers in order; the exit code."""
+    from filial.asking.gateway import stopping
+    from filial.context import Context
+    from filial.executor import in_order
+
+    gateway, lost = opened(ctx, name, teacher, home), 0
+
+    async def one(prompt: str | Sequence[Message]) -> Reply | TeacherError:
+        try:
+            return await Context(gateway.ask).ask(prompt, system=system, draw=draw)
+        except TeacherError as err:
+            return err
+
+    try:
+        with stopping(gateway):
+            async with aclosing(in_order(prompts, one, gateway.window)) as answers:
+                async for prompt, said in answers:
+                    lost += isinstance(said, TeacherError)
+                    click.echo(_line(prompt, said, as_json))
+    finally:
+        await gateway.close()
+    if lost:
+        click.echo(f"Error: {lost:,} of {len(prompts):,} prompts have no answer; their lines say why", err=True)
+    return ROWS_LOST if lost else 0
+
+
+def _line(prompt: str | Sequence[Message], said: Reply | TeacherError, as_json: bool) -> str:
+    import msgspec
+
+    if isinstance(said, TeacherError):
+        return _shown(msgspec.json.encode({"prompt": prompt, "error": str(said)}).decode())
+    row = {"prompt": prompt, "answer": said.text}
+    if as_json:
+        row |= {field: getattr(said, field) for field in said.__struct_fields__ if field != "text"}
+    return _shown(msgspec.json.encode(row).decode())
+
+
+ask = PluginGroup("ask", "teachers", _make, "Ask a teacher one question, or every question of a file.")

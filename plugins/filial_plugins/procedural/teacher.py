@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from filial import Field, Reply, Request, Teacher
+from filial import FREE, Field, Price, Reply, Request, Teacher
 
 from . import noise, prompts
 from .evolution import evolve
@@ -190,6 +190,10 @@ class ProceduralTeacher(Teacher):
     world: Literal["core", "full"] = Field("core", description="Propose the 28 core operations or all 42.")
     holdout: bool = Field(True, description="Keep the exams' wordings, pairs of operations and texts back.")
     noise: float = Field(0.0, ge=0.0, le=1.0, description="Share of answers, rewrites and proposals with a fault.")
+
+    def price(self) -> Price:
+        """Nothing: it is code."""
+        return FREE
 
     async def reply(self, request: Request) -> Reply:
         """The reply to a request, the same for the same request."""

@@ -1,0 +1,95 @@
+"""From the messages of a request to the tokens a local model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from filial import Message, Record, Request, TeacherError, Template, UsageError
+from filial.labels import Encoder, Unencodable
+from filial_plugins.templates.layout import Renderer, lay_out
+
+Read = Callable[[Sequence[Message]], list[int]]
+"""How a conversation becomes tokens."""
+
+SCHEMA = "Answer with JSON alone, with nothing before or after it. The JSON must satisfy this JSON Schema:\n"
+
+
+def messages_of(request: Request) -> tuple[Message, ...]:
+    """The messages of a request, the schema it asks for put in words at the end of the last user message."""
+    turns = request.messages
+    if request.schema is None:
+        return turns
+    told = SCHEMA + msgspec.json.encode(request.schema).decode()
+    last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if last is None:
+        return (*turns, Message(role="user", content=told))
+    asked = Message(role="user", content=f"{turns[last].content}\n\n{told}")
+    return (*turns[:last], asked, *turns[last + 1 :])
+
+
+def read(turns: Sequence[Message], how: Read) -> list[int]:
+    """The tokens of a conversation.
+
+    Raises:
+        TeacherError: it is empty, is no Unicode text, or does not fit into the model's form of a conversation.
+    """
+    if not any(turn.content.strip() for turn in turns):
+        raise TeacherError("empty-prompt", "the messages say nothing")
+    try:
+        for turn in turns:
+            turn.content.encode()
+        ids = how(turns)
+    except UnicodeEncodeError:
+        raise TeacherError("not-unicode", "the prompt holds a lone surrogate; clean the record") from None
+    except (UsageError, Unencodable) as error:
+        raise TeacherError("unfit-conversation", str(error)) from error
+    if not ids:
+        raise TeacherError("empty-prompt", "the tokenizer makes no token of the messages")
+    return ids
+
+
+def as_text(tokenizer: Any) -> Read:
+    """All that was said, with blank lines between, as the tokenizer reads any text."""
+
+    def read(turns: Sequence[Message]) -> list[int]:
+        text = "\n\n".join(turn.content for turn in turns)
+        # Special tokens' strings in a user's text stay text.
+        return list(tokenizer(text, split_special_tokens=True, verbose=False)["input_ids"])
+
+    return read
+
+
+def as_chat(tokenizer: Any) -> Read:
+    """The tokenizer's own chat template, up to where the answer begins.
+
+    Raises:
+        UsageError: it has none, or is a slow tokenizer.
+    """
+    source = getattr(tokenizer, "chat_template", None)
+    if source is None:
+        raise UsageError("this model's tokenizer has no chat template; use chat: plain")
+    render, encoder = Renderer(tokenizer, source), Encoder(tokenizer)
+
+    def read(turns: Sequence[Message]) -> list[int]:
+        said = [(turn.role, turn.content) for turn in turns]
+        spans = lay_out([turn.role for turn in turns], render).filled([turn.content for turn in turns])
+        if "".join(span.text for span in spans) != render(said, prompt=turns[-1].role != "assistant"):
+            raise UsageError("this chat template changes what a turn says; use chat: plain")
+        return encoder.encode(spans).ids
+
+    return read
+
+
+def as_trained(tokenizer: Any, template: Template) -> Read:
+    """The template that filial trained the model with."""
+    bound, encoder = template.bind(tokenizer), Encoder(tokenizer)
+
+    def read(turns: Sequence[Message]) -> list[int]:
+        alone = len(turns) == 1 and turns[0].role == "user"
+        record = Record(instruction=turns[0].content) if alone else Record(messages=tuple(turns))
+        return encoder.encode(bound.render(record)).ids
+
+    return read

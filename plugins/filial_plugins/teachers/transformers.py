@@ -1,0 +1,187 @@
+"""A model on this machine: a folder, or a name on the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import PrivateAttr, model_validator
+
+from filial import FREE, Bound, Field, Price, Reply, Request, Teacher, UsageError, hookimpl, resolve
+from filial_plugins.teachers.local_batches import Batches, Job, Outcome
+from filial_plugins.teachers.local_prompts import messages_of
+from filial_plugins.teachers.local_sampling import Sampling
+
+if TYPE_CHECKING:
+    from filial_plugins.teachers.local_model import LocalModel
+
+TEMPLATE_TOKENS = 256
+"""More than a template puts round a conversation."""
+_HOW = ("device", "threads", "batch_size", "batch_tokens")
+_NOTHING_LOADED = {"_batches": None, "_loaded": None, "_fingerprint": ""}
+_SHAPING = (".safetensors", ".json", ".jinja", ".model", ".txt")
+
+
+class Transformers(Teacher):
+    """A local causal or encoder-decoder model, run by transformers: a chat model, FLAN-T5, or one just trained.
+
+    Requests that wait at the same time are answered together, in batches of like length. An answer depends on the
+    model, the request and the options alone, not on its neighbours in the batch, as far as the arithmetic of the
+    device rounds alike (float32 nearly always does, half precision does not always). At temperature 0, the default,
+    the likeliest token is taken each time, and another draw gives the same text; above it, each draw is another.
+
+    Weights are read from safetensors only. Code that comes with a model is run only if ``code`` names its repository
+    and commit.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ("torch", "transformers")
+    extra: ClassVar[str] = "train"
+
+    model: str = Field(min_length=1, description="Folder of a model, pkg:PACKAGE/FOLDER, or its name on the hub.")
+    revision: str | None = Field(None, min_length=1, description="Branch, tag or commit of a model on the hub.")
+    code: str | None = Field(
+        None,
+        pattern=r"^[^@\s]+@[0-9a-f]{40}$",
+        description="Run the code that comes with a model on the hub: its name and a commit, as NAME@COMMIT.",
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$", description="Where to compute.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Precision of weights and computation; auto is the one the model was saved in."
+    )
+    threads: int | Literal["auto"] = Field("auto", description="CPU threads; auto counts the idle cores.")
+    chat: Literal["auto", "template", "plain"] = Field(
+        "auto",
+        description="How messages are written: by the tokenizer's chat template, or as plain text with blank lines "
+        "between. auto: as filial trained the model, else by the template if there is one, else plain.",
+    )
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the likeliest token.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling: share of probability kept.")
+    top_k: int | None = Field(None, ge=1, description="Sample from so many of the likeliest tokens.")
+    seed: int = Field(0, description="Changes everything that is drawn by lot.")
+    max_tokens: int = Field(512, ge=1, description="Most tokens of an answer.")
+    batch_size: int = Field(32, ge=1, description="Most requests answered together.")
+    batch_tokens: int = Field(32_768, ge=1, description="Most tokens of a batch: prompts, answers and padding.")
+    timeout: float = Field(
+        1800.0, gt=0, description="Seconds one request may take in all, waiting for others included."
+    )
+    _batches: Batches | None = PrivateAttr(None)
+    _loaded: LocalModel | None = PrivateAttr(None)
+    _fingerprint: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _code_of_this_model(self) -> Transformers:
+        if self.code is not None:
+            name, _, commit = self.code.partition("@")
+            if name != self.model or self.revision not in (None, commit):
+                raise ValueError(
+                    f"code names {self.code}, but the model is {self.model}@{self.revision or 'its newest revision'}; "
+                    "only the code of the model itself is run, at the commit that is used"
+                )
+        return self
+
+    @property
+    def pinned(self) -> str | None:
+        """The revision to load, where one is named."""
+        return self.code.partition("@")[2] if self.code else self.revision
+
+    def located(self, base: Path) -> Teacher:
+        """A model's folder is looked for beside the recipe; a name on the hub stays one."""
+        path = resolve(self.model, base)
+        return self.model_copy(update={"model": str(path)}) if path.is_dir() else self
+
+    def identity(self) -> dict[str, Any]:
+        """The model and all that shapes its answers, not where and in what batches they are computed.
+
+        A folder is known by the content of its files, so a model trained anew in the same place is another one.
+
+        Raises:
+            UsageError: there is no such folder.
+        """
+        place = self._place()
+        if isinstance(place, Path) and not self._fingerprint:
+            self._fingerprint = _digest(place)
+        told = {name: value for name, value in super().identity().items() if name not in _HOW}
+        return {**told, "model": self._fingerprint or self.model}
+
+    def price(self) -> Price:
+        return FREE
+
+    def bound(self, request: Request) -> Bound:
+        sent = super().bound(Request(messages=messages_of(request)))
+        return Bound(sent.prompt + TEMPLATE_TOKENS, self.limit(request))
+
+    async def reply(self, request: Request) -> Reply:
+        """One answer, as one of a batch.
+
+        Raises:
+            TeacherError: the prompt is empty, is no text, does not fit the chat template (``unfit-conversation``) or
+                the model's context (``prompt-too-long``); the answer is empty; the device lacks memory for it.
+            UsageError: the model cannot be loaded.
+        """
+        if self._batches is None:
+            self._batches = Batches(self._work)
+        return await self._batches.answer(request)
+
+    async def close(self) -> None:
+        if self._batches is not None:
+            await self._batches.close()
+        self._batches = self._loaded = None
+
+    def limit(self, request: Request) -> int:
+        """Most tokens of the answer to a request."""
+        return self.max_tokens if request.max_tokens is None else request.max_tokens
+
+    def sampling(self, request: Request) -> Sampling | None:
+        """How the answer to a request is drawn; None for greedily."""
+        temperature = self.temperature if request.temperature is None else request.temperature
+        if not temperature:
+            return None
+        turns = [[turn.role, turn.content] for turn in request.messages]
+        seed = json.dumps([self.seed, request.seed, request.draw, turns])
+        return Sampling(temperature, self.top_k, self.top_p if request.top_p is None else request.top_p, seed)
+
+    def _work(self, jobs: list[Job]) -> list[Outcome]:
+        """Answer some of the jobs; called in a thread."""
+        from filial_plugins.teachers.local_model import LocalModel
+
+        if self._loaded is None:
+            self._loaded = LocalModel(self, self._place())
+        return self._loaded.work(jobs)
+
+    def _place(self) -> Path | str:
+        """The model's folder, or its name on the hub."""
+        path = resolve(self.model)
+        if not path.is_dir() and not self.model.startswith("pkg:"):
+            return self.model
+        if not (path / "config.json").is_file():
+            raise UsageError(f"{self.model}: no model is in this folder: it has no config.json; name another one")
+        if self.code or self.revision:
+            raise UsageError(f"{self.model}: a folder has no revisions and its code is not run; leave both options out")
+        return path
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without the model in memory: a copy, here or in another process, loads its own."""
+        return {**super().__getstate__(), "__pydantic_private__": dict(_NOTHING_LOADED)}
+
+    def __copy__(self) -> Transformers:
+        made = super().__copy__()
+        made.__pydantic_private__ = dict(_NOTHING_LOADED)
+        return made
+
+
+def _digest(folder: Path) -> str:
+    """A hash over the files of a model that shape its answers."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _SHAPING and path.is_file():
+            with path.open("rb") as file:
+                whole.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return f"sha256:{whole.hexdigest()}"
+
+
+@hookimpl
+def register_teachers(register: Callable[[str, type[Teacher]], None]) -> None:
+    register("transformers", Transformers)
