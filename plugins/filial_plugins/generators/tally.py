@@ -1,0 +1,101 @@
+"""What came of a generator's requests so far: how much more to ask, and what to tell the user about it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from filial import Drop
+
+SAMPLE = 16
+"""Tasks whose examples show what a teacher's examples are worth, before examples of more tasks are asked for."""
+NEWS = 4
+"""The yield is told after the first round and its examples, then whenever so many times as much was asked."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """The yield of `self-instruct`. ``count``, ``instances`` and ``per_request`` are its options."""
+
+    count: int
+    instances: int
+    per_request: int
+    proposals: int = 0  # requests for tasks
+    proposed: int = 0
+    accepted: int = 0
+    examined: int = 0  # tasks whose examples were asked for, a request each
+    records: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    answer: str = ""  # the last one that was dropped
+    _told: int = 0
+
+    @property
+    def missing(self) -> int:
+        return self.count - self.records
+
+    @property
+    def waiting(self) -> int:
+        """Accepted tasks whose examples were not asked for yet."""
+        return self.accepted - self.examined
+
+    @property
+    def requests(self) -> int:
+        return self.proposals + self.examined
+
+    @property
+    def failing(self) -> bool:
+        """Whether most of what was dropped was lost to failed calls."""
+        return any(reason.startswith("teacher-") for reason, _ in self.reasons.most_common(1))
+
+    def dropped(self, drop: Drop) -> None:
+        """Count a drop."""
+        self.reasons[drop.reason] += 1
+        self.answer = drop.answer or self.answer
+
+    def tasks_needed(self) -> int:
+        """Of how many tasks to ask examples next: about what is missing, rather too few than too many.
+
+        The estimate is lowered by its square root, about as far as chance may take it, since what is missing
+        afterwards can be asked for, and what is too much has been paid for.
+        """
+        fewest = math.ceil(self.missing / self.instances)
+        if not self.records:
+            return min(SAMPLE, fewest)
+        likely = self._tasks_left()
+        return max(fewest, int(likely - math.sqrt(likely)))
+
+    def requests_needed(self, tasks: int) -> int:
+        """How many requests bring so many more tasks, at the yield so far; 0: no telling, nothing came yet."""
+        if not self.proposals:
+            return math.ceil(tasks / self.per_request)
+        return math.ceil(tasks * self.proposals / self.accepted) if self.accepted else 0
+
+    def _tasks_left(self) -> float:
+        """Tasks whose examples would bring what is missing. A small sample is not trusted when it looks bad: the
+        estimate takes it that a further `SAMPLE` of tasks had given all they could."""
+        per_task = (self.records + SAMPLE * self.instances) / (self.examined + SAMPLE)
+        return self.missing / per_task
+
+    def news(self) -> str:
+        """The forecast where it is time for one and much is to come, else "": often at first, then rarely."""
+        if not self.missing or not self.examined or self.requests < NEWS * self._told:
+            return ""
+        self._told = self.requests
+        return self.forecast() if NEWS * self._requests_left() > self.requests else ""
+
+    def forecast(self) -> str:
+        """The yield so far, and how many requests it lets expect in all."""
+        return f"{self.line()}; at this yield, about {self.requests + self._requests_left():,} requests in all"
+
+    def _requests_left(self) -> int:
+        tasks = math.ceil(self._tasks_left())
+        return tasks + self.requests_needed(max(0, tasks - self.waiting))
+
+    def line(self) -> str:
+        """What came of how much, and why the rest did not."""
+        share = f" ({100 * self.accepted / self.proposed:.0f} %)" if self.proposed else ""
+        text = f"{self.records:,} of {self.count:,} records after {self.requests:,} requests; {self.accepted:,} of "
+        text += f"{self.proposed:,} proposed tasks accepted{share}, examples of {self.examined:,} asked for"
+        top = ", ".join(f"{reason} {n:,}" for reason, n in self.reasons.most_common(4))
+        return f"{text}; dropped: {top}" if top else text
