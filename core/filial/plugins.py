@@ -167,6 +167,8 @@ class Manager:
             return
         with self._contained(claim):
             module = importer() if importer else imported(claim.value)
+            if claim.kind == "hooks" and isinstance(module, type):
+                module = module()  # an object of its own for this manager, so that hooks that remember need no global
             self._staged = {}
             try:
                 check_hooks(self._pm, module, claim.kind in KINDS)

@@ -322,5 +322,32 @@ def test_a_plugin_loaded_late_still_gets_its_registration_call(site, source):
     assert manager.get("strategies", "early") is not manager.get("strategies", "late")
 
 
+def test_where_an_entry_names_a_class_each_manager_has_an_object_of_it(site):
+    code = """
+from filial import hookimpl
+class Counter:
+    def __init__(self):
+        self.count = 0
+    @hookimpl
+    def run_started(self, run):
+        self.count += 1
+        run["seen"].append(self.count)
+class Demanding(Counter):
+    def __init__(self, options):
+        pass
+"""
+    entries = {"filial.hooks": {"count": "counting:Counter", "demanding": "counting:Demanding"}}
+    site.dist("filial-count", entries, {"counting": code})
+    run: Any = {"seen": []}
+    for _ in range(2):
+        manager = site.manager()
+        manager.activate("count")
+        for _ in range(2):
+            manager.hook.run_started(run)
+    assert run["seen"] == [1, 2, 1, 2]
+    with pytest.raises(PluginError, match="demanding = counting:Demanding does not load: TypeError"):
+        manager.activate("demanding")
+
+
 def test_reply_type_is_public():
     assert Reply(text="x").finish_reason == "stop"

@@ -1,0 +1,1 @@
+"""The built-in hooks: plugins that wrap every question to a teacher."""

@@ -1,0 +1,35 @@
+"""Record each question to a teacher and its answer, as they come, in cassette.jsonl of the run's folder."""
+
+from __future__ import annotations
+
+from filial import hookimpl
+from filial.cassette import Tape
+
+
+class Recorder:
+    """Writes the same format as ``filial ledger export``; ``filial ledger import`` reads it.
+
+    A run that goes on continues the file. What is done already is not asked again and so not recorded again.
+    """
+
+    def __init__(self) -> None:
+        self._tape: Tape | None = None
+
+    @hookimpl
+    def run_started(self, run):
+        if run.recipe.teacher is not None:
+            self._tape = Tape(run.folder / "cassette.jsonl", run.recipe.teacher.use)
+
+    @hookimpl(trylast=True)
+    async def ask(self, request, teacher, proceed):
+        """Last in line, so that it sees a question as the teacher gets it."""
+        reply = await proceed(request)
+        if self._tape is not None:
+            self._tape.record(teacher, request, reply)
+        return reply
+
+    @hookimpl
+    def run_finished(self):
+        if self._tape is not None:
+            self._tape.close()
+            self._tape = None
