@@ -186,32 +186,61 @@ def test_a_reader_that_has_enough_ends_us_quietly(tmp_path):
     process.stderr.close()
 
 
-def test_ctrl_c_is_exit_130_in_one_sentence_and_what_was_answered_is_kept(tmp_path):
+@pytest.fixture
+def slow_run(tmp_path):
+    """Start a run that asks two at a time, and wait until some answers are there."""
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "Name a river."}\n')
     log = tmp_path / "asked"
-    (tmp_path / "r.yaml").write_text(
-        f"teacher: {{use: echo, delay: 0.1, max_concurrency: 2, log: '{log}'}}\n"
-        "stages:\n  - generate: {use: count, count: 60, seeds: seeds.jsonl}\n"
-    )
-    command = ["--plugin", TOY, "run", "r.yaml"]
-    process = start(*command, cwd=tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-    deadline = time.monotonic() + 20
-    while (not log.exists() or len(log.read_text().splitlines()) < 4) and time.monotonic() < deadline:
-        time.sleep(0.02)
+
+    def begin(delay, answered):
+        (tmp_path / "r.yaml").write_text(
+            f"teacher: {{use: echo, delay: {delay}, max_concurrency: 2, log: '{log}'}}\n"
+            "stages:\n  - generate: {use: count, count: 60, seeds: seeds.jsonl}\n"
+        )
+        process = start(
+            "--plugin", TOY, "run", "r.yaml", cwd=tmp_path,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+        deadline = time.monotonic() + 20
+        while len(asked()) < answered and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return process
+
+    def asked():
+        return log.read_text().splitlines() if log.exists() else []
+
+    return begin, asked
+
+
+def test_ctrl_c_is_exit_130_and_waits_for_what_is_in_flight(tmp_path, slow_run):
+    begin, asked = slow_run
+    process = begin(delay=0.1, answered=4)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err.startswith("Interrupted;")
-    assert len(err.splitlines()) == 1
+    waiting, interrupted = [line for line in err.splitlines() if "stopped after" not in line]
+    assert waiting.startswith("finishing 2 requests in flight")
+    assert interrupted.startswith("Interrupted;")
     assert out == ""
-    asked = log.read_text().splitlines()
-    assert 4 <= len(asked) < 60
+    assert 4 <= len(asked()) < 60
     assert not list((tmp_path / "runs").rglob("*.tmp"))
     (tmp_path / "r.yaml").write_text((tmp_path / "r.yaml").read_text().replace("delay: 0.1", "delay: 0"))
-    again = subprocess.run([*FILIAL, *map(str, command)], cwd=tmp_path, capture_output=True, check=False)
+    again = subprocess.run([*FILIAL, "--plugin", TOY, "run", "r.yaml"], cwd=tmp_path, capture_output=True, check=False)
     assert again.returncode == 0
-    repeated = len(log.read_text().splitlines()) - 60
-    assert 0 <= repeated <= 2, "only what was in flight may be asked again"
+    assert len(asked()) == 60, "nothing that was paid for is asked again"
+
+
+def test_a_second_ctrl_c_waits_for_nothing(slow_run):
+    begin, _ = slow_run
+    process = begin(delay=30, answered=0)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    assert "in flight" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("Interrupted;")
 
 
 def test_a_terminal_gets_bars_and_a_pipe_plain_lines(tmp_path):

@@ -128,11 +128,12 @@ def states(cli, path):
     return {row["step"]: row["state"] for row in rows[1:]}
 
 
-def test_a_plan_names_the_model_the_host_and_where_the_key_comes_from(cli, recipe, monkeypatch):
+def test_a_plan_names_the_model_the_host_and_where_the_key_comes_from(cli, recipe, monkeypatch, config):
     monkeypatch.setenv("MY_KEY", "sk-secret")
     recipe()
+    assert cli("keys", "allow", "MY_KEY", "models.example") == 0
     (cli.folder / "toy.yaml").write_text(
-        "teacher: {use: openai, model: m1, base_url: 'http://models.example:8000/v1', api_key_env: MY_KEY}\n"
+        "teacher: {use: openai, model: m1, base_url: 'https://models.example:8000/v1', api_key_env: MY_KEY}\n"
         "data: seeds.jsonl\nstages:\n  - evolve: {strategies: [longer]}\n"
     )
     assert cli("plan", "toy.yaml") == 0

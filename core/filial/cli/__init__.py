@@ -24,7 +24,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("render", "Show the text, tokens and loss mask of a template."),
     "train": ("model", "Train a model on records."),
     "judge": ("model", "Judge a model's answers to records."),
-    "ask": ("ask", "Ask a teacher one question."),
+    "ask": ("ask", "Ask a teacher one question, or every question of a file."),
+    "keys": ("keys", "Say which keys may go to which hosts."),
+    "ledger": ("ledger", "Look after the teachers' answers; replay them elsewhere."),
     "plugins": ("show", "List what is installed; imports nothing."),
     "schema": ("show", "Print the JSON Schema of records, recipes or options."),
 }

@@ -13,7 +13,8 @@ import click
 from filial.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from filial.gateway import Gateway
+    from filial.asking.budget import Budget
+    from filial.asking.gateway import Gateway
     from filial.plugins import Manager
 
 
@@ -29,8 +30,24 @@ def manager(ctx: click.Context) -> Manager:
         for file in root.params.get("files", ()):
             made.load_file(Path(file))
         root.meta["filial.manager"] = made
+        _show_warnings(root)
     found: Manager = root.meta["filial.manager"]
     return found
+
+
+def _show_warnings(root: click.Context) -> None:
+    """While this command line lasts, put on stderr what filial and its plugins log as a warning."""
+    import logging
+
+    from filial.cli.progress import printable
+
+    class Shown(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            click.echo(f"warning: {printable(record.getMessage())}", err=True)
+
+    logger, handler = logging.getLogger("filial"), Shown(logging.WARNING)
+    logger.addHandler(handler)
+    root.call_on_close(partial(logger.removeHandler, handler))
 
 
 def foreign_command(ctx: click.Context, name: str) -> click.Command:
@@ -61,6 +78,10 @@ def teacher_parameters() -> list[click.Parameter]:
         click.Option(
             ["-T", "--teacher-option", "teacher_options"], multiple=True, metavar="KEY=VALUE",
             help="An option of the teacher, such as model=gpt-4o-mini; may be repeated.",
+        ),
+        click.Option(
+            ["--budget"], multiple=True, metavar="KEY=VALUE",
+            help="A cap, requests=, tokens= or usd=; may be repeated.",
         ),
         home_parameter(),
     ]  # fmt: skip
@@ -98,27 +119,50 @@ async def asking(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gat
     """The teacher named by `teacher_parameters` behind its gateway, closed at the end; None when none is named."""
     name, pairs = flags["teacher"], flags["teacher_options"]
     if name is None:
-        if pairs:
-            raise UsageError("--teacher-option needs --teacher NAME")
+        if pairs or flags["budget"]:
+            raise UsageError(f"{'--teacher-option' if pairs else '--budget'} needs --teacher NAME")
         yield None
         return
     plugins = manager(ctx)
     plugins.check_requirements(plugins.get("teachers", name))
     spec = {"use": name, **options_of("--teacher-option", pairs)}
-    gateway = opened(ctx, name, plugins.build("teachers", spec, "--teacher"), flags["home"])
+    teacher = plugins.build("teachers", spec, "--teacher")
+    gateway = opened(ctx, name, teacher, flags["home"], budget_of(flags["budget"]))
     try:
         yield gateway
     finally:
         await gateway.close()
 
 
-def opened(ctx: click.Context, name: str, teacher: Any, home: Path | None) -> Gateway:
+def budget_of(pairs: tuple[str, ...]) -> Budget:
+    """The caps given as ``KEY=VALUE``.
+
+    Raises:
+        UsageError: a cap there is not, or a value that is none.
+    """
+    from filial.asking.budget import Budget
+
+    caps: dict[str, Any] = {}
+    for key, value in options_of("--budget", pairs).items():
+        if key not in ("requests", "tokens", "usd"):
+            raise UsageError(f"--budget {key}: there is no such cap; caps are requests, tokens and usd")
+        wanted = (int, float) if key == "usd" else int
+        if not isinstance(value, wanted) or isinstance(value, bool) or not 0 < value < 1e15:
+            what = "an amount above 0" if key == "usd" else "a whole number above 0"
+            raise UsageError(f"--budget {key}={value}: {key} is {what}")
+        caps[key] = value
+    return Budget(**caps)
+
+
+def opened(ctx: click.Context, name: str, teacher: Any, home: Path | None, budget: Budget | None = None) -> Gateway:
     """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none."""
-    from filial.gateway import Gateway
+    from filial.asking.budget import Budget, Purse
+    from filial.asking.gateway import Gateway
     from filial.ledger import Ledger
 
     ledger = Ledger(home / ".filial" / "ledger.sqlite" if home else Path(":memory:"))
-    return Gateway(name, teacher, ledger, wrap=partial(manager(ctx).hook.ask, teacher))
+    wrap = partial(manager(ctx).hook.ask, teacher)
+    return Gateway(name, teacher, ledger, Purse(budget or Budget()), wrap, note=partial(click.echo, err=True))
 
 
 def print_json(value: Any) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from filial import interrupts
 from filial.cli.common import asking, manager, print_json, seed_parameter, teacher_parameters
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.errors import ROWS_LOST, UsageError
@@ -42,16 +42,13 @@ def _file_parameters() -> list[click.Parameter]:
 def _work(ctx: click.Context, verb: str, flags: dict[str, Any], work: Work) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
     from filial.cli.output import writing
-    from filial.cli.progress import reporter
     from filial.stages.stage import Surroundings
 
     if flags["out"] == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
-    said = reporter()
     with writing(flags["out"], flags["to"], flags["drops"]) as output:
-        with said.stage(verb) as told:
-            env = Surroundings(stage=verb, seed=flags["seed"], writer=output, told=told)
-            report = asyncio.run(_asking(ctx, flags, env, work))
+        env = Surroundings(stage=verb, seed=flags["seed"], writer=output)
+        report = interrupts.run(_asking(ctx, flags, env, work))
         env.books.check(verb)
     if flags["as_json"]:
         _print_counts(output, env.books, report)
@@ -61,20 +58,24 @@ def _work(ctx: click.Context, verb: str, flags: dict[str, Any], work: Work) -> i
 
 
 async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Work) -> dict[str, Any]:
-    """Give the stage its teacher, read the inputs, work."""
-    from filial.gateway import stopping
+    """Give the stage its teacher, read the inputs, work, and show how it goes on."""
+    from filial.asking.gateway import stopping
+    from filial.cli.progress import reporter
     from filial.stages.assemble import read_inputs
 
-    async with asking(ctx, {"teacher": None, "teacher_options": (), **flags}) as gateway:
+    said = reporter()
+    async with asking(ctx, {"teacher": None, "teacher_options": (), "budget": (), **flags}) as gateway:
         if gateway is not None:
             env.ask, env.window = gateway.ask, gateway.window
-        records: list[Any] = []
-        for source in flags["inputs"]:
-            left = flags["limit"] - len(records) if flags["limit"] else None
-            if left != 0:
-                records += read_inputs(source, Path.cwd(), env, flags["format"], left)
-        with stopping(gateway):
-            return await work(records, env)
+        env.note = said.note
+        with said.stage(env.stage, gateway.pulse if gateway else None) as env.told:
+            records: list[Any] = []
+            for source in flags["inputs"]:
+                left = flags["limit"] - len(records) if flags["limit"] else None
+                if left != 0:
+                    records += read_inputs(source, Path.cwd(), env, flags["format"], left)
+            with stopping(gateway):
+                return await work(records, env)
 
 
 def _print_counts(output: Output, books: Books, report: dict[str, Any]) -> None:
@@ -124,7 +125,7 @@ def _make_evolve() -> tuple[Invoke, list[click.Parameter]]:
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
             plan = Evolution([choice], sieves, rounds, keep=keep, answer=answer)
-            return (await evolve_records(records, plan, env))[1]
+            return await evolve_records(records, plan, env)
 
         return _work(ctx, "evolve", flags, work)
 

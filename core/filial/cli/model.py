@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
+from filial import interrupts
 from filial.cli.common import asking, manager, options_of, print_json, seed_parameter, teacher_parameters
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.errors import ROWS_LOST, UsageError
@@ -130,7 +130,7 @@ def _judge(
     if chosen_template is None:
         raise UsageError(f"{model} does not say which template it was trained with; add --template NAME")
     answers = models.answer(folder, records, chosen_template, max_new_tokens=max_new_tokens)
-    figures, lines = asyncio.run(_verdicts(ctx, name, chosen, Exam(data, records), answers, flags))
+    figures, lines = interrupts.run(_verdicts(ctx, name, chosen, Exam(data, records), answers, flags))
     if out:
         write_bytes(Path(out), b"".join(line + b"\n" for line in lines))
     if as_json:
@@ -144,7 +144,7 @@ async def _verdicts(
     ctx: click.Context, name: str, judge: Any, exam: Any, answers: list[str], flags: dict[str, Any]
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The judge's word on every answer, with the teacher it may ask."""
-    from filial.gateway import stopping
+    from filial.asking.gateway import stopping
     from filial.judging import Silent, judged
     from filial.stages.stage import Surroundings
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.run import Reporter
-from filial.stages.stage import Books
+from filial.errors import UsageError
+from filial.reporting import Pulse, Reporter
+
+if TYPE_CHECKING:
+    from filial.stages.stage import Books
 
 EVERY = 10.0
 """Seconds between two plain lines."""
+RECENT = 15.0
+"""Seconds over which a rate is taken."""
 
 
 def printable(text: str) -> str:
@@ -24,12 +31,94 @@ def printable(text: str) -> str:
 
 def counts(books: Books) -> str:
     """``1,204 kept, 96 dropped (too-similar 80, harm 16)``, the three largest reasons."""
-    dropped = books.dropped.total()
+    reasons = Counter(dict(books.dropped))  # a copy made at once: another thread may be adding to it
+    dropped = reasons.total()
     parts = [f"{books.out:,} kept"] if books.out or not dropped else []
     if dropped:
-        top = ", ".join(f"{printable(r)} {n:,}" for r, n in books.dropped.most_common(3))
+        top = ", ".join(f"{printable(r)} {n:,}" for r, n in reasons.most_common(3))
         parts.append(f"{dropped:,} dropped ({top})")
     return ", ".join(parts)
+
+
+class Watch:
+    """One stage as it goes on: its books, its gateway's figures, and the line they make."""
+
+    def __init__(self, pulse: Callable[[], Pulse] | None) -> None:
+        self.books: Books | None = None
+        self.start = time.monotonic()
+        self._pulse = pulse
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def told(self, books: Books) -> None:
+        """After every record."""
+        self.books = books
+
+    def line(self) -> str:
+        """Done of how many, dropped and why, in flight, requests/s, tokens, money against its cap, time left."""
+        parts = [self.reached(), *self._flow(), *self._left()]
+        return " · ".join(part for part in parts if part)
+
+    def counted(self) -> str:
+        """What it came to."""
+        return counts(self.books) if self.books else "nothing to do"
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+    def reached(self) -> str:
+        """How far it is."""
+        if self.books is None:
+            return "starting"
+        if not self.books.total:
+            return counts(self.books)
+        return f"{self.books.done:,} of {self.books.total:,}, {counts(self.books)}"
+
+    def _flow(self) -> Iterator[str]:
+        if self._pulse is None:
+            return
+        now = self._pulse()
+        if now.pause > 1:
+            yield f"told to wait {now.pause:.0f} s"
+        if now.requests:
+            yield f"{now.in_flight:,} in flight, {self._rate(now.requests):.0f} requests/s"
+            yield f"{short(now.tokens)} tokens"
+        elif now.from_ledger:
+            yield f"{now.from_ledger:,} answers from the ledger"
+        if now.usd or now.cap:
+            from filial.asking.budget import dollars
+
+            yield dollars(now.usd) + (f" of {dollars(now.cap)}" if now.cap else "")
+        if now.held_back:
+            yield f"{now.held_back:,} held back by the cap"
+
+    def _rate(self, requests: int) -> float:
+        """Requests per second, lately."""
+        now = time.monotonic()
+        self._samples.append((now, requests))
+        while now - self._samples[0][0] > RECENT and len(self._samples) > 2:
+            self._samples.popleft()
+        since, before = self._samples[0]
+        return (requests - before) / (now - since) if now > since else requests / max(self.seconds(), 1e-9)
+
+    def _left(self) -> Iterator[str]:
+        if self.books and self.books.total and self.books.done and (spent := self.seconds()) > 2:
+            left = spent * (self.books.total / self.books.done - 1)
+            yield f"{clock(left)} left"
+
+
+def short(number: int) -> str:
+    """1,234 as it is, 1.2 M from a million on."""
+    for size, name in ((1e9, "G"), (1e6, "M"), (1e5, "k")):
+        if number >= size:
+            return f"{number / (1e3 if name == 'k' else size):,.{0 if name == 'k' else 1}f} {name}"
+    return f"{number:,}"
+
+
+def clock(seconds: float) -> str:
+    """``0:42``, ``12:05``, ``3:20:00``."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def reporter() -> Reporter:
@@ -40,24 +129,44 @@ def reporter() -> Reporter:
 class PlainReporter(Reporter):
     """One line per stage, and one every ten seconds while it works."""
 
-    def stage(self, name: str) -> AbstractContextManager[Callable[[Books], None]]:
-        return self._stage(name)
+    def stage(
+        self, name: str, pulse: Callable[[], Pulse] | None = None
+    ) -> AbstractContextManager[Callable[[Books], None]]:
+        return self._stage(name, pulse)
 
     @contextmanager
-    def _stage(self, name: str) -> Iterator[Callable[[Books], None]]:
-        start = last = time.monotonic()
-        final: list[Books] = []
+    def _stage(self, name: str, pulse: Callable[[], Pulse] | None) -> Iterator[Callable[[Books], None]]:
+        watch = Watch(pulse)
+        with self._ending(name, watch), self._ticking(lambda: self.note(f"{name}: {watch.line()}")):
+            yield watch.told
 
-        def told(books: Books) -> None:
-            nonlocal last
-            final[:] = [books]
-            if (now := time.monotonic()) - last >= EVERY:
-                last = now
-                self.note(f"{name}: {counts(books)}, {now - start:.0f} s")
+    @contextmanager
+    def _ticking(self, tick: Callable[[], None]) -> Iterator[None]:
+        """Call ``tick`` now and then, also while nothing happens that could be told."""
+        over = threading.Event()
 
-        yield told
-        done = counts(final[0]) if final else "nothing to do"
-        self.note(f"{name}: {done} in {time.monotonic() - start:.1f} s")
+        def work() -> None:
+            while not over.wait(EVERY):
+                tick()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    @contextmanager
+    def _ending(self, name: str, watch: Watch, mark: str = "") -> Iterator[None]:
+        """The last line of a stage, whether it ends well or not."""
+        try:
+            yield
+        except BaseException as error:
+            if watch.books is not None and not isinstance(error, UsageError):
+                self.note(f"{name}: stopped after {watch.seconds():.1f} s at {watch.reached()}")
+            raise
+        self.note(f"{mark}{name}: {watch.counted()} in {watch.seconds():.1f} s")
 
     def training(self) -> AbstractContextManager[Callable[[float, float, str], None]]:
         return self._training()
@@ -82,61 +191,65 @@ class PlainReporter(Reporter):
 class LiveReporter(PlainReporter):
     """A live line per stage, drawn by rich."""
 
+    def __init__(self) -> None:
+        self._console: Any = None
+
+    def note(self, text: str) -> None:
+        """Above the live line, if there is one."""
+        if self._console is None:
+            super().note(text)
+        else:
+            from rich.text import Text
+
+            self._console.print(Text(text))
+
     @contextmanager
-    def _stage(self, name: str) -> Iterator[Callable[[Books], None]]:
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-        from rich.text import Text
+    def _live(self, *columns: Any) -> Iterator[Any]:
+        from rich.console import Console
+        from rich.progress import Progress
 
-        start, final = time.monotonic(), list[Books]()
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), _field(), TimeElapsedColumn())
-        with Progress(*columns, console=_console(), transient=True) as bar:
-            task = bar.add_task(name, total=None, text=Text(""))
-            last = 0.0
+        self._console = Console(stderr=True)
+        try:
+            with Progress(*columns, console=self._console, transient=True, refresh_per_second=4) as bar:
+                yield bar
+        finally:
+            self._console = None
 
-            def told(books: Books) -> None:
-                nonlocal last
-                final[:] = [books]
-                if (now := time.monotonic()) - last >= 0.1:
-                    last = now
-                    bar.update(task, text=Text(counts(books)))
+    @contextmanager
+    def _stage(self, name: str, pulse: Callable[[], Pulse] | None) -> Iterator[Callable[[Books], None]]:
+        from rich.progress import SpinnerColumn, TextColumn
 
-            yield told
-        done = counts(final[0]) if final else "nothing to do"
-        self.note(f"✓ {name}: {done} in {time.monotonic() - start:.1f} s")
+        watch = Watch(pulse)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), _field())
+        with self._ending(name, watch, "✓ "), self._live(*columns) as bar:
+            bar.add_task(name, total=None, text=watch.line)
+            yield watch.told
 
     @contextmanager
     def _training(self) -> Iterator[Callable[[float, float, str], None]]:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-        from rich.text import Text
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         start = time.monotonic()
         columns = (
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), _field(), TimeRemainingColumn(),
         )  # fmt: skip
-        with Progress(*columns, console=_console(), transient=True) as bar:
-            task = bar.add_task("train", total=1.0, text=Text(""))
+        with self._live(*columns) as bar:
+            task = bar.add_task("train", total=1.0, text=lambda: "")
 
             def told(done: float, total: float, text: str) -> None:
-                bar.update(task, completed=done, total=total or None, text=Text(text))
+                bar.update(task, completed=done, total=total or None, text=lambda: text)
 
             yield told
         self.note(f"✓ train: done in {time.monotonic() - start:.1f} s")
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
 def _field() -> Any:
-    """A progress column with the task's own text, never read as markup."""
+    """A progress column with what the task's function says at that moment, never read as markup."""
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
     class FieldColumn(ProgressColumn):
         def render(self, task: Task) -> Text:
-            text: Text = task.fields["text"]
-            return text
+            return Text(task.fields["text"]())
 
     return FieldColumn()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial.cli.common import manager, print_json
-from filial.errors import BUDGET, USAGE, BudgetStop
+from filial.errors import BUDGET, UNREACHABLE, USAGE, BudgetStop, TeacherUnreachable
 
 if TYPE_CHECKING:
     from filial.recipe import Recipe
@@ -76,8 +76,12 @@ def check(ctx: click.Context, recipe: Path, overrides: tuple[str, ...], as_json:
 def plan(
     ctx: click.Context, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, as_json: bool
 ) -> int:
-    """Say what a run would do: stages, plugins and versions, files, the teacher; send nothing."""
-    from filial.cli.tables import grid
+    """Say what a run would do and what it would cost, step by step; send nothing.
+
+    Requests that the ledger answers are left out. How sure: exact, where nothing has to be asked; likely, where
+    records and this teacher's usual answers are known; rough, where they are not.
+    """
+    from filial.cli.tables import planned
     from filial.planning import plan_rows
     from filial.run import Run, checked_name, name_of
 
@@ -87,7 +91,7 @@ def plan(
     if as_json:
         print_json(rows)
     else:
-        click.echo(grid(["step", "state", "what"], [[r["step"], r["state"], r["what"]] for r in rows], 2, prose=True))
+        click.echo(planned(rows))
     return 0
 
 
@@ -96,61 +100,43 @@ def plan(
 @set_option
 @name_option
 @home_option
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Try it with N records, as a run of its own.")
+@click.option("--offline", is_flag=True, help="Send nothing: answer from the ledger alone.")
+@click.option("--retry-lost", is_flag=True, help="Do stages again that lost rows to faults; what was answered is kept.")
 @json_option
 @click.pass_context
 def run(
-    ctx: click.Context, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, as_json: bool
-) -> int:
+    ctx: click.Context, /, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, as_json: bool,
+    **flags: Any,
+) -> int:  # fmt: skip
     """Do what a recipe says. A run goes on where it stopped; what is done and whole is not done again."""
     from filial.cli.progress import reporter
+    from filial.cli.summary import again, tell
     from filial.run import Run, checked_name, name_of
 
     loaded = _loaded(ctx, recipe, overrides)
-    work = Run(loaded, manager(ctx), home, name_of(recipe) if name is None else checked_name(name), reporter())
+    named = name_of(recipe) if name is None else checked_name(name)
+    if flags["limit"]:
+        named = f"{named[:80]}-limit-{flags['limit']}"
+    work = Run(loaded, manager(ctx), home, named, reporter(), **flags)
     try:
         summary = work.execute()
     except BudgetStop as err:
         click.echo(f"Stopped: {err}; every answer is kept. To go on with a larger budget:", err=True)
-        click.echo(f"  {_resume(ctx, recipe, overrides, name, home, loaded)}", err=True)
+        larger = f"budget.{err.cap}={_number(2 * loaded.budget[err.cap])}"
+        click.echo(f"  {again(ctx, recipe, overrides, name, home, limit=flags['limit'], more=larger)}", err=True)
         return BUDGET
+    except TeacherUnreachable as err:
+        click.echo(f"Stopped: {err}", err=True)
+        asking = {**flags, "offline": False}  # what the ledger does not hold has to be asked
+        click.echo(f"To go on:  {again(ctx, recipe, overrides, name, home, **asking)}", err=True)
+        return UNREACHABLE
     if as_json:
         print_json(summary)
     else:
-        _tell(work, summary)
+        tell(work, summary, lambda **more: again(ctx, recipe, overrides, name, home, **more))
     return work.exit_code()
 
 
-def _resume(
-    ctx: click.Context, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, loaded: Recipe
-) -> str:
-    """The command that goes on with this run, with twice the budget."""
-    import shlex
-
-    top = ctx.find_root().params
-    words = ["filial", *(["--no-plugins"] if top.get("no_plugins") else [])]
-    for file in top.get("files", ()):
-        words += ["--plugin", file]
-    words += ["run", str(recipe)]
-    for text in overrides:
-        words += ["--set", text] if not text.startswith("budget.requests=") else []
-    words += ["--name", name] if name else []
-    words += ["--home", str(home)] if home != Path(".") else []
-    return shlex.join([*words, "--set", f"budget.requests={2 * loaded.budget['requests']}"])
-
-
-def _tell(work: Any, summary: dict[str, Any]) -> None:
-    from filial.cli.tables import funnel, judged, survival
-
-    for text in (funnel(summary), survival(summary), judged(summary)):
-        if text:
-            click.echo(text)
-            click.echo("")
-    spent = summary["teacher"]
-    click.echo(
-        f"Teacher: {spent['requests']:,} requests, {spent['from_ledger']:,} answers from the ledger, "
-        f"{spent['prompt_tokens'] + spent['completion_tokens']:,} tokens."
-    )
-    lost = work.exit_code() != 0
-    click.echo(
-        f"Run: {work.folder}" + ("; rows were lost to faults, they are in drops.jsonl of their stage" if lost else "")
-    )
+def _number(value: float) -> str:
+    return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

@@ -56,6 +56,28 @@ def funnel(summary: dict[str, Any]) -> str:
     return grid(["stage", "in", "made", "dropped", "out", "why dropped"], rows, prose=True) if rows else ""
 
 
+def planned(rows: list[dict[str, Any]]) -> str:
+    """A plan: who does what, then what each step would take and all together."""
+    from filial.asking.budget import dollars
+
+    steps = grid(["step", "state", "what"], [[r["step"], r["state"], r["what"]] for r in rows], 2, prose=True)
+    asking = [row for row in rows if row.get("calls") or row.get("held")]
+    if not asking:
+        return f"{steps}\n\nNothing has to be asked."
+
+    def cells(name: str, row: Mapping[str, Any], sure: str) -> list[str]:
+        usd = "not known" if row["usd"] is None else dollars(row["usd"])
+        return [name, f"{row['calls']:,}", f"{row['held']:,}", f"{row['tokens']:,}", usd, sure]
+
+    money = [row["usd"] for row in asking]
+    total = {key: sum(row[key] for row in asking) for key in ("calls", "held", "tokens")}
+    total["usd"] = None if None in money else sum(money)
+    sure = max((row["sure"] for row in asking), key=["exact", "likely", "rough"].index)
+    table = [cells(row["step"], row, row["sure"]) for row in asking]
+    head = ["step", "requests", "in the ledger", "tokens", "money", "how sure"]
+    return f"{steps}\n\n{grid(head, [*table, cells('in all', total, sure)])}"
+
+
 def survival(summary: dict[str, Any]) -> str:
     """Per strategy, over all rounds and evolve stages: tried, kept, and the reasons of the rest."""
     totals: dict[str, Counter[str]] = {}
