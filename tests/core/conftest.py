@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -115,49 +113,3 @@ def register_strategies(register):
 def source() -> Callable[..., str]:
     """``source(name, cls, body)`` is the source of a module that registers one strategy."""
     return strategy
-
-
-TOY = Path(__file__).parent / "toy.py"
-
-
-class Cli:
-    """The command line, run inside this process in a folder of its own, with the toy plugins loaded."""
-
-    def __init__(self, folder: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-        self.folder, self._captured = folder, capsysbinary
-        self.out = self.err = ""
-
-    def __call__(self, *args: str | Path, toy: bool = True) -> int:
-        """Run a command; returns its exit code and keeps what it wrote in ``out`` and ``err``."""
-        from filial.cli import invoke
-
-        self._captured.readouterr()
-        code = invoke([*(["--plugin", str(TOY)] if toy else []), *map(str, args)])
-        out, err = self._captured.readouterr()
-        self.out, self.err = out.decode(), err.decode()
-        return code
-
-    def write(self, name: str, *rows: object) -> Path:
-        """A JSONL file in the folder."""
-        path = self.folder / name
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
-
-    def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a JSONL file in the folder."""
-        return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
-
-    def files(self) -> list[str]:
-        """Every file in the folder but the ledger's, hidden ones too."""
-        found = (p for p in self.folder.rglob("*") if p.is_file() and not {".filial", "__pycache__"} & {*p.parts})
-        return sorted(str(p.relative_to(self.folder)) for p in found)
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Cli:
-    """``cli("filter", "short", "in.jsonl", "-o", "out.jsonl")`` gives the exit code; see `Cli`."""
-    monkeypatch.delenv("FILIAL_BLOCK", raising=False)
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return Cli(folder, capsysbinary)

@@ -20,7 +20,7 @@ DATA = (
     "filial_plugins/procedural/demo.yaml", "filial_plugins/procedural/heldout/composition.jsonl",
     "filial_plugins/procedural/heldout/evolved.jsonl", "filial_plugins/procedural/heldout/paraphrase.jsonl",
     "filial_plugins/procedural/pocket_base/model.safetensors", "filial_plugins/procedural/pocket_base/tokenizer.json",
-    "filial_plugins/procedural/pocket_base/config.json",
+    "filial_plugins/procedural/pocket_base/config.json", "filial_plugins/teachers/prices.json",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def python(code, *args, cwd, **env):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("args", [["--help"], ["plugins"], ["--version"], []])
+@pytest.mark.parametrize("args", [["--help"], ["plugins"], ["keys"], ["--version"], []])
 def test_help_and_plugins_import_nothing_that_costs_and_no_plugin(tmp_path, args):
     code = """
 import sys

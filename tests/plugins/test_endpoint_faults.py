@@ -1,0 +1,148 @@
+"""A run against an endpoint that fails: what passes costs time and no row, what stays costs its own rows alone, and
+where nobody is served any more the run stops, keeps what it has, and goes on later."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import sqlite3
+import threading
+import time
+
+import pytest
+
+RECIPE = """
+teacher: {{use: openai, model: m, base_url: "{url}", timeout: {timeout}, max_retries: {retries}}}
+data: data.jsonl
+stages:
+  - evolve: {{strategies: [deepen], answer: false, eliminate: []}}
+"""
+STAGE = "runs/r/stages/01-evolve"
+MIX = {"p429": 0.1, "retry_after": 0.2, "p500": 0.05, "preset": 0.05, "phang": 0.02, "pbadjson": 0.05}
+WELL = dict.fromkeys(("p429", "p500", "pquota", "preset", "phang", "pbadjson"), 0.0)
+WINDOW = 64
+
+
+@pytest.fixture
+def recipe(cli):
+    """``recipe(server, rows)``: a run of one request per row."""
+
+    def write(server, rows, retries=6, timeout=1.5):
+        cli.write("data.jsonl", *({"instruction": f"Name {i} rivers and say why."} for i in range(rows)))
+        (cli.folder / "r.yaml").write_text(RECIPE.format(url=server.url, retries=retries, timeout=timeout))
+        return "r.yaml"
+
+    return write
+
+
+def evolved(cli):
+    return [row for row in cli.rows(f"{STAGE}/records.jsonl") if row.get("origin")]
+
+
+def files(cli, home="."):
+    return {name: (cli.folder / home / STAGE / name).read_bytes() for name in ("records.jsonl", "drops.jsonl")}
+
+
+def held(cli):
+    """How many answers the ledger holds."""
+    with contextlib.closing(sqlite3.connect(cli.folder / ".filial/ledger.sqlite")) as ledger:
+        return ledger.execute("select count(*) from answers").fetchone()[0]
+
+
+def printed(text):
+    """The words of the last command that was printed, behind ``filial``."""
+    line = [line for line in text.splitlines() if "filial " in line][-1]
+    return shlex.split(line[line.index("filial ") :])[1:]
+
+
+def test_faults_that_pass_cost_no_row_and_change_no_byte(cli, recipe, mock_llm):
+    server = mock_llm(**MIX)
+    path = recipe(server, 500)
+    assert cli("run", path, toy=False) == 0, cli.err
+    assert len(evolved(cli)) == len({row["instruction"] for row in evolved(cli)}) == 500
+    assert cli.rows(f"{STAGE}/drops.jsonl") == []
+    stats = server.stats()
+    assert (stats["answered"], stats["answered_again"]) == (500, 0)
+    assert min(stats["outcome"][fault] for fault in ("p429", "p500", "preset", "pbadjson", "gone")) > 0
+    tokens = int(re.search(r"at most ([\d,]+) tokens", cli.out)[1].replace(",", ""))
+    assert tokens > sum(stats["billed"].values()), "what lost answers may have used is counted, and said"
+    server.config(**WELL)
+    assert cli("run", path, "--home", "unharmed", toy=False) == 0
+    assert files(cli, "unharmed") == files(cli)
+
+
+def test_faults_that_stay_cost_their_rows_alone_which_can_be_asked_for_once_that_is_mended(cli, recipe, mock_llm):
+    server = mock_llm(sticky=1, p500=0.02, pbadjson=0.02)
+    path = recipe(server, 500, retries=1)
+    assert cli("run", path, toy=False) == 5
+    lost = cli.rows(f"{STAGE}/drops.jsonl")
+    assert len(evolved(cli)) + len(lost) == 500
+    assert {row["reason"] for row in lost} == {"teacher-http-500", "teacher-malformed-answer"}
+    for row in lost:
+        assert row["record"]["instruction"].startswith("Name ")
+        assert row.get("answer", "").startswith('{"id": "chatcmpl-') == (row["reason"] == "teacher-malformed-answer")
+    for reason in ("teacher-http-500", "teacher-malformed-answer"):
+        assert f"{reason} {sum(row['reason'] == reason for row in lost)}" in cli.out
+    server.config(**WELL)
+    server.reset()
+    assert cli(*printed(cli.out), toy=False) == 0
+    assert server.stats()["requests"] == len(lost)
+    assert cli("run", path, "--home", "unharmed", toy=False) == 0
+    assert files(cli, "unharmed") == files(cli)
+
+
+def test_an_endpoint_that_is_not_there_stops_the_run_which_goes_on_when_it_is(cli, recipe, mock_llm):
+    server = mock_llm()
+    server.stop()
+    assert cli("run", recipe(server, 40, retries=1), toy=False) == 4
+    assert "cannot be reached" in cli.err
+    assert not (cli.folder / STAGE / "drops.jsonl").exists()
+    back = mock_llm(port=server.port)
+    assert cli(*printed(cli.err), toy=False) == 0
+    assert (len(evolved(cli)), back.stats()["requests"]) == (40, 40)
+
+
+@pytest.mark.parametrize("death", ["gone", "p500", "preset", "phang", "pquota"])
+def test_an_endpoint_that_dies_in_mid_run_costs_no_row_and_at_most_what_was_in_flight(cli, recipe, mock_llm, death):
+    server = mock_llm(latency_ms=20)
+    path, before = recipe(server, 300, retries=1, timeout=0.7 if death == "phang" else 10), {}
+
+    def die():
+        while server.stats()["answered"] < 100:
+            time.sleep(0.01)
+        before.update(server.stats())
+        server.stop() if death == "gone" else server.config(**{death: 1.0})
+
+    killer = threading.Thread(target=die)
+    killer.start()
+    code = cli("run", path, toy=False)
+    killer.join()
+    assert code == 4
+    assert not (cli.folder / STAGE / "drops.jsonl").exists()
+    known = held(cli)
+    assert before["answered"] - known <= WINDOW
+    if death == "gone":
+        server = mock_llm(port=server.port)
+    else:
+        assert known == server.stats()["answered"]
+        server.config(**WELL)
+        server.reset()
+    assert cli(*printed(cli.err), toy=False) == 0
+    assert (len(evolved(cli)), server.stats()["requests"]) == (300, 300 - known)
+
+
+def test_an_empty_account_stops_the_run_at_once(cli, recipe, mock_llm):
+    server = mock_llm(pquota=1.0)
+    assert cli("run", recipe(server, 200), toy=False) == 4
+    assert "you exceeded your current quota" in cli.err
+    stats = server.stats()
+    assert (stats["requests"] <= WINDOW, stats["repeated"]) == (True, 0)
+
+
+def test_a_wait_of_two_hours_stops_the_run_and_says_when_to_come_back(cli, recipe, mock_llm):
+    server = mock_llm(p429=1.0, retry_after=7200)
+    assert cli("run", recipe(server, 200), toy=False) == 4
+    assert "asks to wait 120 minutes" in cli.err
+    assert server.stats()["repeated"] == 0
+    assert printed(cli.err) == ["run", "r.yaml"]
