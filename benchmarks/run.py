@@ -1,6 +1,6 @@
 """Every benchmark that ends within a few minutes, one after the other: ``make bench``.
 
-``demo_seeds.py`` (a quarter of an hour) is left out; run it by itself.
+``demo_seeds.py`` and ``kill9.py`` (a quarter of an hour each) are left out; run them by themselves.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LONG = {"run.py", "demo_seeds.py"}
+LEFT_OUT = {"run.py", "endpoint.py", "demo_seeds.py", "kill9.py"}
 
 
 def main() -> int:
     """Run each in a process of its own; the exit code is the number that failed."""
     failed = 0
-    for script in sorted(p for p in HERE.glob("*.py") if p.name not in LONG):
+    for script in sorted(p for p in HERE.glob("*.py") if p.name not in LEFT_OUT):
         print(f"\n=== {script.name}", flush=True)
         failed += subprocess.run([sys.executable, str(script)], check=False).returncode != 0
     return failed
