@@ -39,15 +39,16 @@ def page(text: str, manager: Manager) -> str:
 
 
 def block(name: str, manager: Manager) -> str:
-    """The text of one block: ``KIND`` of plugin, ``commands``, or a table of `filial.recipe.keys`.
+    """The text of one block: ``KIND`` of plugin, ``commands``, ``hooks``, or a table of `filial.recipe.keys`.
 
     Raises:
         KeyError: there is no such block.
     """
     if name in KINDS:
         return "\n".join(_plugin(manager, name, short) for short in manager.index[name])
-    if name == "commands":
-        lines = [f"* `filial {short}`: {claims[0].summary()}" for short, claims in manager.index[name].items()]
+    if name in ("commands", "hooks"):
+        before = "filial " if name == "commands" else ""
+        lines = [f"* `{before}{short}`: {claims[0].summary()}" for short, claims in manager.index[name].items()]
         return "\n".join(lines) + "\n"
     schemas: dict[str, Any] = vars(keys)[name]
     if name == "ROOT":
