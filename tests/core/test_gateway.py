@@ -320,13 +320,26 @@ FAULT = TeacherError("http-500", "it broke", retry=True)
 
 
 def test_a_dead_endpoint_stops_the_run_instead_of_dropping_every_row(gateway):
-    g = gateway(lambda r, n: "ok" if r.messages[0].content == "first" else FAULT, max_retries=2)
+    g = gateway(lambda r, n: "ok" if n == 1 else FAULT, max_retries=2)
     assert ask(g, "first")[0].text == "ok"
     results = ask(g, *(f"q{i}" for i in range(100)))
     assert isinstance(g.stopped, TeacherUnreachable)
     assert "10 requests in a row have failed" in str(g.stopped)
     assert "http-500: it broke" in str(g.stopped)
     assert sum(isinstance(r, TeacherUnreachable) for r in results) >= 91
+
+
+def test_rows_that_fail_one_after_the_other_fail_alone_where_what_was_answered_before_is_answered_still(gateway):
+    def answer(r, n):
+        return FAULT if r.messages[0].content.startswith("bad") else "ok"
+
+    ask(gateway(answer), "good")
+    again = gateway(answer, max_retries=1)
+    good, *bad = ask(again, "good", *(f"bad {i}" for i in range(40)))
+    assert good.text == "ok"
+    assert [error.reason for error in bad] == ["http-500"] * 40
+    assert again.stopped is None
+    assert 80 < again.spent.requests <= 84, "a proof costs one request, for many rows at once"
 
 
 def test_rows_that_fail_while_others_are_answered_fail_alone_however_many(gateway):
@@ -356,6 +369,20 @@ def test_being_told_to_come_back_later_is_no_failure_while_others_are_served(gat
     g = gateway(answer, max_retries=2, max_concurrency=2)
     results = ask(g, "unlucky", *(f"q{i}" for i in range(40)))
     assert [r.text for r in results] == ["ok"] * 41
+
+
+def test_a_request_that_is_refused_again_and_again_waits_longer_each_time(gateway):
+    def answer(r, n):
+        crowded = r.messages[0].content == "unlucky" and g.teacher._state["unlucky"] < 5
+        g.teacher._state["unlucky"] += r.messages[0].content == "unlucky"
+        return TeacherError("rate-limited", retry=True) if crowded else "ok"
+
+    g = gateway(answer, max_concurrency=2)
+    g.teacher._state["unlucky"] = 0
+    ask(g, "unlucky", *(f"q{i}" for i in range(40)))
+    assert len(g.waits) == 5
+    assert g.waits == sorted(g.waits)
+    assert 8 <= g.waits[-1] <= 10
 
 
 def test_a_wait_beyond_all_patience_ends_the_run_and_says_when_to_come_back(gateway):

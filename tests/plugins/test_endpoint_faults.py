@@ -84,6 +84,9 @@ def test_faults_that_stay_cost_their_rows_alone_which_can_be_asked_for_once_that
         assert row.get("answer", "").startswith('{"id": "chatcmpl-') == (row["reason"] == "teacher-malformed-answer")
     for reason in ("teacher-http-500", "teacher-malformed-answer"):
         assert f"{reason} {sum(row['reason'] == reason for row in lost)}" in cli.out
+    before = files(cli)
+    assert cli(*printed(cli.out), toy=False) == 5, "where only such rows are left, too"
+    assert files(cli) == before
     server.config(**WELL)
     server.reset()
     assert cli(*printed(cli.out), toy=False) == 0

@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from filial.asking.budget import Budget, Purse, Spent, picodollars, unknown_price
+from filial.asking.hearing import heard
 from filial.asking.limits import Pace, Pause, Window
-from filial.asking.retrying import Call, Retrying
+from filial.asking.retrying import Call, Doubt, Retrying
 from filial.asking.spending import Totals
 from filial.components import Teacher
 from filial.errors import FilialError, TeacherError, TeacherUnreachable, UsageError
 from filial.ledger import Addresses, Ledger, encode_request
 from filial.reporting import Pulse
-from filial.stages.blame import failure, half_character
+from filial.stages.blame import half_character
 from filial.teaching import Bound, Reply, Request
 
 __all__ = ["Budget", "Gateway", "Proceed", "Purse", "Spent", "stopping"]
@@ -64,7 +65,8 @@ class Gateway:
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
         self._retrying = Retrying(use, teacher.max_retries, self.slots, self.pause)
-        self._usual = 0.0
+        self._usual, self._proving = 0.0, asyncio.Lock()
+        self._answerable: Request | None = None
         self._closing = self._introduced = self._overspent = False
 
     @property
@@ -126,6 +128,7 @@ class Gateway:
         if task is None:
             if (known := self.ledger.get(key)) is not None:
                 self.spent.from_ledger += 1
+                self._answerable = request
                 return known
             if self.offline:
                 raise self._unheld(request)
@@ -160,8 +163,9 @@ class Gateway:
             try:
                 reply = await self._once(call, task)
                 if isinstance(reply, Reply):
+                    self._answerable = request
                     return await self._stored(key, asked, reply)
-                delay = self._failed(call, reply)
+                delay = await self._failed(call, reply, task)
             except FilialError as error:
                 if not isinstance(error, TeacherError):
                     self._stop(error)
@@ -171,7 +175,7 @@ class Gateway:
                 self.slots.leave()
             await asyncio.sleep(delay)
 
-    def _failed(self, call: Call, error: TeacherError) -> float:
+    async def _failed(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float:
         """Seconds until a failed request is sent again; raises what it ends with otherwise."""
         if self.stopped is not None:
             raise self.stopped
@@ -180,8 +184,23 @@ class Gateway:
         except TeacherError:
             self.spent.refused += 1
             raise
+        except Doubt:
+            if self._closing or not await self._answers(task):
+                raise
+            self.spent.refused += 1
+            raise error from None
         self.spent.retries += 1
         return delay
+
+    async def _answers(self, task: asyncio.Task[Reply]) -> bool:
+        """Whether what was answered before is answered still: then the rows that failed did so by themselves."""
+        async with self._proving:
+            known = self._answerable
+            if known is None or self.stopped is not None:
+                return False
+            if not self._retrying.doubtful:  # somebody has proved it meanwhile
+                return True
+            return isinstance(await self._once(Call(known, self.teacher.bound(known)), task), Reply)
 
     async def _turn(self, call: Call) -> None:
         """Wait until this call may be sent; it has a place in the window then."""
@@ -212,7 +231,7 @@ class Gateway:
         lost = Totals(requests=1, prompt=given.tokens, unsure=given.pico)
         cost = lost
         try:
-            reply = await self._heard(call.request)
+            reply = await heard(self.use, self.teacher, call.request)
             cost = self._cost(call.bound, reply)
             self._retrying.answered()
             self._usual = 0.9 * self._usual + 0.1 * cost.tokens if self._usual else cost.tokens
@@ -224,35 +243,6 @@ class Gateway:
         finally:
             self.purse.settle(given, cost)
             self._tokens.give_back(call.expected - cost.tokens)
-
-    async def _heard(self, request: Request) -> Reply:
-        """What the teacher says, if it can be used.
-
-        Raises:
-            TeacherError: it cannot, or there is none.
-        """
-        who = f"the teacher {self.use!r}"
-        try:
-            async with asyncio.timeout(self.teacher.timeout):
-                reply = await self.teacher.reply(request)
-        except TimeoutError:
-            late = f"no answer within {self.teacher.timeout:g} s"
-            raise TeacherError("timeout", late, retry=True, billed=None) from None
-        except FilialError:
-            raise
-        except (Exception, SystemExit) as err:
-            raise failure(f"{who} fails", err) from err
-        if not isinstance(reply, Reply) or not isinstance(reply.text, str):
-            raise FilialError(f"{who} breaks its contract: reply gave {type(reply).__name__}, not a Reply with a text")
-        billed = (reply.prompt_tokens, reply.completion_tokens)
-        try:
-            reply.text.encode()
-        except UnicodeEncodeError as err:
-            why = f"the answer {half_character(err)}"
-            raise TeacherError("not-unicode", why, answer=reply.text, billed=billed) from err
-        if reply.finish_reason == "length":
-            raise TeacherError("length", "the answer was cut at the token limit", answer=reply.text, billed=billed)
-        return reply
 
     def _cost(self, bound: Bound, reply: Reply) -> Totals:
         """What an answer costs; where the endpoint gives no counts, what it costs at most."""

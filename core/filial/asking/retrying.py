@@ -26,23 +26,33 @@ class Call:
     bound: Bound
     since: float = field(default_factory=lambda: time.monotonic())
     tried: float = 0.0
+    attempts: int = 0
     failures: int = 0
     expected: float = 0.0
+
+
+class Doubt(TeacherUnreachable):
+    """The endpoint seems to serve nobody: ask it something that it answered before, to be sure."""
 
 
 class Retrying:
     """Judges failures of one teacher's calls, each in the light of how the others fare.
 
     A request that fails while others are answered is at fault itself and fails alone. Where nobody was answered since
-    it was first sent, the endpoint may be to blame: after `SUSPECTS` such requests in a row it counts as dead, so that
-    a run stops rather than lose every row. Faults that trying again cannot help (``retry`` is false) speak of the
-    request, once the endpoint has answered at all.
+    it was first sent, the endpoint may be to blame: after `SUSPECTS` such requests in a row it is in doubt, and a run
+    stops rather than lose every row, unless what was answered before is answered still. Faults that trying again
+    cannot help (``retry`` is false) speak of the request, once the endpoint has answered at all.
     """
 
     def __init__(self, use: str, most: int, slots: Window, pause: Pause) -> None:
         self.use, self.most, self._slots, self._pause = use, most, slots, pause
         self._answered_at = 0.0
         self._suspects = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether so many have failed in a row."""
+        return self._suspects >= SUSPECTS
 
     def answered(self) -> None:
         """Somebody got an answer."""
@@ -61,12 +71,13 @@ class Retrying:
             self._slots.refused()
         elif error.retry:
             self._slots.troubled()
+        call.attempts += 1
         # To be told to come back later is no failure while others are served.
         call.failures += 0 if crowded and self._answered_at > call.tried else 1
         if last or not error.retry or call.failures > self.most:
             raise self._final(call, error)
         if not error.retry_after:
-            return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** max(0, call.failures - 1)) * random.uniform(1.0, 1.25)
+            return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (call.attempts - 1)) * random.uniform(1.0, 1.25)
         if error.retry_after > PATIENCE:
             minutes = error.retry_after / 60
             raise TeacherUnreachable(
@@ -82,8 +93,8 @@ class Retrying:
             return TeacherUnreachable(f"the teacher {self.use!r} cannot be reached: {_cause(error)}")
         if self._answered_at < call.since and (error.retry or not self._answered_at):
             self._suspects += 1
-            if self._suspects >= SUSPECTS:
-                return TeacherUnreachable(
+            if self.doubtful:
+                return Doubt(
                     f"the teacher {self.use!r} serves nobody: {self._suspects} requests in a row have failed, the last "
                     f"with {error}; what it answered before is kept, so mend that and run again"
                 )

@@ -1,0 +1,40 @@
+"""One answer of a teacher, if it can be used: in time, of the right type, in whole characters, not cut off."""
+
+from __future__ import annotations
+
+import asyncio
+
+from filial.components import Teacher
+from filial.errors import FilialError, TeacherError
+from filial.stages.blame import failure, half_character
+from filial.teaching import Reply, Request
+
+
+async def heard(use: str, teacher: Teacher, request: Request) -> Reply:
+    """What the teacher says, if it can be used.
+
+    Raises:
+        TeacherError: it cannot, or there is none.
+    """
+    who = f"the teacher {use!r}"
+    try:
+        async with asyncio.timeout(teacher.timeout):
+            reply = await teacher.reply(request)
+    except TimeoutError:
+        late = f"no answer within {teacher.timeout:g} s"
+        raise TeacherError("timeout", late, retry=True, billed=None) from None
+    except FilialError:
+        raise
+    except (Exception, SystemExit) as err:
+        raise failure(f"{who} fails", err) from err
+    if not isinstance(reply, Reply) or not isinstance(reply.text, str):
+        raise FilialError(f"{who} breaks its contract: reply gave {type(reply).__name__}, not a Reply with a text")
+    billed = (reply.prompt_tokens, reply.completion_tokens)
+    try:
+        reply.text.encode()
+    except UnicodeEncodeError as err:
+        why = f"the answer {half_character(err)}"
+        raise TeacherError("not-unicode", why, answer=reply.text, billed=billed) from err
+    if reply.finish_reason == "length":
+        raise TeacherError("length", "the answer was cut at the token limit", answer=reply.text, billed=billed)
+    return reply
