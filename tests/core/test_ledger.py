@@ -8,11 +8,15 @@ import pytest
 
 from filial import Message, Reply, Request
 from filial.errors import FilialError
-from filial.ledger import Ledger, answer_key, encode_request
+from filial.ledger import Addresses, Ledger, encode_request
 
 
 def request(text="Name a river.", **more):
     return Request(messages=(Message(role="user", content=text),), **more)
+
+
+def answer_key(use, identity, question):
+    return Addresses(use, identity).key(encode_request(question))
 
 
 @pytest.fixture

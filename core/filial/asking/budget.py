@@ -8,10 +8,8 @@ while others are open, since they will turn out cheaper; when none is open, the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
 from filial.asking.spending import Journal, Totals
@@ -193,12 +191,3 @@ def unknown_price(use: str) -> str:
         f"this caps money, but what the teacher {use!r} costs is not known; give it a price (US dollars per million "
         "tokens), such as usd_per_million: {prompt: 0.15, completion: 0.6}, or cap tokens instead"
     )
-
-
-@contextlib.contextmanager
-def kept(purse: Purse) -> Iterator[Purse]:
-    """A purse whose account is on disk when the block ends, however it ends."""
-    try:
-        yield purse
-    finally:
-        purse.close()

@@ -20,7 +20,7 @@ import msgspec
 from filial.errors import FilialError, UsageError
 from filial.ledger.entries import Entry, sealed, served
 from filial.store import canonical, digest, write_errors
-from filial.teaching import Reply, Request
+from filial.teaching import Reply
 
 _SCHEMA = """
 create table if not exists answers (
@@ -60,11 +60,6 @@ class Addresses:
         h = self._prefix.copy()
         h.update(len(request).to_bytes(8, "little") + request)
         return h.hexdigest()
-
-
-def answer_key(use: str, identity: dict[str, Any], request: Request) -> str:
-    """The address of one answer (`Addresses.key`)."""
-    return Addresses(use, identity).key(encode_request(request))
 
 
 class Ledger:
