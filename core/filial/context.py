@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Context:
         memory: lives as long as the stage; only for filters that say they remember.
         parent: the record that the one at hand was evolved from, where known.
         note: tells the user one line of news, such as the yield of the first rounds.
+        seeds: gives the seed records that the recipe names in front of this stage, read anew at each call; on the
+            command line there are none.
         asked: the replies this context received, in order of asking.
     """
 
@@ -42,9 +44,10 @@ class Context:
         parent: Record | None = None,
         attempt: int = 0,
         note: Callable[[str], None] = lambda text: None,
+        seeds: Callable[[], Iterable[Record]] = tuple,
     ) -> None:
         self._ask, self._key, self._attempt = ask, key, attempt
-        self.note = note
+        self.note, self.seeds = note, seeds
         self._rng: random.Random | None = None
         self.memory: dict[str, Any] = {} if memory is None else memory
         self.parent = parent
@@ -67,6 +70,7 @@ class Context:
         max_tokens: int | None = None,
         stop: tuple[str, ...] = (),
         schema: dict[str, Any] | None = None,
+        partial: bool = False,
     ) -> Reply:
         """Ask the run's teacher.
 
@@ -77,6 +81,8 @@ class Context:
             schema: a JSON Schema that the answer must satisfy (its value is ``reply.json()``). Teachers that can are
                 held to it; the answer is checked here in any case. One that does not fit is asked for once more, with
                 what was wrong.
+            partial: take an answer that was cut at the token limit, too (its ``finish_reason`` is "length"); without
+                it such an answer is a failed call.
 
         Raises:
             TeacherError: the call failed for good. Let it pass: the stage records a drop with its reason.
@@ -88,7 +94,7 @@ class Context:
             turns = (Message(role="system", content=system), *turns)
         request = Request(
             messages=turns, draw=draw + ATTEMPT * self._attempt, temperature=temperature, top_p=top_p,
-            max_tokens=max_tokens, stop=stop, schema=schema,
+            max_tokens=max_tokens, stop=stop, schema=schema, partial=partial,
         )  # fmt: skip
         if schema is None:
             return await self._told(request)
@@ -111,6 +117,7 @@ class Context:
             parent=parent or self.parent,
             attempt=self._attempt,
             note=self.note,
+            seeds=self.seeds,
         )
 
 

@@ -17,7 +17,7 @@ from filial.errors import ROWS_LOST, UsageError
 from filial.ledger import Ledger
 from filial.reporting import Reporter
 from filial.stages import commit
-from filial.stages.assemble import Source, depends_on, provenance, run_stage, source_digest
+from filial.stages.assemble import Source, depends_on, provenance, run_stage, seeds_of, source_digest
 from filial.stages.rows import Records, Rows
 from filial.stages.stage import Books, DropRow, Surroundings, is_lost
 from filial.store import digest, locked, sweep, write_bytes
@@ -160,10 +160,10 @@ class Run:
         with self.reporter.stage(stage.name, pulse) as told, commit.writing(folder) as writer:
             env = Surroundings(
                 stage=stage.name, seed=self.recipe.seed, writer=writer, books=books, told=told,
-                note=self.reporter.note, on_drop=self._dropped,
+                note=self.reporter.note, on_drop=self._dropped, seeds=partial(seeds_of, self.recipe, stage.index),
             )  # fmt: skip
             if gateway is not None:
-                env.ask, env.window = gateway.ask, gateway.window
+                env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
             with stopping(gateway):
                 report = await run_stage(stage, records, self.recipe.base, self.manager, env)
             env.books.check(stage.name)

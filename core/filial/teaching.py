@@ -13,7 +13,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call to a teacher, exactly as a remote chat model would receive it.
 
     ``draw`` numbers independent answers to the same request. ``max_tokens`` counts completion tokens.
-    ``schema`` is a JSON Schema the answer must satisfy. ``None`` means: the teacher's own default.
+    ``schema`` is a JSON Schema the answer must satisfy. ``None`` means: the teacher's own default. ``partial``: an
+    answer cut at the token limit is welcome; the teacher is not told.
     """
 
     messages: tuple[Message, ...]
@@ -24,6 +25,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: tuple[str, ...] = ()
     seed: int | None = None
     schema: dict[str, Any] | None = None
+    partial: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

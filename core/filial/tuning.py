@@ -62,8 +62,8 @@ def _trained(run: Run, model: str, key: str) -> dict[str, Any]:
     recipe = run.recipe
     assert recipe.train is not None
     assert recipe.template is not None
-    trainer: Trainer = build(run.manager, recipe.train)
-    template: Template = build(run.manager, recipe.template)
+    trainer: Trainer = build(run.manager, recipe.train, recipe.base)
+    template: Template = build(run.manager, recipe.template, recipe.base)
     plugin = provenance(run.manager, recipe.train)
     with run.reporter.training() as progress, blamed(plugin, "train"):
         ctx = TrainContext(recipe.seed, progress=progress, base=recipe.base)
@@ -92,7 +92,7 @@ def judge_model(run: Run) -> None:
     if not run.recipe.judges:
         return
     assert run.recipe.template is not None
-    template: Template = build(run.manager, run.recipe.template)
+    template: Template = build(run.manager, run.recipe.template, run.recipe.base)
     run.summary["judge"] = {}
     for spec in run.recipe.judges:
         exam = judging.Exam(spec.name, exam_records(run, spec))
@@ -166,7 +166,7 @@ async def _asked(
     run: Run, spec: JudgeSpec, exam: judging.Exam, answers: list[str]
 ) -> tuple[dict[str, Any], list[bytes], list[bytes]]:
     """Figures, a line per record, and the ledger keys of what the judge was told."""
-    judge: Judge = build(run.manager, spec.component)
+    judge: Judge = build(run.manager, spec.component, run.recipe.base)
     gateway = run.gateway()
     env = Surroundings(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=judging.Silent())
     try:

@@ -23,8 +23,10 @@ async def heard(use: str, teacher: Teacher, request: Request) -> Reply:
     except TimeoutError:
         late = f"no answer within {teacher.timeout:g} s"
         raise TeacherError("timeout", late, retry=True, billed=None) from None
-    except FilialError:
-        raise
+    except FilialError as err:
+        if (cut := _cut(err, request)) is None:
+            raise
+        reply = cut
     except (Exception, SystemExit) as err:
         raise failure(f"{who} fails", err) from err
     if not isinstance(reply, Reply) or not isinstance(reply.text, str):
@@ -35,6 +37,18 @@ async def heard(use: str, teacher: Teacher, request: Request) -> Reply:
     except UnicodeEncodeError as err:
         why = f"the answer {half_character(err)}"
         raise TeacherError("not-unicode", why, answer=reply.text, billed=billed) from err
-    if reply.finish_reason == "length":
+    if reply.finish_reason == "length" and not request.partial:
         raise TeacherError("length", "the answer was cut at the token limit", answer=reply.text, billed=billed)
     return reply
+
+
+def _cut(error: FilialError, request: Request) -> Reply | None:
+    """The reply in the failure of a call that was cut off, where a part of an answer is welcome."""
+    if not (request.partial and isinstance(error, TeacherError) and error.reason == "length"):
+        return None
+    if error.answer is None:
+        return None
+    prompt, completion = error.billed or (0, 0)
+    return Reply(
+        text=error.answer, finish_reason="length", prompt_tokens=prompt, completion_tokens=completion
+    )  # fmt: skip

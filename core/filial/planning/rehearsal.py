@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from filial.asking.gateway import Proceed
 from filial.errors import FilialError, TeacherError
 from filial.ledger import Addresses, Ledger, encode_request
 from filial.records import Record
-from filial.stages.assemble import run_stage
+from filial.stages.assemble import run_stage, seeds_of
 from filial.stages.rows import Records
 from filial.stages.stage import Books, DropRow, Surroundings
 from filial.teaching import Reply, Request
@@ -85,7 +86,7 @@ async def rehearse(
     some = list(islice(records, SAMPLE))
     writer = Collected()
     env = Surroundings(stage=stage.name, seed=run.recipe.seed, writer=writer, books=Books(entered=len(some)))
-    env.ask = wrap(prompter.ask)
+    env.ask, env.seeds = wrap(prompter.ask), partial(seeds_of, run.recipe, stage.index)
     prompter.held, prompter.missing = 0, {}
     try:
         await run_stage(stage, some, run.recipe.base, run.manager, env)

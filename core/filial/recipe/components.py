@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from filial import inputfiles
 from filial.components import Component
 from filial.errors import FilialError, PluginError
 from filial.options import json_schema
 from filial.recipe.faults import Faults
+from filial.recipe.files import Files
 from filial.recipe.keys import ONE, Schema, defaults
 from filial.recipe.model import ComponentSpec
 from filial.recipe.words import shown, wrong_type
@@ -26,8 +28,8 @@ class Components:
     ``asking`` collects the addresses of components whose class says that it asks a teacher.
     """
 
-    def __init__(self, manager: Manager, faults: Faults) -> None:
-        self._manager, self._faults = manager, faults
+    def __init__(self, manager: Manager, faults: Faults, files: Files) -> None:
+        self._manager, self._faults, self._files = manager, faults, files
         self.asking: list[Address] = []
 
     def read(
@@ -58,7 +60,7 @@ class Components:
         if found is None or not sound:
             return None
         options = self._options(found, {k: v for k, v in body.items() if k != "use" and k not in keys}, address, owner)
-        if options is None:
+        if options is None or not self._files_there(found, options, address, owner):
             return None
         if found.asks:
             self.asking.append(address)
@@ -116,6 +118,21 @@ class Components:
             "required": [*required, *own.get("required", [])],
             "additionalProperties": found is None,
         }
+
+    def _files_there(self, found: type[Component], options: dict[str, Any], address: Address, owner: str) -> bool:
+        """Whether every file that the options name is there and holds what the component wants."""
+        before, files = len(self._faults), list(inputfiles.named(found, options))
+        for place, path in files:
+            self._files.check(path, (*address, *place))
+        if files and len(self._faults) == before:
+            try:
+                found(**options).located(self._files.base)
+            except ValidationError as err:
+                for error in err.errors(include_url=False, include_input=False):
+                    self._faults.add(address, f"{owner}: {error['msg'].removeprefix('Value error, ')}")
+            except (FilialError, OSError, UnicodeDecodeError) as err:
+                self._faults.add(address, f"{owner}: {err}")
+        return len(self._faults) == before
 
     def _options(
         self, found: type[Component], options: dict[str, Any], address: Address, owner: str

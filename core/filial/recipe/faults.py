@@ -30,6 +30,9 @@ class Faults:
         for fault in document.faults:
             self._found.add((fault.line, fault.column, f"{name}:{fault.line}:{fault.column}", fault.message))
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def add(self, address: Address, message: str, *, at_key: bool = False) -> None:
         """Note what is wrong at an address (or with its key), unless it stands in for another fault."""
         if not any(address[:n] in self._silent for n in range(len(address) + 1)):

@@ -17,14 +17,14 @@ class Files:
     """Looks for files beside the recipe, in packages (``pkg:``), or leaves them to the hub (``hf:``)."""
 
     def __init__(self, base: Path, faults: Faults) -> None:
-        self._base, self._faults = base, faults
+        self.base, self._faults = base, faults
 
     def check(self, path: Any, address: Address) -> None:
         """Note a fault if this names a file or folder that is not there; what is no text is left to the schema."""
         if not isinstance(path, str) or not path or path.startswith("hf:"):
             return
         try:
-            place = resolve(path, self._base)
+            place = resolve(path, self.base)
             there = place.exists()
         except UsageError as err:
             self._faults.add(address, str(err))

@@ -57,8 +57,8 @@ class _Walk:
 
     def __init__(self, data: dict[str, Any], name: str, base: Path, manager: Manager, faults: Faults) -> None:
         self._data, self._name, self._base, self._faults = data, name, base, faults
-        self._components = Components(manager, faults)
         self._files = Files(base, faults)
+        self._components = Components(manager, faults, self._files)
 
     def recipe(self) -> Recipe:
         data, faults = self._data, self._faults
