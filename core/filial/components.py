@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pluggy
 from pydantic import BaseModel, ConfigDict
@@ -36,13 +36,15 @@ class Drop:
     """A record that does not go on, and why. A value, never an exception.
 
     ``reason`` is a slug that is counted ("too-similar"); ``detail`` is for people;
-    ``answer`` is the raw teacher answer behind the decision, where there is one.
+    ``answer`` is the raw teacher answer behind the decision, where there is one; ``scores`` are what a filter
+    measured, as in `Keep`.
     """
 
     reason: str
     detail: str = ""
     answer: str | None = None
     record: Record | None = None
+    scores: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, error: TeacherError, record: Record | None = None) -> Drop:
@@ -102,6 +104,12 @@ class Component(BaseModel, ABC):
     def calls(self, records: int) -> float:
         """Teacher requests this is expected to make for so many records; what `plan` goes by."""
         return records if self.asks else 0
+
+    def located(self, base: Path) -> Self:
+        """This component with the files its options name (`InputFile`) taken from ``base``, the recipe's folder."""
+        from filial.inputfiles import found
+
+        return found(self, base)
 
 
 class Generator(Component):
@@ -195,10 +203,6 @@ class Teacher(Component):
     def identity(self) -> dict[str, Any]:
         """What an answer depends on beside the request; part of its ledger key. Never a key or a header."""
         return self.model_dump(mode="json", exclude=set(Teacher.model_fields))
-
-    def located(self, base: Path) -> Teacher:
-        """This teacher with its paths, if it has any, taken from ``base``, the folder of the recipe that names it."""
-        return self
 
     def price(self) -> Price | None:
         """What its answers cost; None where that is not known, so that a cap on money is refused."""

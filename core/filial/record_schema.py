@@ -58,12 +58,17 @@ def schema() -> dict[str, Any]:
                 "description": "Figures that filters and judges add.",
             },
             "tags": {**_TEXTS, "description": "Words that filters and generators add."},
+            "constraints": {
+                "type": "array",
+                "items": {"$ref": "#/$defs/constraint"},
+                "description": "Demands in the instruction that a function can check.",
+            },
             "origin": {"$ref": "#/$defs/origin"},
         },
         "if": {"required": ["messages"], "properties": {"messages": {"type": "array", "minItems": 1}}},
         "then": {"properties": {name: {"maxLength": 0} for name in ("instruction", "input", "output")}},
         "else": {"required": ["instruction"], "properties": {"instruction": {"minLength": 1}}},
-        "$defs": {"message": _message(), "origin": _origin()},
+        "$defs": {"message": _message(), "constraint": _constraint(), "origin": _origin()},
     }
 
 
@@ -73,6 +78,19 @@ def _message() -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["role", "content"],
         "properties": {"role": {"enum": list(get_args(Role))}, "content": {"type": "string"}},
+    }
+
+
+def _constraint() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["type", "args", "text"],
+        "properties": {
+            "type": {"type": "string", "description": "Which check."},
+            "args": {"type": "object", "description": "Its arguments."},
+            "text": {"type": "string", "description": "How the instruction puts it, word for word."},
+        },
     }
 
 

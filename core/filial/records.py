@@ -24,6 +24,17 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
+class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A demand on a record's answer that a function can check.
+
+    ``type`` names the check, ``args`` are its arguments, ``text`` is how the instruction puts it, word for word.
+    """
+
+    type: str
+    args: dict[str, Any]
+    text: str
+
+
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where a record comes from: enough to walk any record back to its seed.
 
@@ -42,7 +53,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """One training example, with its lineage.
 
     ``task`` is what mixing groups by. ``scores`` and ``tags`` are what filters and judges add.
-    ``id`` is a hash of parents, stage, ordinal and content (`record_id`): same inputs, same id.
+    ``constraints`` are demands in the instruction that a function can check. ``id`` is a hash of parents, stage,
+    ordinal and content (`record_id`): same inputs, same id.
 
     Raises:
         ValueError: neither an instruction nor messages, or both.
@@ -56,6 +68,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     task: str = ""
     scores: dict[str, float] = {}
     tags: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
     origin: Origin = Origin()
 
     def __post_init__(self) -> None:
@@ -72,11 +85,14 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def evolved(self, **changes: Any) -> Record:
         """A child of this record: this record is its parent, its round is one higher.
 
-        A child whose question changed does not inherit the answer: ``output`` is empty unless given.
-        The stage gives the child its id.
+        A child whose question changed does not inherit the answer: ``output`` is empty unless given. It inherits
+        the constraints whose text still stands in its instruction. The stage gives the child its id.
         """
         if "output" not in changes and not self.messages:
             changes["output"] = ""
+        if self.constraints and "constraints" not in changes:
+            said = changes.get("instruction", self.instruction)
+            changes["constraints"] = tuple(c for c in self.constraints if c.text in said)
         origin = Origin(parents=(self.id,) if self.id else (), round=self.origin.round + 1)
         return msgspec.structs.replace(self, id="", scores={}, origin=origin, **changes)
 
@@ -88,6 +104,15 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def question(self) -> str:
         """What a user would type: the instruction, and the input after a blank line."""
         return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
+    def single(self) -> Record:
+        """This record as instruction and output, where it is a conversation of one question and its answer (or a
+        question alone); any other record as it is."""
+        roles = tuple(m.role for m in self.messages)
+        if roles not in (("user",), ("user", "assistant")) or not self.messages[0].content:
+            return self
+        output = self.messages[1].content if len(roles) > 1 else ""
+        return self.replaced(instruction=self.messages[0].content, output=output, messages=())
 
     def turns(self) -> tuple[Message, ...]:
         """The record as a conversation, whichever form it has. An empty output gives no answer turn."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filial import Message, Origin, Record, UsageError
+from filial import Constraint, Message, Origin, Record, UsageError
 from filial.formats import FORMATS, BadLine, Unfit, read, write
 
 texts = st.text(max_size=12)
@@ -17,9 +17,12 @@ origins = st.builds(
     Origin, stage=texts, plugin=texts, parents=st.lists(texts, max_size=2).map(tuple),
     round=st.integers(0, 2**40), answers=st.lists(texts, max_size=2).map(tuple),
 )  # fmt: skip
+values = st.one_of(texts, st.integers(-9, 9), st.booleans(), st.none(), st.lists(texts, max_size=2))
+constraints = st.builds(Constraint, type=texts, args=st.dictionaries(texts, values, max_size=2), text=texts)
 lineage = {
     "id": filled, "task": texts, "scores": st.dictionaries(texts, finite, max_size=2),
     "tags": st.lists(texts, max_size=2).map(tuple), "origin": origins,
+    "constraints": st.lists(constraints, max_size=2).map(tuple),
 }  # fmt: skip
 singles = st.builds(Record, instruction=filled, input=texts, output=texts, **lineage)
 every_role = st.sampled_from(["system", "user", "assistant", "tool_call", "tool"])

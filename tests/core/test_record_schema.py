@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from filial.jsontext import Fault
 from filial.record_schema import FIELDS, decode, explain, published, schema
-from filial.records import Message, Origin, Record, to_json
+from filial.records import Constraint, Message, Origin, Record, to_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +27,7 @@ def test_the_schema_is_a_valid_schema_and_names_every_field() -> None:
     assert set(schema()["properties"]) == FIELDS
     assert set(schema()["$defs"]["message"]["properties"]) == set(Message.__struct_fields__)
     assert set(schema()["$defs"]["origin"]["properties"]) == set(Origin.__struct_fields__)
+    assert set(schema()["$defs"]["constraint"]["properties"]) == set(Constraint.__struct_fields__)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,8 @@ def test_the_schema_is_a_valid_schema_and_names_every_field() -> None:
         ({"instruction": "a", "scores": {"x/y~": True}}, "/scores/x~1y~0", "a number, not a boolean"),
         ({"instruction": "a", "origin": {"round": 1.5}}, "/origin/round", "must be a whole number"),
         ({"instruction": "a", "tags": ["b", 1]}, "/tags/1", "must be a string"),
+        ({"instruction": "a", "constraints": [{"type": "t", "args": {}}]}, "/constraints/0", "lacks text"),
+        ({"instruction": "a", "constraints": [{"type": "t", "args": 1, "text": ""}]}, "/constraints/0/args", "object"),
     ],
 )
 def test_explanations_name_the_place_and_the_fault(row: object, pointer: str, words: str) -> None:

@@ -59,6 +59,7 @@ def _schema(pyarrow: Any) -> Any:
     text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
     turn = pyarrow.struct([("role", text), ("content", text)])
     score = pyarrow.struct([("name", text), ("value", pyarrow.float64())])
+    constraint = pyarrow.struct([("type", text), ("args", text), ("text", text)])
     origin = pyarrow.struct(
         [
             ("stage", text),
@@ -75,6 +76,7 @@ def _schema(pyarrow: Any) -> Any:
             ("task", text),
             ("scores", pyarrow.list_(score)),
             ("tags", texts),
+            ("constraints", pyarrow.list_(constraint)),
             ("origin", origin),
         ]
     )

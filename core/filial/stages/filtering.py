@@ -28,8 +28,9 @@ class Sieve:
     filter: Filter
     memory: dict[str, Any] = field(default_factory=dict)
 
-    async def verdict(self, record: Record, ctx: Context, stage: str) -> Record | Drop:
-        """The record with the filter's scores and tags, or a drop; a failed teacher call is a drop.
+    async def verdict(self, record: Record, ctx: Context, stage: str, scores: dict[str, float]) -> Record | Drop:
+        """The record with the filter's scores and tags, or a drop; a failed teacher call is a drop. What the filter
+        measured goes into ``scores``.
 
         Raises:
             FilialError: the filter failed or broke its contract.
@@ -38,13 +39,17 @@ class Sieve:
         with blamed(self.plugin, stage):
             word = await settled(self.filter.check(record, ctx))
             if isinstance(word, Drop):
+                scores |= word.scores
                 return replace(word, answer=last_answer(ctx)) if word.answer is None else word
             if not isinstance(word, Keep):
                 raise wrong_type(self.plugin, stage, "check", word, "Keep or Drop")
             if not word.scores and not word.tags:
                 return record
             new = marked(record, word)
-        return unsound(new, self.plugin, stage) or new
+        if fault := unsound(new, self.plugin, stage):
+            return fault
+        scores |= word.scores
+        return new
 
 
 def marked(record: Record, keep: Keep) -> Record:
@@ -66,12 +71,13 @@ def keys_of(ctx: Context) -> tuple[str, ...]:
 @dataclass(slots=True)
 class Passage:
     """A record on its way: as marked so far, and, where a filter stopped it, the drop, that filter's plugin and the
-    ledger keys of the answers it was given."""
+    ledger keys of the answers it was given; ``scores`` are what filters measured on the way."""
 
     record: Record
     drop: Drop | None = None
     by: str = ""
     answers: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 Passages = Iterable[Passage] | AsyncIterable[Passage]
@@ -79,8 +85,8 @@ Placed = tuple[int, Sieve]
 """A filter and its place in the recipe's list."""
 
 
-async def filter_records(records: Records, sieves: list[Sieve], env: Surroundings) -> None:
-    """Run every record through every filter, in the recipe's order.
+async def filter_records(records: Records, sieves: list[Sieve], env: Surroundings) -> dict[str, Any]:
+    """Run every record through every filter, in the recipe's order. Returns the report: the means of their scores.
 
     Filters are steps of one pipeline, and rows are written as records come out of it, kept or dropped, in the order
     of the records. Filters that do not remember work on many records at once.
@@ -97,6 +103,8 @@ async def filter_records(records: Records, sieves: list[Sieve], env: Surrounding
                 env.keep(passage.record)
             else:
                 env.drop(passage.drop, passage.by, passage.record, answers=passage.answers)
+            env.means.add(passage.scores)
+    return env.means.report()
 
 
 async def _one_by_one(passing: Passages, group: list[Placed], env: Surroundings) -> AsyncGenerator[Passage, None]:
@@ -117,7 +125,7 @@ async def _passed(group: list[Placed], env: Surroundings, passage: Passage) -> P
         if passage.drop is not None:
             break
         ctx = env.context(place, passage.record.id)
-        result = await sieve.verdict(passage.record, ctx, env.stage)
+        result = await sieve.verdict(passage.record, ctx, env.stage, passage.scores)
         if isinstance(result, Drop):
             passage.drop, passage.by, passage.answers = result, sieve.plugin, keys_of(ctx)
         else:

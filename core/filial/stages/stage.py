@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, Protocol
 
@@ -16,8 +17,9 @@ from filial.errors import TeacherError, UsageError
 from filial.records import Origin, Record, record_id
 from filial.stages.answers import Answers
 from filial.stages.blame import NOT_UNICODE, unsound, wrong_type
+from filial.stages.means import Means
 from filial.stages.ranks import Ranks
-from filial.teaching import Reply, Request
+from filial.teaching import Price, Reply, Request
 
 BAD_LINE = "bad-line"
 TOO_FEW = "yield-collapsed"
@@ -108,7 +110,8 @@ class Surroundings:
     """What a stage runs in: its name, seed, teacher and books.
 
     ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress;
-    ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given.
+    ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given, ``price`` what they
+    cost. ``seeds`` gives the seed records that the recipe names; ``means`` sums up what filters measured.
     """
 
     stage: str
@@ -121,12 +124,16 @@ class Surroundings:
     on_drop: Callable[[DropRow], None] | None = None
     books: Books = field(default_factory=Books)
     answers: Answers = field(default_factory=Answers)
+    price: Price | None = None
+    seeds: Callable[[], Iterable[Record]] = tuple
+    means: Means = field(default_factory=Means)
     _same: Ranks = field(default_factory=Ranks)
 
     def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
         """A context seeded from (run seed, stage, key)."""
         return Context(
-            self._asked, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note
+            self._asked, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note,
+            seeds=self.seeds,
         )  # fmt: skip
 
     async def _asked(self, request: Request) -> Reply:
@@ -179,8 +186,11 @@ class Surroundings:
             FilialError: the plugin's `Drop` holds something of the wrong type.
         """
         self._check(drop, plugin)
+        shown = drop.record or record
+        if shown is not None and drop.scores:
+            shown = shown.replaced(scores={**shown.scores, **drop.scores})
         row = DropRow(
-            stage=self.stage, plugin=plugin, reason=drop.reason, detail=drop.detail, record=drop.record or record,
+            stage=self.stage, plugin=plugin, reason=drop.reason, detail=drop.detail, record=shown,
             parent=parent, answer=drop.answer, answers=answers,
         )  # fmt: skip
         self.writer.drop(row)
@@ -198,9 +208,17 @@ class Surroundings:
             self._refuse(plugin, "answer", drop.answer, "a text")
         if not isinstance(drop.record, Record | None):
             self._refuse(plugin, "record", drop.record, "a Record")
+        if not isinstance(drop.scores, dict) or not all(map(_is_score, drop.scores.items())):
+            self._refuse(plugin, "scores", drop.scores, "names with numbers")
 
     def _refuse(self, plugin: str, name: str, got: object, wanted: str) -> NoReturn:
         raise wrong_type(plugin, self.stage, f"Drop.{name}", got, wanted)
+
+
+def _is_score(item: tuple[object, object]) -> bool:
+    name, score = item
+    number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+    return isinstance(name, str) and number
 
 
 async def settled(work: Awaitable[Any] | Any) -> Any:
