@@ -219,3 +219,36 @@ def test_same_seed_same_bytes(cli):
         cli("evolve", "longer", "in.jsonl", "-o", f"{name}.jsonl", "--teacher", "echo", "--home", name)
     assert (cli.folder / "one.jsonl").read_bytes() == (cli.folder / "two.jsonl").read_bytes()
     assert (cli.folder / "one.drops.jsonl").read_bytes() == (cli.folder / "two.drops.jsonl").read_bytes()
+
+
+def test_several_strategies_share_the_records_and_the_options(cli):
+    cli.write("in.jsonl", *({"instruction": f"count to {i}"} for i in range(20)))
+    options = ["-o", "o.jsonl", "--teacher", "echo", "--eliminate", "none", "--json"]
+    assert cli("evolve", "longer", "prompt", "in.jsonl", *options) == 2
+    assert "strategy 'prompt'" in cli.err
+    assert "it has no text" in cli.err
+    assert cli("evolve", "prompt", "longer", "in.jsonl", "--text", "SO {prompt}", *options) == 2
+    assert "no option 'text'" in cli.err
+    assert cli("evolve", "longer", "deepen", "in.jsonl", "--order", "fixed", "--rounds", "2", *options) == 0
+    tried = {name: row["1"]["tried"] for name, row in json.loads(cli.out)["survival"].items()}
+    assert tried == {"longer": 10, "deepen": 10}
+
+
+def test_a_strategy_is_not_taken_for_a_file_nor_a_file_for_a_strategy(cli):
+    cli.write("in.jsonl", RIVER)
+    assert cli("evolve", "longer", "deepen", "-o", "o.jsonl", "--teacher", "echo") == 2
+    assert "no INPUT file is named" in cli.err
+    assert cli("evolve", "longer", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo") == 2
+    assert "named twice" in cli.err
+    cli.write("deepen", RIVER)
+    assert cli("evolve", "longer", "deepen", "-o", "o.jsonl", "--teacher", "echo") == 2
+    assert "write ./deepen for the file" in cli.err
+
+
+def test_branches_make_trees(cli):
+    cli.write("in.jsonl", {"id": "r1", **RIVER})
+    options = ["--branch", "2", "--rounds", "2", "--teacher", "echo", "--eliminate", "none"]
+    assert cli("evolve", "longer", "deepen", "in.jsonl", "-o", "o.jsonl", *options) == 0
+    parents = [p for row in cli.rows("o.jsonl") for p in row.get("origin", {}).get("parents", ())]
+    assert parents.count("r1") >= 1
+    assert len(parents) > 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial.cli.tables import figure, funnel, grid, judged, survival
+from filial.cli.tables import figure, funnel, grid, judged, measured
 
 REASONS = st.dictionaries(st.from_regex(r"[a-z]{1,12}(-[a-z]{1,8}){0,2}", fullmatch=True), st.integers(1, 99_999))
 
@@ -42,13 +42,10 @@ def test_control_characters_in_a_reason_show_as_text():
     assert "\x1b" not in funnel(summary({"\x1b[31mred": 1}))
 
 
-def test_survival_adds_up_rounds_and_stages():
-    def stage(kept):
-        return {"survival": {"deepen": {"1": {"tried": 4, "kept": kept, "dropped": {"long": 4 - kept}}}}}
-
-    text = survival({"stages": [stage(4), stage(1), {}]})
-    assert re.search(r"deepen +8 +5 +62 % +long 3", text)
-    assert survival({"stages": [{}]}) == ""
+def test_what_filters_measured():
+    scored = {"name": "02-filter", "scores": {"share": {"n": 1200, "mean": 0.81249}}}
+    assert re.search(r"02-filter +share +1,200 +0.812", measured({"stages": [{"name": "01-generate"}, scored]}))
+    assert measured({"stages": [{"name": "01-generate"}]}) == ""
 
 
 def test_judged_shows_only_who_was_asked():

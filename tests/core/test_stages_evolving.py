@@ -189,11 +189,25 @@ def test_a_rule_that_remembers_sees_children_in_canonical_order_over_all_rounds(
     assert [d.record.id for d in rows.dropped] != [""] * 4, "a child that a rule throws out has its id already"
 
 
-def test_conversations_pass_through_untouched():
-    talk = Record(id="c", messages=(Message(role="user", content="Hi"), Message(role="assistant", content="Yes?")))
+def turns(*contents):
+    roles = ("user", "assistant") * len(contents)
+    return tuple(Message(role=role, content=text) for role, text in zip(roles, contents, strict=False))
+
+
+def test_conversations_of_several_turns_pass_through_untouched():
+    talk = Record(id="c", messages=turns("Hi", "Yes?", "Bye"))
     rows, table = evolved([talk, *records(1)], rounds=2)
     assert rows.kept[0] is talk
     assert table["grow"]["1"]["tried"] == 1
+
+
+@pytest.mark.parametrize("messages", [turns("task 0"), turns("task 0", "old")])
+def test_one_question_with_its_answer_is_evolved_whichever_form_it_has(messages):
+    asked = Record(id="r0", messages=messages)
+    rows, _ = evolved([asked], rounds=1)
+    plain, _ = evolved(records(1), rounds=1)
+    assert rows.kept[0] is asked
+    assert rows.kept[1:] == plain.kept[1:]
 
 
 def test_a_failed_call_for_the_answer_costs_the_child_and_shows_it():

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("render", "Show the text, tokens and loss mask of a template."),
     "train": ("model", "Train a model on records."),
     "judge": ("model", "Judge a model's answers to records."),
+    "survival": ("survival", "Say what became of each strategy's attempts in a run."),
     "ask": ("ask", "Ask a teacher one question, or every question of a file."),
     "keys": ("keys", "Say which keys may go to which hosts."),
     "ledger": ("ledger", "Look after the teachers' answers; replay them elsewhere."),

@@ -15,6 +15,7 @@ from filial.errors import ROWS_LOST, UsageError
 
 if TYPE_CHECKING:
     from filial.cli.output import Output
+    from filial.stages.evolving import Choice
     from filial.stages.stage import Books
 
 Work = Callable[[list[Any], Any], Awaitable[dict[str, Any]]]
@@ -66,7 +67,7 @@ async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Wor
     said = reporter()
     async with asking(ctx, {"teacher": None, "teacher_options": (), "budget": (), **flags}) as gateway:
         if gateway is not None:
-            env.ask, env.window = gateway.ask, gateway.window
+            env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
         env.note = said.note
         with said.stage(env.stage, gateway.pulse if gateway else None) as env.told:
             records: list[Any] = []
@@ -112,25 +113,33 @@ def _make_generate() -> tuple[Invoke, list[click.Parameter]]:
 
 def _make_evolve() -> tuple[Invoke, list[click.Parameter]]:
     def call(
-        ctx: click.Context, name: str, chosen: Any, rounds: int, eliminate: tuple[str, ...], keep: Any,
-        answer: bool, **flags: Any,
+        ctx: click.Context, name: str, chosen: Any, rounds: int, branch: int, order: Any, eliminate: tuple[str, ...],
+        keep: Any, answer: bool, **flags: Any,
     ) -> int:  # fmt: skip
-        from filial.stages.evolving import Choice, Evolution, evolve_records
+        from filial.stages.evolving import Evolution, evolve_records
         from filial.stages.filtering import Sieve
 
         plugins = manager(ctx)
         rules: list[Any] = [plugins.build("filters", {"use": e}, "--eliminate") for e in eliminate if e != "none"]
         sieves = [Sieve(plugins.provenance(rule), rule) for rule in rules]
-        choice = Choice(name, plugins.provenance("strategies", name), chosen)
+        choices, flags["inputs"] = _strategies(ctx, name, chosen, flags["inputs"])
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
-            plan = Evolution([choice], sieves, rounds, keep=keep, answer=answer)
+            plan = Evolution(choices, sieves, rounds, branch, order, keep=keep, answer=answer)
             return await evolve_records(records, plan, env)
 
         return _work(ctx, "evolve", flags, work)
 
     own: list[click.Parameter] = [
         click.Option(["--rounds"], type=click.IntRange(1), default=1, show_default=True, help="How many generations."),
+        click.Option(
+            ["--branch"], type=click.IntRange(1, 100), default=1, show_default=True,
+            help="Children of each record per round; more than 1 makes trees.",
+        ),
+        click.Option(
+            ["--order"], type=click.Choice(["random", "fixed"]), default="random", show_default=True,
+            help="Of several strategies, draw one for each record, or take them in turn.",
+        ),
         click.Option(
             ["--eliminate"], multiple=True, default=("evolved",), show_default=True, metavar="FILTER",
             help="Filter that decides which evolutions failed; may be repeated; none for no rule.",
@@ -147,13 +156,36 @@ def _make_evolve() -> tuple[Invoke, list[click.Parameter]]:
     return call, [*_file_parameters(), *own, *teacher_parameters()]
 
 
+def _strategies(
+    ctx: click.Context, name: str, chosen: Any, words: tuple[str, ...]
+) -> tuple[list[Choice], tuple[str, ...]]:
+    """The strategies of a command line and its inputs: more names of strategies may stand in front of the files.
+
+    Options that were given hold for all of them.
+    """
+    from filial.stages.evolving import Choice
+
+    plugins, given = manager(ctx), chosen.model_dump(mode="json", exclude_unset=True)
+    choices, files = [Choice(name, plugins.provenance("strategies", name), chosen)], list(words)
+    while files and files[0] in plugins.index["strategies"]:
+        more = files.pop(0)
+        if Path(more).exists():
+            raise UsageError(f"{more} is a strategy and a file here; write ./{more} for the file")
+        if any(more == choice.name for choice in choices):
+            raise UsageError(f"the strategy {more} is named twice")
+        strategy: Any = plugins.build("strategies", {"use": more, **given}, "evolve")
+        choices.append(Choice(more, plugins.provenance("strategies", more), strategy))
+    if not files:
+        raise UsageError("no INPUT file is named behind the strategies")
+    return choices, tuple(files)
+
+
 def _make_filter() -> tuple[Invoke, list[click.Parameter]]:
     def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
         from filial.stages.filtering import Sieve, filter_records
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
-            await filter_records(records, [Sieve(manager(ctx).provenance("filters", name), chosen)], env)
-            return {}
+            return await filter_records(records, [Sieve(manager(ctx).provenance("filters", name), chosen)], env)
 
         return _work(ctx, "filter", flags, work)
 
@@ -184,6 +216,9 @@ def _make_mix() -> tuple[Invoke, list[click.Parameter]]:
 
 
 generate = PluginGroup("generate", "generators", _make_generate, "Make records from seeds with a generator.")
-evolve = PluginGroup("evolve", "strategies", _make_evolve, "Evolve records with a strategy.")
+evolve = PluginGroup(
+    "evolve", "strategies", _make_evolve, "Evolve records with one strategy or several: evolve NAME [NAME...] INPUT...",
+    more="[NAME...] ",
+)  # fmt: skip
 filter = PluginGroup("filter", "filters", _make_filter, "Pass records through a filter.")
 mix = PluginGroup("mix", "mixers", _make_mix, "Mix files of records with a mixer; records are grouped by task.")

@@ -17,13 +17,13 @@ Make = Callable[[], tuple[Invoke, list[click.Parameter]]]
 class PluginGroup(click.Group):
     """A command whose subcommands are the plugins of one kind; one is imported when it is named, none to list them.
 
-    ``make()`` gives (callback, the command's own parameters). The callback is called with the click context, the
-    plugin's name, the component, and the values of those parameters.
+    ``more`` is what the usage line says behind the name. ``make()`` gives (callback, the command's own parameters).
+    The callback is called with the click context, the plugin's name, the component, and the values of those parameters.
     """
 
-    def __init__(self, name: str, kind: str, make: Make, help: str) -> None:
+    def __init__(self, name: str, kind: str, make: Make, help: str, more: str = "") -> None:
         super().__init__(name, help=help, no_args_is_help=True, options_metavar="", subcommand_metavar="NAME ...")
-        self.kind, self.make = kind, make
+        self.kind, self.make, self.more = kind, make, more
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(manager(ctx).index[self.kind])
@@ -47,7 +47,7 @@ class PluginGroup(click.Group):
             plugins.check_requirements(cls)
             return callback(ctx, name, options.from_flags(cls, given), **values)
 
-        return PluginCommand(name, call, parameters, list(fields.values()), cls.__doc__ or "")
+        return PluginCommand(name, call, parameters, list(fields.values()), cls.__doc__ or "", self.more)
 
 
 def _introduced(claims: list[Claim]) -> str:
@@ -63,10 +63,11 @@ class PluginCommand(click.Command):
     """One plugin as a command; its help tells the plugin's options from those of the command."""
 
     def __init__(
-        self, name: str, call: Invoke, parameters: list[click.Parameter], own: list[click.Option], doc: str
-    ) -> None:
+        self, name: str, call: Invoke, parameters: list[click.Parameter], own: list[click.Option], doc: str,
+        more: str = "",
+    ) -> None:  # fmt: skip
         out = any("--out" in p.opts and p.required for p in parameters)
-        metavar = "-o OUT [OPTIONS]" if out else "[OPTIONS]"
+        metavar = f"{more}-o OUT [OPTIONS]" if out else f"{more}[OPTIONS]"
         super().__init__(name, callback=call, params=[*parameters, *own], help=doc, options_metavar=metavar)
         self.own = own
 

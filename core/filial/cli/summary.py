@@ -38,9 +38,10 @@ def again(
 
 def tell(run: Run, summary: dict[str, Any], command: Command) -> None:
     """Everything about a run that has ended."""
-    from filial.cli.tables import funnel, judged, survival
+    from filial.cli.survival import overall
+    from filial.cli.tables import funnel, judged, measured
 
-    for text in (funnel(summary), survival(summary), judged(summary)):
+    for text in (funnel(summary), overall(summary), measured(summary), judged(summary)):
         if text:
             click.echo(f"{text}\n")
     click.echo(asked(summary["teacher"]))

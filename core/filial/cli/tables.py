@@ -1,10 +1,9 @@
-"""The tables a run ends with: the funnel, the survival of each strategy, the judged model. 80 to 100 columns."""
+"""The tables a run ends with: the funnel, what filters measured, the judged model. 80 to 100 columns."""
 
 from __future__ import annotations
 
 import shutil
 import textwrap
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,21 +77,14 @@ def planned(rows: list[dict[str, Any]]) -> str:
     return f"{steps}\n\n{grid(head, [*table, cells('in all', total, sure)])}"
 
 
-def survival(summary: dict[str, Any]) -> str:
-    """Per strategy, over all rounds and evolve stages: tried, kept, and the reasons of the rest."""
-    totals: dict[str, Counter[str]] = {}
-    reasons: dict[str, Counter[str]] = {}
-    for stage in summary["stages"]:
-        for name, rounds in stage.get("survival", {}).items():
-            count, why = totals.setdefault(name, Counter()), reasons.setdefault(name, Counter())
-            for row in rounds.values():
-                count.update(tried=row["tried"], kept=row["kept"])
-                why.update(row["dropped"])
-    rows = []
-    for name, c in sorted(totals.items()):
-        share = f"{100 * c['kept'] / c['tried']:.0f} %" if c["tried"] else "–"
-        rows.append([name, f"{c['tried']:,}", f"{c['kept']:,}", share, counted(reasons[name])])
-    return grid(["strategy", "tried", "kept", "survived", "why not"], rows, prose=True) if rows else ""
+def measured(summary: dict[str, Any]) -> str:
+    """What the filters of each stage measured: the mean of every score over all records they looked at."""
+    rows = [
+        [stage["name"], printable(name), f"{row['n']:,}", f"{row['mean']:.3f}"]
+        for stage in summary["stages"]
+        for name, row in stage.get("scores", {}).items()
+    ]
+    return grid(["stage", "score", "records", "mean"], rows, 2) if rows else ""
 
 
 def judged(summary: dict[str, Any]) -> str:

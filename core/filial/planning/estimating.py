@@ -101,7 +101,7 @@ class Estimator:
 
     def judge(self, judge: JudgeSpec, records: int) -> Estimate:
         """A judge on so many records, for the model and each rival."""
-        component: Component = build(self._run.manager, judge.component)
+        component: Component = build(self._run.manager, judge.component, self._run.recipe.base)
         calls = component.calls(records) * (1 + len(judge.against))
         return self._estimate(records, calls, 0, None, ROUGH if calls else EXACT)
 
@@ -118,12 +118,13 @@ class Estimator:
 
     def _calls(self, stage: StageSpec) -> float:
         """Requests of a whole stage."""
-        built: list[Component] = [build(self._run.manager, spec) for spec in stage.components]
+        base = self._run.recipe.base
+        built: list[Component] = [build(self._run.manager, spec, base) for spec in stage.components]
         if stage.verb == "generate":
             return built[0].calls(self._seeds(stage))
         if stage.verb != "evolve":
             return sum(component.calls(self._count) for component in built)
-        attempts = self._count * stage.settings["rounds"]
+        attempts = _attempts(self._count, stage)
         strategies = built[: len(stage.of("strategies"))]
         each = sum(c.calls(attempts) for c in strategies) / len(strategies)
         rules = sum(c.calls(attempts) for c in built[len(strategies) :])
@@ -140,7 +141,8 @@ class Estimator:
             made = stage.components[0].options.get("count") or self._seeds(stage)
             return int(made) + (n if settings.get("keep_inputs") else 0)
         if stage.verb == "evolve":
-            return round(n * (1 + EVOLVED * settings["rounds"])) if settings["keep"] == "all" else n
+            born = EVOLVED * _attempts(n, stage)
+            return round(n + born * (1 if settings["keep"] == "all" else 1 - 1 / settings["branch"]))
         if stage.verb == "filter":
             return round(n * FILTERED ** len(stage.components))
         return int(settings.get("total") or n)
@@ -151,6 +153,16 @@ class Estimator:
         answered = calls * usual[1]
         usd = self._price.cost(round(asked), round(answered)) if self._price else (None if calls else 0.0)
         return Estimate(entered, round(calls), held, round(asked + answered), usd, sure)
+
+
+def _attempts(records: int, stage: StageSpec) -> int:
+    """How often an evolve stage tries, where `EVOLVED` of all attempts succeed: every child has ``branch`` attempts in
+    the next round, every failure one."""
+    branch, due, tried = stage.settings["branch"], float(records * stage.settings["branch"]), 0.0
+    for _ in range(stage.settings["rounds"]):
+        tried += due
+        due *= 1 + EVOLVED * (branch - 1)
+    return round(tried)
 
 
 def exam_size(run: Run, judge: JudgeSpec) -> int:

@@ -77,6 +77,10 @@ EVOLVE: dict[str, Schema] = {
         "enum": ["all", "last"], "default": "all",
         "description": "Keep parents and every generation, or the newest of each line.",
     },
+    "branch": {
+        "type": "integer", "minimum": 1, "maximum": 100, "default": 1,
+        "description": "Children of each record per round: 1 makes chains, more make trees.",
+    },
     "order": {
         "enum": ["random", "fixed"], "default": "random",
         "description": "Draw strategies by weight, or take them in turn.",
@@ -91,6 +95,14 @@ STRATEGY: dict[str, Schema] = {
     "weight": {
         "type": "number", "exclusiveMinimum": 0, "default": 1.0,
         "description": "How often this strategy is drawn, relative to the others.",
+    },
+    "name": {
+        "type": "string", "pattern": NAME,
+        "description": "What the survival table calls it; its plugin's name unless given.",
+    },
+    "family": {
+        "enum": ["in-depth", "in-breadth"],
+        "description": "What the survival table says of it; what its plugin says unless given.",
     },
 }  # fmt: skip
 

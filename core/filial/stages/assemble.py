@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filial import formats
+from filial import formats, inputfiles
 from filial.components import Drop, Generator, Mixer
 from filial.errors import UsageError
 from filial.records import Record
@@ -22,7 +22,7 @@ from filial.store import digest, file_sha256
 
 if TYPE_CHECKING:
     from filial.plugins import Manager
-    from filial.recipe import ComponentSpec, StageSpec
+    from filial.recipe import ComponentSpec, Recipe, StageSpec
 
 SOURCES = ("seeds", "sources")
 """Settings that name files: what a stage's result depends on is what they hold, not where they are."""
@@ -110,6 +110,15 @@ def located(source: str, base: Path) -> str | Path:
     return path
 
 
+def seeds_of(recipe: Recipe, index: int) -> Iterator[Record]:
+    """The seed records that a recipe names in front of its stage ``index``, read anew. Their bad lines are drops of the
+    stages that name them."""
+    for stage in recipe.stages[:index]:
+        if source := stage.settings.get("seeds"):
+            form = stage.settings.get("seeds_format") or "auto"
+            yield from read(source, recipe.base, format=form, bad=lambda line: None)
+
+
 def source_digest(source: str, base: Path) -> str:
     """What a key says about an input: the bytes of a file or of a folder's files; for a hub data set, its name."""
     if source.startswith("hf:"):
@@ -128,13 +137,19 @@ def depends_on(stage: StageSpec, base: Path, manager: Manager) -> list[Any]:
     named = {"seeds": s} if (s := stage.settings.get("seeds")) else (stage.settings.get("sources") or {})
     inputs = [[name, source_digest(source, base)] for name, source in named.items()]
     plugins = [[provenance(manager, s), s.options, s.settings.get("weight")] for s in stage.components]
-    return [stage.name, inputs, settings, plugins, *([stage.limit] if stage.limit else [])]
+    files = [
+        [name, source_digest(path, base)]
+        for spec in stage.components
+        for name, path in inputfiles.named(manager.get(spec.kind, spec.use), spec.options)
+    ]
+    more = [*([stage.limit] if stage.limit else []), *([files] if files else [])]
+    return [stage.name, inputs, settings, plugins, *more]
 
 
-def build(manager: Manager, spec: ComponentSpec) -> Any:
-    """The component a recipe describes, once everything it needs is installed."""
+def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:
+    """The component a recipe describes, its files found, once everything it needs is installed."""
     manager.check_requirements(manager.get(spec.kind, spec.use))
-    return manager.build(spec.kind, {"use": spec.use, **spec.options})
+    return manager.build(spec.kind, {"use": spec.use, **spec.options}).located(base)
 
 
 def provenance(manager: Manager, spec: ComponentSpec) -> str:
@@ -147,11 +162,11 @@ async def run_stage(
 ) -> dict[str, Any]:
     """Run one stage of a recipe on the records of the one before. Returns its report."""
     if stage.verb == "evolve":
-        return await evolve_records(records, evolution(stage, manager), env)
+        return await evolve_records(records, evolution(stage, manager, base), env)
+    if stage.verb == "filter":
+        return await filter_records(records, [_sieve(manager, s, base) for s in stage.components], env)
     if stage.verb == "generate":
         await _generate(stage, records, base, manager, env)
-    elif stage.verb == "filter":
-        await filter_records(records, [_sieve(manager, s) for s in stage.components], env)
     else:
         await _mix(stage, records, base, manager, env)
     return {}
@@ -159,7 +174,7 @@ async def run_stage(
 
 async def _generate(stage: StageSpec, before: Records, base: Path, manager: Manager, env: Surroundings) -> None:
     settings, (spec,) = stage.settings, stage.components
-    generator: Generator = build(manager, spec)
+    generator: Generator = build(manager, spec, base)
     if settings.get("seeds"):
         seeds = read_inputs(settings["seeds"], base, env, settings.get("seeds_format") or "auto")
     else:
@@ -179,7 +194,7 @@ async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager,
         for task, source in (settings.get("sources") or {}).items()
         for record in read_inputs(source, base, env, limit=stage.limit)
     ]
-    mixer: Mixer = build(manager, spec)
+    mixer: Mixer = build(manager, spec, base)
     await mix_records(
         [*records, *added], settings.get("total"), bool(settings.get("repeat")), settings.get("by") or "task",
         provenance(manager, spec), mixer, env,
@@ -188,18 +203,24 @@ async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager,
     env.books.made += len(added)
 
 
-def _sieve(manager: Manager, spec: ComponentSpec) -> Sieve:
-    return Sieve(provenance(manager, spec), build(manager, spec))
+def _sieve(manager: Manager, spec: ComponentSpec, base: Path) -> Sieve:
+    return Sieve(provenance(manager, spec), build(manager, spec, base))
 
 
-def evolution(stage: StageSpec, manager: Manager) -> Evolution:
+def evolution(stage: StageSpec, manager: Manager, base: Path) -> Evolution:
     """The plan of an evolve stage."""
     settings = stage.settings
-    choices = [
-        Choice(s.use, provenance(manager, s), build(manager, s), s.settings.get("weight", 1.0))
-        for s in stage.of("strategies")
-    ]
     return Evolution(
-        choices, [_sieve(manager, s) for s in stage.of("filters")], settings.get("rounds", 1),
-        settings.get("order", "random"), settings.get("keep", "all"), settings.get("answer", True),
+        [_choice(manager, s, base) for s in stage.of("strategies")],
+        [_sieve(manager, s, base) for s in stage.of("filters")],
+        settings.get("rounds", 1), settings.get("branch", 1), settings.get("order", "random"),
+        settings.get("keep", "all"), settings.get("answer", True),
+    )  # fmt: skip
+
+
+def _choice(manager: Manager, spec: ComponentSpec, base: Path) -> Choice:
+    strategy, settings = build(manager, spec, base), spec.settings
+    return Choice(
+        settings.get("name") or spec.use, provenance(manager, spec), strategy, settings.get("weight", 1.0),
+        settings.get("family") or strategy.family,
     )  # fmt: skip

@@ -3,185 +3,166 @@ rules, gives a failed record's parent another chance, keeps lineage (Evol-Instru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
-from filial.components import Drop, Strategy
-from filial.context import Context, seeded
+from filial.components import Drop
+from filial.context import Context
 from filial.errors import TeacherError
 from filial.executor import in_order
 from filial.records import Record
 from filial.stages.blame import blamed, wrong_type
-from filial.stages.filtering import Sieve, keys_of, last_answer
+from filial.stages.filtering import last_answer
 from filial.stages.ranks import Ranks
 from filial.stages.rows import Records
 from filial.stages.stage import Surroundings, settled
 from filial.stages.survival import Table
+from filial.stages.trees import Attempt, Choice, Evolution, Tip, Tree, unlike
+from filial.teaching import Reply
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One strategy of the recipe: its name there, its provenance, how often it is drawn relative to the others."""
-
-    name: str
-    plugin: str
-    strategy: Strategy
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Evolution:
-    """How the stage evolves: the recipe's ``evolve`` block with its plugins in place.
-
-    ``keep``: "all" keeps parents and every generation, "last" the newest of each line. ``answer``: ask the teacher
-    for the evolved instruction's answer.
-    """
-
-    choices: list[Choice]
-    eliminate: list[Sieve]
-    rounds: int = 1
-    order: Literal["random", "fixed"] = "random"
-    keep: Literal["all", "last"] = "all"
-    answer: bool = True
-
-    def drawn(self, env: Surroundings, turn: int, place: int, record: Record) -> Choice:
-        """The strategy for this record in this round: by seeded weights, or in the recipe's order."""
-        if self.order == "fixed":
-            return self.choices[(place + turn - 1) % len(self.choices)]
-        rng = seeded(env.seed, env.stage, "draw", turn, record.id)
-        return rng.choices(self.choices, [c.weight for c in self.choices])[0]
+__all__ = ["Choice", "Evolution", "evolve_records"]
 
 
 @dataclass(slots=True)
-class Line:
-    """One record of the stage and what came of it: every generation, and how often the newest failed to evolve.
-
-    ``place`` is the record's among all, ``rank`` among those with the same id: 0 unless a record comes again.
-    """
-
-    place: int
-    rank: int
-    generations: list[Record]
-    failed: int = 0
-
-    def enter(self, result: Record | Drop) -> None:
-        """What the newest generation's attempt came to."""
-        if isinstance(result, Drop):
-            self.failed += 1
-        else:
-            self.failed = 0
-            self.generations.append(result)
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """One record about to be evolved: the round, the strategy drawn, how often it failed before."""
-
-    turn: int
-    choice: Choice
-    failed: int
-    parent: Record
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What an attempt came to, who decided it, the ledger keys behind it, and the child it was about."""
+class Outcome:
+    """What an attempt came to: a child or why there is none, who decided it, the child it was about, the answers it
+    used, and what filters measured."""
 
     result: Record | Drop
     by: str
-    answers: tuple[str, ...]
     child: Record | None = None
+    asked: list[Reply] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def dropped(self, drop: Drop, by: str) -> None:
+        """A rule has decided against the child."""
+        self.result, self.by = drop, by
+
+
+Tried = list[tuple[Attempt, Outcome]]
 
 
 async def evolve_records(records: Records, plan: Evolution, env: Surroundings) -> dict[str, Any]:
-    """All rounds. Returns the report: the survival table, strategy -> round -> figures.
+    """All rounds. Returns the report: the survival table, strategy -> round -> figures, and each strategy's family.
 
-    Every record goes through its rounds by itself, many of them at a time, and is written with its generations as soon
-    as those before it are: drops come record by record. Only where a rule that eliminates remembers do all records
-    end a round before the next begins, held in memory; drops come round by round then.
+    Every record goes through its rounds by itself, many of them at a time, and is written with what grew from it as
+    soon as those before it are: drops come record by record. Only where a rule that eliminates remembers do all
+    records end a round before the next begins, held in memory; drops come round by round then.
     """
     env.books.entered = len(records)
     env.books.total = plan.rounds * len(records)
-    table, ranks = Table(), Ranks()
-    lines = (Line(place, ranks.next(record.id), [record]) for place, record in enumerate(records))
+    table, ranks = Table(env.price), Ranks()
+    trees = (Tree.planted(i, ranks.next(record.id), record, plan.branch) for i, record in enumerate(records))
     remembers = any(sieve.filter.remembers for sieve in plan.eliminate)
-    await (_round_by_round if remembers else _line_by_line)(lines, plan, table, env)
-    return {"survival": table.rows()}
+    await (_round_by_round if remembers else _tree_by_tree)(trees, plan, table, env)
+    families = {choice.name: choice.family for choice in plan.choices}
+    return {"survival": table.rows(), "families": families, **env.means.report()}
 
 
-async def _line_by_line(lines: Iterable[Line], plan: Evolution, table: Table, env: Surroundings) -> None:
-    async def grown(line: Line) -> list[tuple[Attempt, Outcome]]:
-        tried = []
+async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, env: Surroundings) -> None:
+    async def grown(tree: Tree) -> Tried:
+        tried: Tried = []
         for turn in range(1, plan.rounds + 1):
-            if attempt := _attempt(line, turn, plan, env):
-                outcome = _identified(await _evolved(attempt, plan, env), attempt, env, line.rank)
-                line.enter(outcome.result)
-                tried.append((attempt, outcome))
+            rounds = list(tree.attempts(turn, plan, env))
+            outcomes = iter(await _at_once([a for _, attempts in rounds for a in attempts], plan, env))
+            results = [(tip, _settled(tip, attempts, outcomes, tried, tree, env)) for tip, attempts in rounds]
+            tree.enter(results)
             env.step()
         return tried
 
-    async with aclosing(in_order(lines, grown, env.window)) as evolved:
-        async for line, tried in evolved:
+    async with aclosing(in_order(trees, grown, env.window)) as evolved:
+        async for tree, tried in evolved:
             for attempt, outcome in tried:
                 _book(attempt, outcome, table, env)
-            _let_go(line, plan, env)
+            _let_go(tree, plan, env)
 
 
-async def _round_by_round(lines: Iterable[Line], plan: Evolution, table: Table, env: Surroundings) -> None:
-    held = list(lines)
+async def _at_once(attempts: list[Attempt], plan: Evolution, env: Surroundings) -> list[Outcome]:
+    """The attempts of one tree in one round. All end before the first failure is told."""
+    if len(attempts) == 1:
+        return [await _evolved(attempts[0], plan, env)]
+    found = await asyncio.gather(*(_evolved(a, plan, env) for a in attempts), return_exceptions=True)
+    for outcome in found:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in found if isinstance(outcome, Outcome)]
 
-    async def tried(pair: tuple[Line, Attempt]) -> Outcome:
-        outcome = await _evolved(pair[1], plan, env)
-        env.step()
-        return outcome
 
+def _settled(
+    tip: Tip, attempts: list[Attempt], outcomes: Iterator[Outcome], tried: Tried, tree: Tree, env: Surroundings
+) -> list[Record | Drop]:
+    """What a tip's attempts of one round came to, each child with its id and unlike its siblings."""
+    siblings = list(tip.children)
+    results: list[Record | Drop] = []
+    for attempt, outcome in zip(attempts, outcomes, strict=False):
+        _identify(outcome, attempt, env, tree.rank, siblings)
+        tried.append((attempt, outcome))
+        results.append(outcome.result)
+    return results
+
+
+async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, env: Surroundings) -> None:
+    held = list(trees)
     for turn in range(1, plan.rounds + 1):
-        attempts = [(line, attempt) for line in held if (attempt := _attempt(line, turn, plan, env))]
-        env.books.done += len(held) - len(attempts)
-        async with aclosing(in_order(attempts, tried, env.window)) as evolved:
-            async for (line, attempt), outcome in evolved:
-                outcome = await _remembered(outcome, attempt, plan, env)
-                line.enter(outcome.result)
-                _book(attempt, outcome, table, env)
-    for line in held:
-        _let_go(line, plan, env)
-
-
-def _attempt(line: Line, turn: int, plan: Evolution, env: Surroundings) -> Attempt | None:
-    """What a line tries in a round; conversations pass through."""
-    parent = line.generations[-1]
-    if parent.messages:
-        return None
-    return Attempt(turn, plan.drawn(env, turn, line.place, parent), line.failed, parent)
+        rounds = [(tree, list(tree.attempts(turn, plan, env))) for tree in held]
+        attempts = (attempt for _, tips in rounds for _, some in tips for attempt in some)
+        async with aclosing(in_order(attempts, lambda attempt: _evolved(attempt, plan, env), env.window)) as evolved:
+            for tree, tips in rounds:
+                results = []
+                for tip, some in tips:
+                    results.append((tip, list[Record | Drop]()))
+                    siblings = list(tip.children)
+                    for _ in some:
+                        attempt, outcome = await anext(evolved)
+                        _identify(outcome, attempt, env, None, siblings)
+                        await _remember(outcome, attempt, plan, env)
+                        results[-1][1].append(outcome.result)
+                        _book(attempt, outcome, table, env)
+                tree.enter(results)
+                env.step()
+    for tree in held:
+        _let_go(tree, plan, env)
 
 
 def _book(attempt: Attempt, outcome: Outcome, table: Table, env: Surroundings) -> None:
     """Enter one outcome into the survival table and the stage's books."""
     env.books.made += 1
-    table.count(attempt.choice.name, attempt.turn, attempt.parent, outcome.result)
+    env.means.add(outcome.scores)
+    table.count(attempt.choice.name, attempt.turn, attempt.parent, outcome.result, outcome.asked)
     if isinstance(outcome.result, Drop):
         shown = outcome.child or attempt.parent
-        env.drop(outcome.result, outcome.by, shown, parent=attempt.parent.id, answers=outcome.answers)
+        keys = tuple(reply.key for reply in outcome.asked if reply.key)
+        env.drop(outcome.result, outcome.by, shown, parent=attempt.parent.id, answers=keys)
+
+
+def _let_go(tree: Tree, plan: Evolution, env: Surroundings) -> None:
+    tree.let_go(plan, env.keep, lambda drop, record: env.drop(drop, "", record))
 
 
 async def _evolved(attempt: Attempt, plan: Evolution, env: Surroundings) -> Outcome:
     """Ask for the evolved instruction, then for its answer, then apply the rules that need no memory."""
-    ctx = env.context(attempt.turn, attempt.parent.id, parent=attempt.parent, attempt=attempt.failed)
-    by = attempt.choice.plugin
+    key = (attempt.turn, attempt.parent.id, *([attempt.slot] if attempt.slot else []))
+    ctx = env.context(*key, parent=attempt.parent, attempt=attempt.nth)
     child = await _child(attempt, plan, ctx, env)
     if isinstance(child, Drop):
-        return Outcome(child, by, keys_of(ctx), child.record)
-    result: Record | Drop = child
+        return Outcome(child, attempt.choice.plugin, child.record, ctx.asked)
+    outcome = Outcome(child, attempt.choice.plugin, child, ctx.asked)
     for place, sieve in enumerate(plan.eliminate):
-        if not sieve.filter.remembers:
-            result = await sieve.verdict(child, ctx.derive("eliminate", place), env.stage)
+        if not sieve.filter.remembers and isinstance(outcome.result, Record):
+            asking = ctx.derive("eliminate", place)
+            result = await sieve.verdict(outcome.result, asking, env.stage, outcome.scores)
+            outcome.asked = [*outcome.asked, *asking.asked]
             if isinstance(result, Drop):
                 raw = last_answer(ctx) if result.answer is None else result.answer
-                return Outcome(replace(result, answer=raw), sieve.plugin, keys_of(ctx), child)
-            child = result
-    return Outcome(child, by, keys_of(ctx), child)
+                outcome.dropped(replace(result, answer=raw), sieve.plugin)
+            else:
+                outcome.result = result
+    return outcome
 
 
 async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: Surroundings) -> Record | Drop:
@@ -204,33 +185,27 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: Surroundi
     return child.citing(*ctx.asked)
 
 
-def _identified(outcome: Outcome, attempt: Attempt, env: Surroundings, rank: int | None = None) -> Outcome:
-    """Give the child its id."""
-    if isinstance(outcome.result, Drop):
-        return outcome
-    named = env.identified(outcome.result, attempt.choice.plugin, rank)
-    return Outcome(named, outcome.by, outcome.answers, outcome.child)
+def _identify(
+    outcome: Outcome, attempt: Attempt, env: Surroundings, rank: int | None, siblings: list[Record]
+) -> None:  # fmt: skip
+    """Give the child its id, unless it is like a sibling; ``siblings`` are those so far, and then it too."""
+    if isinstance(outcome.result, Record):
+        alike = unlike(outcome.result, siblings)
+        named = alike if isinstance(alike, Drop) else env.identified(alike, attempt.choice.plugin, rank)
+        outcome.result = named
+        if isinstance(named, Record):
+            siblings.append(named)
 
 
-async def _remembered(outcome: Outcome, attempt: Attempt, plan: Evolution, env: Surroundings) -> Outcome:
-    """Give the child its id and apply the rules that remember, in canonical order."""
-    outcome = _identified(outcome, attempt, env)
+async def _remember(outcome: Outcome, attempt: Attempt, plan: Evolution, env: Surroundings) -> None:
+    """Apply the rules that remember, in canonical order."""
     for place, sieve in enumerate(plan.eliminate):
         if sieve.filter.remembers and isinstance(child := outcome.result, Record):
             ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
-            result = await sieve.verdict(child, ctx, env.stage)
+            result = await sieve.verdict(child, ctx, env.stage, outcome.scores)
+            outcome.asked = [*outcome.asked, *ctx.asked]
             if isinstance(result, Drop):
-                return Outcome(result, sieve.plugin, outcome.answers, child)
-            outcome = msgspec.structs.replace(outcome, result=result)
-    return outcome
-
-
-def _let_go(line: Line, plan: Evolution, env: Surroundings) -> None:
-    """Write what goes on. With ``keep: last`` every older generation of a line that moved on is a drop."""
-    *older, newest = line.generations
-    for old in older:
-        if plan.keep == "last":
-            env.drop(Drop("superseded", f"evolved into {newest.id}"), "", old)
-        else:
-            env.keep(old)
-    env.keep(newest)
+                outcome.child = child
+                outcome.dropped(result, sieve.plugin)
+            else:
+                outcome.result = result

@@ -26,8 +26,9 @@ async def generate_records(
 ) -> None:
     """New records, each with an id and an origin, behind the records that only pass through.
 
-    ``left_out`` are records of the stage before that served as seeds and end here; they are drops. The generator is
-    stopped when it has made ``limit`` records.
+    Seeds that are conversations of one question are given as instruction and output. ``left_out`` are records of the
+    stage before that served as seeds and end here; they are drops. The generator is stopped when it has made ``limit``
+    records.
     """
     env.books.entered = len(passed_on) + len(left_out)
     for record in passed_on:
@@ -52,7 +53,7 @@ async def generate_records(
 
 
 def _begun(generator: Generator, seeds: Sequence[Record], plugin: str, env: Surroundings) -> AsyncIterator[Any]:
-    made: Any = generator.generate(seeds, env.context())
+    made: Any = generator.generate([seed.single() for seed in seeds], env.context())
     if hasattr(made, "__aiter__"):
         return made  # type: ignore[no-any-return]
     if asyncio.iscoroutine(made):
