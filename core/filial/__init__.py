@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from filial.context import Context, TrainContext, seeded
     from filial.errors import FilialError, MissingExtra, TeacherError, UsageError
     from filial.executor import in_order
-    from filial.records import Message, Origin, Record
+    from filial.inputfiles import InputFile
+    from filial.prompting import PromptStrategy
+    from filial.records import Constraint, Message, Origin, Record
     from filial.resources import resolve
     from filial.teaching import FREE, Bound, Destination, Price, Reply, Request
+    from filial.wordcount import words
 
 _HOME = {
     "filial.components": (
@@ -43,7 +46,10 @@ _HOME = {
     "filial.context": ("Context", "TrainContext", "seeded"),
     "filial.executor": ("in_order",),
     "filial.errors": ("FilialError", "MissingExtra", "TeacherError", "UsageError"),
-    "filial.records": ("Message", "Origin", "Record"),
+    "filial.inputfiles": ("InputFile",),
+    "filial.prompting": ("PromptStrategy",),
+    "filial.wordcount": ("words",),
+    "filial.records": ("Constraint", "Message", "Origin", "Record"),
     "filial.resources": ("resolve",),
     "filial.teaching": ("FREE", "Bound", "Destination", "Price", "Reply", "Request"),
 }  # fmt: skip
@@ -55,6 +61,7 @@ __all__ = [
     "FREE",
     "Bound",
     "Component",
+    "Constraint",
     "Context",
     "Destination",
     "Drop",
@@ -62,6 +69,7 @@ __all__ = [
     "FilialError",
     "Filter",
     "Generator",
+    "InputFile",
     "Judge",
     "Keep",
     "Message",
@@ -69,6 +77,7 @@ __all__ = [
     "Mixer",
     "Origin",
     "Price",
+    "PromptStrategy",
     "Record",
     "Reply",
     "Request",
@@ -85,6 +94,7 @@ __all__ = [
     "in_order",
     "resolve",
     "seeded",
+    "words",
 ]
 
 

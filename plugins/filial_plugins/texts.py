@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
-from filial import Record
-
-# Scripts that write no spaces between words: kana, Han, Thai, Lao, Khmer, Burmese.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+from filial import Record, words
 
 
 def count_words(text: str) -> int:
     """Words between blanks; in scripts that write no blanks every character counts as one."""
-    return sum(1 for _ in _WORD.finditer(text))
+    return len(words(text))
 
 
 def collapse(text: str) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
-from filial import Drop, Message, Record, Reply
+from filial import Drop, Message, PromptStrategy, Record, Reply
 from filial.testing import StrategyContract, context, finished
 from filial_plugins.strategies.add_constraints import AddConstraints
-from filial_plugins.strategies.complicate_input import ComplicateInput
+from filial_plugins.strategies.complicate_input import IN_WORDS, ComplicateInput, Form
 from filial_plugins.strategies.concretize import Concretize
 from filial_plugins.strategies.deepen import Deepen
 from filial_plugins.strategies.extend_topic import ExtendTopic
 from filial_plugins.strategies.increase_reasoning import IncreaseReasoning
 from filial_plugins.strategies.mutate import Mutate
-from filial_plugins.strategies.rewriting import Rewriting
+from filial_plugins.strategies.prompt import Prompt
 from filial_plugins.strategies.vary_method import VaryMethod
 
 IN_DEPTH = {
@@ -67,7 +71,11 @@ class TestVaryMethod(StrategyContract):
     component = VaryMethod()
 
 
-def evolve(strategy: Rewriting, record: Record, reply: str | Reply) -> Record | Drop:
+class TestPrompt(StrategyContract):
+    component = Prompt(text="Retell: {prompt}")
+
+
+def evolve(strategy: PromptStrategy, record: Record, reply: str | Reply) -> Record | Drop:
     return finished(strategy.evolve(record, context(lambda request: reply)))
 
 
@@ -149,3 +157,30 @@ def test_a_conversation_is_not_evolved_and_costs_nothing():
 )
 def test_hostile_replies_never_raise(reply):
     assert isinstance(evolve(ComplicateInput(), GIVEN, reply), Record | Drop)
+
+
+@EACH
+def test_every_prompt_is_a_text_beside_its_strategy(strategy):
+    text = Path(inspect.getfile(strategy)).with_suffix(".txt").read_text(encoding="utf-8")
+    assert text == strategy.wording + "\n"
+    assert text.count("{prompt}") == 1
+
+
+@EACH
+def test_a_recipe_may_give_another_text(strategy):
+    assert strategy(text="Mine: {instruction}").prompt(PLAIN) == "Mine: Name three rivers."
+
+
+def test_the_form_of_the_input_is_drawn_from_those_allowed():
+    said = set()
+    for key in range(40):
+
+        def model(request):
+            said.add(request.messages[0].content.partition("namely ")[2].partition(", and let")[0])
+            return "Name it.\n\nInput:\n1,2"
+
+        finished(ComplicateInput(forms=("csv", "log")).evolve(PLAIN, context(model, key=("form", key))))
+    assert said == {IN_WORDS["csv"], IN_WORDS["log"]}
+    with pytest.raises(ValueError, match="forms"):
+        ComplicateInput(forms=("hologram",))
+    assert set(get_args(Form)) == set(IN_WORDS)

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from filial import Strategy, hookimpl
-from filial_plugins.strategies.rewriting import Rewriting
+from filial import PromptStrategy, Strategy, hookimpl
+from filial_plugins.prompt_files import prompt_text
 
 
-class Concretize(Rewriting):
+class Concretize(PromptStrategy):
     """Put something specific where the task is general (Evol-Instruct, in depth: concretizing)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
-    method: ClassVar[str] = (
-        "Do it this way: replace general concepts with more specific ones, such as a certain case, place, number "
-        "or kind."
-    )
+    wording: ClassVar[str] = prompt_text(__file__, "concretize.txt")
 
 
 @hookimpl

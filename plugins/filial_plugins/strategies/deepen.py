@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from filial import Strategy, hookimpl
-from filial_plugins.strategies.rewriting import Rewriting
+from filial import PromptStrategy, Strategy, hookimpl
+from filial_plugins.prompt_files import prompt_text
 
 
-class Deepen(Rewriting):
+class Deepen(PromptStrategy):
     """Ask for more about the same matter (Evol-Instruct, in depth: deepening)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
-    method: ClassVar[str] = (
-        "Do it this way: if the prompt asks about a matter, increase the depth and breadth of the inquiry."
-    )
+    wording: ClassVar[str] = prompt_text(__file__, "deepen.txt")
 
 
 @hookimpl

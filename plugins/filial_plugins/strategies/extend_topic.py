@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from filial import Strategy, hookimpl
-from filial_plugins.strategies.rewriting import Rewriting
+from filial import PromptStrategy, Strategy, hookimpl
+from filial_plugins.prompt_files import prompt_text
 
 
-class ExtendTopic(Rewriting):
+class ExtendTopic(PromptStrategy):
     """Make a task of the same kind about another topic (in breadth: wider coverage of topics)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-breadth"
-    method: ClassVar[str] = "Keep the kind of task, but move to a related topic that the prompt does not touch."
+    wording: ClassVar[str] = prompt_text(__file__, "extend_topic.txt")
 
 
 @hookimpl

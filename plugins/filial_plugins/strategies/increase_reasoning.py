@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from filial import Strategy, hookimpl
-from filial_plugins.strategies.rewriting import Rewriting
+from filial import PromptStrategy, Strategy, hookimpl
+from filial_plugins.prompt_files import prompt_text
 
 
-class IncreaseReasoning(Rewriting):
+class IncreaseReasoning(PromptStrategy):
     """Make the task need several steps of thought (Evol-Instruct, in depth: increase reasoning steps)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
-    method: ClassVar[str] = (
-        "Do it this way: if a few simple thoughts are enough to solve it, rewrite it to explicitly ask for "
-        "multiple-step reasoning."
-    )
+    wording: ClassVar[str] = prompt_text(__file__, "increase_reasoning.txt")
 
 
 @hookimpl

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from filial import Strategy, hookimpl
-from filial_plugins.strategies.rewriting import Rewriting
+from filial import PromptStrategy, Strategy, hookimpl
+from filial_plugins.prompt_files import prompt_text
 
 
-class Mutate(Rewriting):
+class Mutate(PromptStrategy):
     """Make a rarer task of the same domain (Evol-Instruct, in breadth: mutation)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-breadth"
-    method: ClassVar[str] = (
-        "It must be a rarer task of the same domain: one that people in this field ask for seldom, and that "
-        "training data therefore lack."
-    )
+    wording: ClassVar[str] = prompt_text(__file__, "mutate.txt")
 
 
 @hookimpl

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from filial import Strategy, hookimpl
-from filial_plugins.strategies.rewriting import Rewriting
+from filial import PromptStrategy, Strategy, hookimpl
+from filial_plugins.prompt_files import prompt_text
 
 
-class VaryMethod(Rewriting):
+class VaryMethod(PromptStrategy):
     """Make a task that wants the same thing done differently (in breadth: wider coverage of skills)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-breadth"
-    method: ClassVar[str] = (
-        "Let it reach the same goal by another method: another skill, tool or kind of answer than the prompt calls for."
-    )
+    wording: ClassVar[str] = prompt_text(__file__, "vary_method.txt")
 
 
 @hookimpl

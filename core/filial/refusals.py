@@ -1,4 +1,4 @@
-"""Tells a teacher's refusal from an answer."""
+"""Tells a teacher's refusal from an answer. Public API, like the names in `filial`."""
 
 from __future__ import annotations
 
