@@ -1,0 +1,126 @@
+"""Keep what is new: the ROUGE-L rule of Self-Instruct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from filial import Context, Drop, Field, Filter, InputFile, Keep, Record, UsageError, hookimpl
+from filial.formats import read
+from filial_plugins.filters.novelty.index import RougeIndex
+from filial_plugins.texts import asked, excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a record must be new against: texts known before the stage began, then those it has accepted.
+
+    ``before``: how many of the first kind; ``seeds``: the ids of those that are seeds.
+    """
+
+    index: RougeIndex
+    before: int
+    seeds: frozenset[str]
+
+
+class Novelty(Filter):
+    """Drop records whose instruction is too similar to one accepted earlier, to a seed, or to one in a file.
+
+    The decision is the one of Self-Instruct (Wang et al., 2023, section 2.2; bootstrap_instructions.py): a
+    text is kept if its ROUGE-L F with every other one is at most the threshold, computed as ``rouge_score``
+    does without stemmer, ties included. It is exact at any size; what is remembered takes some hundred bytes a
+    record, and is built up again when a stage that was broken off is done again.
+
+    What it is new against: ``against`` names the ``pool`` (what this stage has accepted) and the recipe's
+    ``seeds``; ``files`` adds others, in any format that can be read, and alone counts with ``against: [files]``.
+    A seed itself passes. A drop names the closest of all: a record of the pool, a seed, a record of a file.
+
+    Self-Instruct judges instructions, not examples: a record whose instruction is word for word that of one in
+    the pool is a further example of that task, and stays. Instructions of seeds and files are not new.
+
+    Mended: in ``rouge_score`` only a-z and 0-9 count, so the original takes every text in Chinese for new, and
+    any two that mention "Python" for the same. Here texts in other scripts are compared by their own words, or
+    characters where these write no blanks; texts in Latin letters as ever (``scripts: latin``: all of them).
+    """
+
+    remembers = True
+    threshold: float = Field(0.7, gt=0, le=1, description="ROUGE-L F above which a text is too similar.")
+    rule: Literal["<=", "<"] = Field(
+        "<=",
+        description="Keep up to and including the threshold (Self-Instruct's code), or below it (its paper).",
+    )
+    against: tuple[Literal["pool", "seeds", "files"], ...] = Field(
+        ("pool",),
+        description="What a record must be new against: earlier records, the recipe's seeds, or `files` alone.",
+    )
+    files: tuple[InputFile, ...] = Field((), description="Files of records it must be new against, too.")
+    compare: Literal["instruction", "question"] = Field(
+        "instruction", description="What must be new: the instruction, or the instruction with its input."
+    )
+    instances: Literal["keep", "drop"] = Field(
+        "keep",
+        description="What becomes of further examples of an accepted instruction (compare: instruction).",
+    )
+    scripts: Literal["all", "latin"] = Field(
+        "all",
+        description="Compare texts of all scripts, or by a-z and 0-9 only, so that texts without are always new.",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_compare_with(self) -> Self:
+        if not self.files and not {"pool", "seeds"} & {*self.against}:
+            raise ValueError("there is nothing to be new against; add pool or seeds to against, or name files")
+        return self
+
+    def check(self, record: Record, ctx: Context) -> Keep | Drop:
+        known = self._known(ctx)
+        if record.id in known.seeds:
+            return Keep()
+        text = self._text(record)
+        found = known.index.nearest(text)
+        if found is None:
+            if "pool" in self.against:
+                known.index.add(text, record.id)
+            return Keep()
+        further = self.compare == "instruction" and self.instances == "keep" and found.place >= known.before
+        if further and found.text == text:
+            return Keep()
+        name = f"{found.name}: " if found.name else ""
+        return Drop("too-similar", f"ROUGE-L {found.score:.3f} with {name}{excerpt(found.text)}")
+
+    def _known(self, ctx: Context) -> _Known:
+        name = f"novelty {self!r}"  # two novelty filters of one stage have a pool each
+        if name not in ctx.memory:
+            ctx.memory[name] = self._begun(ctx)
+        known: _Known = ctx.memory[name]
+        return known
+
+    def _begun(self, ctx: Context) -> _Known:
+        index, seeds = RougeIndex(self.threshold, self.rule, self.scripts), set[str]()
+        if "seeds" in self.against:
+            for seed in ctx.seeds():
+                index.add(self._text(seed), f"seed {seed.id}")
+                seeds.add(seed.id)
+            if not seeds:
+                raise UsageError("novelty is to compare with seeds, but there are none here; name their file in files")
+        for name, record in self._others():
+            index.add(self._text(record), name)
+        return _Known(index, len(index), frozenset(seeds))
+
+    def _others(self) -> Iterator[tuple[str, Record]]:
+        for file in self.files:
+            name = file if file.startswith("hf:") else Path(file).name  # what a run leaves names no machine's folders
+            for number, record in enumerate(read(file), 1):
+                yield f"record {number} of {name}", record
+
+    def _text(self, record: Record) -> str:
+        return record.question() if self.compare == "question" and not record.messages else asked(record)
+
+
+@hookimpl
+def register_filters(register: Callable[[str, type[Filter]], None]) -> None:
+    register("novelty", Novelty)

@@ -1,0 +1,150 @@
+"""Which of many texts is too close to a new one, by ROUGE-L: exact, without comparing with each.
+
+Self-Instruct (Wang et al., 2023, section 2.2) rejects an instruction whose ROUGE-L F with any earlier one passes
+0.7, and compares it with each. Here three steps answer, each over what the one before left:
+
+1. Lengths and bit signatures prove of nearly all texts that they are not too similar (`signatures`).
+2. Of the few others, which may be some hundreds where texts follow a template, the longest common subsequence is
+   found over 16-bit hashes of their tokens. Different tokens may share a hash, so this gives what ROUGE-L is at most.
+3. Those that would still be too similar are read again and compared token by token, from the most similar on,
+   until no other can be closer.
+
+No step keeps a vocabulary, so memory does not depend on which words the texts hold: beside itself a text of up to
+128 tokens takes about 60 bytes, 2 per token, and its name. Hashes are CRC-32 sums, the same in every process; where
+two tokens share one, it costs time only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import chain
+from zlib import crc32
+
+from rapidfuzz.distance import LCSseq
+
+from filial_plugins.filters.novelty.packed_texts import PackedTexts
+from filial_plugins.filters.novelty.signatures import Reach, Rule, Shelf, f_measure, folded, reach, signature
+from filial_plugins.filters.novelty.tokens import Scripts, tokens
+
+__all__ = ["Neighbour", "RougeIndex", "Rule", "Scripts", "f_measure", "tokens"]
+
+_CLASSES = (128, 512, 2048)  # longest text of a class, in tokens; the last class has no end
+_SIGNATURE_WORDS = (4, 16, 64, 64)  # 64-bit words of a signature, per class
+_HASHES = 0xD800  # so many 16-bit characters are no surrogates, so texts of hashes are read and compared as they are
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """The text of an index that is closest to a new one: its place, its name, their ROUGE-L F, and itself."""
+
+    place: int
+    name: str
+    score: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A text, its tokens, their CRC-32 sums (``codes``), and these cut to one 16-bit character each (``hashes``)."""
+
+    text: str
+    tokens: list[str]
+    codes: list[int]
+    hashes: str
+
+
+class RougeIndex:
+    """A growing pool of texts that knows which of them is too similar to a new one.
+
+    Args:
+        threshold: ROUGE-L F, above 0 and at most 1.
+        rule: when a text is new: "<=" if no F is above the threshold (the code of Self-Instruct), "<" if every F
+            is below it (its paper). They differ on exact ties alone.
+        scripts: what tokens are, see `tokens`: "all" compares every script, "latin" is ``rouge_score`` for all
+            texts, so that one without a-z and 0-9 is always new.
+    """
+
+    def __init__(self, threshold: float = 0.7, rule: Rule = "<=", scripts: Scripts = "all") -> None:
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold is {threshold}; give a number above 0 and at most 1")
+        self.threshold, self.rule, self.scripts = threshold, rule, scripts
+        self._texts, self._names, self._hashes = PackedTexts(), PackedTexts(), PackedTexts("utf-16-le")
+        self._shelves: dict[int, Shelf] = {}  # by length class
+        self._latest = _Query("", [], [], "")
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def add(self, text: str, name: str = "") -> None:
+        """Put a text into the pool, whatever it is similar to. ``name`` is what `nearest` calls it."""
+        query = self._query(text)
+        which = bisect_left(_CLASSES, len(query.codes))
+        if which not in self._shelves:
+            self._shelves[which] = Shelf(_SIGNATURE_WORDS[which])
+        self._shelves[which].add(signature(query.codes, _SIGNATURE_WORDS[which]), len(query.codes), len(self))
+        self._texts.append(text)
+        self._names.append(name)
+        self._hashes.append(query.hashes)
+
+    def nearest(self, text: str) -> Neighbour | None:
+        """The closest of the texts that are too similar to this one (the earliest of equals), or None.
+
+        None means that the text is new by the rule: the F of every pair with the pool is on the right side.
+        """
+        query = self._query(text)
+        if not query.codes:
+            return None
+        best: tuple[float, int] | None = None  # ordered as the bounds are: by falling F, then by place
+        for bound in sorted(self._bounds(query)):
+            if best is not None and best < bound:
+                break
+            score = self._score(query, bound[1])
+            if self._crosses(score) and (best is None or (-score, bound[1]) < best):
+                best = -score, bound[1]
+        if best is None:
+            return None
+        score, place = -best[0], best[1]
+        return Neighbour(place, self._names[place], score, self._texts[place])
+
+    def _query(self, text: str) -> _Query:
+        """What is to be known of a text; a text that is asked about and then added is read once."""
+        if text != self._latest.text:
+            words = tokens(text, self.scripts)
+            codes = [crc32(word.encode("utf-8", "surrogatepass")) for word in words]
+            self._latest = _Query(text, words, codes, "".join([chr((code >> 12) % _HASHES) for code in codes]))
+        return self._latest
+
+    def _bounds(self, query: _Query) -> list[tuple[float, int]]:
+        """(-F at most, place) of every text that may be too similar."""
+        m, hashes, out = len(query.codes), query.hashes, []
+        within = reach(m, self.threshold, self.rule)
+        limit = within.limits.item
+        suspects = self._suspects(query.codes, within)
+        for place, other in zip(suspects, self._hashes.at(suspects), strict=True):
+            n = len(other)
+            least = (m + n - limit(n)) // 2
+            common = LCSseq.similarity(hashes, other, score_cutoff=least)
+            if common >= least:
+                out.append((-f_measure(common, m, n), place))
+        return out
+
+    def _suspects(self, codes: list[int], within: Reach) -> list[int]:
+        """Places of the texts that signatures do not tell apart from this one; all too similar ones are there."""
+        if within.longest < 0:
+            return []
+        classes = range(bisect_left(_CLASSES, within.shortest), bisect_left(_CLASSES, within.longest) + 1)
+        shelves = [self._shelves[which] for which in classes if which in self._shelves]
+        widest = signature(codes, max((shelf.words for shelf in shelves), default=1))
+        found = (shelf.suspects(folded(widest, shelf.words), within) for shelf in shelves)
+        return list(chain.from_iterable(found))
+
+    def _score(self, query: _Query, place: int) -> float:
+        """ROUGE-L F with a text of the pool, token by token."""
+        others = tokens(self._texts[place], self.scripts)
+        numbers: dict[str, int] = {}
+        one, other = ([numbers.setdefault(word, len(numbers)) for word in words] for words in (query.tokens, others))
+        return f_measure(LCSseq.similarity(one, other), len(one), len(other))
+
+    def _crosses(self, score: float) -> bool:
+        return score > self.threshold if self.rule == "<=" else score >= self.threshold
