@@ -34,7 +34,8 @@ teacher:
   usd_per_million: {{prompt: 0.15, completion: 0.6}}
 budget: {{usd: 50}}
 stages:
-  - generate: {{use: self-instruct, count: 60, seeds: "pkg:filial_plugins/procedural/seeds.jsonl"}}
+  - generate:
+      {{use: self-instruct, count: 60, classification: skip, seeds: "pkg:filial_plugins/procedural/seeds.jsonl"}}
   - evolve: {{rounds: 2, strategies: [deepen, mutate, concretize]}}
   - filter: [novelty, length]
 """

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial_plugins.generators.examples import faulty
-from filial_plugins.generators.parsing import examples, numbered_tasks
-from filial_plugins.generators.screening import BLOCKED, OPENINGS, Screen
+from filial_plugins.generators.self_instruct import reading
+from filial_plugins.generators.self_instruct.lists import cut_at_next
+from filial_plugins.generators.self_instruct.reading import Example, faulty
+from filial_plugins.generators.self_instruct.screening import Screen
+from filial_plugins.generators.self_instruct.styles import BLOCKED, NO_INPUT, TABLE
+
+OPENINGS = TABLE["blocked_openings"][0]
 
 task = st.from_regex(r"\A[A-Za-z][a-zA-Z ,]{0,20}[a-z.?]\Z")
 
@@ -19,7 +23,7 @@ def test_a_written_list_is_read_back(tasks, first, style):
     lines = [f"{number + i}. {text}" for i, text in enumerate(tasks)]
     if style == "bare":
         lines[0] = f" {tasks[0]}"
-    assert numbered_tasks("\n".join(lines), first) == [" ".join(text.split()) for text in tasks]
+    assert cut_at_next("\n".join(lines), first) == [" ".join(text.split()) for text in tasks]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,7 @@ def test_a_written_list_is_read_back(tasks, first, style):
     ],
 )
 def test_lists_as_models_write_them(said, wanted):
-    assert numbered_tasks(said, 9) == wanted
+    assert cut_at_next(said, 9) == wanted
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,10 @@ def test_lists_as_models_write_them(said, wanted):
 def test_screening(text, reason):
     fault = Screen(4, 150, BLOCKED, OPENINGS).fault(text)
     assert (fault and fault[0]) == reason
+
+
+def examples(text: str) -> list[Example]:
+    return reading.examples(text, NO_INPUT)
 
 
 def test_screening_without_lists_blocks_no_word():

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from filial import Context, Drop, Field, Generator, Origin, Record, hookimpl, in_order
-from filial_plugins.generators.examples import WINDOW, ask_examples
+from filial_plugins.generators.self_instruct.examples import CLASSIFICATION, WINDOW, Asking
+from filial_plugins.generators.self_instruct.styles import settings, texts
 
 
 class Instances(Generator):
     """Write further examples with new inputs for the instruction of each incoming record.
 
-    One request per record, in the form and with the filters of `self-instruct`. Only new records are yielded;
-    each has the incoming record as parent and its task. An input that the instruction already has, in the
-    incoming records or in an earlier example, is dropped as ``repeated-input``. Conversations are passed over.
+    One request per record, in the form and with the filters of `self-instruct`; of records tagged ``classification``,
+    examples are written label first. Only new records are yielded; each has the incoming record as parent and its
+    task. An input that the instruction already has, in the incoming records or in an earlier example, is dropped as
+    ``repeated-input``. Conversations are passed over.
     """
 
     per_record: int = Field(1, ge=1, le=100, description="Examples asked for per incoming record.")
@@ -21,9 +23,12 @@ class Instances(Generator):
     async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
         tasks = [seed for seed in seeds if seed.instruction]
         known = {(seed.instruction, seed.input) for seed in tasks}
+        chosen = settings("filial", {"classification": "skip", "instances": self.per_record})
+        asking = Asking(chosen, texts(chosen))
 
         async def more(work: tuple[int, Record]) -> list[Record | Drop]:
-            return await self._more(work[1], ctx.derive("record", work[0]))
+            (found,) = await asking.of([_task(work[1])], ctx.derive("record", work[0]))
+            return found
 
         async for _, results in in_order(enumerate(tasks), more, WINDOW):
             for result in results:
@@ -35,10 +40,12 @@ class Instances(Generator):
                     known.add(example)
                 yield result
 
-    async def _more(self, seed: Record, ctx: Context) -> list[Record | Drop]:
-        origin = Origin(parents=(seed.id,) if seed.id else (), round=seed.origin.round)
-        task = Record(instruction=seed.instruction, task=seed.task, origin=origin)
-        return await ask_examples(task, self.per_record, ctx)
+
+def _task(seed: Record) -> Record:
+    """What an example has of the record it is made for."""
+    origin = Origin(parents=(seed.id,) if seed.id else (), round=seed.origin.round)
+    tags = (CLASSIFICATION,) if CLASSIFICATION in seed.tags else ()
+    return Record(instruction=seed.instruction, task=seed.task, tags=tags, origin=origin)
 
 
 @hookimpl

@@ -1,7 +1,8 @@
 """What a prompt asks of the teacher, recognised by the prompt's own structure and wording.
 
 The teacher sees what a remote model would see: texts.  Each kind of request carries its own delimiters (a numbered
-list to be continued, ``#Rewritten Prompt#:``, ``[Question]``); what has none of them is a task to be answered.
+list to be continued, ``Is it classification?``, ``#Rewritten Prompt#:``, ``[Question]``); what has none of them is a
+task to be answered.
 """
 
 from __future__ import annotations
@@ -12,19 +13,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Propose:
-    """Continue a numbered list of tasks."""
+    """Continue a numbered list of tasks; ``blocks``: of tasks with input and output.
+
+    ``completion``: nobody is told to do anything, the list only goes on where the text ends.
+    """
 
     examples: tuple[str, ...]
     first: int
     count: int
+    blocks: bool = False
+    completion: bool = False
 
 
 @dataclass(frozen=True)
 class WriteExamples:
-    """Write examples (input and output) of a task."""
+    """Write examples (input and output) of a task.
+
+    ``label_first``: the output stands first, as a class label; ``few_shot``: in the way the prompt itself does it for
+    other tasks.
+    """
 
     instruction: str
     count: int
+    label_first: bool = False
+    few_shot: bool = False
+
+
+@dataclass(frozen=True)
+class Classify:
+    """Say whether a task is a classification task."""
+
+    instruction: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,7 @@ class Answer:
     input: str
 
 
-Request = Propose | WriteExamples | Evolve | Compare | Grade | Answer
+Request = Propose | WriteExamples | Classify | Evolve | Compare | Grade | Answer
 
 STRATEGY_CUES: dict[str, str] = {
     "add-constraints": "add one more constraint",
@@ -90,14 +109,26 @@ _GRADE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _EXAMPLES = re.compile(r"\bwrite (\d+|an?|one)\b[^\n]*\bexamples?\b.*^Task:[ \t]*(.+?)\s*\Z", re.DOTALL | re.I | re.M)
+_TASK = re.compile(r"^Task:[ \t]*", re.MULTILINE)
+_CLASSIFY = "Is it classification?"
+_CLASS_LABEL = "Class label:"
+_BLOCK = re.compile(r"^(\d+)\. Instruction:[ \t]*(\S.*)?$", re.MULTILINE)
+_SERIES = re.compile(r"\bseries of (?:\w+ )?tasks\b")
 _NUMBERED = re.compile(r"^[ \t]*(\d+)\.[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
 _NEXT_NUMBER = re.compile(r"^[ \t]*(\d+)\.[ \t]*\Z", re.MULTILINE)
-_HOW_MANY = re.compile(r"\b(\d+)\s+(?:(?:more|new|other|different|further|additional)\s+)+tasks\b", re.IGNORECASE)
+_HOW_MANY = re.compile(
+    r"\b(\d+)\s+(?:(?:more|new|other|different|further|additional)\s+)+(?:classification\s+)?tasks\b", re.IGNORECASE
+)
+_TOTAL = re.compile(r"\b(\d+) tasks\b")
 _ALPACA = re.compile(
     r"### Instruction:\s*\n(.*?)(?:\n+### Input:\s*\n(.*?))?\n+### Response:\s*\Z", re.DOTALL | re.IGNORECASE
 )
 _INPUT_BLOCK = re.compile(r"\n\s*\n(?:Input:[ \t]*\n?)?|\nInput:[ \t]*\n?")
 
+FEW_SHOTS = 5
+"""Examples written of a task where the prompt says no number."""
+SERIES = 7
+"""Tasks added to a series where the prompt says no number."""
 LONGEST_PROMPT = 30_000
 """Characters; what is longer is taken for a task (and lies outside the world)."""
 
@@ -130,16 +161,46 @@ def _propose(text: str) -> Propose | None:
         return None
     examples = tuple(match[2] for match in _NUMBERED.finditer(text, 0, last.start()))
     many = _HOW_MANY.search(text)
-    if not examples or not many:
+    if not examples or not (many or _SERIES.search(text, 0, last.start())):
         return None
-    return Propose(examples, int(last[1]), int(many[1]))
+    return Propose(examples, int(last[1]), int(many[1]) if many else SERIES, completion=not many)
+
+
+def _propose_blocks(text: str) -> Propose | None:
+    """Blocks to go on with, after a total: ``a numbered list of 20 tasks``."""
+    blocks = list(_BLOCK.finditer(text))
+    if len(blocks) < 2 or blocks[-1].end() != len(text) or blocks[-1][2]:
+        return None
+    first, total = int(blocks[-1][1]), _TOTAL.search(text)
+    count = int(total[1]) - first + 1 if total else 1
+    return Propose(tuple(block[2].strip() for block in blocks[:-1] if block[2]), first, max(1, count), blocks=True)
 
 
 def _write_examples(text: str) -> WriteExamples | None:
     match = _EXAMPLES.search(text)
     if not match:
         return None
-    return WriteExamples(match[2].strip(), int(match[1]) if match[1].isdigit() else 1)
+    count = int(match[1]) if match[1].isdigit() else 1
+    return WriteExamples(match[2].strip(), count, label_first=_CLASS_LABEL in text[: match.start(2)])
+
+
+def _few_shot(text: str) -> WriteExamples | None:
+    """The last of several tasks, of which the others have examples."""
+    *shots, last = _TASK.split(text)[1:] or [""]
+    if not shots or "\n" in last.strip():
+        return None
+    labels = all(_CLASS_LABEL in shot for shot in shots)
+    if not labels and not all("Output:" in shot for shot in shots):
+        return None
+    return WriteExamples(last.strip(), FEW_SHOTS, labels, few_shot=True)
+
+
+def _classify(text: str) -> Classify | None:
+    """The last task before the question; few other tasks with their answers may stand before it."""
+    if not text.endswith(_CLASSIFY):
+        return None
+    tasks = _TASK.split(text.removesuffix(_CLASSIFY))[1:]
+    return Classify(tasks[-1].strip()) if tasks else None
 
 
 def _compare(text: str) -> Compare | None:
@@ -157,7 +218,7 @@ def recognise(text: str) -> Request:
     text = text.replace("\r\n", "\n").rstrip()
     if len(text) > LONGEST_PROMPT:
         return Answer(text, "")
-    for read in (_evolve, _compare, _grade, _write_examples, _propose):
+    for read in (_evolve, _compare, _grade, _classify, _few_shot, _write_examples, _propose, _propose_blocks):
         found = read(text)
         if found:
             return found

@@ -8,20 +8,19 @@ import time
 
 import pytest
 
-from filial import Record
-from filial_plugins.filters.evolved import EQUALITY
-from filial_plugins.generators.examples import PROMPT
-from filial_plugins.generators.self_instruct import PROPOSE
+from filial import PromptStrategy, Record
+from filial_plugins.filters.evolved.equality import question
+from filial_plugins.generators.self_instruct import SelfInstruct
+from filial_plugins.generators.self_instruct.blocks import shown
 from filial_plugins.procedural import prompts
 from filial_plugins.procedural.teacher import Oracle
-from filial_plugins.strategies.rewriting import Rewriting
 
 
-def strategy(name: str) -> Rewriting:
+def strategy(name: str) -> PromptStrategy:
     """The built-in strategy of this name."""
     module = importlib.import_module(f"filial_plugins.strategies.{name.replace('-', '_')}")
-    found = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Rewriting)]
-    return next(kind for kind in found if kind is not Rewriting)()
+    found = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, PromptStrategy)]
+    return next(kind for kind in found if kind is not PromptStrategy)()
 
 
 @pytest.mark.parametrize("name", prompts.STRATEGY_CUES)
@@ -39,18 +38,49 @@ def test_strategies_without_input() -> None:
     assert (asked.instruction, asked.input) == ("Double the number. Use this: 4", "")
 
 
-def test_self_instruct() -> None:
-    text = PROPOSE.format(n=5, examples="1. Reverse the list.\n2. Count the 3. items.", next=3)
-    assert prompts.recognise(text) == prompts.Propose(("Reverse the list.", "Count the 3. items."), 3, 5)
+LISTED = "1. Reverse the list.\n2. Count the 3. items."
+TOLD = ("Reverse the list.", "Count the 3. items.")
 
 
-def test_examples() -> None:
-    text = PROMPT.format(n=4, instruction="Reverse the list. The input is a bullet list.")
-    assert prompts.recognise(text) == prompts.WriteExamples("Reverse the list. The input is a bullet list.", 4)
+@pytest.mark.parametrize(
+    ("style", "only", "count"), [("filial", False, 5), ("filial", True, 5), ("paper", False, 7), ("paper", True, 7)]
+)
+def test_self_instruct(style: str, only: bool, count: int) -> None:
+    wording = SelfInstruct(style=style, only_classification=only).wordings.propose
+    text = wording.format(n=5, total=7, examples=LISTED, next=3)
+    assert prompts.recognise(text) == prompts.Propose(TOLD, 3, count, completion=style == "paper")
+
+
+def test_self_instruct_of_tasks_with_examples() -> None:
+    tasks = [Record(instruction="Reverse the list.", input="a b", output="b a"), Record(instruction="Name a fruit.")]
+    text = SelfInstruct(style="alpaca").wordings.propose.format(n=5, total=7, examples=shown(tasks), next=3)
+    assert prompts.recognise(text) == prompts.Propose(("Reverse the list.", "Name a fruit."), 3, 5, blocks=True)
+
+
+@pytest.mark.parametrize("label_first", [False, True])
+def test_examples(label_first: bool) -> None:
+    wordings = SelfInstruct().wordings
+    text = wordings.output_first if label_first else wordings.input_first
+    asked = prompts.recognise(text.format(n=4, instruction="Reverse the list. The input is a bullet list."))
+    assert asked == prompts.WriteExamples("Reverse the list. The input is a bullet list.", 4, label_first)
+
+
+@pytest.mark.parametrize("label_first", [False, True])
+def test_examples_after_those_of_other_tasks(label_first: bool) -> None:
+    wordings = SelfInstruct(style="paper").wordings
+    text = wordings.output_first if label_first else wordings.input_first
+    asked = prompts.recognise(text.format(n=4, instruction="Reverse the list."))
+    assert asked == prompts.WriteExamples("Reverse the list.", 5, label_first, few_shot=True)
+
+
+@pytest.mark.parametrize("style", ["filial", "paper"])
+def test_the_question_about_classification(style: str) -> None:
+    text = SelfInstruct(style=style).wordings.classification.format(instruction="Reverse the list.")
+    assert prompts.recognise(text) == prompts.Classify("Reverse the list.")
 
 
 def test_equality() -> None:
-    text = EQUALITY.format(first="Reverse the list.\n\nred blue", second="Count the items.")
+    text = question("Reverse the list.\n\nred blue", "Count the items.")
     assert prompts.recognise(text) == prompts.Compare("Reverse the list.\n\nred blue", "Count the items.")
 
 
@@ -70,6 +100,7 @@ PIECES = (
     *("#Given Prompt#:", "#Rewritten Prompt#:", "#First Prompt#:", "#Second Prompt#:", "[Question]", "[End]"),
     *("[Assistant's Answer]", "Task:", "Input:", "Write 3 examples", "2 new tasks", "1. a", "2.", "### Input:"),
     *("### Response:", "\n", "\n\n", "Reverse the list.", "red blue", "| item | count |", "- x", "[1", "²", "\ud800"),
+    *("Is it classification?", "Class label:", "Output:", "###", "3. Instruction:", "a series of tasks", "20 tasks"),
 )
 
 

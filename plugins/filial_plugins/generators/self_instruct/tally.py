@@ -16,15 +16,17 @@ NEWS = 4
 
 @dataclass(slots=True)
 class Tally:
-    """The yield of `self-instruct`. ``count``, ``instances`` and ``per_request`` are its options."""
+    """The yield of `self-instruct`. ``count``, ``instances`` and ``per_request`` are its options; ``per_task`` is how
+    many requests the examples of a task cost, 0 where tasks come with their examples."""
 
     count: int
     instances: int
     per_request: int
+    per_task: int
     proposals: int = 0  # requests for tasks
     proposed: int = 0
     accepted: int = 0
-    examined: int = 0  # tasks whose examples were asked for, a request each
+    examined: int = 0  # tasks whose examples were asked for, or came with them
     records: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     answer: str = ""  # the last one that was dropped
@@ -41,7 +43,7 @@ class Tally:
 
     @property
     def requests(self) -> int:
-        return self.proposals + self.examined
+        return self.proposals + self.per_task * self.examined
 
     @property
     def failing(self) -> bool:
@@ -90,12 +92,14 @@ class Tally:
 
     def _requests_left(self) -> int:
         tasks = math.ceil(self._tasks_left())
-        return tasks + self.requests_needed(max(0, tasks - self.waiting))
+        return self.per_task * tasks + self.requests_needed(max(0, tasks - self.waiting))
 
     def line(self) -> str:
         """What came of how much, and why the rest did not."""
         share = f" ({100 * self.accepted / self.proposed:.0f} %)" if self.proposed else ""
         text = f"{self.records:,} of {self.count:,} records after {self.requests:,} requests; {self.accepted:,} of "
-        text += f"{self.proposed:,} proposed tasks accepted{share}, examples of {self.examined:,} asked for"
+        text += f"{self.proposed:,} proposed tasks accepted{share}"
+        if self.per_task:
+            text += f", examples of {self.examined:,} asked for"
         top = ", ".join(f"{reason} {n:,}" for reason, n in self.reasons.most_common(4))
         return f"{text}; dropped: {top}" if top else text

@@ -1,0 +1,182 @@
+"""Self-Instruct: a teacher proposes new tasks from examples, then writes instances of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+from filial import (
+    Context,
+    Drop,
+    FilialError,
+    Generator,
+    Origin,
+    Record,
+    Reply,
+    TeacherError,
+    hookimpl,
+    in_order,
+)
+from filial_plugins.generators.self_instruct.blocks import Block
+from filial_plugins.generators.self_instruct.examples import WINDOW, Asking, ask
+from filial_plugins.generators.self_instruct.options import Options
+from filial_plugins.generators.self_instruct.pool import Pool, pool_of, requests_per_task
+from filial_plugins.generators.self_instruct.proposing import Proposal, read
+from filial_plugins.generators.self_instruct.reading import faulty
+from filial_plugins.generators.self_instruct.tally import SAMPLE
+from filial_plugins.texts import excerpt
+
+USUAL_YIELD = 0.6
+"""Share of proposed tasks that are accepted, for an estimate before anything is asked."""
+
+
+class SelfInstruct(Options):
+    """Grow new tasks from seed tasks with a teacher, and write examples of each.
+
+    After Self-Instruct (Wang et al., 2023, section 2.2; bootstrap_instructions.py, identify_clf_or_not.py,
+    generate_instances.py, prepare_for_finetuning.py). Each request shows ``machine_examples`` tasks accepted so far (as
+    many as there are) filled up with seeds, shuffled, as a numbered list to go on with. Proposals are screened for
+    length, blocked words and punctuation, and must be new against all seeds and accepted tasks (`novelty`); an accepted
+    one counts from then on. A round of requests works on the pool as it was when the round began, so results do
+    not depend on which answer comes first. Of each task the teacher is asked whether it is a classification task;
+    such a task is tagged ``classification``, and its examples are written label first, so that labels are balanced.
+
+    ``style`` says whose way it is done: ``filial`` is ours; ``paper`` decides as the published program does, quirks
+    included; ``alpaca`` as Stanford Alpaca's (generate_instruction.py), which asks for tasks with input and output in
+    one request. Every difference between them is an option of its own.
+
+    ``count`` is the number of records. Once some tasks are accepted, examples of a few are asked for, to see what
+    they are worth; then tasks are proposed until there are enough for what is missing, and examples of those are
+    asked for, until ``count`` records are there. What goes beyond it is a drop ``surplus``; estimates keep that
+    small. When ``patience`` rounds in a row bring no new task, or the examples of 16 times as many tasks no record,
+    generation ends early: what there is comes out, and the last item is a drop ``yield-collapsed`` with the yield.
+    """
+
+    def calls(self, records: int) -> float:
+        """Proposals, of which `USUAL_YIELD` are accepted, and what the examples of each accepted task cost."""
+        tasks = self.count if self.chosen.joint else self.count / self.chosen.instances
+        return tasks / (self.chosen.per_request * USUAL_YIELD) + tasks * requests_per_task(self)
+
+    async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
+        pool = pool_of(self, seeds)
+        tally = pool.tally
+        try:
+            while (step := self._step(pool, ctx)) is not None:
+                async for item in step:
+                    if isinstance(item, Drop):
+                        tally.dropped(item)
+                    yield item
+                if news := tally.news():
+                    ctx.note(f"self-instruct: {news}")
+        except FilialError:  # a cap is met, or the teacher is gone: what was reached, and what more it would take
+            if tally.records:
+                ctx.note(f"self-instruct: {tally.forecast()}")
+            raise
+        if not tally.records:  # no drop of this stage will be kept, so the error shows what was dropped
+            last = f"; the last answer it could not use was {excerpt(tally.answer)!r}" if tally.answer else ""
+            raise FilialError(self._collapsed(pool) + last)
+        for task in pool.accepted[tally.examined :]:
+            yield self._surplus(task)
+        if tally.missing:
+            ctx.note(self._collapsed(pool))
+            yield Drop("yield-collapsed", self._collapsed(pool))
+
+    def _step(self, pool: Pool, ctx: Context) -> AsyncIterator[Record | Drop] | None:
+        """What to do next: a round of proposals or a batch of examples; None when all is there or no more comes."""
+        tally = pool.tally
+        if not tally.missing or pool.barren >= self.patience * SAMPLE:
+            return None
+        dry = pool.dry >= self.patience
+        needed = tally.tasks_needed()
+        if tally.waiting and (dry or tally.waiting >= needed):
+            return self._examples(pool, min(needed, tally.waiting), ctx)
+        return None if dry else self._proposals(pool, needed, ctx)
+
+    async def _proposals(self, pool: Pool, needed: int, ctx: Context) -> AsyncIterator[Record | Drop]:
+        """One round: take good tasks into the pool; drops say why the others are not. Joint tasks are records."""
+        tally, before = pool.tally, pool.tally.accepted
+        drawn = self._round(pool, needed, ctx.derive("round", pool.rounds))
+        pool.rounds += 1
+
+        async def propose(proposal: Proposal) -> Reply | TeacherError:
+            return await ask(proposal.prompt, self.chosen.proposals, ctx, proposal.draw)
+
+        async for proposal, outcome in in_order(drawn, propose, WINDOW):
+            tally.proposals += 1
+            for item in self._screened(proposal, outcome, pool):
+                yield item
+        pool.dry = 0 if tally.accepted > before else pool.dry + 1
+
+    def _round(self, pool: Pool, needed: int, ctx: Context) -> list[Proposal]:
+        """The requests of a round: as many as the yield so far says, twice as many after each that brought nothing."""
+        most = self.chosen.round_size
+        size = (pool.tally.requests_needed(needed - pool.tally.waiting) << pool.dry) or most
+        size = most if self.chosen.full_rounds else min(size, most)
+        return [pool.proposing.drawn(pool.accepted, ctx.derive("request", i)) for i in range(size)]
+
+    def _screened(self, proposal: Proposal, outcome: Reply | TeacherError, pool: Pool) -> Iterator[Record | Drop]:
+        """Take the good tasks of a reply into the pool; say of the others why not."""
+        for found in read(outcome, proposal.first, self.chosen):
+            if isinstance(found, Drop):
+                yield found
+                continue
+            assert isinstance(outcome, Reply)
+            pool.tally.proposed += 1
+            task = Record(
+                instruction=found.instruction, input=found.input, output=found.output,
+                origin=Origin(parents=proposal.parents),
+            ).citing(outcome)  # fmt: skip
+            fault = pool.fault(found.instruction) or self._bad_example(found)
+            if fault:
+                yield Drop(*fault, record=task)
+                continue
+            pool.accept(task)
+            if self.chosen.joint:
+                pool.tally.examined += 1
+                yield self._counted(task, pool)
+
+    def _bad_example(self, found: Block) -> tuple[str, str] | None:
+        if not (self.chosen.joint and self.chosen.check_examples):
+            return None
+        (fault,) = faulty([(found.input, found.output)])
+        return (fault, "") if fault else None
+
+    async def _examples(self, pool: Pool, n: int, ctx: Context) -> AsyncIterator[Record | Drop]:
+        """The examples of the next ``n`` accepted tasks."""
+        tally, before = pool.tally, pool.tally.records
+        asking, size, end = Asking(self.chosen, self.wordings), self.chosen.batch, tally.examined + n
+
+        async def examples(start: int) -> list[list[Record | Drop]]:
+            return await asking.of(pool.accepted[start : min(start + size, end)], ctx.derive("examples", start))
+
+        async for _, batch in in_order(range(tally.examined, end, size), examples, WINDOW):
+            for results in batch:
+                tally.examined += 1
+                for result in results:
+                    yield result if isinstance(result, Drop) else self._counted(result, pool)
+        pool.barren = 0 if tally.records > before else pool.barren + n
+
+    def _counted(self, record: Record, pool: Pool) -> Record | Drop:
+        """The record, if it is one of those still missing."""
+        if not pool.tally.missing:
+            return self._surplus(record)
+        pool.tally.records += 1
+        return record
+
+    def _surplus(self, record: Record) -> Drop:
+        return Drop("surplus", f"{self.count:,} records had been accepted before", record=record)
+
+    def _collapsed(self, pool: Pool) -> str:
+        """How far it came, why it went no further, and what to do."""
+        end = f"{self.patience} rounds in a row brought no new task"
+        cure = "give it more varied seeds, lower count, raise threshold, or use a teacher that knows these tasks"
+        if pool.dry < self.patience:
+            end = f"the examples of {pool.barren} tasks in a row brought no record"
+            cure = "look at the teacher's answers in the drops, or use a teacher that knows these tasks"
+        if pool.tally.failing:
+            cure = "see to the teacher, whose calls failed, and try again; what it answered is kept"
+        return f"self-instruct stopped, since {end}, at {pool.tally.line()}; {cure}"
+
+
+@hookimpl
+def register_generators(register: Callable[[str, type[Generator]], None]) -> None:
+    register("self-instruct", SelfInstruct)
