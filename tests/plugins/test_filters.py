@@ -1,4 +1,4 @@
-"""The filters `harm`, `length` and `evolved`."""
+"""The filters `harm` and `length`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from filial import Drop, Message, Record
 from filial.testing import FilterContract, context, finished
-from filial_plugins.filters.evolved import Evolved, says_equal
 from filial_plugins.filters.harm import Harm
 from filial_plugins.filters.harm_patterns import PATTERNS
 from filial_plugins.filters.length import Length
@@ -24,10 +23,6 @@ class TestHarmContract(FilterContract):
 
 class TestLengthContract(FilterContract):
     component = Length()
-
-
-class TestEvolvedContract(FilterContract):
-    component = Evolved()
 
 
 def talk(*turns: str) -> Record:
@@ -151,104 +146,3 @@ def test_length_of_a_conversation():
 def test_bounds_that_keep_nothing_are_refused():
     with pytest.raises(ValidationError, match="min_input is 5 and max_input is 4"):
         Length(min_input=5, max_input=4)
-
-
-# evolved ----------------------------------------------------------------------------------------------------
-
-PARENT = Record(id="p", instruction="Name three rivers.", output="Rhine, Nile, Ob")
-GOOD = "The Rhine, the Nile and the Ob are rivers on three continents."
-
-
-def eliminated(
-    question: str, answer: str = GOOD, *, said: str = "Not Equal", parent: Record = PARENT, **options: Any
-) -> str:
-    child = parent.evolved(instruction=question, output=answer)
-    return reason(Evolved(**options), child, context(said).derive("x", parent=parent))
-
-
-@pytest.mark.parametrize(
-    ("question", "answer", "wanted"),
-    [
-        ("Name three rivers of Asia.", GOOD, ""),
-        ("name three  rivers", GOOD, "no-information-gain"),
-        ("Name three rivers of Asia.", "I'm sorry, I do not know.", "apology"),
-        ("Name three rivers of Asia.", "Sorry! " + "word " * 78, "apology"),
-        ("Name three rivers of Asia.", "Sorry! " + "word " * 79, ""),
-        ("Name three rivers of Asia.", "A sorrowful tale.", ""),
-        ("Name three rivers of Asia.", "", "empty-answer"),
-        ("Name three rivers of Asia.", "?! ... --", "empty-answer"),
-        ("Name three rivers of Asia.", "It is, and of the.", "empty-answer"),
-        ("Name three rivers of Asia.", "42", ""),
-        ("Name three rivers of Asia.", "黄河、长江、湄公河", ""),
-        ("#Rewritten Prompt#: Name three rivers of Asia.", GOOD, "prompt-leak"),
-        ("My CREATED  prompt is: name three rivers of Asia.", GOOD, "prompt-leak"),
-        ("Say how a prompt was rewritten.", GOOD, ""),
-        ("Name three rivers of Asia.", "Please provide the list of rivers.", "non-answer"),
-        ("Name three rivers of Asia.", "Sure, I can do that! Could you share the text?", "non-answer"),
-        ("Name three rivers of Asia.", "Certainly. Please paste the passage here.", "non-answer"),
-        ("Name three rivers of Asia.", "I need more information about the region.", "non-answer"),
-        ("Name three rivers of Asia.", "As an AI, I have no rivers.", "non-answer"),
-        ("Name three rivers of Asia.", "I cannot help with this.", "non-answer"),
-        ("Write a reply.", "Dear Ann, thank you. Please provide the forms by May. Yours, Bo", ""),
-        ("Translate: No puedo nadar.", "I cannot swim.", ""),
-    ],
-)
-def test_each_rule_has_its_reason(question, answer, wanted):
-    assert eliminated(question, answer) == wanted
-
-
-def test_records_that_were_never_evolved_pass():
-    assert reason(Evolved(), Record(instruction="Name the given prompt.", output="Sorry.")) == ""
-
-
-def test_the_rules_hold_for_evolved_records_whose_parent_is_not_at_hand():
-    child = PARENT.evolved(instruction="The rewritten prompt is here.", output=GOOD)
-    assert reason(Evolved(), child) == "prompt-leak"
-
-
-def test_words_the_parent_used_are_no_leak():
-    parent = PARENT.replaced(instruction="Finish the story of the given prompt.")
-    assert eliminated("Finish the story of the given prompt in verse.", parent=parent) == ""
-
-
-def test_a_changed_input_is_a_gain():
-    parent = PARENT.replaced(instruction="Add them.", input="1 + 2")
-    child = parent.evolved(instruction="Add them.", input="1 - 2", output="nothing much")
-    assert reason(Evolved(), child, context().derive("x", parent=parent)) == ""
-
-
-def test_rules_with_false_positives_can_be_turned_off():
-    assert eliminated("Write an apology.", "We are sorry for the delay.", apology_words=0) == ""
-    assert eliminated("Is it so?", "No.") == "empty-answer"
-    assert eliminated("Is it so?", "No.", function_words="keep") == ""
-    assert eliminated("Is it so?", "...", function_words="keep") == "empty-answer"
-
-
-def test_the_teacher_is_asked_only_when_wanted_and_only_about_survivors():
-    child = PARENT.evolved(instruction="List 3 rivers.", output=GOOD)
-    for options, answer, asked in [({}, GOOD, 0), ({"equality": "ask"}, GOOD, 1), ({"equality": "ask"}, "", 0)]:
-        ctx = context("Not Equal").derive("x", parent=PARENT)
-        finished(Evolved(**options).check(child.replaced(output=answer), ctx))
-        assert len(ctx.asked) == asked
-    assert eliminated("List 3 rivers.", said="Equal", equality="ask") == "no-information-gain"
-    assert eliminated("List 3 rivers.", said="Not Equal", equality="ask") == ""
-
-
-def test_the_teacher_sees_both_prompts():
-    seen = []
-    ctx = context(lambda request: seen.append(request.messages[0].content) or "Equal").derive("x", parent=PARENT)
-    finished(Evolved(equality="ask").check(PARENT.evolved(instruction="List 3 rivers.", output=GOOD), ctx))
-    assert "#First Prompt#:\nName three rivers.\n\n#Second Prompt#:\nList 3 rivers.\n\n" in seen[0]
-    assert "Equal, Not Equal" in seen[0]
-
-
-@pytest.mark.parametrize("text", ["Equal", "equal.", "**Equal**", "EQUAL\n", "They are equal"])
-def test_equal_is_heard(text):
-    assert says_equal(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["Not Equal", "not equal", "NOT-EQUAL", "Unequal", "They aren't equal", "", "same", "no"]
-)
-def test_not_equal_is_never_heard_as_equal(text):
-    assert not says_equal(text)

@@ -1,22 +1,71 @@
 """Faults on purpose: what weak teachers do wrong, at a seeded rate, so that filters can be measured.
 
-Whether a fault slipped in can always be told afterwards, because the truth is known
-(`filial_plugins.procedural.truth`).
+Each fault has a kind, and the teacher can say afterwards which it put into a reply (`ProceduralTeacher.faults`); the
+reply itself does not tell.  Whether an answer is right, or two tasks are the same, can be told without that
+(`filial_plugins.procedural.truth`, `parser`).
 """
 
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from .lexicon import NOUNS
+from .weak_answers import APOLOGIES, CHATTER, EMPTY, EXCUSES, NON_ANSWERS, SHORT_WORDS, THINGS
+from .weak_rewrites import LEAKS, REFUSALS
 
-REFUSALS = (
-    "Sorry, I cannot help with that.",
-    "I'm sorry, but I can't assist with this request.",
-    "As an AI language model, I cannot do that.",
-)
-NON_ANSWERS = ("Sure.", "Okay.", "Here it is:", "...", "Could you please provide more details?")
-LEAKS = ("#Rewritten Prompt#:\n{}", "Here is the rewritten prompt: {}", "{}\n#Given Prompt#: as above")
+ANSWER_FAULTS = {"wrong": 0.4, "apology": 0.15, "empty": 0.15, "non-answer": 0.2, "chatter": 0.1}
+"""What an answer with a fault is, and how often.  ``chatter`` is the right answer after more than 80 words, "sorry"
+among them: wrong to the letter, and still nothing that a rule about apologies should find."""
+
+REWRITE_FAULTS = {"unchanged": 0.2, "reworded": 0.25, "leak": 0.35, "refused": 0.2}
+"""What a rewritten prompt with a fault is, and how often.  ``reworded`` is the same task in other words."""
+
+_PROMPT_PLACE = re.compile(r"(\{text\}|\{given\})")
+_LONGEST_APOLOGY = 79
+"""Words; from 80 on the published rule takes a text for an answer that happens to say sorry."""
+
+
+class Slip(NamedTuple):
+    """A reply with a fault: which, and the text."""
+
+    kind: str
+    text: str
+
+
+def _drawn(table: dict[str, float], rng: random.Random) -> str:
+    return rng.choices(list(table), list(table.values()))[0]
+
+
+def slip_in_answer(right: str, rng: random.Random) -> Slip:
+    """An answer as a weak teacher gives it."""
+    kind = _drawn(ANSWER_FAULTS, rng)
+    return Slip(kind, _ANSWERS[kind](right, rng))
+
+
+def slip_in_rewrite(given: str, rewritten: str, reworded: str, rng: random.Random) -> Slip:
+    """A rewritten prompt as a weak teacher gives it; ``reworded`` is the given prompt in other words."""
+    kind = _drawn(REWRITE_FAULTS, rng)
+    if kind == "leak":
+        return Slip(kind, _leak(given, rewritten, rng))
+    return Slip(kind, {"unchanged": given, "reworded": reworded, "refused": rng.choice(REFUSALS)}[kind])
+
+
+def faulty_answer(right: str, rng: random.Random) -> str:
+    """The text alone of an answer with a fault."""
+    return slip_in_answer(right, rng).text
+
+
+def verdict(same: bool, rng: random.Random) -> str:
+    """Whether two prompts are equal, in the words of a teacher who does not stick to the two that were asked for."""
+    forms = (
+        ("Equal", "equal", "Equal.", "**Equal**", "EQUAL", "They are equal.", "Equal. Both ask for the same thing.")
+        if same
+        else ("Not Equal", "not equal.", "NOT EQUAL", "Unequal", "They are not equal.", "**Not Equal**", "not-equal")
+    )
+    return rng.choice(forms)
 
 
 def wrong_answer(right: str, rng: random.Random) -> str:
@@ -48,17 +97,52 @@ def _another(word: str, rng: random.Random) -> str:
     return other.upper() if word.isupper() else other
 
 
-def faulty_answer(right: str, rng: random.Random) -> str:
-    """An answer as a weak teacher gives it: mostly wrong, sometimes a refusal or no answer at all."""
-    kind = rng.random()
-    if kind < 0.6:
-        return wrong_answer(right, rng)
-    return rng.choice(REFUSALS) if kind < 0.8 else rng.choice(NON_ANSWERS)
+def _recased(text: str, rng: random.Random) -> str:
+    """The text as it is, or now and then all in capitals or in small letters."""
+    return _change_of_case(rng)(text)
 
 
-def faulty_rewrite(given: str, rewritten: str, rng: random.Random) -> str:
-    """A rewritten prompt as a weak teacher gives it: unchanged, with the frame of the request leaked, or refused."""
-    kind = rng.random()
-    if kind < 0.4:
-        return given
-    return rng.choice(LEAKS).format(rewritten) if kind < 0.8 else rng.choice(REFUSALS)
+def _change_of_case(rng: random.Random) -> Callable[[str], str]:
+    return rng.choices((str, str.upper, str.lower), (6, 1, 1))[0]
+
+
+def _filled(forms: Sequence[str], rng: random.Random) -> str:
+    return _recased(rng.choice(forms).replace("{thing}", rng.choice(THINGS)), rng)
+
+
+def _leak(given: str, rewritten: str, rng: random.Random) -> str:
+    """The case of the words round the prompts varies, not that of the prompts."""
+    change = _change_of_case(rng)
+    prompts = {"{text}": rewritten, "{given}": given}
+    return "".join(prompts.get(part) or change(part) for part in _PROMPT_PLACE.split(rng.choice(LEAKS)))
+
+
+def _apology(right: str, rng: random.Random) -> str:
+    """Mostly one sentence; every third goes on, up to just below the length at which it would count as an answer."""
+    text = _filled(APOLOGIES, rng)
+    if rng.random() < 1 / 3:
+        for sentence in rng.sample(EXCUSES, len(EXCUSES)):
+            longer = f"{text} {sentence.replace('{thing}', rng.choice(THINGS))}"
+            text = longer if len(longer.split()) <= _LONGEST_APOLOGY else text
+    return text
+
+
+def _empty(right: str, rng: random.Random) -> str:
+    if rng.random() < 2 / 3:
+        return rng.choice(EMPTY)
+    words = rng.choices(SHORT_WORDS, k=rng.randint(1, 12))
+    return _recased(" ".join(words).capitalize(), rng) + rng.choice(("", ".", "...", "?"))
+
+
+def _chatter(right: str, rng: random.Random) -> str:
+    words = " ".join(CHATTER)
+    return f"{words} So the answer is: {right}"
+
+
+_ANSWERS: dict[str, Callable[[str, random.Random], str]] = {
+    "wrong": wrong_answer,
+    "apology": _apology,
+    "empty": _empty,
+    "non-answer": lambda right, rng: _filled(NON_ANSWERS, rng),
+    "chatter": _chatter,
+}

@@ -1,0 +1,168 @@
+"""Throw out evolutions that failed: the elimination rules of Evol-Instruct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from filial import Context, Drop, Field, Filter, Keep, Record, hookimpl
+from filial_plugins.filters.evolved import equality as judge
+from filial_plugins.filters.evolved.apologies import apologises
+from filial_plugins.filters.evolved.function_words import replies, says_nothing
+from filial_plugins.filters.evolved.leaks import PHRASES, leaked, letters
+from filial_plugins.filters.evolved.non_answers import is_non_answer
+from filial_plugins.texts import answered, asked, collapse, excerpt
+
+STYLES: dict[str, dict[str, Any]] = {
+    "filial": {
+        "equality": "off",
+        "copies": "drop",
+        "apologies": "any",
+        "function_words": "replies",
+        "leak_labels": True,
+        "parent_words": "pass",
+        "non_answers": "drop",
+    },
+    "paper": {
+        "equality": "ask",
+        "copies": "keep",
+        "apologies": "sorry",
+        "function_words": "drop",
+        "leak_labels": False,
+        "parent_words": "drop",
+        "non_answers": "keep",
+    },
+}
+"""What each style settles where an option is not given by itself."""
+
+
+def _part(name: str, what: str) -> Any:
+    """An option that is the style's unless it is given."""
+    said = {True: "yes", False: "no"}
+    values = "; ".join(f"{style} {said.get(table[name], table[name])}" for style, table in STYLES.items())
+    return Field(None, description=f"{what} By style: {values}.")
+
+
+class Evolved(Filter):
+    """Drop evolved records that failed; records that were never evolved pass.
+
+    The four rules of Evol-Instruct (Xu et al., 2024, section 3.2), each with its own reason:
+
+    * ``no-information-gain``: the question is its parent's (case, blanks and closing punctuation aside),
+      or, with ``equality: ask``, the teacher says that both are equal;
+    * ``prompt-leak``: the evolved text holds words of the evolving prompt, such as "rewritten prompt";
+    * ``empty-answer``: the answer holds only punctuation and function words, or nothing;
+    * ``apology``: the answer apologises in few words;
+
+    and one that Auto Evol-Instruct (Zeng et al., 2024, section 3.2) found: ``non-answer``, a reply that asks for
+    input, asks back, only announces an answer, or declines.
+
+    ``style: paper`` decides as published; each part of it can be had by itself. Two published rules drop some good
+    answers: ``apology`` those that rightly say sorry (``apology_words: 0`` turns it off), ``empty-answer`` those such
+    as "No." (``function_words: replies`` or ``keep``). A parent that is not at hand is not compared with.
+    """
+
+    style: Literal["filial", "paper"] = Field(
+        "filial", description="Our rules, or the published ones: gives the options that are not given by themselves."
+    )
+    equality: Literal["off", "ask"] | None = _part(
+        "equality", "Ask the teacher, in one more request, whether the evolved prompt equals its parent."
+    )
+    equality_prompt: str | None = Field(
+        None, description="Another text for that request, with {first} and {second}; the answer must be Equal or not."
+    )
+    copies: Literal["drop", "keep"] | None = _part(
+        "copies", "What to do, unasked, with a question that is its parent's."
+    )
+    apology_words: int = Field(80, ge=0, description="An answer that apologises in fewer words than this is dropped.")
+    apologies: Literal["any", "sorry"] | None = _part(
+        "apologies", 'What apologises: the word "sorry" anywhere, or also an opening in other words and languages.'
+    )
+    function_words: Literal["drop", "replies", "keep"] | None = _part(
+        "function_words",
+        'What to do with an answer of function words alone: drop, drop unless it is a reply by itself ("No."), keep.',
+    )
+    leak_words: tuple[str, ...] = Field(PHRASES, description="Phrases of the evolving prompt that give a leak away.")
+    leak_labels: bool | None = _part(
+        "leak_labels", 'Whether a heading or a label ("#Prompt#", "New prompt:") gives one away, too.'
+    )
+    parent_words: Literal["drop", "pass"] | None = _part(
+        "parent_words", "What to do with such words if the parent used them already."
+    )
+    non_answers: Literal["drop", "keep"] | None = _part("non_answers", "What to do with replies that are no answer.")
+
+    @field_validator("equality_prompt")
+    @classmethod
+    def _shows_both(cls, text: str | None) -> str | None:
+        if text is not None and not ("{first}" in text and "{second}" in text):
+            raise ValueError("the text must show both prompts; write {first} and {second} where they go")
+        return text
+
+    @field_validator("leak_words")
+    @classmethod
+    def _has_words(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(phrase.split() for phrase in phrases):
+            raise ValueError("one of the phrases is empty, and would be found in every text")
+        return phrases
+
+    @cached_property
+    def chosen(self) -> SimpleNamespace:
+        """What the style settles, with the options given beside it."""
+        given = {name: value for name in STYLES[self.style] if (value := getattr(self, name)) is not None}
+        return SimpleNamespace(**{**STYLES[self.style], **given})
+
+    def calls(self, records: int) -> float:
+        return records if self.chosen.equality == "ask" else 0
+
+    async def check(self, record: Record, ctx: Context) -> Keep | Drop:
+        if record.origin.round == 0 and ctx.parent is None:
+            return Keep()
+        chosen = self.chosen
+        drop = self._by_question(record, ctx.parent, chosen) or self._by_answer(record, chosen)
+        if drop is None and chosen.equality == "ask" and ctx.parent is not None:
+            prompt = self.equality_prompt or judge.PROMPT
+            reply = await ctx.ask(judge.question(_question(ctx.parent), _question(record), prompt))
+            if judge.says_equal(reply.text):
+                drop = Drop("no-information-gain", "the teacher calls both prompts equal", answer=reply.text)
+        return drop or Keep()
+
+    def _by_question(self, record: Record, parent: Record | None, chosen: SimpleNamespace) -> Drop | None:
+        """What the evolved text itself tells."""
+        question, before = _question(record), _question(parent) if parent else None
+        if before is not None and chosen.copies == "drop" and _normal(question) == _normal(before):
+            return Drop("no-information-gain", "the question is the same as its parent's")
+        leak = leaked(question, self.leak_words, labels=chosen.leak_labels)
+        passes = chosen.parent_words == "pass" and before is not None and letters(leak) in letters(before)
+        if leak and not passes:
+            return Drop("prompt-leak", f"the evolved text holds {excerpt(leak)!r}")
+        return None
+
+    def _by_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
+        """What the answer tells."""
+        answer = answered(record)
+        shown = f"the answer is {excerpt(answer)!r}"
+        stays = chosen.function_words == "replies" and replies(answer)
+        if says_nothing(answer, with_function_words=chosen.function_words != "keep" and not stays):
+            return Drop("empty-answer", shown)
+        if apologises(answer, self.apology_words, in_any_words=chosen.apologies == "any"):
+            return Drop("apology", shown)
+        if chosen.non_answers == "drop" and is_non_answer(answer, _question(record)):
+            return Drop("non-answer", shown)
+        return None
+
+
+def _question(record: Record) -> str:
+    return asked(record) if record.messages else record.question()
+
+
+def _normal(text: str) -> str:
+    return collapse(text).casefold().rstrip(".!?:; ")
+
+
+@hookimpl
+def register_filters(register: Callable[[str, type[Filter]], None]) -> None:
+    register("evolved", Evolved)
