@@ -16,33 +16,37 @@ from typing import Literal
 
 from filial import FREE, Field, Price, Reply, Request, Teacher
 
-from . import noise, prompts
+from . import noise, obeying, prompts
 from .evolution import evolve
 from .holdout import is_taught_text, is_taught_wording
 from .inputs import answer, draw_input, read_value, write_value
 from .operations import InputError
 from .parser import parse, read
+from .proposing import UNFIT, Proposer
 from .task import Task
 from .truth import is_right, truth
 from .wording import Style, WordingError, render
-from .world import World, propose
+from .world import World
 
 OUTSIDE = "Sorry, I can only answer tasks of my small world."
-UNFIT = "Sorry, this input does not fit the task."
-NO_PROPOSALS = "Sorry, I can only propose tasks of my small world, and none of these examples is one."
-NO_EXAMPLES = "Sorry, I can only write examples for tasks of my small world."
 NO_REWRITE = "Sorry, I can only rewrite tasks of my small world."
 NO_GRADE = "Sorry, I can only grade tasks of my small world."
 
+_TRIES = 8
+"""Wordings that are tried before a prompt counts as one that cannot be put otherwise."""
 _TOKEN = re.compile(r"\s*(?:\w+|[^\w\s])")
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """The teacher's knowledge and habits, apart from the interface: text in, text out."""
+    """The teacher's knowledge and habits, apart from the interface: text in, text out.
+
+    ``faults`` collects the kinds of the faults that noise put into rewritten prompts and answers.
+    """
 
     world: World = field(default_factory=World)
     noise: float = 0.0
+    faults: list[str] = field(default_factory=list)
 
     @property
     def _style(self) -> Style:
@@ -56,11 +60,13 @@ class Oracle:
         if isinstance(request, prompts.Propose):
             return self._propose(request, rng)
         if isinstance(request, prompts.WriteExamples):
-            return self._write_examples(request, rng)
+            return self._proposer.write_examples(request, rng)
+        if isinstance(request, prompts.Classify):
+            return self._proposer.classify(request, rng)
         if isinstance(request, prompts.Evolve):
             return self._evolve(request, rng)
         if isinstance(request, prompts.Compare):
-            return self._compare(request)
+            return self._compare(request, rng)
         if isinstance(request, prompts.Grade):
             return self._grade(request)
         return self._answer(request, rng)
@@ -68,48 +74,20 @@ class Oracle:
     def _slips(self, rng: random.Random) -> bool:
         return rng.random() < self.noise
 
+    def _said(self, slip: noise.Slip) -> str:
+        self.faults.append(slip.kind)
+        return slip.text
+
+    @property
+    def _proposer(self) -> Proposer:
+        return Proposer(self.world, self._style, self.noise)
+
     def _propose(self, request: prompts.Propose, rng: random.Random) -> str:
-        known = [text for text in request.examples if parse(text)]
-        if not known:
-            return NO_PROPOSALS
-        if rng.random() < self.noise / 10:
-            return rng.choice(noise.REFUSALS)
-        tasks = []
-        for _ in range(request.count):
-            tasks.append(rng.choice(known) if self._slips(rng) else self._fresh_task(rng))
-        return "\n".join(f"{number}. {task}" for number, task in enumerate(tasks, request.first))
-
-    def _fresh_task(self, rng: random.Random) -> str:
-        while True:
-            try:
-                return render(propose(self.world, rng), rng, self._style)
-            except WordingError:
-                continue
-
-    def _write_examples(self, request: prompts.WriteExamples, rng: random.Random) -> str:
-        task = parse(request.instruction)
-        if task is None:
-            return NO_EXAMPLES
-        inputs = [""] if task.inline else self._inputs(task, request.count, rng)
-        blocks = []
-        for number, data in enumerate(inputs, 1):
-            try:
-                right = answer(task, data)
-            except InputError:
-                return UNFIT
-            output = noise.faulty_answer(right, rng) if self._slips(rng) else right
-            given = "" if task.inline else f"Input: {data}\n"
-            blocks.append(f"Example {number}\n{given}Output: {output}")
-        return "\n\n".join(blocks) or UNFIT
-
-    @staticmethod
-    def _inputs(task: Task, count: int, rng: random.Random) -> list[str]:
-        """Up to ``count`` different inputs."""
-        found = (draw_input(task, rng) for _ in range(4 * count))
-        return list(dict.fromkeys(data for data in found if data is not None))[:count]
+        return self._proposer.propose(request, rng)
 
     def _evolve(self, request: prompts.Evolve, rng: random.Random) -> str:
-        reading = read(request.instruction)
+        instruction, demands = obeying.split_off(request.instruction)
+        reading = read(instruction)
         if reading is None:
             return NO_REWRITE
         evolved = evolve(reading.task, request.strategy, self.world, rng, reading.asked)
@@ -118,19 +96,36 @@ class Oracle:
             style = replace(self._style, explicit=evolved.explicit)
             task, data = _data_for(evolved.task, reading.task, request.input, rng)
             try:
-                rewritten = render(task, rng, style, evolved.asked)
+                rewritten = " ".join([render(task, rng, style, evolved.asked), *(d.text for d in demands)])
             except WordingError:
                 return request.given
             rewritten += f"\n\nInput:\n{data}" if data else ""
-        return noise.faulty_rewrite(request.given, rewritten, rng) if self._slips(rng) else rewritten
+        if not self._slips(rng):
+            return rewritten
+        reworded = self._reworded(reading.task, request, rng)
+        return self._said(noise.slip_in_rewrite(request.given, rewritten, reworded, rng))
 
-    @staticmethod
-    def _compare(request: prompts.Compare) -> str:
+    def _reworded(self, task: Task, request: prompts.Evolve, rng: random.Random) -> str:
+        """The given prompt in other words; as it is where the language has no others for it."""
+        demands = obeying.split_off(request.instruction)[1]
+        for _ in range(_TRIES):
+            try:
+                text = " ".join([render(task, rng, self._style), *(d.text for d in demands)])
+            except WordingError:
+                break
+            if text.lower() != request.instruction.lower():
+                return f"{text}\n\nInput:\n{request.input}" if request.input else text
+        return request.given
+
+    def _compare(self, request: prompts.Compare, rng: random.Random) -> str:
+        """Always right; noise only has it say so in other words than it was asked for."""
         texts = [prompts.split_prompt(text) for text in (request.first, request.second)]
         tasks = [parse(instruction) for instruction, _ in texts]
         same = " ".join(request.first.split()).lower() == " ".join(request.second.split()).lower()
         if None not in tasks:
             same = tasks[0] == tasks[1] and texts[0][1] == texts[1][1]
+        if self._slips(rng):
+            return noise.verdict(same, rng)
         return "Equal" if same else "Not Equal"
 
     @staticmethod
@@ -144,14 +139,18 @@ class Oracle:
         return f"The right answer would have been: {truth(*question)}\nRating: [[1]]"
 
     def _answer(self, request: prompts.Answer, rng: random.Random) -> str:
-        task = parse(request.instruction)
+        instruction, demands = obeying.split_off(request.instruction)
+        task = parse(instruction)
         if task is None:
             return OUTSIDE
         try:
             right = answer(task, request.input)
         except InputError:
             return UNFIT
-        return noise.faulty_answer(right, rng) if self._slips(rng) else right
+        if demands:
+            obeyed = obeying.answered(right, demands, self._slips(rng), rng)
+            return self._said(noise.Slip(f"broken:{obeyed.broken}", obeyed.text)) if obeyed.broken else obeyed.text
+        return self._said(noise.slip_in_answer(right, rng)) if self._slips(rng) else right
 
 
 def _data_for(task: Task, old: Task, given: str, rng: random.Random) -> tuple[Task, str]:
@@ -181,9 +180,10 @@ def _cut(text: str, limit: int | None, stop: Sequence[str]) -> tuple[str, str]:
 class ProceduralTeacher(Teacher):
     """A teacher without a model: exact answers to tasks of a small closed world, offline and at once.
 
-    It can propose tasks, write examples, evolve instructions by each of the eight built-in strategies, answer and
-    judge, and says "Sorry, ..." to everything else.  With ``noise`` it makes mistakes at a known rate.  Figures
-    reached with it show that a pipeline works; they say nothing about language in the open.
+    It can propose tasks, tell which are classification, write examples, evolve instructions by each of the eight
+    built-in strategies, answer (keeping checkable constraints at the end of a task) and judge, and says "Sorry, ..." to
+    everything else.  With ``noise`` it makes mistakes at a known rate.  Figures reached with it show that a pipeline
+    works; they say nothing about language in the open.
     """
 
     seed: int = Field(0, description="Changes everything the teacher draws by lot.")
@@ -198,14 +198,27 @@ class ProceduralTeacher(Teacher):
     async def reply(self, request: Request) -> Reply:
         """The reply to a request, the same for the same request."""
         texts = [message.content for message in request.messages]
-        asked = [message.content for message in request.messages if message.role == "user"]
-        key = "|".join([str(self.seed), str(request.draw), str(request.seed), *texts])
-        rng = random.Random(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())
-        oracle = Oracle(World(self.world, self.holdout), self.noise)
-        text, reason = _cut(oracle.respond(asked[-1] if asked else "", rng), request.max_tokens, request.stop)
+        text, reason = _cut(self._respond(request)[0], request.max_tokens, request.stop)
         return Reply(
             text=text,
             finish_reason=reason,
             prompt_tokens=sum(len(_TOKEN.findall(content)) for content in texts),
             completion_tokens=len(_TOKEN.findall(text)),
         )
+
+    def faults(self, request: Request) -> list[str]:
+        """The kinds of the faults that ``noise`` puts into the reply to a request: `noise.ANSWER_FAULTS`,
+        `noise.REWRITE_FAULTS`, or ``broken:TYPE`` for a checkable constraint that the answer was written to break.
+
+        For those who measure filters; the reply itself does not tell.
+        """
+        return self._respond(request)[1]
+
+    def _respond(self, request: Request) -> tuple[str, list[str]]:
+        """The whole reply, and its faults."""
+        texts = [message.content for message in request.messages]
+        asked = [message.content for message in request.messages if message.role == "user"]
+        key = "|".join([str(self.seed), str(request.draw), str(request.seed), *texts])
+        rng = random.Random(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())
+        oracle = Oracle(World(self.world, self.holdout), self.noise)
+        return oracle.respond(asked[-1] if asked else "", rng), oracle.faults

@@ -9,7 +9,10 @@ import re
 
 import pytest
 
-from filial import Message, Request
+from filial import Message, Record, Request
+from filial_plugins.generators.self_instruct import SelfInstruct
+from filial_plugins.generators.self_instruct.blocks import cut_at_next, shown
+from filial_plugins.generators.self_instruct.styles import Prompts
 from filial_plugins.procedural import ProceduralTeacher, exam
 from filial_plugins.procedural.parser import parse, read
 from filial_plugins.procedural.prompts import STRATEGY_CUES, split_prompt
@@ -150,6 +153,59 @@ def test_it_does_not_rewrite_what_lies_outside_its_world() -> None:
 )
 def test_it_answers_exactly_or_says_that_it_cannot(text: str, reply: str) -> None:
     assert ask(text) == reply
+
+
+def wordings(style: str = "filial") -> Prompts:
+    return SelfInstruct(style=style).wordings
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("Is the number even or odd?", "Yes"),
+        ("Does the list have a garment?", "Yes"),
+        ("From the input below, name the category of this thing.", "Yes"),
+        ("Reverse the list.", "No"),
+        ("Write a poem about love.", "No"),
+    ],
+)
+def test_it_tells_which_tasks_are_answered_with_one_of_a_few_labels(task: str, said: str) -> None:
+    assert ask(wordings().classification.format(instruction=task)) == said
+
+
+def test_it_writes_labels_first_and_each_as_often() -> None:
+    task = "Is the number even or odd?"
+    blocks = ask(wordings().output_first.format(n=6, instruction=task)).split("\n\n")
+    labels = []
+    for number, block in enumerate(blocks, 1):
+        match = re.fullmatch(rf"Example {number}\nClass label: (\w+)\nInput: (\d+)", block)
+        assert match
+        assert is_right(task, match[2], match[1])
+        labels.append(match[1])
+    assert sorted(labels) == ["even"] * 3 + ["odd"] * 3
+
+
+def test_it_writes_examples_as_a_few_shot_prompt_does() -> None:
+    said = ask(wordings("paper").input_first.format(instruction="Double the number."))
+    assert re.fullmatch(r"Example 1\nInput: \d+\nOutput: \d+(\n\nExample [2-5]\nInput: \d+\nOutput: \d+){4}", said)
+    said = ask(wordings("paper").output_first.format(instruction="Is the number even or odd?"))
+    assert re.fullmatch(r"(Class label: (even|odd)\n\d+\n?){5}", said)
+
+
+def test_it_completes_a_series_of_tasks_where_the_prompt_ends() -> None:
+    said = ask(wordings("paper").propose.format(examples="1. Reverse the list.\n2. Double the number.", next=3))
+    tasks = re.split(r"\n\d\. ", said)
+    assert said.startswith(" ")
+    assert len(tasks) == 7
+    assert all(parse(task.strip()) for task in tasks)
+
+
+def test_it_completes_blocks_of_tasks_with_input_and_output() -> None:
+    seeds = [Record(instruction="Double the number.", input="4", output="8"), Record(instruction="Name a fruit.")]
+    said = ask(wordings("alpaca").propose.format(examples=shown(seeds), next=3, total=12))
+    found = cut_at_next(said, 3, False, ("<noinput>",))
+    assert 5 <= len(found) <= 10
+    assert all(is_right(block.instruction, block.input, block.output) for block in found)
 
 
 def test_it_tells_whether_two_prompts_ask_the_same() -> None:

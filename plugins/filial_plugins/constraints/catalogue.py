@@ -1,0 +1,128 @@
+"""All types of constraints: the table, drawing one more for an instruction, and finding those an instruction states."""
+
+from __future__ import annotations
+
+import difflib
+import random
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from filial import Constraint
+from filial_plugins.constraints.form_checkers import Args
+from filial_plugins.constraints.kind import Kind, compatible
+from filial_plugins.constraints.kinds.edges import EDGES
+from filial_plugins.constraints.kinds.shapes import SHAPES
+from filial_plugins.constraints.kinds.sizes import SIZES
+from filial_plugins.constraints.kinds.words import WORDS
+from filial_plugins.constraints.measures import share_of_script, times
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*SIZES, *WORDS, *SHAPES, *EDGES)}
+"""Every type by its name."""
+
+_COUNTED = r"(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|single|short|long|brief\w*)"
+_SAID = {
+    r"\b(?:json|csv|tsv|xml|html|yaml|tables?|bullet\w*|numbered|markdown|poem|haiku|list of)\b": ("layout",),
+    rf"\b{_COUNTED}[- ](?:\w+[- ])?(?:words?|sentences?|paragraphs?|characters?|lines?)\b": ("length", "layout"),
+    r"\b(?:upper|lower)[- ]?case\b|\bcapital(?:s|i[sz]e\w*|ised)?\b(?! of)": ("case", "capitals"),
+    r"\b(?:start|begin|end|finish|conclude)\w* (?:your|the|each|every|it|with)\b": ("start", "end"),
+    r"\b(?:translat\w+|in (?:korean|chinese|japanese|russian|greek|arabic|hindi|spanish|french|german))\b": ("latin",),
+    r"\b(?:commas?|separated)\b": ("commas",),
+    r"\b(?:code|program|function|script|sql|regex|python|shell|formula)\b": (
+        "layout", "length", "start", "end", "case", "capitals", "commas", "marks", "digits", "latin", "bold",
+        "brackets", "questions",
+    ),
+}  # fmt: skip
+"""Words by which an instruction settles traits of the answer itself."""
+_SAID_PATTERNS = [(re.compile(source, re.IGNORECASE), traits) for source, traits in _SAID.items()]
+LONGEST = 400
+"""Characters; no sentence of the catalogue is longer."""
+
+
+def settled(instruction: str) -> set[str]:
+    """The traits of the answer that the instruction's own words speak about already, by a look at single words."""
+    traits = {trait for pattern, named in _SAID_PATTERNS if pattern.search(instruction) for trait in named}
+    if share_of_script(instruction, ("LATIN",)) < 0.5:
+        traits |= {"latin", "case", "capitals", "letters"}
+    return traits
+
+
+def another(
+    instruction: str, present: Sequence[Constraint], rng: random.Random, types: Iterable[str] = ()
+) -> Constraint | None:
+    """One more constraint that can stand beside those present, of the given types (default: all); None if none can.
+
+    It contradicts neither them nor, as far as single words tell, what the instruction itself asks for.
+    """
+    bare = instruction
+    for constraint in present:
+        bare = bare.replace(constraint.text, " ")
+    taken = settled(bare)
+    held = [KINDS[constraint.type] for constraint in present if constraint.type in KINDS]
+    free = [
+        kind
+        for kind in (KINDS[name] for name in types or KINDS)
+        if not taken & {*kind.claims, *kind.needs} and all(compatible(kind, other) for other in held)
+    ]
+    rng.shuffle(free)
+    for kind in free:
+        args = kind.draw(rng)
+        if kind.name != "exclude-words" or not any(times(bare, word) for word in args["words"]):
+            return Constraint(type=kind.name, args=args, text=kind.sentence(args, rng))
+    return None
+
+
+def appended(instruction: str, sentence: str) -> str:
+    """The instruction with one more sentence: behind its last one, or on a line of its own where it ends otherwise."""
+    instruction = instruction.rstrip()
+    one_line = "\n" not in instruction and instruction.endswith((".", "!", "?", '."', "。", "？", "！"))
+    return f"{instruction} {sentence}" if one_line or ends_with_one(instruction) else f"{instruction}\n{sentence}"
+
+
+def ends_with_one(instruction: str) -> bool:
+    """Whether the instruction ends with a sentence of the catalogue."""
+    return next(_last(instruction), None) is not None
+
+
+@lru_cache(maxsize=4096)
+def split_off(instruction: str) -> tuple[str, tuple[Constraint, ...]]:
+    """An instruction without the catalogue's sentences at its end, and the constraints these state, in order."""
+    found: list[Constraint] = []
+    while (last := next(_last(instruction), None)) is not None:
+        instruction = instruction[: -len(last.text)].rstrip()
+        found.insert(0, last)
+    return instruction, tuple(found)
+
+
+def _last(instruction: str) -> Iterator[Constraint]:
+    """The readings of the sentence of the catalogue that the instruction ends with (no or one)."""
+    instruction = instruction.rstrip()
+    end = instruction[-LONGEST:]
+    for kind in KINDS.values():
+        for head, pattern in kind.readers:
+            place = end.rfind(head)
+            match = pattern.fullmatch(end, place) if place >= 0 else None
+            if match and (place == 0 or end[place - 1].isspace()):
+                args = kind.arguments(match)
+                if kind.fits(args):
+                    yield Constraint(type=kind.name, args=args, text=match[0])
+
+
+def wrong_types(types: Iterable[str]) -> str:
+    """What is wrong with a choice of types, in a sentence; empty if nothing is."""
+    for name in types:
+        if name not in KINDS:
+            near = difflib.get_close_matches(name, KINDS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KINDS)}"
+            return f"there is no type of constraint {name!r}; {hint}"
+    return ""
+
+
+def fault_of(name: str, args: Args) -> str:
+    """What is wrong with a constraint that somebody wrote, in a sentence; empty if it can be checked."""
+    if wrong := wrong_types([name]):
+        return wrong
+    if KINDS[name].fits(args):
+        return ""
+    sorts = "; ".join(slot.what.replace("`", "") for slot in KINDS[name].slots) or "none"
+    return f"the constraint {name} has the arguments {args}; it takes {sorts}"

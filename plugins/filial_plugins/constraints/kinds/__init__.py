@@ -1,0 +1,1 @@
+"""The types of constraints, by what they are about."""

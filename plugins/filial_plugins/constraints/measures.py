@@ -1,0 +1,188 @@
+"""What is a word, a sentence, a paragraph, a list item: the definitions that the checkers count by.
+
+Only the standard library is used here: `filial rewards` copies this file into reward files. Every function takes any
+text, in time that grows with its length.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+
+# Scripts that write no blanks between words: Thai, Lao, Burmese, Khmer, kana, Han.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff"
+)
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_ENDS = re.compile(
+    r"(?<![.!?\u2026\u061f\u0964])[.!?\u2026\u061f\u0964]++[\"'\u201d\u2019\u00bb)\]*_]*+(?=\s|\Z)"
+    r"|(?<![\u3002\uff01\uff1f\uff61])[\u3002\uff01\uff1f\uff61]++[\u201d\u2019\u300d\u300f\uff09]*+"
+)
+_ABBREVIATIONS = {"mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "cf", "approx", "fig", "vol", "pp"}
+_INITIALS = re.compile(r"[A-HJ-Z]|(?:[^\W\d_]\.)+[^\W\d_]")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_RULE = re.compile(r"\s*(?:(?:\*\s*){3,}|(?:-\s*){3,}|(?:_\s*){3,})\Z")
+_BULLET = re.compile(r"\s*[-*+\u2022\u2013]\s+(?=\S)")
+_NUMBERED = re.compile(r"\s*(\d{1,9})[.)]\s+(?=\S)")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?=[^\s#])")
+_BOLD = re.compile(r"\*\*(?=[^\s*])[^*\n]+(?<=\S)\*\*")
+_BRACKETS = re.compile(r"\[(?=[^\s\]])[^\[\]\n]{2,}\](?!\()")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def words(text: str) -> list[str]:
+    """The words: what stands between blanks and holds a letter or a digit ("well-known" is one, a dash is none).
+
+    In scripts that write no blanks between words (Han, kana, Thai, Lao, Khmer, Burmese) every character is a word.
+    """
+    return [token for token in _TOKEN.findall(text) if _LETTER_OR_DIGIT.search(token)]
+
+
+def lines(text: str) -> list[str]:
+    """The lines that are not blank."""
+    return [line for line in _LINE_END.split(text) if line.strip()]
+
+
+def paragraphs(text: str) -> list[str]:
+    """What blank lines part, without the blank."""
+    found: list[list[str]] = [[]]
+    for line in _LINE_END.split(text):
+        if line.strip():
+            found[-1].append(line)
+        elif found[-1]:
+            found.append([])
+    return ["\n".join(part) for part in found if part]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences: what ends with . ! ? or an ellipsis before a blank (after 。！？ none is needed).
+
+    A blank line ends a sentence too; a heading, a list item and a table row is one by itself, or several. The dot of
+    an abbreviation (Dr., e.g.) and of initials ends none, nor does one within a word (3.5). A sentence holds a letter
+    or a digit.
+    """
+    found = []
+    for block in _blocks(text):
+        start = 0
+        for end in _ENDS.finditer(block):
+            if end[0] != "." or not _is_short_form(block[max(0, end.start() - 12) : end.start()]):
+                found.append(block[start : end.end()])
+                start = end.end()
+        found.append(block[start:])
+    return [sentence.strip() for sentence in found if _LETTER_OR_DIGIT.search(sentence)]
+
+
+def _blocks(text: str) -> list[str]:
+    """Paragraphs, headings, list items and table rows, each on one line and without its mark."""
+    blocks: list[list[str]] = [[]]
+    for line in _LINE_END.split(text):
+        mark = _BULLET.match(line) or _NUMBERED.match(line) or _HEADING.match(line)
+        if not line.strip() or _RULE.match(line):
+            blocks.append([])
+        elif mark or line.lstrip().startswith("|"):
+            blocks.append([line[mark.end() :] if mark else line])
+            if not _BULLET.match(line) and not _NUMBERED.match(line):
+                blocks.append([])
+        else:
+            blocks[-1].append(line)
+    return [" ".join(block) for block in blocks if block]
+
+
+def _is_short_form(before: str) -> bool:
+    """Whether the dot after this text belongs to an abbreviation or to initials."""
+    parts = before.split()
+    word = parts[-1].lstrip("\"'(\u201c*_[") if parts and not before[-1].isspace() else ""
+    return word.lower() in _ABBREVIATIONS or _INITIALS.fullmatch(word) is not None
+
+
+def questions(text: str) -> list[str]:
+    """The sentences that end with a question mark, closing quotation marks and brackets aside."""
+    closers = "\"'\u201d\u2019\u00bb\u300d\u300f\uff09)]*_ "
+    return [sentence for sentence in sentences(text) if sentence.rstrip(closers)[-1:] in ("?", "\uff1f", "\u061f")]
+
+
+def characters(text: str) -> int:
+    """Characters, blanks between them included, those around the text not (code points after NFC)."""
+    return len(unicodedata.normalize("NFC", text.strip()))
+
+
+def folded(text: str) -> str:
+    """The text for comparing without regard to case, composition and width of blanks."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def times(text: str, word: str) -> int:
+    """How often a word stands in a text as a whole word, case aside; in scripts without blanks anywhere."""
+    text, word = folded(text), folded(word)
+    if not word:
+        return 0
+    if re.search(f"[{_UNSPACED}]", word):
+        return text.count(word)
+    return len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)", text))
+
+
+def outside_fences(text: str) -> list[str]:
+    """The lines that stand in no fenced block of code."""
+    found, fence = [], ""
+    for line in _LINE_END.split(text):
+        mark = _FENCE.match(line)
+        if fence:
+            if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
+                fence = ""
+        elif mark and not (mark[1][0] == "`" and "`" in line[mark.end() :]):
+            fence = mark[1]
+        else:
+            found.append(line)
+    return found
+
+
+def bullets(text: str) -> list[str]:
+    """The items of bulleted lists: lines with ``-``, ``*``, ``+``, ``•`` or ``–`` and a blank before the text."""
+    marked = ((line, _BULLET.match(line)) for line in outside_fences(text) if not _RULE.match(line))
+    return [line[mark.end() :] for line, mark in marked if mark]
+
+
+def numbers_of_items(text: str) -> list[int]:
+    """The numbers of numbered list items (``1.`` or ``1)`` at the start of a line), in order."""
+    return [int(mark[1]) for mark in map(_NUMBERED.match, outside_fences(text)) if mark]
+
+
+def headings(text: str) -> list[str]:
+    """Markdown headings: lines that begin with one to six ``#`` and a blank."""
+    marked = ((line, _HEADING.match(line)) for line in outside_fences(text))
+    return [line[mark.end() :] for line, mark in marked if mark]
+
+
+def bolds(text: str) -> list[str]:
+    """Parts in Markdown's bold: ``**so**``, within one line."""
+    return _BOLD.findall(text)
+
+
+def placeholders(text: str) -> list[str]:
+    """Parts in square brackets such as ``[name]``: two characters or more, and no link."""
+    return _BRACKETS.findall(text)
+
+
+def numbers(text: str) -> list[str]:
+    """Numbers in digits; "3.5" and "1,000" are one each."""
+    return _NUMBER.findall(text)
+
+
+@lru_cache(maxsize=4096)
+def _script(letter: str) -> str:
+    """The script of a letter, by the first word of its name in the Unicode database: "LATIN", "CJK", "" if none."""
+    name = unicodedata.name(letter, "").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ")
+    return name.split(" ")[0].split("-")[0]
+
+
+def share_of_script(text: str, names: tuple[str, ...]) -> float:
+    """The share of the text's letters whose Unicode name begins with one of these words; 0 if there is no letter."""
+    counts = Counter(text)
+    letters = {char: n for char, n in counts.items() if unicodedata.category(char)[0] == "L"}
+    whole = sum(letters.values())
+    return sum(n for char, n in letters.items() if _script(char) in names) / whole if whole else 0.0

@@ -1,0 +1,57 @@
+"""Whether an answer keeps a constraint, strictly or loosely, as IFEval tells the two apart.
+
+IFEval is Zhou et al., 2023, "Instruction-Following Evaluation for Large Language Models" (arXiv 2311.07911). Only the
+standard library is used here: `filial rewards` copies this file into reward files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from filial_plugins.constraints.checkers import CHECKERS
+from filial_plugins.constraints.form_checkers import Args
+
+_PAIRS = ('""', "''", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "\u300c\u300d")
+
+
+def fault(text: str, kind: str, args: Args) -> str:
+    """What is wrong with a text, by the letter; empty where the constraint holds.
+
+    Raises:
+        KeyError: there is no such type of constraint.
+    """
+    return CHECKERS[kind](text, args)
+
+
+def holds(text: str, kind: str, args: Args, loosely: bool = False) -> bool:
+    """Whether a constraint holds: by the letter, or ``loosely`` in any of the `variants` of the text.
+
+    As in IFEval an empty text keeps none, not even one that it cannot break; else saying nothing would pay.
+    """
+    if not text.strip():
+        return False
+    if not fault(text, kind, args):
+        return True
+    return loosely and any(not fault(variant, kind, args) for variant in variants(text))
+
+
+def variants(text: str) -> Iterator[str]:
+    """What a lenient reader takes the answer to be, beside the text as it is.
+
+    As in IFEval: without its first line, its last, or both, and each of the four without asterisks. Beyond that, each
+    of the eight without quotation marks round it. Empty ones are left out.
+    """
+    rows = text.strip().split("\n")
+    cut = ("\n".join(part).strip() for part in (rows, rows[1:], rows[:-1], rows[1:-1]))
+    seen = {text}
+    for whole in cut:
+        for plain in (whole, whole.replace("*", "").strip()):
+            for variant in (plain, _unquoted(plain)):
+                if variant and variant not in seen:
+                    seen.add(variant)
+                    yield variant
+
+
+def _unquoted(text: str) -> str:
+    inside = len(text) > 2 and text[0] + text[-1] in _PAIRS
+    return text[1:-1].strip() if inside else text

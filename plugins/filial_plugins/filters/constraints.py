@@ -1,0 +1,63 @@
+"""Keep answers that do what the instruction's checkable constraints ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from filial import Constraint, Context, Drop, Field, Filter, Keep, Record, hookimpl
+from filial_plugins.constraints.catalogue import fault_of
+from filial_plugins.constraints.verdicts import fault, holds
+from filial_plugins.texts import answered, excerpt
+
+
+class Constraints(Filter):
+    """Drop records whose answer breaks one of their constraints; records without constraints pass.
+
+    The constraints are those of the record (``constraints``), as `add-constraints` with ``checkable: true`` writes
+    them. Strictly, an answer is read by the letter. Loosely it counts as well if it would hold without its first
+    line, its last, or both, without asterisks, or without quotation marks round it (IFEval, Zhou et al., 2023, and
+    its quotes too). The default is strict: an answer that only a lenient reader accepts teaches its flaw.
+
+    Kept or dropped, a record is scored: ``constraints_strict`` and ``constraints_loose`` say whether all of its
+    constraints hold (1 or 0), ``constraints_strict_share`` and ``constraints_loose_share`` which share does, so their
+    means are IFEval's accuracies by prompt and (with as many constraints everywhere) by instruction. A record with a
+    constraint that the catalogue does not know is dropped (``constraint-unknown``), not waved through.
+    """
+
+    accept: Literal["strict", "loose"] = Field("strict", description="Which reading of an answer has to hold.")
+
+    def check(self, record: Record, ctx: Context) -> Keep | Drop:
+        if not record.constraints:
+            return Keep()
+        for constraint in record.constraints:
+            if wrong := fault_of(constraint.type, constraint.args):
+                return Drop("constraint-unknown", wrong)
+        text = answered(record)
+        strict = [holds(text, one.type, one.args) for one in record.constraints]
+        # What holds by the letter holds loosely, so only the others are read again.
+        loose = [
+            kept or holds(text, one.type, one.args, loosely=True)
+            for kept, one in zip(strict, record.constraints, strict=True)
+        ]
+        scores = {**_scores("strict", strict), **_scores("loose", loose)}
+        decided = strict if self.accept == "strict" else loose
+        if not text.strip():
+            return Drop("no-answer", "there is no answer to check; answer the records first", scores=scores)
+        if all(decided):
+            return Keep(scores=scores)
+        broken = [one for kept, one in zip(decided, record.constraints, strict=True) if not kept]
+        return Drop("constraint-broken", "; ".join(_told(text, one) for one in broken), text, scores=scores)
+
+
+def _scores(name: str, kept: list[bool]) -> dict[str, float]:
+    return {f"constraints_{name}": float(all(kept)), f"constraints_{name}_share": sum(kept) / len(kept)}
+
+
+def _told(text: str, constraint: Constraint) -> str:
+    return f"{constraint.type}: {excerpt(fault(text, constraint.type, constraint.args), 120)}"
+
+
+@hookimpl
+def register_filters(register: Callable[[str, type[Filter]], None]) -> None:
+    register("constraints", Constraints)
