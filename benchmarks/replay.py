@@ -1,8 +1,9 @@
 """Replay: an evolve stage all of whose answers are in the ledger, in records per second of CPU time, and its memory.
 
-    python benchmarks/replay.py [--records 10000] [--many 100000] [--rounds 3] [--json]
+    python benchmarks/replay.py [--records 10000] [--many 100000] [--rounds 3] [--depth 1] [--json]
 
-A recipe of four built-in strategies, the filter `evolved` and an answer for every child is run over made-up records
+A recipe of four built-in strategies (of all eight, where ``--depth`` asks for more than one round of evolution), the
+filter `evolved` and an answer for every child is run over made-up records
 with a teacher in the same process, so the ledger holds two answers per record. Then the stage is removed and run again,
 in a process of its own: nothing may be asked, and the bytes must be the same; and once more when all is done. What it
 costs to read the same number of answers of the same length from a bare sqlite table and `json.loads` them, in that same
@@ -31,7 +32,7 @@ from typing import Any
 
 from filial import Reply, Request, Teacher, hookimpl
 from filial.plugins import Manager
-from filial.recipe import loads
+from filial.recipe import load
 from filial.reporting import Reporter
 from filial.run import Run
 from filial.stages.stage import Books
@@ -41,11 +42,13 @@ WORDS = (
     *("harbour", "pencil", "lantern", "ladder", "valley", "button", "timber", "saddle", "candle", "mirror"),
 )
 RECIPE = """
-teacher: {use: reciter}
+teacher: {{use: reciter}}
 data: data.jsonl
 stages:
-  - evolve: {strategies: [deepen, add-constraints, concretize, increase-reasoning]}
+  - evolve: {{rounds: {depth}, strategies: [{strategies}]}}
 """
+IN_DEPTH = "deepen, add-constraints, concretize, increase-reasoning"
+ALL = f"{IN_DEPTH}, complicate-input, mutate, extend-topic, vary-method"
 STAGE = "runs/bench/stages/01-evolve"
 
 
@@ -59,7 +62,7 @@ class Reciter(Teacher):
 
     async def reply(self, request: Request) -> Reply:
         question = request.messages[-1].content
-        given = question.partition("#Given Prompt#:\n")[2].partition("\n\n#Rewritten")[0]
+        given = question.partition("#Given Prompt#:\n")[2].rpartition("\n\n#")[0]
         rng = random.Random(hashlib.sha256(question.encode()).digest())
         text = f"{given} Mind the {sentence(rng, 4)}." if given else f"It is {sentence(rng, 60)}."
         return Reply(text=text, prompt_tokens=len(question) // 4, completion_tokens=len(text) // 4, model="reciter-1")
@@ -74,7 +77,7 @@ class Watch(Reporter):
     """CPU time of the stage, and the peak memory (MB) when a quarter, half and all of its records were done."""
 
     def __init__(self, records: int) -> None:
-        self.cpu, self.memory = 0.0, dict[int, float]()
+        self.cpu, self.made, self.memory = 0.0, 0, dict[int, float]()
         self._marks = [records, records // 2, records // 4]
 
     @contextmanager
@@ -84,6 +87,7 @@ class Watch(Reporter):
         self.cpu = time.process_time() - start
 
     def _told(self, books: Books) -> None:
+        self.made = books.made
         while self._marks and books.made >= self._marks[-1]:
             self.memory[self._marks.pop()] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -92,7 +96,7 @@ def run(folder: Path, records: int) -> tuple[Run, Watch]:
     """Run the recipe in a folder."""
     manager, watch = Manager(), Watch(records)
     manager.load_file(Path(__file__))
-    work = Run(loads(RECIPE, "bench.yaml", manager, base=folder), manager, folder, "bench", watch)
+    work = Run(load(folder / "bench.yaml", manager), manager, folder, "bench", watch)
     work.execute()
     return work, watch
 
@@ -131,7 +135,10 @@ def replay(folder: Path, records: int, measure: bool) -> dict[str, Any]:
     again, _ = run(folder, records)
     finished = time.process_time() - start
     assert (again.spent.requests, again.spent.from_ledger) == (0, 0), "a finished run asked"
-    return {"cpu": watch.cpu, "bare": bare, "memory": watch.memory, "again": finished, "reading": hashing(folder)}
+    return {
+        "cpu": watch.cpu, "made": watch.made, "bare": bare, "memory": watch.memory, "again": finished,
+        "reading": hashing(folder),
+    }  # fmt: skip
 
 
 def hashing(folder: Path) -> float:
@@ -150,8 +157,10 @@ def child(*arguments: object) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def filled(folder: Path, records: int) -> None:
-    """A folder with data and a ledger that holds every answer."""
+def filled(folder: Path, records: int, depth: int = 1) -> None:
+    """A folder with a recipe, data, and a ledger that holds every answer."""
+    recipe = RECIPE.format(depth=depth, strategies=ALL if depth > 1 else IN_DEPTH)
+    (folder / "bench.yaml").write_text(recipe, encoding="utf-8")
     rng = random.Random(11)
     with open(folder / "data.jsonl", "w", encoding="utf-8") as file:
         for i in range(records):
@@ -160,14 +169,14 @@ def filled(folder: Path, records: int) -> None:
     child("--fill", folder, "--records", records)
 
 
-def measure(records: int, many: int, rounds: int) -> dict[str, Any]:
+def measure(records: int, many: int, rounds: int, depth: int) -> dict[str, Any]:
     """Rates by median over the rounds, each in a fresh process; then memory, from one large replay."""
     with tempfile.TemporaryDirectory() as name:
-        filled(Path(name), records)
+        filled(Path(name), records, depth)
         found = [child("--replay", name, "--records", records) for _ in range(rounds)]
     figures: dict[str, Any] = {
-        "records": records,
-        "records per second of CPU": statistics.median(records / f["cpu"] for f in found),
+        "records": found[0]["made"],
+        "records per second of CPU": statistics.median(f["made"] / f["cpu"] for f in found),
         "CPU in bare reads": statistics.median(f["cpu"] / f["bare"] for f in found),
     }
     if many:
@@ -184,6 +193,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--many", type=int, default=100_000, help="records of the large replay; 0 for none")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=1, help="rounds of evolution; above 1 by all eight strategies")
     parser.add_argument("--json", action="store_true", help="figures as one JSON object")
     for inner in ("--fill", "--replay", "--memory"):
         parser.add_argument(inner, type=Path, help=argparse.SUPPRESS)
@@ -194,14 +204,14 @@ def main() -> None:
     elif options.replay or options.memory:
         print(json.dumps(replay(options.replay or options.memory, options.records, bool(options.replay))))
     else:
-        figures = measure(options.records, options.many, options.rounds)
+        figures = measure(options.records, options.many, options.rounds, options.depth)
         print(json.dumps(figures) if options.json else told(figures))
 
 
 def told(figures: dict[str, Any]) -> str:
     """The figures as lines of text."""
     lines = [
-        f"replay of {2 * figures['records']:,} answers over {figures['records']:,} records: "
+        f"replay of {2 * figures['records']:,} answers over {figures['records']:,} evolved records: "
         f"{figures['records per second of CPU']:,.0f} records/s of CPU, "
         f"{figures['CPU in bare reads']:.1f} times the CPU of bare sqlite reads with json.loads"
     ]

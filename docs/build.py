@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import random
 import re
 import sys
 from pathlib import Path
@@ -20,9 +21,11 @@ from filial.components import KINDS, Component
 from filial.options import json_schema
 from filial.plugins import Manager
 from filial.recipe import keys
+from filial_plugins.constraints.catalogue import KINDS as CONSTRAINTS
+from filial_plugins.constraints.checkers import CHECKERS
 
 FOLDER = Path(__file__).parent
-PAGES = ("plugins.md", "recipe.md")
+PAGES = ("plugins.md", "recipe.md", "constraints.md")
 _BLOCK = re.compile(r"(<!-- made by docs/build\.py: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _HUGE = 2**53  # a bound nobody meets says nothing
@@ -39,7 +42,8 @@ def page(text: str, manager: Manager) -> str:
 
 
 def block(name: str, manager: Manager) -> str:
-    """The text of one block: ``KIND`` of plugin, ``commands``, ``hooks``, or a table of `filial.recipe.keys`.
+    """The text of one block: ``KIND`` of plugin, ``commands``, ``hooks``, ``constraints`` (their types), or a table of
+    `filial.recipe.keys`.
 
     Raises:
         KeyError: there is no such block.
@@ -50,6 +54,8 @@ def block(name: str, manager: Manager) -> str:
         before = "filial " if name == "commands" else ""
         lines = [f"* `{before}{short}`: {claims[0].summary()}" for short, claims in manager.index[name].items()]
         return "\n".join(lines) + "\n"
+    if name == "constraints":
+        return _constraints()
     schemas: dict[str, Any] = vars(keys)[name]
     if name == "ROOT":
         schemas = {**schemas, "budget": {**schemas["budget"], "type": "object"}}
@@ -57,6 +63,18 @@ def block(name: str, manager: Manager) -> str:
 
 
 _REQUIRED = {"JUDGE": ("data",), "TRAIN": ("model",), "EVOLVE": ("strategies",)}
+
+
+def _constraints() -> str:
+    """The types of checkable constraints: arguments, when an answer keeps one, and a sentence that asks for it."""
+    rows = ["| type | arguments | what is checked | example |", "|---|---|---|---|"]
+    for name, kind in CONSTRAINTS.items():
+        rng = random.Random(name)
+        checked = inspect.cleandoc(CHECKERS[name].__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        arguments = "; ".join(slot.what for slot in kind.slots)
+        cells = (f"`{name}`", arguments, checked, kind.sentence(kind.draw(rng), rng))
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|').replace('<', '&lt;') for cell in cells)} |")
+    return "\n".join(rows) + "\n"
 
 
 def _plugin(manager: Manager, kind: str, name: str) -> str:

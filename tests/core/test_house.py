@@ -21,6 +21,7 @@ DATA = (
     "filial_plugins/procedural/heldout/evolved.jsonl", "filial_plugins/procedural/heldout/paraphrase.jsonl",
     "filial_plugins/procedural/pocket_base/model.safetensors", "filial_plugins/procedural/pocket_base/tokenizer.json",
     "filial_plugins/procedural/pocket_base/config.json", "filial_plugins/teachers/prices.json",
+    "filial_plugins/seeds/english.jsonl", "filial_plugins/seeds/korean.jsonl", "filial_plugins/seeds/chinese.jsonl",
 )  # fmt: skip
 
 

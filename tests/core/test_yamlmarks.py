@@ -147,7 +147,7 @@ json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs", "Cc"])),
     lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs", "Cc"])), inner, max_size=4),
+    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=80), inner, max_size=4),
     max_leaves=12,
 )  # fmt: skip
 
