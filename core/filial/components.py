@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import msgspec
 import pluggy
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Field
@@ -55,14 +56,18 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """A record that goes on; scores and tags are added to it."""
+    """A record that goes on; scores and tags are added to it.
+
+    ``record`` is the record as the filter mended it, where it did. With another text it is a new record: the stage
+    gives it an id, and the record that came is its parent.
+    """
 
     scores: dict[str, float] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    record: Record | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True, gc=False):
     """A piece of rendered text.
 
     ``train``: its tokens carry loss. ``special``: the text is control text, so a special token's string in it
@@ -113,9 +118,14 @@ class Component(BaseModel, ABC):
 
 
 class Generator(Component):
-    """Makes new records from seeds."""
+    """Makes new records from seeds.
+
+    One that says what becomes of each record it is given sets ``consumes = True``: of these go on the ones that it
+    yields as they are; a `Drop` whose ``record`` is one of them says why that one does not.
+    """
 
     asks: ClassVar[bool] = True
+    consumes: ClassVar[bool] = False
 
     @abstractmethod
     def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:

@@ -125,7 +125,8 @@ class TrainContext:
     """What a trainer may use: a seed and a way to say how far it is.
 
     ``log`` takes flat dictionaries of figures (step, loss, lr, ...); ``progress(done, total, text)`` feeds the
-    progress bar, in whatever unit bounds the training.
+    progress bar, in whatever unit bounds the training; ``note(text)`` is a line that people should see. ``cache`` is a
+    folder for what can be made again from the data, such as its tokens; None: nothing is to be kept.
     """
 
     def __init__(
@@ -134,9 +135,12 @@ class TrainContext:
         *,
         log: Callable[[dict[str, Any]], None] | None = None,
         progress: Callable[[float, float, str], None] | None = None,
+        note: Callable[[str], None] | None = None,
         base: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
-        self.seed = seed
+        self.seed, self.cache = seed, cache
+        self.note = note or (lambda text: None)
         self.log = log or (lambda figures: None)
         self.progress = progress or (lambda done, total, text: None)
         self.base = base or Path.cwd()

@@ -103,7 +103,8 @@ def _make_generate() -> tuple[Invoke, list[click.Parameter]]:
         from filial.stages.generating import generate_records
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
-            await generate_records(records, manager(ctx).provenance("generators", name), chosen, env)
+            consumed = records if chosen.consumes else []
+            await generate_records(records, manager(ctx).provenance("generators", name), chosen, env, left_out=consumed)
             return {}
 
         return _work(ctx, "generate", flags, work)

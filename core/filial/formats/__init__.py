@@ -38,6 +38,7 @@ def read(
     limit: int | None = None,
     strict: bool = False,
     bad: Bad | None = None,
+    ids: bool = True,
 ) -> Iterator[Record]:
     """Records of a source, streamed, each valid and with an id.
 
@@ -53,6 +54,7 @@ def read(
         limit: so many records at most.
         strict: a bad line is an error.
         bad: a list or a function for bad lines; without it the first one is an error.
+        ids: without it records come with the ids they have, or none, and memory does not grow with their number.
 
     Raises:
         UsageError: at once: no such file or format. While reading: a bad line and ``strict``, or no ``bad``;
@@ -63,7 +65,8 @@ def read(
     if format not in ("auto", *_TABLES):
         named(format)
     report = Report("<stdin>" if name == "-" else name, bad, strict)
-    return islice(identified(_opened(name, format, split, report)), limit)
+    records = _opened(name, format, split, report)
+    return islice(identified(records) if ids else records, limit)
 
 
 def _opened(name: str, format: str, split: str, report: Report) -> Iterator[Record]:

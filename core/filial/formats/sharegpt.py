@@ -1,8 +1,8 @@
 """ShareGPT: ``{"id", "conversations": [{"from", "value"}]}``, one JSON array or one object per line.
 
 As FastChat reads it, with the roles that LLaMA-Factory's files add (system, function_call, observation; a
-top-level ``system`` text). Other keys are ignored; among them ``tools``, the descriptions of tools a
-conversation may call.
+top-level ``system`` text). A conversation in which the page's plugins took part (``plugins``) bears that word as a tag.
+Other keys are ignored; among them ``tools``, the descriptions of tools a conversation may call.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ ROLES: dict[str, Role] = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system",
     "function_call": "tool_call", "observation": "tool", "tool": "tool",
 }  # fmt: skip
+PLUGINS = "plugins"
 _NAMES: dict[Role, str] = {
     "user": "human", "assistant": "gpt", "system": "system",
     "tool_call": "function_call", "tool": "observation",
@@ -34,7 +35,8 @@ def from_row(row: Row) -> list[Record]:
     system = fields.text(row, "system", default="")
     if system and turns[0].role != "system":
         turns.insert(0, Message("system", system))
-    return [Record(id=fields.ident(row), messages=tuple(turns), task=fields.task(row))]
+    tags = (PLUGINS,) if row.get(PLUGINS) is not None else ()
+    return [Record(id=fields.ident(row), messages=tuple(turns), task=fields.task(row), tags=tags)]
 
 
 def _turn(i: int, turn: object) -> Message:

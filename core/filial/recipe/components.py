@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from filial import inputfiles
-from filial.components import Component
+from filial.components import Component, Generator
 from filial.errors import FilialError, PluginError
 from filial.options import json_schema
 from filial.recipe.faults import Faults
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 class Components:
     """Reads the components of one recipe; what is wrong goes to ``faults``.
 
-    ``asking`` collects the addresses of components whose class says that it asks a teacher.
+    ``asking`` collects the addresses of components whose class says that it asks a teacher, ``consuming`` those of
+    generators that say what becomes of each record they are given.
     """
 
     def __init__(self, manager: Manager, faults: Faults, files: Files) -> None:
         self._manager, self._faults, self._files = manager, faults, files
         self.asking: list[Address] = []
+        self.consuming: list[Address] = []
 
     def read(
         self, item: Any, kind: str, address: Address, keys: dict[str, Schema], *required: str
@@ -64,6 +66,8 @@ class Components:
             return None
         if found.asks:
             self.asking.append(address)
+        if issubclass(found, Generator) and found.consumes:
+            self.consuming.append(address)
         return ComponentSpec(kind, body["use"], options, defaults(keys, body), address, self._faults.where(at))
 
     def activate(self, name: str, address: Address) -> None:

@@ -62,7 +62,8 @@ GENERATE: dict[str, Schema] = {
     "seeds_format": {"type": "string", "minLength": 1, "description": "The seeds' format, if not clear."},
     "keep_inputs": {
         "type": "boolean", "default": True,
-        "description": "Pass on the records of the stage before; for a generate stage that is not the first.",
+        "description": "Pass on the records of the stage before; for a generate stage that is not the first, and whose "
+        "generator does not say itself what becomes of them.",
     },
 }  # fmt: skip
 

@@ -142,9 +142,13 @@ class _Walk:
         if starts and "keep_inputs" in given:
             message = "the first stage has no inputs to keep; remove keep_inputs"
             self._faults.add((*address, "keep_inputs"), message, at_key=True)
+        consumes = address in self._components.consuming and given.get("seeds") is None
+        if consumes and not starts and "keep_inputs" in given:
+            message = f"{given['use']} says itself what becomes of the records it is given; remove keep_inputs"
+            self._faults.add((*address, "keep_inputs"), message, at_key=True)
         if spec is None:
             return None
-        settings = spec.settings | ({"keep_inputs": None} if starts else {})
+        settings = spec.settings | ({"keep_inputs": None} if starts or consumes else {})
         return StageSpec("generate", index, settings, (spec,))
 
     def _evolve(self, body: Any, index: int, address: Address) -> StageSpec | None:

@@ -43,6 +43,15 @@ class Outcome:
         """A rule has decided against the child."""
         self.result, self.by = drop, by
 
+    def passed(self, child: Record, ctx: Context) -> bool:
+        """A rule has let the child pass. Whether it has mended its text: that is then the child, made with the rule's
+        answers too, and has no id yet."""
+        mended = isinstance(self.result, Record) and child.content() != self.result.content()
+        if mended:
+            self.child = child = child.replaced(id="").citing(*ctx.asked)
+        self.result = child
+        return mended
+
 
 Tried = list[tuple[Attempt, Outcome]]
 
@@ -120,7 +129,7 @@ async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, 
                     for _ in some:
                         attempt, outcome = await anext(evolved)
                         _identify(outcome, attempt, env, None, siblings)
-                        await _remember(outcome, attempt, plan, env)
+                        await _remember(outcome, attempt, plan, env, siblings)
                         results[-1][1].append(outcome.result)
                         _book(attempt, outcome, table, env)
                 tree.enter(results)
@@ -161,7 +170,7 @@ async def _evolved(attempt: Attempt, plan: Evolution, env: Surroundings) -> Outc
                 raw = last_answer(ctx) if result.answer is None else result.answer
                 outcome.dropped(replace(result, answer=raw), sieve.plugin)
             else:
-                outcome.result = result
+                outcome.passed(result, asking)
     return outcome
 
 
@@ -197,8 +206,10 @@ def _identify(
             siblings.append(named)
 
 
-async def _remember(outcome: Outcome, attempt: Attempt, plan: Evolution, env: Surroundings) -> None:
-    """Apply the rules that remember, in canonical order."""
+async def _remember(
+    outcome: Outcome, attempt: Attempt, plan: Evolution, env: Surroundings, siblings: list[Record]
+) -> None:
+    """Apply the rules that remember, in canonical order. A child that one of them mends is named anew."""
     for place, sieve in enumerate(plan.eliminate):
         if sieve.filter.remembers and isinstance(child := outcome.result, Record):
             ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
@@ -207,5 +218,6 @@ async def _remember(outcome: Outcome, attempt: Attempt, plan: Evolution, env: Su
             if isinstance(result, Drop):
                 outcome.child = child
                 outcome.dropped(result, sieve.plugin)
-            else:
-                outcome.result = result
+            elif outcome.passed(result, ctx):
+                siblings.remove(child)
+                _identify(outcome, attempt, env, None, siblings)

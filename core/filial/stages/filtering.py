@@ -9,12 +9,10 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-import msgspec
-
 from filial.components import Drop, Filter, Keep
 from filial.context import Context
 from filial.executor import each, in_order
-from filial.records import Record
+from filial.records import Origin, Record, record_id
 from filial.stages.blame import blamed, unsound, wrong_type
 from filial.stages.rows import Records
 from filial.stages.stage import Surroundings, settled
@@ -29,8 +27,8 @@ class Sieve:
     memory: dict[str, Any] = field(default_factory=dict)
 
     async def verdict(self, record: Record, ctx: Context, stage: str, scores: dict[str, float]) -> Record | Drop:
-        """The record with the filter's scores and tags, or a drop; a failed teacher call is a drop. What the filter
-        measured goes into ``scores``.
+        """The record with the filter's scores and tags, mended where the filter did so, or a drop; a failed teacher
+        call is a drop. What the filter measured goes into ``scores``. A mended text has the id of the one that came.
 
         Raises:
             FilialError: the filter failed or broke its contract.
@@ -43,7 +41,9 @@ class Sieve:
                 return replace(word, answer=last_answer(ctx)) if word.answer is None else word
             if not isinstance(word, Keep):
                 raise wrong_type(self.plugin, stage, "check", word, "Keep or Drop")
-            if not word.scores and not word.tags:
+            if not isinstance(word.record, Record | None):
+                raise wrong_type(self.plugin, stage, "Keep.record", word.record, "a Record")
+            if word == Keep():
                 return record
             new = marked(record, word)
         if fault := unsound(new, self.plugin, stage):
@@ -53,9 +53,11 @@ class Sieve:
 
 
 def marked(record: Record, keep: Keep) -> Record:
-    """The record with a filter's scores and tags added."""
-    tags = (*record.tags, *(t for t in keep.tags if t not in record.tags))
-    return msgspec.structs.replace(record, scores={**record.scores, **keep.scores}, tags=tags)
+    """The record, or what a filter made of it, with the filter's scores and tags added. Who a record is and where it
+    comes from is not the filter's to say."""
+    new = record if keep.record is None else keep.record
+    tags = (*new.tags, *(t for t in keep.tags if t not in new.tags))
+    return new.replaced(id=record.id, origin=record.origin, scores={**new.scores, **keep.scores}, tags=tags)
 
 
 def last_answer(ctx: Context) -> str | None:
@@ -71,13 +73,25 @@ def keys_of(ctx: Context) -> tuple[str, ...]:
 @dataclass(slots=True)
 class Passage:
     """A record on its way: as marked so far, and, where a filter stopped it, the drop, that filter's plugin and the
-    ledger keys of the answers it was given; ``scores`` are what filters measured on the way."""
+    ledger keys of the answers it was given; ``scores`` are what filters measured on the way. ``came`` is the record
+    that entered the stage, where filters have mended its text since."""
 
     record: Record
+    came: Record | None = None
     drop: Drop | None = None
     by: str = ""
     answers: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
+
+    def goes_on(self, record: Record, plugin: str, stage: str, answers: tuple[str, ...]) -> None:
+        """A filter has let the record pass. With another text it is a new one, a child of the record that entered."""
+        if record.content() != self.record.content():
+            answers = (*(self.record.origin.answers if self.came else ()), *answers)
+            self.came = came = self.came or self.record
+            origin = Origin(stage, plugin, (came.id,) if came.id else (), came.origin.round, answers)
+            name = record_id(record.content(), parents=origin.parents, stage=stage)
+            record = record.replaced(id=name, origin=origin)
+        self.record = record
 
 
 Passages = Iterable[Passage] | AsyncIterable[Passage]
@@ -100,9 +114,10 @@ async def filter_records(records: Records, sieves: list[Sieve], env: Surrounding
         async for passage in ended:
             env.books.done += 1
             if passage.drop is None:
-                env.keep(passage.record)
+                env.keep(env.named(passage.record) if passage.came else passage.record)
             else:
-                env.drop(passage.drop, passage.by, passage.record, answers=passage.answers)
+                parent = passage.came.id if passage.came else ""
+                env.drop(passage.drop, passage.by, passage.record, parent=parent, answers=passage.answers)
             env.means.add(passage.scores)
     return env.means.report()
 
@@ -129,5 +144,5 @@ async def _passed(group: list[Placed], env: Surroundings, passage: Passage) -> P
         if isinstance(result, Drop):
             passage.drop, passage.by, passage.answers = result, sieve.plugin, keys_of(ctx)
         else:
-            passage.record = result
+            passage.goes_on(result, sieve.plugin, env.stage, keys_of(ctx))
     return passage

@@ -151,14 +151,17 @@ class Surroundings:
         """
         if fault := unsound(record, plugin, self.stage):
             return replace(fault, record=record)
+        parents, turn, answers = record.origin.parents, record.origin.round, record.origin.answers
+        origin = Origin(stage=self.stage, plugin=plugin, parents=parents, round=turn, answers=answers)
+        return self.named(record.replaced(origin=origin), ordinal)
+
+    def named(self, record: Record, ordinal: int | None = None) -> Record:
+        """A record of this stage with its id; ``ordinal`` as in `identified`."""
         content, parents = record.content(), record.origin.parents
         name = record_id(content, parents=parents, stage=self.stage, ordinal=ordinal or 0)
         if ordinal is None and (rank := self._same.next(name)):
             name = record_id(content, parents=parents, stage=self.stage, ordinal=rank)
-        origin = Origin(
-            stage=self.stage, plugin=plugin, parents=parents, round=record.origin.round, answers=record.origin.answers
-        )
-        return record.replaced(id=name, origin=origin)
+        return record.replaced(id=name)
 
     def step(self) -> None:
         """A step of work is done that no record tells of yet."""

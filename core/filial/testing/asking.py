@@ -110,6 +110,14 @@ class GeneratorContract(ComponentContract):
         self.generate(seeds)
         assert seeds == before
 
+    def test_one_that_consumes_its_seeds_says_what_becomes_of_each(self) -> None:
+        """It yields the seed as it is, or a `Drop` whose record is the seed."""
+        if self.component.consumes:
+            results = self.generate(self.seeds[: self.limit])
+            spoken = [r.record if isinstance(r, Drop) else r for r in results]
+            silent = [seed.id for seed in self.seeds[: self.limit] if not any(one is seed for one in spoken)]
+            assert not silent, f"nothing is said of {', '.join(silent)}"
+
     def test_no_seeds_is_nothing_or_a_clear_error(self) -> None:
         """Never a crash, and never a record from nowhere passed off as having a parent."""
         try:

@@ -38,15 +38,16 @@ class FilterContract(ComponentContract):
         return verdicts
 
     def test_check_returns_keep_or_drop(self) -> None:
-        """With a slug for a reason and finite scores."""
+        """With a slug for a reason, finite scores, and a record where it mended one."""
         for verdict in self.check_all(self.records):
             assert isinstance(verdict, Keep | Drop), f"check returned {verdict!r}"
             check_reason(verdict)
             if isinstance(verdict, Keep):
                 assert all(math.isfinite(score) for score in verdict.scores.values())
+                assert isinstance(verdict.record, Record | None), f"Keep.record is {verdict.record!r}"
 
     def test_input_is_untouched(self) -> None:
-        """Scores and tags go into `Keep`, not into the record."""
+        """Scores, tags and a mended record go into `Keep`, not into the record that came."""
         before = copy.deepcopy(list(self.records))
         self.check_all(self.records)
         assert list(self.records) == before

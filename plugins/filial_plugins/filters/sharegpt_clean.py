@@ -1,0 +1,280 @@
+"""Clean conversations copied from chat pages: FastChat's rules for ShareGPT (Vicuna's data), mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from filial import Context, Drop, Field, Filter, Keep, Message, Record, hookimpl
+from filial_plugins.filters import conversations as talk
+from filial_plugins.filters.html_markdown import Unreadable
+from filial_plugins.filters.page_remnants import as_fastchat, careful, converts, seen
+from filial_plugins.texts import excerpt
+
+STYLES: dict[str, dict[str, Any]] = {
+    "filial": {
+        "html": "auto",
+        "escapes": False,
+        "mending": "careful",
+        "invisible": "strip",
+        "edges": "all",
+        "system": "keep",
+        "tools": "keep",
+        "repeats": "beginnings",
+        "list_numbers": "neighbours",
+    },
+    "fastchat": {
+        "html": "all",
+        "escapes": True,
+        "mending": "fastchat",
+        "invisible": "cut",
+        "edges": "one",
+        "system": "drop",
+        "tools": "drop",
+        "repeats": "openings",
+        "list_numbers": "keep",
+    },
+}
+"""What each style settles where an option is not given by itself."""
+RATE_LIMITED = ("Too many requests in 1 hour. Try again later.",)
+"""What the page says instead of an answer; with or without a "!" in front of it."""
+Turns = list[Message]
+
+
+def _part(name: str, what: str) -> Any:
+    """An option that is the style's unless it is given."""
+    said = {True: "yes", False: "no"}
+    values = "; ".join(f"{style} {said.get(table[name], table[name])}" for style, table in STYLES.items())
+    return Field(None, description=f"{what} By style: {values}.")
+
+
+class ShareGPTClean(Filter):
+    """Clean conversations copied from chat pages, as FastChat cleaned ShareGPT's for Vicuna.
+
+    What was said stays; what the page added goes: HTML becomes Markdown, and "Copy code", "1 / 2" and "Copy12 chars /
+    3 words" are removed. Turns before the first question and questions behind the last answer are cut, and so is
+    everything from the first empty turn on. A conversation that changed is a new record, whose parent is the old one.
+    Dropped are, each with its own reason:
+
+    * ``too-short``: no answer is left, or fewer than ``min_characters`` characters in all;
+    * ``wrong-roles``: questions and answers do not take turns;
+    * ``blocked-words``, ``blocked-answer``: a turn with one of ``blocked_words``, an answer that is the page's error;
+    * ``unreadable-html``: HTML too deeply nested or refused by the parser;
+    * ``plugins``: the page's plugins took part, whose work the text does not show;
+    * ``repeated-id``, ``repeated-conversation``: it was there before;
+    * ``wrong-list``, ``repeated-digits``, ``skipped-script``: as ``list_numbers``, ``repeated_digits`` and
+      ``skip_scripts`` say.
+
+    ``style: fastchat`` decides as lm-sys/FastChat does (fastchat/data/clean_sharegpt.py, optional_clean.py and
+    filter_wrong_format.py; Apache-2.0), faults included; each part of it can be had by itself. A record of one
+    instruction and its output is cleaned as a conversation of two turns.
+    """
+
+    remembers = True
+    requires = ("markdownify", "bs4")
+    extra = "clean"
+
+    style: Literal["filial", "fastchat"] = Field(
+        "filial", description="Our rules, or FastChat's: gives the options that are not given by themselves."
+    )
+    html: Literal["auto", "all", "off"] | None = _part(
+        "html", "Which turns become Markdown: answers that are HTML from their beginning on, all turns, or none."
+    )
+    escapes: bool | None = _part("escapes", 'Whether Markdown from HTML has a backslash before each "_" and "*".')
+    mending: Literal["careful", "fastchat"] | None = _part(
+        "mending",
+        "How code blocks, remnants of the page and blank lines are mended: by the page's structure, leaving alone what "
+        "needs no mending, or by FastChat's patterns.",
+    )
+    invisible: Literal["strip", "cut"] | None = _part(
+        "invisible", "A turn that begins with an invisible character: remove that, or end the conversation there."
+    )
+    edges: Literal["all", "one"] | None = _part(
+        "edges", "Turns cut before the first question and behind the last answer: all, or at most one at each end."
+    )
+    system: Literal["drop", "keep"] | None = _part("system", "What becomes of a system text at the beginning.")
+    tools: Literal["drop", "keep"] | None = _part(
+        "tools", "Whether turns of tools may stand in for questions and answers, or are wrong roles."
+    )
+    repeats: Literal["beginnings", "openings", "keep"] | None = _part(
+        "repeats",
+        "Which repeats are dropped: what an earlier conversation says or begins with; whatever has the first question "
+        "and answer of an earlier one; none.",
+    )
+    list_numbers: Literal["neighbours", "fastchat", "keep"] | None = _part(
+        "list_numbers",
+        'What drops an answer whose list lost its numbering: two neighbouring lines "1. "; two such lines with no '
+        "digit 2 between them (FastChat's later filter); nothing.",
+    )
+    same_id: Literal["drop", "keep"] = Field("drop", description="What becomes of a record whose id was there before.")
+    plugins: Literal["drop", "keep"] = Field("drop", description='What becomes of records tagged "plugins".')
+    blocked_words: tuple[str, ...] = Field(
+        ("openai", "chatgpt"), description="Words that no turn may hold, in any case, also within other words."
+    )
+    blocked_answers: tuple[str, ...] = Field(
+        RATE_LIMITED, description='Beginnings of answers that are the page\'s errors; a "!" may stand before them.'
+    )
+    min_characters: int = Field(16, ge=0, description="Fewest characters of all turns together.")
+    repeated_digits: int | None = Field(
+        None, ge=2, description="Drop conversations in which one digit comes so often in a row (FastChat's option: 9)."
+    )
+    skip_scripts: tuple[talk.Script, ...] = Field(
+        (), description="Drop conversations of whose letters more than half are of one of these scripts."
+    )
+
+    @field_validator("blocked_words", "blocked_answers")
+    @classmethod
+    def _has_text(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(phrase.strip() for phrase in phrases):
+            raise ValueError("one of the phrases is empty, and would be found in every text")
+        return phrases
+
+    @property
+    def chosen(self) -> SimpleNamespace:
+        """What the style settles, with the options given beside it."""
+        given = {name: value for name in STYLES[self.style] if (value := getattr(self, name)) is not None}
+        return SimpleNamespace(**{**STYLES[self.style], **given})
+
+    def check(self, record: Record, ctx: Context) -> Keep | Drop:
+        chosen = self.chosen
+        system, turns = _opened(list(record.turns()), chosen)
+        cut = _cut(turns, chosen)
+        clean = cut if isinstance(cut, Drop) else self._cleaned(system, cut, chosen)
+        if isinstance(clean, Drop):
+            return clean
+        drop = self._as_a_whole(clean, chosen) or self._known(record, system, clean, chosen, ctx)
+        return drop or _kept(record, [*system, *clean])
+
+    def _cleaned(self, system: Turns, turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
+        """The turns as they stay, up to the first that is empty."""
+        if drop := self._blocked(system):
+            return drop
+        out: Turns = []
+        for i, turn in enumerate(turns):
+            if drop := _out_of_turn(i, turn, chosen) or self._blocked([turn]):
+                return drop
+            try:
+                new = _cleaned(turn, chosen)
+            except Unreadable as error:
+                return Drop("unreadable-html", f"turn {i + 1}: {error}")
+            if new is None:
+                break
+            if drop := self._blocked([new]):
+                return drop
+            out.append(new)
+        length = sum(len(turn.content) for turn in out)
+        del out[len(out) // 2 * 2 :]
+        if chosen.mending == "careful":
+            length = sum(len(turn.content) for turn in out)
+        if not out:
+            return Drop("too-short", "no answer is left")
+        if length < self.min_characters:
+            return Drop("too-short", f"{length} characters, at least {self.min_characters} wanted")
+        return out
+
+    def _blocked(self, turns: Turns) -> Drop | None:
+        for turn in turns:
+            small = turn.content.lower()
+            for word in self.blocked_words:
+                if word.lower() in small:
+                    return Drop("blocked-words", f"a turn holds {word!r}")
+            said = turn.content.removeprefix("!")
+            if turn.role == "assistant" and said.startswith(self.blocked_answers):
+                return Drop("blocked-answer", f"an answer is {excerpt(said)!r}")
+        return None
+
+    def _as_a_whole(self, turns: Turns, chosen: SimpleNamespace) -> Drop | None:
+        """What the cleaned turns tell by themselves."""
+        for turn in turns:
+            lost = chosen.list_numbers == "fastchat" and talk.fastchats_wrong_list(turn.content)
+            if chosen.list_numbers == "neighbours" and turn.role == "assistant":
+                lost = talk.list_begins_again(turn.content)
+            if lost:
+                return Drop("wrong-list", f"the numbers of a list begin again in {excerpt(turn.content)!r}")
+            if self.repeated_digits and (found := talk.repeated_digit(self.repeated_digits).search(turn.content)):
+                return Drop("repeated-digits", f"a turn holds {found[0]!r}")
+        if self.skip_scripts and (script := talk.written_in([turn.content for turn in turns], self.skip_scripts)):
+            return Drop("skipped-script", f"it is written in {script}")
+        return None
+
+    def _known(
+        self, record: Record, system: Turns, turns: Turns, chosen: SimpleNamespace, ctx: Context
+    ) -> Drop | None:  # fmt: skip
+        """What earlier conversations tell; one that passes is known from now on."""
+        known: talk.Known = ctx.memory.setdefault("known", talk.Known())
+        if self.same_id == "drop" and record.id and record.id in known.ids:
+            return Drop("repeated-id", f"an earlier record has the id {excerpt(record.id)!r}")
+        if self.plugins == "drop" and "plugins" in record.tags:
+            return Drop("plugins", "the page's plugins took part")
+        drop = None
+        if chosen.repeats == "beginnings":
+            found = talk.digests([*system, *turns])
+            drop = known.repeats(found, found[-1], record.id, "it says what stands in") if found else None
+        elif chosen.repeats == "openings":
+            first = talk.digests(turns[:2])
+            drop = known.repeats(first, first[0], record.id, "its first question and answer are those of")
+        if drop is None:
+            known.ids.add(record.id)
+        return drop
+
+
+def _opened(turns: Turns, chosen: SimpleNamespace) -> tuple[Turns, Turns]:
+    """The system text, where it stays, and the rest."""
+    first = 1 if chosen.system == "keep" and turns[0].role == "system" else 0
+    return turns[:first], turns[first:]
+
+
+def _cut(turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
+    """The turns from the first question to the last answer, if there are any."""
+    alone = Drop("too-short", f"{len(turns)} turns, of which none answers another")
+    if len(turns) < 2:
+        return alone
+    if chosen.edges == "all":
+        first = next((i for i, turn in enumerate(turns) if turn.role == "user"), len(turns))
+        last = next((i for i in range(len(turns), 0, -1) if turns[i - 1].role in ("assistant", "tool_call")), 0)
+        return turns[first:last] if last - first > 1 else alone
+    turns = turns[1:] if turns[0].role != "user" else turns
+    turns = turns[:-1] if len(turns) > 1 and turns[-1].role == "user" else turns
+    return turns if len(turns) > 1 else alone
+
+
+def _out_of_turn(i: int, turn: Message, chosen: SimpleNamespace) -> Drop | None:
+    """Questions and answers take turns; where tools may take part, their calls are answers and their results
+    questions, as in LLaMA-Factory's data."""
+    wanted = (("user", "tool"), ("assistant", "tool_call"))[i % 2]
+    allowed = wanted if chosen.tools == "keep" else wanted[:1]
+    if turn.role in allowed and (i or turn.role == "user"):
+        return None
+    return Drop("wrong-roles", f"turn {i + 1} is of {turn.role}, not of {allowed[0]}")
+
+
+def _cleaned(turn: Message, chosen: SimpleNamespace) -> Message | None:
+    """The turn as it stays; None where it says nothing, and the conversation ends before it."""
+    text = turn.content
+    if turn.role in ("user", "assistant"):
+        clean = careful if chosen.mending == "careful" else as_fastchat
+        text = clean(text, html=converts(text, turn.role, chosen.html), escapes=chosen.escapes)
+    if chosen.invisible == "strip":
+        text = seen(text)
+    elif not text[:1].isprintable():
+        return None
+    return Message(role=turn.role, content=text) if text else None
+
+
+def _kept(record: Record, turns: Sequence[Message]) -> Keep:
+    """The record as cleaned, in the form it came in."""
+    if tuple(turns) == record.turns():
+        return Keep()
+    if record.messages:
+        return Keep(record=record.replaced(messages=tuple(turns)))
+    question, answer = turns
+    changes = {} if question.content == record.question() else {"instruction": question.content, "input": ""}
+    return Keep(record=record.replaced(output=answer.content, **changes))
+
+
+@hookimpl
+def register_filters(register: Callable[[str, type[Filter]], None]) -> None:
+    register("sharegpt-clean", ShareGPTClean)

@@ -1,0 +1,135 @@
+"""Split long conversations, so that all of what was said fits into a model's context."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from filial import Context, Drop, Field, Generator, InputFile, Message, Origin, Record, hookimpl
+from filial.models import load_tokenizer
+from filial_plugins.texts import count_words
+
+Measure = Callable[[str], int]
+
+
+@dataclass(slots=True)
+class Piece:
+    """Some exchanges of a conversation that follow each other, and their length in tokens."""
+
+    turns: list[Message] = field(default_factory=list)
+    length: int = 0
+
+
+class SplitLong(Generator):
+    """Split conversations over a length limit between two exchanges; others go on as they are.
+
+    A piece holds as many exchanges as fit: a question, what tools were asked and said, the answer. A system text at
+    the beginning stands at the beginning of each piece, and counts there. The pieces are new records, whose parent is
+    the conversation; that one is then the drop ``split``. A question behind the last answer is left out.
+
+    A turn's length is its tokens, the tokenizer's own beginning included, and ``turn_tokens`` for what a template puts
+    round it, as in lm-sys/FastChat (fastchat/data/split_long_conversation.py, Apache-2.0). Mended: there a last pair
+    that does not fit is lost, and a first one that is too long makes an empty piece. Without a tokenizer, tokens are
+    estimated from words, or characters in scripts that write no blanks.
+    """
+
+    asks = False
+    consumes = True
+
+    max_tokens: int = Field(2048, ge=1, description="Longest piece, in tokens.")
+    tokenizer: InputFile | None = Field(
+        None, description="Folder or hub id (hf:NAME) of the tokenizer that counts; without one, words are counted."
+    )
+    tokens_per_word: float = Field(1.5, gt=0, description="Without a tokenizer: tokens that a word is taken for.")
+    turn_tokens: int = Field(6, ge=0, description="Tokens added for each turn.")
+    over_long: Literal["keep", "drop"] = Field(
+        "keep",
+        description="What becomes of one exchange over the limit: a piece of its own, or the drop exchange-too-long.",
+    )
+
+    async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
+        measure = self._measure()
+        for record in seeds:
+            for result in self._split(record, measure):
+                yield result
+
+    def _measure(self) -> Measure:
+        """How long a text is, in tokens."""
+        if self.tokenizer is None:
+            return lambda text: round(self.tokens_per_word * count_words(text))
+        encode = load_tokenizer(self.tokenizer.removeprefix("hf:"))
+        return lambda text: len(encode(_writable(text), verbose=False)["input_ids"])
+
+    def _split(self, record: Record, measure: Measure) -> Iterator[Record | Drop]:
+        """The record itself where it fits; otherwise its pieces, and its own drop."""
+        system, exchanges, rest = _exchanges(record.turns())
+        lengths = [self._length(turns, measure) for turns in exchanges]
+        before = self._length(system, measure)
+        whole = before + sum(lengths)
+        if not rest and len(exchanges) == 1 and whole > self.max_tokens and self.over_long == "drop":
+            yield self._too_long(whole, record)
+            return
+        if not exchanges or (not rest and (len(exchanges) == 1 or whole <= self.max_tokens)):
+            yield record
+            return
+        made = 0
+        for piece in self._pieces(exchanges, lengths, self.max_tokens - before):
+            part = _part(record, [*system, *piece.turns])
+            total = before + piece.length
+            if total > self.max_tokens and self.over_long == "drop":
+                yield self._too_long(total, part)
+            else:
+                yield part
+                made += 1
+        left = "; a question without an answer is left out" if rest else ""
+        yield Drop("split", f"into {made} piece{'' if made == 1 else 's'}{left}", record=record)
+
+    def _too_long(self, length: int, record: Record) -> Drop:
+        return Drop("exchange-too-long", f"{length} tokens, at most {self.max_tokens} wanted", record=record)
+
+    def _length(self, turns: Sequence[Message], measure: Measure) -> int:
+        return sum(measure(turn.content) + self.turn_tokens for turn in turns)
+
+    def _pieces(self, exchanges: list[list[Message]], lengths: list[int], room: int) -> Iterator[Piece]:
+        """As many exchanges as fit in each; one that fits nowhere stands alone."""
+        piece = Piece()
+        for turns, length in zip(exchanges, lengths, strict=True):
+            if piece.turns and piece.length + length > room:
+                yield piece
+                piece = Piece()
+            piece.turns += turns
+            piece.length += length
+        yield piece
+
+
+def _exchanges(turns: Sequence[Message]) -> tuple[list[Message], list[list[Message]], list[Message]]:
+    """The system text at the beginning; then each question with all that follows up to the next; and what stands
+    behind the last answer. What stands before the first question belongs to the first exchange."""
+    first = 1 if turns[0].role == "system" else 0
+    system, rest = list(turns[:first]), list(turns[first:])
+    last = next((i for i in range(len(rest), 0, -1) if rest[i - 1].role != "user"), 0)
+    out: list[list[Message]] = []
+    asked = False
+    for turn in rest[:last]:
+        if not out or (turn.role == "user" and asked):
+            out.append([])
+        asked = asked or turn.role == "user"
+        out[-1].append(turn)
+    return system, out, rest[last:]
+
+
+def _part(record: Record, turns: Sequence[Message]) -> Record:
+    """A piece of a conversation."""
+    origin = Origin(parents=(record.id,) if record.id else (), round=record.origin.round)
+    return Record(messages=tuple(turns), task=record.task, tags=record.tags, origin=origin)
+
+
+def _writable(text: str) -> str:
+    """The text without half characters, which no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
+
+
+@hookimpl
+def register_generators(register: Callable[[str, type[Generator]], None]) -> None:
+    register("split-long", SplitLong)
