@@ -34,6 +34,22 @@ def backend_of(tokenizer: Any) -> Any:
     return backend
 
 
+def special_tokens(tokenizer: Any) -> frozenset[str]:
+    """The strings of a fast tokenizer's special tokens."""
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return frozenset({*tokenizer.all_special_tokens, *added})
+
+
+_LOOKALIKE = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>"
+)
+
+
+def lookalikes(text: str) -> list[str]:
+    """What looks like a control token in data: any published kind, whatever the tokenizer. All of it stays text."""
+    return _LOOKALIKE.findall(text) if "<" in text or "[" in text else []
+
+
 class Controls:
     """The special tokens of a tokenizer and the copy that knows them by private strings.
 
@@ -59,6 +75,7 @@ class Controls:
         self._shift = shift
         self._first = FIRST + shift * len(special)
         self._alias = {c: chr(self._first + i) + FILLER * (len(c) - 1) for i, c in enumerate(special)}
+        self._private = re.compile(f"[{chr(self._first)}-{chr(self._first + max(len(special), 1) - 1)}]")
         longest_first = sorted(map(re.escape, special), key=len, reverse=True)
         self._pattern = re.compile("|".join(longest_first)) if special else None
         self.copy = self._renamed(spec, type(backend))
@@ -71,8 +88,12 @@ class Controls:
 
     def taken(self, text: str) -> bool:
         """Whether data holds characters which this copy uses for itself: then use another ``shift``."""
-        last = self._first + len(self._alias)
-        return not text.isascii() and any(self._first <= ord(c) < last for c in text)
+        return not text.isascii() and self._private.search(text) is not None
+
+    def one_stretch(self, marked: str) -> bool:
+        """Whether no text stands behind a special token, so that all text is one stretch to the tokenizer."""
+        found = self._private.search(marked)
+        return found is None or not marked[found.start() + 1 :].strip(FILLER)
 
     def shifted(self, tokenizer: Any) -> Controls:
         """The same tokenizer with the next block of private characters."""

@@ -18,38 +18,54 @@ The rules, in full:
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from filial.components import Span
 from filial.controls import Controls
-from filial.errors import FilialError, UsageError
+from filial.controls import lookalikes as lookalikes
+from filial.controls import special_tokens as special_tokens
+from filial.cutting import Cutter
+from filial.cutting import Unencodable as Unencodable
+from filial.errors import UsageError
 
 IGNORE = -100
+MANY = 1000
+"""Control texts that are remembered."""
 _Range = tuple[int, int]
-
-
-class Unencodable(FilialError):
-    """One row cannot be turned into tokens and a mask. ``reason`` is a slug that is counted."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
 
 
 @dataclass(slots=True)
 class Encoded:
     """One row, tokenised.
 
-    ``trained[i]`` says whether token ``ids[i]`` carries loss; ``offsets[i]`` is its first character
-    in ``text`` and the one after its last ((0, 0) for BOS). Tokens of one multi-byte character share its offsets.
+    Attributes:
+        runs: the ranges of tokens that carry loss, as (first, one after the last), in order.
     """
 
     ids: list[int]
-    trained: list[bool]
-    offsets: list[_Range]
+    runs: list[_Range]
     text: str
+    _bos: int
+    _places: Callable[[], list[_Range]]
+
+    @property
+    def trained(self) -> list[bool]:
+        """Whether each token carries loss."""
+        out = [False] * len(self.ids)
+        for low, high in self.runs:
+            out[low:high] = [True] * (high - low)
+        return out
+
+    @property
+    def offsets(self) -> list[_Range]:
+        """Each token's first character in ``text`` and the one after its last ((0, 0) for BOS).
+
+        Tokens of one multi-byte character share its offsets.
+        """
+        return [*[(0, 0)] * self._bos, *self._places()]
 
     @property
     def labels(self) -> list[int]:
@@ -58,7 +74,7 @@ class Encoded:
 
 
 @dataclass(slots=True)
-class _Text:
+class Text:
     """A row as one string: ``marked`` for the tokenizer, ``plain`` for people; trained character ranges."""
 
     plain: str
@@ -73,22 +89,28 @@ class Encoder:
     Args:
         tokenizer: a fast tokenizer of transformers. It is read, never changed.
 
+    Attributes:
+        controls: the special tokens and the tokenizer's copy; another where data holds that copy's private characters.
+        bos: the id this tokenizer puts before a text by itself, or None.
+        closing: the special tokens this tokenizer puts behind a text by itself, such as T5's end token. They are in
+            no row here; what an encoder reads ends with them.
+
     Raises:
         UsageError: the tokenizer is slow, or cannot be copied.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self._controls = Controls(tokenizer)
-        self._model = self._controls.copy.model
-        self._anchor = (self._controls.copy.encode("a", add_special_tokens=False).tokens or [""])[-1]
-        self._byte_level = type(self._controls.copy.decoder).__name__ == "ByteLevel"
-        self._bos = _habitual_bos(tokenizer)
+        self.controls = Controls(tokenizer)
+        self._cutter = Cutter(self.controls.copy)
+        self._written: dict[str, tuple[str, str]] = {}
+        self.bos = _habitual_bos(tokenizer)
+        self.closing = _habitual_closing(tokenizer)
 
     @property
     def special_ids(self) -> frozenset[int]:
         """The ids of all special tokens."""
-        return frozenset(self._controls.ids.values())
+        return frozenset(self.controls.ids.values())
 
     def encode(self, spans: Sequence[Span]) -> Encoded:
         """One row.
@@ -99,45 +121,56 @@ class Encoder:
         """
         self._make_room([spans])
         text = self._joined(spans)
-        return self._finished(text, self._controls.copy.encode(text.marked, add_special_tokens=False))
+        return self._finished(text, self.controls.copy.encode(text.marked, add_special_tokens=False))
 
     def encode_batch(self, rows: Iterable[Sequence[Span]]) -> list[Encoded | Unencodable]:
-        """Many rows, in parallel where the tokenizer can; a row that fails takes its error's place."""
-        rows = list(rows)
+        """Many rows, in parallel where the tokenizer can; a row that fails takes its error's place.
+
+        For rows by the hundred thousand see `filial.bulk`, which gives the same in arrays.
+        """
+        return self.finished(self.joined(list(rows)))
+
+    def joined(self, rows: Sequence[Sequence[Span]]) -> list[Text | Unencodable]:
+        """The first half of `encode_batch`: rows as texts."""
         self._make_room(rows)
-        texts: list[_Text | Unencodable] = []
+        out: list[Text | Unencodable] = []
         for spans in rows:
             try:
-                texts.append(self._joined(spans))
+                out.append(self._joined(spans))
             except Unencodable as error:
-                texts.append(error)
-        good = [t for t in texts if isinstance(t, _Text)]
-        encodings = iter(self._controls.copy.encode_batch([t.marked for t in good], add_special_tokens=False))
+                out.append(error)
+        return out
+
+    def finished(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
+        """The second half: tokens of texts, none of which was joined before private characters changed."""
+        good = [t for t in texts if isinstance(t, Text)]
+        encodings = iter(self.controls.copy.encode_batch([t.marked for t in good], add_special_tokens=False))
         out: list[Encoded | Unencodable] = []
         for text in texts:
             try:
-                out.append(self._finished(text, next(encodings)) if isinstance(text, _Text) else text)
+                out.append(self._finished(text, next(encodings)) if isinstance(text, Text) else text)
             except Unencodable as error:
                 out.append(error)
         return out
 
     def _make_room(self, rows: Sequence[Sequence[Span]]) -> None:
         """Choose private characters for the control tokens that no data of these rows holds."""
-        while any(self._controls.taken(s.text) for spans in rows for s in spans if not s.special):
-            self._controls = self._controls.shifted(self.tokenizer)
-            self._model = self._controls.copy.model
+        while any(self.controls.taken(s.text) for spans in rows for s in spans if not s.special):
+            self.controls = self.controls.shifted(self.tokenizer)
+            self._cutter = Cutter(self.controls.copy)
+            self._written.clear()
 
-    def _joined(self, spans: Sequence[Span]) -> _Text:
+    def _joined(self, spans: Sequence[Span]) -> Text:
         plain: list[str] = []
         marked: list[str] = []
         ranges: list[_Range] = []
-        at, bos = 0, False
+        at, bos, written = 0, False, ""
         for i, span in enumerate(spans):
             text = span.text
             if span.special:
                 if i == 0 and text.startswith("{bos}"):
                     bos, text = True, text.removeprefix("{bos}")
-                text = self._named(text)
+                text, written = self._control(text)
             if span.train and text:
                 if ranges and ranges[-1][1] == at:
                     ranges[-1] = (ranges[-1][0], at + len(text))
@@ -145,13 +178,22 @@ class Encoder:
                     ranges.append((at, at + len(text)))
             at += len(text)
             plain.append(text)
-            marked.append(self._controls.marked(text) if span.special else text)
+            marked.append(written if span.special else text)
         joined = "".join(marked)
         try:
             joined.encode()
         except UnicodeEncodeError as error:
             raise Unencodable("not-unicode", f"a lone surrogate at character {error.start}") from None
-        return _Text("".join(plain), joined, ranges, bos)
+        return Text("".join(plain), joined, ranges, bos)
+
+    def _control(self, text: str) -> tuple[str, str]:
+        """Control text for people and for the tokenizer. A template writes few of them again and again."""
+        if (found := self._written.get(text)) is None:
+            named = self._named(text)
+            found = named, self.controls.marked(named)
+            if len(self._written) < MANY:
+                self._written[text] = found
+        return found
 
     def _named(self, text: str) -> str:
         """Control text with ``{bos}`` and ``{eos}`` spelled out."""
@@ -165,86 +207,45 @@ class Encoder:
                 text = text.replace(mark, token)
         return text
 
-    def _finished(self, text: _Text, encoding: Any) -> Encoded:
-        ids, offsets = encoding.ids, encoding.offsets
-        if self._controls.greedy:
-            offsets = self._unswallowed(ids, offsets, text.marked)
+    def _finished(self, text: Text, encoding: Any) -> Encoded:
+        ids, runs = encoding.ids, _runs_between_tokens(text, encoding)
+        if runs is None:
+            ids, offsets, runs = self._cut(text, encoding)
+            places: Callable[[], list[_Range]] = partial(list, offsets)
+        else:
+            places = partial(self._offsets, text, encoding)
+        bos = [self.bos] if text.bos and self.bos is not None else []
+        if bos:
+            runs = [(low + 1, high + 1) for low, high in runs]
+        return Encoded([*bos, *ids], runs, text.plain, len(bos), places)
+
+    def _cut(self, text: Text, encoding: Any) -> tuple[list[int], list[_Range], list[_Range]]:
+        """Ids, offsets and trained ranges of a row in which tokens have to be cut at the borders of answers."""
+        ids, offsets = encoding.ids, self._offsets(text, encoding)
         for border in (b for ends in text.ranges for b in ends):
-            ids, offsets = self._cut(ids, offsets, border, text.plain)
+            ids, offsets = self._cutter.cut(ids, offsets, border, text.plain)
         starts, ends = [s for s, _ in offsets], [e for _, e in offsets]
-        trained = [False] * len(ids)
+        runs = []
         for start, end in text.ranges:
             low, high = bisect_right(ends, start), bisect_left(starts, end)
             # A token of no width (a prefix blank of the tokenizer's own) belongs to what follows it.
             while low and starts[low - 1] == start:
                 low -= 1
-            trained[low:high] = [True] * (high - low)
-        if text.bos and self._bos is not None:
-            ids, offsets, trained = [self._bos, *ids], [(0, 0), *offsets], [False, *trained]
-        return Encoded(ids, trained, offsets, text.plain)
+            if low < high:
+                runs.append((low, high))
+        return ids, offsets, runs
 
-    def _unswallowed(self, ids: list[int], offsets: list[_Range], marked: str) -> list[_Range]:
+    def _offsets(self, text: Text, encoding: Any) -> list[_Range]:
         """Offsets in which a special token covers its own characters, not the blanks it swallowed."""
+        if not self.controls.greedy:
+            return list(encoding.offsets)
         out = []
-        for i, (start, end) in zip(ids, offsets, strict=True):
-            if i in self._controls.lengths:
-                start += len(marked[start:end]) - len(marked[start:end].lstrip())
-                end = start + self._controls.lengths[i]
+        for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if i in self.controls.lengths:
+                start += len(text.marked[start:end]) - len(text.marked[start:end].lstrip())
+                end = start + self.controls.lengths[i]
             out.append((start, end))
         return out
-
-    def _cut(self, ids: list[int], offsets: list[_Range], border: int, text: str) -> tuple[list[int], list[_Range]]:
-        """The tokens with the one that lies across ``border``, if any, replaced by tokens of its two parts."""
-        k = bisect_right(offsets, border, key=lambda o: o[1])
-        if k == len(ids) or offsets[k][0] >= border:
-            return ids, offsets
-        start, end = offsets[k]
-        if k + 1 < len(ids) and offsets[k + 1][0] < border:
-            raise Unencodable("unprovable-mask", f"several tokens lie across {text[start:end]!r}")
-        left, right = self._parts(ids[k], text[start:border], text[border:end]) or self._bytes_cut(
-            ids, offsets, k, border, text
-        )
-        return (
-            [*ids[:k], *left, *right, *ids[k + 1 :]],
-            [*offsets[:k], *[(start, border)] * len(left), *[(border, end)] * len(right), *offsets[k + 1 :]],
-        )
-
-    def _parts(self, token: int, before: str, after: str) -> tuple[list[int], list[int]] | None:
-        """Ids that spell ``before`` and ``after``, the two parts of a token's text, where there are such."""
-        piece = self._controls.copy.id_to_token(token)
-        for k in range(1, len(piece)):
-            left, right = self._model.tokenize(piece[:k]), self._model.tokenize(piece[k:])
-            # The tokenizer's own prefix blank may stand before the first part.
-            if self._spelled(left) in (before, " " + before) and self._spelled(right) == after:
-                return _ids(left), _ids(right)
-        left, right = self._model.tokenize(before), self._model.tokenize(after)
-        parts = ((left, before), (right, after))
-        if all(self._spelled(tokens) == part or set(_ids(tokens)) == {token} for tokens, part in parts):
-            return _ids(left), _ids(right)
-        return None
-
-    def _bytes_cut(
-        self, ids: list[int], offsets: list[_Range], k: int, border: int, text: str
-    ) -> tuple[list[int], list[int]]:
-        """The two parts of a byte-level token that begins or ends within a character, found by counting bytes."""
-        first = k
-        while first and offsets[first - 1][1] > offsets[first][0]:
-            first -= 1
-        spelling = [self._controls.copy.id_to_token(i) for i in ids[first : k + 1]]
-        at = len(text[offsets[first][0] : border].encode()) - sum(map(len, spelling[:-1]))
-        left, right = spelling[-1][:at], spelling[-1][at:]
-        cut = [self._model.tokenize(left), self._model.tokenize(right)] if at > 0 and right else []
-        if self._byte_level and ["".join(t.value for t in tokens) for tokens in cut] == [left, right]:
-            return _ids(cut[0]), _ids(cut[1])
-        start, end = offsets[k]
-        raise Unencodable("unprovable-mask", f"a token lies across the border in {text[start:end]!r} and cannot be cut")
-
-    def _spelled(self, tokens: list[Any]) -> str:
-        """The text of some tokens in mid-sentence."""
-        decoder, values = self._controls.copy.decoder, [t.value for t in tokens]
-        if decoder is None:
-            return "".join(values)
-        return str(decoder.decode([self._anchor, *values])).removeprefix(decoder.decode([self._anchor]))
 
 
 def encode(spans: Sequence[Span], tokenizer: Any) -> Encoded:
@@ -257,8 +258,20 @@ def encode(spans: Sequence[Span], tokenizer: Any) -> Encoded:
     return Encoder(tokenizer).encode(spans)
 
 
-def _ids(tokens: list[Any]) -> list[int]:
-    return [token.id for token in tokens]
+def _runs_between_tokens(text: Text, encoding: Any) -> list[_Range] | None:
+    """The trained ranges of a row, if each of their borders falls between two tokens; else None.
+
+    A token that lies across a border is the first to hold the character behind it, and begins before it.
+    """
+    edges = []
+    for border in (b for ends in text.ranges for b in ends):
+        k = encoding.char_to_token(border) if border < len(text.plain) else len(encoding)
+        if k is None or (k < len(encoding) and encoding.token_to_chars(k)[0] != border):
+            return None
+        while k and encoding.token_to_chars(k - 1)[0] == border:
+            k -= 1
+        edges.append(k)
+    return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
 
 
 def _habitual_bos(tokenizer: Any) -> int | None:
@@ -268,3 +281,11 @@ def _habitual_bos(tokenizer: Any) -> int | None:
         return None
     ids = tokenizer("a", add_special_tokens=True, truncation=False, padding=False)["input_ids"]
     return int(bos) if ids[:1] == [bos] else None
+
+
+def _habitual_closing(tokenizer: Any) -> list[int]:
+    """The special tokens this tokenizer puts behind a text when it is asked to add special tokens."""
+    made = tokenizer("a", add_special_tokens=True, truncation=False, padding=False, return_special_tokens_mask=True)
+    ids, added = made["input_ids"], made["special_tokens_mask"]
+    end = next((k for k in range(len(ids), 0, -1) if not added[k - 1]), len(ids))
+    return [int(i) for i in ids[end:]]

@@ -1,86 +1,17 @@
 """Masks: exactly the answer and its end token are trained, with any fast tokenizer, whatever the data contains."""
 
 import json
-import re
-from itertools import groupby
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizer_kit import SPECIAL, WORDS, byte_level, sentencepiece, spelled, trained_runs, word_level, wrapped
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Span, UsageError
-from filial.labels import Encoded, Encoder, Unencodable, encode
+from filial.labels import Encoder, Unencodable, encode, lookalikes
 from filial.rendering import pieces
-
-SPECIAL = ["<unk>", "<s>", "</s>", "<|im_end|>"]
-CORPUS = [
-    "### Response:yes it is :) no",
-    "USER: what? ASSISTANT: yes, that is so",
-    "é ü 東京 one two three",
-    "a:b a:b e:x",
-] * 20
-
-
-def wrapped(backend: Tokenizer, **extra: object) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>",
-        additional_special_tokens=["<|im_end|>"], clean_up_tokenization_spaces=False, **extra,
-    )  # fmt: skip
-
-
-def bos_first(backend: Tokenizer) -> Tokenizer:
-    backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", backend.token_to_id("<s>"))]
-    )
-    return backend
-
-
-def byte_level(use_regex: bool = True, bos: bool = False) -> PreTrainedTokenizerFast:
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
-    backend.decoder = decoders.ByteLevel()
-    backend.post_processor = processors.ByteLevel(trim_offsets=True)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    backend.train_from_iterator(
-        CORPUS, trainers.BpeTrainer(vocab_size=420, special_tokens=SPECIAL, initial_alphabet=alphabet)
-    )
-    return wrapped(bos_first(backend) if bos else backend)
-
-
-def sentencepiece(legacy: bool) -> PreTrainedTokenizerFast:
-    """Byte fallback and "▁" for blanks; the legacy kind puts one before every stretch of text."""
-    teacher = Tokenizer(models.BPE())
-    teacher.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-    teacher.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=120))
-    learned = json.loads(teacher.to_str())["model"]
-    names = [*SPECIAL, *(f"<0x{i:02X}>" for i in range(256)), *learned["vocab"]]
-    backend = Tokenizer(
-        models.BPE(
-            {name: i for i, name in enumerate(dict.fromkeys(names))}, [tuple(m) for m in learned["merges"]],
-            unk_token="<unk>", fuse_unk=True, byte_fallback=True,
-        )
-    )  # fmt: skip
-    if legacy:
-        backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    else:
-        backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
-    backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    backend.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in SPECIAL])
-    return wrapped(bos_first(backend))
-
-
-WORDS = ["yes", "no", "it", "is", "Response:", "###", "Instruction:", "ASSISTANT:", "</s>x"]
-
-
-def word_level() -> PreTrainedTokenizerFast:
-    backend = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*SPECIAL, *WORDS])}, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return wrapped(backend)
-
 
 WORD_LEVEL = Encoder(word_level())
 TOKENIZERS = {
@@ -92,27 +23,7 @@ TOKENIZERS = {
 }
 
 
-def spelled(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> str:
-    """The text of tokens by the vocabulary's own conventions, control tokens included."""
-    tokens = tokenizer.convert_ids_to_tokens(ids)
-    if isinstance(tokenizer.backend_tokenizer.decoder, decoders.ByteLevel):
-        return "".join(
-            "".join(run) if special else decoders.ByteLevel().decode(list(run))
-            for special, run in groupby(tokens, lambda t: t in SPECIAL)
-        )
-    data = b""
-    for token in tokens:
-        byte = re.fullmatch("<0x([0-9A-F]{2})>", token)
-        data += bytes([int(byte[1], 16)]) if byte else token.replace("▁", " ").encode()
-    return data.decode()
-
-
 ENCODERS = {name: Encoder(tokenizer) for name, tokenizer in TOKENIZERS.items()}
-
-
-def trained_runs(tokenizer: PreTrainedTokenizerFast, row: Encoded) -> list[str]:
-    runs = groupby(zip(row.ids, row.trained, strict=True), lambda pair: pair[1])
-    return [spelled(tokenizer, [i for i, _ in run]) for trained, run in runs if trained]
 
 
 PROMPTS = ["### Response:", "ASSISTANT:", "### Response:\n", "a", "東"]
@@ -295,3 +206,24 @@ def test_pieces_spell_the_text_and_say_what_is_trained(name: str) -> None:
     assert "".join(p.text for p in found) == "USER: 東京 🙂 ASSISTANT: é\n yes</s>"
     assert "".join(p.text for p in found if p.trained) == " é\n yes</s>"
     assert [p.token for p in found if p.special] == ["<s>"] * (found[0].token == "<s>") + ["</s>"]
+
+
+def test_what_looks_like_a_control_token_is_found_whatever_the_tokenizer() -> None:
+    text = "a<|endoftext|> b</s> <s>c</s> [INST] <end_of_turn> <<SYS>> <|a b|> <b> x[0] <｜User｜>"
+    wanted = ["<|endoftext|>", "</s>", "<s>", "</s>", "[INST]", "<end_of_turn>", "<<SYS>>", "<｜User｜>"]
+    assert lookalikes(text) == wanted
+    assert lookalikes("plain") == []
+
+
+def test_the_quick_way_and_the_way_by_offsets_agree() -> None:
+    """Where no token lies across a border, ranges come from three questions to the tokenizer, else from all offsets."""
+    for name, tokenizer in TOKENIZERS.items():
+        clean = [Span("USER: a\n", False), Span("yes 東京", True), END, Span("USER: b", False), Span(" yes", True), END]
+        row, offsets = encode(clean, tokenizer), encode(clean, tokenizer).offsets
+        text, ranges, at = row.text, [], 0
+        for span in (s for s in clean if s.text != "{eos}"):
+            at = text.index(span.text, at)
+            ranges += [(at, at + len(span.text) + 4)] if span.train else []
+            at += len(span.text)
+        inside = [any(start <= s and e <= end for start, end in ranges) for s, e in offsets]
+        assert row.trained == inside, name

@@ -3,18 +3,23 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizer_kit import FORMAT_TOKENS, byte_level
+from tokenizer_kit import SPECIAL as KIT_TOKENS
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from filial import Message, Record, Span, UsageError
 from filial.labels import Encoder
+from filial.models import load_template, question, save_template
+from filial_plugins.teachers.local_prompts import as_trained
 from filial_plugins.templates.alpaca import Alpaca
-from filial_plugins.templates.chat import CHATML, Chat
+from filial_plugins.templates.chat import Chat, text_of
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import SYSTEM, Vicuna
 
 SPECIAL = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
-TRIMMING = CHATML.replace("message['content'] +", "(message['content'] | trim) +")
+CHATML = text_of("chatml")
+TRIMMING = CHATML.replace("message.content +", "(message['content'] | trim) +")
 BLANK_FIRST = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{{ ' ' + m.content + eos_token }}"
     "{% else %}{{ '[Q] ' + m.content + ' [/Q]' }}{% endif %}{% endfor %}"
@@ -165,7 +170,7 @@ def test_chat_templates_that_cannot_be_trained_on_are_refused_at_once(chat_templ
 
 
 def test_a_template_that_rewrites_what_a_turn_says_is_noticed() -> None:
-    shouting = CHATML.replace("message['content'] +", "(message['content'] | replace('quiet', 'LOUD')) +")
+    shouting = CHATML.replace("message.content +", "(message['content'] | replace('quiet', 'LOUD')) +")
     template = Chat().bind(tokenizer(shouting))
     assert template.render(ADD)
     with pytest.raises(UsageError, match="changes what a turn says"):
@@ -191,3 +196,54 @@ def test_turns_out_of_order_are_named(name: str) -> None:
         TEMPLATES[name].render(conversation(("user", "a"), ("user", "b")))
     with pytest.raises(UsageError, match="no user turn"):
         TEMPLATES[name].render(conversation(("system", "a")))
+
+
+def test_what_stands_before_an_answer_beyond_the_prompt_is_the_models_to_write() -> None:
+    """A thinking model's template puts an empty thought before an answer, and asks without it."""
+    thinking = CHATML.replace(
+        "message.role + '\\n' +", "message.role + '\\n' + ('<t></t>' if message.role == 'assistant' else '') +"
+    )
+    assert thinking != CHATML
+    spans = Chat().bind(tokenizer(thinking)).render(TALK)
+    assert "".join(f"[{s.text}]" if s.train else s.text for s in spans).startswith(
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n[<t></t>][Ho][<|im_end|>]\n"
+    )
+
+
+def test_a_template_that_asks_otherwise_than_it_goes_on_is_refused() -> None:
+    asking = CHATML.replace("{{- '<|im_start|>assistant\\n' }}", "{{- '<|im_start|>assistant\\n<t>' }}")
+    assert asking != CHATML
+    with pytest.raises(UsageError, match="would be asked otherwise than it was trained"):
+        Chat().bind(tokenizer(asking))
+
+
+@pytest.mark.parametrize("name", ["alpaca", "plain", "vicuna"])
+def test_turns_says_which_answers_are_trained(name: str) -> None:
+    last = TEMPLATES[name].model_copy(update={"turns": "last"})
+    every, some = TEMPLATES[name].render(TALK), last.render(TALK)
+    assert [s.text for s in every] == [s.text for s in some]
+    assert [s.text.strip() for s in every if s.train] == ["Ho", "{eos}", "Ciao", "{eos}"]
+    assert [s.text.strip() for s in some if s.train] == ["Ciao", "{eos}"]
+    # An answer that is still to come is none.
+    asked = TALK.replaced(messages=(*TALK.messages, Message("user", "More?")))
+    assert [s.text.strip() for s in last.render(asked) if s.train] == ["Ciao", "{eos}"]
+    assert last.render(ADD) == TEMPLATES[name].render(ADD)
+
+
+@pytest.mark.parametrize("spec", [
+    {"use": "chat", "format": "llama-2", "turns": "last"},
+    {"use": "chat", "format": "gemma", "system_in_question": True},
+    {"use": "vicuna", "system": "Be brief.", "turns": "last"}, {"use": "alpaca", "newline_after_response": True},
+])  # fmt: skip
+def test_a_model_is_asked_with_the_template_it_was_saved_with(spec: dict, tmp_path) -> None:
+    """`filial ask transformers`, `judge` and `answer` read conversations with the template noted beside the weights."""
+    made = byte_level(bos=True, special=(*KIT_TOKENS, *FORMAT_TOKENS))
+    save_template(tmp_path, spec)
+    template = load_template(tmp_path)
+    assert template is not None
+    assert {"use": spec["use"], **template.model_dump(exclude_defaults=True)} == spec
+    told = (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Ho"), Message("user", "Bye"))
+    whole = Encoder(made).encode(template.bind(made).render(Record(messages=(*told, Message("assistant", "Ciao")))))
+    asked = as_trained(made, template)(told)
+    assert asked == whole.ids[: whole.runs[-1][0]]
+    assert asked == Encoder(made).encode(template.bind(made).render(question(Record(messages=told)))).ids

@@ -1,10 +1,21 @@
-"""What the built-in templates share: a record read as exchanges of question and answer."""
+"""What the built-in templates share: which answers are trained, and a record read as exchanges."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from filial import Record, UsageError
+from filial import END, Field, Message, Record, Span, Template, UsageError
+
+Turns = Literal["all", "last"]
+_READ_END = Span(END.text, special=True)
+
+
+class Conversational(Template):
+    """A template that writes whole conversations."""
+
+    turns: Turns = Field("all", description="Which answers are trained: all of a conversation, or the last alone.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +24,16 @@ class Exchange:
 
     question: str
     answer: str | None
+    train: bool
 
 
-def exchanges(record: Record) -> tuple[str | None, list[Exchange]]:
+def trained(turns: Sequence[Message], which: Turns) -> frozenset[int]:
+    """The places of the turns that are trained. An answer that says nothing is not: it would teach to say nothing."""
+    answers = [i for i, turn in enumerate(turns) if turn.role == "assistant" and turn.content]
+    return frozenset(answers if which == "all" else answers[-1:])
+
+
+def exchanges(record: Record, which: Turns = "all") -> tuple[str | None, list[Exchange]]:
     """The system text, if the record has one, and its exchanges in order.
 
     An empty answer at the end is no answer.
@@ -30,11 +48,21 @@ def exchanges(record: Record) -> tuple[str | None, list[Exchange]]:
     for i, turn in enumerate(turns):
         expected = "assistant" if i % 2 else "user"
         if turn.role != expected:
+            way = "clean the conversations first, or use the chat template"
             raise UsageError(
                 f"turn {i + 1} of the conversation is {turn.role!r} where this template needs {expected!r}; "
-                "clean the conversations first, or use the chat template"
+                + ("leave such records out" if turn.role.startswith("tool") else way)
             )
     if not turns:
         raise UsageError("the conversation has no user turn")
+    on = trained(turns, which)
     answers = [t.content for t in turns[1::2]] + [None]
-    return system, [Exchange(turn.content, answer) for turn, answer in zip(turns[::2], answers, strict=False)]
+    pairs = enumerate(zip(turns[::2], answers, strict=False))
+    return system, [Exchange(turn.content, answer, 2 * i + 1 in on) for i, (turn, answer) in pairs]
+
+
+def answered(exchange: Exchange, blank: str = "") -> list[Span]:
+    """The answer of an exchange, after a blank that belongs to it, and its end token; nothing where it is to come."""
+    if exchange.answer is None:
+        return []
+    return [Span(blank + exchange.answer, train=exchange.train), END if exchange.train else _READ_END]

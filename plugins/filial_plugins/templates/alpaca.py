@@ -6,8 +6,8 @@ on it answers no other prompt as well.
 
 from __future__ import annotations
 
-from filial import BEGIN, END, Field, Record, Span, Template, hookimpl
-from filial_plugins.templates import exchanges
+from filial import BEGIN, Field, Record, Span, hookimpl
+from filial_plugins.templates import Conversational, answered, exchanges
 
 WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -18,7 +18,7 @@ WITHOUT_INPUT = (
 )
 
 
-class Alpaca(Template):
+class Alpaca(Conversational):
     """Stanford Alpaca's prompt, with and without input.
 
     The original knows single turns only. Here later turns of a conversation follow the end token after a blank line,
@@ -36,7 +36,7 @@ class Alpaca(Template):
             UsageError: the turns of a conversation do not alternate.
         """
         response = "### Response:\n" if self.newline_after_response else "### Response:"
-        system, rest = exchanges(record)
+        system, rest = exchanges(record, self.turns)
         preamble = WITH_INPUT if record.input else WITHOUT_INPUT
         spans = [BEGIN, Span(f"{preamble if system is None else system}\n\n")]
         for i, exchange in enumerate(rest):
@@ -45,8 +45,7 @@ class Alpaca(Template):
                 question = f"{record.instruction}\n\n### Input:\n{record.input}"
             gap = "\n\n" if i else ""
             spans.append(Span(f"{gap}### Instruction:\n{question}\n\n{response}"))
-            if exchange.answer is not None:
-                spans += [Span(exchange.answer, train=True), END]
+            spans += answered(exchange)
         return spans
 
 

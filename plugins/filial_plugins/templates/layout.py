@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from filial import Span, UsageError
+from filial.labels import special_tokens
 
 # Place-holders are private-use characters round a number; the padding shows whether a template strips its contents.
 _OPEN, _CLOSE, _PAD = "\ue0f0", "\ue0f1", "\x0b"
@@ -19,9 +20,9 @@ class Renderer:
 
     def __init__(self, tokenizer: Any, source: Any) -> None:
         self._tokenizer, self._source = tokenizer, source
-        specials = {*tokenizer.all_special_tokens}
-        specials |= {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
-        self._special = re.compile("|".join(sorted(map(re.escape, specials), key=len, reverse=True)) or r"(?!)")
+        self.special_tokens = special_tokens(tokenizer)
+        longest_first = sorted(map(re.escape, self.special_tokens), key=len, reverse=True)
+        self._special = re.compile("|".join(longest_first) or r"(?!)")
 
     def __call__(self, turns: Sequence[tuple[str, str]], *, prompt: bool) -> str:
         """The text of a conversation; ``prompt`` adds the beginning of the answer to come.
@@ -50,38 +51,49 @@ class Slot:
     """Where a turn's content goes. ``strip`` holds which sides the template strips ("", "l", "r", "lr")."""
 
     turn: int
-    train: bool
     strip: str
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """Control text. ``turn`` is the answer that it belongs to, where the model itself has to write it."""
+
+    text: str
+    turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """A conversation's text with its contents left open: control spans and slots, in order."""
+    """A conversation's text with its contents left open: control texts and slots, in order."""
 
-    parts: tuple[Span | Slot, ...]
+    parts: tuple[Control | Slot, ...]
 
-    def filled(self, contents: Sequence[str]) -> list[Span]:
-        """The spans of a conversation with these contents."""
+    def filled(self, contents: Sequence[str], trained: Collection[int] = ()) -> list[Span]:
+        """The spans of a conversation with these contents, of which the turns in ``trained`` are trained."""
         spans = []
         for part in self.parts:
-            if isinstance(part, Slot):
+            if isinstance(part, Control):
+                spans.append(Span(part.text, train=part.turn in trained, special=True))
+            else:
                 text = contents[part.turn]
                 text = text.lstrip() if "l" in part.strip else text
                 text = text.rstrip() if "r" in part.strip else text
-                part = Span(text, train=part.train)
-            spans.append(part)
+                spans.append(Span(text, train=part.turn in trained))
         return spans
 
 
-def lay_out(roles: Sequence[str], render: Renderer) -> Layout:
+def lay_out(roles: Sequence[str], render: Renderer, *, to_train: bool = True) -> Layout:
     """The layout of conversations with these roles.
 
-    An answer is trained together with the control text round it that the model has to write itself: a blank which is
-    no part of the generation prompt, and everything up to the first special token after it.
+    To an answer belongs the control text round it that the model has to write itself: what stands before it beyond
+    the generation prompt, and everything up to the first special token after it.
+
+    Args:
+        to_train: False for conversations that are only read; no control text then belongs to an answer.
 
     Raises:
-        UsageError: the template refuses the roles, leaves a turn out, repeats one, or ends an answer without a
-            special token.
+        UsageError: the template refuses the roles, leaves a turn out, or repeats one; or, where it is to be trained,
+            ends an answer without a special token, or asks for an answer otherwise than it goes on with one.
     """
     turns = [(role, f"{_PAD}{_OPEN}{i}{_CLOSE}{_PAD}") for i, role in enumerate(roles)]
     pieces = _HOLDER.split(render(turns, prompt=roles[-1] != "assistant"))
@@ -90,22 +102,20 @@ def lay_out(roles: Sequence[str], render: Renderer) -> Layout:
         lost = sorted(set(range(len(roles))) - set(order))
         what = f"leaves out the {roles[lost[0]]} turn" if lost else "writes a turn twice"
         raise UsageError(f"this chat template {what} of a conversation of {', '.join(roles)}; use another template")
-    parts: list[Span | Slot] = []
+    parts: list[Control | Slot] = []
     control = pieces[0]
     for at, turn in enumerate(order):
-        before, after = pieces[4 * at + 1], pieces[4 * at + 3]
-        strip = ("" if before else "l") + ("" if after else "r")
-        slot, follows = Slot(turn, roles[turn] == "assistant", strip), pieces[4 * at + 4]
-        if not slot.train:
-            parts += [Span(control, special=True), slot]
+        before, after, follows = pieces[4 * at + 1], pieces[4 * at + 3], pieces[4 * at + 4]
+        slot = Slot(turn, ("" if before else "l") + ("" if after else "r"))
+        if not to_train or roles[turn] != "assistant":
+            parts += [Control(control), slot]
             control = follows
             continue
-        own = _written_by_model(control, turns[:turn], render)
+        given = _prompt_before(control, turns[:turn], render)
         end = _after_end_token(follows, render)
-        parts += [Span(control[: len(control) - len(own)], special=True), Span(own, train=True, special=True), slot]
-        parts.append(Span(follows[:end], train=True, special=True))
+        parts += [Control(control[:given]), Control(control[given:], turn), slot, Control(follows[:end], turn)]
         control = follows[end:]
-    parts.append(Span(control, special=True))
+    parts.append(Control(control))
     return Layout(tuple(p for p in parts if isinstance(p, Slot) or p.text))
 
 
@@ -120,10 +130,14 @@ def _after_end_token(control: str, render: Renderer) -> int:
     return end
 
 
-def _written_by_model(control: str, asked: Sequence[tuple[str, str]], render: Renderer) -> str:
-    """The end of the control text before an answer that the generation prompt does not contain, if it is blank."""
+def _prompt_before(control: str, asked: Sequence[tuple[str, str]], render: Renderer) -> int:
+    """How much of the control text before an answer is in the prompt when a model is asked for that answer."""
     if not asked or asked[-1][0] == "assistant":
-        return ""
+        return len(control)
     prompt = _HOLDER.split(render(asked, prompt=True))[-1]
-    own = control.removeprefix(prompt) if control.startswith(prompt) else ""
-    return own if own.isspace() else ""
+    if not control.startswith(prompt):
+        raise UsageError(
+            f"this chat template asks for an answer with {prompt!r}, but writes {control!r} before one that is there, "
+            "so a model would be asked otherwise than it was trained; use a named format or another template"
+        )
+    return len(prompt)

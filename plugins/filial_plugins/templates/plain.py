@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from filial import BEGIN, END, Record, Span, Template, hookimpl
-from filial_plugins.templates import exchanges
+from filial import BEGIN, Record, Span, hookimpl
+from filial_plugins.templates import Conversational, answered, exchanges
 
 
-class Plain(Template):
+class Plain(Conversational):
     """Headings "### Instruction:", "### Input:" and "### Response:", each on its own line, and nothing else.
 
     The same text as alpaca-lora's "alpaca_short". Later turns of a conversation follow the end token after a blank
@@ -19,7 +19,7 @@ class Plain(Template):
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        system, rest = exchanges(record)
+        system, rest = exchanges(record, self.turns)
         spans = [BEGIN]
         if system is not None:
             spans.append(Span(f"{system}\n\n"))
@@ -29,8 +29,7 @@ class Plain(Template):
                 question = f"{record.instruction}\n\n### Input:\n{record.input}"
             gap = "\n\n" if i else ""
             spans.append(Span(f"{gap}### Instruction:\n{question}\n\n### Response:\n"))
-            if exchange.answer is not None:
-                spans += [Span(exchange.answer, train=True), END]
+            spans += answered(exchange)
         return spans
 
 

@@ -7,8 +7,8 @@ spans, so it is right for any tokenizer and for data that contains the separator
 
 from __future__ import annotations
 
-from filial import BEGIN, END, Field, Record, Span, Template, hookimpl
-from filial_plugins.templates import exchanges
+from filial import BEGIN, Field, Record, Span, hookimpl
+from filial_plugins.templates import Conversational, answered, exchanges
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -16,7 +16,7 @@ SYSTEM = (
 )
 
 
-class Vicuna(Template):
+class Vicuna(Conversational):
     """Vicuna v1.1. The end token is the tokenizer's own ("</s>" in the original).
 
     The blank before an answer is trained with it: the prompt ends with "ASSISTANT:", so the model writes that blank.
@@ -30,13 +30,13 @@ class Vicuna(Template):
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        system, rest = exchanges(record)
+        system, rest = exchanges(record, self.turns)
         spans = [BEGIN, Span(f"{self.system if system is None else system} ")]
         for exchange in rest:
             asked = f"USER: {exchange.question} " if exchange.question else "USER:"
             spans.append(Span(f"{asked}ASSISTANT:"))
             if exchange.answer:
-                spans += [Span(f" {exchange.answer}", train=True), END]
+                spans += answered(exchange, blank=" ")
         return spans
 
 
