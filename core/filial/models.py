@@ -1,119 +1,28 @@
-"""Local models: load them, let them answer, remember which template they were trained with."""
+"""Local models: let them answer, remember which template they were trained with. Public, with what loads them."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from filial.components import Template
-from filial.errors import MissingExtra, UsageError
+from filial.cores import cores as cores
+from filial.cores import threads as threads
+from filial.errors import UsageError
 from filial.labels import Encoder
+from filial.pretrained import import_torch as import_torch
+from filial.pretrained import load_model as load_model
+from filial.pretrained import load_tokenizer as load_tokenizer
 from filial.records import Record
 
 if TYPE_CHECKING:
     from filial.plugins import Manager
 
 TEMPLATE_FILE = "filial_template.json"
-
-
-def import_torch() -> Any:
-    """PyTorch, with waiting threads told to spin for a moment only (unless the environment says otherwise).
-
-    A thread that spins on a core which something else needs slows everything down; one that sleeps at once gains
-    nothing from a second core. The setting is read once, when the library is loaded.
-
-    Raises:
-        MissingExtra: torch is not installed.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    try:
-        import torch
-    except ImportError as error:
-        raise _missing("torch") from error
-    return torch
-
-
-def threads(wish: int | Literal["auto"] = "auto") -> int:
-    """How many threads torch should compute with.
-
-    A number is taken as it is. ``auto`` counts the cores this process may use (affinity and the control group's
-    quota) that nothing else is busy on (load average of the last minute): all of them on an idle machine, one on a
-    busy one, where more would wait for each other most of the time.
-    """
-    if wish != "auto":
-        return wish
-    usable = cores()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.inf
-    free = (os.cpu_count() or 1) - load
-    return max(1, min(usable, int(free + 0.5))) if math.isfinite(free) else 1
-
-
-def cores() -> int:
-    """How many cores this process may use, by affinity and the control group's quota; at least one."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, max(1, int(_quota()))) if math.isfinite(_quota()) else allowed
-
-
-def _quota(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Cores the control group grants; infinite where it sets no limit."""
-    try:
-        if (root / "cpu.max").exists():
-            quota, period = (root / "cpu.max").read_text().split()[:2]
-        else:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
-        return int(quota) / int(period) if quota not in ("max", "-1") else math.inf
-    except (OSError, ValueError):
-        return math.inf
-
-
-def load_tokenizer(path: str | Path, *, revision: str | None = None, run_code: bool = False) -> Any:
-    """The fast tokenizer of a model folder or hub id; ``revision`` and ``run_code`` as for `load_model`.
-
-    Raises:
-        MissingExtra: transformers is not installed.
-        UsageError: there is no tokenizer.
-    """
-    transformers = _transformers()
-    _check_folder(path)
-    with _explained(path, "tokenizer"):
-        return transformers.AutoTokenizer.from_pretrained(str(path), **_origin(revision, run_code))
-
-
-def load_model(
-    path: str | Path, dtype: str = "float32", *, encoder_decoder: bool = False, revision: str | None = None,
-    run_code: bool = False,
-) -> Any:  # fmt: skip
-    """A language model from a model folder or hub id: safetensors only, and not by code that comes with it.
-
-    Args:
-        dtype: a floating-point type of torch; ``auto`` is the one it was saved in.
-        encoder_decoder: whether the model may be one with an encoder; otherwise it must be causal.
-        revision: branch, tag or commit of a hub id.
-        run_code: run the code in the hub id's own repository, at ``revision``, for its user has named both.
-
-    Raises:
-        MissingExtra: torch or transformers is not installed.
-        UsageError: there is no such model, or not in a form that is safe to load.
-    """
-    torch = import_torch()
-    transformers = _transformers()
-    _check_folder(path)
-    origin = _origin(revision, run_code)
-    with _explained(path, "model"):
-        config = transformers.AutoConfig.from_pretrained(str(path), **origin)
-        if config.is_encoder_decoder and not encoder_decoder:
-            raise UsageError(f"{path}: this is an encoder-decoder model; give a causal one")
-        auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-        wanted = dtype if dtype == "auto" else getattr(torch, dtype)
-        return auto.from_pretrained(str(path), dtype=wanted, use_safetensors=True, **origin)
 
 
 def answer(
@@ -140,7 +49,7 @@ def answer(
     """
     torch = import_torch()
     torch.set_num_threads(threads(thread_count))
-    model, tokenizer = load_model(model_dir), load_tokenizer(model_dir)
+    model, tokenizer = load_model(model_dir, encoder_decoder=True), load_tokenizer(model_dir)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     return replies(
         model, tokenizer, records, template.bind(tokenizer), max_new_tokens=max_new_tokens, batch_size=batch_size
@@ -157,12 +66,23 @@ def replies(
     batch_size: int = 32,
 ) -> list[str]:
     """As `answer`, for a model in memory and a template that is bound to its tokenizer."""
+    limits = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    return [text for text, _ in ended_replies(model, tokenizer, records, template, **limits)]
+
+
+def ended_replies(
+    model: Any, tokenizer: Any, records: Sequence[Record | str], template: Template, *, max_new_tokens: int = 256,
+    batch_size: int = 32,
+) -> list[tuple[str, bool]]:  # fmt: skip
+    """As `replies`; beside each answer, whether a stop token ended it rather than the limit."""
     encoder = Encoder(tokenizer)
     asked = [question(Record(instruction=r) if isinstance(r, str) else r) for r in records]
-    prompts = [encoder.encode(template.render(r)).ids for r in asked]
+    closing = encoder.closing if model.config.is_encoder_decoder else []
+    prompts = [encoder.encode(template.render(r)).ids + closing for r in asked]
     special = encoder.special_ids
-    out = generate(model, prompts, stops(model, tokenizer), max_new_tokens=max_new_tokens, batch_size=batch_size)
-    return [tokenizer.decode([i for i in ids if i not in special]).strip() for ids in out]
+    limits = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    out = generate_ended(model, prompts, stops(model, tokenizer), **limits)
+    return [(tokenizer.decode([i for i in ids if i not in special]).strip(), ended) for ids, ended in out]
 
 
 def question(record: Record) -> Record:
@@ -184,42 +104,61 @@ def stops(model: Any, tokenizer: Any) -> list[int]:
 def generate(
     model: Any, prompts: Sequence[list[int]], stop: Sequence[int], *, max_new_tokens: int, batch_size: int = 32
 ) -> list[list[int]]:
-    """Greedy continuations, without the stop token, in the order of the prompts.
+    """Greedy answers, without the stop token, in the order of the prompts.
 
-    Prompts of like length share a batch, padded on the left and masked, so that positions count from each prompt's
-    own first token. The same prompts in the same batches give the same tokens.
+    Prompts of like length share a batch, padded and masked so that positions count from each prompt's own first
+    token. The same prompts in the same batches give the same tokens.
     """
+    limits = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    return [tokens for tokens, _ in generate_ended(model, prompts, stop, **limits)]
+
+
+def generate_ended(
+    model: Any, prompts: Sequence[list[int]], stop: Sequence[int], *, max_new_tokens: int, batch_size: int = 32
+) -> list[tuple[list[int], bool]]:
+    """As `generate`; beside each answer, whether a stop token ended it rather than the limit."""
     torch = import_torch()
-    room = getattr(model.config, "max_position_embeddings", None) or math.inf
-    results: list[list[int]] = [[] for _ in prompts]
-    order = sorted((i for i, p in enumerate(prompts) if len(p) < room), key=lambda i: (len(prompts[i]), i))
+    results: list[tuple[list[int], bool]] = [([], False) for _ in prompts]
+    order = sorted((i for i, p in enumerate(prompts) if _room(model, len(p)) > 0), key=lambda i: (len(prompts[i]), i))
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         for at in range(0, len(order), batch_size):
             batch = order[at : at + batch_size]
-            width = len(prompts[batch[-1]])
-            new = int(min(max_new_tokens, room - width))
-            for i, tokens in zip(batch, _continued(torch, model, [prompts[i] for i in batch], stop, new), strict=True):
+            new = int(min(max_new_tokens, _room(model, len(prompts[batch[-1]]))))
+            for i, tokens in zip(batch, _answered(torch, model, [prompts[i] for i in batch], stop, new), strict=True):
                 end = next((k for k, token in enumerate(tokens) if token in stop), len(tokens))
-                results[i] = tokens[:end]
+                results[i] = (tokens[:end], end < len(tokens))
     model.train(was_training)
     return results
 
 
-def _continued(torch: Any, model: Any, prompts: list[list[int]], stop: Sequence[int], new: int) -> list[list[int]]:
+def _room(model: Any, width: int) -> float:
+    """How many tokens can answer a prompt of ``width`` tokens: those behind it, or in a decoder of their own."""
+    most = getattr(model.config, "max_position_embeddings", None) or math.inf
+    if model.config.is_encoder_decoder:
+        return most - 1 if width <= most else 0
+    return most - width
+
+
+def _answered(torch: Any, model: Any, prompts: list[list[int]], stop: Sequence[int], new: int) -> list[list[int]]:
     """One batch through the model's own generation loop; rows may run on after their stop token."""
     from transformers import GenerationConfig
 
-    width = len(prompts[-1])
-    ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=model.device)
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
+    width, apart = len(prompts[-1]), model.config.is_encoder_decoder
+    ids = torch.tensor([_padded(p, width, left=not apart) for p in prompts], device=model.device)
+    mask = torch.tensor([_padded([1] * len(p), width, left=not apart) for p in prompts], device=model.device)
     config = GenerationConfig(
         max_new_tokens=new, do_sample=False, num_beams=1, repetition_penalty=1.0, use_cache=True,
         eos_token_id=list(stop) or None, pad_token_id=stop[0] if stop else 0,
     )  # fmt: skip
     out = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-    return [list(row) for row in out[:, width:].tolist()]
+    return [list(row) for row in out[:, 1 if apart else width :].tolist()]
+
+
+def _padded(values: list[int], width: int, *, left: bool) -> list[int]:
+    padding = [0] * (width - len(values))
+    return padding + values if left else values + padding
 
 
 def save_template(model_dir: str | Path, spec: dict[str, Any]) -> None:
@@ -253,44 +192,3 @@ def load_template(model_dir: str | Path, manager: Manager | None = None) -> Temp
     template = (manager or Manager()).build("templates", spec)
     assert isinstance(template, Template)
     return template
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise _missing("transformers") from error
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
-
-
-def _missing(package: str) -> MissingExtra:
-    return MissingExtra(f"local models need {package}, which is not installed: pip install 'filial[train]'")
-
-
-def _check_folder(path: str | Path) -> None:
-    """A path that is no folder must look like a hub id, or the message would be about the network."""
-    text = str(path)
-    if not Path(text).is_dir() and (Path(text).is_absolute() or text.startswith((".", "~")) or text.count("/") > 1):
-        raise UsageError(f"{text}: no such folder; give a folder with config.json and model.safetensors, or a hub id")
-
-
-def _origin(revision: str | None, run_code: bool) -> dict[str, Any]:
-    """Arguments of ``from_pretrained``; code in another repository is taken at the same commit, or not at all."""
-    code = {"code_revision": revision} if run_code else {}
-    return {"revision": revision or "main", "trust_remote_code": run_code, **code}
-
-
-@contextmanager
-def _explained(path: str | Path, what: str) -> Iterator[None]:
-    """Errors of transformers as one sentence."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        own_code = "trust_remote_code" in str(error)
-        why = "it needs code that comes with it, and that is not run" if own_code else _first_line(error)
-        raise UsageError(f"{path}: no {what} can be loaded from here: {why}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -66,7 +66,8 @@ def _trained(run: Run, model: str, key: str) -> dict[str, Any]:
     template: Template = build(run.manager, recipe.template, recipe.base)
     plugin = provenance(run.manager, recipe.train)
     with run.reporter.training() as progress, blamed(plugin, "train"):
-        ctx = TrainContext(recipe.seed, progress=progress, base=recipe.base)
+        cache = run.home / ".filial" / "prepared"
+        ctx = TrainContext(recipe.seed, progress=progress, note=run.reporter.note, base=recipe.base, cache=cache)
         figures = trainer.train(run.folder / "dataset", model, template, run.model, ctx)
         if not isinstance(figures, dict) or not run.model.is_dir():
             raise wrong_type(plugin, "train", "train", figures, f"a dict of figures and a model in {run.model}")

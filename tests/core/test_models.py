@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Message, MissingExtra, Record, Span, Template, UsageError
 from filial import models as local
+from filial.cores import _quota as quota_of
 
 SPECIAL = ["<|pad|>", "<|end|>"]
 
@@ -168,7 +169,7 @@ def test_threads_are_the_cores_nobody_else_uses(
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(usable)), raising=False)
-    monkeypatch.setattr(local, "_quota", lambda: quota)
+    monkeypatch.setattr("filial.cores._quota", lambda: quota)
     assert local.threads("auto") == expected
     assert local.threads(7) == 7
 
@@ -187,4 +188,4 @@ def test_control_group_quotas(tmp_path: Path, files: dict[str, str], cores: floa
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert local._quota(tmp_path) == cores
+    assert quota_of(tmp_path) == cores

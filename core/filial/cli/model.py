@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def _train(
     from filial import dataset, models
     from filial.cli.progress import reporter
     from filial.context import TrainContext
+    from filial.reporting import Reporter
     from filial.resources import resolve
     from filial.stages.blame import blamed
 
@@ -66,11 +68,14 @@ def _train(
     records = _records(data, format)
     path = resolve(model)
     base = str(path) if model.startswith("pkg:") or path.exists() else model
-    said = reporter()
+    said = reporter() if _leads() else Reporter()
     with tempfile.TemporaryDirectory(prefix="filial-") as folder:
         dataset.write(Path(folder), records, heldout, run_seed, "cli")
         with said.training() as progress, blamed(manager(ctx).provenance("trainers", name), "train"):
-            figures = chosen.train(Path(folder), base, made[0], Path(out), TrainContext(run_seed, progress=progress))
+            context = TrainContext(run_seed, progress=progress, note=said.note, cache=Path(".filial", "prepared"))
+            figures = chosen.train(Path(folder), base, made[0], Path(out), context)
+    if not _leads():
+        return 0
     models.save_template(Path(out), made[1])
     if as_json:
         print_json(figures)
@@ -80,6 +85,11 @@ def _train(
             click.echo(f"{key}: {value}", err=True)
     click.echo(f"{out}: the tuned model; judge it with: filial judge exact-match DATA --model {out}", err=True)
     return 0
+
+
+def _leads() -> bool:
+    """Whether this is the process that speaks and writes; ``torchrun`` and the like start several with one command."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _records(data: str, format: str, limit: int | None = None) -> list[Any]:

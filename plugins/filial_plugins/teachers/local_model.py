@@ -53,7 +53,7 @@ class LocalModel:
         self._move(options.device)
         self.encoder_decoder = bool(self.model.config.is_encoder_decoder)
         self.stop_ids = self._stop_ids()
-        self.read = _reader(options.chat, self.tokenizer, place)
+        self.read = _reader(options.chat, self.tokenizer, place, closed=self.encoder_decoder)
         room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.room = room or math.inf
         self.name = Path(place).name if isinstance(place, Path) else place
@@ -250,11 +250,11 @@ def _padded(values: list[int], width: int, pad: int, left: bool) -> list[int]:
     return padding + values if left else values + padding
 
 
-def _reader(chat: str, tokenizer: Any, place: Path | str) -> Read:
-    """How this model reads a conversation."""
+def _reader(chat: str, tokenizer: Any, place: Path | str, *, closed: bool) -> Read:
+    """How this model reads a conversation; an encoder's texts are ``closed``."""
     trained = load_template(place) if chat == "auto" and isinstance(place, Path) else None
     if trained is not None:
-        return as_trained(tokenizer, trained)
+        return as_trained(tokenizer, trained, closed=closed)
     if chat == "template" or (chat == "auto" and getattr(tokenizer, "chat_template", None) is not None):
-        return as_chat(tokenizer)
+        return as_chat(tokenizer, closed=closed)
     return as_text(tokenizer)

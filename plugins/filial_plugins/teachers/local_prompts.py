@@ -62,8 +62,11 @@ def as_text(tokenizer: Any) -> Read:
     return read
 
 
-def as_chat(tokenizer: Any) -> Read:
+def as_chat(tokenizer: Any, *, closed: bool = False) -> Read:
     """The tokenizer's own chat template, up to where the answer begins.
+
+    Args:
+        closed: whether the tokens follow that the tokenizer puts behind a text, as an encoder reads it.
 
     Raises:
         UsageError: it has none, or is a slow tokenizer.
@@ -72,24 +75,27 @@ def as_chat(tokenizer: Any) -> Read:
     if source is None:
         raise UsageError("this model's tokenizer has no chat template; use chat: plain")
     render, encoder = Renderer(tokenizer, source), Encoder(tokenizer)
+    closing = encoder.closing if closed else []
 
     def read(turns: Sequence[Message]) -> list[int]:
         said = [(turn.role, turn.content) for turn in turns]
-        spans = lay_out([turn.role for turn in turns], render).filled([turn.content for turn in turns])
+        layout = lay_out([turn.role for turn in turns], render, to_train=False)
+        spans = layout.filled([turn.content for turn in turns])
         if "".join(span.text for span in spans) != render(said, prompt=turns[-1].role != "assistant"):
             raise UsageError("this chat template changes what a turn says; use chat: plain")
-        return encoder.encode(spans).ids
+        return encoder.encode(spans).ids + closing
 
     return read
 
 
-def as_trained(tokenizer: Any, template: Template) -> Read:
-    """The template that filial trained the model with."""
+def as_trained(tokenizer: Any, template: Template, *, closed: bool = False) -> Read:
+    """The template that filial trained the model with; ``closed`` as for `as_chat`."""
     bound, encoder = template.bind(tokenizer), Encoder(tokenizer)
+    closing = encoder.closing if closed else []
 
     def read(turns: Sequence[Message]) -> list[int]:
         alone = len(turns) == 1 and turns[0].role == "user"
         record = Record(instruction=turns[0].content) if alone else Record(messages=tuple(turns))
-        return encoder.encode(bound.render(record)).ids
+        return encoder.encode(bound.render(record)).ids + closing
 
     return read

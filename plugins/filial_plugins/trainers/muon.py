@@ -43,6 +43,15 @@ class Muon:
                 torch._foreach_mul_(stack, 1 - lr * self._decay)
                 torch._foreach_add_(stack, list(update.unbind()), alpha=-lr * math.sqrt(max(1.0, rows / columns)))
 
+    def state_dict(self) -> dict[str, Any]:
+        """The momenta."""
+        return {"buffers": self._buffers}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over momenta that `state_dict` gave."""
+        for mine, saved in zip(self._buffers, state["buffers"], strict=True):
+            mine.copy_(saved)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients."""
         for stack in self._stacks:

@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal
 
 from filial_plugins.trainers.muon import Muon
+from filial_plugins.trainers.sharding import parts_of_state
 
 Schedule = Literal["cosine", "linear", "constant", "trapezoid"]
 TRAPEZOID_UNTIL = 0.4  # the trapezoid's top ends here
@@ -62,7 +63,7 @@ class Optimizers:
             self._all = []
         adamw = torch.optim.AdamW(adam, lr=adam_lr, betas=(0.9, beta2), weight_decay=decay, fused=True)
         self._all.append(adamw)
-        self._groups = [(group, group["lr"]) for optimizer in self._all for group in optimizer.param_groups]
+        self._groups = [(group, group["lr"]) for group in self._every_group()]
 
     def step(self, share: float) -> None:
         """One update with the learning rates at ``share`` of their peaks; gradients are cleared."""
@@ -71,3 +72,16 @@ class Optimizers:
         for optimizer in self._all:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, Any]]:
+        """All that a later training needs to go on from here; shares memory with this one."""
+        return [optimizer.state_dict() for optimizer in self._all]
+
+    def load(self, state: list[dict[str, Any]]) -> None:
+        """Go on from what `state` gave, with every tensor whole."""
+        for optimizer, saved in zip(self._all, state, strict=True):
+            optimizer.load_state_dict(parts_of_state(saved, optimizer))
+        self._groups = [(group, peak) for group, (_, peak) in zip(self._every_group(), self._groups, strict=True)]
+
+    def _every_group(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self._all for group in optimizer.param_groups]

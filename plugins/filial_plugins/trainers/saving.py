@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from filial import FilialError, UsageError
+from filial_plugins.trainers.lora import is_adapter, save_adapter
 
 
 def check_target(out: Path) -> None:
@@ -25,14 +26,12 @@ def check_target(out: Path) -> None:
         )
 
 
-def save(model: Any, tokenizer: Any, ends: set[int], out: Path, fill: Callable[[Path], None]) -> None:
+def save(model: Any, tokenizer: Any, out: Path, fill: Callable[[Path], None]) -> None:
     """Write model (safetensors), tokenizer and configuration to ``out``, replacing what was there.
 
-    The configuration is made fit for answering: a cache, and every token that ended an answer in training ends one
-    from now on.
+    Of a model with adapters, only those are written. The configuration is expected to be `fit_for_answering`.
 
     Args:
-        ends: ids of those tokens.
         fill: writes further files into the folder before it appears.
 
     Raises:
@@ -41,11 +40,10 @@ def save(model: Any, tokenizer: Any, ends: set[int], out: Path, fill: Callable[[
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    _for_answering(model, tokenizer, ends)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        model.save_pretrained(temporary)
+        save_adapter(model, temporary) if is_adapter(model) else model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         fill(temporary)
         for path in temporary.iterdir():
@@ -66,7 +64,12 @@ def save(model: Any, tokenizer: Any, ends: set[int], out: Path, fill: Callable[[
         ) from error
 
 
-def _for_answering(model: Any, tokenizer: Any, ends: set[int]) -> None:
+def fit_for_answering(model: Any, tokenizer: Any, ends: set[int]) -> None:
+    """Let a model's configuration say how it answers: with a cache, and until a token that ends an answer.
+
+    Args:
+        ends: ids of the special tokens that ended an answer in training.
+    """
     stop = sorted(ends | {i for i in (tokenizer.eos_token_id,) if i is not None})
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (stop[0] if stop else None)
     model.config.use_cache = True

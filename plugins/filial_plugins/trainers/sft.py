@@ -1,68 +1,80 @@
-"""Supervised fine-tuning: a plain training loop.
+"""Supervised fine-tuning of a causal language model.
 
-The order of things, top to bottom: options; `train`, which prepares, trains, scores and saves; `_Training`, the loop.
-
-The loss of a step is the sum over all its trained tokens divided by their number, however the step is split into
-batches; so 1 x 8 and 2 x 4 rows give the same gradient, whatever the rows' lengths.
+The order of things, top to bottom: options; `train`, which prepares and trains; `RowLessons`, what a step computes.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
+from pydantic import model_validator
 
-from filial import Field, FilialError, Record, Template, TrainContext, Trainer, UsageError, hookimpl, resolve
+from filial import Field, FilialError, Record, Template, TrainContext, UsageError, hookimpl
 from filial.labels import Encoder
-from filial.models import import_torch, load_model, load_tokenizer, question, replies
-from filial_plugins.trainers.loss import Loss, loss_of
-from filial_plugins.trainers.optimizers import Optimizers, rate
-from filial_plugins.trainers.pace import Pace
-from filial_plugins.trainers.rows import Row, Rows, collate, plan, prepare, read
+from filial.models import import_torch, load_model, load_tokenizer
+from filial_plugins.trainers import ordering, reports
+from filial_plugins.trainers.attention import NAME, attention
+from filial_plugins.trainers.batching import Batch, flat, padded
+from filial_plugins.trainers.caching import prepared
+from filial_plugins.trainers.exactness import difference
+from filial_plugins.trainers.launching import Job, launched, member
+from filial_plugins.trainers.lessons import Lessons
+from filial_plugins.trainers.lora import ALIKE, LoRA, adapted, import_peft, is_adapter, merge
+from filial_plugins.trainers.loss import loss_of
+from filial_plugins.trainers.options import Tuning
+from filial_plugins.trainers.over_long import OverLong
 from filial_plugins.trainers.saving import check_target, save
+from filial_plugins.trainers.session import (
+    Session,
+    check_rows,
+    check_vocabulary,
+    keep_fewer_activations,
+    located,
+    records_for_samples,
+)
+from filial_plugins.trainers.sharding import sharded, whole_model
+from filial_plugins.trainers.store import Row, TokenStore
+from filial_plugins.trainers.team import Team, team
 
-SAMPLE_TOKENS = 64
 
-
-class SFT(Trainer):
-    """Full fine-tuning of a causal language model on answers.
+class SFT(Tuning):
+    """Fine-tuning of a causal language model on answers, whole or by LoRA.
 
     Training ends at the first bound that is reached: epochs, steps, seconds of wall clock or of CPU. The learning rate
     follows the bound that is nearest, so that a run bounded by time decays as it should. With no bound: 3 epochs.
+
+    It goes on from its last checkpoint by itself when the same training is started again.
     """
 
-    requires = ("torch", "transformers", "safetensors")
-    extra = "train"
+    max_length: int = Field(512, ge=2, description="Longest row, in tokens; with packing: pack also a packed row's.")
+    over_long: OverLong = Field(
+        "drop", description="What happens to longer rows: they are left out, or made shorter where that is possible."
+    )
+    packing: Literal["auto", "pack", "off"] = Field(
+        "auto",
+        description="auto: rows of a batch lie end to end, without padding, where this model is shown to compute the "
+        "same as one row at a time. pack: that, and a row of the batch is max_length tokens full of rows. off: padded.",
+    )
+    lora: LoRA | None = Field(None, description="Train small matrices beside frozen ones; {} takes the defaults.")
+    sharding: Literal["none", "fsdp"] = Field(
+        "none",
+        description="fsdp: each process keeps a part of the weights, gradients and AdamW's state instead of all.",
+    )
 
-    epochs: float | None = Field(None, gt=0, description="Passes over the data at most.")
-    max_steps: int | None = Field(None, ge=1, description="Updates at most.")
-    max_seconds: float | None = Field(None, gt=0, description="Seconds of training at most.")
-    max_cpu_seconds: float | None = Field(None, gt=0, description="CPU seconds of training at most.")
-    batch_size: int = Field(32, ge=1, description="Rows per batch.")
-    grad_accumulation: int = Field(1, ge=1, description="Batches per update.")
-    lr: float = Field(2e-5, gt=0, description="Peak learning rate (with muon: that of the hidden matrices).")
-    optimizer: Literal["adamw", "muon"] = Field("adamw", description="How weights are updated.")
-    adam_lr: float = Field(3e-3, gt=0, description="With muon: peak learning rate of everything else.")
-    beta2: float = Field(0.999, gt=0, lt=1, description="AdamW's second decay rate.")
-    weight_decay: float = Field(0.0, ge=0, description="Decay of the weight matrices.")
-    schedule: Literal["cosine", "linear", "constant", "trapezoid"] = Field(
-        "cosine", description="How the learning rate falls after warm-up; trapezoid: from 40 % on, linearly."
-    )
-    warmup: float = Field(0.03, ge=0, lt=1, description="Share of the training in which the learning rate rises.")
-    lr_floor: float = Field(0.0, ge=0, le=1, description="Lowest learning rate, as a share of the peak.")
-    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    max_length: int = Field(512, ge=2, description="Longest row, in tokens.")
-    over_long: Literal["drop"] = Field("drop", description="What happens to longer rows: they are left out.")
-    threads: int | Literal["auto"] = Field("auto", description="CPU threads; auto: the fastest number, measured.")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Precision of computation; the weights stay in float32."
-    )
-    seed: int | None = Field(None, description="Order of the data and dropout; by default the run's seed.")
-    samples: int = Field(3, ge=0, description="Held-out questions to answer at the end, for a look.")
-    log_every: int = Field(10, ge=1, description="Steps between lines of training.jsonl.")
+    @model_validator(mode="after")
+    def _muon_is_for_whole_matrices(self) -> SFT:
+        if self.lora and self.optimizer == "muon":
+            raise ValueError("muon is for whole matrices, not for LoRA's; choose optimizer: adamw")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_are_of_whole_models_and_adamw(self) -> SFT:
+        if self.sharding != "none" and (self.lora or self.optimizer != "adamw"):
+            raise ValueError("sharding is for full fine-tuning with adamw; choose sharding: none for LoRA and muon")
+        return self
 
     def train(self, data: Path, model: str, template: Template, out: Path, ctx: TrainContext) -> dict[str, Any]:
         """Train on ``data/train.jsonl``; score on ``data/heldout.jsonl`` where there is one; save to ``out``.
@@ -71,185 +83,149 @@ class SFT(Trainer):
             Steps, epochs, seconds, tokens, losses (per trained token), dropped records by reason, sample answers.
 
         Raises:
-            UsageError: there is nothing to train on, or model, tokenizer and template do not fit together, or ``out``
-                holds something that is no model.
-            FilialError: the loss stopped being a number (the weights before that are kept beside ``out``), or the
-                model cannot be saved.
+            UsageError: there is nothing to train on, or model, tokenizer, template and options do not fit together, or
+                ``out`` holds something that is no model.
+            FilialError: the loss stopped being a number (the weights before that are kept beside ``out``), or
+                something cannot be saved.
         """
         torch = import_torch()
         check_target(out)
-        torch.manual_seed(ctx.seed if self.seed is None else self.seed)
-        source = _located(model, ctx)
+        reports.check(self.report_to)
+        if self.lora:
+            import_peft()
+        if self.sharding != "none" and self.launch == 1 and not member():
+            raise UsageError(
+                "sharding shares a model out among processes, and this is one alone; add launch: 2 or more, or start "
+                "it with torchrun or accelerate launch"
+            )
+        if self.launch > 1 and not member():
+            return launched(self.launch, Job(self, data, model, template, out, ctx.seed, ctx.base, ctx.cache), ctx)
+        with team(torch) as members:
+            return self._trained(data, located(model, ctx), template, out, ctx, torch, members)
+
+    def _trained(
+        self, data: Path, source: str, template: Template, out: Path, ctx: TrainContext, torch: Any, members: Team
+    ) -> dict[str, Any]:
+        """As `train`, in each of the processes that train together."""
         tokenizer = load_tokenizer(source)
         template, encoder = template.bind(tokenizer), Encoder(tokenizer)
-        train = prepare(read(data / "train.jsonl"), template, encoder, self.max_length)
-        _check_rows(train, data / "train.jsonl")
-        heldout = list(read(data / "heldout.jsonl")) if (data / "heldout.jsonl").is_file() else []
-        exam = prepare(heldout, template, encoder, self.max_length)
-        network = load_model(source)
-        _check_vocabulary(network, [*train.rows, *exam.rows], source)
-        network.to("cuda" if torch.cuda.is_available() else "cpu")
-        training = _Training(self, network, torch, train.rows, ctx)
-        try:
-            figures = training.run()
-        except _NotANumber as error:
-            kept = out.with_name(f"{out.name}.last-good")
-            save(network, tokenizer, train.ends, kept, training.write_log)
-            raise FilialError(f"{error}; the weights before that step are in {kept}") from None
-        figures |= {"rows": len(train.rows), "dropped": dict(train.dropped), "dropped_examples": train.examples}
-        figures |= {"tokens": train.tokens, "trained_tokens": train.trained_tokens}
-        if exam.rows:
-            figures |= {"heldout_loss": training.score(exam.rows), "heldout_rows": len(exam.rows)}
-        save(network, tokenizer, train.ends, out, training.write_log)
-        looked_at = [r for r in heldout if isinstance(r, Record)][: self.samples]
-        return figures | {"samples": _samples(network, tokenizer, looked_at, template)}
+        train = self._prepared(data / "train.jsonl", template, encoder, ctx)
+        check_rows(train, data / "train.jsonl")
+        has_exam = (data / "heldout.jsonl").is_file()
+        heldout = self._prepared(data / "heldout.jsonl", template, encoder, ctx) if has_exam else None
+        stores = [train, *([heldout] if heldout else [])]
+        network = self._network(source, tokenizer, stores, torch, ctx)
+        if self.sharding == "none":
+            network = network.to(members.device)  # else it goes there part by part
+        session = Session(
+            self, "sft", torch, members, ctx, network, tokenizer, template, source, data / "train.jsonl", train, out,
+            "Training of LoRA adapters" if self.lora else "Full fine-tuning",
+        )  # fmt: skip
+        with ExitStack() as stack:
+            asked = records_for_samples(data, self.samples)
+            lessons = RowLessons(session, heldout, asked, stack)
+            figures = session.conduct(lessons, lessons.finished)
+        return figures | {"batches": lessons.way}
 
-    def bounded(self) -> SFT:
-        """These options with a bound: 3 epochs where there is none."""
-        bounds = (self.epochs, self.max_steps, self.max_seconds, self.max_cpu_seconds)
-        return self if any(bounds) else self.model_copy(update={"epochs": 3.0})
+    def _prepared(self, path: Path, template: Template, encoder: Encoder, ctx: TrainContext) -> TokenStore:
+        return prepared(path, template, encoder, self.max_length, self.over_long, ctx.cache)
 
-
-class _NotANumber(Exception):
-    """The loss or its gradient is infinite or no number."""
-
-
-@dataclass(slots=True)
-class _Clock:
-    """How far a training is, by each of its bounds."""
-
-    wall: float
-    cpu: float
-    step: int = 0
-
-    def progress(self, o: SFT, steps_per_epoch: int) -> float:
-        """From 0 to 1, by the bound that is nearest."""
-        return max(
-            self.step / o.max_steps if o.max_steps else 0.0,
-            self.step / (o.epochs * steps_per_epoch) if o.epochs else 0.0,
-            (time.perf_counter() - self.wall) / o.max_seconds if o.max_seconds else 0.0,
-            (time.process_time() - self.cpu) / o.max_cpu_seconds if o.max_cpu_seconds else 0.0,
-        )
+    def _network(self, source: str, tokenizer: Any, stores: list[TokenStore], torch: Any, ctx: TrainContext) -> Any:
+        """The model to train, with adapters where they are asked for."""
+        torch.manual_seed(ctx.seed if self.seed is None else self.seed)
+        # Frozen weights lose nothing by half precision; weights that are trained would round most updates away.
+        network = load_model(source, self.dtype if self.lora else "float32", to_train=True)
+        check_vocabulary(network, stores, source)
+        if self.gradient_checkpointing:
+            keep_fewer_activations(network)
+        return adapted(network, self.lora, tokenizer, source) if self.lora else network
 
 
-class _Training:
-    """The loop."""
+class RowLessons(Lessons):
+    """What a step computes: the `Work` of the loop.
 
-    def __init__(self, options: SFT, model: Any, torch: Any, rows: list[Row], ctx: TrainContext) -> None:
-        self.options, self.model, self.torch, self.rows, self.ctx = options.bounded(), model, torch, rows, ctx
-        self.seed = ctx.seed if options.seed is None else options.seed
-        self.log: list[dict[str, Any]] = []
-        o = self.options
-        self.optimizers = Optimizers(
-            model, torch, kind=o.optimizer, lr=o.lr, adam_lr=o.adam_lr, weight_decay=o.weight_decay, beta2=o.beta2
-        )
-        model.config.use_cache = False
-        self.loss: Loss = loss_of(model, torch, collate(rows[:2], torch, model.device))
+    Args:
+        stack: the model's attention is replaced until this ends.
+    """
 
-    def run(self) -> dict[str, Any]:
-        """Train until a bound is reached."""
-        o, lengths = self.options, [len(r.ids) for r in self.rows]
-        size = o.batch_size * o.grad_accumulation
-        per_epoch = -(-len(lengths) // size)
-        clock, pace = _Clock(time.perf_counter(), time.process_time()), Pace(self.torch, o.threads)
-        seen, recent = 0, 0.0
-        self.model.train()
-        while clock.progress(o, per_epoch) < 1:
-            for step in plan(lengths, size, self.seed, clock.step // per_epoch):
-                progress = clock.progress(o, per_epoch)
-                if progress >= 1:
-                    break
-                share = rate(progress, o.schedule, o.warmup, o.lr_floor)
-                tokens = sum(lengths[i] for i in step)
-                with pace.step(tokens):
-                    loss = self.step([self.rows[i] for i in step], share, clock.step)
-                clock.step += 1
-                seen += tokens
-                recent = loss if clock.step == 1 else 0.95 * recent + 0.05 * loss
-                if clock.step % o.log_every == 0 or clock.step == 1:
-                    self.note(clock, loss, share * o.lr, seen)
-                self.ctx.progress(min(1.0, clock.progress(o, per_epoch)), 1.0, f"step {clock.step}, loss {recent:.3f}")
-        wall, cpu = time.perf_counter() - clock.wall, time.process_time() - clock.cpu
-        return {
-            "steps": clock.step, "epochs": round(clock.step / per_epoch, 3), "seconds": round(wall, 2),
-            "cpu_seconds": round(cpu, 2), "tokens_seen": seen, "tokens_per_cpu_second": round(seen / cpu, 1),
-            "threads": pace.threads, "loss": recent,
-        }  # fmt: skip
-
-    def step(self, rows: list[Row], share: float, number: int) -> float:
-        """One update; the loss per trained token of the whole step, before it."""
-        total = self.gradients(rows)
-        norm = self.torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
-        if not (total.isfinite() and norm.isfinite()):
-            raise _NotANumber(
-                f"the loss is {float(total)} with a gradient of norm {float(norm)} at step {number + 1}: training has "
-                "diverged; lower lr, or look at the rows of training.jsonl before it"
+    def __init__(self, session: Session, heldout: TokenStore | None, asked: list[Record], stack: ExitStack) -> None:
+        super().__init__(session, heldout, asked)
+        self.network = session.model.get_base_model() if is_adapter(session.model) else session.model
+        self.own_attention = self.network.config._attn_implementation
+        wish = session.options.packing
+        why = "packing is off" if wish == "off" else difference(self.network, self.torch, self.rows[:4])
+        if why and wish == "pack":
+            raise UsageError(
+                f"{session.source}: rows cannot be packed, for {why}; choose packing: auto, which pads them"
             )
-        self.optimizers.step(share)
-        return float(total)
+        if why and wish == "auto":
+            session.ctx.note(f"rows are padded, not laid end to end, for {why}")
+        self.way = f"padded: {why}" if why else {"auto": "end to end", "pack": "packed"}[wish]
+        self.collate = padded if why else flat
+        if not why:
+            stack.enter_context(attention(self.network, NAME))
+        self.loss = loss_of(self.network, self.torch, self.collate(self.rows[:2], self.torch, self.network.device))
+        if self.options.sharding != "none":
+            if not self.network._no_split_modules and self.team.leads:
+                session.ctx.note(f"{session.source} does not say what its layers are: it is gathered as a whole")
+            half, device = self.options.dtype == "bfloat16", self.team.device.type
+            self.loss = sharded(self.network, self.loss, self.torch, device=device, half=half)
+            self.scale = self.team.size  # gradients come as a mean over processes
 
-    def gradients(self, rows: list[Row]) -> Any:
-        """Add the gradient of the mean loss over all trained tokens of these rows; that loss, as a tensor."""
-        o, torch, device = self.options, self.torch, self.model.device
-        trained = sum(len(r.targets) for r in rows)
-        total = torch.zeros((), device=device)
-        for at in range(0, len(rows), o.batch_size):
-            batch = collate(rows[at : at + o.batch_size], torch, device)
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=o.dtype == "bfloat16"):
-                loss = self.loss(batch) / trained
-            loss.backward()
-            total += loss.detach()
-        return total
+    def steps(self, epoch: int) -> list[ordering.Step]:
+        """Packed, in any order, or of like length where they are padded."""
+        o, seed = self.options, self.session.seed
+        size = o.batch_size * o.grad_accumulation
+        if self.way == "packed":
+            return ordering.packed(self.rows.lengths, o.max_length, size, seed, epoch)
+        if self.collate is flat:
+            return ordering.shuffled(len(self.rows), size, seed, epoch)
+        return ordering.alike(self.rows.lengths, size, seed, epoch)
 
-    def score(self, rows: list[Row]) -> float:
-        """Mean loss per trained token, whatever the batches."""
-        self.model.eval()
-        total, order = 0.0, sorted(rows, key=lambda r: len(r.ids))
-        with self.torch.no_grad():
-            for at in range(0, len(order), self.options.batch_size):
-                batch = collate(order[at : at + self.options.batch_size], self.torch, self.model.device)
-                total += float(self.loss(batch))
-        return total / sum(len(r.targets) for r in rows)
+    def batch(self, rows: Sequence[Row]) -> Batch:
+        """Some rows as tensors."""
+        return self.collate(rows, self.torch, self.team.device)
 
-    def note(self, clock: _Clock, loss: float, lr: float, tokens: int) -> None:
-        """One line of training.jsonl; also told to the run."""
-        wall, cpu = time.perf_counter() - clock.wall, time.process_time() - clock.cpu
-        line = {"step": clock.step, "loss": loss, "lr": lr, "tokens": tokens, "seconds": wall, "cpu_seconds": cpu}
-        self.log.append(line)
-        self.ctx.log(line)
+    def passes(self, mine: Sequence[int]) -> list[tuple[Sequence[int], int]]:
+        """As ever; where weights are gathered, all processes make as many, some of them for nothing."""
+        own = super().passes(mine)
+        if self.options.sharding == "none":
+            return own
+        return own + [([0], 0)] * (self.team.most(len(own)) - len(own))
 
-    def write_log(self, folder: Path) -> None:
-        """training.jsonl: how loss and learning rate went."""
-        lines = [msgspec.json.encode(line) + b"\n" for line in self.log]
-        (folder / "training.jsonl").write_bytes(b"".join(lines))
+    def score(self, rows: TokenStore) -> float:
+        """Mean loss per trained token, whatever the batches and processes."""
+        figure = super().score(rows)
+        if self.options.sharding != "none":
+            self.loss.reshard()  # a backward pass would have done it
+        return figure
 
+    def answers(self, network: Any) -> dict[str, Any]:
+        """What the model says to some questions, with its own attention."""
+        with attention(network, self.own_attention):
+            return super().answers(network)
 
-def _located(model: str, ctx: TrainContext) -> str:
-    """A folder (beside the recipe, or in a package) where there is one, else a hub id as it stands."""
-    path = resolve(model, ctx.base)
-    return str(path) if model.startswith("pkg:") or path.exists() else model
+    def finished(self, figures: dict[str, Any]) -> Any:
+        """The model to save: adapters merged where that is wished.
 
-
-def _samples(model: Any, tokenizer: Any, records: list[Record], template: Template) -> list[dict[str, str]]:
-    """What the model says to some questions, for people to look at."""
-    answers = replies(model, tokenizer, records, template, max_new_tokens=SAMPLE_TOKENS)
-    asked = [question(r).turns()[-1].content for r in records]
-    return [{"question": q, "answer": a} for q, a in zip(asked, answers, strict=True)]
-
-
-def _check_rows(train: Rows, path: Path) -> None:
-    if not train.rows:
-        why = "; ".join(f"{n:,} {reason} ({train.examples[reason]})" for reason, n in train.dropped.most_common())
-        raise UsageError(f"{path}: nothing to train on: {why or 'the file is empty'}")
-
-
-def _check_vocabulary(model: Any, rows: list[Row], source: str) -> None:
-    size, largest = model.get_input_embeddings().num_embeddings, max(int(r.ids.max()) for r in rows)
-    if largest >= size:
-        raise UsageError(
-            f"{source}: the data uses token {largest}, but the model knows only {size}: its tokenizer belongs to "
-            "another model; use the model's own, or one whose embeddings were resized"
-        )
+        Raises:
+            FilialError: the merged model says something else than the trained one; the adapters are saved.
+        """
+        s, lora = self.session, self.options.lora
+        if self.options.sharding != "none":
+            return whole_model(s.model, self.torch, s.team.leads)
+        if lora is None or not lora.merge or not s.team.leads:
+            return s.model
+        with attention(self.network, self.own_attention):
+            figures["merge_difference"] = moved = merge(s.model, self.torch, self.rows[:2])
+        if not moved <= ALIKE:
+            kept = s.out.with_name(f"{s.out.name}.adapter")
+            save(s.model, s.tokenizer, kept, lambda folder: None)
+            raise FilialError(
+                f"{s.out}: merged into the model, the adapters do not do what they did before: a logit moved by "
+                f"{moved:.1%} of the largest; they are saved unmerged in {kept}, use them there"
+            )
+        return s.model.unload()
 
 
 @hookimpl

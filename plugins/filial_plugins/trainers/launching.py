@@ -1,0 +1,127 @@
+"""Start several processes on this machine that train one model together, and listen to the first of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from filial import FilialError, Template, TrainContext, Trainer, UsageError
+
+PATIENCE = 30.0  # seconds that the others have to end after one has failed
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call of `Trainer.train`, to be made in another process."""
+
+    trainer: Trainer
+    data: Path
+    model: str
+    template: Template
+    out: Path
+    seed: int
+    base: Path
+    cache: Path | None
+
+
+def member() -> bool:
+    """Whether this process is already one of several that train together."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def launched(count: int, job: Job, ctx: TrainContext) -> dict[str, Any]:
+    """Make the call in so many processes. Returns the figures of the first.
+
+    Raises:
+        UsageError, FilialError: what a process raised; a process ended without a word; the template or the trainer
+            cannot be sent to another process.
+    """
+    try:
+        pickle.dumps(job)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"{type(job.trainer).__name__} and its template cannot be sent to other processes ({error}); start them "
+            f"with torchrun --nproc-per-node {count} -m filial train ... instead of launch"
+        ) from error
+    context = multiprocessing.get_context("spawn")
+    heard: dict[Connection, int] = {}
+    with tempfile.TemporaryDirectory(prefix="filial-") as folder:
+        processes = []
+        for rank in range(count):
+            mine, theirs = context.Pipe(duplex=False)
+            place = {
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": count,
+                "FILIAL_MEETING": f"file://{folder}/meeting",
+            }
+            process = context.Process(target=_work, args=(job, theirs, place))
+            process.start()
+            theirs.close()
+            processes.append(process)
+            heard[mine] = rank
+        try:
+            return _listen(heard, ctx)
+        finally:
+            _end(processes)
+
+
+def _listen(heard: dict[Connection, int], ctx: TrainContext) -> dict[str, Any]:
+    """Pass on what the processes say until all have ended."""
+    say: dict[str, Callable[..., Any]] = {"log": ctx.log, "progress": ctx.progress, "note": ctx.note}
+    figures: dict[str, Any] = {}
+    while heard:
+        for connection in wait(list(heard)):
+            assert isinstance(connection, Connection)
+            try:
+                what, *values = connection.recv()
+            except EOFError:
+                rank = heard.pop(connection)
+                raise FilialError(
+                    f"process {rank + 1} of the training ended without a word; see above for why"
+                ) from None
+            if what == "done":
+                if heard.pop(connection) == 0:
+                    (figures,) = values
+            elif what == "failed":
+                raise values[0]
+            else:
+                say[what](*values)
+    return figures
+
+
+def _end(processes: list[Any]) -> None:
+    """Wait for processes that have come to their end; stop the others."""
+    failed = False
+    for process in processes:
+        process.join(0.0 if failed else PATIENCE)
+        if process.is_alive():
+            failed = True
+            process.terminate()
+            process.join(PATIENCE)
+
+
+def _work(job: Job, connection: Connection, place: dict[str, Any]) -> None:
+    """In a process of its own: train, and say how it goes."""
+    os.environ.update({name: str(value) for name, value in place.items()})
+
+    def saying(what: str) -> Callable[..., None]:
+        return lambda *values: connection.send((what, *values))
+
+    ctx = TrainContext(
+        job.seed, log=saying("log"), progress=saying("progress"), note=saying("note"), base=job.base, cache=job.cache
+    )
+    try:
+        figures = job.trainer.train(job.data, job.model, job.template, job.out, ctx)
+    except (UsageError, FilialError) as error:
+        connection.send(("failed", type(error)(str(error))))
+    else:
+        connection.send(("done", figures))
+    connection.close()

@@ -1,0 +1,218 @@
+"""A training that is killed and started again arrives at the same bytes as one that was not."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_kit import TAUGHT, loop, make, store_of, write
+
+from filial import FilialError, TrainContext
+from filial_plugins.templates.chat import Chat
+from filial_plugins.trainers import checkpoints
+from filial_plugins.trainers.sft import SFT
+from filial_plugins.trainers.team import Team
+
+OPTIONS: dict[str, Any] = {"max_steps": 20, "batch_size": 8, "lr": 1e-3, "threads": 1, "samples": 0}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("base"), "gpt2-dropout")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write(folder / "train.jsonl", TAUGHT)
+    return folder
+
+
+class Killed(Exception):
+    pass
+
+
+def killing(at: int) -> Callable[[float, float, str], None]:
+    def told(done: float, total: float, text: str) -> None:
+        if text.startswith(f"step {at},"):
+            raise Killed
+
+    return told
+
+
+def train(base: Path, data: Path, out: Path, kill_at: int = 0, **options: Any) -> dict[str, Any]:
+    heard: list[str] = []
+    ctx = TrainContext(3, progress=killing(kill_at), note=heard.append)
+    figures = SFT(**{**OPTIONS, "checkpoint_steps": 5, **options}).train(data, str(base), Chat(), out, ctx)
+    return {**figures, "heard": heard}
+
+
+def weights(out: Path) -> bytes:
+    name = "model.safetensors" if (out / "model.safetensors").is_file() else "adapter_model.safetensors"
+    return (out / name).read_bytes()
+
+
+KILL_9 = """
+import os, signal, sys
+from pathlib import Path
+from filial import TrainContext
+from filial_plugins.templates.chat import Chat
+from filial_plugins.trainers.sft import SFT
+from filial_plugins.trainers.team import Team
+def told(done, total, text):
+    if text.startswith("step 12,"):
+        os.kill(os.getpid(), signal.SIGKILL)
+options, data, base, out = eval(sys.argv[1]), *sys.argv[2:]
+SFT(**options, checkpoint_steps=10).train(Path(data), base, Chat(), Path(out), TrainContext(3, progress=told))
+"""
+
+
+def test_kill_9_and_start_again_gives_the_same_bytes(base: Path, data: Path, tmp_path: Path) -> None:
+    """Pitfall 22: twenty steps are ten, a kill, and ten more, over three epochs of nine steps."""
+    whole = train(base, data, tmp_path / "whole", checkpoint_steps=None)
+    done = subprocess.run(
+        [sys.executable, "-c", KILL_9, repr(OPTIONS), str(data), str(base), str(tmp_path / "killed")],
+        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == -9, done.stderr.decode()
+    assert not (tmp_path / "killed").exists()
+    again = train(base, data, tmp_path / "killed", checkpoint_steps=10)
+    assert (again["resumed_at"], again["steps"]) == (10, 20)
+    assert "going on from the checkpoint of step 10" in again["heard"]
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    assert again["loss"] == whole["loss"]
+    assert not (tmp_path / "killed.checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "muon", "lr": 1e-2},
+        {"packing": "pack", "max_length": 64, "batch_size": 2, "grad_accumulation": 2},
+        {"packing": "off", "eval_every": 3},
+        {"lora": {"rank": 4, "dropout": 0.1}},
+        {"lora": {"rank": 4, "merge": False}, "schedule": "linear", "weight_decay": 0.1},
+        {"dtype": "bfloat16", "gradient_checkpointing": True},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_every_kind_of_training_goes_on_exactly(
+    base: Path, data: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    if "lora" in options:
+        pytest.importorskip("peft")
+    train(base, data, tmp_path / "whole", **options)
+    for kill_at in (7, 14, 18):  # a kill before the next checkpoint costs the steps since the last
+        with pytest.raises(Killed):
+            train(base, data, tmp_path / "killed", kill_at, **options)
+    assert train(base, data, tmp_path / "killed", **options)["resumed_at"] == 15
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_the_log_of_both_parts_is_kept_and_seconds_add_up(base: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(base, data, tmp_path / "m", 12, log_every=1)
+    figures = train(base, data, tmp_path / "m", log_every=1)
+    log = [json.loads(line) for line in (tmp_path / "m" / "training.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == list(range(1, 21))
+    seconds = [line["seconds"] for line in log]
+    assert seconds == sorted(seconds)
+    assert figures["seconds"] >= seconds[9] > 0
+
+
+def test_seconds_used_before_count_towards_the_bound(base: Path, data: Path, tmp_path: Path) -> None:
+    bound = {"max_steps": None, "max_seconds": 0.6, "checkpoint_steps": 2}
+    with pytest.raises(Killed):
+        train(base, data, tmp_path / "m", 4, **bound)
+    (kept,) = [p for p in (tmp_path / "m.checkpoints").iterdir() if p.name.startswith("step-00000002")]
+    state = torch.load(kept, weights_only=True)
+    state["place"]["wall"] = 0.59
+    torch.save(state, kept)
+    figures = train(base, data, tmp_path / "m", **bound)
+    assert 0.59 <= figures["seconds"] < 5
+    assert figures["steps"] <= 2 + 10
+
+
+def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(base: Path, data: Path, tmp_path: Path) -> None:
+    train(base, data, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(base, data, tmp_path / "m", 17)
+    kept = sorted((tmp_path / "m.checkpoints").iterdir())
+    assert [p.name[:13] for p in kept] == ["step-00000010", "step-00000015"]
+    kept[-1].write_bytes(kept[-1].read_bytes()[:1000])
+    assert train(base, data, tmp_path / "m")["resumed_at"] == 10
+    assert weights(tmp_path / "m") == weights(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", [{"lr": 2e-3}, {"seed": 9}, {"packing": "off"}])
+def test_checkpoints_of_another_training_are_left_alone(
+    base: Path, data: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    with pytest.raises(Killed):
+        train(base, data, tmp_path / "m", 12)
+    assert "resumed_at" not in train(base, data, tmp_path / "m", **change)
+
+
+def test_a_checkpoint_is_good_for_other_options_of_logging(base: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(base, data, tmp_path / "m", 12)
+    assert train(base, data, tmp_path / "m", log_every=3, checkpoint_steps=None)["resumed_at"] == 10
+
+
+def test_other_data_is_another_training(base: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(base, data, tmp_path / "m", 12)
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other" / "train.jsonl", TAUGHT[1:])
+    assert "resumed_at" not in train(base, tmp_path / "other", tmp_path / "m")
+
+
+def test_a_full_disk_leaves_the_checkpoints_before(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(base, data, tmp_path / "whole")
+    real = os.replace
+
+    def full(source: Any, target: Any) -> None:
+        if "step-00000010" in str(target):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.os, "replace", full)
+        with pytest.raises(FilialError, match=r"No space left on device.*step-00000005-\w+\.pt is kept.*goes on from"):
+            train(base, data, tmp_path / "m")
+    assert [p.name[:13] for p in (tmp_path / "m.checkpoints").iterdir()] == ["step-00000005"]
+    assert train(base, data, tmp_path / "m")["resumed_at"] == 5
+    assert weights(tmp_path / "m") == weights(tmp_path / "whole")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_torchs_own_word_for_a_full_disk_is_understood(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    real = open
+
+    def on_a_full_disk(path: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        return real("/dev/full" if mode == "wb" else path, mode, *args, **options)
+
+    monkeypatch.setattr(checkpoints, "open", on_a_full_disk, raising=False)
+    with pytest.raises(FilialError, match=r"the checkpoint cannot be written.*there is no earlier one"):
+        train(base, data, tmp_path / "m")
+
+
+def test_processes_that_see_other_checkpoints_do_not_go_on(base: Path, data: Path, tmp_path: Path) -> None:
+    class Follower(Team):
+        def agreed(self, value: float) -> float:
+            return 10.0  # what the first process found
+
+    run = loop(base, store_of(base, TAUGHT, tmp_path / "rows"), tmp_path)
+    run.team = Follower(torch, 1, 1, "cpu")
+    with pytest.raises(FilialError, match="process 2 would go on from step 0, the first one from step 10"):
+        run.run()
