@@ -67,6 +67,7 @@ def test_the_version_is_the_packages(cli):
         (["judge", "exact-match", "x.jsonl", "--model", "no/model"], "no/model"),
         (["render", "chat", "x.jsonl"], "--tokenizer"),
         (["render", "alpaca", "x.jsonl", "--mask"], "--tokenizer"),
+        (["render", "alpaca", "x.jsonl", "--max-length", "9"], "--tokenizer"),
         (["render", "alpaca", "nope.jsonl"], "nope.jsonl: no such file"),
         (["--plugin", "nope.py", "plugins"], "nope.py"),
     ],
@@ -169,9 +170,9 @@ def test_a_teacher_nobody_can_reach_is_exit_4_and_nothing_is_written(cli, closed
 def test_render_shows_what_is_trained(cli):
     cli.write("x.jsonl", {"instruction": "Name a river.", "output": "The Rhine."})
     assert cli("render", "alpaca", "x.jsonl") == 0
-    assert "⟦The Rhine.⟧" in cli.out
+    assert "⟦The Rhine.{eos}⟧" in cli.out
     cli("render", "alpaca", "x.jsonl", "--json")
-    (row,) = json.loads(cli.out)
+    (row,) = json.loads(cli.out)["records"]
     assert [s["text"] for s in row["spans"] if s["train"]] == ["The Rhine.", "{eos}"]
 
 
