@@ -205,3 +205,10 @@ def test_the_loose_variants_are_those_of_ifeval_and_those_without_quotes():
 def test_quotes_markdown_and_first_and_last_line_are_forgiven_loosely_only(text, name, args):
     assert not holds(text, name, args)
     assert holds(text, name, args, loosely=True)
+
+
+def test_a_letter_is_counted_as_it_is_written_in_either_case():
+    from filial_plugins.constraints.verdicts import holds
+
+    assert holds("Straße ß", "letter-frequency", {"letter": "s", "at_most": 1})
+    assert not holds("Ssss", "letter-frequency", {"letter": "s", "at_most": 3})

@@ -6,6 +6,7 @@ any text; its arguments are those of the type (`filial_plugins.constraints.catal
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -109,7 +110,9 @@ def exclude_words(text: str, args: Args) -> str:
 
 def letter_frequency(text: str, args: Args) -> str:
     """How often a letter stands in the text, in either case."""
-    return _count(folded(text).count(args["letter"].casefold()), args, f"times {args['letter']!r}")
+    composed, letter = unicodedata.normalize("NFC", text), args["letter"]
+    found = sum(composed.count(form) for form in {letter.lower(), letter.upper()})
+    return _count(found, args, f"times {letter!r}")
 
 
 def upper_case(text: str, args: Args) -> str:
