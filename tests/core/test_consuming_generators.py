@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
+from stage_kit import Rows
 
 from filial import Drop, Generator, Message, Origin, Record, hookimpl
 from filial.stages.generating import generate_records
 from filial.stages.stage import Surroundings
 from filial.testing import GeneratorContract
-
-
-class Rows:
-    def __init__(self) -> None:
-        self.kept: list[Record] = []
-        self.dropped: list[Any] = []
-
-    def keep(self, record: Record) -> None:
-        self.kept.append(record)
-
-    def drop(self, row: Any) -> None:
-        self.dropped.append(row)
 
 
 class Halves(Generator):

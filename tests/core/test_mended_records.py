@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
+from stage_kit import Rows
 
 from filial import Drop, Field, FilialError, Filter, Keep, Origin, Record, Reply, Strategy
 from filial.stages.evolving import Choice, Evolution, evolve_records
 from filial.stages.filtering import Sieve, filter_records
 from filial.stages.stage import Surroundings
 from filial.testing import FilterContract
-
-
-class Rows:
-    def __init__(self) -> None:
-        self.kept: list[Record] = []
-        self.dropped: list[Any] = []
-
-    def keep(self, record: Record) -> None:
-        self.kept.append(record)
-
-    def drop(self, row: Any) -> None:
-        self.dropped.append(row)
 
 
 class Append(Filter):

@@ -4,21 +4,11 @@ import asyncio
 
 from hypothesis import given
 from hypothesis import strategies as st
+from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Record, Reply, TeacherError
 from filial.stages.filtering import Sieve, filter_records
 from filial.stages.stage import Surroundings
-
-
-class Rows:
-    def __init__(self):
-        self.kept, self.dropped = [], []
-
-    def keep(self, record):
-        self.kept.append(record)
-
-    def drop(self, row):
-        self.dropped.append(row)
 
 
 class Slow(Filter):

@@ -2,20 +2,11 @@
 
 import asyncio
 
+from stage_kit import Rows
+
 from filial import Drop, Generator, Origin, Record
 from filial.stages.generating import generate_records
 from filial.stages.stage import Surroundings
-
-
-class Rows:
-    def __init__(self):
-        self.kept, self.dropped = [], []
-
-    def keep(self, record):
-        self.kept.append(record)
-
-    def drop(self, row):
-        self.dropped.append(row)
 
 
 class Given(Generator):

@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stage_kit import Rows
 
 from filial import Mixer, Origin, Record, UsageError
 from filial.stages.mixing import mix_records, shares
@@ -22,17 +23,6 @@ class Rates(Mixer):
 
     def rates(self, sizes):
         return self.given or dict.fromkeys(sizes, 1.0)
-
-
-class Rows:
-    def __init__(self):
-        self.kept, self.dropped = [], []
-
-    def keep(self, record):
-        self.kept.append(record)
-
-    def drop(self, row):
-        self.dropped.append(row)
 
 
 def mixed(records, rates=None, *, total=None, repeat=False, by="task", seed=1):

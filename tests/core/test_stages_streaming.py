@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy
 from filial.stages.answers import Answers
@@ -17,17 +18,6 @@ from filial.stages.ranks import Ranks
 from filial.stages.stage import Surroundings
 
 WINDOWS = (1, 7, 64)
-
-
-class Rows:
-    def __init__(self):
-        self.kept, self.dropped = [], []
-
-    def keep(self, record):
-        self.kept.append(record)
-
-    def drop(self, row):
-        self.dropped.append(row)
 
 
 class Lazy:

@@ -6,23 +6,13 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Record, Reply, Strategy
 from filial.stages.evolving import Choice, Evolution, evolve_records
 from filial.stages.filtering import Sieve
 from filial.stages.stage import Surroundings
 from filial.stages.trees import SIBLING
-
-
-class Rows:
-    def __init__(self):
-        self.kept, self.dropped = [], []
-
-    def keep(self, record):
-        self.kept.append(record)
-
-    def drop(self, row):
-        self.dropped.append(row)
 
 
 class Add(Strategy):
