@@ -1,51 +1,73 @@
-"""The data set of a run: what is trained on, and what is kept back to judge by."""
+"""The data set of a run: what is trained on, and what is kept back to judge by.
+
+Records pass by once and are written as they come; of each, two short hashes are remembered until it is decided which
+ones are kept back.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
-from filial.atomic import replacing
 from filial.context import seeded
 from filial.errors import UsageError
 from filial.judging import Question, asked
 from filial.records import Record, to_json
-from filial.store import read_manifest, write_errors, write_manifest
+from filial.stages.commit import MANIFEST, Lines
+from filial.store import canonical, read_manifest, write_errors, write_manifest
+
+PARTS = ("train", "heldout", "contaminated")
 
 
-def split(records: list[Record], heldout: int, seed: int) -> tuple[list[Record], list[Record]]:
-    """Keep back ``heldout`` records, drawn by seed; the rest is trained on, in its order.
+class Questions:
+    """What records ask, as they pass by, and which of them can be kept back.
 
-    A record can be kept back only if nobody else asks its question, so nothing trained on answers it. Records whose
-    instruction other records share come first: they ask what was taught about inputs that were not.
-
-    Raises:
-        UsageError: there are not that many such records, or nothing would be left to train on.
+    Eight bytes of hash stand for a text. Should two texts share them, a record that could be kept back is not.
     """
-    if not heldout:
-        return records, []
-    questions = Counter(map(asked, records))
-    tasks = Counter(r.instruction for r in records if not r.messages)
-    places = [i for i, r in enumerate(records) if questions[asked(r)] == 1]
-    seeded(seed, "heldout").shuffle(places)
-    chosen: set[int] = set()
-    for lonely in (False, True):
-        for i in places:
-            if len(chosen) == heldout:
-                break
-            instruction = records[i].instruction
-            if i not in chosen and (lonely or tasks[instruction] > 1):
-                tasks[instruction] -= 1
-                chosen.add(i)
-    if len(chosen) < heldout or len(chosen) >= len(records):
-        raise UsageError(
-            f"heldout: {heldout} records are to be kept back, but only {len(places)} of {len(records)} ask a question "
-            "of their own and some must be left to train on; lower heldout or generate more"
-        )
-    return [r for i, r in enumerate(records) if i not in chosen], [records[i] for i in sorted(chosen)]
+
+    def __init__(self) -> None:
+        self._asked, self._tasks = array("Q"), array("Q")
+
+    def add(self, record: Record) -> None:
+        """Take note of a record."""
+        self._asked.append(_hash(asked(record)))
+        self._tasks.append(0 if record.messages else _hash(record.instruction))
+
+    def kept_back(self, heldout: int, seed: int) -> set[int]:
+        """Places of ``heldout`` records, drawn by seed, that are not to be trained on.
+
+        A record can be kept back only if nobody else asks its question, so nothing trained on answers it. Records whose
+        instruction other records share come first: they ask what was taught about inputs that were not.
+
+        Raises:
+            UsageError: there are not that many such records, or nothing would be left to train on.
+        """
+        if not heldout:
+            return set()
+        count = len(self._asked)
+        askers, tasks = Counter(self._asked), Counter(self._tasks)
+        places = [i for i, question in enumerate(self._asked) if askers[question] == 1]
+        seeded(seed, "heldout").shuffle(places)
+        chosen: set[int] = set()
+        for lonely in (False, True):
+            for i in places:
+                if len(chosen) == heldout:
+                    break
+                task = self._tasks[i]
+                if i not in chosen and (lonely or (task and tasks[task] > 1)):
+                    tasks[task] -= 1
+                    chosen.add(i)
+        if len(chosen) < heldout or len(chosen) >= count:
+            raise UsageError(
+                f"heldout: {heldout} records are to be kept back, but only {len(places)} of {count} ask a question "
+                "of their own and some must be left to train on; lower heldout or generate more"
+            )
+        return chosen
 
 
 def write(
@@ -57,33 +79,49 @@ def write(
     ``contaminated.jsonl``, so that train + heldout + contaminated is what came in.
 
     Raises:
-        UsageError: as `split`.
+        UsageError: as `Questions.kept_back`; the folder cannot be written.
+        FilialError: the disk is full.
     """
-    manifest = read_manifest(folder / "manifest.json")
+    manifest = read_manifest(folder / MANIFEST)
     if manifest is not None and manifest.get("key") == key:
         return manifest
-    records = list(records)
-    asks = [asked(r) in exams for r in records]
-    contaminated = [r for r, yes in zip(records, asks, strict=True) if yes]
-    train, kept_back = split([r for r, yes in zip(records, asks, strict=True) if not yes], heldout, seed)
+    questions, spoilt = Questions(), array("Q")
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for name, rows in (("train", train), ("heldout", kept_back), ("contaminated", contaminated)):
-        files[f"{name}.jsonl"] = _written(folder / f"{name}.jsonl", rows)
-    manifest = {
-        "format": 1, "key": key, "train": len(train), "heldout": len(kept_back), "contaminated": len(contaminated),
-        "files": files,
-    }  # fmt: skip
-    write_manifest(folder / "manifest.json", manifest)
+        with TemporaryFile(dir=folder) as passing:
+            for place, record in enumerate(records):
+                passing.write(to_json(record) + b"\n")
+                if asked(record) in exams:
+                    spoilt.append(place)
+                else:
+                    questions.add(record)
+            passing.seek(0)
+            files = _parted(passing, folder, set(spoilt), questions.kept_back(heldout, seed))
+    rows = {name: files[f"{name}.jsonl"]["rows"] for name in PARTS}
+    manifest = {"format": 1, "key": key, **rows, "files": files}
+    write_manifest(folder / MANIFEST, manifest)
     return manifest
 
 
-def _written(path: Path, rows: list[Record]) -> dict[str, Any]:
-    sha = hashlib.sha256()
-    with replacing(path) as f:
-        for record in rows:
-            line = to_json(record) + b"\n"
-            sha.update(line)
-            f.write(line)
-    return {"sha256": sha.hexdigest(), "rows": len(rows)}
+def _parted(passing: BinaryIO, folder: Path, spoilt: set[int], kept_back: set[int]) -> dict[str, Any]:
+    """Write each line to the file it belongs to. Returns what a manifest says of the files."""
+    parts = {name: Lines(folder / f"{name}.jsonl") for name in PARTS}
+    try:
+        taught = 0
+        for place, line in enumerate(passing):
+            if place in spoilt:
+                name = "contaminated"
+            else:
+                name = "heldout" if taught in kept_back else "train"
+                taught += 1
+            parts[name].write(line[:-1])
+        return {lines.path.name: lines.commit() for lines in parts.values()}
+    except BaseException:
+        for lines in parts.values():
+            lines.discard()
+        raise
+
+
+def _hash(value: Any) -> int:
+    """Eight bytes, never 0."""
+    return int.from_bytes(hashlib.blake2b(canonical(value), digest_size=8).digest(), "little") or 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filial import Message, Record, UsageError
-from filial.dataset import split, write
+from filial.dataset import Questions, write
 from filial.store import read_manifest
 
 TEXTS = st.text("abc", min_size=1, max_size=2)
@@ -23,6 +23,15 @@ def question(record):
     if record.messages:
         return "\n\n".join(m.content for m in record.messages[:-1])
     return record.instruction + ("\n\n" + record.input if record.input else "")
+
+
+def split(records, heldout, seed):
+    """What is trained on and what is kept back."""
+    questions = Questions()
+    for record in records:
+        questions.add(record)
+    chosen = questions.kept_back(heldout, seed)
+    return [r for i, r in enumerate(records) if i not in chosen], [records[i] for i in sorted(chosen)]
 
 
 @settings(max_examples=200)
@@ -99,3 +108,41 @@ def test_what_an_exam_asks_is_not_trained_on_whatever_form_it_has(tmp_path):
 
 
 NAMES = ("train", "heldout", "contaminated")
+
+
+def test_records_pass_by_once_and_are_not_kept(tmp_path):
+    alive, most = 0, 0
+
+    class Watched(Record):
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    def passing():
+        nonlocal alive, most
+        for i in range(200):
+            alive += 1
+            most = max(most, alive)
+            yield Watched(id=str(i), instruction=f"task {i}", output="o")
+
+    manifest = write(tmp_path, passing(), 20, 1, "key")
+    assert (manifest["train"], manifest["heldout"]) == (180, 20)
+    assert most <= 3
+
+
+@pytest.mark.parametrize("heldout", [0, 500])
+def test_a_data_set_that_cannot_be_made_leaves_the_one_before(tmp_path, heldout):
+    records = [Record(id=str(i), instruction=f"task {i}", output="o") for i in range(10)]
+    before = write(tmp_path, records, 3, 1, "key")
+
+    def broken():
+        yield from records
+        if not heldout:
+            raise UsageError("line 11 is no record")
+
+    with pytest.raises(UsageError, match="line 11 is no record" if not heldout else "heldout: 500"):
+        write(tmp_path, broken(), heldout, 1, "other key")
+    assert read_manifest(tmp_path / "manifest.json") == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "contaminated.jsonl", "heldout.jsonl", "manifest.json", "train.jsonl",
+    ]  # fmt: skip

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,9 @@ from filial import interrupts
 from filial.cli.common import asking, manager, options_of, print_json, seed_parameter, teacher_parameters
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.errors import ROWS_LOST, UsageError
+
+if TYPE_CHECKING:
+    from filial.records import Record
 
 
 def _template_parameters() -> list[click.Parameter]:
@@ -65,12 +69,11 @@ def _train(
     made = _template(ctx, template, template_options)
     if made is None:
         raise UsageError("train needs a template; add --template NAME, such as --template alpaca")
-    records = _records(data, format)
     path = resolve(model)
     base = str(path) if model.startswith("pkg:") or path.exists() else model
     said = reporter() if _leads() else Reporter()
     with tempfile.TemporaryDirectory(prefix="filial-") as folder:
-        dataset.write(Path(folder), records, heldout, run_seed, "cli")
+        dataset.write(Path(folder), _passing(data, format), heldout, run_seed, "cli")
         with said.training() as progress, blamed(manager(ctx).provenance("trainers", name), "train"):
             context = TrainContext(run_seed, progress=progress, note=said.note, cache=Path(".filial", "prepared"))
             figures = chosen.train(Path(folder), base, made[0], Path(out), context)
@@ -92,14 +95,16 @@ def _leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _records(data: str, format: str, limit: int | None = None) -> list[Any]:
-    """The records of a file, all of them good, at least one."""
+def _passing(data: str, format: str, limit: int | None = None) -> Iterator[Record]:
+    """The records of a file as they are read, all of them good, at least one."""
     from filial.stages.assemble import read
 
-    records = list(read(data, Path.cwd(), format=format, limit=limit))
-    if not records:
+    empty = True
+    for record in read(data, Path.cwd(), format=format, limit=limit):
+        empty = False
+        yield record
+    if empty:
         raise UsageError(f"{data}: it holds no record")
-    return records
 
 
 def _make_judge() -> tuple[Invoke, list[click.Parameter]]:
@@ -134,7 +139,7 @@ def _judge(
     folder = resolve(model)
     if not folder.is_dir():
         raise UsageError(f"--model {model}: no such folder; give one that train wrote, or any model's folder")
-    records = _records(data, format, limit)
+    records = list(_passing(data, format, limit))
     made = _template(ctx, template, template_options)
     chosen_template = made[0] if made else models.load_template(folder, manager(ctx))
     if chosen_template is None:
