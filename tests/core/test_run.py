@@ -237,7 +237,7 @@ def test_kill_9_at_any_moment_then_again_gives_the_same_bytes(project, tmp_path,
     whole = rows(folder, "plain")
     ledger.unlink()
     log.touch()
-    project(concurrency=4, delay=0.003, log=log)
+    project(concurrency=4, delay=0.01, log=log)
     command = [sys.executable, "-c", KILLED, str(TOY), str(folder)]
     rng, hits, lost = random.Random(seed), 0, 0
     for _ in range(9):
