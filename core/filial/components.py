@@ -176,6 +176,14 @@ class Template(Component):
         """This template for one tokenizer; the default needs none."""
         return self
 
+    def chat_template(self) -> str | None:
+        """The same prompts as a Jinja chat template, by which other programs ask the model; None: there is none.
+
+        It is written as transformers reads it (``messages``, ``eos_token``) and saved with the model's tokenizer. A
+        text that does not name ``bos_token`` gets it in front where the tokenizer begins texts with it.
+        """
+        return None
+
 
 class Trainer(Component):
     """Tunes a model. A thin door to one readable file."""

@@ -9,7 +9,7 @@ import msgspec
 
 from filial import Message, Record, Request, TeacherError, Template, UsageError
 from filial.labels import Encoder, Unencodable
-from filial_plugins.templates.layout import Renderer, lay_out
+from filial_plugins.templates.layout import Renderer, lay_out, own_template
 
 Read = Callable[[Sequence[Message]], list[int]]
 """How a conversation becomes tokens."""
@@ -71,7 +71,7 @@ def as_chat(tokenizer: Any, *, closed: bool = False) -> Read:
     Raises:
         UsageError: it has none, or is a slow tokenizer.
     """
-    source = getattr(tokenizer, "chat_template", None)
+    source = own_template(tokenizer)
     if source is None:
         raise UsageError("this model's tokenizer has no chat template; use chat: plain")
     render, encoder = Renderer(tokenizer, source), Encoder(tokenizer)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal
 
 from filial import END, Field, Message, Record, Span, Template, UsageError
@@ -59,6 +61,12 @@ def exchanges(record: Record, which: Turns = "all") -> tuple[str | None, list[Ex
     answers = [t.content for t in turns[1::2]] + [None]
     pairs = enumerate(zip(turns[::2], answers, strict=False))
     return system, [Exchange(turn.content, answer, 2 * i + 1 in on) for i, (turn, answer) in pairs]
+
+
+def asking(name: str, **texts: str) -> str:
+    """The chat template in ``asking/``, with these texts as its variables."""
+    values = "".join(f"{{%- set {key} = {json.dumps(text, ensure_ascii=False)} %}}\n" for key, text in texts.items())
+    return values + (files(__name__) / "asking" / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def answered(exchange: Exchange, blank: str = "") -> list[Span]:

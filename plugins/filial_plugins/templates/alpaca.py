@@ -6,8 +6,9 @@ on it answers no other prompt as well.
 
 from __future__ import annotations
 
-from filial import BEGIN, Field, Record, Span, hookimpl
-from filial_plugins.templates import Conversational, answered, exchanges
+from filial import Field, Record, Span, hookimpl
+from filial_plugins.templates import Conversational
+from filial_plugins.templates.headings import headed, headed_chat
 
 WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -35,18 +36,15 @@ class Alpaca(Conversational):
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        response = "### Response:\n" if self.newline_after_response else "### Response:"
-        system, rest = exchanges(record, self.turns)
-        preamble = WITH_INPUT if record.input else WITHOUT_INPUT
-        spans = [BEGIN, Span(f"{preamble if system is None else system}\n\n")]
-        for i, exchange in enumerate(rest):
-            question = exchange.question
-            if record.input:
-                question = f"{record.instruction}\n\n### Input:\n{record.input}"
-            gap = "\n\n" if i else ""
-            spans.append(Span(f"{gap}### Instruction:\n{question}\n\n{response}"))
-            spans += answered(exchange)
-        return spans
+        return headed(record, self.turns, WITH_INPUT if record.input else WITHOUT_INPUT, self._response)
+
+    def chat_template(self) -> str:
+        """As conversations are rendered; a chat message has no input of its own."""
+        return headed_chat(WITHOUT_INPUT, self._response)
+
+    @property
+    def _response(self) -> str:
+        return "### Response:\n" if self.newline_after_response else "### Response:"
 
 
 @hookimpl

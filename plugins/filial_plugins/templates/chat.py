@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import PrivateAttr
 
 from filial import BEGIN, Field, Message, Record, Span, UsageError, hookimpl
-from filial_plugins.templates import Conversational, trained
-from filial_plugins.templates.layout import Layout, Renderer, lay_out
+from filial_plugins.templates import Conversational, asking, trained
+from filial_plugins.templates.layout import Layout, Renderer, lay_out, own_template
 
 Format = Literal[
     "tokenizer", "chatml", "gemma", "llama-2", "llama-3", "mistral", "mistral-v1", "phi-3", "qwen", "zephyr"
@@ -61,7 +61,7 @@ class Chat(Conversational):
             UsageError: the tokenizer has no chat template, or lacks special tokens of the named format, or answers
                 have no end token in it.
         """
-        source = getattr(tokenizer, "chat_template", None) if self.format == "tokenizer" else text_of(self.format)
+        source = own_template(tokenizer) if self.format == "tokenizer" else text_of(self.format)
         if source is None:
             raise UsageError(
                 "this model's tokenizer has no chat template; use template plain, alpaca or vicuna, "
@@ -101,6 +101,12 @@ class Chat(Conversational):
         if self.format == "tokenizer":
             self._check(spans, turns)
         return [*self._begin, *spans]
+
+    def chat_template(self) -> str | None:
+        """The tokenizer's own, where bound to one, or that of the named format."""
+        own = self._renderer.source if self._renderer is not None else None
+        source = own if self.format == "tokenizer" else text_of(self.format)
+        return asking("system-in-question") + source if source and self.system_in_question else source
 
     def _check(self, spans: list[Span], turns: tuple[Message, ...]) -> None:
         assert self._renderer is not None

@@ -15,11 +15,17 @@ _OPEN, _CLOSE, _PAD = "\ue0f0", "\ue0f1", "\x0b"
 _HOLDER = re.compile(f"({_PAD}?){_OPEN}(\\d+){_CLOSE}({_PAD}?)")
 
 
+def own_template(tokenizer: Any) -> str | None:
+    """A tokenizer's own chat template; of several, the one that is used if none is named."""
+    found = getattr(tokenizer, "chat_template", None)
+    return found.get("default") if isinstance(found, dict) else found
+
+
 class Renderer:
     """A Jinja chat template with the tokenizer's special tokens, as transformers runs it."""
 
     def __init__(self, tokenizer: Any, source: Any) -> None:
-        self._tokenizer, self._source = tokenizer, source
+        self._tokenizer, self.source = tokenizer, source
         self.special_tokens = special_tokens(tokenizer)
         longest_first = sorted(map(re.escape, self.special_tokens), key=len, reverse=True)
         self._special = re.compile("|".join(longest_first) or r"(?!)")
@@ -33,7 +39,7 @@ class Renderer:
         messages = [{"role": role, "content": content} for role, content in turns]
         try:
             text = self._tokenizer.apply_chat_template(
-                messages, chat_template=self._source, tokenize=False, add_generation_prompt=prompt
+                messages, chat_template=self.source, tokenize=False, add_generation_prompt=prompt
             )
         except Exception as error:
             roles = ", ".join(role for role, _ in turns)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from filial import BEGIN, Record, Span, hookimpl
-from filial_plugins.templates import Conversational, answered, exchanges
+from filial import Record, Span, hookimpl
+from filial_plugins.templates import Conversational
+from filial_plugins.templates.headings import headed, headed_chat
+
+RESPONSE = "### Response:\n"
 
 
 class Plain(Conversational):
@@ -19,18 +22,11 @@ class Plain(Conversational):
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        system, rest = exchanges(record, self.turns)
-        spans = [BEGIN]
-        if system is not None:
-            spans.append(Span(f"{system}\n\n"))
-        for i, exchange in enumerate(rest):
-            question = exchange.question
-            if record.input:
-                question = f"{record.instruction}\n\n### Input:\n{record.input}"
-            gap = "\n\n" if i else ""
-            spans.append(Span(f"{gap}### Instruction:\n{question}\n\n### Response:\n"))
-            spans += answered(exchange)
-        return spans
+        return headed(record, self.turns, None, RESPONSE)
+
+    def chat_template(self) -> str:
+        """As conversations are rendered; a chat message has no input of its own."""
+        return headed_chat(None, RESPONSE)
 
 
 @hookimpl

@@ -8,7 +8,7 @@ spans, so it is right for any tokenizer and for data that contains the separator
 from __future__ import annotations
 
 from filial import BEGIN, Field, Record, Span, hookimpl
-from filial_plugins.templates import Conversational, answered, exchanges
+from filial_plugins.templates import Conversational, answered, asking, exchanges
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -38,6 +38,10 @@ class Vicuna(Conversational):
             if exchange.answer:
                 spans += answered(exchange, blank=" ")
         return spans
+
+    def chat_template(self) -> str:
+        """As conversations are rendered."""
+        return asking("vicuna", system=self.system)
 
 
 @hookimpl

@@ -8,8 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filial import FilialError, UsageError
+from filial import FilialError, Record, Template, UsageError
+from filial.labels import Encoder
+from filial_plugins.templates.layout import own_template
 from filial_plugins.trainers.lora import is_adapter, save_adapter
+
+TRIAL = "Say yes."  # a question to compare prompts by
 
 
 def check_target(out: Path) -> None:
@@ -62,6 +66,31 @@ def save(model: Any, tokenizer: Any, out: Path, fill: Callable[[Path], None]) ->
             f"{out}: the model cannot be saved ({error}); what was there before is unchanged. "
             "Free some space or choose another folder, and train again"
         ) from error
+
+
+def fit_for_asking(tokenizer: Any, template: Template, note: Callable[[str], None]) -> None:
+    """Let a tokenizer's chat template write the prompts that the model is trained with, for other programs to ask by.
+
+    Args:
+        template: bound to this tokenizer.
+        note: told where that cannot be had.
+    """
+    text = template.chat_template()
+    if text is not None:
+        wanted = Encoder(tokenizer).encode(template.render(Record(instruction=TRIAL))).ids
+        # A tokenizer that puts a blank before a text may not do so behind a BOS that stands in the text.
+        for begin in ("", "{{- bos_token }}", "{{- bos_token + ' ' }}"):
+            asked = [{"role": "user", "content": TRIAL}]
+            made = tokenizer.apply_chat_template(asked, chat_template=begin + text, add_generation_prompt=True)
+            if list(made["input_ids"]) == wanted:
+                if begin + text != own_template(tokenizer):
+                    tokenizer.chat_template = begin + text
+                return
+    if tokenizer.chat_template is not None:
+        note(
+            "the tokenizer's chat template does not ask as is trained, and this template has none that does: ask the "
+            "model through filial, or with prompts in the trained form"
+        )
 
 
 def fit_for_answering(model: Any, tokenizer: Any, ends: set[int]) -> None:
