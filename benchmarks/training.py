@@ -30,7 +30,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -94,16 +93,15 @@ def loop(store: TokenStore, folder: Path, stack: ExitStack, **options: Any) -> t
     from filial import TrainContext
     from filial_plugins.templates.plain import Plain
     from filial_plugins.trainers.loop import Loop
+    from filial_plugins.trainers.material import Material
     from filial_plugins.trainers.session import Session
     from filial_plugins.trainers.sft import SFT, RowLessons
     from filial_plugins.trainers.team import Team
 
     made = SFT(**{"batch_size": STEP, "threads": 1, "lr": RATE, "samples": 0, "schedule": "constant", **options})
-    session = Session(
-        made, "sft", torch, Team(torch), TrainContext(0), model(), None, Plain(), "random", folder, store,
-        folder / "out",
-    )  # fmt: skip
-    lessons = RowLessons(session, None, [], stack)
+    material = Material(None, Plain(), folder, store)
+    session = Session(made, "sft", torch, Team(torch), TrainContext(0), model(), material, "random", folder / "out")
+    lessons = RowLessons(session, stack)
     return Loop(made, session.model, torch, lessons, session.ctx, seed=0), lessons
 
 
@@ -167,8 +165,13 @@ def speed(way: str, folder: Path) -> Figures:
         marks.append(time.process_time())
 
     figures = WAYS[way](folder, mark)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return figures | {"speed": sum(tokens[1:]) / (marks[-1] - marks[0]), "peak": peak, "tokens": sum(tokens)}
+    return figures | {"speed": sum(tokens[1:]) / (marks[-1] - marks[0]), "peak": peak_memory(), "tokens": sum(tokens)}
+
+
+def peak_memory() -> float:
+    """MB; of this program alone, which ``ru_maxrss`` is not: it begins with what the parent held when it started it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def by_filial(folder: Path, mark: Mark, **options: Any) -> Figures:

@@ -24,6 +24,7 @@ from filial.models import load_model, load_tokenizer
 from filial.records import to_json
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers.loop import Loop
+from filial_plugins.trainers.material import Material
 from filial_plugins.trainers.preparing import prepare
 from filial_plugins.trainers.session import Session
 from filial_plugins.trainers.sft import SFT, RowLessons
@@ -94,14 +95,12 @@ def session(base: Path, store: TokenStore, out: Path, **options: Any) -> Session
     """A training of the model in ``base`` that has not begun."""
     made = SFT(**({"max_steps": 1, "threads": 1, "batch_size": 8} | options))
     network, words = load_model(base), load_tokenizer(base)
-    return Session(
-        made, "sft", torch, Team(torch), TrainContext(0), network, words, Chat().bind(words), str(base),
-        out / "train.jsonl", store, out,
-    )  # fmt: skip
+    material = Material(words, Chat().bind(words), out / "train.jsonl", store)
+    return Session(made, "sft", torch, Team(torch), TrainContext(0), network, material, str(base), out)
 
 
 def lessons(made: Session) -> RowLessons:
-    return RowLessons(made, None, [], ExitStack())
+    return RowLessons(made, ExitStack())
 
 
 def loop(base: Path, store: TokenStore, out: Path, **options: Any) -> Loop:

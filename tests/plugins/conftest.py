@@ -1,4 +1,5 @@
-"""An endpoint on this machine that answers, fails and stalls as a test tells it to, and the teacher that asks it."""
+"""An endpoint on this machine that answers, fails and stalls as a test tells it to, and the teacher that asks it; an
+untrained model and what trainings teach it."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,3 +173,22 @@ def fault(call: Callable[..., Reply]) -> Callable[..., TeacherError]:
         return caught.value
 
     return error
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained Llama."""
+    from training_kit import make  # torch, for those who need it
+
+    return make(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set that teaches to say a word."""
+    from training_kit import ECHO, TAUGHT, write
+
+    folder = tmp_path_factory.mktemp("data")
+    write(folder / "train.jsonl", TAUGHT)
+    write(folder / "heldout.jsonl", [r for r in ECHO if r not in TAUGHT])
+    return folder

@@ -202,6 +202,20 @@ def test_an_end_token_of_another_model_in_an_answer_is_noticed(tmp_path: Path) -
     assert store.examples["end-token-in-answer"] == "record a"
 
 
+class Endless(Template):
+    """Forgets the end token."""
+
+    def render(self, record: Record) -> list[Span]:
+        return [Span(f"{record.instruction} "), Span(record.output, train=True)]
+
+
+def test_a_template_that_ends_no_answer_is_noticed(tmp_path: Path) -> None:
+    store = store_of(ANSWERED, tmp_path, template=Endless())
+    assert store.account.noticed == {"no-end-token": len(store)}
+    assert "the model would never stop" in store.account.examples["no-end-token"]
+    assert not store_of(ANSWERED, tmp_path / "again").account.noticed
+
+
 @pytest.mark.parametrize(("extra", "dtype"), [(0, "<u2"), (66_000, "<i4")])
 def test_ids_take_two_bytes_where_the_vocabulary_fits(tmp_path: Path, extra: int, dtype: str) -> None:
     encoder = Encoder(tokenizer(extra))

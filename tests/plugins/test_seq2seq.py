@@ -19,6 +19,7 @@ from filial.records import to_json
 from filial.testing import ComponentContract
 from filial_plugins.teachers.transformers import Transformers
 from filial_plugins.templates.question import Question
+from filial_plugins.trainers.material import Material
 from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.pairs import Limits, prepare
 from filial_plugins.trainers.preparing import DataFile
@@ -81,11 +82,10 @@ def lessons(base: Path, records: list[Record], folder: Path, **options: object) 
     file, encoder = write(folder / "train.jsonl", records), Encoder(load_tokenizer(base))
     store = prepare(DataFile(file), Question(), encoder, Limits(512, 512, "drop"), folder / "store")
     model = load_model(base, encoder_decoder=True)
-    session = Session(
-        Seq2Seq(threads=1, **options), "seq2seq", torch, Team(torch), TrainContext(0), model, encoder.tokenizer,
-        Question(), str(base), file, store, folder / "out",
-    )  # fmt: skip
-    return PairLessons(session, store, [])
+    material = Material(encoder.tokenizer, Question(), file, store, heldout=store)
+    made = Seq2Seq(threads=1, **options)
+    session = Session(made, "seq2seq", torch, Team(torch), TrainContext(0), model, material, str(base), folder / "out")
+    return PairLessons(session)
 
 
 def gradient(model: torch.nn.Module) -> torch.Tensor:

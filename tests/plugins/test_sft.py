@@ -21,19 +21,6 @@ from filial_plugins.trainers.optimizers import Optimizers, rate
 from filial_plugins.trainers.sft import SFT
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write(folder / "train.jsonl", TAUGHT)
-    write(folder / "heldout.jsonl", [r for r in ECHO if r not in TAUGHT])
-    return folder
-
-
 def test_training_learns_and_the_saved_model_answers(base: Path, data: Path, tmp_path: Path) -> None:
     heard: list[float] = []
     ctx = TrainContext(1, progress=lambda done, total, text: heard.append(done / total))
@@ -104,11 +91,20 @@ def test_every_record_is_trained_on_or_counted(base: Path, tmp_path: Path) -> No
     ]
     lines = [to_json(r) for r in records] + [b'{"instruction": 7}', b"garbage"]
     (tmp_path / "train.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    figures = SFT(max_steps=1, threads=1).train(tmp_path, str(base), Chat(), tmp_path / "m", TrainContext(0))
+    write(tmp_path / "heldout.jsonl", [ECHO[6], Record(instruction="why?")])
+    said: list[str] = []
+    ctx = TrainContext(0, note=said.append, cache=tmp_path / "cache")
+    figures = SFT(max_steps=1, threads=1).train(tmp_path, str(base), Chat(), tmp_path / "m", ctx)
     assert figures["rows"] == 6
     assert figures["dropped"] == {"no-answer": 1, "too-long": 1, "not-renderable": 1, "bad-line": 2}
     assert figures["rows"] + sum(figures["dropped"].values()) == len(lines)
     assert "max_length is 512" in figures["dropped_examples"]["too-long"]
+    (long,) = (s for s in said if s.startswith("train.jsonl: 1 left out (too-long), such as record long: 6"))
+    assert {long, "heldout.jsonl: 1 left out (no-answer), such as record 2"} <= set(said)
+    again = TrainContext(0, note=said.append, cache=tmp_path / "cache")
+    SFT(max_steps=1, threads=1).train(tmp_path, str(base), Chat(), tmp_path / "m", again)
+    assert [s.count("was prepared before") for s in said].count(1) == 2
+    assert said.count(long) == 2, "what was left out is said however the rows were come by"
 
 
 def half_cosine(done: float) -> float:

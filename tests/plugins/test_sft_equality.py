@@ -131,7 +131,7 @@ def test_the_models_own_attention_comes_back(tmp_path: Path) -> None:
     made = session(base, store_of(base, ECHO, tmp_path / "rows"), tmp_path)
     before = made.model.config._attn_implementation
     with ExitStack() as stack:
-        RowLessons(made, None, [], stack)
+        RowLessons(made, stack)
         assert made.model.config._attn_implementation == NAME
     assert made.model.config._attn_implementation == before
 

@@ -24,11 +24,6 @@ SHARDED: dict[str, Any] = {"launch": 2, "sharding": "fsdp"}
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Steps of nine rows and a look at eleven: of two processes, one has a batch more than the other."""
     folder = tmp_path_factory.mktemp("data")
@@ -108,7 +103,7 @@ class Fragile(Chat):
     """A template that fails when a sample is asked for, which ends a training in its midst."""
 
     def render(self, record: Any) -> Any:
-        if os.environ.get("LIGHTS") == "out" and not record.output:
+        if os.environ.get("LIGHTS") == "out" and record.instruction.startswith("say") and not record.output:
             raise FilialError("the lights went out")
         return super().render(record)
 

@@ -9,26 +9,13 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from training_kit import ECHO, TAUGHT, make, write
+from training_kit import ECHO, write
 
 from filial import FilialError, TrainContext, UsageError
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers.sft import SFT
 
 OPTIONS: dict[str, Any] = {"max_steps": 8, "batch_size": 3, "grad_accumulation": 3, "lr": 1e-3, "threads": 1}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write(folder / "train.jsonl", TAUGHT)
-    write(folder / "heldout.jsonl", [r for r in ECHO if r not in TAUGHT])
-    return folder
 
 
 def losses(out: Path) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from training_kit import ECHO, TAUGHT, make, write
+from training_kit import write
 
 from filial import Record, TrainContext, UsageError
 from filial_plugins.templates.chat import Chat
@@ -18,19 +18,6 @@ from filial_plugins.trainers.curve import HEIGHT, WIDTH, curve
 from filial_plugins.trainers.sft import SFT
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write(folder / "train.jsonl", TAUGHT)
-    write(folder / "heldout.jsonl", [r for r in ECHO if r not in TAUGHT])
-    return folder
 
 
 def log(steps: int, every: int = 1) -> list[dict[str, Any]]:

@@ -12,7 +12,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from filial import FilialError, Template, TrainContext, Trainer, UsageError
+from filial import FilialError, Template, TrainContext, UsageError
+from filial_plugins.trainers.options import Tuning
+from filial_plugins.trainers.team import Team, team
 
 PATIENCE = 30.0  # seconds that the others have to end after one has failed
 
@@ -21,7 +23,7 @@ PATIENCE = 30.0  # seconds that the others have to end after one has failed
 class Job:
     """A call of `Trainer.train`, to be made in another process."""
 
-    trainer: Trainer
+    trainer: Tuning
     data: Path
     model: str
     template: Template
@@ -71,6 +73,18 @@ def launched(count: int, job: Job, ctx: TrainContext) -> dict[str, Any]:
             return _listen(heard, ctx)
         finally:
             _end(processes)
+
+
+def together(job: Job, ctx: TrainContext, torch: Any, train: Callable[[Team], dict[str, Any]]) -> dict[str, Any]:
+    """Train in this process; or, where this is not one of several yet and ``launch`` wishes them, in so many.
+
+    Raises:
+        UsageError, FilialError: as `launched` and ``train``.
+    """
+    if job.trainer.launch > 1 and not member():
+        return launched(job.trainer.launch, job, ctx)
+    with team(torch) as members:
+        return train(members)
 
 
 def _listen(heard: dict[Connection, int], ctx: TrainContext) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from filial import Record
 from filial_plugins.trainers.loss import Loss
 from filial_plugins.trainers.ordering import Step
 from filial_plugins.trainers.session import Session, sampled
@@ -29,9 +28,9 @@ class Lessons(ABC):
     loss: Loss
     scale = 1
 
-    def __init__(self, session: Session, heldout: TokenStore | None, asked: list[Record]) -> None:
-        self.session, self.options, self.rows, self.heldout = session, session.options, session.store, heldout
-        self.torch, self.team, self.asked = session.torch, session.team, asked
+    def __init__(self, session: Session) -> None:
+        self.session, self.options, self.material = session, session.options, session.material
+        self.torch, self.team, self.rows = session.torch, session.team, session.material.rows
         self.network = session.model
 
     @abstractmethod
@@ -64,9 +63,9 @@ class Lessons(ABC):
     def look(self) -> dict[str, Any]:
         """Held-out loss per trained token; answers to some questions."""
         figures: dict[str, Any] = {}
-        if self.heldout is not None and len(self.heldout):
-            figures = {"heldout_loss": self.score(self.heldout), "heldout_rows": len(self.heldout)}
-        asked = whole_model(self.network, self.torch, self.team.leads) if self.asked else self.network
+        if (heldout := self.material.heldout) is not None and len(heldout):
+            figures = {"heldout_loss": self.score(heldout), "heldout_rows": len(heldout)}
+        asked = whole_model(self.network, self.torch, self.team.leads) if self.material.asked else self.network
         return figures | (self.answers(asked) if self.team.leads else {})
 
     def passes(self, mine: Sequence[int]) -> list[tuple[Sequence[int], int]]:
@@ -76,8 +75,8 @@ class Lessons(ABC):
 
     def answers(self, network: Any) -> dict[str, Any]:
         """What the model says to some questions."""
-        o, s = self.options, self.session
-        return sampled(network, s.tokenizer, self.asked, s.template, o.sample_tokens)
+        m = self.material
+        return sampled(network, m.tokenizer, m.asked, m.template, self.options.sample_tokens)
 
     def score(self, rows: TokenStore) -> float:
         """Mean loss per trained token, whatever the batches and processes."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from filial import Field, Trainer
+from filial import Field, TrainContext, Trainer
 
 Report = Literal["tensorboard", "wandb", "trackio"]
 
@@ -68,6 +68,10 @@ class Tuning(Trainer):
         if len(set(self.report_to)) < len(self.report_to):
             raise ValueError("report_to names a place twice")
         return self
+
+    def seed_in(self, ctx: TrainContext) -> int:
+        """The seed of order and dropout."""
+        return ctx.seed if self.seed is None else self.seed
 
     def bounded(self) -> Self:
         """These options with a bound: 3 epochs where there is none."""

@@ -139,8 +139,11 @@ class _Preparation:
         except Exception as error:
             self.account.drop("template-failed", f"{name}: {type(error).__name__}: {error}")
             return None
-        if any(s.train and not s.special and s.text.endswith(ENDS) for s in spans):
+        answers = [s for s in spans if s.train]
+        if any(not s.special and s.text.endswith(ENDS) for s in answers):
             self.account.notice("end-token-in-answer", name)
+        if answers and not any(s.special for s in answers):
+            self.account.notice("no-end-token", f"{name}: the template ends no answer, so the model would never stop")
         return spans
 
     def _fitted(self, named: Sequence[tuple[str, Record]], flat: Flat) -> Flat:

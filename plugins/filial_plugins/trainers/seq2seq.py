@@ -8,25 +8,27 @@ What the two halves of a model read and write is decided in `pairs`, how that be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filial import Field, Record, Template, TrainContext, UsageError, hookimpl
+from filial import Field, Template, TrainContext, UsageError, hookimpl
 from filial.labels import Encoder
-from filial.models import import_torch, load_model, load_tokenizer
+from filial.models import import_torch, load_model
 from filial_plugins.trainers import ordering, reports
 from filial_plugins.trainers.caching import kept, key
 from filial_plugins.trainers.encoder_decoder import Batch, collate, loss_of, start_token
-from filial_plugins.trainers.launching import Job, launched, member
+from filial_plugins.trainers.launching import Job, together
 from filial_plugins.trainers.lessons import Lessons
+from filial_plugins.trainers.material import Material, gathered
 from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.over_long import OverLong
 from filial_plugins.trainers.pairs import Limits, prepare
 from filial_plugins.trainers.preparing import DataFile
 from filial_plugins.trainers.saving import check_target
-from filial_plugins.trainers.session import Session, check_rows, check_vocabulary, located, records_for_samples
+from filial_plugins.trainers.session import Session, keep_fewer_activations, located
 from filial_plugins.trainers.store import Row, TokenStore
-from filial_plugins.trainers.team import Team, team
+from filial_plugins.trainers.team import Team
 
 
 class Seq2Seq(Tuning):
@@ -61,56 +63,46 @@ class Seq2Seq(Tuning):
         torch = import_torch()
         check_target(out)
         reports.check(self.report_to)
-        if self.launch > 1 and not member():
-            return launched(self.launch, Job(self, data, model, template, out, ctx.seed, ctx.base, ctx.cache), ctx)
-        with team(torch) as members:
-            return self._trained(data, located(model, ctx), template, out, ctx, torch, members)
+        job = Job(self, data, model, template, out, ctx.seed, ctx.base, ctx.cache)
+        return together(job, ctx, torch, lambda team: self._trained(job, ctx, torch, team))
 
-    def _trained(
-        self, data: Path, source: str, template: Template, out: Path, ctx: TrainContext, torch: Any, members: Team
-    ) -> dict[str, Any]:
+    def _trained(self, job: Job, ctx: TrainContext, torch: Any, team: Team) -> dict[str, Any]:
         """As `train`, in each of the processes that train together."""
-        tokenizer = load_tokenizer(source)
-        template, encoder = template.bind(tokenizer), Encoder(tokenizer)
-        train = self._prepared(data / "train.jsonl", template, encoder, ctx)
-        check_rows(train, data / "train.jsonl")
-        has_exam = (data / "heldout.jsonl").is_file()
-        heldout = self._prepared(data / "heldout.jsonl", template, encoder, ctx) if has_exam else None
-        network = self._network(source, [train, *([heldout] if heldout else [])], torch, ctx).to(members.device)
-        session = Session(
-            self, "seq2seq", torch, members, ctx, network, tokenizer, template, source, data / "train.jsonl", train, out
-        )
-        return session.conduct(PairLessons(session, heldout, records_for_samples(data, self.samples)))
+        source = located(job.model, ctx)
+        material = gathered(job.data, source, job.template, partial(self._prepared, ctx.cache), self.samples)
+        network = self._network(source, material, torch, ctx).to(team.device)
+        session = Session(self, "seq2seq", torch, team, ctx, network, material, source, job.out)
+        return session.conduct(PairLessons(session))
 
-    def _prepared(self, path: Path, template: Template, encoder: Encoder, ctx: TrainContext) -> TokenStore:
+    def _prepared(self, cache: Path | None, path: Path, template: Template, encoder: Encoder) -> TokenStore:
         limits = Limits(self.max_input, self.max_output, self.over_long)
 
         def make(folder: Path) -> TokenStore:
             return prepare(DataFile(path), template, encoder, limits, folder)
 
         about = ("pairs", self.max_input, self.max_output, self.over_long)
-        return kept(ctx.cache, lambda: key(path, template, encoder, *about), make)
+        return kept(cache, lambda: key(path, template, encoder, *about), make)
 
-    def _network(self, source: str, stores: list[TokenStore], torch: Any, ctx: TrainContext) -> Any:
-        torch.manual_seed(ctx.seed if self.seed is None else self.seed)
+    def _network(self, source: str, material: Material, torch: Any, ctx: TrainContext) -> Any:
+        torch.manual_seed(self.seed_in(ctx))
         network = load_model(source, encoder_decoder=True, to_train=True)
         if not network.config.is_encoder_decoder:
             raise UsageError(f"{source}: this model has no encoder; train it with sft")
-        check_vocabulary(network, stores, source)
+        material.check_vocabulary(network, source)
         start = start_token(network)
         network.config.decoder_start_token_id = network.generation_config.decoder_start_token_id = start
         if self.gradient_checkpointing:
-            network.gradient_checkpointing_enable({"use_reentrant": False})
+            keep_fewer_activations(network)
         return network
 
 
 class PairLessons(Lessons):
     """What a step computes: the `Work` of the loop."""
 
-    def __init__(self, session: Session, heldout: TokenStore | None, asked: list[Record]) -> None:
-        super().__init__(session, heldout, asked)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self.start = start_token(session.model)
-        self.loss = loss_of(session.model, session.torch, self.batch(session.store[:2]))
+        self.loss = loss_of(session.model, session.torch, self.batch(self.rows[:2]))
 
     def steps(self, epoch: int) -> list[ordering.Step]:
         """Pairs of like length share a step."""

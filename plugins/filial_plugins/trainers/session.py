@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from filial import FilialError, Record, Template, TrainContext, UsageError, resolve
+from filial import FilialError, Record, Template, TrainContext, resolve
 from filial.models import ended_replies, question
 from filial_plugins.trainers.card import Story, card
 from filial_plugins.trainers.checkpoints import checkpoints, content, described
 from filial_plugins.trainers.curve import curve
 from filial_plugins.trainers.loop import Loop, NotANumber, Work
+from filial_plugins.trainers.material import Material
 from filial_plugins.trainers.options import Tuning
-from filial_plugins.trainers.preparing import DataFile
 from filial_plugins.trainers.reports import reports
 from filial_plugins.trainers.saving import fit_for_answering, save
 from filial_plugins.trainers.sharding import whole_model
-from filial_plugins.trainers.store import TokenStore
 from filial_plugins.trainers.team import Team
 
 
@@ -29,8 +27,6 @@ class Session:
 
     Attributes:
         source: folder or hub id of the model before.
-        data: the training file.
-        store: its rows.
         way: what is trained, for the card.
     """
 
@@ -40,18 +36,15 @@ class Session:
     team: Team
     ctx: TrainContext
     model: Any
-    tokenizer: Any
-    template: Template
+    material: Material
     source: str
-    data: Path
-    store: TokenStore
     out: Path
     way: str = "Full fine-tuning"
 
     @property
     def seed(self) -> int:
         """Of order and dropout."""
-        return self.ctx.seed if self.options.seed is None else self.options.seed
+        return self.options.seed_in(self.ctx)
 
     def conduct(self, work: Work, finish: Callable[[dict[str, Any]], Any] | None = None) -> dict[str, Any]:
         """Train, save to ``out``, remove the checkpoints. Returns all figures.
@@ -63,9 +56,10 @@ class Session:
             FilialError: the loss stopped being a number (the weights before that are kept beside ``out``), or
                 something cannot be saved.
         """
-        if not self.store.fresh:
-            self.ctx.note(f"train: {self.data.name} was prepared before, in {self.store.folder}")
-        fit_for_answering(self.model, self.tokenizer, self.store.ends)
+        material = self.material
+        for sentence in material.told() if self.team.leads else ():
+            self.ctx.note(sentence)
+        fit_for_answering(self.model, material.tokenizer, material.rows.ends)
         kept = checkpoints(self.options, self.out, self.torch, self._about)
         told = self.options.report_to if self.team.leads else ()
         with reports(told, self.out, self._told_options()) as tell:
@@ -77,16 +71,16 @@ class Session:
                 figures = self._counted() | loop.run()
             except NotANumber as error:
                 raise FilialError(f"{error}; the weights before that step are in {self._last_good(loop)}") from None
-        made = finish(figures) if finish else self.model
+        trained = finish(figures) if finish else self.model
         if self.team.leads:
-            save(made, self.tokenizer, self.out, lambda folder: self._fill(folder, loop, figures))
+            save(trained, material.tokenizer, self.out, lambda folder: self._fill(folder, loop, figures))
             kept.clear()
         self.team.wait()
         return figures
 
     def _counted(self) -> dict[str, Any]:
         """What became of the records."""
-        store = self.store
+        store = self.material.rows
         told = {"changed": dict(store.account.changed), "noticed": dict(store.account.noticed)}
         return {
             "rows": len(store), "dropped": dict(store.dropped), "dropped_examples": dict(store.examples),
@@ -100,15 +94,16 @@ class Session:
         kept = self.out.with_name(f"{self.out.name}.last-good")
         model = whole_model(self.model, self.torch, self.team.leads)
         if self.team.leads:
-            save(model, self.tokenizer, kept, loop.write_log)
+            save(model, self.material.tokenizer, kept, loop.write_log)
         return kept
 
     def _fill(self, folder: Path, loop: Loop, figures: dict[str, Any]) -> None:
         """Log, curve and card."""
         loop.write_log(folder)
         (folder / "loss.svg").write_text(curve(loop.place.log, f"{self.out.name}: loss"), encoding="utf-8")
+        material = self.material
         story = Story(
-            self.name, self.source, content(self.data), self.template, self._told_options(), self.seed, self.way
+            self.name, self.source, content(material.data), material.template, self._told_options(), self.seed, self.way
         )
         (folder / "README.md").write_text(card(self.out.name, story, figures), encoding="utf-8")
 
@@ -119,7 +114,7 @@ class Session:
         """All that the weights follow from beside the options."""
         folder = Path(self.source)
         base = content(folder) if folder.is_dir() else self.source
-        return [self.name, self.seed, base, described(self.template), content(self.data)]
+        return [self.name, self.seed, base, described(self.material.template), content(self.material.data)]
 
 
 def located(model: str, ctx: TrainContext) -> str:
@@ -128,37 +123,13 @@ def located(model: str, ctx: TrainContext) -> str:
     return str(path) if model.startswith("pkg:") or path.exists() else model
 
 
-def check_rows(store: TokenStore, path: Path) -> None:
-    """Raises `UsageError` where there is nothing to train on, and says what became of the records."""
-    if not len(store):
-        why = "; ".join(f"{n:,} {reason} ({store.examples[reason]})" for reason, n in store.dropped.most_common())
-        raise UsageError(f"{path}: nothing to train on: {why or 'the file is empty'}")
-
-
-def check_vocabulary(model: Any, stores: list[TokenStore], source: str) -> None:
-    """Raises `UsageError` where rows use tokens that the model does not know."""
-    size, largest = model.get_input_embeddings().num_embeddings, max(store.largest for store in stores)
-    if largest >= size:
-        raise UsageError(
-            f"{source}: the data uses token {largest}, but the model knows only {size}: its tokenizer belongs to "
-            "another model; use the model's own, or one whose embeddings were resized"
-        )
-
-
 def keep_fewer_activations(model: Any) -> None:
     """Switch gradient checkpointing on, by the name that this version of transformers has for it."""
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable({"use_reentrant": False})
 
 
-def records_for_samples(data: Path, count: int) -> list[Record]:
-    """The first held-out records; those of the training file where none are held out."""
-    heldout = data / "heldout.jsonl"
-    held = [r for r in islice(DataFile(heldout), count) if isinstance(r, Record)] if heldout.is_file() else []
-    return held or [r for r in islice(DataFile(data / "train.jsonl"), count) if isinstance(r, Record)]
-
-
-def sampled(model: Any, tokenizer: Any, records: list[Record], template: Template, tokens: int) -> dict[str, Any]:
+def sampled(model: Any, tokenizer: Any, records: Sequence[Record], template: Template, tokens: int) -> dict[str, Any]:
     """What the model says to some questions, for people to look at, and how often it comes to an end by itself.
 
     ``stop_rate`` is the share of answers that a stop token ended. Near 0, the model was not taught to stop.

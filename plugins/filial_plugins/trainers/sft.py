@@ -12,32 +12,26 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from filial import Field, FilialError, Record, Template, TrainContext, UsageError, hookimpl
+from filial import Field, FilialError, Template, TrainContext, UsageError, hookimpl
 from filial.labels import Encoder
-from filial.models import import_torch, load_model, load_tokenizer
+from filial.models import import_torch, load_model
 from filial_plugins.trainers import ordering, reports
 from filial_plugins.trainers.attention import NAME, attention
 from filial_plugins.trainers.batching import Batch, flat, padded
 from filial_plugins.trainers.caching import prepared
 from filial_plugins.trainers.exactness import difference
-from filial_plugins.trainers.launching import Job, launched, member
+from filial_plugins.trainers.launching import Job, member, together
 from filial_plugins.trainers.lessons import Lessons
 from filial_plugins.trainers.lora import ALIKE, LoRA, adapted, import_peft, is_adapter, merge
 from filial_plugins.trainers.loss import loss_of
+from filial_plugins.trainers.material import Material, gathered
 from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.over_long import OverLong
-from filial_plugins.trainers.saving import check_target, save
-from filial_plugins.trainers.session import (
-    Session,
-    check_rows,
-    check_vocabulary,
-    keep_fewer_activations,
-    located,
-    records_for_samples,
-)
+from filial_plugins.trainers.saving import check_target, fit_for_asking, save
+from filial_plugins.trainers.session import Session, keep_fewer_activations, located
 from filial_plugins.trainers.sharding import sharded, whole_model
 from filial_plugins.trainers.store import Row, TokenStore
-from filial_plugins.trainers.team import Team, team
+from filial_plugins.trainers.team import Team
 
 
 class SFT(Tuning):
@@ -98,47 +92,37 @@ class SFT(Tuning):
                 "sharding shares a model out among processes, and this is one alone; add launch: 2 or more, or start "
                 "it with torchrun or accelerate launch"
             )
-        if self.launch > 1 and not member():
-            return launched(self.launch, Job(self, data, model, template, out, ctx.seed, ctx.base, ctx.cache), ctx)
-        with team(torch) as members:
-            return self._trained(data, located(model, ctx), template, out, ctx, torch, members)
+        job = Job(self, data, model, template, out, ctx.seed, ctx.base, ctx.cache)
+        return together(job, ctx, torch, lambda team: self._trained(job, ctx, torch, team))
 
-    def _trained(
-        self, data: Path, source: str, template: Template, out: Path, ctx: TrainContext, torch: Any, members: Team
-    ) -> dict[str, Any]:
+    def _trained(self, job: Job, ctx: TrainContext, torch: Any, team: Team) -> dict[str, Any]:
         """As `train`, in each of the processes that train together."""
-        tokenizer = load_tokenizer(source)
-        template, encoder = template.bind(tokenizer), Encoder(tokenizer)
-        train = self._prepared(data / "train.jsonl", template, encoder, ctx)
-        check_rows(train, data / "train.jsonl")
-        has_exam = (data / "heldout.jsonl").is_file()
-        heldout = self._prepared(data / "heldout.jsonl", template, encoder, ctx) if has_exam else None
-        stores = [train, *([heldout] if heldout else [])]
-        network = self._network(source, tokenizer, stores, torch, ctx)
+        source = located(job.model, ctx)
+
+        def prepare(path: Path, template: Template, encoder: Encoder) -> TokenStore:
+            return prepared(path, template, encoder, self.max_length, self.over_long, ctx.cache)
+
+        material = gathered(job.data, source, job.template, prepare, self.samples)
+        network = self._network(source, material, torch, ctx)
         if self.sharding == "none":
-            network = network.to(members.device)  # else it goes there part by part
-        session = Session(
-            self, "sft", torch, members, ctx, network, tokenizer, template, source, data / "train.jsonl", train, out,
-            "Training of LoRA adapters" if self.lora else "Full fine-tuning",
-        )  # fmt: skip
+            network = network.to(team.device)  # else it goes there part by part
+        way = "Training of LoRA adapters" if self.lora else "Full fine-tuning"
+        session = Session(self, "sft", torch, team, ctx, network, material, source, job.out, way)
+        fit_for_asking(material.tokenizer, material.template, ctx.note)
         with ExitStack() as stack:
-            asked = records_for_samples(data, self.samples)
-            lessons = RowLessons(session, heldout, asked, stack)
+            lessons = RowLessons(session, stack)
             figures = session.conduct(lessons, lessons.finished)
         return figures | {"batches": lessons.way}
 
-    def _prepared(self, path: Path, template: Template, encoder: Encoder, ctx: TrainContext) -> TokenStore:
-        return prepared(path, template, encoder, self.max_length, self.over_long, ctx.cache)
-
-    def _network(self, source: str, tokenizer: Any, stores: list[TokenStore], torch: Any, ctx: TrainContext) -> Any:
+    def _network(self, source: str, material: Material, torch: Any, ctx: TrainContext) -> Any:
         """The model to train, with adapters where they are asked for."""
-        torch.manual_seed(ctx.seed if self.seed is None else self.seed)
+        torch.manual_seed(self.seed_in(ctx))
         # Frozen weights lose nothing by half precision; weights that are trained would round most updates away.
         network = load_model(source, self.dtype if self.lora else "float32", to_train=True)
-        check_vocabulary(network, stores, source)
+        material.check_vocabulary(network, source)
         if self.gradient_checkpointing:
             keep_fewer_activations(network)
-        return adapted(network, self.lora, tokenizer, source) if self.lora else network
+        return adapted(network, self.lora, material.tokenizer, source) if self.lora else network
 
 
 class RowLessons(Lessons):
@@ -148,8 +132,8 @@ class RowLessons(Lessons):
         stack: the model's attention is replaced until this ends.
     """
 
-    def __init__(self, session: Session, heldout: TokenStore | None, asked: list[Record], stack: ExitStack) -> None:
-        super().__init__(session, heldout, asked)
+    def __init__(self, session: Session, stack: ExitStack) -> None:
+        super().__init__(session)
         self.network = session.model.get_base_model() if is_adapter(session.model) else session.model
         self.own_attention = self.network.config._attn_implementation
         wish = session.options.packing
@@ -220,7 +204,7 @@ class RowLessons(Lessons):
             figures["merge_difference"] = moved = merge(s.model, self.torch, self.rows[:2])
         if not moved <= ALIKE:
             kept = s.out.with_name(f"{s.out.name}.adapter")
-            save(s.model, s.tokenizer, kept, lambda folder: None)
+            save(s.model, self.material.tokenizer, kept, lambda folder: None)
             raise FilialError(
                 f"{s.out}: merged into the model, the adapters do not do what they did before: a logit moved by "
                 f"{moved:.1%} of the largest; they are saved unmerged in {kept}, use them there"
