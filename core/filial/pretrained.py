@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filial.errors import MissingExtra, UsageError
+from filial.errors import FilialError, MissingExtra, UsageError
 
 ADAPTER = "adapter_config.json"
 """What tells a folder of adapters from one of a whole model."""
@@ -60,7 +60,8 @@ def load_model(
 
     Raises:
         MissingExtra: torch or transformers is not installed, or peft, which adapters need.
-        UsageError: there is no such model, or not in a form that is safe to load, or not one to train.
+        UsageError: there is no such model, or not the whole of it, or not in a form that is safe to load, or not one
+            to train.
     """
     torch = import_torch()
     transformers = _transformers()
@@ -78,7 +79,27 @@ def load_model(
             raise UsageError(f"{path}: its weights are quantised; train the model that they were made from")
         auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
         wanted = dtype if dtype == "auto" else getattr(torch, dtype)
-        return auto.from_pretrained(str(path), dtype=wanted, use_safetensors=True, **origin)
+        model, found = auto.from_pretrained(
+            str(path), dtype=wanted, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True,
+            **origin,
+        )  # fmt: skip
+        _check_weights(found, path)
+        return model
+
+
+def _check_weights(found: dict[str, Any], path: str | Path) -> None:
+    """Refuse a model some of whose weights transformers had to make up."""
+    wrong = [f"{name} is missing" for name in sorted(found["missing_keys"])]
+    wrong += [
+        f"{name} has the shape {tuple(there)} instead of {tuple(needed)}"
+        for name, there, needed in sorted(found["mismatched_keys"])
+    ]
+    if wrong:
+        more = f", and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+        raise UsageError(
+            f"{path}: its weights are not those that its config.json describes: {wrong[0]}{more}; copy the model "
+            "again, or mend config.json"
+        )
 
 
 def _with_adapters(folder: Path, dtype: str, to_train: bool) -> Any:
@@ -133,7 +154,11 @@ def _explained(path: str | Path, what: str) -> Iterator[None]:
     """Errors of transformers as one sentence."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (FilialError, MemoryError):
+        raise
+    except Exception as error:  # damaged files make transformers, tokenizers and safetensors raise anything
+        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+            raise
         own_code = "trust_remote_code" in str(error)
         why = "it needs code that comes with it, and that is not run" if own_code else _first_line(error)
         raise UsageError(f"{path}: no {what} can be loaded from here: {why}") from error

@@ -1,11 +1,13 @@
 """Local models answer, stop where they should, and know their template; threads follow the machine."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -189,3 +191,33 @@ def test_control_group_quotas(tmp_path: Path, files: dict[str, str], cores: floa
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert quota_of(tmp_path) == cores
+
+
+def lacking(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in weights.items() if k != name}
+
+
+def cut_short(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    return {k: v[:10].clone() if k == name else v for k, v in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [(lacking, "is missing"), (cut_short, r"has the shape \(10, 32\) instead of \(64, 32\)")],
+)
+def test_weights_are_never_made_up(folder: Path, tmp_path: Path, damage, why: str) -> None:
+    """transformers draws what a file lacks at random, and goes on."""
+    shutil.copytree(folder, tmp_path / "m")
+    name, weights = "model.layers.1.mlp.up_proj.weight", load_file(folder / "model.safetensors")
+    save_file(damage(weights, name), tmp_path / "m" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UsageError, match=f"{name} {why}; copy the model again"):
+        local.load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"a": ', b"\x00" * 100])
+def test_a_damaged_file_of_a_model_is_one_sentence(folder: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    shutil.copytree(folder, tmp_path / "m")
+    (tmp_path / "m" / name).write_bytes(content)
+    with pytest.raises(UsageError, match=r"no (model|tokenizer) can be loaded from here: ."):
+        local.answer(tmp_path / "m", ["a"], Arrow())
