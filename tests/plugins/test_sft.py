@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from filial_plugins.templates.plain import Plain
 from filial_plugins.trainers.batching import padded
 from filial_plugins.trainers.loss import whole
 from filial_plugins.trainers.optimizers import Optimizers, rate
-from filial_plugins.trainers.sft import SFT
+from filial_plugins.trainers.sft import SFT, RowLessons
 
 
 def test_training_learns_and_the_saved_model_answers(base: Path, data: Path, tmp_path: Path) -> None:
@@ -288,6 +289,34 @@ def test_dropout_and_order_follow_the_seed_alone(data: Path, tmp_path: Path) -> 
         run.run()
         losses.append([line["loss"] for line in run.place.log if "loss" in line])
     assert losses[0] == losses[1]
+
+
+def raising(error: Exception) -> Any:
+    def run_out(*_: Any) -> None:
+        raise error
+
+    return run_out
+
+
+@pytest.mark.parametrize(
+    "run_out",
+    [lambda *_: torch.empty(10**15), raising(MemoryError()), raising(torch.OutOfMemoryError("CUDA out of memory."))],
+    ids=["cpu", "python", "cuda"],
+)
+def test_a_lack_of_memory_is_one_sentence_with_a_way_out(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_out: Any
+) -> None:
+    monkeypatch.setattr(RowLessons, "gradients", run_out)
+    with pytest.raises(FilialError, match=r"not enough memory .* halve batch_size and double grad_accumulation"):
+        SFT(max_steps=2, threads=1).train(data, str(base), Chat(), tmp_path / "m", TrainContext(0))
+
+
+def test_another_fault_of_torchs_is_not_taken_for_a_lack_of_memory(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RowLessons, "gradients", lambda *_: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(RuntimeError, match="size"):
+        SFT(max_steps=2, threads=1).train(data, str(base), Chat(), tmp_path / "m", TrainContext(0))
 
 
 def test_options_that_do_not_go_together_are_refused() -> None:

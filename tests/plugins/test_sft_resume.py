@@ -1,6 +1,7 @@
 """A training that is killed and started again arrives at the same bytes as one that was not."""
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -134,19 +135,34 @@ def test_seconds_used_before_count_towards_the_bound(base: Path, data: Path, tmp
     state = torch.load(kept, weights_only=True)
     state["place"]["wall"] = 0.59
     torch.save(state, kept)
+    kept.rename(kept.with_name(f"{kept.name[:26]}-{hashlib.sha256(kept.read_bytes()).hexdigest()[:16]}.pt"))
     figures = train(base, data, tmp_path / "m", **bound)
     assert 0.59 <= figures["seconds"] < 5
     assert figures["steps"] <= 2 + 10
 
 
-def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(base: Path, data: Path, tmp_path: Path) -> None:
+def cut(whole: bytes) -> bytes:
+    return whole[:1000]
+
+
+def flipped(whole: bytes) -> bytes:
+    """One bit of a weight, which torch would read without a word."""
+    return whole[:9000] + bytes([whole[9000] ^ 16]) + whole[9001:]
+
+
+@pytest.mark.parametrize("damage", [cut, flipped])
+def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(
+    base: Path, data: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     train(base, data, tmp_path / "whole")
     with pytest.raises(Killed):
         train(base, data, tmp_path / "m", 17)
     kept = sorted((tmp_path / "m.checkpoints").iterdir())
     assert [p.name[:13] for p in kept] == ["step-00000010", "step-00000015"]
-    kept[-1].write_bytes(kept[-1].read_bytes()[:1000])
-    assert train(base, data, tmp_path / "m")["resumed_at"] == 10
+    kept[-1].write_bytes(damage(kept[-1].read_bytes()))
+    figures = train(base, data, tmp_path / "m")
+    assert figures["resumed_at"] == 10
+    assert any(f"{kept[-1].name} is damaged" in sentence for sentence in figures["heard"])
     assert weights(tmp_path / "m") == weights(tmp_path / "whole")
 
 
@@ -186,7 +202,7 @@ def test_a_full_disk_leaves_the_checkpoints_before(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints.os, "replace", full)
-        with pytest.raises(FilialError, match=r"No space left on device.*step-00000005-\w+\.pt is kept.*goes on from"):
+        with pytest.raises(FilialError, match=r"No space left on device.*step-00000005-\S+ is kept.*goes on from"):
             train(base, data, tmp_path / "m")
     assert [p.name[:13] for p in (tmp_path / "m.checkpoints").iterdir()] == ["step-00000005"]
     assert train(base, data, tmp_path / "m")["resumed_at"] == 5

@@ -1,7 +1,8 @@
 """Checkpoints: all that a training needs to go on as if nothing had happened.
 
-One file per checkpoint, ``step-00000120-KEY.pt``, which appears by a rename and is whole or not there. The key says
-which training it belongs to. The last two are kept, so that one that was damaged later leaves another.
+One file per checkpoint, ``step-00000120-KEY-SUM.pt``, which appears by a rename and is whole or not there. KEY says
+which training it belongs to; SUM is the beginning of the SHA-256 of its bytes, for torch reads changed ones without a
+word. The last two are kept, so that one that was damaged later leaves another.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from filial_plugins.trainers.options import WITHOUT_EFFECT, Tuning
 from filial_plugins.trainers.sharding import gathered, parts_of_weights
 
 KEPT = 2
+SUM = 16  # hex digits
 
 
 class Checkpoints:
@@ -34,6 +36,9 @@ class Checkpoints:
         key: tells this training from others; checkpoints of others are never gone on from. It may cost a while to
             find, so it is asked for only when there is a checkpoint.
         steps, seconds: how often there is one.
+
+    Attributes:
+        damaged: the names of those that were passed over.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class Checkpoints:
     ) -> None:
         self.folder, self._find_key, self._torch, self._steps, self._seconds = folder, key, torch, steps, seconds
         self._last = time.monotonic()
+        self.damaged: list[str] = []
 
     @cached_property
     def key(self) -> str:
@@ -66,30 +72,32 @@ class Checkpoints:
         if not leads:
             return
         state["place"] = asdict(place)
-        path = self.folder / f"step-{place.step:08d}-{self.key}.pt"
-        part = self.folder / f".{path.name}.tmp"
+        name = f"step-{place.step:08d}-{self.key}"
+        part = self.folder / f".{name}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(part, "wb") as f:
                 self._torch.save(state, f)
                 f.flush()
                 os.fsync(f.fileno())
+            path = self.folder / f"{name}-{content(part)[:SUM]}.pt"
             os.replace(part, path)
             _sync(self.folder)
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
             part.unlink(missing_ok=True)
-            raise FilialError(self._cannot(path, error)) from error
-        for old in self._mine()[:-KEPT]:
+            raise FilialError(self._cannot(self.folder / name, error)) from error
+        again = [old for old in self.folder.glob(f"{name}-*.pt") if old != path]  # of this step, damaged or not
+        for old in [*again, *self._mine()[:-KEPT]]:
             old.unlink(missing_ok=True)
         self._last = time.monotonic()
 
     def restore(self, model: Any, optimizers: Optimizers) -> Place | None:
         """Put model and optimisers in the state of the newest whole checkpoint. None: there is none."""
         for path in reversed(self._mine()):
-            try:
-                state = self._torch.load(path, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError, ValueError):
-                continue  # damaged after it was written; the one before it is as good, only older
+            if not path.stem.endswith(content(path)[:SUM]):
+                self.damaged.append(path.name)  # the one before it is as good, only older
+                continue
+            state = self._torch.load(path, map_location="cpu", weights_only=True)
             model.load_state_dict(parts_of_weights(state["weights"], model), strict=False)
             optimizers.load(state["optimizers"])
             return Place(**state["place"])
@@ -106,7 +114,7 @@ class Checkpoints:
         """This training's, oldest first."""
         if not any(self.folder.glob("step-*.pt")):
             return []
-        return sorted(self.folder.glob(f"step-*-{self.key}.pt"))
+        return sorted(self.folder.glob(f"step-*-{self.key}-*.pt"))
 
     def _cannot(self, path: Path, error: Exception) -> str:
         kept = self._mine()

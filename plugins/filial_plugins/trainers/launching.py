@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from filial import FilialError, Template, TrainContext, UsageError
+from filial_plugins.trainers.memory import enough
 from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.team import Team, team
 
@@ -79,11 +80,11 @@ def together(job: Job, ctx: TrainContext, torch: Any, train: Callable[[Team], di
     """Train in this process; or, where this is not one of several yet and ``launch`` wishes them, in so many.
 
     Raises:
-        UsageError, FilialError: as `launched` and ``train``.
+        UsageError, FilialError: as `launched` and ``train``; there is not enough memory.
     """
     if job.trainer.launch > 1 and not member():
         return launched(job.trainer.launch, job, ctx)
-    with team(torch) as members:
+    with team(torch) as members, enough(torch):
         return train(members)
 
 

@@ -132,6 +132,11 @@ class Loop:
 
     def _check(self, loss: float, norm: float) -> None:
         if not (abs(loss) < float("inf") and norm < float("inf")):
+            if self.place.step == 0:
+                raise NotANumber(
+                    f"the loss is {loss} with a gradient of norm {norm} at the first step already: the model's weights "
+                    "are damaged or too large for this dtype; look at what the untrained model answers"
+                )
             raise NotANumber(
                 f"the loss is {loss} with a gradient of norm {norm} at step {self.place.step + 1}: training has "
                 "diverged; lower lr, or look at the rows of training.jsonl before it"
@@ -144,6 +149,8 @@ class Loop:
             FilialError: processes that train together do not see the same checkpoints.
         """
         found = self.checkpoints.restore(self.model, self.optimizers) if self.checkpoints else None
+        for name in self.checkpoints.damaged if self.checkpoints else ():
+            self.ctx.note(f"the checkpoint {name} is damaged and is passed over")
         self.place = found or self.place
         step = self.place.step
         if (first := int(self.team.agreed(step))) != step:

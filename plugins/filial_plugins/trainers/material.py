@@ -87,7 +87,7 @@ def _check_rows(rows: TokenStore, path: Path) -> None:
     """Raises `UsageError` where there is nothing to train on, and says what became of the records."""
     if not len(rows):
         why = "; ".join(f"{n:,} {reason} ({rows.examples[reason]})" for reason, n in rows.dropped.most_common())
-        raise UsageError(f"{path}: nothing to train on: {why or 'the file is empty'}")
+        raise UsageError(f"{path.name}: nothing to train on: {why or 'the file is empty'}")
 
 
 def _first(path: Path, count: int) -> tuple[Record, ...]:

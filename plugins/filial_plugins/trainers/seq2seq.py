@@ -58,7 +58,7 @@ class Seq2Seq(Tuning):
             UsageError: there is nothing to train on, or model, tokenizer and template do not fit together, or ``out``
                 holds something that is no model.
             FilialError: the loss stopped being a number (the weights before that are kept beside ``out``), or
-                something cannot be saved.
+                something cannot be saved, or there is not enough memory.
         """
         torch = import_torch()
         check_target(out)
