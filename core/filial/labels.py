@@ -124,10 +124,7 @@ class Encoder:
         return self._finished(text, self.controls.copy.encode(text.marked, add_special_tokens=False))
 
     def encode_batch(self, rows: Iterable[Sequence[Span]]) -> list[Encoded | Unencodable]:
-        """Many rows, in parallel where the tokenizer can; a row that fails takes its error's place.
-
-        For rows by the hundred thousand see `filial.bulk`, which gives the same in arrays.
-        """
+        """Many rows, in parallel where the tokenizer can; a row that fails takes its error's place."""
         return self.finished(self.joined(list(rows)))
 
     def joined(self, rows: Sequence[Sequence[Span]]) -> list[Text | Unencodable]:

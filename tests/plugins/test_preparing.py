@@ -348,7 +348,9 @@ def test_rows_of_a_table_that_proves_wrong_are_made_by_the_tokenizer(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = [r.ids.tolist() for r in store_of(iter(ANSWERED), tmp_path)]
-    monkeypatch.setattr("filial.wordtable._Memo.__missing__", lambda self, word: b"\x07\0\0\0" * len(word.encode()))
+    monkeypatch.setattr(
+        "filial_plugins.trainers.wordtable._Memo.__missing__", lambda self, word: b"\x07\0\0\0" * len(word.encode())
+    )
     store = store_of(DataFile(data), tmp_path)
     assert store.engine == "tokenizer, for a table of words gave other ids"
     assert [r.ids.tolist() for r in store] == right

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from filial import Record, Template, UsageError, __version__
-from filial.bulk import Bulk
 from filial.labels import Encoder
+from filial_plugins.trainers.bulk import Bulk
 from filial_plugins.trainers.over_long import OverLong
 from filial_plugins.trainers.preparing import DataFile, prepare
 from filial_plugins.trainers.store import FORMAT, TokenStore, told

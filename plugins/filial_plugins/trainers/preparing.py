@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from filial import Record, Span, Template, UsageError, formats
-from filial.bulk import Bulk, Differs, Flat
 from filial.labels import Encoder
+from filial_plugins.trainers.bulk import Bulk, Differs, Flat
 from filial_plugins.trainers.over_long import OverLong, cut_answer, fitting
 from filial_plugins.trainers.store import Account, TokenStore, Writer
 

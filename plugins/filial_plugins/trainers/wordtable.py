@@ -3,7 +3,7 @@
 Such a tokenizer cuts text into words by one regular expression and then works on each word alone, so what a word
 becomes need be found out once: here words are cut by the same expression and looked up, and only new ones go to the
 tokenizer's own model. Nothing promises that two engines read an expression alike; whoever uses this compares its ids
-with the tokenizer's on the data at hand (`filial.bulk`).
+with the tokenizer's on the data at hand (`bulk`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from filial.spelling import letters
+from filial_plugins.trainers.spelling import letters
 
 LIMIT = 200_000
 """Words kept; a tenth of a gigabyte at most."""

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from filial.controls import Controls
-
 if TYPE_CHECKING:
     Ints = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -34,7 +32,7 @@ class Spelling:
     composes: bool
 
 
-def spelling_of(controls: Controls) -> Spelling | None:
+def spelling_of(controls: Any) -> Spelling | None:
     """The spelling of a tokenizer's tokens; None where they do not spell the text byte by byte.
 
     They do for byte-level BPE, and for SentencePiece-like BPE that falls back to bytes. Text that holds `BLANK` itself
@@ -65,7 +63,7 @@ def letters() -> list[str]:
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
-def _widths(controls: Controls, bytes_: dict[str, int], width: Any) -> Ints:
+def _widths(controls: Any, bytes_: dict[str, int], width: Any) -> Ints:
     """Bytes by id. ``bytes_`` names the 256 tokens of one byte; with all of them there, nothing is unknown."""
     copy = controls.copy
     vocabulary, added = copy.get_vocab(with_added_tokens=True), copy.get_added_tokens_decoder()

@@ -5,7 +5,7 @@ by byte, so the lengths of the tokens' spellings say where each one stands. That
 spellings must be as long as the text, and every border of an answer must fall between two tokens. A row for which one
 of these fails goes the long way by offsets, as every row of another kind of tokenizer does.
 
-The tokenizer itself may be left out, too, for a table of words (`filial.wordtable`). Then one row in four of the first
+The tokenizer itself may be left out, too, for a table of words (`wordtable`). Then one row in four of the first
 chunk, one in a hundred after it, and every row with a character not seen before is also given to the tokenizer; the
 first difference raises `Differs`, and whoever asked begins anew without the table.
 """
@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from filial.components import Span
-from filial.errors import FilialError
+from filial import FilialError, Span
 from filial.labels import Encoded, Encoder, Text, Unencodable
-from filial.spelling import BLANK, Spelling, spelling_of
-from filial.wordtable import Words, pattern_of
+from filial_plugins.trainers.spelling import BLANK, Spelling, spelling_of
+from filial_plugins.trainers.wordtable import Words, pattern_of
 
 if TYPE_CHECKING:
     Ints = np.ndarray[Any, np.dtype[np.int32]]
