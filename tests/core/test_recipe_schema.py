@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import recipe_kit
 from hypothesis import given
 from hypothesis import strategies as st
+from recipe_kit import with_one_part_replaced
 
-from filial.discovery import Index
 from filial.errors import RecipeError
 from filial.plugins import Manager
 from filial.recipe import from_dict
@@ -22,12 +22,14 @@ from filial.yamlmarks import parse, read
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
+manager, base = recipe_kit.manager, recipe_kit.base
+
 GOOD: Any = parse("""
 seed: 7
 teacher: {use: remote, model: gpt-x}
 stages:
   - generate: {use: invent, count: 3, seeds: seeds.jsonl}
-  - evolve: {rounds: 2, strategies: [deepen, {use: "recipe_kit.py:reverse", max_words: 30, weight: 2.5}]}
+  - evolve: {rounds: 2, strategies: [deepen, {use: "recipe_components.py:reverse", max_words: 30, weight: 2.5}]}
   - filter: [{use: harm, level: strict, high: open}, evolved]
   - filter: evolved
   - mix: {use: weights, weights: {a: 2}, total: 50, sources: {a: "hf:x/y"}}
@@ -35,20 +37,6 @@ template: alpaca
 train: {use: sft, model: some/model, epochs: 1}
 judge: {use: exact, data: "hf:x/z", against: [base]}
 """).data
-
-
-@pytest.fixture(scope="module")
-def manager() -> Manager:
-    made = Manager(Index())
-    made.load_file(Path(__file__).with_name("recipe_kit.py"))
-    return made
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recipes")
-    (folder / "seeds.jsonl").write_text('{"instruction": "Say hi."}\n')
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +79,7 @@ parts = st.sampled_from(
 def test_what_the_checker_takes_the_editor_takes(
     data: st.DataObject, validator: Any, manager: Manager, base: Path
 ) -> None:
-    recipe = copy.deepcopy(GOOD)
-    part: Any = recipe
-    while True:
-        key = data.draw(st.sampled_from(list(part) if isinstance(part, dict) else list(range(len(part)))))
-        if not isinstance(part[key], dict | list) or not part[key] or data.draw(st.booleans()):
-            part[key] = data.draw(parts)
-            break
-        part = part[key]
+    recipe = with_one_part_replaced(GOOD, parts, data)
     try:
         from_dict(recipe, manager, base=base)
     except RecipeError:
@@ -106,15 +87,9 @@ def test_what_the_checker_takes_the_editor_takes(
     assert list(validator.iter_errors(recipe)) == []
 
 
-def test_a_plugin_that_does_not_load_is_named_without_options(tmp_path: Path) -> None:
-    info = tmp_path / "filial_broken-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: filial-broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[filial.filters]\nsad = no_such_module_anywhere\n")
-    from filial.discovery import index
-
-    schema = recipe_schema(Manager(index([str(tmp_path)])))
-    check = jsonschema.Draft202012Validator(schema)
+def test_a_plugin_that_does_not_load_is_named_without_options(site: Any) -> None:
+    site.dist("filial-broken", {"filial.filters": {"sad": "no_such_module_anywhere"}})
+    check = jsonschema.Draft202012Validator(recipe_schema(site.manager()))
     assert check.is_valid({"stages": [{"filter": {"use": "sad", "anything": 1}}]})
     assert not check.is_valid({"stages": [{"filter": "happy"}]})
 

@@ -1,41 +1,19 @@
-"""The conformance kit: a faithful plugin passes it, and each contract notices what it is there for."""
+"""The conformance kit: a faithful plugin passes it, and what it is made of does what it says."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-import pickle
-import random
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
+from contract_kit import GoodFilter, GoodGenerator, GoodJudge, GoodMixer, GoodStrategy, GoodTeacher, GoodTemplate
+from sample_kit import CORE
 
-from filial import (
-    END,
-    Component,
-    Drop,
-    Field,
-    Filter,
-    Generator,
-    Judge,
-    Keep,
-    Mixer,
-    Record,
-    Reply,
-    Span,
-    Strategy,
-    Teacher,
-    TeacherError,
-    Template,
-    Verdict,
-)
+from filial import Reply, TeacherError
 from filial.records import Message
 from filial.teaching import Request
 from filial.testing import (
-    ComponentContract,
     FilterContract,
     GeneratorContract,
     JudgeContract,
@@ -47,72 +25,6 @@ from filial.testing import (
     context,
     finished,
 )
-
-ASK = Request(messages=(Message(role="user", content="hello"),))
-
-
-class GoodGenerator(Generator):
-    """One record per seed."""
-
-    async def generate(self, seeds, ctx):
-        for seed in seeds:
-            reply = await ctx.ask(seed.instruction)
-            yield seed.evolved(instruction=reply.text) if reply.text else Drop("empty-reply")
-
-
-class GoodStrategy(Strategy):
-    """Ask for a harder one."""
-
-    words: int = Field(default=10, ge=1, description="How many words more.")
-
-    async def evolve(self, record, ctx):
-        reply = await ctx.ask(f"{record.instruction} {ctx.rng.random()}")
-        return record.evolved(instruction=reply.text) if reply.text.strip() else Drop("empty-reply")
-
-
-class GoodFilter(Filter):
-    """Each question once."""
-
-    remembers: ClassVar = True
-
-    def check(self, record, ctx):
-        seen = ctx.memory.setdefault("seen", set())
-        if record.question() in seen:
-            return Drop("seen-before")
-        seen.add(record.question())
-        return Keep(scores={"words": len(record.instruction.split())})
-
-
-class GoodMixer(Mixer):
-    """By size."""
-
-    def rates(self, sizes):
-        return {task: float(size) for task, size in sizes.items()}
-
-
-class GoodTemplate(Template):
-    """Question and answer."""
-
-    def render(self, record):
-        prompt = [Span("Q: "), Span(record.question()), Span("\nA: ")]
-        return [*prompt, Span(record.output, train=True), END] if record.output else prompt
-
-
-class GoodTeacher(Teacher):
-    """Says how long the question is."""
-
-    bonus: int = Field(default=0, description="Added to the length.")
-
-    async def reply(self, request):
-        return Reply(text=str(len(request.messages[-1].content) + self.bonus))
-
-
-class GoodJudge(Judge):
-    """Right or wrong."""
-
-    async def judge(self, record, answers, ctx):
-        right = answers[0] == record.output
-        return Verdict(score=float(right), passed=right)
 
 
 class TestGoodGenerator(GeneratorContract):
@@ -151,209 +63,7 @@ class TestGoodJudge(JudgeContract):
     component = GoodJudge()
 
 
-class NoDocs(GoodStrategy):
-    size: int = 1
-
-
-class NoDescription(GoodStrategy):
-    """Has an option nobody explains."""
-
-    size: int = 1
-
-
-class Unpicklable(GoodStrategy):
-    """Holds something that cannot be sent to another process."""
-
-    hook: Any = Field(default=None, exclude=True, description="A function.")
-
-
-class ReturnsNone(GoodStrategy):
-    """Forgets to return."""
-
-    async def evolve(self, record, ctx):
-        await ctx.ask("x")
-
-
-class OwnDice(GoodStrategy):
-    """Throws dice of its own."""
-
-    async def evolve(self, record, ctx):
-        return record.evolved(instruction=f"{record.instruction} {random.random()}")
-
-
-class Foundling(GoodStrategy):
-    """A child without parents."""
-
-    async def evolve(self, record, ctx):
-        return Record(instruction=(await ctx.ask("x")).text or "nothing")
-
-
-class Chatty(GoodStrategy):
-    """A sentence for a reason."""
-
-    async def evolve(self, record, ctx):
-        return Drop("The reply was empty.")
-
-
-class Scribbler(GoodStrategy):
-    """Writes into its input."""
-
-    async def evolve(self, record, ctx):
-        record.scores["touched"] = 1.0
-        return Drop("touched")
-
-
-class Forgetful(GoodFilter):
-    """Remembers without saying so."""
-
-    remembers: ClassVar = False
-
-    def check(self, record, ctx):
-        ctx.memory["n"] = ctx.memory.get("n", 0) + 1
-        return Keep() if ctx.memory["n"] < 3 else Drop("late")
-
-
-class Hoarder(GoodFilter):
-    """Remembers beyond the stage."""
-
-    _seen: set[str] = set()
-
-    def check(self, record, ctx):
-        known = record.id in self._seen
-        self._seen.add(record.id)
-        return Drop("known") if known else Keep()
-
-
-class Endless(GoodFilter):
-    """Gives a score that is no number."""
-
-    def check(self, record, ctx):
-        return Keep(scores={"x": math.nan})
-
-
-class Inventive(GoodMixer):
-    """Makes up a task."""
-
-    def rates(self, sizes):
-        return {"poems": 1.0}
-
-
-class Draining(GoodMixer):
-    """Empties its argument."""
-
-    def rates(self, sizes):
-        return {sizes.popitem()[0]: 1.0}
-
-
-class TrainsAll(GoodTemplate):
-    """Trains on the question too."""
-
-    def render(self, record):
-        return [Span(span.text, train=True, special=span.special) for span in super().render(record)]
-
-
-class Injectable(GoodTemplate):
-    """Lets user text be control text."""
-
-    def render(self, record):
-        return [Span(span.text, train=span.train, special=True) for span in super().render(record)]
-
-
-class OtherPrompt(GoodTemplate):
-    """Asks in other words than it trained with."""
-
-    def render(self, record):
-        return super().render(record) if record.output else [Span(record.question())]
-
-
-class Leaky(GoodTeacher):
-    """Its key is part of its identity."""
-
-    api_key: str = Field(default="k", description="The key.")
-
-
-class Moody(GoodTeacher):
-    """Answers differently each time."""
-
-    async def reply(self, request):
-        return Reply(text=str(random.random()))
-
-
-class Silent(GoodGenerator):
-    """Generates nothing."""
-
-    async def generate(self, seeds, ctx):
-        for record in ():
-            yield record
-
-
-class UpsideDown(GoodJudge):
-    """Smaller is better."""
-
-    async def judge(self, record, answers, ctx):
-        return Verdict(score=float(answers[0] != record.output))
-
-
-FAULTS = [
-    (StrategyContract, NoDocs(), "test_explains_itself_in_one_line"),
-    (StrategyContract, NoDescription(), "test_options_have_a_schema_and_a_description"),
-    (StrategyContract, Unpicklable(hook=lambda: 1), "test_survives_pickling"),
-    (StrategyContract, ReturnsNone(), "test_evolve_returns_a_record_or_a_drop"),
-    (StrategyContract, OwnDice(), "test_same_input_same_output"),
-    (StrategyContract, Foundling(), "test_lineage_grows_by_one"),
-    (StrategyContract, Foundling(), "test_empty_reply_is_a_drop"),
-    (StrategyContract, Chatty(), "test_evolve_returns_a_record_or_a_drop"),
-    (StrategyContract, Chatty(), "test_some_record_evolves"),
-    (StrategyContract, Scribbler(), "test_input_is_untouched"),
-    (FilterContract, Forgetful(), "test_order_matters_only_to_a_filter_that_remembers"),
-    (FilterContract, Hoarder(), "test_same_input_same_verdict"),
-    (FilterContract, Endless(), "test_check_returns_keep_or_drop"),
-    (MixerContract, Inventive(), "test_rates_are_shares_of_the_given_tasks"),
-    (MixerContract, Draining(), "test_rates_are_pure"),
-    (TemplateContract, TrainsAll(), "test_the_answer_is_trained_and_the_question_is_not"),
-    (TemplateContract, Injectable(), "test_user_text_is_never_special"),
-    (TemplateContract, OtherPrompt(), "test_without_an_answer_it_is_the_prompt"),
-    (TeacherContract, Leaky(), "test_identity_is_plain_data_without_secrets_or_limits"),
-    (TeacherContract, Moody(), "test_reply_answers_the_same_each_time"),
-    (GeneratorContract, Silent(), "test_generate_yields_records_and_drops"),
-    (JudgeContract, UpsideDown(), "test_a_wrong_answer_is_no_better_than_the_right_one"),
-]
-
-
-@pytest.mark.parametrize(
-    ("contract", "component", "test"), FAULTS, ids=[f"{type(c).__name__}-{t[5:]}" for _, c, t in FAULTS]
-)
-def test_each_contract_notices_its_fault(contract: type[ComponentContract], component: Component, test: str) -> None:
-    case = type("Case", (contract,), {"component": component, "offline": True})()
-    with pytest.raises((AssertionError, AttributeError, pickle.PicklingError)):
-        getattr(case, test)()
-
-
-def test_heavy_imports_are_noticed(site, tmp_path, monkeypatch):
-    (site.folder / "torch.py").write_text("")
-    (site.folder / "heavy_plugin.py").write_text(
-        'import torch\nfrom filial import Mixer\nclass Heavy(Mixer):\n    """Heavy."""\n'
-        "    def rates(self, sizes):\n        return sizes\n"
-    )
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    import importlib
-
-    case = type("Case", (MixerContract,), {"component": importlib.import_module("heavy_plugin").Heavy()})()
-    with pytest.raises(AssertionError, match="importing heavy_plugin also imports torch"):
-        case.test_importing_it_loads_nothing_heavy()
-
-
-def test_a_promise_that_is_not_kept_is_noticed(site, source):
-    code = source("x") + "class Other(X):\n    '''Another.'''\n"
-    site.dist("filial-x", {"filial.strategies": {"x": "x_module"}}, {"x_module": code})
-    import importlib
-
-    module = importlib.import_module("x_module")
-    good = type("Case", (StrategyContract,), {"component": module.X()})()
-    good.test_is_registered_under_the_name_it_promises()
-    bad = type("Case", (StrategyContract,), {"component": module.Other()})()
-    with pytest.raises(AssertionError, match=r"none of \['filial-x:x'\] is Other"):
-        bad.test_is_registered_under_the_name_it_promises()
+ASK = Request(messages=(Message(role="user", content="hello"),))
 
 
 def test_scripted_teacher_speaks_from_text_list_and_function():
@@ -376,8 +86,7 @@ def test_context_is_seeded_and_hangs_are_cut(monkeypatch):
 
 def test_the_kit_needs_nothing_heavy_and_no_pytest():
     code = "import filial.testing, sys; print([m for m in ('pytest', 'torch', 'openai', 'numpy') if m in sys.modules])"
-    core = str(Path(sys.modules["filial"].__file__ or "").parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": core}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env={"PYTHONPATH": CORE}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"

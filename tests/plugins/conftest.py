@@ -1,5 +1,5 @@
 """An endpoint on this machine that answers, fails and stalls as a test tells it to, and the teacher that asks it; an
-untrained model and what trainings teach it."""
+untrained model and what trainings teach it; models with random weights for the teacher that asks those."""
 
 from __future__ import annotations
 
@@ -192,3 +192,27 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "train.jsonl", TAUGHT)
     write(folder / "heldout.jsonl", [r for r in ECHO if r not in TAUGHT])
     return folder
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a Llama of random weights, which goes on with any text."""
+    from local_model_kit import llama
+
+    return llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def chatty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a chat template."""
+    from local_model_kit import CHAT, llama
+
+    return llama(tmp_path_factory.mktemp("chat"), chat=CHAT)
+
+
+@pytest.fixture(scope="module")
+def seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a T5 of random weights."""
+    from local_model_kit import t5
+
+    return t5(tmp_path_factory.mktemp("t5"))

@@ -1,111 +1,21 @@
-"""The generators `self-instruct` and `instances` against scripted teachers."""
+"""The generator `self-instruct` against scripted teachers: as many records as wanted, and what each comes from."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 from zlib import crc32
 
 import pytest
+from self_instruct_kit import EXAMPLE, SEED_FILE, SEEDS, Model, reasons, records, run, run_to_error
 
-from filial import Context, Drop, FilialError, Generator, Message, Record, Reply, Request, TeacherError, UsageError
+from filial import Drop, FilialError, Message, Record, Reply, Request, UsageError
 from filial.cli import invoke
 from filial.testing import GeneratorContract, context
-from filial_plugins.generators.instances import Instances
 from filial_plugins.generators.self_instruct import SelfInstruct
-
-VERBS = ("Describe", "Compare", "Invent", "Translate", "Rewrite", "Explain", "Classify", "Rhyme", "Estimate", "Sort")
-THINGS = ("rivers", "stamps", "comets", "lamps", "bridges", "violins", "cactus", "harbours", "glaciers", "wolves")
-SEEDS = [
-    Record(id=f"s{i}", instruction=f"{verb} {thing} {i} times while humming tune number {i * 7}.")
-    for i, (verb, thing) in enumerate(zip(VERBS, THINGS, strict=True))
-]
-EXAMPLE = "Example 1\nInput: {n} apples\nOutput: {n} pears"
-
-
-class Model:
-    """A teacher that invents tasks and examples; what it says depends on the request alone."""
-
-    def __init__(
-        self,
-        propose: Callable[[int, int, Request], str] | None = None,
-        delay: bool = False,
-        example: Callable[[str], str] = lambda task: EXAMPLE.format(n=len(task)),
-    ) -> None:
-        self.propose, self.delay, self.example = propose or self.novel, delay, example
-        self.proposals: list[Request] = []
-        self.tasks: list[str] = []
-        self.questions = 0
-
-    @property
-    def requests(self) -> int:
-        return len(self.proposals) + self.questions + len(self.tasks)
-
-    async def __call__(self, request: Request) -> Reply:
-        text = request.messages[0].content
-        if self.delay:
-            await asyncio.sleep((crc32(text.encode()) % 7) / 500)
-        wanted = re.search(r"Write (\d+) new tasks", text)
-        if text.endswith("Is it classification?"):
-            self.questions += 1
-            said = "No"
-        elif wanted:
-            self.proposals.append(request)
-            first = int(re.search(r"(\d+)\.\Z", text)[1])
-            said = self.propose(int(wanted[1]), first, request)
-        else:
-            self.tasks.append(re.search(r"\nTask: (.*)\n\Z", text)[1])
-            said = self.example(self.tasks[-1])
-        return Reply(text=said, key=f"key of {len(text)}")
-
-    @staticmethod
-    def novel(n: int, first: int, request: Request) -> str:
-        mark = crc32(request.messages[0].content.encode())
-        tasks = [" ".join(f"w{mark}x{first + i}y{j}" for j in range(6)) for i in range(n)]
-        return " " + "\n".join(tasks[:1] + [f"{first + i}. {task}" for i, task in enumerate(tasks) if i])
-
-
-def run(
-    generator: Generator, model: Any, seeds: Sequence[Record] = SEEDS, notes: list[str] | None = None
-) -> list[Record | Drop]:
-    items, error = run_to_error(generator, model, seeds, notes)
-    if error:
-        raise error
-    return items
-
-
-def run_to_error(
-    generator: Generator, model: Any, seeds: Sequence[Record] = SEEDS, notes: list[str] | None = None
-) -> tuple[list[Record | Drop], FilialError | None]:
-    """What came out, and what ended it if anything did."""
-    items: list[Record | Drop] = []
-    ctx = Context(model, key=(0, "generate"), note=[].append if notes is None else notes.append)
-
-    async def work() -> None:
-        async for item in generator.generate(seeds, ctx):
-            items.append(item)
-
-    try:
-        asyncio.run(asyncio.wait_for(work(), 30))
-    except FilialError as error:
-        return items, error
-    return items, None
-
-
-def records(items: list[Record | Drop]) -> list[Record]:
-    return [item for item in items if isinstance(item, Record)]
-
-
-def reasons(items: list[Record | Drop]) -> Counter[str]:
-    return Counter(item.reason for item in items if isinstance(item, Drop))
-
-
-# self-instruct ----------------------------------------------------------------------------------------------
 
 
 def tasks_and_examples(request: Request) -> str:
@@ -178,6 +88,12 @@ def test_a_spare_task_is_used_before_another_is_proposed_and_else_is_surplus():
     assert reasons(items) == {"unreadable-examples": 2, "surplus": 2}
 
 
+def test_no_more_is_asked_than_is_missing():
+    model = Model()
+    run(SelfInstruct(count=10, per_request=5), model)
+    assert len(model.proposals) == 2
+
+
 def test_a_prompt_lists_seeds_and_accepted_tasks_and_stops_at_the_next_number():
     model = Model()
     run(SelfInstruct(count=40, round_size=2), model)
@@ -210,6 +126,11 @@ def test_seeds_with_several_instances_are_shown_once():
     model = Model()
     run(SelfInstruct(count=1), model, [s.replaced(id=f"{s.id}{i}", input=str(i)) for s in SEEDS[:3] for i in range(4)])
     assert model.proposals[0].messages[0].content.endswith("\n4.")
+
+
+def test_no_seed_is_told():
+    with pytest.raises(UsageError, match="seed"):
+        run(SelfInstruct(), Model(), [Record(messages=(Message(role="user", content="Hi"),))])
 
 
 def test_a_record_names_its_seeds_and_all_answers():
@@ -256,26 +177,6 @@ def test_the_same_comes_out_at_any_concurrency_with_faults_and_surplus():
     assert len(records(outcomes[0][0])) == 120
 
 
-def test_the_yield_is_told_after_the_first_round_and_then_seldom():
-    notes: list[str] = []
-    model = Model(lambda n, first, request: f"{Model.novel(n, first, request)}\n{first + n}. Too short here")
-    items = run(SelfInstruct(count=900), model, notes=notes)
-    assert len(records(items)) == 900
-    assert 2 <= len(notes) <= 4
-    told = re.fullmatch(
-        r"self-instruct: 16 of 900 records after 34 requests; 16 of 18 proposed tasks accepted \(89 %\), "
-        r"examples of 16 asked for; dropped: too-short 2; at this yield, about ([\d,]+) requests in all",
-        notes[0],
-    )
-    assert abs(int(told[1].replace(",", "")) - model.requests) < 0.05 * model.requests
-
-
-def test_a_run_that_is_done_at_once_tells_no_yield():
-    notes: list[str] = []
-    run(SelfInstruct(count=8), Model(), notes=notes)
-    assert notes == []
-
-
 def test_rejected_proposals_are_drops_with_reason_and_text():
     bad = [
         "Too short here",
@@ -306,131 +207,6 @@ def test_an_accepted_task_counts_within_its_own_round():
     items = run(SelfInstruct(count=2, patience=1, round_size=3, per_request=1), twice)
     assert len(records(items)) == 1
     assert reasons(items)["too-similar"] >= 1
-
-
-def test_when_the_yield_collapses_what_there_is_comes_out_with_a_word_about_it():
-    notes: list[str] = []
-    same = Model(lambda n, first, request: f"{first}. Sing about old lamps.")
-    items = run(SelfInstruct(count=50, patience=3), same, notes=notes)
-    assert [record.instruction for record in records(items)] == ["Sing about old lamps."]
-    last = items[-1]
-    assert isinstance(last, Drop)
-    assert last.reason == "yield-collapsed"
-    sent = len(same.proposals)
-    assert re.search(
-        rf"since 3 rounds in a row brought no new task, at 1 of 50 records after {sent + 2} requests; "
-        rf"1 of {sent} proposed .* dropped: too-similar {sent - 1}; give it more varied seeds",
-        last.detail,
-    )
-    assert notes[-1] == last.detail
-
-
-def test_nothing_at_all_is_an_error_that_says_what_to_do():
-    with pytest.raises(FilialError, match=r"0 of 5 records .* refused \d+; give it more varied seeds.*Sorry, I can't"):
-        run(SelfInstruct(count=5, patience=2), Model(lambda n, first, request: "Sorry, I can't propose tasks."))
-
-
-def test_a_teacher_that_writes_no_examples_is_given_up_before_much_is_paid():
-    model = Model(example=lambda task: "Two apples.")
-    items, error = run_to_error(SelfInstruct(count=5000), model)
-    assert "the examples of 64 tasks in a row brought no record, at 0 of 5,000" in str(error)
-    assert "could not use was 'Two apples.'" in str(error)
-    assert reasons(items) == {"unreadable-examples": 64}
-    assert len(model.tasks) == 64
-    assert len(model.proposals) < 20
-
-
-def test_a_teacher_that_stops_writing_examples_leaves_what_there_was():
-    model = Model()
-    model.example = lambda task: EXAMPLE.format(n=2) if len(model.tasks) <= 40 else "Two apples."
-    items = run(SelfInstruct(count=200), model)
-    assert len(records(items)) == 40
-    assert items[-1].reason == "yield-collapsed"
-    assert "tasks in a row brought no record, at 40 of 200" in items[-1].detail
-
-
-class Down(Model):
-    """Fails every request from the ``last``-th on."""
-
-    def __init__(self, last: int) -> None:
-        super().__init__()
-        self.last, self.calls = last, 0
-
-    async def __call__(self, request: Request) -> Reply:
-        self.calls += 1
-        if self.calls >= self.last:
-            raise TeacherError("http-500", "overloaded")
-        return await super().__call__(request)
-
-
-def test_a_teacher_that_fails_at_everything_ends_it_with_its_reason():
-    items, error = run_to_error(SelfInstruct(count=30), Down(1))
-    assert re.search(r"since 4 rounds .* at 0 of 30 records .* teacher-http-500 \d+; see to the teacher", str(error))
-    assert reasons(items).keys() == {"teacher-http-500"}
-
-
-def test_a_teacher_that_fails_from_some_point_on_leaves_what_there_was():
-    items = run(SelfInstruct(count=100), Down(60))
-    made = len(records(items))
-    assert 0 < made < 60
-    assert f"at {made} of 100 records" in items[-1].detail
-    assert "see to the teacher" in items[-1].detail
-    assert reasons(items)["yield-collapsed"] == 1
-
-
-def test_a_run_of_bad_luck_at_the_end_is_no_collapse():
-    """One proposal in six is new: the last tasks are found all the same, with rounds that grow while none is."""
-    for base in range(60):
-
-        def seldom(n: int, first: int, request: Request, base: int = base) -> str:
-            fresh = crc32(f"{base}{request.messages[0].content}{request.draw}".encode()) % 6 == 0
-            return Model.novel(1, first, request) if fresh else SEEDS[0].instruction
-
-        items = run(SelfInstruct(count=6, per_request=1, patience=3), Model(seldom))
-        assert len(records(items)) == 6
-
-
-def test_a_failed_request_costs_only_itself():
-    class Faulty(Model):
-        calls = 0
-
-        async def __call__(self, request: Request) -> Reply:
-            self.calls += 1
-            if self.calls in (2, 6):  # a request for tasks, a request for examples
-                raise TeacherError("http-500", "overloaded", answer="half")
-            return await super().__call__(request)
-
-    items = run(SelfInstruct(count=6, per_request=2), Faulty())
-    assert len(records(items)) == 6
-    failed = [item for item in items if isinstance(item, Drop) and item.reason == "teacher-http-500"]
-    assert [(drop.detail, drop.answer, drop.record is None) for drop in failed] == [
-        ("overloaded", "half", True),
-        ("overloaded", "half", False),
-    ]
-
-
-def test_other_errors_stop_the_run_and_leave_no_request_behind():
-    class Broken(Model):
-        async def __call__(self, request: Request) -> Reply:
-            if len(self.proposals) == 9:
-                raise FilialError("the budget is used up")
-            return await super().__call__(request)
-
-    notes: list[str] = []
-    _, error = run_to_error(SelfInstruct(count=500), Broken(), notes=notes)
-    assert str(error) == "the budget is used up"
-    assert re.search(r"16 of 500 records after \d+ requests; .* about 1,0\d\d requests in all$", notes[-1])
-
-
-def test_no_seed_is_told():
-    with pytest.raises(UsageError, match="seed"):
-        run(SelfInstruct(), Model(), [Record(messages=(Message(role="user", content="Hi"),))])
-
-
-def test_no_more_is_asked_than_is_missing():
-    model = Model()
-    run(SelfInstruct(count=10, per_request=5), model)
-    assert len(model.proposals) == 2
 
 
 def test_faulty_examples_are_drops_and_the_good_ones_stay():
@@ -469,51 +245,9 @@ def test_hostile_replies_never_crash(reply):
     assert all(isinstance(item, Record | Drop) for item in items)
 
 
-SEED_FILE = "pkg:filial_plugins/procedural/seeds.jsonl"
-
-
 def test_the_command_makes_exactly_count_records_from_a_noisy_teacher(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     words = ["generate", "self-instruct", SEED_FILE, "-o", "o.jsonl", "--count", "50", "--teacher", "procedural"]
     assert invoke([*words, "-T", "noise=0.5"]) == 0
     assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 50
     assert "self-instruct: " in capfd.readouterr().err
-
-
-def test_the_command_that_falls_short_of_count_says_so_and_ends_with_5(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    words = ["generate", "self-instruct", SEED_FILE, "-o", "o.jsonl", "--count", "500", "--teacher", "procedural"]
-    assert invoke([*words, "--threshold", "0.3"]) == 5
-    made = len((tmp_path / "o.jsonl").read_text().splitlines())
-    assert 0 < made < 500
-    assert f"at {made} of 500 records" in capfd.readouterr().err
-    last = json.loads((tmp_path / "o.drops.jsonl").read_text().splitlines()[-1])
-    assert last["reason"] == "yield-collapsed"
-
-
-# instances ------------------------------------------------------------------------------------------------------
-
-
-class TestInstancesContract(GeneratorContract):
-    component = Instances(per_record=2)
-    reply = "Example 1\nInput: 1\nOutput: one\nExample 2\nInput: 2\nOutput: two"
-
-
-def test_instances_have_new_inputs_and_a_parent():
-    said = "Example 1\nInput: 1\nOutput: one\n\nExample 2\nInput: 2\nOutput: two"
-    seeds = [Record(id="a", instruction="Spell it.", input="1", output="one", task="spell"), SEEDS[0]]
-    items = run(Instances(per_record=2), context(said)._ask, seeds)
-    assert [(r.instruction, r.input, r.task, r.origin.parents) for r in records(items)] == [
-        ("Spell it.", "2", "spell", ("a",)),
-        (SEEDS[0].instruction, "1", "", ("s0",)),
-        (SEEDS[0].instruction, "2", "", ("s0",)),
-    ]
-    assert reasons(items) == {"repeated-input": 1}
-
-
-def test_instances_of_the_same_instruction_do_not_repeat_each_other():
-    said = "Input: 9\nOutput: nine"
-    seeds = [Record(id=name, instruction="Spell it.", input=name, output="x") for name in "abc"]
-    items = run(Instances(), context(said)._ask, seeds)
-    assert len(records(items)) == 1
-    assert reasons(items) == {"repeated-input": 2}

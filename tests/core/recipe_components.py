@@ -1,4 +1,4 @@
-"""A kit of small components for recipe tests, loaded like any third party's ``--plugin`` file."""
+"""Small components for recipe tests, loaded like any third party's ``--plugin`` file."""
 
 from typing import ClassVar, Literal
 

@@ -1,0 +1,72 @@
+"""One file is a plugin without packaging, and fails like one."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+import pytest
+
+from filial.errors import PluginError, UsageError
+from filial.plugins import Manager
+
+
+def test_one_file_is_a_plugin_without_packaging(site, tmp_path, source):
+    file = tmp_path / "shout.py"
+    file.write_text(source("shout", "Shout", "loud: int = 3"))
+    manager = site.manager()
+    assert manager.load_file(file) == [("strategies", "shout")]
+    shout = manager.build("strategies", {"use": "shout", "loud": 5})
+    version = manager.provenance(shout).removeprefix("shout.py:shout==0+")
+    assert len(version) == 12
+    assert manager.load_file(file) == [("strategies", "shout")]
+    assert manager.get("strategies", "shout") is type(shout)
+    assert pickle.loads(pickle.dumps(shout)) == shout
+    file.write_text(file.read_text() + "# changed\n")
+    other = Manager(site.index())
+    other.load_file(file)
+    assert version not in other.provenance("strategies", "shout"), "a changed file is another version"
+
+
+def test_one_file_collides_like_a_package(site, tmp_path, source):
+    site.sample("pirate")
+    file = tmp_path / "mine.py"
+    file.write_text(source("pirate"))
+    manager = site.manager()
+    manager.load_file(file)
+    with pytest.raises(PluginError, match=r"claimed by filial-pirate 0\.1\.0 and mine\.py 0\+\w+; write"):
+        manager.get("strategies", "pirate")
+    assert manager.get("strategies", "mine.py:pirate").__name__ == "X"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import does_not_exist", r"bad\.py 0\+\w+: .* does not load: ModuleNotFoundError: No module named"),
+        ("x = 1", "it implements no hook; mark one with filial.hookimpl"),
+    ],
+)
+def test_a_broken_file(site, tmp_path, code, message):
+    file = tmp_path / "bad.py"
+    file.write_text(code)
+    with pytest.raises(PluginError, match=message):
+        site.manager().load_file(file)
+    assert "filial_file_bad" not in sys.modules or code == "x = 1"
+
+
+def test_a_file_that_is_not_there(site, tmp_path):
+    with pytest.raises(UsageError, match=r"--plugin .*nope\.py: there is no such file"):
+        site.manager().load_file(tmp_path / "nope.py")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(PluginError, match=r"its name must end in \.py"):
+        site.manager().load_file(tmp_path / "notes.txt")
+
+
+def test_two_files_of_one_name(site, tmp_path, source):
+    for folder, name in (("a", "one"), ("b", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(source(name))
+    manager = site.manager()
+    manager.load_file(tmp_path / "a" / "mine.py")
+    with pytest.raises(PluginError, match=r"another file called mine\.py is loaded; rename one"):
+        manager.load_file(tmp_path / "b" / "mine.py")
