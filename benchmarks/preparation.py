@@ -11,8 +11,9 @@ TRL stays out of filial's environment. Make one for it and name its Python with 
     python -m venv trl-environment
     trl-environment/bin/pip install trl==1.16.0 transformers==5.23.0 datasets==5.2.0 accelerate==1.15.0 torch
 
-``--data FILE`` takes single-turn records from a file instead of made-up ones (texts may then differ in rows, not in
-the table). ``--flat`` prepares 50,000 and 500,000 made-up records and compares filial's memory.
+``--data FILE`` takes single-turn records from a file instead of made-up ones. Rows then differ where one token would
+hold the end of a prompt and the beginning of its answer: filial cuts it, TRL does not. ``--flat`` prepares 50,000 and
+500,000 made-up records and compares filial's memory.
 """
 
 from __future__ import annotations
@@ -257,10 +258,8 @@ def main() -> int:
 def run(work: Path, options: argparse.Namespace) -> int:
     """All comparisons asked for."""
     writer = Writer(0)
-    learn = (text for row in islice(writer.single(), 8000) for text in row.values())
-    if options.data:
-        learn = (text for row in from_file(options.data) for text in row.values())
-    make_tokenizer(work / "tokenizer", learn)
+    rows = from_file(options.data) if options.data else writer.single()
+    make_tokenizer(work / "tokenizer", (text for row in islice(rows, 8000) for text in row.values()))
     if options.flat:
         for count in (50_000, 500_000):
             write(work, "single", count, writer.single(), rendered=False)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LEFT_OUT = {"run.py", "endpoint.py", "demo_seeds.py", "kill9.py"}
+LEFT_OUT = {"run.py", "endpoint.py", "training_ways.py", "demo_seeds.py", "kill9.py"}
 ONCE = {"training.py": ["--repeats", "1"]}  # medians of five, with TRL, take a quarter of an hour
 
 
