@@ -110,7 +110,7 @@ def filial_side(work: Path, shape: str, limit: int) -> Row:
     from filial.models import load_tokenizer
     from filial_plugins.templates.alpaca import Alpaca
     from filial_plugins.templates.chat import Chat
-    from filial_plugins.trainers.caching import prepared
+    from filial_plugins.trainers.rows.caching import prepared
 
     tokenizer = load_tokenizer(str(work / "tokenizer"))
     clock = Clock()

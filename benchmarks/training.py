@@ -47,7 +47,7 @@ from training_ways import ROUGH, ROWS, WAYS, Figures, bare, loop, made_up, rows
 def overhead(folder: Path) -> Figures:
     """filial's CPU seconds over the bare loop's, for the same steps, taken in turns."""
     from filial_plugins.trainers.clock import Clock
-    from filial_plugins.trainers.pace import Pace
+    from filial_plugins.trainers.devices.pace import Pace
 
     with ExitStack() as stack:
         store = rows(folder)

@@ -17,8 +17,8 @@ import torch
 
 if TYPE_CHECKING:
     from filial_plugins.trainers.loop import Loop
+    from filial_plugins.trainers.rows.store import TokenStore
     from filial_plugins.trainers.sft import RowLessons
-    from filial_plugins.trainers.store import TokenStore
 
 Mark = Callable[[int], None]
 Figures = dict[str, Any]
@@ -48,7 +48,7 @@ def made_up() -> tuple[list[int], np.ndarray, list[int]]:
 
 def rows(folder: Path) -> TokenStore:
     """The rows as filial keeps them."""
-    from filial_plugins.trainers.store import Account, Writer
+    from filial_plugins.trainers.rows.store import Account, Writer
 
     lengths, ids, answers = made_up()
     trained = [(i, begin, n) for i, (begin, n) in enumerate(zip(answers, lengths, strict=True))]
@@ -61,11 +61,11 @@ def loop(store: TokenStore, folder: Path, stack: ExitStack, **options: Any) -> t
     """filial's loop, ready to run."""
     from filial import TrainContext
     from filial_plugins.templates.plain import Plain
+    from filial_plugins.trainers.devices.team import Team
     from filial_plugins.trainers.loop import Loop
-    from filial_plugins.trainers.material import Material
+    from filial_plugins.trainers.rows.material import Material
     from filial_plugins.trainers.session import Session
     from filial_plugins.trainers.sft import SFT, RowLessons
-    from filial_plugins.trainers.team import Team
 
     made = SFT(**{"batch_size": STEP, "threads": 1, "lr": RATE, "samples": 0, "schedule": "constant", **options})
     material = Material(None, Plain(), folder, store)
@@ -76,9 +76,9 @@ def loop(store: TokenStore, folder: Path, stack: ExitStack, **options: Any) -> t
 
 def bare(store: TokenStore, steps: list[Any]) -> Iterator[float]:
     """Nothing but what a step needs, on batches made beforehand; gives the loss of each."""
-    from filial_plugins.trainers.attention import NAME
-    from filial_plugins.trainers.attention import attention as attending
-    from filial_plugins.trainers.batching import flat
+    from filial_plugins.trainers.steps.attention import NAME
+    from filial_plugins.trainers.steps.attention import attention as attending
+    from filial_plugins.trainers.steps.batching import flat
 
     network = model()
     update = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.0, fused=True)

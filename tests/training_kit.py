@@ -23,13 +23,13 @@ from filial.labels import Encoder
 from filial.models import load_model, load_tokenizer
 from filial.records import to_json
 from filial_plugins.templates.chat import Chat
+from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.loop import Loop
-from filial_plugins.trainers.material import Material
-from filial_plugins.trainers.preparing import prepare
+from filial_plugins.trainers.rows.material import Material
+from filial_plugins.trainers.rows.preparing import prepare
+from filial_plugins.trainers.rows.store import TokenStore
 from filial_plugins.trainers.session import Session
 from filial_plugins.trainers.sft import SFT, RowLessons
-from filial_plugins.trainers.store import TokenStore
-from filial_plugins.trainers.team import Team
 
 torch.set_num_threads(1)  # two would wait for each other wherever something else runs
 

@@ -32,7 +32,8 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MARKED = re.compile(r"<!-- (plugin|tests|command|pyproject|recipe)(?:: (\S+))? -->\n```(\w+)\n(.*?)^```$", re.S | re.M)
 PLUGINS = {name: code for kind, name, _, code in MARKED.findall(GUIDE) if kind == "plugin"}
 PAGES = (
-    "CONTRIBUTING.md", "docs/plugins.md", "docs/recipe.md", "docs/formats.md", "docs/methods.md", "docs/constraints.md",
+    "CONTRIBUTING.md", "docs/plugins.md", "docs/recipe.md", "docs/teachers.md", "docs/formats.md", "docs/methods.md",
+    "docs/constraints.md", "docs/training.md",
 )  # fmt: skip
 
 

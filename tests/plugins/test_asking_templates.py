@@ -17,7 +17,7 @@ from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import Vicuna
-from filial_plugins.trainers.saving import fit_for_asking
+from filial_plugins.trainers.results.saving import fit_for_asking
 from filial_plugins.trainers.sft import SFT
 
 ALL = (*SPECIAL, *FORMAT_TOKENS)

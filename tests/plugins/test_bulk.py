@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Span
 from filial.labels import Encoder, Unencodable
-from filial_plugins.trainers import bulk, wordtable
-from filial_plugins.trainers.bulk import Bulk, Differs
+from filial_plugins.trainers.rows import bulk, wordtable
+from filial_plugins.trainers.rows.bulk import Bulk, Differs
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<|im_end|>"]
 CORPUS = ["### Response:yes it's :) no 1234", "naïve é ü 東京 one two  three\n\n four", "a:b a:b e:x don't I'LL"] * 20

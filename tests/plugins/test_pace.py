@@ -2,8 +2,8 @@
 
 import pytest
 
-from filial_plugins.trainers import pace
-from filial_plugins.trainers.pace import Pace
+from filial_plugins.trainers.devices import pace
+from filial_plugins.trainers.devices.pace import Pace
 
 
 class Machine:

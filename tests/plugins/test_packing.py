@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filial import UsageError
-from filial_plugins.trainers.packing import best_fit
+from filial_plugins.trainers.steps.packing import best_fit
 
 LENGTHS = st.lists(st.integers(1, 64), max_size=120)
 

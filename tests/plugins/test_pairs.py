@@ -20,10 +20,10 @@ from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.question import Question
 from filial_plugins.templates.vicuna import Vicuna
-from filial_plugins.trainers.encoder_decoder import Batch, collate, loss_of, selected, start_token
-from filial_plugins.trainers.loss import whole
-from filial_plugins.trainers.pairs import Limits, Lost, Pair, pairs, prepare
-from filial_plugins.trainers.store import Row
+from filial_plugins.trainers.rows.pairs import Limits, Lost, Pair, pairs, prepare
+from filial_plugins.trainers.rows.store import Row
+from filial_plugins.trainers.steps.encoder_decoder import Batch, collate, loss_of, selected, start_token
+from filial_plugins.trainers.steps.loss import whole
 
 SPECIAL = ["<pad>", "</s>", "<unk>", "<s>"]
 WIDE = Limits(1000, 1000, "drop")

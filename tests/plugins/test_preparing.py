@@ -16,10 +16,10 @@ from filial.labels import Encoder
 from filial.records import to_json
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import Vicuna
-from filial_plugins.trainers import caching, preparing
-from filial_plugins.trainers.caching import prepared
-from filial_plugins.trainers.preparing import DataFile, prepare
-from filial_plugins.trainers.store import TokenStore, Writer
+from filial_plugins.trainers.rows import caching, preparing
+from filial_plugins.trainers.rows.caching import prepared
+from filial_plugins.trainers.rows.preparing import DataFile, prepare
+from filial_plugins.trainers.rows.store import TokenStore, Writer
 
 EOS = 1
 HEADER = "### Response:\n"
@@ -349,7 +349,8 @@ def test_rows_of_a_table_that_proves_wrong_are_made_by_the_tokenizer(
 ) -> None:
     right = [r.ids.tolist() for r in store_of(iter(ANSWERED), tmp_path)]
     monkeypatch.setattr(
-        "filial_plugins.trainers.wordtable._Memo.__missing__", lambda self, word: b"\x07\0\0\0" * len(word.encode())
+        "filial_plugins.trainers.rows.wordtable._Memo.__missing__",
+        lambda self, word: b"\x07\0\0\0" * len(word.encode()),
     )
     store = store_of(DataFile(data), tmp_path)
     assert store.engine == "tokenizer, for a table of words gave other ids"

@@ -19,14 +19,14 @@ from filial.records import to_json
 from filial.testing import ComponentContract
 from filial_plugins.teachers.transformers import Transformers
 from filial_plugins.templates.question import Question
-from filial_plugins.trainers.material import Material
+from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.options import Tuning
-from filial_plugins.trainers.pairs import Limits, prepare
-from filial_plugins.trainers.preparing import DataFile
+from filial_plugins.trainers.rows.material import Material
+from filial_plugins.trainers.rows.pairs import Limits, prepare
+from filial_plugins.trainers.rows.preparing import DataFile
 from filial_plugins.trainers.seq2seq import PairLessons, Seq2Seq
 from filial_plugins.trainers.session import Session
 from filial_plugins.trainers.sft import SFT
-from filial_plugins.trainers.team import Team
 
 WORDS = ["red", "blue", "green", "one", "two", "six", "cat", "dog", "owl"]
 ECHO = [Record(id=f"r{a}{b}", instruction=f"say {a} not {b}", output=a) for a in WORDS for b in WORDS]

@@ -16,10 +16,10 @@ from filial.records import to_json
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.plain import Plain
-from filial_plugins.trainers.batching import padded
-from filial_plugins.trainers.loss import whole
 from filial_plugins.trainers.optimizers import Optimizers, rate
 from filial_plugins.trainers.sft import SFT, RowLessons
+from filial_plugins.trainers.steps.batching import padded
+from filial_plugins.trainers.steps.loss import whole
 
 
 def test_training_learns_and_the_saved_model_answers(base: Path, data: Path, tmp_path: Path) -> None:

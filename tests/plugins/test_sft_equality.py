@@ -12,17 +12,17 @@ from filial import END, Record, Span, UsageError
 from filial.labels import Encoder
 from filial.models import load_model
 from filial_plugins.templates.plain import Plain
-from filial_plugins.trainers import attention
-from filial_plugins.trainers.attention import NAME
-from filial_plugins.trainers.attention import attention as attending
-from filial_plugins.trainers.batching import flat, padded
-from filial_plugins.trainers.exactness import difference
-from filial_plugins.trainers.loss import loss_of, selected, whole
-from filial_plugins.trainers.ordering import alike, packed, shuffled
-from filial_plugins.trainers.preparing import prepare
+from filial_plugins.trainers.devices.team import Team
+from filial_plugins.trainers.rows.preparing import prepare
 from filial_plugins.trainers.session import keep_fewer_activations
 from filial_plugins.trainers.sft import RowLessons
-from filial_plugins.trainers.team import Team
+from filial_plugins.trainers.steps import attention
+from filial_plugins.trainers.steps.attention import NAME
+from filial_plugins.trainers.steps.attention import attention as attending
+from filial_plugins.trainers.steps.batching import flat, padded
+from filial_plugins.trainers.steps.exactness import difference
+from filial_plugins.trainers.steps.loss import loss_of, selected, whole
+from filial_plugins.trainers.steps.ordering import alike, packed, shuffled
 
 KINDS = ["llama", "gpt2", "qwen", "mistral"]
 

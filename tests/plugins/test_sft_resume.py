@@ -16,9 +16,9 @@ from training_kit import TAUGHT, loop, make, store_of, write
 
 from filial import FilialError, TrainContext
 from filial_plugins.templates.chat import Chat
-from filial_plugins.trainers import checkpoints
+from filial_plugins.trainers.devices.team import Team
+from filial_plugins.trainers.results import checkpoints
 from filial_plugins.trainers.sft import SFT
-from filial_plugins.trainers.team import Team
 
 OPTIONS: dict[str, Any] = {"max_steps": 20, "batch_size": 8, "lr": 1e-3, "threads": 1, "samples": 0}
 
@@ -65,7 +65,7 @@ from pathlib import Path
 from filial import TrainContext
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers.sft import SFT
-from filial_plugins.trainers.team import Team
+from filial_plugins.trainers.devices.team import Team
 def told(done, total, text):
     if text.startswith("step 12,"):
         os.kill(os.getpid(), signal.SIGKILL)

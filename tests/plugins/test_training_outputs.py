@@ -13,8 +13,8 @@ from training_kit import write
 
 from filial import Record, TrainContext, UsageError
 from filial_plugins.templates.chat import Chat
-from filial_plugins.trainers.card import Story, card
-from filial_plugins.trainers.curve import HEIGHT, WIDTH, curve
+from filial_plugins.trainers.results.card import Story, card
+from filial_plugins.trainers.results.curve import HEIGHT, WIDTH, curve
 from filial_plugins.trainers.sft import SFT
 
 SVG = "{http://www.w3.org/2000/svg}"

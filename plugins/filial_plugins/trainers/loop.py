@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import msgspec
 
 from filial import FilialError, TrainContext, seeded
-from filial_plugins.trainers.checkpoints import Checkpoints
 from filial_plugins.trainers.clock import Clock, Place
+from filial_plugins.trainers.devices.pace import Pace
+from filial_plugins.trainers.devices.sharding import whole
+from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.optimizers import Optimizers, rate
 from filial_plugins.trainers.options import Tuning
-from filial_plugins.trainers.pace import Pace
-from filial_plugins.trainers.sharding import whole
-from filial_plugins.trainers.team import Team
+from filial_plugins.trainers.results.checkpoints import Checkpoints
 
 MEMORY = 0.95  # of the average loss, per step
 

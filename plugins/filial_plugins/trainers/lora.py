@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from filial import Field, MissingExtra, UsageError
-from filial_plugins.trainers.batching import padded
-from filial_plugins.trainers.store import Row
+from filial_plugins.trainers.rows.store import Row
+from filial_plugins.trainers.steps.batching import padded
 
 ALIKE = 1e-3  # largest difference of a logit before and after merging, in float32, as a share of the largest logit
 LOOKED_AT = 64  # tokens of a row

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from filial_plugins.trainers.devices.sharding import parts_of_state
 from filial_plugins.trainers.muon import Muon
-from filial_plugins.trainers.sharding import parts_of_state
 
 Schedule = Literal["cosine", "linear", "constant", "trapezoid"]
 TRAPEZOID_UNTIL = 0.4  # the trapezoid's top ends here

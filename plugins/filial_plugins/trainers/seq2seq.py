@@ -15,20 +15,21 @@ from typing import Any
 from filial import Field, Template, TrainContext, UsageError, hookimpl
 from filial.labels import Encoder
 from filial.models import import_torch, load_model
-from filial_plugins.trainers import ordering, reports
-from filial_plugins.trainers.caching import kept, key
-from filial_plugins.trainers.encoder_decoder import Batch, collate, loss_of, start_token
-from filial_plugins.trainers.launching import Job, together
-from filial_plugins.trainers.lessons import Lessons
-from filial_plugins.trainers.material import Material, gathered
+from filial_plugins.trainers.devices.launching import Job, together
+from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.options import Tuning
-from filial_plugins.trainers.over_long import OverLong
-from filial_plugins.trainers.pairs import Limits, prepare
-from filial_plugins.trainers.preparing import DataFile
-from filial_plugins.trainers.saving import check_target
+from filial_plugins.trainers.results import reports
+from filial_plugins.trainers.results.saving import check_target
+from filial_plugins.trainers.rows.caching import kept, key
+from filial_plugins.trainers.rows.material import Material, gathered
+from filial_plugins.trainers.rows.over_long import OverLong
+from filial_plugins.trainers.rows.pairs import Limits, prepare
+from filial_plugins.trainers.rows.preparing import DataFile
+from filial_plugins.trainers.rows.store import Row, TokenStore
 from filial_plugins.trainers.session import Session, keep_fewer_activations, located
-from filial_plugins.trainers.store import Row, TokenStore
-from filial_plugins.trainers.team import Team
+from filial_plugins.trainers.steps import ordering
+from filial_plugins.trainers.steps.encoder_decoder import Batch, collate, loss_of, start_token
+from filial_plugins.trainers.steps.lessons import Lessons
 
 
 class Seq2Seq(Tuning):

@@ -9,16 +9,16 @@ from typing import Any
 
 from filial import FilialError, Record, Template, TrainContext, resolve
 from filial.models import ended_replies, question
-from filial_plugins.trainers.card import Story, card
-from filial_plugins.trainers.checkpoints import checkpoints, content, described
-from filial_plugins.trainers.curve import curve
+from filial_plugins.trainers.devices.sharding import whole_model
+from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.loop import Loop, NotANumber, Work
-from filial_plugins.trainers.material import Material
 from filial_plugins.trainers.options import Tuning
-from filial_plugins.trainers.reports import reports
-from filial_plugins.trainers.saving import fit_for_answering, save
-from filial_plugins.trainers.sharding import whole_model
-from filial_plugins.trainers.team import Team
+from filial_plugins.trainers.results.card import Story, card
+from filial_plugins.trainers.results.checkpoints import checkpoints, content, described
+from filial_plugins.trainers.results.curve import curve
+from filial_plugins.trainers.results.reports import reports
+from filial_plugins.trainers.results.saving import fit_for_answering, save
+from filial_plugins.trainers.rows.material import Material
 
 
 @dataclass(slots=True)

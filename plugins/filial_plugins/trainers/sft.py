@@ -15,23 +15,24 @@ from pydantic import model_validator
 from filial import Field, FilialError, Template, TrainContext, UsageError, hookimpl
 from filial.labels import Encoder
 from filial.models import import_torch, load_model
-from filial_plugins.trainers import ordering, reports
-from filial_plugins.trainers.attention import NAME, attention
-from filial_plugins.trainers.batching import Batch, flat, padded
-from filial_plugins.trainers.caching import prepared
-from filial_plugins.trainers.exactness import difference
-from filial_plugins.trainers.launching import Job, member, together
-from filial_plugins.trainers.lessons import Lessons
+from filial_plugins.trainers.devices.launching import Job, member, together
+from filial_plugins.trainers.devices.sharding import sharded, whole_model
+from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.lora import ALIKE, LoRA, adapted, import_peft, is_adapter, merge
-from filial_plugins.trainers.loss import loss_of
-from filial_plugins.trainers.material import Material, gathered
 from filial_plugins.trainers.options import Tuning
-from filial_plugins.trainers.over_long import OverLong
-from filial_plugins.trainers.saving import check_target, fit_for_asking, save
+from filial_plugins.trainers.results import reports
+from filial_plugins.trainers.results.saving import check_target, fit_for_asking, save
+from filial_plugins.trainers.rows.caching import prepared
+from filial_plugins.trainers.rows.material import Material, gathered
+from filial_plugins.trainers.rows.over_long import OverLong
+from filial_plugins.trainers.rows.store import Row, TokenStore
 from filial_plugins.trainers.session import Session, keep_fewer_activations, located
-from filial_plugins.trainers.sharding import sharded, whole_model
-from filial_plugins.trainers.store import Row, TokenStore
-from filial_plugins.trainers.team import Team
+from filial_plugins.trainers.steps import ordering
+from filial_plugins.trainers.steps.attention import NAME, attention
+from filial_plugins.trainers.steps.batching import Batch, flat, padded
+from filial_plugins.trainers.steps.exactness import difference
+from filial_plugins.trainers.steps.lessons import Lessons
+from filial_plugins.trainers.steps.loss import loss_of
 
 
 class SFT(Tuning):

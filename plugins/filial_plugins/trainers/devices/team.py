@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from filial import UsageError
-from filial_plugins.trainers.sharding import is_shard
+from filial_plugins.trainers.devices.sharding import is_shard
 
 BUCKET = 1 << 24  # elements that are sent at once
 

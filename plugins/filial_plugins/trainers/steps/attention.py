@@ -3,7 +3,7 @@
 transformers lets a model use any attention function (AttentionInterface) and hands keyword arguments of the forward
 pass on to it. Ours is told where the rows lie and attends within each. No mask is built: no mask function goes by this
 name, and without one transformers builds none. Whether a model really hands the arguments on, and does nothing else
-across positions, is not taken on trust: see `exact` in batching.py.
+across positions, is not taken on trust: see `difference` in exactness.py.
 """
 
 from __future__ import annotations

@@ -16,10 +16,9 @@ import msgspec
 
 from filial import Record, Template, UsageError, __version__
 from filial.labels import Encoder
-from filial_plugins.trainers.bulk import Bulk
-from filial_plugins.trainers.over_long import OverLong
-from filial_plugins.trainers.preparing import DataFile, prepare
-from filial_plugins.trainers.store import FORMAT, TokenStore, told
+from filial_plugins.trainers.rows.over_long import OverLong
+from filial_plugins.trainers.rows.preparing import DataFile, prepare
+from filial_plugins.trainers.rows.store import FORMAT, TokenStore, told
 
 SAMPLE = 100
 """Records that are rendered to tell one template's code from another's."""
@@ -74,7 +73,7 @@ def key(data: Path, template: Template, encoder: Encoder, *options: Any) -> str:
 
 def _code() -> str:
     """A hash of the sources that decide what rows are; a version alone would not tell while they are worked on."""
-    sources = [*Path(__file__).parent.glob("*.py"), *(Path(inspect.getfile(kind)) for kind in (Encoder, Bulk))]
+    sources = [*Path(__file__).parent.glob("*.py"), Path(inspect.getfile(Encoder))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
 
 

@@ -20,9 +20,9 @@ import msgspec
 
 from filial import FilialError, Template, __version__
 from filial_plugins.trainers.clock import Place
+from filial_plugins.trainers.devices.sharding import gathered, parts_of_weights
 from filial_plugins.trainers.optimizers import Optimizers
 from filial_plugins.trainers.options import WITHOUT_EFFECT, Tuning
-from filial_plugins.trainers.sharding import gathered, parts_of_weights
 
 KEPT = 2
 SUM = 16  # hex digits

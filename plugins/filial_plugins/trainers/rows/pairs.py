@@ -15,9 +15,9 @@ import numpy as np
 
 from filial import BEGIN, Record, Span, Template, UsageError
 from filial.labels import Encoder, Unencodable
-from filial_plugins.trainers.over_long import OverLong
-from filial_plugins.trainers.preparing import ENDS
-from filial_plugins.trainers.store import Account, Row, TokenStore, Writer
+from filial_plugins.trainers.rows.over_long import OverLong
+from filial_plugins.trainers.rows.preparing import ENDS
+from filial_plugins.trainers.rows.store import Account, Row, TokenStore, Writer
 
 CHUNK = 1000
 Spans = Sequence[Span]

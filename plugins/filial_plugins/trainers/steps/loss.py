@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from filial_plugins.trainers.batching import Batch
+from filial_plugins.trainers.steps.batching import Batch
 
 Loss = Callable[[Batch], Any]
 

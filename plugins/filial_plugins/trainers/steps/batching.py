@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from filial_plugins.trainers.attention import Layout, layout
-from filial_plugins.trainers.store import Row
+from filial_plugins.trainers.rows.store import Row
+from filial_plugins.trainers.steps.attention import Layout, layout
 
 
 @dataclass(slots=True)

@@ -21,8 +21,8 @@ import numpy as np
 
 from filial import FilialError, Span
 from filial.labels import Encoded, Encoder, Text, Unencodable
-from filial_plugins.trainers.spelling import BLANK, Spelling, spelling_of
-from filial_plugins.trainers.wordtable import Words, pattern_of
+from filial_plugins.trainers.rows.spelling import BLANK, Spelling, spelling_of
+from filial_plugins.trainers.rows.wordtable import Words, pattern_of
 
 if TYPE_CHECKING:
     Ints = np.ndarray[Any, np.dtype[np.int32]]

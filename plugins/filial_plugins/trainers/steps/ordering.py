@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from filial import seeded
-from filial_plugins.trainers.packing import best_fit
+from filial_plugins.trainers.steps.packing import best_fit
 
 Step = list[list[int]]
 """Bins of row indices; without packing, a bin is one row."""

@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from filial_plugins.trainers.loss import Loss
-from filial_plugins.trainers.ordering import Step
+from filial_plugins.trainers.devices.sharding import whole_model
+from filial_plugins.trainers.rows.store import Row, TokenStore
 from filial_plugins.trainers.session import Session, sampled
-from filial_plugins.trainers.sharding import whole_model
-from filial_plugins.trainers.store import Row, TokenStore
+from filial_plugins.trainers.steps.loss import Loss
+from filial_plugins.trainers.steps.ordering import Step
 
 
 class Lessons(ABC):

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from filial_plugins.trainers.spelling import letters
+from filial_plugins.trainers.rows.spelling import letters
 
 LIMIT = 200_000
 """Words kept; a tenth of a gigabyte at most."""

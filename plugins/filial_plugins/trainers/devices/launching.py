@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from filial import FilialError, Template, TrainContext, UsageError
-from filial_plugins.trainers.memory import enough
+from filial_plugins.trainers.devices.memory import enough
+from filial_plugins.trainers.devices.team import Team, team
 from filial_plugins.trainers.options import Tuning
-from filial_plugins.trainers.team import Team, team
 
 PATIENCE = 30.0  # seconds that the others have to end after one has failed
 

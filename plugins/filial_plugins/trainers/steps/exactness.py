@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from filial_plugins.trainers.attention import NAME, Unsupported, attention
-from filial_plugins.trainers.batching import Batch, flat, padded
-from filial_plugins.trainers.loss import whole
-from filial_plugins.trainers.store import Row
+from filial_plugins.trainers.rows.store import Row
+from filial_plugins.trainers.steps.attention import NAME, Unsupported, attention
+from filial_plugins.trainers.steps.batching import Batch, flat, padded
+from filial_plugins.trainers.steps.loss import whole
 
 LENGTHS = (48, 17, 31, 9)  # tokens of the rows that are looked at
 EXACT, COARSE = (1e-5, 1e-4), (2e-3, 0.1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from filial_plugins.trainers.loss import Loss
+from filial_plugins.trainers.steps.loss import Loss
 
 
 def sharded(network: Any, loss: Loss, torch: Any, *, device: str, half: bool) -> Any:

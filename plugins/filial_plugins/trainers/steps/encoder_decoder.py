@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from filial import UsageError
-from filial_plugins.trainers.loss import Loss, proved, whole
-from filial_plugins.trainers.store import Row
+from filial_plugins.trainers.rows.store import Row
+from filial_plugins.trainers.steps.loss import Loss, proved, whole
 
 
 @dataclass(slots=True)

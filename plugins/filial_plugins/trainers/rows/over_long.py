@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from filial import Record
-from filial_plugins.trainers.bulk import Flat
+from filial_plugins.trainers.rows.bulk import Flat
 
 OverLong = Literal["drop", "cut-answer", "cut-oldest-turns"]
 Cut = tuple[np.ndarray, list[tuple[int, int]]]

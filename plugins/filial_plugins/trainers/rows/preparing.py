@@ -27,9 +27,9 @@ import numpy as np
 
 from filial import Record, Span, Template, UsageError, formats
 from filial.labels import Encoder
-from filial_plugins.trainers.bulk import Bulk, Differs, Flat
-from filial_plugins.trainers.over_long import OverLong, cut_answer, fitting
-from filial_plugins.trainers.store import Account, TokenStore, Writer
+from filial_plugins.trainers.rows.bulk import Bulk, Differs, Flat
+from filial_plugins.trainers.rows.over_long import OverLong, cut_answer, fitting
+from filial_plugins.trainers.rows.store import Account, TokenStore, Writer
 
 ROWS, CHARACTERS = 1000, 2_000_000  # of a chunk, whichever is reached first
 # Ends of answers in other formats; in a text they are mere characters, which a model would learn to write out.
@@ -65,7 +65,7 @@ def prepare(
         records: a string is what was wrong with a line.
         template: bound to the encoder's tokenizer.
         max_length: longest row in tokens.
-        over_long: what happens to longer ones (`filial_plugins.trainers.over_long`).
+        over_long: what happens to longer ones (`filial_plugins.trainers.rows.over_long`).
 
     Raises:
         UsageError: the data cannot be read, or the tokenizer lacks a token that the template needs.

@@ -11,8 +11,8 @@ from typing import Any
 from filial import Record, Template, UsageError
 from filial.labels import Encoder
 from filial.models import load_tokenizer
-from filial_plugins.trainers.preparing import DataFile
-from filial_plugins.trainers.store import TokenStore
+from filial_plugins.trainers.rows.preparing import DataFile
+from filial_plugins.trainers.rows.store import TokenStore
 
 Prepare = Callable[[Path, Template, Encoder], TokenStore]
 """Makes or finds the rows of a data file."""
