@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from training_kit import TAUGHT, loop, make, store_of, write
 
 from filial import FilialError, TrainContext
 from filial_plugins.templates.chat import Chat
+from filial_plugins.trainers.devices.stopping import patient
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.results import checkpoints
 from filial_plugins.trainers.sft import SFT
@@ -59,7 +61,7 @@ def weights(out: Path) -> bytes:
     return (out / name).read_bytes()
 
 
-KILL_9 = """
+KILLED = """
 import os, signal, sys
 from pathlib import Path
 from filial import TrainContext
@@ -68,19 +70,25 @@ from filial_plugins.trainers.sft import SFT
 from filial_plugins.trainers.devices.team import Team
 def told(done, total, text):
     if text.startswith("step 12,"):
-        os.kill(os.getpid(), signal.SIGKILL)
-options, data, base, out = eval(sys.argv[1]), *sys.argv[2:]
+        os.kill(os.getpid(), getattr(signal, how))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+how, options, data, base, out = sys.argv[1], eval(sys.argv[2]), *sys.argv[3:]
 SFT(**options, checkpoint_steps=10).train(Path(data), base, Chat(), Path(out), TrainContext(3, progress=told))
 """
+
+
+def killed(how: str, base: Path, data: Path, out: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """A training that sends itself this signal at step 12, with a checkpoint every ten steps."""
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, how, repr(OPTIONS | options), str(data), str(base), str(out)],
+        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=120,
+    )  # fmt: skip
 
 
 def test_kill_9_and_start_again_gives_the_same_bytes(base: Path, data: Path, tmp_path: Path) -> None:
     """Pitfall 22: twenty steps are ten, a kill, and ten more, over three epochs of nine steps."""
     whole = train(base, data, tmp_path / "whole", checkpoint_steps=None)
-    done = subprocess.run(
-        [sys.executable, "-c", KILL_9, repr(OPTIONS), str(data), str(base), str(tmp_path / "killed")],
-        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
-    )  # fmt: skip
+    done = killed("SIGKILL", base, data, tmp_path / "killed")
     assert done.returncode == -9, done.stderr.decode()
     assert not (tmp_path / "killed").exists()
     again = train(base, data, tmp_path / "killed", checkpoint_steps=10)
@@ -89,6 +97,63 @@ def test_kill_9_and_start_again_gives_the_same_bytes(base: Path, data: Path, tmp
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
     assert again["loss"] == whole["loss"]
     assert not (tmp_path / "killed.checkpoints").exists()
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+def test_what_is_told_to_stop_finishes_its_step_and_loses_nothing(
+    base: Path, data: Path, tmp_path: Path, how: str
+) -> None:
+    train(base, data, tmp_path / "whole", checkpoint_steps=None)
+    done = killed(how, base, data, tmp_path / "killed")
+    assert done.stderr.endswith(b"KeyboardInterrupt\n")
+    again = train(base, data, tmp_path / "killed", checkpoint_steps=10)
+    assert (again["resumed_at"], again["steps"]) == (12, 20)
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+def test_processes_that_train_together_stop_together(base: Path, data: Path, tmp_path: Path, how: str) -> None:
+    done = killed(how, base, data, tmp_path / "m", launch=2, max_steps=5000, lr=1e-4)
+    assert done.stderr.endswith(b"KeyboardInterrupt\n"), done.stderr.decode()
+    kept = sorted(p.name for p in (tmp_path / "m.checkpoints").iterdir())
+    assert int(kept[-1].split("-")[1]) >= 12
+
+
+def test_told_to_stop_after_the_last_step_only_looks_and_saves(base: Path, data: Path, tmp_path: Path) -> None:
+    write(tmp_path / "heldout.jsonl", TAUGHT[:4])
+    write(tmp_path / "train.jsonl", TAUGHT)
+    done = killed("SIGTERM", base, tmp_path, tmp_path / "m", max_steps=12)
+    assert done.stderr.endswith(b"KeyboardInterrupt\n")
+    again = train(base, tmp_path, tmp_path / "m", checkpoint_steps=10, max_steps=12)
+    assert (again["resumed_at"], again["steps"], again["heldout_rows"]) == (12, 12, 4)
+    whole = train(base, tmp_path, tmp_path / "whole", max_steps=12)
+    assert again["heldout_loss"] == whole["heldout_loss"]
+    assert weights(tmp_path / "m") == weights(tmp_path / "whole")
+
+
+def test_a_second_ctrl_c_does_not_wait_and_handlers_are_put_back() -> None:
+    before = {n: signal.signal(n, h) for n, h in USUAL.items()}
+    try:
+        with patient() as stopping:
+            assert not stopping()
+            signal.raise_signal(signal.SIGTERM)
+            assert stopping()
+            signal.raise_signal(signal.SIGTERM)  # who stops a group may tell each of it twice
+            signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert {n: signal.getsignal(n) for n in USUAL} == USUAL
+        ours = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with patient():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN, "somebody else takes care of it"
+        assert ours is signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+USUAL = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 @pytest.mark.parametrize(

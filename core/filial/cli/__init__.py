@@ -118,7 +118,7 @@ def invoke(args: list[str]) -> int:
     except click.ClickException as err:
         return _refused(err)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        kept = "what teachers have answered is kept, and the same command goes on from there"
+        kept = "what is done and what teachers have answered is kept, and the same command goes on from there"
         click.echo(f"Interrupted; {kept}.", err=True)
         return 130
     except BrokenPipeError:  # whoever read our output has enough of it

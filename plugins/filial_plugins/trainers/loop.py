@@ -17,12 +17,14 @@ from filial import FilialError, TrainContext, seeded
 from filial_plugins.trainers.clock import Clock, Place
 from filial_plugins.trainers.devices.pace import Pace
 from filial_plugins.trainers.devices.sharding import whole
+from filial_plugins.trainers.devices.stopping import patient
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.optimizers import Optimizers, rate
 from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.results.checkpoints import Checkpoints
 
 MEMORY = 0.95  # of the average loss, per step
+STOP = 2  # a checkpoint and no further step
 
 
 class Work(Protocol):
@@ -78,6 +80,7 @@ class Loop:
         Raises:
             NotANumber: the training has diverged; the model has its weights from before that step.
             FilialError: a checkpoint cannot be written.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came; there is a checkpoint of the last step.
         """
         came_back = self._resume()
         place, pace = self.place, Pace(self.torch, self.options.threads)
@@ -85,18 +88,19 @@ class Loop:
         self.model.train()
         steps = self.work.steps(place.epoch)
         progress = self.team.agreed(clock.progress(self.options, len(steps)))
-        while progress < 1:
-            line = self._advance(steps[place.at], progress, pace)
-            if place.at == len(steps):
-                place.epoch, place.at = place.epoch + 1, 0
-                steps = self.work.steps(place.epoch)
-            progress = self.team.agreed(clock.progress(self.options, len(steps)))
-            place.wall, place.cpu = clock.wall, clock.cpu
-            self._tell(progress)
-            self._note(line, last=progress >= 1)
-            if progress < 1 and self.checkpoints and self.team.agreed(self.checkpoints.due(place.step)):
+        with patient() as stopping:
+            while progress < 1:
+                line = self._advance(steps[place.at], progress, pace)
+                if place.at == len(steps):
+                    place.epoch, place.at = place.epoch + 1, 0
+                    steps = self.work.steps(place.epoch)
+                progress = self.team.agreed(clock.progress(self.options, len(steps)))
                 place.wall, place.cpu = clock.wall, clock.cpu
-                self.checkpoints.save(self.model, self.optimizers, place, leads=self.team.leads)
+                self._tell(progress)
+                self._note(line, last=progress >= 1)
+                self._keep(clock, stop=stopping(), last=progress >= 1)
+        if not self.looked:  # nothing was left to do but this
+            self.looked = self.work.look()
         figures = {
             "steps": place.step, "epochs": round(place.epoch + place.at / len(steps), 3),
             "seconds": round(place.wall, 2), "cpu_seconds": round(place.cpu, 2), "tokens_seen": place.tokens,
@@ -174,6 +178,22 @@ class Loop:
             self.place.log.append(line)
             for report in self.reports:
                 report(line)
+
+    def _keep(self, clock: Clock, *, stop: bool, last: bool) -> None:
+        """Write a checkpoint when it is time, and before stopping; after the last step the model itself is saved."""
+        if self.checkpoints is None:
+            if self.team.agreed(stop):
+                raise KeyboardInterrupt
+            return
+        due = not last and self.checkpoints.due(self.place.step)
+        wish = self.team.agreed(STOP if stop else int(due))
+        if wish:
+            self.place.wall, self.place.cpu = clock.wall, clock.cpu
+            self.checkpoints.save(self.model, self.optimizers, self.place, leads=self.team.leads)
+        if wish == STOP:
+            if self.team.leads:
+                self.ctx.note(f"stopped after step {self.place.step:,}; the same training goes on from there")
+            raise KeyboardInterrupt
 
     def _tell(self, done: float) -> None:
         if self.team.leads:

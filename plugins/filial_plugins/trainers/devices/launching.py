@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any
 
 from filial import FilialError, Template, TrainContext, UsageError
 from filial_plugins.trainers.devices.memory import enough
+from filial_plugins.trainers.devices.stopping import patient
 from filial_plugins.trainers.devices.team import Team, team
 from filial_plugins.trainers.options import Tuning
 
-PATIENCE = 30.0  # seconds that the others have to end after one has failed
+PATIENCE, BRIEFLY = 30.0, 2.0  # seconds that processes have to end: usually, and where somebody waits for that
+POLL = 0.2  # seconds between looks at whether to stop
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def launched(count: int, job: Job, ctx: TrainContext) -> dict[str, Any]:
     Raises:
         UsageError, FilialError: what a process raised; a process ended without a word; the template or the trainer
             cannot be sent to another process.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came, and the processes stopped after a checkpoint.
     """
     try:
         pickle.dumps(job)
@@ -70,10 +74,15 @@ def launched(count: int, job: Job, ctx: TrainContext) -> dict[str, Any]:
             theirs.close()
             processes.append(process)
             heard[mine] = rank
+        patience = PATIENCE
         try:
-            return _listen(heard, ctx)
+            with patient() as stopping:
+                return _listen(heard, processes, ctx, stopping)
+        except KeyboardInterrupt:
+            patience = BRIEFLY
+            raise
         finally:
-            _end(processes)
+            _end(processes, patience)
 
 
 def together(job: Job, ctx: TrainContext, torch: Any, train: Callable[[Team], dict[str, Any]]) -> dict[str, Any]:
@@ -88,43 +97,57 @@ def together(job: Job, ctx: TrainContext, torch: Any, train: Callable[[Team], di
         return train(members)
 
 
-def _listen(heard: dict[Connection, int], ctx: TrainContext) -> dict[str, Any]:
-    """Pass on what the processes say until all have ended."""
+def _listen(
+    heard: dict[Connection, int], processes: Sequence[Any], ctx: TrainContext, stopping: Callable[[], bool]
+) -> dict[str, Any]:
+    """Pass on what the processes say until all have ended; tell them to stop when that is wished."""
     say: dict[str, Callable[..., Any]] = {"log": ctx.log, "progress": ctx.progress, "note": ctx.note}
     figures: dict[str, Any] = {}
+    told = stopped = False
     while heard:
-        for connection in wait(list(heard)):
+        if stopping() and not told:
+            told = True
+            for process in processes:
+                process.terminate()
+        for connection in wait(list(heard), POLL):
             assert isinstance(connection, Connection)
             try:
                 what, *values = connection.recv()
             except EOFError:
-                rank = heard.pop(connection)
-                raise FilialError(
-                    f"process {rank + 1} of the training ended without a word; see above for why"
-                ) from None
-            if what == "done":
-                if heard.pop(connection) == 0:
-                    (figures,) = values
-            elif what == "failed":
-                raise values[0]
-            else:
+                what, values = "stopped" if told else "gone", []
+            if what in say:
                 say[what](*values)
+                continue
+            rank = heard.pop(connection)
+            if what == "failed":
+                raise values[0]
+            if what == "gone":
+                raise FilialError(
+                    f"process {rank + 1} of the training ended without a word (killed, or out of memory?); see above "
+                    "for why, and start it again: it goes on from its last checkpoint, if there is one"
+                )
+            stopped |= what == "stopped"
+            if what == "done" and rank == 0:
+                (figures,) = values
+    if stopped:
+        raise KeyboardInterrupt
     return figures
 
 
-def _end(processes: list[Any]) -> None:
+def _end(processes: list[Any], patience: float) -> None:
     """Wait for processes that have come to their end; stop the others."""
     failed = False
     for process in processes:
-        process.join(0.0 if failed else PATIENCE)
+        process.join(0.0 if failed else patience)
         if process.is_alive():
             failed = True
-            process.terminate()
-            process.join(PATIENCE)
+            process.kill()  # it may be waiting for one that is gone, where no signal is heard
+            process.join()
 
 
 def _work(job: Job, connection: Connection, place: dict[str, Any]) -> None:
-    """In a process of its own: train, and say how it goes."""
+    """In a process of its own: train, and say how it goes. Ctrl-C is for the one that listens; it passes it on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update({name: str(value) for name, value in place.items()})
 
     def saying(what: str) -> Callable[..., None]:
@@ -137,6 +160,8 @@ def _work(job: Job, connection: Connection, place: dict[str, Any]) -> None:
         figures = job.trainer.train(job.data, job.model, job.template, job.out, ctx)
     except (UsageError, FilialError) as error:
         connection.send(("failed", type(error)(str(error))))
+    except KeyboardInterrupt:
+        connection.send(("stopped",))
     else:
         connection.send(("done", figures))
     connection.close()
