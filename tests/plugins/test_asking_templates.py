@@ -103,7 +103,21 @@ def test_a_template_that_cannot_be_saved_as_one_says_so() -> None:
     fit_for_asking(tokenizer, Third(), notes.append)
     assert tokenizer.chat_template == OWN
     assert len(notes) == 1
-    assert "does not ask as is trained" in notes[0]
+    assert "will not ask as is trained, for the template has none that does" in notes[0]
+
+
+class Broken(Third):
+    """Its Jinja is none."""
+
+    def chat_template(self) -> str:
+        return "{% for m in messages %}"
+
+
+def test_a_chat_template_that_fails_ends_no_training() -> None:
+    tokenizer, notes = byte_level(special=ALL), []
+    fit_for_asking(tokenizer, Broken(), notes.append)
+    assert tokenizer.chat_template is None
+    assert "fails with TemplateSyntaxError" in notes[0]
 
 
 def test_of_several_chat_templates_the_default_is_trained_and_all_are_kept() -> None:

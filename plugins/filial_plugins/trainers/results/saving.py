@@ -75,22 +75,34 @@ def fit_for_asking(tokenizer: Any, template: Template, note: Callable[[str], Non
         template: bound to this tokenizer.
         note: told where that cannot be had.
     """
-    text = template.chat_template()
-    if text is not None:
-        wanted = Encoder(tokenizer).encode(template.render(Record(instruction=TRIAL))).ids
-        # A tokenizer that puts a blank before a text may not do so behind a BOS that stands in the text.
-        for begin in ("", "{{- bos_token }}", "{{- bos_token + ' ' }}"):
-            asked = [{"role": "user", "content": TRIAL}]
-            made = tokenizer.apply_chat_template(asked, chat_template=begin + text, add_generation_prompt=True)
-            if list(made["input_ids"]) == wanted:
-                if begin + text != own_template(tokenizer):
-                    tokenizer.chat_template = begin + text
-                return
-    if tokenizer.chat_template is not None:
+    why = "" if tokenizer.chat_template is None else "the template has none that does"
+    try:
+        text = _asking(tokenizer, template)
+    except Exception as error:  # a template may be anybody's
+        text, why = None, f"that of the template fails with {type(error).__name__}: {error}"
+    if text is not None and text != own_template(tokenizer):
+        tokenizer.chat_template = text
+    if text is None and why:
         note(
-            "the tokenizer's chat template does not ask as is trained, and this template has none that does: ask the "
-            "model through filial, or with prompts in the trained form"
+            f"the saved tokenizer's chat template will not ask as is trained, for {why}: ask the model through filial, "
+            "or with prompts in the trained form"
         )
+
+
+def _asking(tokenizer: Any, template: Template) -> str | None:
+    """The template's chat template, with BOS in front where it takes that to ask a question token by token as filial
+    does; None where it does not ask so."""
+    text = template.chat_template()
+    if text is None:
+        return None
+    wanted = Encoder(tokenizer).encode(template.render(Record(instruction=TRIAL))).ids
+    # A tokenizer that puts a blank before a text may not do so behind a BOS that stands in the text.
+    for begin in ("", "{{- bos_token }}", "{{- bos_token + ' ' }}"):
+        asked = [{"role": "user", "content": TRIAL}]
+        made = tokenizer.apply_chat_template(asked, chat_template=begin + text, add_generation_prompt=True)
+        if list(made["input_ids"]) == wanted:
+            return begin + text
+    return None
 
 
 def fit_for_answering(model: Any, tokenizer: Any, ends: set[int]) -> None:
