@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -194,11 +193,9 @@ def test_nothing_is_imported_and_it_is_cheap(site):
         "print(*sorted(sys.modules))"
     )
     path = os.pathsep.join([str(site.folder), str(Path(index.__code__.co_filename).parents[1])])
-    start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True
     )
-    assert time.perf_counter() - start < 2.5, "the plugin that sleeps for 3 s was imported"
     loaded = set(done.stdout.split())
     assert not loaded & {"importlib.metadata", "email", "pluggy", "pydantic", "yaml", "jsonschema", "csv", "zipfile"}
     assert not any(name.startswith("filial_") for name in loaded)

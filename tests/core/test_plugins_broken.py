@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from sample_kit import CORE, SAMPLES
@@ -49,9 +48,7 @@ def test_a_promise_that_is_not_kept(site):
 
 def test_a_slow_import_is_paid_only_by_who_names_it(site):
     site.sample("heavy", "pirate")
-    start = time.perf_counter()
     site.manager().get("strategies", "pirate")
-    assert time.perf_counter() - start < 2.5
     assert "filial_heavy" not in sys.modules
 
 

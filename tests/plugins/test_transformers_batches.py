@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from filial import Message, Reply, Request
 from filial.testing import finished
+from filial_plugins.teachers.local_model import LocalModel, Row
 
 
 @pytest.mark.parametrize("kind", ["causal", "seq2seq"])
@@ -73,43 +74,43 @@ def test_a_conversation_that_the_template_refuses_costs_only_itself(tmp_path: Pa
     assert isinstance(reply, Reply)
 
 
-def test_a_request_nobody_waits_for_is_left_out(causal: Path) -> None:
+def test_a_request_nobody_waits_for_is_left_out(causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = teacher(causal, batch_size=1, max_tokens=100)
+    begun: list[int] = []
+    generated = LocalModel._generated
 
-    async def work() -> tuple[float, float]:
+    def counting(self: LocalModel, rows: Sequence[Row]) -> Any:
+        begun.append(len(rows))
+        return generated(self, rows)
+
+    monkeypatch.setattr(LocalModel, "_generated", counting)
+
+    async def work() -> None:
         await asked.reply(user("load it"))
-        begun = time.perf_counter()
-        await asked.reply(user("what"))
-        each = time.perf_counter() - begun
         tasks = [asyncio.create_task(asked.reply(user(f"what {i}"))) for i in range(40)]
         await asyncio.sleep(0)
         for task in tasks[:-1]:
             task.cancel()
-        begun = time.perf_counter()
         await tasks[-1]
-        took = time.perf_counter() - begun
         assert all(task.cancelled() for task in tasks[:-1])
         await asked.close()
-        return each, took
 
-    each, took = finished(work())
-    assert took < 10 * each, "40 would have been worked on"
+    finished(work())
+    assert len(begun) <= 3, "the first, the last, and one that was begun before it was given up"
 
 
 def test_a_batch_ends_when_nobody_waits_for_it(causal: Path) -> None:
     asked = teacher(llama_of(causal), max_tokens=100_000)
 
-    async def work() -> float:
+    async def work() -> None:
         await asked.reply(user("load it", max_tokens=1))
         task = asyncio.create_task(asked.reply(user("what", stop=("☃",))))
         await asyncio.sleep(0.3)
         assert not task.done()
         task.cancel()
-        begun = time.perf_counter()
-        await asked.close()
-        return time.perf_counter() - begun
+        await asyncio.wait_for(asked.close(), 20)  # the whole answer would take minutes
 
-    assert finished(work()) < 1
+    finished(work())
 
 
 def test_the_event_loop_stays_free_and_later_requests_join_the_next_batch(causal: Path) -> None:
