@@ -33,9 +33,9 @@ class Questions:
     def __init__(self) -> None:
         self._asked, self._tasks = array("Q"), array("Q")
 
-    def add(self, record: Record) -> None:
-        """Take note of a record."""
-        self._asked.append(_hash(asked(record)))
+    def add(self, record: Record, question: Question) -> None:
+        """Take note of a record and what it asks."""
+        self._asked.append(_hash(question))
         self._tasks.append(0 if record.messages else _hash(record.instruction))
 
     def kept_back(self, heldout: int, seed: int) -> set[int]:
@@ -85,18 +85,23 @@ def write(
     manifest = read_manifest(folder / MANIFEST)
     if manifest is not None and manifest.get("key") == key:
         return manifest
-    questions, spoilt = Questions(), array("Q")
+    questions, spoilt = Questions(), set()
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder) as passing:
-            for place, record in enumerate(records):
+        passing = TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
+    with passing:
+        for place, record in enumerate(records):
+            with write_errors(folder):  # and not round the records: reading them may fail, too
                 passing.write(to_json(record) + b"\n")
-                if asked(record) in exams:
-                    spoilt.append(place)
-                else:
-                    questions.add(record)
+            question = asked(record) if heldout or exams else ()
+            if question in exams:
+                spoilt.add(place)
+            elif heldout:
+                questions.add(record, question)
+        kept_back = questions.kept_back(heldout, seed)
+        with write_errors(folder):
             passing.seek(0)
-            files = _parted(passing, folder, set(spoilt), questions.kept_back(heldout, seed))
+            files = _parted(passing, folder, spoilt, kept_back)
     rows = {name: files[f"{name}.jsonl"]["rows"] for name in PARTS}
     manifest = {"format": 1, "key": key, **rows, "files": files}
     write_manifest(folder / MANIFEST, manifest)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from filial import Message, Record, UsageError
 from filial.dataset import Questions, write
+from filial.judging import asked
 from filial.store import read_manifest
 
 TEXTS = st.text("abc", min_size=1, max_size=2)
@@ -29,7 +30,7 @@ def split(records, heldout, seed):
     """What is trained on and what is kept back."""
     questions = Questions()
     for record in records:
-        questions.add(record)
+        questions.add(record, asked(record))
     chosen = questions.kept_back(heldout, seed)
     return [r for i, r in enumerate(records) if i not in chosen], [records[i] for i in sorted(chosen)]
 
@@ -146,3 +147,13 @@ def test_a_data_set_that_cannot_be_made_leaves_the_one_before(tmp_path, heldout)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "contaminated.jsonl", "heldout.jsonl", "manifest.json", "train.jsonl",
     ]  # fmt: skip
+
+
+def test_a_fault_of_the_source_is_not_laid_to_the_folder(tmp_path):
+    def failing():
+        yield Record(id="a", instruction="task", output="o")
+        raise OSError("the network is down")
+
+    with pytest.raises(OSError, match="the network is down"):
+        write(tmp_path, failing(), 0, 1, "key")
+    assert not list(tmp_path.iterdir())
