@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from training_kit import ECHO, write
+from training_kit import ECHO, make, write
 
 from filial import FilialError, TrainContext, UsageError
 from filial_plugins.templates.chat import Chat
@@ -47,6 +47,16 @@ def test_two_processes_give_the_losses_of_one(base: Path, data: Path, alone: Pat
     assert (figures["steps"], len(figures["samples"])) == (8, 3)
     assert heard[-1] == 1
     assert not (tmp_path / "m.checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_processes_that_train_together_speak_with_one_voice(data: Path, tmp_path: Path) -> None:
+    base, notes = make(tmp_path / "base", "gemma"), []
+    SFT(launch=2, max_steps=1, threads=1, samples=0).train(
+        data, str(base), Chat(), tmp_path / "m", TrainContext(5, note=notes.append)
+    )
+    assert [note for note in notes if note.startswith("rows are padded")]
+    assert len(notes) == len(set(notes)), notes
 
 
 @pytest.mark.slow

@@ -162,7 +162,7 @@ class Loop:
                 f"process {self.team.rank + 1} would go on from step {step}, the first one from step {first}: they "
                 "must all see the same folder of checkpoints; share it, or remove it to begin anew"
             )
-        if step and self.team.leads:
+        if step:
             self.ctx.note(f"going on from the checkpoint of step {step:,}")
         return step
 
@@ -181,20 +181,14 @@ class Loop:
 
     def _keep(self, clock: Clock, *, stop: bool, last: bool) -> None:
         """Write a checkpoint when it is time, and before stopping; after the last step the model itself is saved."""
-        if self.checkpoints is None:
-            if self.team.agreed(stop):
-                raise KeyboardInterrupt
-            return
-        due = not last and self.checkpoints.due(self.place.step)
+        due = not last and self.checkpoints is not None and self.checkpoints.due(self.place.step)
         wish = self.team.agreed(STOP if stop else int(due))
-        if wish:
+        if wish and self.checkpoints is not None:
             self.place.wall, self.place.cpu = clock.wall, clock.cpu
             self.checkpoints.save(self.model, self.optimizers, self.place, leads=self.team.leads)
         if wish == STOP:
-            if self.team.leads:
-                self.ctx.note(f"stopped after step {self.place.step:,}; the same training goes on from there")
+            self.ctx.note(f"stopped after step {self.place.step:,}; the same training goes on from there")
             raise KeyboardInterrupt
 
     def _tell(self, done: float) -> None:
-        if self.team.leads:
-            self.ctx.progress(min(1.0, done), 1.0, f"step {self.place.step}, loss {self.place.loss:.3f}")
+        self.ctx.progress(min(1.0, done), 1.0, f"step {self.place.step}, loss {self.place.loss:.3f}")

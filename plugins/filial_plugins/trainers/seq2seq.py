@@ -65,7 +65,7 @@ class Seq2Seq(Tuning):
         check_target(out)
         reports.check(self.report_to)
         job = Job(self, data, model, template, out, ctx.seed, ctx.base, ctx.cache)
-        return together(job, ctx, torch, lambda team: self._trained(job, ctx, torch, team))
+        return together(job, ctx, torch, lambda team, heard: self._trained(job, heard, torch, team))
 
     def _trained(self, job: Job, ctx: TrainContext, torch: Any, team: Team) -> dict[str, Any]:
         """As `train`, in each of the processes that train together."""

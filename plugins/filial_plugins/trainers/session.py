@@ -57,7 +57,7 @@ class Session:
                 something cannot be saved.
         """
         material = self.material
-        for sentence in material.told() if self.team.leads else ():
+        for sentence in material.told():
             self.ctx.note(sentence)
         fit_for_answering(self.model, material.tokenizer, material.rows.ends)
         kept = checkpoints(self.options, self.out, self.torch, self._about)

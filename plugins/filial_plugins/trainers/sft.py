@@ -94,7 +94,7 @@ class SFT(Tuning):
                 "it with torchrun or accelerate launch"
             )
         job = Job(self, data, model, template, out, ctx.seed, ctx.base, ctx.cache)
-        return together(job, ctx, torch, lambda team: self._trained(job, ctx, torch, team))
+        return together(job, ctx, torch, lambda team, heard: self._trained(job, heard, torch, team))
 
     def _trained(self, job: Job, ctx: TrainContext, torch: Any, team: Team) -> dict[str, Any]:
         """As `train`, in each of the processes that train together."""
@@ -151,7 +151,7 @@ class RowLessons(Lessons):
             stack.enter_context(attention(self.network, NAME))
         self.loss = loss_of(self.network, self.torch, self.collate(self.rows[:2], self.torch, self.network.device))
         if self.options.sharding != "none":
-            if not self.network._no_split_modules and self.team.leads:
+            if not self.network._no_split_modules:
                 session.ctx.note(f"{session.source} does not say what its layers are: it is gathered as a whole")
             half, device = self.options.dtype == "bfloat16", self.team.device.type
             self.loss = sharded(self.network, self.loss, self.torch, device=device, half=half)

@@ -85,8 +85,12 @@ def launched(count: int, job: Job, ctx: TrainContext) -> dict[str, Any]:
             _end(processes, patience)
 
 
-def together(job: Job, ctx: TrainContext, torch: Any, train: Callable[[Team], dict[str, Any]]) -> dict[str, Any]:
+def together(
+    job: Job, ctx: TrainContext, torch: Any, train: Callable[[Team, TrainContext], dict[str, Any]]
+) -> dict[str, Any]:
     """Train in this process; or, where this is not one of several yet and ``launch`` wishes them, in so many.
+
+    Of several, only the leader has a context that anybody hears.
 
     Raises:
         UsageError, FilialError: as `launched` and ``train``; there is not enough memory.
@@ -94,7 +98,8 @@ def together(job: Job, ctx: TrainContext, torch: Any, train: Callable[[Team], di
     if job.trainer.launch > 1 and not member():
         return launched(job.trainer.launch, job, ctx)
     with team(torch) as members, enough(torch):
-        return train(members)
+        heard = ctx if members.leads else TrainContext(ctx.seed, base=ctx.base, cache=ctx.cache)
+        return train(members, heard)
 
 
 def _listen(
