@@ -103,7 +103,7 @@ def test_a_template_that_cannot_be_saved_as_one_says_so() -> None:
     fit_for_asking(tokenizer, Third(), notes.append)
     assert tokenizer.chat_template == OWN
     assert len(notes) == 1
-    assert "will not ask as is trained, for the template has none that does" in notes[0]
+    assert "will not ask as is trained, for the template has none" in notes[0]
 
 
 class Broken(Third):
@@ -111,6 +111,20 @@ class Broken(Third):
 
     def chat_template(self) -> str:
         return "{% for m in messages %}"
+
+
+class Other(Third):
+    """Its Jinja is of another format."""
+
+    def chat_template(self) -> str:
+        return "{{ messages[0].content }}"
+
+
+def test_a_chat_template_that_asks_otherwise_is_not_saved() -> None:
+    tokenizer, notes = byte_level(special=ALL), []
+    fit_for_asking(tokenizer, Other(), notes.append)
+    assert tokenizer.chat_template is None
+    assert "has one that asks with other tokens" in notes[0]
 
 
 def test_a_chat_template_that_fails_ends_no_training() -> None:

@@ -75,26 +75,25 @@ def fit_for_asking(tokenizer: Any, template: Template, note: Callable[[str], Non
         template: bound to this tokenizer.
         note: told where that cannot be had.
     """
-    why = "" if tokenizer.chat_template is None else "the template has none that does"
     try:
-        text = _asking(tokenizer, template)
+        text = template.chat_template()
+        made = None if text is None else _with_bos(text, tokenizer, template)
+        why = "has none" if text is None else "has one that asks with other tokens"
     except Exception as error:  # a template may be anybody's
-        text, why = None, f"that of the template fails with {type(error).__name__}: {error}"
-    if text is not None and text != own_template(tokenizer):
-        tokenizer.chat_template = text
-    if text is None and why:
-        note(
-            f"the saved tokenizer's chat template will not ask as is trained, for {why}: ask the model through filial, "
-            "or with prompts in the trained form"
-        )
+        text, made, why = "", None, f"has one that fails with {type(error).__name__}: {error}"
+    if made is None:
+        if text is not None or tokenizer.chat_template is not None:
+            note(
+                f"the saved tokenizer's chat template will not ask as is trained, for the template {why}: ask the "
+                "model through filial, or with prompts in the trained form"
+            )
+    elif made != own_template(tokenizer):
+        tokenizer.chat_template = made
 
 
-def _asking(tokenizer: Any, template: Template) -> str | None:
-    """The template's chat template, with BOS in front where it takes that to ask a question token by token as filial
-    does; None where it does not ask so."""
-    text = template.chat_template()
-    if text is None:
-        return None
+def _with_bos(text: str, tokenizer: Any, template: Template) -> str | None:
+    """A chat template, with BOS in front where it takes that to ask a question token by token as filial does; None
+    where it does not ask so."""
     wanted = Encoder(tokenizer).encode(template.render(Record(instruction=TRIAL))).ids
     # A tokenizer that puts a blank before a text may not do so behind a BOS that stands in the text.
     for begin in ("", "{{- bos_token }}", "{{- bos_token + ' ' }}"):
