@@ -55,7 +55,7 @@ class Claim:
                     with open(os.path.join(folder, file), encoding="utf-8") as source:
                         first = source.readline().strip()
                 except (OSError, UnicodeDecodeError):
-                    continue
+                    continue  # not there or not to be read: the next place may have it
                 return first.strip('"').strip() if first.startswith('"""') else ""
         return ""
 

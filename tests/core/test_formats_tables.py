@@ -14,7 +14,7 @@ ROWS = [{"question": "2+2?", "answer": "4", "extra": 1}, {"question": "", "answe
 
 
 def pyarrow_table(path: Path, rows: list[dict[str, object]]) -> Path:
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="comes with the extra 'train'")
     from pyarrow import parquet
 
     parquet.write_table(pyarrow.Table.from_pylist(rows), path)
@@ -38,7 +38,7 @@ def test_columns_that_nothing_knows_are_listed(tmp_path: Path) -> None:
 
 
 def test_own_parquet_is_read_by_datasets_and_pyarrow(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="comes with the extra 'train'")
     records = [Record(id="a", instruction="b", scores={"x": 0.5}, tags=("t",)), Record(id="c", instruction="d")]
     write(tmp_path / "a.parquet", records)
     rows = parquet.read_table(tmp_path / "a.parquet").to_pylist()
@@ -67,7 +67,7 @@ def test_a_torn_parquet_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="comes with the extra 'train'")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 

@@ -165,7 +165,7 @@ def test_numbers_of_any_length_are_json():
 
 
 def test_scripts_are_those_of_the_unicode_database():
-    regex = pytest.importorskip("regex")
+    regex = pytest.importorskip("regex", reason="comes with the extra 'train'")
     named = {"Kana": r"[\p{Script=Hiragana}\p{Script=Katakana}ー]"}
     codes = [*range(0x3400), *range(0x3400, 0x2FFFF, 7)]  # beyond are long runs of one script
     letters = [chr(code) for code in codes if regex.match(r"\p{L}", chr(code))]

@@ -17,7 +17,7 @@ from filial_plugins.trainers import sft
 from filial_plugins.trainers.lora import LoRA, adapted, merge
 from filial_plugins.trainers.sft import SFT
 
-peft = pytest.importorskip("peft")
+peft = pytest.importorskip("peft", reason="needs the extra 'lora'")
 
 
 @pytest.fixture(scope="module")

@@ -172,7 +172,7 @@ def test_every_kind_of_training_goes_on_exactly(
     base: Path, data: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     if "lora" in options:
-        pytest.importorskip("peft")
+        pytest.importorskip("peft", reason="needs the extra 'lora'")
     train(base, data, tmp_path / "whole", **options)
     for kill_at in (7, 14, 18):  # a kill before the next checkpoint costs the steps since the last
         with pytest.raises(Killed):

@@ -22,7 +22,7 @@ NEAR, FAR = 100, 100
 @pytest.fixture(scope="module")
 def real() -> list[str]:
     """All different instructions, in the order of the alphabet, so that those that begin alike stand together."""
-    pytest.importorskip("zstandard")
+    pytest.importorskip("zstandard", reason="the real records are packed with it")
     return sorted({record.instruction for record in read(DATA)})
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real records are
 
 
 def load(name: str) -> tuple[list[dict], list, list[BadLine]]:
-    zstandard = pytest.importorskip("zstandard")
+    zstandard = pytest.importorskip("zstandard", reason="the real records are packed with it")
     text = zstandard.decompress((DATA / name).read_bytes()).decode("utf-8")
     bad: list[BadLine] = []
     return [json.loads(line) for line in text.split("\n") if line], list(read(DATA / name, bad=bad)), bad

@@ -163,7 +163,7 @@ def _data_for(task: Task, old: Task, given: str, rng: random.Random) -> tuple[Ta
             answer(kept, data)
             return (kept, "") if task.inline else (kept, data)
     except InputError:
-        pass
+        pass  # the data given do not suit the changed task: new ones are drawn
     return task, "" if task.inline else (draw_input(task, rng) or "")
 
 
