@@ -104,7 +104,8 @@ def packages(tmp_path_factory):
     for args in (["--sdist", "--outdir", "sdist"], ["--wheel", "--outdir", "plain"]):
         built(folder, *args, source)
     with tarfile.open(next((folder / "sdist").glob("*.tar.gz"))) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        careful = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4 or newer
+        archive.extractall(folder / "unpacked", **careful)
     built(folder, "--wheel", "--outdir", "from-sdist", next((folder / "unpacked").iterdir()))
     return folder
 
