@@ -1,48 +1,56 @@
-"""Strict YAML that remembers where everything stands.
+"""Read YAML 1.2 with the place of every key and value, and write plain data that is read back the same.
 
-The scalars are those of the YAML 1.2 core schema: ``no`` is text, ``12:30:00`` is text, ``1e-5`` is a number.
-Tags, anchors, aliases and repeated keys are faults, so a file can neither run code, nor grow when it is read,
-nor hold a value that silently loses to another. PyYAML delivers the events; its constructors are not used.
+PyYAML composes the nodes. What a plain scalar means is decided here, by the core schema: ``no`` is text, ``12:30:00``
+is text, ``1e-5`` is a number. Tags, anchors, aliases and repeated keys are faults, so a file can neither run code, nor
+grow when it is read, nor hold a value that another replaces in silence.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import yaml
 
-from filial.yamlwords import syntax_words
-
 Address = tuple[str | int, ...]
 """The keys and list positions that lead from the root to a value."""
-
-OLD_BREAKS = "\x85\u2028\u2029"
-"""Line breaks in YAML 1.1, which PyYAML reads; ordinary characters in YAML 1.2."""
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
 _MAX_DIGITS = 100
 
-_INT = re.compile(r"[-+]?[0-9]+")
-_OCTAL, _HEX = re.compile(r"0o[0-7]+"), re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+# What YAML forbids, and U+0085, U+2028 and U+2029: line breaks in YAML 1.1, which PyYAML folds, characters in 1.2.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_REFUSED = "refused"  # the tag of a node that stands in for something refused
+
+_SYNTAX = {
+    "expected ',' or ']'": "this list needs a ',' or a ']' here",
+    "expected ',' or '}'": "this mapping needs a ',' or a '}' here",
+    "found unexpected end of stream": "this quoted text is never closed",
+    "found character '\\t'": "a tab cannot stand here; use spaces",
+    "found character": "text cannot start with this character; put it in quotes",
+    "mapping values are not": "a second ':' on one line, or a line indented too far; text that holds ': ' needs quotes",
+    "could not find expected ':'": "this is neither 'key: value' nor '- item'; is a ':' missing?",
+    "expected the node content": "a value is missing here",
+    "expected <block end>": "the indentation of this line does not fit the lines above",
+    "expected alphabetic or numeric": "text that starts with '&', '*' or '%' needs quotes",
+    "expected chomping or indentation": "text that starts with '|' or '>' needs quotes",
+    "expected '<document start>'": "the YAML ends before this; is the indentation right?",
+}
+"""How PyYAML's messages begin, where ours are plainer."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong. Lines and columns count from 1, in characters."""
 
@@ -53,15 +61,10 @@ class Fault:
 
 @dataclass(slots=True)
 class Document:
-    """What a YAML text holds, and where.
+    """What a YAML text holds, with line and column of every value and, by the same address, its key.
 
-    Attributes:
-        data: mappings, lists and scalars; ``None`` where the text cannot be read at all.
-        keys: line and column of each key, by the address of its value.
-        values: line and column of each value.
-        faults: what is wrong with the YAML itself.
-        silenced: addresses of values that are stand-ins for something faulty.
-        readable: False when the syntax broke, so that ``data`` says nothing.
+    ``silenced`` are the addresses of stand-ins for what was refused. Where the syntax is broken, ``readable`` is False
+    and ``data`` says nothing.
     """
 
     data: Any = None
@@ -75,197 +78,157 @@ class Document:
 def read(raw: bytes) -> Document:
     """Parse the bytes of a file: UTF-8, with or without a byte order mark, at most `MAX_BYTES`."""
     if len(raw) > MAX_BYTES:
-        return _unreadable(1, 1, f"the file is larger than {MAX_BYTES >> 20} MiB, which no recipe needs")
+        return _unreadable("", f"the file is larger than {MAX_BYTES >> 20} MiB, which no recipe needs")
     try:
         return parse(raw.decode("utf-8"))
     except UnicodeDecodeError as err:
-        line, column = _Lines(raw[: err.start].decode("utf-8")).place(err.start)
-        byte = f"0x{raw[err.start]:02x}"
-        return _unreadable(line, column, f"byte {byte} is not UTF-8 text; save the file as UTF-8")
+        what = f"byte 0x{raw[err.start]:02x} is not UTF-8 text; save the file as UTF-8"
+        return _unreadable(raw[: err.start].decode("utf-8"), what)
 
 
 def parse(text: str) -> Document:
     """Parse a YAML text. Never raises: whatever is wrong stands in the document's faults."""
     text = text.removeprefix("\ufeff")
-    lines = _Lines(text)
-    if len(text) > MAX_BYTES:
-        return _unreadable(1, 1, f"the text is longer than {MAX_BYTES} characters, which no recipe needs")
     if bad := _FORBIDDEN.search(text):
-        what = f"the character U+{ord(bad.group()):04X} cannot stand in YAML; remove it"
-        return _unreadable(*lines.place(bad.start()), what)
-    return _Builder(text, lines).build()
+        code = ord(bad.group())
+        what = f"the character U+{code:04X} cannot stand here; remove it, or write \\u{code:04x} in double quotes"
+        return _unreadable(text[: bad.start()], what)
+    document = Document()
+    loader: Any = _Loader(text, document)  # typed as Any: PyYAML's stubs leave these methods untyped
+    try:
+        if not loader.check_node():
+            return _unreadable("", "the file is empty")
+        root = loader.get_node()
+        if loader.check_node():
+            loader.refuse(loader.peek_event(), "a second document begins here; a file may hold only one")
+    except yaml.MarkedYAMLError as err:
+        document.readable = False
+        problem = str(err.problem)
+        words = next((words for start, words in _SYNTAX.items() if problem.startswith(start)), problem)
+        place, begun = _place(err.problem_mark or err.context_mark), _place(err.context_mark or err.problem_mark)
+        words += " (in what begins at line {}, column {})".format(*begun) if begun != place else ""
+        document.faults.append(Fault(*place, words))
+    except (ValueError, OverflowError):  # PyYAML hands any escape to chr() and any version to int()
+        document.readable = False
+        document.faults.append(Fault(*_place(loader.get_mark()), "this escape or number has no meaning in YAML"))
+    else:
+        document.data = loader.value(root, ())
+    return document
 
 
-def scalar(text: str) -> Any:
-    """The value of a plain (unquoted) scalar, by the YAML 1.2 core schema.
+def dump(data: dict[str, Any]) -> str:
+    """Write plain data as YAML: mappings keep their order, and no text is escaped without need."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def _scalar(text: str, plain: bool) -> Any:
+    """The value of a scalar; all that is not plain (unquoted) is text.
 
     Raises:
-        ValueError: a number without a finite value, or one of absurd length.
+        ValueError: the scalar has no value that can be used.
     """
-    if text in _WORDS:
+    if _SURROGATE.search(text):
+        raise ValueError("half a surrogate pair is no character; write the character itself")
+    if plain and text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text) or _HEX.fullmatch(text) or _OCTAL.fullmatch(text):
-        if len(text) > _MAX_DIGITS:
-            raise ValueError(f"a number of {len(text)} digits is too long")
-        return int(text, 0) if text[1:2] in ("x", "o") else int(text)
-    if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text} is not a finite number; put it in quotes if it is meant as text")
-    if _FLOAT.fullmatch(text):
-        number = float(text)
+    whole = plain and _INT.fullmatch(text)
+    if whole and len(text) <= _MAX_DIGITS:
+        return int(text, 0 if text[1:2] in ("x", "o") else 10)
+    if whole or (plain and _FLOAT.fullmatch(text)):
+        number = math.inf if whole or text[-1] in "fFnN" else float(text)
         if not math.isfinite(number):
-            raise ValueError("this number is too large")
+            raise ValueError("this number is too large or not finite; put it in quotes if it is meant as text")
         return number
     return text
 
 
-class _Lines:
-    """Character index to line and column, both from 1, as editors count."""
+class _Loader(yaml.SafeLoader):
+    """Composes nodes and takes the data out of them; what it refuses becomes a fault of the document."""
 
-    def __init__(self, text: str) -> None:
-        self._starts = [0, *(m.end() for m in re.finditer(r"\r\n|\r|\n", text))]
-        self._end = len(text)
+    def __init__(self, text: str, document: Document) -> None:
+        super().__init__(text)
+        self._document, self._depth = document, 0
 
-    def place(self, index: int) -> tuple[int, int]:
-        line = bisect_right(self._starts, min(index, self._end))
-        return line, min(index, self._end) - self._starts[line - 1] + 1
+    def refuse(self, what: Any, message: str) -> None:
+        """Note a fault where an event or a node begins."""
+        self._document.faults.append(Fault(*_place(what.start_mark), message))
 
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        events: Any = super()
+        event = events.peek_event()
+        alias = isinstance(event, yaml.AliasEvent)
+        refused = alias or event.tag is not None or event.anchor is not None
+        if refused:
+            self.refuse(event, "tags (!), anchors (&) and aliases (*) are not allowed; write the value itself")
+        if alias:
+            events.get_event()
+            return yaml.ScalarNode(_REFUSED, "", event.start_mark, event.end_mark)
+        event.tag = event.anchor = None
+        if isinstance(event, yaml.ScalarEvent):  # JSON writes a character beyond U+FFFF as two escapes
+            event.value = event.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        if isinstance(event, yaml.CollectionStartEvent) and self._depth == MAX_DEPTH:
+            mark: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=f"more than {MAX_DEPTH} levels of nesting", problem_mark=mark)
+        self._depth += 1
+        node = events.compose_node(parent, index)
+        self._depth -= 1
+        node.tag = _REFUSED if refused else node.tag
+        return node
 
-class _TooDeep(Exception):
-    """Nesting beyond `MAX_DEPTH`; reading stops there."""
-
-
-class _Builder:
-    """Turns PyYAML's events into data, marks and faults."""
-
-    def __init__(self, text: str, lines: _Lines) -> None:
-        stand_ins = _unused(text, len(OLD_BREAKS))
-        self._restore = str.maketrans(stand_ins, OLD_BREAKS)
-        self._loader = yaml.SafeLoader(text.translate(str.maketrans(OLD_BREAKS, stand_ins)))
-        self._next: Callable[[], Any] = self._loader.get_event
-        self._peek: Callable[[], Any] = self._loader.peek_event
-        self._lines = lines
-        self._out = Document()
-
-    def build(self) -> Document:
+    def value(self, node: Any, address: Address) -> Any:
+        """The data of a node."""
+        self._document.values[address] = _place(node.start_mark)
+        if node.tag == _REFUSED:
+            self._document.silenced.add(address)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, address)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*address, i)) for i, item in enumerate(node.value)]
         try:
-            self._stream()
-        except yaml.MarkedYAMLError as err:
-            mark = err.problem_mark or err.context_mark
-            self._broken(mark.index if mark else 0, syntax_words(err, self._lines.place))
-        except (ValueError, OverflowError):  # PyYAML hands any escape to chr() and any version to int()
-            self._broken(self._loader.index, "this escape or number has no meaning in YAML")
-        except _TooDeep:
-            pass
-        return self._out
-
-    def _stream(self) -> None:
-        self._next()
-        if self._loader.check_event(yaml.StreamEndEvent):
-            self._broken(0, "the file is empty")
-            return
-        self._next()
-        self._out.data = self._value((), 0)
-        self._next()
-        if not self._loader.check_event(yaml.StreamEndEvent):
-            index = self._next().start_mark.index
-            self._fault(index, "a second YAML document starts here; a file may hold only one")
-
-    def _value(self, address: Address, depth: int) -> Any:
-        event = self._next()
-        start = event.start_mark.index
-        self._out.values[address] = self._lines.place(start)
-        if isinstance(event, yaml.AliasEvent):
-            self._refuse(address, start, f"the alias '*{event.anchor}' is not allowed; write the value out")
+            return _scalar(node.value, plain=node.style is None)
+        except ValueError as err:
+            self.refuse(node, str(err))
+            self._document.silenced.add(address)
             return None
-        if event.anchor is not None:
-            self._fault(start, f"the anchor '&{event.anchor}' is not allowed; remove it")
-        if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._refuse(address, start, f"the tag {tag!r} is not allowed; remove it")
-        if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event, address, start)
-        if depth >= MAX_DEPTH:
-            self._broken(start, f"more than {MAX_DEPTH} levels of nesting")
-            raise _TooDeep
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(address, depth)
-        return self._mapping(address, depth)
 
-    def _scalar(self, event: yaml.ScalarEvent, address: Address, start: int) -> Any:
-        if event.style is None and event.tag is None:
-            try:
-                value = scalar(event.value)
-            except ValueError as err:
-                self._refuse(address, start, str(err))
-                return None
-            if not isinstance(value, str):
-                return value
-        return self._text(event.value, address, start)
-
-    def _text(self, text: str, address: Address, start: int) -> str:
-        """Text as it was meant; a pair of surrogate escapes, as JSON writes them, is one character."""
-        text = text.translate(self._restore)
-        if not _SURROGATE.search(text):
-            return text
-        try:
-            return text.encode("utf-16", "surrogatepass").decode("utf-16")
-        except UnicodeDecodeError:
-            self._refuse(address, start, "half a surrogate pair is no character; write the character itself")
-            return ""
-
-    def _sequence(self, address: Address, depth: int) -> list[Any]:
-        items: list[Any] = []
-        while not self._loader.check_event(yaml.SequenceEndEvent):
-            items.append(self._value((*address, len(items)), depth + 1))
-        self._next()
-        return items
-
-    def _mapping(self, address: Address, depth: int) -> dict[str, Any]:
+    def _mapping(self, node: Any, address: Address) -> dict[str, Any]:
         pairs: dict[str, Any] = {}
-        while not self._loader.check_event(yaml.MappingEndEvent):
-            event = self._peek()
-            start = event.start_mark.index
-            if not isinstance(event, yaml.ScalarEvent):
-                self._fault(start, "a key must be a word or quoted text")
-                self._value((*address, "?"), depth + 1)
-                self._value((*address, "?"), depth + 1)
-                continue
-            key = self._key(address, start)
-            if key in pairs:
-                line, column = self._out.keys[(*address, key)]
-                first = f"line {line}, column {column}"
-                self._fault(start, f"the key {key!r} stands here again (first at {first}); keep one of them")
-                self._value((*address, f"{key} again"), depth + 1)
+        keys = self._document.keys
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or _SURROGATE.search(key.value):
+                self.refuse(key, "a key must be a word or quoted text")
+            elif (here := (*address, key.value)) in keys:
+                first = "line {}, column {}".format(*keys[here])
+                self.refuse(key, f"the key {key.value!r:.60} stands here again (first at {first}); keep one of them")
             else:
-                self._out.keys[(*address, key)] = self._lines.place(start)
-                pairs[key] = self._value((*address, key), depth + 1)
-        self._next()
+                keys[here] = _place(key.start_mark)
+                pairs[key.value] = self.value(value, here)
+                if key.tag == _REFUSED:
+                    self._document.silenced.add(here)
         return pairs
 
-    def _key(self, address: Address, start: int) -> str:
-        event = self._next()
-        if event.anchor is not None or event.tag is not None:
-            self._fault(start, "anchors and tags are not allowed; remove this one")
-        return self._text(event.value, (*address, event.value), start)
 
-    def _fault(self, index: int, message: str) -> None:
-        self._out.faults.append(Fault(*self._lines.place(index), message))
-
-    def _refuse(self, address: Address, index: int, message: str) -> None:
-        self._fault(index, message)
-        self._out.silenced.add(address)
-
-    def _broken(self, index: int, message: str) -> None:
-        self._fault(index, message)
-        self._out.readable = False
+def _place(mark: Any) -> tuple[int, int]:
+    return mark.line + 1, mark.column + 1
 
 
-def _unused(text: str, count: int) -> str:
-    """Private-use characters that the text does not hold."""
-    have = set(text)
-    free = (char for char in map(chr, range(0xE000, 0xF900)) if char not in have)
-    return "".join(islice(free, count))
+def _unreadable(before: str, message: str) -> Document:
+    """A document whose fault stands behind the text ``before``."""
+    lines = re.split(r"\r\n|\r|\n", before)
+    return Document(faults=[Fault(len(lines), len(lines[-1]) + 1, message)], readable=False)
 
 
-def _unreadable(line: int, column: int, message: str) -> Document:
-    return Document(faults=[Fault(line, column, message)], readable=False)
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper without aliases, for readers of YAML 1.1 and 1.2 alike."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Quote what only YAML 1.2 takes for a number, escape what may not stand in a file."""
+        style = "'" if _INT.fullmatch(data) or _FLOAT.fullmatch(data) else '"' if _FORBIDDEN.search(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)

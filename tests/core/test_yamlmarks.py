@@ -11,8 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial.yamldump import dump
-from filial.yamlmarks import MAX_BYTES, MAX_DEPTH, parse, read
+from filial.yamlmarks import MAX_BYTES, MAX_DEPTH, dump, parse, read
 
 
 def faults(text: str | bytes) -> list[tuple[int, int, str]]:
@@ -55,7 +54,7 @@ def test_every_key_and_value_has_its_place() -> None:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_lines_are_counted_as_editors_count_them(newline: str) -> None:
-    text = newline.join(["# \u2028 \u0085 are no line breaks", "a: é", "b: [1"])
+    text = newline.join(["# é", "a: é", "b: [1"])
     assert faults(text)[0][:2] == (3, 6)
 
 
@@ -87,9 +86,8 @@ def test_aliases_are_refused_so_nothing_can_grow() -> None:
 
 def test_tags_are_refused_and_run_nothing(tmp_path: Any) -> None:
     target = tmp_path / "made"
-    ((line, column, message),) = faults(f"a: !!python/object/apply:os.mkdir ['{target}']\n")
+    ((line, column, _),) = faults(f"a: !!python/object/apply:os.mkdir ['{target}']\n")
     assert (line, column) == (1, 4)
-    assert "python/object/apply:os.mkdir" in message
     assert not target.exists()
     assert len(faults("a: !!str 1\nb: !x 2\n")) == 2
 
@@ -108,10 +106,15 @@ def test_tags_are_refused_and_run_nothing(tmp_path: Any) -> None:
         ("a: 1\n b: 2\n", (2, 3), "indented"),
         ("a:\n   b: 1\n  c: 2\n", (3, 3), "indentation"),
         ("a: @x\n", (1, 4), "quotes"),
+        ("a: *\n", (1, 5), "quotes"),
+        ("a: |x\n", (1, 5), "quotes"),
         ("a: 1\n---\nb: 2\n", (2, 1), "only one"),
         ("a\0b", (1, 2), "U+0000"),
         ("a: \ud800\n", (1, 4), "U+D800"),
         ('a: "\\uD800"\n', (1, 4), "surrogate"),
+        ('"\\uD800": 1\n', (1, 1), "key"),
+        ("a: x\u2028y\n", (1, 5), "write \\u2028 in double quotes"),
+        ("a: |\n  x\u0085y\n", (2, 4), "U+0085"),
         ('a: "\\UFFFFFFFF"\n', (1, 7), "escape"),
         ("? [x]\n: 1\n", (1, 3), "key"),
         (b"a: 1\nb: \xff\n", (2, 4), "UTF-8"),
@@ -167,8 +170,10 @@ def test_what_is_dumped_is_read_back(data: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["no", "1e-5", "1e5", "0o17", "12:30:00", "1_000", "null", "0x1F", ".5", "a\nb", "\ud7ff"]
-)
+    "text",
+    ["no", "1e-5", "1e5", "0o17", "12:30:00", "1_000", "null", "0x1F", ".5", ".inf", "a\nb", "\ud7ff", "a \u2028 b",
+     "\u0085"],
+)  # fmt: skip
 def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
     assert parse(dump({"a": text, text: 1})).data == {"a": text, text: 1}
 
@@ -191,7 +196,7 @@ def test_any_bytes_give_data_or_faults(raw: bytes) -> None:
     assert document.readable or document.faults
 
 
-@given(yaml_like.filter(lambda text: "\u2028" not in text))
+@given(yaml_like)
 def test_what_is_accepted_means_what_pyyaml_says(text: str) -> None:
     """Where we find no fault, PyYAML's own composer agrees that this is one document of the same shape."""
     document = parse(text)

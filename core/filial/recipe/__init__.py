@@ -16,8 +16,7 @@ from filial.recipe.limiting import limited
 from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec
 from filial.recipe.overrides import Overrides
 from filial.recipe.reading import read_recipe
-from filial.yamldump import dump
-from filial.yamlmarks import MAX_BYTES, Document, parse, read
+from filial.yamlmarks import MAX_BYTES, Document, dump, parse, read
 
 if TYPE_CHECKING:
     from filial.plugins import Manager

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from filial.yamldump import dump
-from filial.yamlmarks import Address
+from filial.yamlmarks import Address, dump
 
 if TYPE_CHECKING:
     from filial.components import Teacher
