@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +15,6 @@ from filial.discovery import OURSELVES, Claim, normalized
 from filial.errors import PluginError
 
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "filial_spec")}
-
-
-@contextmanager
-def watched(claim: Claim) -> Iterator[None]:
-    """Have it told if the process dies inside: native code may crash while a third party's module is imported.
-
-    No exception can say so. A forked child waits for the end of the import; if its parent goes without a word, the
-    child says the sentence that the parent could not. Our own modules are not watched, nor is a process with threads,
-    which must not be forked.
-    """
-    if normalized(claim.dist) == OURSELVES or not hasattr(os, "fork") or threading.active_count() > 1:
-        yield
-        return
-    crashed = (
-        f"Error: {claim.owner}: {claim.entry} does not load: the process died while importing it, as a fault in "
-        f"native code does; uninstall {claim.dist}, or set FILIAL_BLOCK={claim.dist}\n"
-    )
-    ear, mouth = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(mouth)
-            if not os.read(ear, 1):
-                os.write(2, crashed.encode())
-        finally:
-            os._exit(0)
-    os.close(ear)
-    try:
-        yield
-    finally:
-        os.write(mouth, b".")
-        os.close(mouth)
-        os.waitpid(child, 0)
 
 
 def imported(value: str) -> Any:

@@ -17,7 +17,7 @@ from filial.context import Asker
 from filial.discovery import Claim, Index, singular
 from filial.errors import MissingExtra, PluginError, UsageError
 from filial.hooks import Hooks
-from filial.loading import check_hooks, check_range, from_file, imported, installed, watched
+from filial.loading import check_hooks, check_range, from_file, imported, installed
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -190,8 +190,7 @@ class Manager:
             raise PluginError(broken + cause)
         try:
             check_range(claim)
-            with watched(claim):
-                yield
+            yield
         except KeyboardInterrupt:
             raise
         except BaseException as err:

@@ -97,6 +97,37 @@ def test_the_traceback_comes_with_debug_alone(cli):
     assert cli("ask", "echo", "--", "--debug") == 0
 
 
+@pytest.fixture
+def crash(tmp_path):
+    """A plugin file that kills the process while it is imported, as a fault in native code does."""
+    path = tmp_path / "crash.py"
+    path.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    return path
+
+
+def test_a_crash_of_native_code_prints_its_file_and_line(crash):
+    process = start("--plugin", crash, "filter", "short", "x.jsonl", "-o", "o.jsonl", cwd=crash.parent)
+    _, told = process.communicate()
+    assert process.returncode == -signal.SIGSEGV
+    assert f'File "{crash}", line 2' in told
+
+
+def test_a_closed_stderr_changes_nothing(crash):
+    command = [*FILIAL, "--plugin", str(crash), "filter", "short", "x.jsonl", "-o", "o.jsonl"]
+    closed = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], cwd=crash.parent)
+    assert closed.returncode == -signal.SIGSEGV
+    closed = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *FILIAL, "--version"], capture_output=True, text=True)
+    assert closed.returncode == 0
+    assert closed.stdout.startswith("filial ")
+
+
+def test_a_stderr_that_is_no_file_changes_nothing():
+    code = "import io, sys; from filial.cli import main; sys.stderr = io.StringIO(); main(['--version'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("filial ")
+
+
 def test_plugins_are_listed_from_metadata_and_as_json(cli):
     assert cli("plugins", toy=False) == 0
     assert "strategies  deepen" in cli.out

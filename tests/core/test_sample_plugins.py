@@ -153,6 +153,6 @@ def test_one_that_kills_the_process_kills_only_who_names_it(filial):
     assert evolve(filial, "pirate").returncode == 0
     done = evolve(filial, "segv")
     assert done.returncode < 0
-    said = "filial-segv 0.1.0: entry point segv = filial_segv does not load: the process died while importing it"
-    assert said in done.stderr
+    assert "Segmentation fault" in done.stderr
+    assert 'filial_segv.py", line 6' in done.stderr
     assert not (filial.folder / "runs").exists()
