@@ -31,8 +31,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A teacher's answer.
 
-    ``finish_reason`` is "stop", "length" or the endpoint's own word. Token counts are the endpoint's;
-    0 where it gave none. ``cached_tokens`` are part of the prompt's, ``reasoning_tokens`` part of the completion's.
+    ``finish_reason`` is "stop", "length" or the endpoint's own word, empty where it named none. Token counts are the
+    endpoint's; 0 where it gave none. ``cached_tokens`` are part of the prompt's, ``reasoning_tokens`` part of the
+    completion's.
     ``key`` is the answer's ledger key, filled in by the gateway.
     """
 

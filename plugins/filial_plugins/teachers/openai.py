@@ -13,7 +13,7 @@ from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
 from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teacher, hookimpl
 from filial.keys import secret
-from filial_plugins.teachers.openai_answers import reply_of
+from filial_plugins.teachers.openai_answers import Answers
 from filial_plugins.teachers.openai_client import Connection
 from filial_plugins.teachers.openai_prices import Charges, price_of
 from filial_plugins.teachers.openai_profiles import (
@@ -96,6 +96,10 @@ class OpenAI(Teacher):
     def _dialect(self) -> Dialect:
         return Dialect(self.model, self._kind, {"temperature": self.temperature, "top_p": self.top_p})
 
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers(self.model, self._dialect.warn)
+
     def identity(self) -> dict[str, Any]:
         """Model, address, sampling, and how a schema is told; not the endpoint's words for it, keys or prices."""
         kept = ("model", "base_url", "temperature", "top_p", "max_tokens", "response_format")
@@ -134,9 +138,9 @@ class OpenAI(Teacher):
             UsageError: the key is not set or may not go there.
         """
         dialect = self._dialect
-        body = dialect.body(request, dialect.limit(request.max_tokens, self.max_tokens))
-        raw = await self._connected().post(body)
-        reply = reply_of(raw, self.model, request.stop)
+        limit = dialect.limit(request.max_tokens, self.max_tokens)
+        raw = await self._connected().post(dialect.body(request, limit))
+        reply = self._answers.read(raw, limit, request.stop)
         dialect.heard(reply.prompt_tokens + reply.completion_tokens)
         return reply
 
