@@ -70,10 +70,11 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
 
     def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float:
-        """US dollars for one answer."""
-        cached = self.prompt if self.cached is None else self.cached
-        fresh = prompt_tokens - cached_tokens
-        return (fresh * self.prompt + cached_tokens * cached + completion_tokens * self.completion) / 1e6
+        """US dollars for one answer, never negative. Cached tokens above the prompt's are paid beside them."""
+        prompt, completion, cached = (max(0, n) for n in (prompt_tokens, completion_tokens, cached_tokens))
+        fresh = prompt - cached if cached <= prompt else prompt
+        each = self.prompt if self.cached is None else self.cached
+        return max(0.0, (fresh * self.prompt + cached * each + completion * self.completion) / 1e6)
 
 
 FREE = Price(prompt=0.0, completion=0.0, source="runs on this machine")

@@ -7,9 +7,12 @@ import json
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from filial import TeacherError
 from filial_plugins.teachers.openai_answers import Answers
+from filial_plugins.teachers.openai_usage import usage_of
 
 WHOLE = ("stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE")
 CUT = (
@@ -116,3 +119,67 @@ def test_a_broken_answer_is_asked_for_again_and_not_stored(endpoint, answers, tm
         text, stored, spent = asyncio.run(asyncio.wait_for(work(), 20))
     assert (text, stored, spent.requests, spent.completion_tokens) == ("The river", 1, 3, 9)
     assert [record.getMessage().count("'zzz'") for record in caplog.records] == [1]
+
+
+COUNT = st.one_of(st.integers(0, 400), st.sampled_from([None, -5, 2**64 - 1, "7", True, 12.0, 1e300]))
+USAGE = st.fixed_dictionaries(
+    {},
+    optional={
+        "prompt_tokens": COUNT,
+        "completion_tokens": COUNT,
+        "total_tokens": COUNT,
+        "prompt_tokens_details": st.one_of(st.none(), st.fixed_dictionaries({"cached_tokens": COUNT})),
+        "completion_tokens_details": st.one_of(st.none(), st.fixed_dictionaries({"reasoning_tokens": COUNT})),
+    },
+)
+
+
+@given(USAGE)
+def test_no_usage_object_counts_less_than_any_part_of_it(usage):
+    def told(value):
+        return int(value) if type(value) in (int, float) and 0 <= value <= 10**8 else 0
+
+    prompt, completion, total = (told(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    cached = told((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
+    reasoning = told((usage.get("completion_tokens_details") or {}).get("reasoning_tokens"))
+    found = usage_of({"usage": usage})
+    assert found.prompt >= prompt
+    assert found.completion >= completion
+    assert found.prompt + found.completion >= total
+    assert (found.cached, found.reasoning) == (cached, reasoning)
+    assert found.prompt == 0 or found.prompt >= cached
+    assert found.completion == 0 or found.completion >= reasoning
+    if total == prompt + completion and min(prompt, completion) > 0 and cached <= prompt and reasoning <= completion:
+        assert found == (prompt, completion, cached, reasoning, "")
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ((150, 60, 410, 0, 200), (150, 260, 0, 200)),  # xAI
+        ((150, 60, None, 0, 200), (150, 260, 0, 200)),
+        ((50, 60, 110, 9000, 0), (9050, 60, 9000, 0)),  # a gateway to Anthropic
+        ((50, 60, 9110, 9000, 0), (9050, 60, 9000, 0)),
+        ((50, 60, 310, 9000, 200), (9050, 260, 9000, 200)),
+        ((150, 0, 410, 0, 0), (150, 260, 0, 0)),
+        ((None, 60, 410, 0, 0), (350, 60, 0, 0)),
+        ((150, 60, 20, 0, 0), (150, 60, 0, 0)),
+    ],
+)
+def test_other_ways_to_count_are_counted_in_full_and_told_once(read, usage, counted):
+    prompt, completion, total, cached, reasoning = usage
+    body = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+    body["prompt_tokens_details"] = {"cached_tokens": cached}
+    body["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    for _ in range(2):
+        reply = read(usage=body, limit=1000)
+        got = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
+        assert got == counted
+    plain = counted[0] == prompt and counted[1] == completion
+    assert list(read.warned) == ([] if plain or prompt is None else ["usage"])
+    assert refused(read, finish="error", usage=body).billed == counted[:2]
+
+
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": 0, "completion_tokens": 0}, {"total_tokens": None}, "free"])
+def test_a_fault_whose_counts_say_nothing_may_have_been_charged(read, usage):
+    assert refused(read, finish="length", usage=usage).billed is None

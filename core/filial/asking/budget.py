@@ -37,8 +37,9 @@ class Spent:
     """What was sent and received since the process started.
 
     ``usd`` is what answers cost, ``unsure_usd`` what requests may have cost at most whose answer was lost on the way.
-    ``estimated`` counts answers for which the endpoint gave no token counts: theirs are upper bounds. ``lost`` counts
-    requests whose answer was lost: all tokens they can have used are in ``prompt_tokens``.
+    ``estimated`` counts answers for which the endpoint gave no token counts, or none for prompt or answer: theirs are
+    upper bounds. ``lost`` counts requests whose answer was lost: all tokens that they can have used are in
+    ``prompt_tokens``.
     """
 
     requests: int = 0
@@ -179,7 +180,9 @@ def picodollars(usd: float) -> int:
 
 
 def dollars(usd: float) -> str:
-    """An amount with as many digits as it takes to see it: $12.40, $0.0198, $0."""
+    """An amount with as many digits as it takes to see it: $12.40, $0.0198, $0, -$0.0198."""
+    if usd < 0:
+        return f"-{dollars(-usd)}"
     if usd >= 1 or usd == 0:
         return f"${usd:,.2f}" if usd else "$0"
     return f"${usd:.{max(2, 2 - math.floor(math.log10(usd)))}f}"

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from filial.asking.budget import Budget, Purse, Spent, picodollars, unknown_price
+from filial.asking.counting import Counted, counted
 from filial.asking.hearing import heard
 from filial.asking.limits import Pace, Pause, Window
 from filial.asking.retrying import Call, Doubt, Retrying
@@ -238,30 +239,34 @@ class Gateway:
             return reply
         except TeacherError as error:
             self.spent.lost += error.billed is None
-            cost = lost if error.billed is None else self._priced(*error.billed)
+            if error.billed is not None:
+                free = error.billed == (0, 0)
+                told = Counted(0, 0, 0, False) if free else counted(call.bound, *error.billed, text=error.answer or "")
+                cost = self._priced(call.bound, told)
             return error
         finally:
             self.purse.settle(given, cost)
             self._tokens.give_back(call.expected - cost.tokens)
 
     def _cost(self, bound: Bound, reply: Reply) -> Totals:
-        """What an answer costs; where the endpoint gives no counts, what it costs at most."""
-        prompt, completion = reply.prompt_tokens, reply.completion_tokens
-        if not prompt and not completion:
-            self.spent.estimated += 1
-            prompt, completion = bound.prompt, min(bound.completion, len(reply.text.encode()) + 1)
+        """What an answer costs."""
+        told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
+        counts = counted(bound, *told, text=reply.text)
+        self.spent.cached_tokens += counts.cached
+        self.spent.reasoning_tokens += max(0, reply.reasoning_tokens)
+        return self._priced(bound, counts)
+
+    def _priced(self, bound: Bound, counts: Counted) -> Totals:
+        """What tokens cost; where some were not told, what they cost at most."""
+        prompt, completion = counts.prompt, counts.completion
+        self.spent.estimated += counts.estimated
         if (prompt > bound.prompt or completion > bound.completion) and not self._overspent:
             self._overspent = True
             self.note(
                 f"{self.use!r} counts {prompt:,} + {completion:,} tokens where {bound.prompt:,} + {bound.completion:,} "
                 "were expected at most; a cap may be passed by the difference"
             )
-        self.spent.cached_tokens += reply.cached_tokens
-        self.spent.reasoning_tokens += reply.reasoning_tokens
-        return self._priced(prompt, completion, reply.cached_tokens)
-
-    def _priced(self, prompt: int, completion: int, cached: int = 0) -> Totals:
-        pico = picodollars(self.price.cost(prompt, completion, cached)) if self.price else 0
+        pico = picodollars(self.price.cost(prompt, completion, counts.cached)) if self.price else 0
         return Totals(requests=1, prompt=prompt, completion=completion, pico=pico)
 
     async def _stored(self, key: str, asked: bytes, reply: Reply) -> Reply:

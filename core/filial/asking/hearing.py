@@ -31,7 +31,8 @@ async def heard(use: str, teacher: Teacher, request: Request) -> Reply:
         raise failure(f"{who} fails", err) from err
     if not isinstance(reply, Reply) or not isinstance(reply.text, str):
         raise FilialError(f"{who} breaks its contract: reply gave {type(reply).__name__}, not a Reply with a text")
-    billed = (reply.prompt_tokens, reply.completion_tokens)
+    told = (reply.prompt_tokens, reply.completion_tokens)
+    billed = told if any(told) else None
     try:
         reply.text.encode()
     except UnicodeEncodeError as err:

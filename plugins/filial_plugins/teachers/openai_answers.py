@@ -10,6 +10,7 @@ import msgspec
 from filial import Reply, TeacherError
 from filial_plugins.teachers.openai_faults import error_in_answer
 from filial_plugins.teachers.openai_finish import Ending, Endings
+from filial_plugins.teachers.openai_usage import Usage, usage_of
 
 SHOWN = 2000
 """Characters of an unreadable body that are kept."""
@@ -19,7 +20,7 @@ class Answers:
     """Reads the answers of one model. ``warn`` tells the user what is odd about them, once per subject."""
 
     def __init__(self, model: str, warn: Callable[[str, str], None]) -> None:
-        self._model, self._endings = model, Endings(model, warn)
+        self._model, self._warn, self._endings = model, warn, Endings(model, warn)
 
     def read(self, raw: bytes, limit: int, stop: tuple[str, ...] = ()) -> Reply:
         """The reply in the body of a chat completion that may have ``limit`` tokens, cut at the first of ``stop``.
@@ -28,12 +29,13 @@ class Answers:
             TeacherError: the body is no completion, holds an error, or its answer is empty, not whole or a refusal.
         """
         body = _decoded(raw)
+        usage = self._usage(body)
         if isinstance(body, dict) and body.get("error"):
-            raise error_in_answer(body["error"], _billed(body))
+            raise error_in_answer(body["error"], usage.billed)
         try:
             choice = body["choices"][0]
             if error := choice.get("error"):
-                raise error_in_answer(error, _billed(body))
+                raise error_in_answer(error, usage.billed)
             message = choice["message"]
             text = message.get("content") or ""
             if not isinstance(text, str):
@@ -42,20 +44,28 @@ class Answers:
             raise _malformed(f"no completion: {error}", raw) from None
         for mark in stop:
             text = text.partition(mark)[0]
-        usage = _dict(body.get("usage"))
-        finish, completion = str(choice.get("finish_reason") or ""), _count(usage.get("completion_tokens"))
-        ending = self._endings.judge(finish, full=completion >= limit)
-        if fault := _not_whole(ending, finish, text, _billed(body)) or _empty(text, message, _billed(body)):
+        finish = str(choice.get("finish_reason") or "")
+        ending = self._endings.judge(finish, full=usage.completion >= limit)
+        if fault := _not_whole(ending, finish, text, usage.billed) or _empty(text, message, usage.billed):
             raise fault
         return Reply(
             text=text,
             finish_reason=finish,
-            prompt_tokens=_count(usage.get("prompt_tokens")),
-            completion_tokens=completion,
-            cached_tokens=_count(_dict(usage.get("prompt_tokens_details")).get("cached_tokens")),
-            reasoning_tokens=_count(_dict(usage.get("completion_tokens_details")).get("reasoning_tokens")),
+            prompt_tokens=usage.prompt,
+            completion_tokens=usage.completion,
+            cached_tokens=usage.cached,
+            reasoning_tokens=usage.reasoning,
             model=str(body.get("model") or self._model),
         )
+
+    def _usage(self, body: Any) -> Usage:
+        usage = usage_of(body) if isinstance(body, dict) else Usage(0, 0, 0, 0)
+        if usage.odd:
+            self._warn(
+                "usage",
+                f"the endpoint of {self._model!r} counts {usage.odd}; all of them are counted, so a cap holds",
+            )
+        return usage
 
 
 def _not_whole(ending: Ending, finish: str, text: str, billed: tuple[int, int] | None) -> TeacherError | None:
@@ -103,17 +113,3 @@ def _malformed(detail: str, raw: bytes) -> TeacherError:
 
 def _shown(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")[:SHOWN]
-
-
-def _billed(body: Any) -> tuple[int, int] | None:
-    """Tokens that an answer is charged for, whatever it is worth; None where it does not say."""
-    usage = _dict(body.get("usage"))
-    return (_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))) if usage else None
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0

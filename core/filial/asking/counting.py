@@ -1,0 +1,40 @@
+"""What an answer used, in tokens, where its teacher's counts may be wrong: never less than they say."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from filial.teaching import Bound
+
+MOST = 10**8
+"""Above this a number of tokens is none: no model reads or writes so much at once."""
+
+
+class Counted(NamedTuple):
+    """Tokens of a prompt (those from a cache among them) and an answer; ``estimated``: some are upper bounds."""
+
+    prompt: int
+    completion: int
+    cached: int
+    estimated: bool
+
+
+def counted(bound: Bound, prompt: int, completion: int, cached: int = 0, reasoning: int = 0, text: str = "") -> Counted:
+    """The tokens to count for an answer with ``text``.
+
+    A count that is missing, negative or beyond `MOST` is replaced by the most it can have been: for a prompt what its
+    request was given, for an answer a token per byte. A part that is more than its whole was counted beside it and is
+    added: cached tokens to the prompt, those of thoughts to the answer.
+    """
+    prompt, completion, cached, reasoning = (n if 0 < n <= MOST else 0 for n in (prompt, completion, cached, reasoning))
+    no_prompt = not prompt
+    no_completion = not completion and bool(text or reasoning or no_prompt)
+    if no_prompt:
+        prompt = bound.prompt
+    if cached > prompt:
+        prompt += cached
+    if no_completion:
+        completion = min(bound.completion, len(text.encode("utf-8", "surrogatepass")) + 1)
+    if reasoning > completion:
+        completion += reasoning
+    return Counted(prompt, completion, cached, no_prompt or no_completion)

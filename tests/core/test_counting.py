@@ -1,0 +1,100 @@
+"""What an answer counts as, whatever its teacher says about tokens: never less than it says, and never negative."""
+
+import gateway_kit
+import pytest
+from gateway_kit import Moody, ask, request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filial import Price, Reply, TeacherError
+from filial.asking.budget import Budget, Purse, dollars
+from filial.asking.counting import MOST, counted
+from filial.asking.gateway import Gateway
+from filial.errors import BudgetStop
+from filial.ledger import Ledger
+from filial.teaching import Bound
+
+clock = gateway_kit.clock
+PRICE = Price(prompt=1.0, completion=10.0, cached=0.1)
+BOUND = Bound(500, 300)
+COUNTS = st.one_of(st.integers(-(2**70), 2**70), st.integers(0, 1000))
+
+
+class Priced(Moody):
+    """Costs what `PRICE` says."""
+
+    def price(self):
+        return PRICE
+
+
+@given(COUNTS, COUNTS, COUNTS, COUNTS, st.text(max_size=20))
+def test_no_count_lowers_another_or_the_price(prompt, completion, cached, reasoning, text):
+    counts = counted(BOUND, prompt, completion, cached, reasoning, text)
+    p, c, k, r = (n if 0 < n <= MOST else 0 for n in (prompt, completion, cached, reasoning))
+    assert counts.prompt >= max(p, k, 1)
+    assert counts.completion >= max(c, r)
+    assert counts.completion > 0 or not text
+    assert counts.estimated == (not p or (not c and counts.completion > 0))
+    least = (max(p - k, 0) * PRICE.prompt + k * PRICE.cached + max(c, r) * PRICE.completion) / 1e6
+    assert PRICE.cost(counts.prompt, counts.completion, counts.cached) >= least * (1 - 1e-12) >= 0
+    if p and c and k <= p and r <= c:
+        assert counts == (p, c, k, False)
+
+
+@given(COUNTS, COUNTS, COUNTS)
+def test_a_price_is_never_negative_and_every_token_is_in_it(prompt, completion, cached):
+    least = max(0, cached) * PRICE.cached + max(0, completion) * PRICE.completion
+    assert PRICE.cost(prompt, completion, cached) >= least / 1e6 * (1 - 1e-12) >= 0
+
+
+def test_cached_tokens_beside_the_prompt_are_paid_beside_it():
+    assert PRICE.cost(50, 0, 9000) == pytest.approx((50 * 1.0 + 9000 * 0.1) / 1e6)
+    assert PRICE.cost(9050, 0, 9000) == PRICE.cost(50, 0, 9000)
+
+
+@pytest.mark.parametrize(
+    ("told", "least"),
+    [
+        ({"prompt_tokens": 50, "completion_tokens": 60, "cached_tokens": 9000}, 50 + 0.1 * 9000 + 10 * 60),
+        ({"prompt_tokens": 50, "completion_tokens": 60, "reasoning_tokens": 200}, 50 + 10 * 260),
+        ({"prompt_tokens": 50}, 50 + 10 * 13),
+        ({"completion_tokens": 13}, 10 * 13),
+        ({"prompt_tokens": -9000, "completion_tokens": -9000, "cached_tokens": -9000}, 10 * 13),
+        ({"prompt_tokens": 2**64 - 1, "completion_tokens": 13}, 10 * 13),
+    ],
+)
+def test_a_cap_on_money_ends_whatever_is_counted_how(tmp_path, clock, told, least):
+    purse = Purse(Budget(usd=0.05))
+    teacher = Priced.saying(lambda r, n: Reply(text="thirteen byte", **told), max_concurrency=2)
+    g = Gateway("priced", teacher, Ledger(tmp_path / "l.sqlite"), purse)
+    results = ask(g, *(f"q{i}" for i in range(400)))
+    assert isinstance(results[-1], BudgetStop)
+    answered = sum(isinstance(r, Reply) for r in results)
+    assert 0 < answered * least / 1e6 <= purse.usd <= 0.05
+    assert purse.spent.tokens >= 13 * answered
+    g.ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("billed", "answer", "tokens"),
+    [((0, 0), None, 0), ((0, 0), "cut", 0), ((7, 0), "cut", 11), ((7, 0), "", 7), ((7, 3), "cut", 10)],
+)
+def test_a_failed_answer_with_text_counts_its_text(tmp_path, clock, billed, answer, tokens):
+    said = TeacherError("length", answer=answer, billed=billed)
+    g = Gateway("priced", Priced.saying(lambda r, n: said), Ledger(tmp_path / "l.sqlite"))
+    ask(g, "q")
+    assert g.spent.tokens == tokens
+    g.ledger.close()
+
+
+def test_a_cut_answer_without_counts_is_not_free(tmp_path, clock):
+    teacher = Priced.saying(lambda r, n: Reply(text="The answer is for", finish_reason="length"))
+    g = Gateway("priced", teacher, Ledger(tmp_path / "l.sqlite"))
+    ask(g, "q")
+    bound = teacher.bound(request("q"))
+    assert g.purse.usd == pytest.approx(PRICE.cost(bound.prompt, bound.completion))
+    g.ledger.close()
+
+
+def test_an_amount_below_nothing_can_be_shown():
+    assert (dollars(-0.0198), dollars(-1234.5)) == ("-$0.0198", "-$1,234.50")
