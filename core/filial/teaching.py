@@ -31,6 +31,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A teacher's answer.
 
+    ``reasoning`` is what the model thought before it, where the endpoint tells; never part of the text.
     ``finish_reason`` is "stop", "length" or the endpoint's own word, empty where it named none. Token counts are the
     endpoint's; 0 where it gave none. ``cached_tokens`` are part of the prompt's, ``reasoning_tokens`` part of the
     completion's.
@@ -38,6 +39,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     text: str
+    reasoning: str = ""
     finish_reason: str = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0

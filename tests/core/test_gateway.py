@@ -167,3 +167,18 @@ def test_offline_the_ledger_answers_and_nothing_is_sent(gateway, tmp_path):
     assert "'unknown'" in str(unknown)
     assert teacher._state["calls"] == 0
     g.ledger.close()
+
+
+def test_thoughts_are_counted_and_are_no_text(gateway):
+    g = gateway(lambda r, n: Reply(text="Yes.", reasoning="Is it? It is." if n > 1 else ""))
+    ask(g, "q1")
+    assert [a.text for a in ask(g, "q2", "q3")] == ["Yes.", "Yes."]
+    assert (g.spent.with_reasoning, g.spent.estimated) == (2, 3)
+    assert g.spent.completion_tokens == 3 * len("Yes.") + 2 * len("Is it? It is.") + 3
+
+
+def test_half_a_character_in_thoughts_costs_the_row_and_not_the_run(gateway):
+    g = gateway(lambda r, n: Reply(text="Yes.", reasoning="a\ud800b"))
+    assert ask(g, "q")[0].reason == "not-unicode"
+    g = gateway(lambda r, n: Reply(text="Yes.", reasoning=None))
+    assert "breaks its contract" in str(ask(g, "q")[0])

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import zlib
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from filial import Message, Reply, Request
 from filial.errors import FilialError
 from filial.ledger import Addresses, Ledger, encode_request
+from filial.ledger.entries import sealed
 
 
 def request(text="Name a river.", **more):
@@ -106,3 +108,19 @@ def test_the_request_is_kept_beside_its_answer(ledger):
     store(ledger, request("What was asked?"))
     blob = ledger._db.execute("select request from answers").fetchone()[0]
     assert msgspec.json.decode(zlib.decompress(blob))["messages"][0]["content"] == "What was asked?"
+
+
+def test_a_reply_without_thoughts_is_stored_in_the_bytes_it_always_had(ledger):
+    plain = Reply(text="The Rhine.", prompt_tokens=4)
+    assert msgspec.json.encode(plain) == b'{"text":"The Rhine.","prompt_tokens":4}'
+    entry = sealed("k", "i", b"{}", plain)
+    assert zlib.decompress(entry.reply) == b'{"text":"The Rhine.","prompt_tokens":4}'
+    assert entry.decoded()[1].reasoning == ""
+
+
+def test_thoughts_come_back_from_the_ledger_beside_the_text(ledger):
+    question = Request(messages=(Message(role="user", content="Which river?"),))
+    said = Reply(text="The Rhine.", reasoning="Long, in Basel.")
+    asyncio.run(ledger.put("k" * 32, "scripted", encode_request(question), said))
+    found = ledger.get("k" * 32)
+    assert (found.text, found.reasoning) == ("The Rhine.", "Long, in Basel.")

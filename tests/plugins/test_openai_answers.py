@@ -7,12 +7,13 @@ import json
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from filial import TeacherError
 from filial_plugins.teachers.openai_answers import Answers
 from filial_plugins.teachers.openai_usage import usage_of
+from filial_plugins.teachers.thoughts import parted
 
 WHOLE = ("stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE")
 CUT = (
@@ -183,3 +184,121 @@ def test_other_ways_to_count_are_counted_in_full_and_told_once(read, usage, coun
 @pytest.mark.parametrize("usage", [{}, {"prompt_tokens": 0, "completion_tokens": 0}, {"total_tokens": None}, "free"])
 def test_a_fault_whose_counts_say_nothing_may_have_been_charged(read, usage):
     assert refused(read, finish="length", usage=usage).billed is None
+
+
+TEXT = "Explain how rivers form. Use 3 < 4 in it.\n\n1. A list\n"
+THOUGHT = "They want it harder.\n1. DRAFT\nInput: maybe"
+WRAPPINGS = {
+    "block": "<think>{t}</think>{a}",
+    "as DeepSeek writes it": "<think>\n{t}\n</think>\n\n{a}",
+    "after blanks": "\n\n<think>\n{t}\n</think>\n\n{a}",
+    "other name": "<thinking>{t}</thinking>\n{a}",
+    "other case": "<THINK>{t}</Think>\n{a}",
+    "as Magistral writes it": "[THINK]{t}[/THINK]{a}",
+    "closing tag alone": "{t}\n</think>\n\n{a}",
+    "closing tag alone, of the other kind": "{t}[/THINK]{a}",
+    "closed twice": "<think>\n{t}\n</think>\n\n</think>\n\n{a}",
+    "closing tag alone, twice": "{t}\n</think>\n</think>\n\n{a}",
+    "two blocks": "<think>{t}</think>\n<think>{t}</think>\n{a}",
+    "an empty block first": "<think>\n\n</think>\n\n<think>{t}</think>{a}",
+    "names its own tag": "<think>{t}\n\nThe tag `<think>` opens.</think>{a}",
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS.values(), ids=WRAPPINGS)
+def test_thoughts_round_an_answer_change_nothing_of_it_and_are_kept_apart(read, wrapping):
+    plain = read(TEXT)
+    reply = read(wrapping.format(t=THOUGHT, a=TEXT))
+    assert reply.text == plain.text == TEXT
+    assert reply.reasoning.startswith(THOUGHT)
+    assert plain.reasoning == ""
+    assert list(read.warned) == ["thoughts"]
+
+
+@given(st.text(), st.text(), st.sampled_from(list(WRAPPINGS.values())))
+def test_no_wrapping_changes_any_answer(thought, answer, wrapping):
+    assume(not any(mark in (thought + answer).lower() for mark in ("<think", "</think", "[think]", "[/think]")))
+    assume(not thought.endswith(("`", "'", '"')) and not answer.startswith(("`", "'", '"')))
+    found = parted(wrapping.format(t=thought, a=answer))
+    assert found.text == answer.lstrip()
+    assert (found.cut, found.left) == (True, False)
+    assert thought.strip() in found.thoughts
+    assert parted(answer) == (answer, "", False, False)
+
+
+@pytest.mark.parametrize("empty", ["<think>\n\n</think>\n\n", "</think>\n\n", "<think></think>"])
+def test_an_empty_thought_leaves_no_trace(read, empty):
+    reply = read(empty + TEXT)
+    assert (reply.text, reply.reasoning) == (TEXT, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The model writes <think> first, then </think>, then its answer.",
+        "End thoughts with `</think>`, then answer.",
+        'Cut at "</think>" and take the rest.',
+        "```\n<think>hm</think>\n```",
+        "An answer.\n<think>And a thought after it.</think>\nMore.",
+    ],
+)
+def test_an_answer_that_is_about_such_tags_stays_as_it_is_and_is_told_of(read, text):
+    assert (read(text).text, read(text).reasoning) == (text, "")
+    assert list(read.warned) == ["tags of thoughts"]
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>\nThey want", "[THINK]They want", "<think>They want</think>\n\n", " <think>They want"]
+)
+def test_thoughts_without_an_answer_are_no_answer(read, text):
+    error = refused(read, text)
+    assert (error.reason, error.retry, error.answer, error.billed) == ("only-reasoning", False, "They want", (7, 3))
+    assert refused(read, text, finish="length").reason == "length"
+    assert refused(read, text, finish="length").answer == "", "thoughts are never part of an answer that is welcome"
+
+
+def test_nothing_between_the_tags_and_nothing_after_them_is_asked_for_again(read):
+    for text in ("<think>\n\n</think>\n\n", "<think>"):
+        error = refused(read, text)
+        assert (error.reason, error.retry) == ("empty-answer", True)
+
+
+def test_a_stop_text_in_the_thoughts_stops_nothing(read):
+    assert read("<think>Input: maybe</think>One. Input: two", stop=("Input:",)).text == "One. "
+
+
+def test_thoughts_in_a_field_of_their_own_are_kept_too(read):
+    for field in ("reasoning_content", "reasoning"):
+        reply = read(TEXT, **{field: THOUGHT})
+        assert (reply.text, reply.reasoning) == (TEXT, THOUGHT)
+    assert not read.warned
+    assert read(f"<think>{THOUGHT}</think>{TEXT}", reasoning=THOUGHT).reasoning == THOUGHT
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}]}, {"type": "text", "text": TEXT}],
+        [
+            {"type": "thinking", "thinking": THOUGHT},
+            {"type": "text", "text": TEXT[:9]},
+            {"type": "text", "text": TEXT[9:]},
+        ],
+        [{"type": "reasoning", "text": THOUGHT}, {"type": "output_text", "text": TEXT}],
+        [f"<think>{THOUGHT}</think>", TEXT],
+    ],
+)
+def test_a_content_of_parts_is_its_text_parts(read, content):
+    reply = read(content)
+    assert (reply.text, reply.reasoning) == (TEXT, THOUGHT)
+
+
+@pytest.mark.parametrize("content", [[{"type": "image_url"}], [{"type": "text", "text": 5}], [5], 5, {"a": 1}])
+def test_a_content_that_is_no_text_is_charged_as_told(read, content):
+    error = refused(read, content)
+    assert (error.reason, error.retry, error.billed) == ("malformed-answer", True, (7, 3))
+
+
+def test_very_many_thoughts_are_parted_too():
+    blocks = "<think></think>" * 200_000
+    assert parted(blocks + "x") == ("x", "", True, False)

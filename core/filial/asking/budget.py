@@ -39,7 +39,7 @@ class Spent:
     ``usd`` is what answers cost, ``unsure_usd`` what requests may have cost at most whose answer was lost on the way.
     ``estimated`` counts answers for which the endpoint gave no token counts, or none for prompt or answer: theirs are
     upper bounds. ``lost`` counts requests whose answer was lost: all tokens that they can have used are in
-    ``prompt_tokens``.
+    ``prompt_tokens``. ``with_reasoning`` counts answers that came with thoughts.
     """
 
     requests: int = 0
@@ -50,6 +50,7 @@ class Spent:
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    with_reasoning: int = 0
     estimated: int = 0
     lost: int = 0
     usd: float = 0.0

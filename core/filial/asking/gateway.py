@@ -251,7 +251,8 @@ class Gateway:
     def _cost(self, bound: Bound, reply: Reply) -> Totals:
         """What an answer costs."""
         told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
-        counts = counted(bound, *told, text=reply.text)
+        counts = counted(bound, *told, text=reply.text + reply.reasoning)
+        self.spent.with_reasoning += bool(reply.reasoning)
         self.spent.cached_tokens += counts.cached
         self.spent.reasoning_tokens += max(0, reply.reasoning_tokens)
         return self._priced(bound, counts)

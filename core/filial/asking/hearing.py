@@ -29,12 +29,13 @@ async def heard(use: str, teacher: Teacher, request: Request) -> Reply:
         reply = cut
     except (Exception, SystemExit) as err:
         raise failure(f"{who} fails", err) from err
-    if not isinstance(reply, Reply) or not isinstance(reply.text, str):
+    if not isinstance(reply, Reply) or not isinstance(reply.text, str) or not isinstance(reply.reasoning, str):
         raise FilialError(f"{who} breaks its contract: reply gave {type(reply).__name__}, not a Reply with a text")
     told = (reply.prompt_tokens, reply.completion_tokens)
     billed = told if any(told) else None
     try:
         reply.text.encode()
+        reply.reasoning.encode()
     except UnicodeEncodeError as err:
         why = f"the answer {half_character(err)}"
         raise TeacherError("not-unicode", why, answer=reply.text, billed=billed) from err
