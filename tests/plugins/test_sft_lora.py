@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from training_kit import ECHO, SPECIAL, TAUGHT, make, store_of, write
 from transformers import AutoModelForCausalLM
 
-from filial import FilialError, MissingExtra, TrainContext, UsageError
+from filial import FilialError, MissingExtra, Record, TrainContext, UsageError
 from filial.models import answer, load_model, load_tokenizer, save_template
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers import sft
@@ -143,6 +143,15 @@ def test_a_merge_that_changes_the_model_is_refused_and_the_adapters_kept(
         train(base, data, tmp_path / "m", {"rank": 4}, max_steps=3)
     assert (tmp_path / "m.adapter" / "adapter_model.safetensors").is_file()
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("prompt", [60, 64, 300])
+def test_a_model_is_merged_however_long_its_prompts_are(base: Path, tmp_path: Path, prompt: int) -> None:
+    """The check looks at the first tokens of rows; an answer may begin behind them."""
+    write(tmp_path / "train.jsonl", [Record(id=f"r{i}", instruction="q" * prompt, output="a" * 8) for i in range(4)])
+    figures = train(base, tmp_path, tmp_path / "m", {"rank": 4}, max_steps=2)
+    assert 0 < figures["merge_difference"] < 1e-3
+    assert (tmp_path / "m" / "model.safetensors").is_file()
 
 
 def test_a_merge_that_fails_its_check_is_undone(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

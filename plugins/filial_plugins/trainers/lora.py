@@ -18,7 +18,7 @@ from filial_plugins.trainers.rows.store import Row
 from filial_plugins.trainers.steps.batching import padded
 
 ALIKE = 1e-3  # largest difference of a logit before and after merging, in float32, as a share of the largest logit
-LOOKED_AT = 64  # tokens of a row
+LOOKED_AT = 64  # first tokens of a row, whatever it holds beyond: what is compared is all logits, not those of targets
 
 
 class LoRA(BaseModel):
@@ -80,7 +80,7 @@ def merge(model: Any, torch: Any, rows: Sequence[Row]) -> float:
     adapters are taken out again.
     """
     model.float().eval()
-    sample = padded([Row(row.ids[:LOOKED_AT], row.targets[:1]) for row in rows], torch, model.device)
+    sample = padded([Row(row.ids[:LOOKED_AT], row.targets[:0]) for row in rows], torch, model.device)
     with torch.no_grad():
         before = model(input_ids=sample.ids, use_cache=False).logits
         model.merge_adapter()
