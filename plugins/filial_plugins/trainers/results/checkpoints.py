@@ -23,6 +23,7 @@ from filial_plugins.trainers.clock import Place
 from filial_plugins.trainers.devices.sharding import gathered, parts_of_weights
 from filial_plugins.trainers.optimizers import Optimizers
 from filial_plugins.trainers.options import WITHOUT_EFFECT, Tuning
+from filial_plugins.trainers.results.saving import sync
 
 KEPT = 2
 SUM = 16  # hex digits
@@ -82,7 +83,7 @@ class Checkpoints:
                 os.fsync(f.fileno())
             path = self.folder / f"{name}-{content(part)[:SUM]}.pt"
             os.replace(part, path)
-            _sync(self.folder)
+            sync(self.folder)
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
             part.unlink(missing_ok=True)
             raise FilialError(self._cannot(self.folder / name, error)) from error
@@ -159,12 +160,3 @@ def _trained(model: Any) -> dict[str, Any]:
     """Weights and buffers without those that are frozen."""
     frozen = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
     return {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name not in frozen}
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in this folder survive a power cut."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -50,9 +50,7 @@ def save(model: Any, tokenizer: Any, out: Path, fill: Callable[[Path], None]) ->
         save_adapter(model, temporary) if is_adapter(model) else model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         fill(temporary)
-        for path in temporary.iterdir():
-            with open(path, "rb") as f:
-                os.fsync(f.fileno())
+        sync_all(temporary)
         if out.exists():
             os.rename(out, old)
         os.rename(temporary, out)
@@ -66,6 +64,22 @@ def save(model: Any, tokenizer: Any, out: Path, fill: Callable[[Path], None]) ->
             f"{out}: the model cannot be saved ({error}); what was there before is unchanged. "
             "Free some space or choose another folder, and train again"
         ) from error
+
+
+def sync_all(folder: Path) -> None:
+    """Make a folder and all that is in it survive a power cut."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for path in [os.path.join(place, name) for name in names] + [place]:
+            sync(path)
+
+
+def sync(path: str | Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def fit_for_asking(tokenizer: Any, template: Template, note: Callable[[str], None]) -> None:
