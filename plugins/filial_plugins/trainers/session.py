@@ -16,6 +16,7 @@ from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.results.card import Story, card
 from filial_plugins.trainers.results.checkpoints import checkpoints, content, described
 from filial_plugins.trainers.results.curve import curve
+from filial_plugins.trainers.results.generation import drop_contradictions
 from filial_plugins.trainers.results.reports import reports
 from filial_plugins.trainers.results.saving import fit_for_answering, save
 from filial_plugins.trainers.rows.material import Material
@@ -60,6 +61,7 @@ class Session:
         for sentence in material.told():
             self.ctx.note(sentence)
         fit_for_answering(self.model, material.tokenizer, material.rows.ends)
+        self._mend_generation_config()
         kept = checkpoints(self.options, self.out, self.torch, self._about)
         told = self.options.report_to if self.team.leads else ()
         with reports(told, self.out, self._told_options()) as tell:
@@ -77,6 +79,15 @@ class Session:
             kept.clear()
         self.team.wait()
         return figures
+
+    def _mend_generation_config(self) -> None:
+        """Leave out of the saved generation config what it could not be saved with, and say so."""
+        if dropped := drop_contradictions(self.model.generation_config):
+            told = ", ".join(f"{name}: {value}" for name, value in dropped.items())
+            self.ctx.note(
+                f"the saved generation_config.json leaves out {told}, for it contradicts the rest of {self.source}'s "
+                "(such as a temperature without do_sample)"
+            )
 
     def _counted(self) -> dict[str, Any]:
         """What became of the records."""
