@@ -10,7 +10,7 @@ from training_kit import CHAT, make
 from transformers import GenerationConfig, T5Config, T5ForConditionalGeneration
 
 from filial import FilialError, TrainContext
-from filial.models import load_tokenizer
+from filial.models import load_model, load_tokenizer
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.question import Question
 from filial_plugins.trainers.results.generation import drop_contradictions
@@ -132,3 +132,38 @@ def test_what_contradicts_is_dropped_and_no_more(tmp_path: Path, given: dict[str
     assert {name: saved[name] for name in saved.keys() & given.keys()} == {
         name: value for name, value in given.items() if name not in dropped
     }
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral"])
+@pytest.mark.parametrize("options", [{}, {"lora": {"merge": False, "tokens": ["<|end|>"]}}], ids=["whole", "adapter"])
+def test_a_pad_token_without_an_embedding_is_replaced_and_said(
+    data: Path, tmp_path: Path, kind: str, options: dict[str, Any]
+) -> None:
+    """A pad token that somebody added to a tokenizer without resizing the model: the base loads."""
+    if options:
+        pytest.importorskip("peft", reason="needs the extra 'lora'")
+    base = make(tmp_path / "base", kind)
+    tokenizer = load_tokenizer(base)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(base)
+    assert tokenizer.pad_token_id == load_model(base).get_input_embeddings().num_embeddings == 260
+    notes = train(base, data, tmp_path / "m", **options)
+    saved, words = load_model(tmp_path / "m"), load_tokenizer(tmp_path / "m")
+    end = words.convert_tokens_to_ids("<|end|>")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert (config["pad_token_id"], saved.generation_config.pad_token_id, words.pad_token_id) == (end, end, end)
+    padded = words(["a", "a longer text"], padding=True, return_tensors="pt")
+    assert saved(**padded).logits.shape[0] == 2
+    (said,) = [note for note in notes if "embeddings" in note]
+    assert said.endswith("none for '[PAD]' (pad, 260): what is saved does not name them; '<|end|>' pads instead")
+
+
+def test_begin_and_end_tokens_without_an_embedding_are_not_named(data: Path, tmp_path: Path) -> None:
+    base = make(tmp_path / "base")
+    tokenizer = load_tokenizer(base)
+    tokenizer.add_special_tokens({"bos_token": "[B]", "eos_token": "[E]"})
+    tokenizer.save_pretrained(base)
+    (said,) = [note for note in train(base, data, tmp_path / "m") if "embeddings" in note]
+    assert "none for '[B]' (bos, 260), '[E]' (eos, 261): what is saved does not name them" in said
+    saved = load_model(tmp_path / "m")
+    assert (saved.config.bos_token_id, saved.config.eos_token_id, saved.config.pad_token_id) == (None, 3, 0)

@@ -60,7 +60,7 @@ class Session:
         material = self.material
         for sentence in material.told():
             self.ctx.note(sentence)
-        fit_for_answering(self.model, material.tokenizer, material.rows.ends)
+        fit_for_answering(self.model, material.tokenizer, material.rows.ends, self.ctx.note)
         self._mend_generation_config()
         kept = checkpoints(self.options, self.out, self.torch, self._about)
         told = self.options.report_to if self.team.leads else ()

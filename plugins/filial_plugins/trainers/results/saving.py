@@ -118,15 +118,29 @@ def _with_bos(text: str, tokenizer: Any, template: Template) -> str | None:
     return None
 
 
-def fit_for_answering(model: Any, tokenizer: Any, ends: set[int]) -> None:
+def fit_for_answering(model: Any, tokenizer: Any, ends: set[int], note: Callable[[str], None]) -> None:
     """Let a model's configuration say how it answers: with a cache, and until a token that ends an answer.
+
+    It names no token without an embedding: transformers cannot load a model that pads with one. Where that is the
+    tokenizer's pad token, an end token takes its place in both.
 
     Args:
         ends: ids of the special tokens that ended an answer in training.
+        note: told of tokens without an embedding.
     """
-    stop = sorted(ends | {i for i in (tokenizer.eos_token_id,) if i is not None})
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (stop[0] if stop else None)
+    size = len(model.get_input_embeddings().weight)  # LoRA's wrapper of an embedding has no num_embeddings
+    named = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
+    known = {name: i for name, i in named.items() if i is not None and i < size}
+    unknown = {name: i for name, i in named.items() if i is not None and i >= size}
+    stop = sorted(ends | ({known["eos"]} if "eos" in known else set()))
+    pad = known.get("pad", stop[0] if stop else None)
+    if unknown:
+        told = ", ".join(f"{tokenizer.convert_ids_to_tokens(i)!r} ({name}, {i})" for name, i in unknown.items())
+        instead = f"; {tokenizer.convert_ids_to_tokens(pad)!r} pads instead" if "pad" in unknown and stop else ""
+        note(f"the model has {size:,} embeddings, none for {told}: what is saved does not name them{instead}")
+    if "pad" in unknown:
+        tokenizer.pad_token = None if pad is None else tokenizer.convert_ids_to_tokens(pad)
     model.config.use_cache = True
     for config in (model.config, model.generation_config):
         config.eos_token_id = stop[0] if len(stop) == 1 else stop or None
-        config.bos_token_id, config.pad_token_id = tokenizer.bos_token_id, pad
+        config.bos_token_id, config.pad_token_id = known.get("bos"), pad
