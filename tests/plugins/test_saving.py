@@ -2,10 +2,16 @@
 
 import json
 import os
+import sys
+import types
+from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from training_kit import CHAT, make
 from transformers import GenerationConfig, T5Config, T5ForConditionalGeneration
 
@@ -167,3 +173,172 @@ def test_begin_and_end_tokens_without_an_embedding_are_not_named(data: Path, tmp
     assert "none for '[B]' (bos, 260), '[E]' (eos, 261): what is saved does not name them" in said
     saved = load_model(tmp_path / "m")
     assert (saved.config.bos_token_id, saved.config.eos_token_id, saved.config.pad_token_id) == (None, 3, 0)
+
+
+LATER = {
+    "look": ("filial_plugins.trainers.sft.RowLessons.look", 1),
+    "tokenizer": ("transformers.PreTrainedTokenizerFast.save_pretrained", 2),
+    "configuration": ("transformers.PreTrainedConfig.save_pretrained", 2),
+    "generation config": ("transformers.GenerationConfig.save_pretrained", 2),
+    "log": ("filial_plugins.trainers.loop.Loop.write_log", 1),
+    "curve": ("filial_plugins.trainers.session.curve", 1),
+    "card": ("filial_plugins.trainers.session.card", 1),
+    "sync": ("filial_plugins.trainers.results.saving.sync_all", 2),
+    "move": ("filial_plugins.trainers.results.saving.Target._replace", 1),
+    "checkpoints": ("filial_plugins.trainers.results.checkpoints.Checkpoints.clear", 1),
+}
+"""What comes after the last step, and which of its calls fails: the first one of some is made before training."""
+
+
+def broken(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("broken\nfor a test")
+
+
+def break_call(patch: pytest.MonkeyPatch, name: str, at: int, fault: Callable[..., Any] = broken) -> None:
+    """Let a function fail from its ``at``-th call on."""
+    place, _, leaf = name.rpartition(".")
+    owner = resolve_name(place)
+    real, calls = getattr(owner, leaf), list[Any]()
+
+    def called(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        return (fault if len(calls) >= at else real)(*args, **options)
+
+    patch.setattr(owner, leaf, called)
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Every tensor in a folder, by its name in the model."""
+    found = {name: t for file in folder.glob("*.safetensors") for name, t in load_file(file).items()}
+    return {name.replace(".default.", "."): t for name, t in found.items()}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, data: Path) -> dict[str, Path]:
+    """A base, and what a training of it without a fault leads to."""
+    folder = tmp_path_factory.mktemp("models")
+    base = make(folder / "base")
+    train(base, data, folder / "whole")
+    train(base, data, folder / "adapter", lora={"rank": 2, "merge": False})
+    return {name: folder / name for name in ("base", "whole", "adapter")}
+
+
+def kept_after(models: dict[str, Path], data: Path, out: Path, **options: Any) -> Path:
+    """Train to the end although something fails. Returns where the error says the weights are."""
+    out.mkdir()
+    (out / "config.json").write_text("before")
+    with pytest.raises(
+        FilialError, match=r"m: the training is done, but not .*the trained weights are in .*"
+    ) as caught:
+        train(models["base"], data, out, **options)
+    text = str(caught.value)
+    assert "\n" not in text
+    kept = Path(text.partition("the trained weights are in ")[2].split(",")[0])
+    expected = tensors(models["adapter" if "lora" in options else "whole"])
+    got = tensors(kept)
+    assert got.keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in got.items())
+    if kept != out:
+        assert (out / "config.json").read_text() == "before"
+        assert sorted(p.name for p in out.parent.iterdir()) == ["m", kept.name]
+    return kept
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_whatever_fails_after_the_last_step_the_weights_are_kept_and_named(
+    models: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    break_call(monkeypatch, *LATER[later])
+    kept = kept_after(models, data, tmp_path / "m")
+    assert kept == tmp_path / ("m" if later == "checkpoints" else "m.trained")
+
+
+@pytest.mark.parametrize("later", ["merge", "look", "tokenizer", "generation config", "card", "move", "merged weights"])
+def test_whatever_fails_in_merging_the_adapters_are_kept_and_named(
+    models: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    pytest.importorskip("peft", reason="needs the extra 'lora'")
+    more = {
+        "merge": ("filial_plugins.trainers.sft.merge", 1),
+        "merged weights": ("transformers.LlamaForCausalLM.save_pretrained", 1),
+    }
+    break_call(monkeypatch, *(LATER | more)[later])
+    assert kept_after(models, data, tmp_path / "m", lora={"rank": 2}) == tmp_path / "m.trained"
+
+
+@pytest.mark.parametrize("when", ["log", "finish"])
+def test_a_report_that_fails_at_the_end_costs_no_weights(
+    models: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    place = types.ModuleType("wandb")
+    vars(place).update(init=lambda **_: None, log=lambda *_, **__: None, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "wandb", place)
+    break_call(monkeypatch, f"wandb.{when}", 2 if when == "log" else 1)  # the first is of step 1
+    kept_after(models, data, tmp_path / "m", report_to=("wandb",))
+
+
+def test_nothing_is_left_beside_a_model_that_is_whole(models: dict[str, Path]) -> None:
+    assert sorted(p.name for p in models["base"].parent.iterdir()) == ["adapter", "base", "whole"]
+
+
+def test_weights_take_the_place_of_no_folder_that_is_there(
+    models: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.trained").mkdir()
+    (tmp_path / "m.trained" / "thesis.tex").write_text("years of work")
+    break_call(monkeypatch, *LATER["card"])
+    with pytest.raises(FilialError, match=r"the trained weights are in .*m\.trained-2,"):
+        train(models["base"], data, tmp_path / "m")
+    assert [p.name for p in (tmp_path / "m.trained").iterdir()] == ["thesis.tex"]
+    assert (tmp_path / "m.trained-2" / "model.safetensors").is_file()
+
+
+def test_an_interrupt_after_the_last_step_says_where_the_weights_are(
+    models: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    break_call(monkeypatch, *LATER["card"], fault=interrupted)
+    notes: list[str] = []
+    options = SFT(max_steps=2, batch_size=8, threads=1, samples=0)
+    with pytest.raises(KeyboardInterrupt):
+        options.train(data, str(models["base"]), Chat(), tmp_path / "m", TrainContext(1, note=notes.append))
+    assert notes[-1] == f"the trained weights are in {tmp_path / 'm.trained'}"
+    assert tensors(tmp_path / "m.trained").keys() == tensors(models["whole"]).keys()
+
+
+def test_weights_that_cannot_be_written_at_all_leave_the_old_model_and_the_checkpoints(
+    models: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("transformers.LlamaForCausalLM.save_pretrained", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("before")
+    with pytest.raises(FilialError, match=r"m: the trained weights cannot be saved \(OSError: .*No space left"):
+        train(models["base"], data, tmp_path / "m", checkpoint_steps=1)
+    assert (tmp_path / "m" / "config.json").read_text() == "before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.checkpoints"]
+
+
+@pytest.mark.parametrize("what", ["tokenizer", "configuration", "generation config"])
+def test_what_cannot_be_saved_is_known_before_the_first_step(
+    models: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    break_call(monkeypatch, LATER[what][0], 1)
+    break_call(monkeypatch, "filial_plugins.trainers.loop.Loop.run", 1, fault=lambda loop: pytest.fail("trained"))
+    with pytest.raises(FilialError, match=r"m: a trained model could not be saved \(RuntimeError: broken\)"):
+        train(models["base"], data, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_known_before_the_first_step(
+    models: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_call(monkeypatch, "filial_plugins.trainers.loop.Loop.run", 1, fault=lambda loop: pytest.fail("trained"))
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(FilialError, match="could not be saved"):
+        train(models["base"], data, tmp_path / "file" / "m")

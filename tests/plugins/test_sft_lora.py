@@ -139,9 +139,10 @@ def test_a_merge_that_changes_the_model_is_refused_and_the_adapters_kept(
         return merge(model, torch, rows) * 0 + 0.5
 
     monkeypatch.setattr(sft, "merge", off)
-    with pytest.raises(FilialError, match=r"a logit moved by 50\.0%.*saved unmerged in .*m\.adapter"):
+    with pytest.raises(FilialError, match=r"a logit moved by 50\.0%.*the trained weights are in .*m\.trained,"):
         train(base, data, tmp_path / "m", {"rank": 4}, max_steps=3)
-    assert (tmp_path / "m.adapter" / "adapter_model.safetensors").is_file()
+    assert (tmp_path / "m.trained" / "adapter_model.safetensors").is_file()
+    assert answer(tmp_path / "m.trained", TAUGHT[:1], Chat(), max_new_tokens=2)
     assert not (tmp_path / "m").exists()
 
 

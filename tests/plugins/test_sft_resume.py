@@ -125,6 +125,7 @@ def test_told_to_stop_after_the_last_step_only_looks_and_saves(base: Path, data:
     write(tmp_path / "train.jsonl", TAUGHT)
     done = killed("SIGTERM", base, tmp_path, tmp_path / "m", max_steps=12)
     assert done.stderr.endswith(b"KeyboardInterrupt\n")
+    assert not (tmp_path / "m.trained").exists()  # the checkpoint has the weights
     again = train(base, tmp_path, tmp_path / "m", checkpoint_steps=10, max_steps=12)
     assert (again["resumed_at"], again["steps"], again["heldout_rows"]) == (12, 12, 4)
     whole = train(base, tmp_path, tmp_path / "whole", max_steps=12)

@@ -57,12 +57,16 @@ class Loop:
         seed: of dropout.
         checkpoints: where to save and to go on from, if anywhere.
         reports: told every line of the log.
+        done: called once all steps are done, before anything else that might fail: looks, log, reports.
+
+    Attributes:
+        stopped: whether it ended early, with a checkpoint of where it was.
     """
 
     def __init__(
         self, options: Tuning, model: Any, torch: Any, work: Work, ctx: TrainContext, *, seed: int,
         team: Team | None = None, checkpoints: Checkpoints | None = None,
-        reports: Sequence[Callable[[dict[str, Any]], None]] = (),
+        reports: Sequence[Callable[[dict[str, Any]], None]] = (), done: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self.options, self.model, self.torch, self.work, self.ctx = options.bounded(), model, torch, work, ctx
         self.seed, self.team, self.checkpoints = seed, team or Team(torch), checkpoints
@@ -71,7 +75,7 @@ class Loop:
             model, torch, kind=o.optimizer, lr=o.lr, adam_lr=o.adam_lr, weight_decay=o.weight_decay, beta2=o.beta2
         )
         self.params = [p for p in model.parameters() if p.requires_grad]
-        self.place, self.reports = Place(), [ctx.log, *reports]
+        self.place, self.reports, self.done, self.stopped = Place(), [ctx.log, *reports], done, False
         self.looked: dict[str, Any] = {}
 
     def run(self) -> dict[str, Any]:
@@ -88,6 +92,8 @@ class Loop:
         self.model.train()
         steps = self.work.steps(place.epoch)
         progress = self.team.agreed(clock.progress(self.options, len(steps)))
+        if progress >= 1:  # the checkpoint is of the last step
+            self.done()
         with patient() as stopping:
             while progress < 1:
                 line = self._advance(steps[place.at], progress, pace)
@@ -96,6 +102,8 @@ class Loop:
                     steps = self.work.steps(place.epoch)
                 progress = self.team.agreed(clock.progress(self.options, len(steps)))
                 place.wall, place.cpu = clock.wall, clock.cpu
+                if progress >= 1:
+                    self.done()
                 self._tell(progress)
                 self._note(line, last=progress >= 1)
                 self._keep(clock, stop=stopping(), last=progress >= 1)
@@ -187,6 +195,7 @@ class Loop:
             self.place.wall, self.place.cpu = clock.wall, clock.cpu
             self.checkpoints.save(self.model, self.optimizers, self.place, leads=self.team.leads)
         if wish == STOP:
+            self.stopped = self.checkpoints is not None
             self.ctx.note(f"stopped after step {self.place.step:,}; the same training goes on from there")
             raise KeyboardInterrupt
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.loop import Loop, NotANumber, Work
 from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.results.card import Story, card
-from filial_plugins.trainers.results.checkpoints import checkpoints, content, described
+from filial_plugins.trainers.results.checkpoints import Checkpoints, checkpoints, content, described
 from filial_plugins.trainers.results.curve import curve
 from filial_plugins.trainers.results.generation import drop_contradictions
 from filial_plugins.trainers.results.reports import reports
-from filial_plugins.trainers.results.saving import fit_for_answering, save
+from filial_plugins.trainers.results.saving import Target, fit_for_answering
 from filial_plugins.trainers.rows.material import Material
 
 
@@ -47,38 +48,56 @@ class Session:
         """Of order and dropout."""
         return self.options.seed_in(self.ctx)
 
-    def conduct(self, work: Work, finish: Callable[[dict[str, Any]], Any] | None = None) -> dict[str, Any]:
+    def conduct(self, work: Work, merge: Callable[[dict[str, Any]], Any] | None = None) -> dict[str, Any]:
         """Train, save to ``out``, remove the checkpoints. Returns all figures.
 
+        The trained weights are written as soon as there are any, so that nothing that comes after can cost them.
+
         Args:
-            finish: makes the model that is saved of the trained one, and may add to the figures.
+            merge: makes the model that is saved in place of the trained adapters, and may add to the figures.
 
         Raises:
             FilialError: the loss stopped being a number (the weights before that are kept beside ``out``), or
-                something cannot be saved.
+                something cannot be saved; it says where the trained weights are, once there are any.
         """
-        material = self.material
-        for sentence in material.told():
+        for sentence in self.material.told():
             self.ctx.note(sentence)
-        fit_for_answering(self.model, material.tokenizer, material.rows.ends, self.ctx.note)
+        fit_for_answering(self.model, self.material.tokenizer, self.material.rows.ends, self.ctx.note)
         self._mend_generation_config()
+        target = Target(self.out, self.material.tokenizer)
+        if self.team.leads:
+            target.rehearse(self.model)
         kept = checkpoints(self.options, self.out, self.torch, self._about)
+        with target.told(self.ctx.note):
+            figures, loop = self._trained(work, target, kept)
+            if self.team.leads:
+                target.finish(lambda folder: self._fill(folder, loop, figures), merge and partial(merge, figures))
+                kept.clear()
+            self.team.wait()
+        return figures
+
+    def _trained(self, work: Work, target: Target, kept: Checkpoints) -> tuple[dict[str, Any], Loop]:
+        """Train, and keep the weights. Returns the figures, and the loop with its log."""
         told = self.options.report_to if self.team.leads else ()
         with reports(told, self.out, self._told_options()) as tell:
             loop = Loop(
                 self.options, self.model, self.torch, work, self.ctx, seed=self.seed, team=self.team,
-                checkpoints=kept, reports=tell,
+                checkpoints=kept, reports=tell, done=lambda: self._keep(target),
             )  # fmt: skip
             try:
-                figures = self._counted() | loop.run()
+                return self._counted() | loop.run(), loop
             except NotANumber as error:
                 raise FilialError(f"{error}; the weights before that step are in {self._last_good(loop)}") from None
-        trained = finish(figures) if finish else self.model
+            except KeyboardInterrupt:
+                if loop.stopped:
+                    target.drop()  # the checkpoint has them
+                raise
+
+    def _keep(self, target: Target) -> None:
+        """Write the weights as they are; all processes take part."""
+        model = whole_model(self.model, self.torch, self.team.leads)
         if self.team.leads:
-            save(trained, material.tokenizer, self.out, lambda folder: self._fill(folder, loop, figures))
-            kept.clear()
-        self.team.wait()
-        return figures
+            target.keep(model)
 
     def _mend_generation_config(self) -> None:
         """Leave out of the saved generation config what it could not be saved with, and say so."""
@@ -102,11 +121,12 @@ class Session:
 
     def _last_good(self, loop: Loop) -> Path:
         """Save the weights as they are, beside the model that was to be."""
-        kept = self.out.with_name(f"{self.out.name}.last-good")
-        model = whole_model(self.model, self.torch, self.team.leads)
-        if self.team.leads:
-            save(model, self.material.tokenizer, kept, loop.write_log)
-        return kept
+        target = Target(self.out.with_name(f"{self.out.name}.last-good"), self.material.tokenizer)
+        with target.told(self.ctx.note):
+            self._keep(target)
+            if self.team.leads:
+                target.finish(loop.write_log)
+        return target.out
 
     def _fill(self, folder: Path, loop: Loop, figures: dict[str, Any]) -> None:
         """Log, curve and card."""

@@ -16,12 +16,12 @@ from filial import Field, FilialError, Template, TrainContext, UsageError, hooki
 from filial.labels import Encoder
 from filial.models import import_torch, load_model
 from filial_plugins.trainers.devices.launching import Job, member, together
-from filial_plugins.trainers.devices.sharding import sharded, whole_model
+from filial_plugins.trainers.devices.sharding import sharded
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.lora import ALIKE, LoRA, adapted, import_peft, is_adapter, merge
 from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.results import reports
-from filial_plugins.trainers.results.saving import check_target, fit_for_asking, save
+from filial_plugins.trainers.results.saving import check_target, fit_for_asking
 from filial_plugins.trainers.rows.caching import prepared
 from filial_plugins.trainers.rows.material import Material, gathered
 from filial_plugins.trainers.rows.over_long import OverLong
@@ -112,7 +112,7 @@ class SFT(Tuning):
         fit_for_asking(material.tokenizer, material.template, ctx.note)
         with ExitStack() as stack:
             lessons = RowLessons(session, stack)
-            figures = session.conduct(lessons, lessons.finished)
+            figures = session.conduct(lessons, lessons.merged if self.lora and self.lora.merge else None)
         return figures | {"batches": lessons.way}
 
     def _network(self, source: str, material: Material, torch: Any, ctx: TrainContext) -> Any:
@@ -190,27 +190,21 @@ class RowLessons(Lessons):
         with attention(network, self.own_attention):
             return super().answers(network)
 
-    def finished(self, figures: dict[str, Any]) -> Any:
-        """The model to save: adapters merged where that is wished.
+    def merged(self, figures: dict[str, Any]) -> Any:
+        """The model with its adapters merged into it.
 
         Raises:
-            FilialError: the merged model says something else than the trained one; the adapters are saved.
+            FilialError: it says something else than the trained one.
         """
-        s, lora = self.session, self.options.lora
-        if self.options.sharding != "none":
-            return whole_model(s.model, self.torch, s.team.leads)
-        if lora is None or not lora.merge or not s.team.leads:
-            return s.model
+        model = self.session.model
         with attention(self.network, self.own_attention):
-            figures["merge_difference"] = moved = merge(s.model, self.torch, self.rows[:2])
+            figures["merge_difference"] = moved = merge(model, self.torch, self.rows[:2])
         if not moved <= ALIKE:
-            kept = s.out.with_name(f"{s.out.name}.adapter")
-            save(s.model, self.material.tokenizer, kept, lambda folder: None)
             raise FilialError(
-                f"{s.out}: merged into the model, the adapters do not do what they did before: a logit moved by "
-                f"{moved:.1%} of the largest; they are saved unmerged in {kept}, use them there"
+                f"merged into the model, the adapters do not do what they did before (a logit moved by {moved:.1%} of "
+                "the largest), so they stay unmerged"
             )
-        return s.model.unload()
+        return model.unload()
 
 
 @hookimpl

@@ -1,10 +1,12 @@
-"""A model folder that appears whole or not at all."""
+"""A model folder that appears whole or not at all, and trained weights that are on disk before all else."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from filial.labels import Encoder
 from filial_plugins.templates.layout import own_template
 from filial_plugins.trainers.lora import is_adapter, save_adapter
 
+TENSORS = "trained.safetensors"  # trained tensors by their names in memory, where they cannot be written otherwise
 TRIAL = "Say yes."  # a question to compare prompts by
 
 
@@ -30,40 +33,157 @@ def check_target(out: Path) -> None:
         )
 
 
-def save(model: Any, tokenizer: Any, out: Path, fill: Callable[[Path], None]) -> None:
-    """Write model (safetensors), tokenizer and configuration to ``out``, replacing what was there.
+class Target:
+    """A model's folder, which appears whole or not at all, replacing what was there.
 
-    Of a model with adapters, only those are written. The configuration is expected to be `fit_for_answering`.
+    The weights come first: `keep` writes them beside it, to ``OUT.trained``, and `finish` adds all else there and moves
+    the folder to its place. Whatever fails between, the weights are on disk, and an error within `told` says where.
 
-    Args:
-        fill: writes further files into the folder before it appears.
-
-    Raises:
-        FilialError: the folder cannot be written; what was there before is untouched.
+    Attributes:
+        kept: where the trained weights are; None before they are written.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        save_adapter(model, temporary) if is_adapter(model) else model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        fill(temporary)
-        sync_all(temporary)
-        if out.exists():
-            os.rename(out, old)
-        os.rename(temporary, out)
+
+    def __init__(self, out: Path, tokenizer: Any) -> None:
+        self.out, self._tokenizer = out, tokenizer
+        self.kept: Path | None = None
+        self._part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+
+    def rehearse(self, model: Any) -> None:
+        """Write all but the weights and remove it again, so that what cannot be saved is known before training.
+
+        The configuration is expected to be `fit_for_answering`.
+
+        Raises:
+            FilialError: something cannot be written.
+        """
+        base = model.get_base_model() if is_adapter(model) else model
+        try:
+            self._begin()
+            base.config.save_pretrained(self._part)
+            base.generation_config.save_pretrained(self._part)
+            self._tokenizer.save_pretrained(self._part)
+        except Exception as error:  # whatever transformers raises, the model could not be saved either
+            raise FilialError(
+                f"{self.out}: a trained model could not be saved ({_reason(error)}), so nothing is trained; free some "
+                "space, choose another folder or mend the model's files"
+            ) from error
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)
+
+    def keep(self, model: Any) -> None:
+        """Write trained weights, of a model with adapters only those, and their configuration.
+
+        Raises:
+            FilialError: they cannot be written; or transformers cannot write them, and bare tensors are kept instead.
+        """
+        try:
+            refused = self._write(model)
+            sync_all(self._part)
+            kept = _unused(self.out.with_name(f"{self.out.name}.trained"))
+            os.rename(self._part, kept)
+            self.kept = kept
+            sync(kept.parent)
+        except Exception as error:  # safetensors has an error class of its own for a full disk; nothing is swallowed
+            shutil.rmtree(self._part, ignore_errors=True)
+            raise FilialError(
+                f"{self.out}: the trained weights cannot be saved ({_reason(error)}); what was there before is "
+                "unchanged. Free some space and start the same training again: it goes on from its last checkpoint"
+            ) from error
+        if refused is not None:
+            raise FilialError(f"the model cannot be written whole ({_reason(refused)}); {TENSORS} holds its tensors")
+
+    def finish(self, fill: Callable[[Path], None], merge: Callable[[], Any] | None = None) -> None:
+        """Add the tokenizer and more files to the kept weights, and put the folder in its place.
+
+        Args:
+            fill: writes further files into the folder before it appears.
+            merge: makes the model to save in place of the kept adapters, which stay until it is there.
+        """
+        assert self.kept is not None, "weights are kept first"
+        folder = adapters = self.kept
+        self._tokenizer.save_pretrained(folder)
+        try:
+            if merge is not None:
+                merged = merge()
+                folder = self._begin()
+                merged.save_pretrained(folder)
+                self._tokenizer.save_pretrained(folder)
+            fill(folder)
+            sync_all(folder)
+            self._replace(folder)
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)
+        if merge is not None:
+            shutil.rmtree(adapters, ignore_errors=True)
+
+    def drop(self) -> None:
+        """Remove the kept weights, for they are elsewhere too."""
+        if self.kept is not None:
+            shutil.rmtree(self.kept)
+            self.kept = None
+
+    @contextmanager
+    def told(self, note: Callable[[str], None]) -> Iterator[None]:
+        """Within, an error that comes when the weights are kept says where they are; so does a note of Ctrl-C."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.kept is not None:
+                note(f"the trained weights are in {self.kept}")
+            raise
+        except Exception as error:
+            if self.kept is None:
+                raise
+            raise FilialError(
+                f"{self.out}: the training is done, but not what comes after it: {_reason(error)}; the trained weights "
+                f"are in {self.kept}, use them from there or mend the cause and train again"
+            ) from error
+
+    def _begin(self) -> Path:
+        """An empty folder beside the target, to write to."""
+        shutil.rmtree(self._part, ignore_errors=True)
+        self._part.mkdir(parents=True)
+        return self._part
+
+    def _write(self, model: Any) -> Exception | None:
+        """Write the weights; as bare tensors where that fails. Returns why it failed."""
+        from safetensors.torch import save_file
+
+        self._begin()
+        try:
+            save_adapter(model, self._part) if is_adapter(model) else model.save_pretrained(self._part)
+        except Exception as error:  # its cause may be in anything that is written beside the weights
+            trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+            save_file(trained, self._begin() / TENSORS)
+            return error
+        return None
+
+    def _replace(self, folder: Path) -> None:
+        """Move a folder to the target's place."""
+        old = self.out.with_name(f".{self.out.name}.{os.getpid()}.old")
+        if self.out.exists():
+            os.rename(self.out, old)
+        try:
+            os.rename(folder, self.out)
+        except OSError:
+            if old.exists():
+                os.rename(old, self.out)
+            raise
+        self.kept = self.out
+        sync(self.out.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except Exception as error:
-        # safetensors has an error class of its own for a full disk, so the net is wide; nothing is swallowed.
-        shutil.rmtree(temporary, ignore_errors=True)
-        if old.exists() and not out.exists():
-            os.rename(old, out)
-        raise FilialError(
-            f"{out}: the model cannot be saved ({error}); what was there before is unchanged. "
-            "Free some space or choose another folder, and train again"
-        ) from error
+
+
+def _unused(path: Path) -> Path:
+    """This path or, where something is there, the first of ``path-2``, ``path-3``, ... that is free."""
+    numbered = (path.with_name(f"{path.name}-{k}") for k in count(2))
+    return next(p for p in chain([path], numbered) if not os.path.lexists(p))
+
+
+def _reason(error: Exception) -> str:
+    """Why something failed, in a line."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return text if isinstance(error, FilialError) else f"{type(error).__name__}: {text}"
 
 
 def sync_all(folder: Path) -> None:
