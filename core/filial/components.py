@@ -156,6 +156,14 @@ class Filter(Component):
     def check(self, record: Record, ctx: Context) -> Keep | Drop | Awaitable[Keep | Drop]:
         """Keep or drop. ``ctx.parent`` is the record this one was evolved from, where known."""
 
+    def question_rules(self) -> Filter | None:
+        """The part of this filter that goes by the question alone; None: it judges answers only.
+
+        Evolve with ``answer: false`` takes it for children without an answer, which nobody has asked for. A filter
+        that drops records for want of an answer overrides this; the default is the whole filter.
+        """
+        return self
+
 
 class Mixer(Component):
     """Says how much of each task goes into the mix. Pure."""

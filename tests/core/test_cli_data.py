@@ -118,6 +118,34 @@ def test_keep_last_and_no_answer_reach_the_stage(cli):
     assert "output" not in row
 
 
+def test_without_answers_the_usual_rules_eliminate_by_the_question_alone(cli):
+    cli.write("in.jsonl", RIVER, {"instruction": "Say why."})
+    options = ["-o", "o.jsonl", "--teacher", "echo", "--no-answer", "--order", "fixed"]
+    assert cli("evolve", "longer", "in.jsonl", *options, "--eliminate", "evolved", "--eliminate", "agreement") == 0
+    children = [row for row in cli.rows("o.jsonl") if row.get("origin", {}).get("round")]
+    assert children
+    assert not any("output" in row for row in children)
+    assert "evolved by the instruction alone, agreement not at all" in cli.err
+
+
+def test_the_published_rules_ask_about_equality_but_judge_no_answer_where_none_is_asked_for(cli):
+    cli.write("in.jsonl", *({"instruction": f"Name river {i}.", "output": "The Rhine."} for i in range(8)))
+    (cli.folder / "r.yaml").write_text("""
+teacher: {use: echo, log: asked.txt}
+data: in.jsonl
+stages:
+  - evolve: {strategies: [longer], answer: false, eliminate: [{use: evolved, style: paper}]}
+""")
+    assert cli("plan", "r.yaml", "--json") == 0
+    assert json.loads(cli.out)[1]["calls"] == 16, "one request evolves, one compares"
+    assert cli("run", "r.yaml", "--json") == 0
+    (stage,) = json.loads(cli.out)["stages"]
+    assert stage["reasons"] == {"unlucky": 8 - (kept := stage["survival"]["longer"]["1"]["kept"])}
+    assert kept
+    assert len((cli.folder / "asked.txt").read_text().splitlines()) == 8 + kept
+    assert "01-evolve: no answer is asked for" in cli.err
+
+
 def test_answers_are_kept_where_home_says(cli):
     cli.write("in.jsonl", RIVER)
     cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo", "--home", "there")

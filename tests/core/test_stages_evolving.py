@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy, TeacherError
+from filial.errors import FilialError
 from filial.stages.evolving import Choice, Evolution, evolve_records
 from filial.stages.filtering import Sieve
 from filial.stages.stage import Surroundings
@@ -53,9 +54,10 @@ async def teacher(request):
     return Reply(text=f"answer {request.draw}", key=f"{request.draw}:{request.messages[-1].content}")
 
 
-def evolved(records, strategies=None, rules=(), *, seed=1, ask=teacher, **plan):
+def evolved(records, strategies=None, rules=(), *, seed=1, ask=teacher, notes=None, **plan):
     rows = Rows()
     env = Surroundings(stage="evolve", seed=seed, writer=rows, ask=ask)
+    env.note = env.note if notes is None else notes.append
     named = strategies or {"grow": Grow()}
     weights = plan.pop("weights", {})
     choices = [Choice(n, f"d:{n}==1", s, weights.get(n, 1.0)) for n, s in named.items()]
@@ -228,6 +230,71 @@ def test_an_answer_given_by_the_strategy_is_not_asked_for(answer):
 
     rows, _ = evolved(records(1), {"w": Whole()}, ask=ask, answer=answer)
     assert rows.kept[1].output == "own"
+
+
+class Polite(Filter):
+    """Judges question and answer."""
+
+    answers: bool = True
+
+    def check(self, record, ctx):
+        if "more more" in record.instruction:
+            return Drop("dull")
+        return Drop("rude") if self.answers and "please" not in record.output else Keep()
+
+    def question_rules(self):
+        return self.model_copy(update={"answers": False})
+
+
+class Right(Filter):
+    """Judges the answer alone, and remembers."""
+
+    remembers = True
+
+    def check(self, record, ctx):
+        return Keep() if record.output else Drop("no-answer")
+
+    def question_rules(self):
+        return None
+
+
+@pytest.mark.parametrize("rules", [[Polite()], [Polite(), Right()]])
+def test_answers_that_are_not_asked_for_are_not_judged_and_that_is_said(rules):
+    notes = []
+    rows, _ = evolved(records(2), rules=rules, rounds=2, answer=False, notes=notes)
+    assert [r.instruction for r in rows.kept if r.origin.round] == ["task 0 more", "task 1 more"]
+    assert [d.reason for d in rows.dropped] == ["dull"] * 2, "rules on questions hold all the same"
+    (note,) = notes
+    assert "rule0 by the instruction alone" in note
+    assert ("rule1 not at all" in note) == (len(rules) > 1)
+
+
+def test_where_answers_are_asked_for_all_rules_hold_and_nothing_is_said():
+    notes = []
+    rows, _ = evolved(records(1), rules=[Polite(), Right()], notes=notes)
+    assert [d.reason for d in rows.dropped] == ["rude"]
+    assert notes == []
+
+
+def test_an_answer_that_nobody_asked_for_is_judged_where_a_strategy_gives_it():
+    class Whole(Strategy):
+        async def evolve(self, record, ctx):
+            return record.evolved(instruction="new", output="own")
+
+    rows, _ = evolved(records(1), {"w": Whole()}, [Polite()], answer=False)
+    assert [d.reason for d in rows.dropped] == ["rude"]
+
+
+def test_rules_on_questions_that_are_no_filter_are_the_plugins_fault():
+    class Wrong(Filter):
+        def check(self, record, ctx):
+            return Keep()
+
+        def question_rules(self):
+            return "none"
+
+    with pytest.raises(FilialError, match=r"d:rule0==1 breaks its contract .* question_rules"):
+        evolved(records(1), rules=[Wrong()], answer=False)
 
 
 def test_equal_children_of_one_parent_have_ids_of_their_own():

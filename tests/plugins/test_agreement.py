@@ -58,3 +58,7 @@ def test_agreement_asks_for_the_last_turn_of_a_conversation():
         Agreement(draws=1).check(Record(messages=(HELLO, Message(role="assistant", content="hello"))), ctx)
     ) == Keep(scores={"agreement": 1.0})
     assert seen == [(HELLO,)]
+
+
+def test_nothing_is_left_of_it_where_no_answer_is_asked_for():
+    assert Agreement().question_rules() is None

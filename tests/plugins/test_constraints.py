@@ -204,3 +204,12 @@ def test_types_can_be_chosen_on_the_command_line(cli):
     assert cli("evolve", "add-constraints", "in.jsonl", "-o", "out.jsonl", *flags, toy=False) == 0, cli.err
     last = json.loads((cli.folder / "out.jsonl").read_text().splitlines()[-1])
     assert {one["type"] for one in last["constraints"]} == {"title", "no-commas"}
+
+
+def test_where_no_answer_is_asked_for_constraints_nobody_knows_are_dropped_all_the_same():
+    rules = Constraints().question_rules()
+    known = Record(instruction="Say it.", constraints=(Constraint("word-count", {}, "Say it."),))
+    result = rules.check(known, context())
+    assert isinstance(result, Drop)
+    assert result.reason == "constraint-unknown"
+    assert rules.check(Record(instruction="Say it."), context()) == Keep()

@@ -227,3 +227,20 @@ def test_equal_is_heard(text):
 )
 def test_not_equal_is_never_heard_as_equal(text):
     assert not says_equal(text)
+
+
+@pytest.mark.parametrize("style", ["filial", "paper"])
+@pytest.mark.parametrize(
+    ("question", "said", "reason"),
+    [
+        (ASIA, "Not Equal", ""),
+        ("Name three rivers of the given prompt.", "Not Equal", "prompt-leak"),
+        ("Name three rivers.", "Equal", "no-information-gain"),
+    ],
+)
+def test_a_question_whose_answer_nobody_asked_for_is_judged_by_itself(style, question, said, reason):
+    child = PARENT.evolved(instruction=question)
+    rules = Evolved(style=style).question_rules()
+    result = finished(rules.check(child, context(said).derive("x", parent=PARENT)))
+    assert (result.reason if isinstance(result, Drop) else "") == reason
+    assert rules.chosen == Evolved(style=style).chosen

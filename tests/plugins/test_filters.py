@@ -146,3 +146,10 @@ def test_length_of_a_conversation():
 def test_bounds_that_keep_nothing_are_refused():
     with pytest.raises(ValidationError, match="min_input is 5 and max_input is 4"):
         Length(min_input=5, max_input=4)
+
+
+def test_where_no_answer_is_asked_for_the_length_of_the_question_counts_all_the_same():
+    rules = Length(min_output=3).question_rules()
+    assert isinstance(rules.check(Record(instruction="Short"), context()), Drop)
+    assert not isinstance(rules.check(Record(instruction="Long enough."), context()), Drop)
+    assert isinstance(Length(min_output=3).check(Record(instruction="Long enough."), context()), Drop)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filial.asking.gateway import Proceed
 from filial.components import Component
@@ -127,8 +127,11 @@ class Estimator:
         attempts = _attempts(self._count, stage)
         strategies = built[: len(stage.of("strategies"))]
         each = sum(c.calls(attempts) for c in strategies) / len(strategies)
-        rules = sum(c.calls(attempts) for c in built[len(strategies) :])
-        return each + rules + (attempts if stage.settings["answer"] else 0)
+        filters: list[Any] = built[len(strategies) :]
+        if not stage.settings["answer"]:
+            filters = [rules for rule in filters if (rules := rule.question_rules()) is not None]
+        asked = sum(rule.calls(attempts) for rule in filters)
+        return each + asked + (attempts if stage.settings["answer"] else 0)
 
     def _seeds(self, stage: StageSpec) -> int:
         source = stage.settings.get("seeds")

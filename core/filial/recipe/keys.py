@@ -88,7 +88,8 @@ EVOLVE: dict[str, Schema] = {
     },
     "answer": {
         "type": "boolean", "default": True,
-        "description": "Ask the teacher for the answer to each evolved instruction.",
+        "description": "Ask the teacher for the answer to each evolved instruction; if not, rules on answers are left "
+        "out.",
     },
 }  # fmt: skip
 

@@ -63,6 +63,8 @@ async def evolve_records(records: Records, plan: Evolution, env: Surroundings) -
     soon as those before it are: drops come record by record. Only where a rule that eliminates remembers do all
     records end a round before the next begins, held in memory; drops come round by round then.
     """
+    if left_out := plan.left_out():
+        env.note(f"{env.stage}: {left_out}")
     env.books.entered = len(records)
     env.books.total = plan.rounds * len(records)
     table, ranks = Table(env.price), Ranks()
@@ -161,10 +163,11 @@ async def _evolved(attempt: Attempt, plan: Evolution, env: Surroundings) -> Outc
     if isinstance(child, Drop):
         return Outcome(child, attempt.choice.plugin, child.record, ctx.asked)
     outcome = Outcome(child, attempt.choice.plugin, child, ctx.asked)
-    for place, sieve in enumerate(plan.eliminate):
-        if not sieve.filter.remembers and isinstance(outcome.result, Record):
+    for place, listed in enumerate(plan.eliminate):
+        child = outcome.result
+        if not listed.filter.remembers and isinstance(child, Record) and (sieve := plan.rule(place, child)):
             asking = ctx.derive("eliminate", place)
-            result = await sieve.verdict(outcome.result, asking, env.stage, outcome.scores)
+            result = await sieve.verdict(child, asking, env.stage, outcome.scores)
             outcome.asked = [*outcome.asked, *asking.asked]
             if isinstance(result, Drop):
                 raw = last_answer(ctx) if result.answer is None else result.answer
@@ -210,8 +213,9 @@ async def _remember(
     outcome: Outcome, attempt: Attempt, plan: Evolution, env: Surroundings, siblings: list[Record]
 ) -> None:
     """Apply the rules that remember, in canonical order. A child that one of them mends is named anew."""
-    for place, sieve in enumerate(plan.eliminate):
-        if sieve.filter.remembers and isinstance(child := outcome.result, Record):
+    for place, listed in enumerate(plan.eliminate):
+        child = outcome.result
+        if listed.filter.remembers and isinstance(child, Record) and (sieve := plan.rule(place, child)):
             ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
             result = await sieve.verdict(child, ctx, env.stage, outcome.scores)
             outcome.asked = [*outcome.asked, *ctx.asked]

@@ -26,6 +26,23 @@ class Sieve:
     filter: Filter
     memory: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """The filter's name without its distribution and version."""
+        return self.plugin.partition("==")[0].rpartition(":")[2]
+
+    def on_questions(self) -> Sieve | None:
+        """The part of the filter that goes by the question alone, with the same memory.
+
+        Raises:
+            FilialError: the filter failed or broke its contract.
+        """
+        with blamed(self.plugin, "evolve"):
+            rules = self.filter.question_rules()
+            if not isinstance(rules, Filter | None):
+                raise wrong_type(self.plugin, "evolve", "question_rules", rules, "Filter or None")
+        return None if rules is None else replace(self, filter=rules)
+
     async def verdict(self, record: Record, ctx: Context, stage: str, scores: dict[str, float]) -> Record | Drop:
         """The record with the filter's scores and tags, mended where the filter did so, or a drop; a failed teacher
         call is a drop. What the filter measured goes into ``scores``. A mended text has the id of the one that came.

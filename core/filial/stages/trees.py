@@ -31,7 +31,8 @@ class Evolution:
     """How the stage evolves: the recipe's ``evolve`` block with its plugins in place.
 
     ``branch``: children per record and round; 1 makes chains, more make trees. ``keep``: "all" keeps parents and every
-    generation, "last" what no child has replaced. ``answer``: ask the teacher for the evolved instruction's answer.
+    generation, "last" what no child has replaced. ``answer``: ask the teacher for the evolved instruction's answer;
+    where it is not asked for, ``on_questions`` are the rules of ``eliminate`` for children without one, by place.
     """
 
     choices: list[Choice]
@@ -41,6 +42,26 @@ class Evolution:
     order: Literal["random", "fixed"] = "random"
     keep: Literal["all", "last"] = "all"
     answer: bool = True
+    on_questions: list[Sieve | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "on_questions", [sieve if self.answer else sieve.on_questions() for sieve in self.eliminate]
+        )
+
+    def rule(self, place: int, child: Record) -> Sieve | None:
+        """The rule at a place as it goes for a child; None where it only judges answers and none was asked for."""
+        answered = child.turns()[-1].role == "assistant"
+        return self.eliminate[place] if answered else self.on_questions[place]
+
+    def left_out(self) -> str:
+        """What the rules do not judge because no answer was asked for, in words; empty if they judge all."""
+        both = list(zip(self.eliminate, self.on_questions, strict=True))
+        part = [rule.name for rule, left in both if left is not None and left.filter is not rule.filter]
+        whole = [rule.name for rule, left in both if left is None]
+        said = [f"{' and '.join(part)} by the instruction alone"] if part else []
+        said += [f"{' and '.join(whole)} not at all"] if whole else []
+        return f"no answer is asked for; evolved records without one are judged {', '.join(said)}" if said else ""
 
     def drawn(self, env: Surroundings, turn: int, place: int, record: Record, n: int) -> list[Choice]:
         """``n`` strategies for this record in this round, by seeded weights or in the recipe's order; all different

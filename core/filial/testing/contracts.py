@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 from unittest.mock import patch
 
-from filial.components import Drop, Keep, Teacher
+from filial.components import Drop, Filter, Keep, Teacher
 from filial.records import Message, Record
 from filial.teaching import Reply, Request
 from filial.testing.base import RECORDS, ComponentContract, check_reason
@@ -55,6 +55,11 @@ class FilterContract(ComponentContract):
     def test_same_input_same_verdict(self) -> None:
         """Also for a filter that remembers, whose memory starts empty with every stage."""
         assert self.check_all(self.records) == self.check_all(self.records)
+
+    def test_question_rules_are_a_filter_or_none(self) -> None:
+        """What it is without its rules on answers; None where it judges answers only."""
+        rules = self.component.question_rules()
+        assert isinstance(rules, Filter | None), f"question_rules gave {rules!r}"
 
     def test_order_matters_only_to_a_filter_that_remembers(self) -> None:
         """A filter whose verdict depends on earlier records says ``remembers = True``."""

@@ -41,6 +41,9 @@ class Agreement(Filter):
             return Drop("disagreement", f"{found}; one is {excerpt(other, 40)!r}", answer=other)
         return Keep(scores={"agreement": share})
 
+    def question_rules(self) -> None:
+        return None
+
 
 def _normal(text: str) -> str:
     return collapse(text).casefold().strip(" .!?:;,\"'`*")

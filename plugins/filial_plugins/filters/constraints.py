@@ -30,9 +30,8 @@ class Constraints(Filter):
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
         if not record.constraints:
             return Keep()
-        for constraint in record.constraints:
-            if wrong := fault_of(constraint.type, constraint.args):
-                return Drop("constraint-unknown", wrong)
+        if drop := _unknown(record):
+            return drop
         text = answered(record)
         strict = [holds(text, one.type, one.args) for one in record.constraints]
         # What holds by the letter holds loosely, so only the others are read again.
@@ -48,6 +47,23 @@ class Constraints(Filter):
             return Keep(scores=scores)
         broken = [one for kept, one in zip(decided, record.constraints, strict=True) if not kept]
         return Drop("constraint-broken", "; ".join(_told(text, one) for one in broken), text, scores=scores)
+
+    def question_rules(self) -> Filter:
+        return KnownConstraints(**self.model_dump())
+
+
+class KnownConstraints(Constraints):
+    """What `Constraints` says of a record without its answer."""
+
+    def check(self, record: Record, ctx: Context) -> Keep | Drop:
+        return _unknown(record) or Keep()
+
+
+def _unknown(record: Record) -> Drop | None:
+    for constraint in record.constraints:
+        if wrong := fault_of(constraint.type, constraint.args):
+            return Drop("constraint-unknown", wrong)
+    return None
 
 
 def _scores(name: str, kept: list[bool]) -> dict[str, float]:

@@ -46,6 +46,9 @@ class Length(Filter):
                 return Drop(f"{name}-too-long", f"{words} words, at most {high} wanted")
         return Keep()
 
+    def question_rules(self) -> Length:
+        return self.model_copy(update={"min_output": 0})
+
 
 @hookimpl
 def register_filters(register: Callable[[str, type[Filter]], None]) -> None:

@@ -63,7 +63,8 @@ class Evolved(Filter):
 
     ``style: paper`` decides as published; each part of it can be had by itself. Two published rules drop some good
     answers: ``apology`` those that rightly say sorry (``apology_words: 0`` turns it off), ``empty-answer`` those such
-    as "No." (``function_words: replies`` or ``keep``). A parent that is not at hand is not compared with.
+    as "No." (``function_words: replies`` or ``keep``). A parent that is not at hand is not compared with. Where evolve
+    asks for no answers, records without one are judged by their questions alone.
     """
 
     style: Literal["filial", "paper"] = Field(
@@ -130,6 +131,9 @@ class Evolved(Filter):
                 drop = Drop("no-information-gain", "the teacher calls both prompts equal", answer=reply.text)
         return drop or Keep()
 
+    def question_rules(self) -> Filter:
+        return EvolvedQuestion(**self.model_dump())
+
     def _by_question(self, record: Record, parent: Record | None, chosen: SimpleNamespace) -> Drop | None:
         """What the evolved text itself tells."""
         question, before = _question(record), _question(parent) if parent else None
@@ -152,6 +156,13 @@ class Evolved(Filter):
             return Drop("apology", shown)
         if chosen.non_answers == "drop" and is_non_answer(answer, _question(record)):
             return Drop("non-answer", shown)
+        return None
+
+
+class EvolvedQuestion(Evolved):
+    """The rules of `Evolved` that go by the question."""
+
+    def _by_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
         return None
 
 
