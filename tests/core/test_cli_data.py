@@ -146,6 +146,19 @@ stages:
     assert "01-evolve: no answer is asked for" in cli.err
 
 
+def test_conversations_that_cannot_be_evolved_are_told_by_command_and_run_alike(cli):
+    told = {"role": "system", "content": "Be kind."}
+    cli.write("in.jsonl", *({"messages": [told, *CHAT["messages"]]} for _ in range(8)))
+    assert cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo") == 0
+    assert "evolve: 8 conversations are passed on unchanged; only single questions are evolved" in cli.err
+    (cli.folder / "r.yaml").write_text(
+        "teacher: {use: echo}\ndata: in.jsonl\nstages:\n  - evolve: {strategies: [longer]}\n"
+    )
+    assert cli("run", "r.yaml", "--json") == 0
+    assert "01-evolve: 8 conversations are passed on unchanged" in cli.err
+    assert json.loads(cli.out)["stages"][0]["not_evolved"] == 8
+
+
 def test_answers_are_kept_where_home_says(cli):
     cli.write("in.jsonl", RIVER)
     cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo", "--home", "there")

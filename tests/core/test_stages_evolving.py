@@ -186,11 +186,28 @@ def turns(*contents):
     return tuple(Message(role=role, content=text) for role, text in zip(roles, contents, strict=False))
 
 
-def test_conversations_of_several_turns_pass_through_untouched():
+@pytest.mark.parametrize("rules", [[], [Once()]])
+def test_conversations_of_several_turns_pass_through_untouched_and_that_is_said_once(rules):
     talk = Record(id="c", messages=turns("Hi", "Yes?", "Bye"))
-    rows, table = evolved([talk, *records(1)], rounds=2)
+    rows, notes = Rows(), []
+    env = Surroundings(stage="01-evolve", seed=1, writer=rows, ask=teacher, note=notes.append)
+    plan = Evolution([Choice("grow", "d:grow==1", Grow())], [Sieve("d:rule==1", rule) for rule in rules], rounds=2)
+    report = asyncio.run(evolve_records([talk, *records(1)], plan, env))
     assert rows.kept[0] is talk
-    assert table["grow"]["1"]["tried"] == 1
+    assert report["survival"]["grow"]["1"]["tried"] == 1
+    assert report["not_evolved"] == 1
+    assert [note.split(" passed on")[0] for note in notes] == ["01-evolve: 1 conversation is"]
+
+
+def test_a_child_that_is_a_conversation_is_counted_where_a_later_round_cannot_evolve_it():
+    class Talk(Strategy):
+        async def evolve(self, record, ctx):
+            return Record(messages=turns("Hi", "Yes?", record.instruction, "Bye"), origin=record.evolved().origin)
+
+    for rounds, said in ((1, []), (3, ["2 conversations are"])):
+        notes = []
+        evolved(records(2), {"t": Talk()}, rounds=rounds, notes=notes)
+        assert [note.split(": ")[1].split(" passed on")[0] for note in notes] == said
 
 
 @pytest.mark.parametrize("messages", [turns("task 0"), turns("task 0", "old")])

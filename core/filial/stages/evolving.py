@@ -57,7 +57,8 @@ Tried = list[tuple[Attempt, Outcome]]
 
 
 async def evolve_records(records: Records, plan: Evolution, env: Surroundings) -> dict[str, Any]:
-    """All rounds. Returns the report: the survival table, strategy -> round -> figures, and each strategy's family.
+    """All rounds. Returns the report: the survival table, strategy -> round -> figures, and each strategy's family;
+    ``not_evolved``: how many conversations were passed on as they are, where there are any.
 
     Every record goes through its rounds by itself, many of them at a time, and is written with what grew from it as
     soon as those before it are: drops come record by record. Only where a rule that eliminates remembers do all
@@ -70,12 +71,22 @@ async def evolve_records(records: Records, plan: Evolution, env: Surroundings) -
     table, ranks = Table(env.price), Ranks()
     trees = (Tree.planted(i, ranks.next(record.id), record, plan.branch) for i, record in enumerate(records))
     remembers = any(sieve.filter.remembers for sieve in plan.eliminate)
-    await (_round_by_round if remembers else _tree_by_tree)(trees, plan, table, env)
+    conversations = await (_round_by_round if remembers else _tree_by_tree)(trees, plan, table, env)
     families = {choice.name: choice.family for choice in plan.choices}
-    return {"survival": table.rows(), "families": families, **env.means.report()}
+    report = {"survival": table.rows(), "families": families, **env.means.report()}
+    if conversations:
+        what = "1 conversation is" if conversations == 1 else f"{conversations:,} conversations are"
+        env.note(
+            f"{env.stage}: {what} passed on unchanged; only single questions are evolved, without a system text or "
+            "other turns"
+        )
+        report["not_evolved"] = conversations
+    return report
 
 
-async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, env: Surroundings) -> None:
+async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, env: Surroundings) -> int:
+    """Returns how many conversations were not evolved."""
+
     async def grown(tree: Tree) -> Tried:
         tried: Tried = []
         for turn in range(1, plan.rounds + 1):
@@ -86,11 +97,14 @@ async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, en
             env.step()
         return tried
 
+    conversations = 0
     async with aclosing(in_order(trees, grown, env.window)) as evolved:
         async for tree, tried in evolved:
             for attempt, outcome in tried:
                 _book(attempt, outcome, table, env)
             _let_go(tree, plan, env)
+            conversations += tree.conversations
+    return conversations
 
 
 async def _at_once(attempts: list[Attempt], plan: Evolution, env: Surroundings) -> list[Outcome]:
@@ -117,7 +131,8 @@ def _settled(
     return results
 
 
-async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, env: Surroundings) -> None:
+async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, env: Surroundings) -> int:
+    """Returns how many conversations were not evolved."""
     held = list(trees)
     for turn in range(1, plan.rounds + 1):
         rounds = [(tree, list(tree.attempts(turn, plan, env))) for tree in held]
@@ -138,6 +153,7 @@ async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, 
                 env.step()
     for tree in held:
         _let_go(tree, plan, env)
+    return sum(tree.conversations for tree in held)
 
 
 def _book(attempt: Attempt, outcome: Outcome, table: Table, env: Surroundings) -> None:

@@ -102,6 +102,7 @@ class Tree:
     """One record of the stage and what came of it.
 
     ``place`` is the record's among all, ``rank`` among those with the same id: 0 unless a record comes again.
+    ``conversations`` counts the tips that were passed on as they are.
     """
 
     place: int
@@ -109,6 +110,7 @@ class Tree:
     branch: int
     grown: list[Tip]
     tips: list[Tip]
+    conversations: int = 0
 
     @classmethod
     def planted(cls, place: int, rank: int, record: Record, branch: int) -> Tree:
@@ -117,10 +119,13 @@ class Tree:
         return cls(place, rank, branch, [root], [root])
 
     def attempts(self, turn: int, plan: Evolution, env: Surroundings) -> Iterator[tuple[Tip, list[Attempt]]]:
-        """What every tip tries in a round; conversations of several turns are not evolved."""
+        """What every tip tries in a round. A conversation of more than a question and its answer is counted, once, and
+        tries nothing."""
         for tip in self.tips:
             parent = tip.record.single()
-            if not parent.messages:
+            if parent.messages:
+                self.conversations += 1
+            else:
                 drawn = plan.drawn(env, turn, self.place, parent, tip.due)
                 yield tip, [Attempt(turn, c, tip.tried + i, i, parent) for i, c in enumerate(drawn)]
 
