@@ -19,7 +19,7 @@ from filial.errors import UsageError
 from filial.judging import Question, asked
 from filial.records import Record, to_json
 from filial.stages.commit import MANIFEST, Lines
-from filial.store import canonical, read_manifest, write_errors, write_manifest
+from filial.store import canonical, kept, write_errors, write_manifest
 
 PARTS = ("train", "heldout", "contaminated")
 
@@ -82,8 +82,7 @@ def write(
         UsageError: as `Questions.kept_back`; the folder cannot be written.
         FilialError: the disk is full.
     """
-    manifest = read_manifest(folder / MANIFEST)
-    if manifest is not None and manifest.get("key") == key:
+    if (manifest := kept(folder / MANIFEST, key)) is not None:
         return manifest
     questions, spoilt = Questions(), set()
     with write_errors(folder):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from filial import __version__, dataset, interrupts
+from filial import __version__, interrupts
 from filial.asking.budget import Budget, Purse, Spent
 from filial.asking.gateway import Gateway, stopping
 from filial.asking.spending import Journal
@@ -88,17 +88,13 @@ class Run:
         self.summary = {"run": self.name, "filial": __version__, "seed": self.recipe.seed, "stages": []}
         records, key = interrupts.run(self._stages())
         if self.recipe.train is not None:
-            from filial.tuning import exam_questions, judge_model, train_model
+            from filial.tuning import dataset_key, judge_model, train_model, write_dataset
 
-            recipe, folder = self.recipe, self.folder / "dataset"
-            exams = [source_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
-            key = digest(key, recipe.heldout, recipe.seed, exams)
-            kept = dataset.write(folder, records, recipe.heldout, recipe.seed, key, exam_questions(self))
-            self.summary["dataset"] = {name: kept[name] for name in ("train", "heldout", "contaminated")}
-            if kept["contaminated"]:
-                self.reporter.note(f"{kept['contaminated']:,} records ask what an exam asks; they are not trained on")
-            train_model(self, kept)
-            judge_model(self)
+            data = write_dataset(self, records, dataset_key(self, key), self.folder / "dataset")
+            self.summary["dataset"] = {name: data[name] for name in ("train", "heldout", "contaminated")}
+            if data["contaminated"]:
+                self.reporter.note(f"{data['contaminated']:,} records ask what an exam asks; they are not trained on")
+            judge_model(self, data, train_model(self, data))
         self.summary["teacher"] = {**asdict(self.spent), "run_usd": self.purse.usd if self.purse else 0.0}
         text = msgspec.json.format(msgspec.json.encode(self.summary), indent=1)
         write_bytes(self.folder / "summary.json", text + b"\n")
@@ -135,7 +131,7 @@ class Run:
                 await gateway.close()
                 if gateway.ledger.damaged:
                     self.reporter.note(f"{gateway.ledger.damaged} damaged answers in the ledger were asked again")
-        return records, digest(keys[-1] if keys else first, _checksum(records))
+        return records, records_key([first, *keys], records)
 
     def keys(self) -> list[str]:
         """What each step's result depends on, as a hash: the start, then every stage with all before it."""
@@ -197,6 +193,11 @@ class Run:
         exams = (result for exam in self.summary.get("judge", {}).values() for result in exam.values())
         unjudged = any(result["judged"] < result["records"] for result in exams)
         return ROWS_LOST if unjudged or any(map(is_lost, reasons)) else 0
+
+
+def records_key(keys: list[str], records: Records) -> str:
+    """What says which records the last stage gave: `Run.keys` and the records."""
+    return digest(keys[-1], _checksum(records))
 
 
 def _checksum(records: Records) -> str:

@@ -94,6 +94,12 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return body
 
 
+def kept(path: Path, key: str) -> dict[str, Any] | None:
+    """The manifest of work that is there, whole, and was done for this key, or None: it has to be done."""
+    manifest = read_manifest(path)
+    return manifest if manifest is not None and manifest.get("key") == key else None
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run directory: two runs in one directory would destroy each other.

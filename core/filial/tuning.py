@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filial import interrupts, judging, models
+from filial import dataset, interrupts, judging, models
 from filial.asking.gateway import stopping
 from filial.components import Judge, Template, Trainer
 from filial.context import TrainContext
@@ -13,11 +13,12 @@ from filial.errors import UsageError
 from filial.record_schema import decode_fast
 from filial.records import Record
 from filial.resources import resolve
-from filial.stages.assemble import build, provenance, read, source_digest
+from filial.stages.assemble import build, option_files, provenance, read, source_digest
 from filial.stages.blame import blamed, wrong_type
 from filial.stages.commit import ANSWERS, MANIFEST
+from filial.stages.rows import Records
 from filial.stages.stage import Surroundings
-from filial.store import digest, file_sha256, read_manifest, write_bytes, write_manifest
+from filial.store import digest, file_sha256, kept, write_bytes, write_manifest
 
 if TYPE_CHECKING:
     from filial.recipe import JudgeSpec
@@ -38,23 +39,43 @@ def base_model(run: Run) -> str:
     return str(path) if name.startswith("pkg:") or path.exists() else name
 
 
-def train_model(run: Run, data: dict[str, Any]) -> None:
-    """Train, unless a whole model for this data, template and these options is there."""
+def dataset_key(run: Run, records: str) -> str:
+    """What the data set depends on; ``records`` says which records the last stage gave."""
+    recipe = run.recipe
+    exams = [source_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
+    return digest(records, recipe.heldout, recipe.seed, exams)
+
+
+def write_dataset(run: Run, records: Records, key: str, folder: Path) -> dict[str, Any]:
+    """Write the data set of these records to a folder, unless it is there for this key. Returns its manifest."""
+    return dataset.write(folder, records, run.recipe.heldout, run.recipe.seed, key, exam_questions(run))
+
+
+def training_key(run: Run, data: dict[str, Any]) -> str:
+    """What the model depends on: the data set, the trainer and the template with their options, the base model, the
+    seed."""
     recipe = run.recipe
     assert recipe.train is not None
     if recipe.template is None:
         raise UsageError("train needs a template; add one, such as template: {use: alpaca}")
-    model = base_model(run)
-    key = digest(
+    files = [file for spec in (recipe.train, recipe.template) for file in option_files(spec, recipe.base, run.manager)]
+    return digest(
         data["files"]["train.jsonl"], provenance(run.manager, recipe.train), recipe.train.options,
-        provenance(run.manager, recipe.template), recipe.template.options, _weights(model), recipe.seed,
+        provenance(run.manager, recipe.template), recipe.template.options, _weights(base_model(run)), recipe.seed,
+        *([files] if files else []),
     )  # fmt: skip
-    manifest = read_manifest(run.model / MANIFEST)
-    if manifest is not None and manifest.get("key") == key:
+
+
+def train_model(run: Run, data: dict[str, Any]) -> str:
+    """Train, unless a whole model for this data, template and these options is there. Returns the model's key."""
+    key = training_key(run, data)
+    manifest = kept(run.model / MANIFEST, key)
+    if manifest is not None:
         run.reporter.note("model: trained before")
     else:
-        manifest = _trained(run, model, key)
+        manifest = _trained(run, base_model(run), key)
     run.summary["train"] = manifest["figures"]
+    return key
 
 
 def _trained(run: Run, model: str, key: str) -> dict[str, Any]:
@@ -88,8 +109,9 @@ def _weights(model: str) -> str:
     return digest([[f.name, file_sha256(f)] for f in _files(folder)]) if folder.is_dir() else model
 
 
-def judge_model(run: Run) -> None:
-    """Every judge of the recipe: the model, its base and the copying baseline on the same records."""
+def judge_model(run: Run, data: dict[str, Any], model: str) -> None:
+    """Every judge of the recipe: the model, its base and the copying baseline on the same records. ``model`` is the
+    key of the trained model."""
     if not run.recipe.judges:
         return
     assert run.recipe.template is not None
@@ -102,8 +124,10 @@ def judge_model(run: Run) -> None:
             answerers["base"] = _model(Path(base_model(run)), template, spec.max_new_tokens)
         if "nearest" in spec.against:
             answerers["nearest"] = _nearest(run.folder / "dataset" / "train.jsonl")
-        results = {who: _judged(run, spec, exam, who, answer) for who, answer in answerers.items()}
-        run.summary["judge"][spec.name] = results
+        run.summary["judge"][spec.name] = {
+            who: _judged(run, spec, exam, who, answer, judging_key(run, spec, who, data, model))
+            for who, answer in answerers.items()
+        }
 
 
 def exam_questions(run: Run) -> set[judging.Question]:
@@ -139,27 +163,36 @@ def _nearest(trained: Path) -> judging.Answerer:
     return answer
 
 
-def _judged(run: Run, spec: JudgeSpec, exam: judging.Exam, who: str, answer: judging.Answerer) -> dict[str, Any]:
-    """One answerer's figures, kept in ``judge/`` so that a finished run repeated does not ask again."""
-    folder = run.folder / "judge"
-    model = read_manifest(run.model / MANIFEST) or {}
+def judging_key(run: Run, spec: JudgeSpec, who: str, data: dict[str, Any], model: str) -> str:
+    """What the figures of one answerer depend on: the trained model by its key, the judge, what it looks at."""
     heldout = spec.data == "heldout"
-    looked_at = (
-        file_sha256(run.folder / "dataset" / "heldout.jsonl") if heldout else source_digest(spec.data, run.recipe.base)
-    )
+    looked_at = data["files"]["heldout.jsonl"]["sha256"] if heldout else source_digest(spec.data, run.recipe.base)
     asked = [spec.only, spec.limit, spec.max_new_tokens, spec.component.options]
-    key = digest(who, model.get("key"), provenance(run.manager, spec.component), asked, looked_at)
-    file = f"{spec.name}-{who}.jsonl"
-    manifest = read_manifest(folder / f"{spec.name}-{who}.json")
-    if manifest is not None and manifest.get("key") == key:
+    files = option_files(spec.component, run.recipe.base, run.manager)
+    plugin = provenance(run.manager, spec.component)
+    return digest(who, model, plugin, asked, looked_at, *([files] if files else []))
+
+
+def judged_at(run: Run, spec: JudgeSpec, who: str) -> Path:
+    """The manifest of one answerer's figures."""
+    return run.folder / "judge" / f"{spec.name}-{who}.json"
+
+
+def _judged(
+    run: Run, spec: JudgeSpec, exam: judging.Exam, who: str, answer: judging.Answerer, key: str
+) -> dict[str, Any]:
+    """One answerer's figures, kept in ``judge/`` so that a finished run repeated does not ask again."""
+    at = judged_at(run, spec, who)
+    if (manifest := kept(at, key)) is not None:
         return dict(manifest["figures"])
+    folder, file = at.parent, f"{spec.name}-{who}.jsonl"
     figures, lines, used = interrupts.run(_asked(run, spec, exam, answer(exam.records)))
     files = {file: lines, f"{spec.name}-{who}.{ANSWERS}": used}
     for name, rows in files.items():
         write_bytes(folder / name, b"".join(row + b"\n" for row in rows))
     checked = {name: {"sha256": file_sha256(folder / name)} for name in files}
     body = {"format": 1, "key": key, "figures": figures, "files": checked}
-    write_manifest(folder / f"{spec.name}-{who}.json", body)
+    write_manifest(at, body)
     return figures
 
 

@@ -226,7 +226,7 @@ def test_a_judge_lists_the_answers_it_used_too(project):
     work.folder.mkdir(parents=True)
     exam = Exam("asking", [Record(id=str(i), instruction=f"Question {i}?", output="o") for i in range(5)])
     (spec,) = work.recipe.judges
-    figures = _judged(work, spec, exam, "model", lambda records: ["An answer."] * len(records))
+    figures = _judged(work, spec, exam, "model", lambda records: ["An answer."] * len(records), "key")
     assert figures["judged"] == 5
     with sqlite3.connect(project / ".filial" / "ledger.sqlite") as db:
         asked = sorted(k for (k,) in db.execute("select key from answers"))

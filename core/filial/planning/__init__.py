@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from filial import tuning
 from filial.asking.budget import Budget, dollars
 from filial.discovery import OURSELVES
 from filial.planning.estimating import EXACT, Estimate, Estimator, exam_size
+from filial.run import records_key
 from filial.stages import commit
 from filial.stages.assemble import provenance
 from filial.stages.commit import MANIFEST
-from filial.store import read_manifest
+from filial.store import kept, read_manifest
 
 if TYPE_CHECKING:
     from filial.recipe import ComponentSpec, JudgeSpec, StageSpec
     from filial.run import Run
+    from filial.stages.rows import Records
 
 DONE, CHANGED, TO_DO = "done", "changed", "to do"
 
@@ -26,7 +31,8 @@ def plan_rows(run: Run) -> list[dict[str, Any]]:
     teacher, what it would take (`Estimate`'s fields). Nothing is sent and nothing is written.
 
     ``state`` is "done" when the step is whole and still fits the recipe, "changed" when it is whole but will be done
-    again (something it depends on is another now), else "to do".
+    again (something it depends on is another now, or a step before it is to be done and may give something else),
+    else "to do".
     """
     with Estimator(run) as estimator:
         return asyncio.run(_planned(run, estimator))
@@ -48,20 +54,51 @@ async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
             estimate = await estimator.stage(stage)
         rows.append(_row(run, stage.name, state, what, stage.components, estimate))
     if recipe.train:
-        state = DONE if state == DONE and read_manifest(run.model / MANIFEST) else TO_DO
+        data, key, model = dict[str, Any](), "", run.model / MANIFEST
+        found = [tuning.judged_at(run, judge, who) for judge in recipe.judges for who in _answerers(judge)]
+        if state == DONE and any(path.exists() for path in (model, *found)):
+            data = _dataset(run, estimator.records)
+            key = tuning.training_key(run, data)
         template = recipe.template.use if recipe.template else "none"
         what = f"{recipe.train.use} on {recipe.model}, template {template}"
         plugins = [s for s in (recipe.train, recipe.template) if s]
-        rows.append(_row(run, "train", state, what, plugins, Estimate(estimator.count, 0, 0, 0, 0.0, EXACT)))
-    for judge in recipe.judges:
-        whole = read_manifest(run.folder / "judge" / f"{judge.name}-model.json") is not None
-        done = whole and state == DONE
-        size = exam_size(run, judge)
-        estimate = Estimate(size, 0, 0, 0, 0.0, EXACT) if done else estimator.judge(judge, size)
-        rows.append(
-            _row(run, f"judge {judge.name}", DONE if done else TO_DO, _judging(judge), [judge.component], estimate)
-        )
+        estimate = Estimate(estimator.count, 0, 0, 0, 0.0, EXACT)
+        rows.append(_row(run, "train", _state(model, key), what, plugins, estimate))
+        rows += [_judge(run, judge, estimator, data, key) for judge in recipe.judges]
     return rows
+
+
+def _judge(run: Run, judge: JudgeSpec, estimator: Estimator, data: dict[str, Any], model: str) -> dict[str, Any]:
+    """The row of a judge. ``model`` is the key of the model, trained or to be trained; empty where it is not known."""
+    left = []
+    for who in _answerers(judge):
+        key = tuning.judging_key(run, judge, who, data, model) if model else ""
+        left += [state] if (state := _state(tuning.judged_at(run, judge, who), key)) != DONE else []
+    state = DONE if not left else CHANGED if CHANGED in left else TO_DO
+    size = exam_size(run, judge)
+    estimate = estimator.judge(judge, size, len(left)) if left else Estimate(size, 0, 0, 0, 0.0, EXACT)
+    return _row(run, f"judge {judge.name}", state, _judging(judge), [judge.component], estimate)
+
+
+def _answerers(judge: JudgeSpec) -> tuple[str, ...]:
+    return ("model", *judge.against)
+
+
+def _state(manifest: Path, key: str) -> str:
+    """What a run would find, by the key that it would want the manifest to have; empty: that cannot be known yet."""
+    if key and kept(manifest, key) is not None:
+        return DONE
+    return CHANGED if read_manifest(manifest) is not None else TO_DO
+
+
+def _dataset(run: Run, records: Records) -> dict[str, Any]:
+    """The manifest of the data set that the run would train on. One that is not there is made elsewhere: it may hold
+    the very bytes that the model was trained on."""
+    key = tuning.dataset_key(run, records_key(run.keys(), records))
+    if (found := kept(run.folder / "dataset" / MANIFEST, key)) is not None:
+        return found
+    with TemporaryDirectory(prefix="filial-") as folder:
+        return tuning.write_dataset(run, records, key, Path(folder))
 
 
 def _row(

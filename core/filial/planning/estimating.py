@@ -99,10 +99,16 @@ class Estimator:
         counted = stage.verb != "generate" and self._usual is not None
         return self._estimate(entered, left, held, seen.prompt_tokens, LIKELY if counted else ROUGH)
 
-    def judge(self, judge: JudgeSpec, records: int) -> Estimate:
-        """A judge on so many records, for the model and each rival."""
+    @property
+    def records(self) -> Records:
+        """What enters the next step, where all before it are done."""
+        assert self._records is not None
+        return self._records
+
+    def judge(self, judge: JudgeSpec, records: int, answerers: int) -> Estimate:
+        """A judge on so many records, for so many of the model and its rivals."""
         component: Component = build(self._run.manager, judge.component, self._run.recipe.base)
-        calls = component.calls(records) * (1 + len(judge.against))
+        calls = component.calls(records) * answerers
         return self._estimate(records, calls, 0, None, ROUGH if calls else EXACT)
 
     @property
@@ -130,7 +136,7 @@ class Estimator:
         filters: list[Any] = built[len(strategies) :]
         if not stage.settings["answer"]:
             filters = [rules for rule in filters if (rules := rule.question_rules()) is not None]
-        asked = sum(rule.calls(attempts) for rule in filters)
+        asked: float = sum(rule.calls(attempts) for rule in filters)
         return each + asked + (attempts if stage.settings["answer"] else 0)
 
     def _seeds(self, stage: StageSpec) -> int:

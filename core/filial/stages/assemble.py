@@ -137,13 +137,15 @@ def depends_on(stage: StageSpec, base: Path, manager: Manager) -> list[Any]:
     named = {"seeds": s} if (s := stage.settings.get("seeds")) else (stage.settings.get("sources") or {})
     inputs = [[name, source_digest(source, base)] for name, source in named.items()]
     plugins = [[provenance(manager, s), s.options, s.settings.get("weight")] for s in stage.components]
-    files = [
-        [name, source_digest(path, base)]
-        for spec in stage.components
-        for name, path in inputfiles.named(manager.get(spec.kind, spec.use), spec.options)
-    ]
+    files = [file for spec in stage.components for file in option_files(spec, base, manager)]
     more = [*([stage.limit] if stage.limit else []), *([files] if files else [])]
     return [stage.name, inputs, settings, plugins, *more]
+
+
+def option_files(spec: ComponentSpec, base: Path, manager: Manager) -> list[list[Any]]:
+    """What a key says about the files that a component's options name: where they stand, and what they hold."""
+    named = inputfiles.named(manager.get(spec.kind, spec.use), spec.options)
+    return [[name, source_digest(path, base)] for name, path in named]
 
 
 def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:

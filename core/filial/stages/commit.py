@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from filial.records import Record, to_json
 from filial.stages.rows import Rows
 from filial.stages.stage import DropRow, Surroundings
-from filial.store import read_manifest, sync_folder, write_errors, write_manifest
+from filial.store import kept, sync_folder, write_errors, write_manifest
 
 RECORDS, DROPS, ANSWERS = FILES = ("records.jsonl", "drops.jsonl", "answers.txt")
 MANIFEST = "manifest.json"
@@ -115,8 +115,8 @@ def commit(
 
 def committed(folder: Path, key: str, entered: str) -> dict[str, Any] | None:
     """The manifest of a stage that is done and whole for this key, on the records that enter it now, or None."""
-    manifest = read_manifest(folder / MANIFEST)
-    return manifest if manifest and (manifest.get("key"), manifest.get("input")) == (key, entered) else None
+    manifest = kept(folder / MANIFEST, key)
+    return manifest if manifest and manifest.get("input") == entered else None
 
 
 def rows(folder: Path, manifest: dict[str, Any]) -> Rows:
