@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,11 +21,15 @@ from filial.stages import commit
 from filial.stages.assemble import Source, depends_on, provenance, run_stage, seeds_of, source_digest
 from filial.stages.rows import Records, Rows
 from filial.stages.stage import Books, DropRow, Surroundings, is_lost
-from filial.store import digest, locked, sweep, write_bytes
+from filial.store import digest, locked, refuse_links, sweep, write_bytes
 
 if TYPE_CHECKING:
     from filial.plugins import Manager
     from filial.recipe import Recipe, StageSpec
+
+
+LOCK = "recipe.lock.yaml"
+"""The recipe of a run, in its folder, with every default written out."""
 
 
 @dataclass(slots=True)
@@ -68,9 +73,10 @@ class Run:
             FilialError: with the exit code the command line returns; everything finished is kept.
         """
         self._check_requirements()
+        self._check_links()
         with locked(self.folder):
             sweep(self.folder)
-            write_bytes(self.folder / "recipe.lock.yaml", self.recipe.lock(self.manager).encode())
+            write_bytes(self.folder / LOCK, self.recipe.lock(self.manager).encode())
             self.manager.hook.run_started(run=self)
             error: BaseException | None = None
             try:
@@ -103,6 +109,26 @@ class Run:
         """Everything named is installed and loads, before any work."""
         for spec in self.recipe.components():
             self.manager.check_requirements(self.manager.get(spec.kind, spec.use))
+
+    def _check_links(self) -> None:
+        """Nothing is written through a link, but for ``runs`` and ``.filial``: these may lie on another disk.
+
+        Of these two a stranger's link does little harm: names below them are filial's own, and a run takes over no
+        folder there that is no run's. Where it leads is said.
+
+        Raises:
+            UsageError: a link stands where the run would write.
+        """
+        runs, inside = self.folder.parent, self.home / ".filial"
+        if runs.is_symlink():
+            real = Path(os.path.realpath(runs)) / self.name
+            if real.is_dir() and not (real / LOCK).is_file() and any(p.name[0] != "." for p in real.iterdir()):
+                raise UsageError(
+                    f"{runs} is a link, and {real} holds files that are no run's; give this run another --name"
+                )
+            self.reporter.note(f"{runs} is a link; this run is in {real}")
+        refuse_links(self.folder)
+        refuse_links(Path(os.path.realpath(inside)))
 
     def gateway(self) -> Gateway | None:
         """The run's teacher behind its gateway; made and closed in one event loop."""

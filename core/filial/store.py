@@ -110,7 +110,8 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / ".lock"
     with write_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
-        f = open(path, "a+")  # noqa: SIM115 - the lock lives as long as the file is open
+        unfollowed = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # it will be emptied
+        f = os.fdopen(unfollowed, "a+")
     with f:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,6 +141,35 @@ def _holder(lock: TextIO) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left behind: temporary files of unfinished writes."""
-    for leftover in folder.rglob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+    """Remove what a killed process left behind: temporary files of unfinished writes. No link is followed."""
+    if not folder.is_symlink():
+        for at, _, names in os.walk(folder):
+            for name in names:
+                if name.startswith(".") and name.endswith(".tmp"):
+                    Path(at, name).unlink(missing_ok=True)
+
+
+def refuse_links(folder: Path) -> None:
+    """See that what is written below a folder stays there.
+
+    Whoever hands on a project can put links into it, and git keeps them: a run must not write through them into its
+    user's files. Links that stay in the folder, as some trainers make, do no harm.
+
+    Raises:
+        UsageError: the folder is a link, or holds one that leads out of it.
+    """
+    for link in _links_out(folder):
+        raise UsageError(
+            f"{link} is a link to {os.path.realpath(link)}, and a run writes through no link that leads out of its "
+            "folder; remove it (for another disk give --home DIR, or make 'runs' or '.filial' the link)"
+        )
+
+
+def _links_out(folder: Path) -> Iterator[str]:
+    if folder.is_symlink():
+        yield os.fspath(folder)
+    root = os.path.realpath(folder)
+    for at, folders, files in os.walk(folder):
+        for path in (os.path.join(at, name) for name in (*folders, *files)):
+            if os.path.islink(path) and os.path.commonpath([os.path.realpath(path), root]) != root:
+                yield path

@@ -9,7 +9,7 @@ import pytest
 
 from filial.atomic import replacing
 from filial.errors import FilialError, UsageError
-from filial.store import file_sha256, locked, read_manifest, sweep, write_bytes, write_manifest
+from filial.store import file_sha256, locked, read_manifest, refuse_links, sweep, write_bytes, write_manifest
 
 
 @pytest.fixture
@@ -101,3 +101,37 @@ def test_leftovers_of_a_killed_process_are_swept(tmp_path):
     (tmp_path / "stages" / "records.jsonl").write_text("whole")
     sweep(tmp_path)
     assert os.listdir(tmp_path / "stages") == ["records.jsonl"]
+
+
+def test_sweeping_never_leaves_the_folder(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".mine.tmp").write_text("mine")
+    (tmp_path / "run" / "stages").mkdir(parents=True)
+    (tmp_path / "run" / "stages" / "out").symlink_to(tmp_path / "other")
+    (tmp_path / "run" / ".x.tmp").symlink_to(tmp_path / "other" / ".mine.tmp")
+    (tmp_path / "linked").symlink_to(tmp_path / "other")
+    sweep(tmp_path / "run")
+    sweep(tmp_path / "linked")
+    assert (tmp_path / "other" / ".mine.tmp").read_text() == "mine"
+    assert os.listdir(tmp_path / "run") == ["stages"]
+
+
+def test_a_lock_is_never_taken_through_a_link(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(UsageError, match="cannot be written"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_links_that_stay_in_the_folder_are_let_be_and_others_named(tmp_path):
+    run = tmp_path / "run"
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "latest").symlink_to("step-3")
+    (run / "model" / "back").symlink_to(run)
+    refuse_links(run)
+    (tmp_path / "run-2").mkdir()
+    (run / "model" / "near").symlink_to("../../run-2")
+    with pytest.raises(UsageError, match=r"model/near is a link to .*run-2"):
+        refuse_links(run)

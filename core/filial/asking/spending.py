@@ -117,7 +117,7 @@ class Journal:
         if self.path.exists():
             write_bytes(self.path, _line("total", *astuple(self.read())))
         with write_errors(self.path):
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
 
 
 def _line(*entry: Any) -> bytes:

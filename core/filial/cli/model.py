@@ -65,6 +65,7 @@ def _train(
     from filial.reporting import Reporter
     from filial.resources import resolve
     from filial.stages.blame import blamed
+    from filial.store import refuse_links
 
     made = _template(ctx, template, template_options)
     if made is None:
@@ -72,10 +73,12 @@ def _train(
     path = resolve(model)
     base = str(path) if model.startswith("pkg:") or path.exists() else model
     said = reporter() if _leads() else Reporter()
+    cache = Path(".filial", "prepared")
+    refuse_links(Path(os.path.realpath(cache.parent)))
     with tempfile.TemporaryDirectory(prefix="filial-") as folder:
         dataset.write(Path(folder), _passing(data, format), heldout, run_seed, "cli")
         with said.training() as progress, blamed(manager(ctx).provenance("trainers", name), "train"):
-            context = TrainContext(run_seed, progress=progress, note=said.note, cache=Path(".filial", "prepared"))
+            context = TrainContext(run_seed, progress=progress, note=said.note, cache=cache)
             figures = chosen.train(Path(folder), base, made[0], Path(out), context)
     if not _leads():
         return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -69,11 +70,18 @@ class Ledger:
 
     Raises:
         FilialError: the file cannot be opened, or the disk is full.
+        UsageError: the file is a link: whoever handed on the project could have it written over a file of the user.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged = 0
+        for file in (f"{path}{end}" for end in ("", "-wal", "-shm", "-journal")):
+            if os.path.islink(file):
+                raise UsageError(
+                    f"{file} is a link to {os.path.realpath(file)}, and a ledger is written through none; remove it "
+                    f"(to keep the ledger elsewhere, give --home DIR, or make {path.parent} the link)"
+                )
         with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
