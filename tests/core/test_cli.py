@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from filial.cli.show import kind_of
+from filial.components import KINDS
+from filial.discovery import singular
+
 TOY = Path(__file__).parent / "toy.py"
 FILIAL = [sys.executable, "-m", "filial"]
 
@@ -135,6 +139,32 @@ def test_plugins_are_listed_from_metadata_and_as_json(cli):
     listed = json.loads(cli.out)
     assert {"kind": "strategies", "name": "deepen", "from": "filial 0.1.0"} in listed
     assert any(p["name"] == "longer" and p["from"].startswith("toy.py ") for p in listed)
+
+
+@pytest.mark.parametrize("kind", ["strategy", "strategies"])
+def test_a_kind_may_be_named_in_singular_and_plural(cli, kind):
+    assert cli("plugins", "show", "deepen", "--kind", kind, toy=False) == 0
+    assert cli.out.startswith("deepen (strategies)")
+    assert cli("schema", kind, "deepen", toy=False) == 0
+    assert "max_words" in json.loads(cli.out)["properties"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("filter", "no filter named 'deepen'; 'deepen' is a strategy"),
+        ("strategie", "there is no such kind; kinds are generator, strategy, filter,"),
+    ],
+)
+def test_a_plugin_of_another_kind_and_a_kind_there_is_not_are_told(cli, kind, told):
+    assert cli("plugins", "show", "deepen", "--kind", kind, toy=False) == 2
+    assert told in cli.err
+
+
+def test_every_kind_is_found_by_either_of_its_names():
+    for kind in KINDS:
+        assert kind_of(kind) == kind_of(singular(kind)) == kind
+        assert kind_of(f"{kind}s") is None
 
 
 def test_what_is_blocked_is_shown_and_refused(cli, monkeypatch):

@@ -53,12 +53,20 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
 
     from filial.cli.common import manager
     from filial.components import KINDS
+    from filial.discovery import singular
     from filial.errors import UsageError
     from filial.options import json_schema
 
     known = manager(ctx)
     short = name.rpartition(":")[2]
-    kinds = [k for k in KINDS if short in known.index[k] and kind in (None, k, k.rstrip("s"))]
+    if kind is not None:
+        one = kind_of(kind)
+        if one is None:
+            raise UsageError(f"--kind {kind!r}: there is no such kind; kinds are {', '.join(map(singular, KINDS))}")
+        known.index.claim(one, name)
+        kinds = [one]
+    else:
+        kinds = [k for k in KINDS if short in known.index[k]]
     if not kinds:
         names = sorted({n for k in KINDS for n in known.index[k]})
         near = difflib.get_close_matches(short, names, 1, 0.7)
@@ -69,6 +77,14 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
         click.echo(f"{name} ({found}), {known.provenance(found, name)}\n\n{_described(cls)}\n")
         for option, facts in schema["properties"].items():
             click.echo(f"  {option}: {_facts(facts, option in schema.get('required', ()))}")
+
+
+def kind_of(word: str) -> str | None:
+    """Which kind of plugin a user means who writes ``strategy`` or ``strategies``; None if it is none."""
+    from filial.components import KINDS
+    from filial.discovery import singular
+
+    return next((kind for kind in KINDS if word in (kind, singular(kind))), None)
 
 
 def _described(cls: type) -> str:
@@ -107,7 +123,6 @@ def schema(ctx: click.Context, what: str, name: str | None) -> None:
     The recipe's schema holds the options of every plugin installed, for editors.
     """
     from filial.cli.common import manager, print_json
-    from filial.components import KINDS
     from filial.errors import UsageError
 
     if what == "record":
@@ -125,9 +140,9 @@ def schema(ctx: click.Context, what: str, name: str | None) -> None:
     else:
         from filial.options import json_schema
 
-        kinds = [k for k in KINDS if what in (k, k.rstrip("s"), {"strategies": "strategy"}.get(k))]
-        if not kinds or name is None:
+        kind = kind_of(what)
+        if kind is None or name is None:
             raise UsageError(
                 f"schema {what!r}: write record, recipe, manifest, or a kind and a name: schema filter novelty"
             )
-        print_json(json_schema(manager(ctx).get(kinds[0], name)))
+        print_json(json_schema(manager(ctx).get(kind, name)))

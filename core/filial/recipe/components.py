@@ -8,11 +8,12 @@ from pydantic import ValidationError
 
 from filial import inputfiles
 from filial.components import Component, Generator
+from filial.discovery import singular
 from filial.errors import FilialError, PluginError
 from filial.options import json_schema
 from filial.recipe.faults import Faults
 from filial.recipe.files import Files
-from filial.recipe.keys import ONE, Schema, defaults
+from filial.recipe.keys import Schema, defaults
 from filial.recipe.model import ComponentSpec
 from filial.recipe.words import shown, wrong_type
 from filial.teaching import FREE, Price
@@ -45,19 +46,19 @@ class Components:
         at = address if isinstance(item, str) else (*address, "use")
         if not isinstance(body, dict):
             instead = "" if body is None else f", not {shown(body)}"
-            self._faults.add(address, f"the name of a {ONE[kind]} belongs here, or {{use: NAME, …}}{instead}")
+            self._faults.add(address, f"the name of a {singular(kind)} belongs here, or {{use: NAME, …}}{instead}")
             return None
         if not isinstance(body.get("use"), str):
             what = (
                 f"use: {wrong_type(body['use'], ['string'])}"
                 if "use" in body
-                else f"which {ONE[kind]}? add 'use: NAME'"
+                else f"which {singular(kind)}? add 'use: NAME'"
             )
             self._faults.add(at, what)
             return None
         found = self._class(kind, body["use"], at)
         schema = self._schema(found, kind, body["use"], at, keys, required)
-        owner = f"{ONE[kind]} {shown(body['use'])}"
+        owner = f"{singular(kind)} {shown(body['use'])}"
         sound = self._faults.check(body, schema, address, owner)
         if found is None or not sound:
             return None
@@ -113,7 +114,7 @@ class Components:
             self._faults.add(address, str(err))
         options = own.get("properties", {})
         if taken := sorted({"use", *keys} & set(options)):
-            message = f"{ONE[kind]} {name!r} has an option {taken[0]!r}, which the recipe needs for itself"
+            message = f"{singular(kind)} {name!r} has an option {taken[0]!r}, which the recipe needs for itself"
             self._faults.add(address, f"{message}; its author has to rename it")
         return {
             **own,

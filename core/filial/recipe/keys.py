@@ -10,18 +10,6 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-ONE = {
-    "generators": "generator",
-    "strategies": "strategy",
-    "filters": "filter",
-    "mixers": "mixer",
-    "templates": "template",
-    "trainers": "trainer",
-    "teachers": "teacher",
-    "judges": "judge",
-}
-"""Kind of plugin to what one of it is called."""
-
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
