@@ -289,3 +289,12 @@ def test_built_ins_import_public_modules_only():
 def test_the_core_imports_and_names_no_built_in():
     for path in (ROOT / "core").rglob("*.py"):
         assert "filial_plugins" not in path.read_text(encoding="utf-8"), path
+
+
+def test_what_the_readme_shows_of_check_is_what_check_says(cli):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    recipe = re.search(r"## A recipe\n\n```yaml\n(.*?)```", text, re.DOTALL)[1]
+    (shown,) = re.findall(r"^recipe\.yaml:.*$", text, re.MULTILINE)
+    (cli.folder / "recipe.yaml").write_text(recipe.replace("max_words", "max_word"))
+    assert cli("check", "recipe.yaml", toy=False) == 2
+    assert shown in cli.err.splitlines()
