@@ -147,3 +147,31 @@ def test_the_schema_of_a_plugin_is_what_validates_its_options(odd, cli):
     assert validator.is_valid({"rounds": 2, "level": "high"})
     assert not validator.is_valid({"rounds": 0})
     assert not validator.is_valid({"round": 2})
+
+
+TRAINER = """
+from filial import Field, Trainer, hookimpl
+
+class Note(Trainer):
+    '''Notes its seeds.'''
+    seed: int | None = Field(default=None, description="Its own.")
+
+    def train(self, data, model, template, out, ctx):
+        out.mkdir()
+        return {"seeds": f"{ctx.seed} {self.seed}"}
+
+@hookimpl
+def register_trainers(register):
+    register("note", Note)
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "seeds"), [([], "42 None"), (["--seed", "7"], "7 None"), (["--seed", "7", "--with-seed", "8"], "7 8")]
+)
+def test_training_takes_its_seed_by_the_flag_that_all_commands_have(cli, flags, seeds):
+    (cli.folder / "note.py").write_text(TRAINER)
+    cli.write("d.jsonl", {"instruction": "a", "output": "b"})
+    options = ["--model", "m", "--template", "alpaca", "-o", "out", "--json", *flags]
+    assert cli("--plugin", "note.py", "train", "note", "d.jsonl", *options) == 0, cli.err
+    assert json.loads(cli.out) == {"seeds": seeds}

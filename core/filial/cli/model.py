@@ -48,7 +48,7 @@ def _make_train() -> tuple[Invoke, list[click.Parameter]]:
         click.Option(["-o", "--out"], required=True, metavar="DIR", help="Folder for the tuned model."),
         click.Option(["--heldout"], type=click.IntRange(0), default=0, help="Records to keep back from training."),
         click.Option(["--format"], default="auto", show_default=True, help="Format of DATA."),
-        click.Option(["--run-seed"], type=int, default=42, show_default=True, help="Seed of splits and order."),
+        seed_parameter(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the figures as JSON on stdout."),
         *_template_parameters(),
     ]
@@ -57,7 +57,7 @@ def _make_train() -> tuple[Invoke, list[click.Parameter]]:
 
 def _train(
     ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str, heldout: int, format: str,
-    run_seed: int, as_json: bool, template: str | None, template_options: tuple[str, ...],
+    seed: int, as_json: bool, template: str | None, template_options: tuple[str, ...],
 ) -> int:  # fmt: skip
     from filial import dataset, models
     from filial.cli.progress import reporter
@@ -76,9 +76,9 @@ def _train(
     cache = Path(".filial", "prepared")
     refuse_links(Path(os.path.realpath(cache.parent)))
     with tempfile.TemporaryDirectory(prefix="filial-") as folder:
-        dataset.write(Path(folder), _passing(data, format), heldout, run_seed, "cli")
+        dataset.write(Path(folder), _passing(data, format), heldout, seed, "cli")
         with said.training() as progress, blamed(manager(ctx).provenance("trainers", name), "train"):
-            context = TrainContext(run_seed, progress=progress, note=said.note, cache=cache)
+            context = TrainContext(seed, progress=progress, note=said.note, cache=cache)
             figures = chosen.train(Path(folder), base, made[0], Path(out), context)
     if not _leads():
         return 0
