@@ -47,17 +47,19 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "pcut": (0.0, "share of bodies shorter than their Content-Length"),
     "pempty": (0.0, "share of 200 with empty content"),
     "plength": (0.0, "share of finish_reason=length"),
+    "p403": (0.0, "share of 403, as a firewall refuses what it dislikes"),
     "sticky": (0, "1: a retry meets the same fault again"),
     "fault_seed": (0, "seed of the faults"),
     "limit_inflight": (0, "429 to whatever exceeds so many in flight; 0: no limit"),
     "usage": ("full", "none: leave the token counts out"),
     "echo_headers": (0, "1: put the Authorization header into answers and errors"),
 }
-FAULTS = ("p429", "p500", "pquota", "preset", "phang", "pbadjson", "pcut", "pempty", "plength")
+FAULTS = ("p429", "p500", "pquota", "preset", "phang", "pbadjson", "pcut", "pempty", "plength", "p403")
 REFUSED = {
     "p429": (429, "p429", "rate limit reached"),
     "p500": (500, "p500", "internal error"),
     "pquota": (429, "pquota", "you exceeded your current quota"),
+    "p403": (403, "p403", "request blocked"),
 }
 """The faults that cost nothing; whatever else was asked is billed, also where the answer is lost or useless."""
 MAX_HEAD, MAX_BODY = 64 * 1024, 32 * 1024 * 1024

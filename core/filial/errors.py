@@ -61,7 +61,8 @@ class TeacherError(FilialError):
         answer: the raw answer, when there was one.
         retry: whether the same request may be sent again.
         retry_after: seconds the endpoint asked to wait, when it did.
-        down: the endpoint cannot be reached or refuses everybody (not only this request).
+        down: it looks as if the endpoint could not be reached, or refused everybody. Where it answers others still,
+            the failure is this request's all the same.
         billed: tokens (prompt, completion) that are charged all the same; None where nobody can tell, as when an
             answer is lost on its way.
     """

