@@ -248,6 +248,12 @@ def test_a_reader_that_has_enough_ends_us_quietly(tmp_path):
     process.stderr.close()
 
 
+def heedful():
+    """Let a process notice every signal, also where whoever started the tests ignores some."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def slow_run(tmp_path):
     """Start a run that asks two at a time, and wait until some answers are there."""
@@ -261,7 +267,7 @@ def slow_run(tmp_path):
         )
         process = start(
             "--plugin", TOY, "run", "r.yaml", cwd=tmp_path,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=heedful,
         )  # fmt: skip
         deadline = time.monotonic() + 20
         while len(asked()) < answered and time.monotonic() < deadline:
@@ -274,10 +280,14 @@ def slow_run(tmp_path):
     return begin, asked
 
 
-def test_ctrl_c_is_exit_130_and_waits_for_what_is_in_flight(tmp_path, slow_run):
+STOPS = pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+
+
+@STOPS
+def test_a_signal_to_stop_is_exit_130_and_waits_for_what_is_in_flight(tmp_path, slow_run, sign):
     begin, asked = slow_run
     process = begin(delay=0.1, answered=4)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sign)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     waiting, interrupted = [line for line in err.splitlines() if "stopped after" not in line]
@@ -292,13 +302,52 @@ def test_ctrl_c_is_exit_130_and_waits_for_what_is_in_flight(tmp_path, slow_run):
     assert len(asked()) == 60, "nothing that was paid for is asked again"
 
 
-def test_a_second_ctrl_c_waits_for_nothing(slow_run):
+@pytest.mark.parametrize("command", ["ask", "evolve"])
+def test_single_commands_keep_what_is_in_flight_at_a_sigterm_too(tmp_path, command):
+    (tmp_path / "x.jsonl").write_text(
+        "".join(json.dumps({"instruction": f"Name river {i}."}) + "\n" for i in range(40))
+    )
+    log = tmp_path / "asked"
+
+    def words(delay):
+        if command == "ask":
+            options = ["--delay", str(delay), "--max-concurrency", "2", "--log", str(log)]
+            return ["--plugin", TOY, "ask", "echo", "--prompts", "x.jsonl", *options]
+        options = [word for o in (f"delay={delay}", "max_concurrency=2", f"log={log}") for word in ("-T", o)]
+        return [
+            "--plugin",
+            TOY,
+            "evolve",
+            "longer",
+            "x.jsonl",
+            "-o",
+            "o.jsonl",
+            "--no-answer",
+            "--teacher",
+            "echo",
+            *options,
+        ]
+
+    process = start(*words(0.1), cwd=tmp_path)
+    deadline = time.monotonic() + 20
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, "Interrupted;" in err) == (130, True)
+    assert 0 < len(log.read_text().splitlines()) < 40
+    subprocess.run([*FILIAL, *map(str, words(0))], cwd=tmp_path, capture_output=True, check=True)
+    assert len(log.read_text().splitlines()) == 40, "nothing that was paid for is asked again"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_waits_for_nothing(slow_run, sign):
     begin, _ = slow_run
     process = begin(delay=30, answered=0)
     time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sign)
     assert "in flight" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sign)
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert "Traceback" not in err

@@ -1,0 +1,102 @@
+"""What a request to stop does to asynchronous work, and to whoever else takes care of signals."""
+
+import asyncio
+import signal
+import threading
+
+import pytest
+
+from filial import interrupts
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+STOPS = pytest.mark.parametrize("sign", SIGNALS)
+
+
+@pytest.fixture(autouse=True)
+def usual():
+    """Signals as a fresh process has them."""
+    before = {sign: signal.signal(sign, handler) for sign, handler in interrupts.USUAL.items()}
+    yield
+    for sign, handler in before.items():
+        signal.signal(sign, handler)
+
+
+async def stopped(told, *signs):
+    """Work that is told to stop, and again while it clears up, for which it needs some turns of the loop."""
+    first, *more = signs
+    try:
+        signal.raise_signal(first)
+        await asyncio.Event().wait()
+    finally:
+        told.append("stopping")
+        for sign in more:
+            signal.raise_signal(sign)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        told.append("cleared up")
+
+
+@STOPS
+def test_one_signal_lets_the_work_clear_up(sign):
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.run(stopped(told, sign))
+    assert told == ["stopping", "cleared up"]
+
+
+@STOPS
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_one_waits_no_longer(sign, second):
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.run(stopped(told, sign, second))
+    assert told == ["stopping"]
+
+
+@STOPS
+def test_a_terminal_that_closes_may_say_so_more_than_once(sign):
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.run(stopped(told, sign, signal.SIGHUP, signal.SIGHUP))
+    assert told == ["stopping", "cleared up"]
+
+
+@STOPS
+def test_handlers_are_as_they_were_afterwards(sign):
+    async def work():
+        assert signal.getsignal(sign) is not interrupts.USUAL[sign]
+        return 7
+
+    assert interrupts.run(work()) == 7
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.run(stopped([], sign))
+    assert [signal.getsignal(each) for each in SIGNALS] == [interrupts.USUAL[each] for each in SIGNALS]
+
+
+@STOPS
+@pytest.mark.parametrize("theirs", [signal.SIG_IGN, lambda number, frame: None], ids=["ignored", "handled"])
+def test_a_signal_that_somebody_else_takes_care_of_is_left_to_them_and_the_others_are_not(sign, theirs):
+    signal.signal(sign, theirs)
+
+    async def work():
+        signal.raise_signal(sign)
+        await asyncio.sleep(0)
+        return signal.getsignal(sign)
+
+    assert interrupts.run(work()) is theirs
+    other = next(each for each in SIGNALS if each is not sign)
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.run(stopped([], other))
+    assert signal.getsignal(sign) is theirs
+
+
+def test_outside_of_the_main_thread_no_signal_is_touched():
+    seen = []
+
+    async def work():
+        seen.extend(signal.getsignal(each) for each in SIGNALS)
+
+    thread = threading.Thread(target=lambda: interrupts.run(work()))
+    thread.start()
+    thread.join()
+    assert seen == [interrupts.USUAL[each] for each in SIGNALS]
