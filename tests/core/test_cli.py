@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -246,6 +247,31 @@ def test_a_reader_that_has_enough_ends_us_quietly(tmp_path):
     assert process.wait(30) == 0
     assert "Error" not in process.stderr.read()
     process.stderr.close()
+
+
+def test_a_run_goes_on_when_nobody_reads_its_messages_any_more(tmp_path, slow_run):
+    begin, asked = slow_run
+    process = begin(delay=0.05, answered=4)
+    process.stderr.close()
+    assert process.wait(30) == 0
+    assert (tmp_path / "runs/r/summary.json").exists()
+    assert "60 requests" in process.stdout.read()
+    process.stdout.close()
+    assert len(asked()) == 60
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 2>&-"])
+def test_a_run_works_without_standard_error(tmp_path, closed):
+    (tmp_path / "seeds.jsonl").write_text('{"instruction": "Name a river."}\n')
+    (tmp_path / "r.yaml").write_text(
+        "teacher: {use: echo}\nstages:\n  - generate: {use: count, count: 5, seeds: seeds.jsonl}\n"
+    )
+    command = shlex.join([*FILIAL, "--plugin", str(TOY), "run"])
+    told = subprocess.run(["sh", "-c", f"{command} nope.yaml {closed}"], cwd=tmp_path, capture_output=True, check=False)
+    assert (told.returncode, told.stdout) == (2, b""), "an error is still told by the exit code"
+    done = subprocess.run(["sh", "-c", f"{command} r.yaml {closed}"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "runs/r/summary.json").exists()
 
 
 def heedful():

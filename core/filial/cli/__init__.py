@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -95,8 +96,30 @@ def group(debug: bool, no_plugins: bool, files: tuple[str, ...]) -> None:
     """
 
 
+class _Messages(io.FileIO):
+    """Standard error that goes on when nobody reads it any more: work is not ended by a message that is lost."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _keep_stderr() -> None:
+    """Let messages go nowhere where standard error is closed, and where its reader goes away later on."""
+    # As long as one of the first three is closed (2>&-), the next file to be opened gets its number, and its messages.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    encoding = sys.stderr.encoding if sys.stderr else "utf-8"
+    raw = io.BufferedWriter(_Messages(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)
+
+
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the code the design gives each outcome."""
+    _keep_stderr()
     _show_crashes()
     sys.exit(invoke(sys.argv[1:] if args is None else args))
 
