@@ -14,10 +14,10 @@ from pathlib import Path
 
 from endpoint import Endpoint, serving
 
-from filial.errors import BudgetStop
-from filial.plugins import Manager
+from filial.contracts.errors import BudgetStop
+from filial.engine.run import Run
+from filial.plugins.manager import Manager
 from filial.recipe import load
-from filial.run import Run
 
 CAP, RUNS, ROWS = 0.02, 10, 400
 PROMPT, COMPLETION = 0.15, 0.6

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from filial.commands import Run, from_dict, grid
-from filial.discovery import index
-from filial.plugins import Manager
+from filial.plugins.discovery import index
+from filial.plugins.manager import Manager
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "demo.yaml"
 

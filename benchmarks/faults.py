@@ -18,9 +18,9 @@ from pathlib import Path
 
 from endpoint import Endpoint, serving
 
-from filial.plugins import Manager
+from filial.engine.run import Run
+from filial.plugins.manager import Manager
 from filial.recipe import load
-from filial.run import Run
 
 ROWS, ROUNDS, TIMEOUT = 500, 3, 10.0
 MIX = {"p429": 0.1, "retry_after": 1.0, "p500": 0.05, "preset": 0.05, "phang": 0.02, "pbadjson": 0.05}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from endpoint import serving
 
-from filial.store import file_sha256
+from filial.storage import file_sha256
 
 ROWS, TURNS = 5000, 5
 RECIPE = """

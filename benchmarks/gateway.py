@@ -20,14 +20,13 @@ from pathlib import Path
 from endpoint import Endpoint, serving
 
 from filial import Message, Record, Request
-from filial.asking.budget import Budget, Purse
-from filial.asking.gateway import Gateway
-from filial.asking.spending import Journal
-from filial.ledger import Ledger
-from filial.stages.commit import writing
-from filial.stages.evolving import Choice, Evolution, evolve_records
-from filial.stages.filtering import Sieve
-from filial.stages.stage import Surroundings
+from filial.engine.commit import writing
+from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.filter import Sieve
+from filial.engine.stage import Surroundings
+from filial.gateway.budget import Budget, Journal, Purse
+from filial.gateway.gateway import Gateway
+from filial.gateway.ledger import Ledger
 from filial_plugins.filters.evolved import Evolved
 from filial_plugins.strategies.deepen import Deepen
 from filial_plugins.teachers.openai import OpenAI

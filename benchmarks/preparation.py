@@ -106,8 +106,8 @@ def make_tokenizer(folder: Path, texts: Iterator[str]) -> None:
 
 def filial_side(work: Path, shape: str, limit: int) -> Row:
     """Prepare with filial. Runs in a process of its own."""
-    from filial.labels import Encoder
-    from filial.models import load_tokenizer
+    from filial.labels.encoder import Encoder
+    from filial.local.models import load_tokenizer
     from filial_plugins.templates.alpaca import Alpaca
     from filial_plugins.templates.chat import Chat
     from filial_plugins.trainers.rows.caching import prepared
@@ -278,7 +278,7 @@ def run(work: Path, options: argparse.Namespace) -> int:
 
 def from_file(path: Path) -> Iterator[Row]:
     """Single-turn records of a file, over and over."""
-    from filial import formats
+    from filial.formats import reading as formats
 
     rows = [
         {"instruction": r.instruction, "input": r.input, "output": r.output}

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from filial.formats import read, write
-from filial.record_schema import schema
+from filial.formats.reading import read, write
+from filial.formats.records import schema
 
 WORDS = [
     "river",

@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import Any
 
 from filial import Reply, Request, Teacher, hookimpl
-from filial.plugins import Manager
+from filial.engine.progress import Reporter
+from filial.engine.run import Run
+from filial.engine.stage import Books
+from filial.plugins.manager import Manager
 from filial.recipe import load
-from filial.reporting import Reporter
-from filial.run import Run
-from filial.stages.stage import Books
 
 WORDS = (
     *("river", "bridge", "number", "letter", "garden", "winter", "copper", "signal", "basket", "window", "market"),

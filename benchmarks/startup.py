@@ -60,7 +60,11 @@ def programs() -> dict[str, list[str]]:
     filial = "import sys; sys.argv[0] = 'filial'; from filial.cli import main; main()"
     out = {
         "click program that does nothing": ["-c", NOTHING, "--help"],
-        "the same, then discovery.index()": ["-c", f"from filial.discovery import index; index()\n{NOTHING}", "--help"],
+        "the same, then discovery.index()": [
+            "-c",
+            f"from filial.plugins.discovery import index; index()\n{NOTHING}",
+            "--help",
+        ],
     }
     if find_spec("filial.cli"):
         out["filial --help"] = ["-c", filial, "--help"]

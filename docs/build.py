@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from filial import discovery
-from filial.components import KINDS, Component
-from filial.options import json_schema
-from filial.plugins import Manager
-from filial.recipe import keys
+from filial.contracts.kinds import KINDS, Component
+from filial.plugins import discovery
+from filial.plugins.manager import Manager
+from filial.plugins.options import json_schema
+from filial.recipe import schema as keys
 from filial_plugins.constraints.catalogue import KINDS as CONSTRAINTS
 from filial_plugins.constraints.checkers import CHECKERS
 
@@ -43,7 +43,7 @@ def page(text: str, manager: Manager) -> str:
 
 def block(name: str, manager: Manager) -> str:
     """The text of one block: ``KIND`` of plugin, ``commands``, ``hooks``, ``constraints`` (their types), or a table of
-    `filial.recipe.keys`.
+    `filial.recipe.schema`.
 
     Raises:
         KeyError: there is no such block.

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from filial import Message, Reply, Request
-from filial.asking.budget import Budget, Purse
-from filial.asking.gateway import Gateway
-from filial.components import Teacher
-from filial.ledger import Ledger
+from filial.contracts.kinds import Teacher
+from filial.gateway.budget import Budget, Purse
+from filial.gateway.gateway import Gateway
+from filial.gateway.ledger import Ledger
 
 
 def request(text):
@@ -69,7 +69,7 @@ def clock(monkeypatch):
 
     monkeypatch.setattr("asyncio.sleep", no_wait)
     for module in ("limits", "retrying", "gateway"):
-        monkeypatch.setattr(f"filial.asking.{module}.time", made)
+        monkeypatch.setattr(f"filial.gateway.{module}.time", made)
     return made
 
 

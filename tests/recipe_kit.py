@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from filial.discovery import Index
-from filial.errors import RecipeError
-from filial.plugins import Manager
+from filial.contracts.errors import RecipeError
+from filial.plugins.discovery import Index
+from filial.plugins.manager import Manager
 from filial.recipe import Recipe, loads
 
 GOOD = """\

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from filial.components import (
+    from filial.contracts.concurrency import in_order
+    from filial.contracts.context import Context, TrainContext, seeded
+    from filial.contracts.errors import FilialError, MissingExtra, TeacherError, UsageError
+    from filial.contracts.kinds import (
         BEGIN,
         END,
         Component,
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
         Field,
         Filter,
         Generator,
+        InputFile,
         Judge,
         Keep,
         Mixer,
@@ -28,30 +32,26 @@ if TYPE_CHECKING:
         Verdict,
         hookimpl,
     )
-    from filial.context import Context, TrainContext, seeded
-    from filial.errors import FilialError, MissingExtra, TeacherError, UsageError
-    from filial.executor import in_order
-    from filial.inputfiles import InputFile
-    from filial.prompting import PromptStrategy
-    from filial.records import Constraint, Message, Origin, Record
-    from filial.resources import resolve
-    from filial.teaching import FREE, Bound, Destination, Price, Reply, Request
-    from filial.wordcount import words
+    from filial.contracts.messages import FREE, Bound, Destination, Message, Price, Reply, Request
+    from filial.contracts.paths import resolve
+    from filial.contracts.prompting import PromptStrategy
+    from filial.contracts.records import Constraint, Origin, Record
+    from filial.contracts.texts import words
 
 _HOME = {
-    "filial.components": (
+    "filial.contracts.kinds": (
         "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Generator", "Judge", "Keep", "Mixer", "Span",
         "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
     ),
-    "filial.context": ("Context", "TrainContext", "seeded"),
-    "filial.executor": ("in_order",),
-    "filial.errors": ("FilialError", "MissingExtra", "TeacherError", "UsageError"),
-    "filial.inputfiles": ("InputFile",),
-    "filial.prompting": ("PromptStrategy",),
-    "filial.wordcount": ("words",),
-    "filial.records": ("Constraint", "Message", "Origin", "Record"),
-    "filial.resources": ("resolve",),
-    "filial.teaching": ("FREE", "Bound", "Destination", "Price", "Reply", "Request"),
+    "filial.contracts.context": ("Context", "TrainContext", "seeded"),
+    "filial.contracts.concurrency": ("in_order",),
+    "filial.contracts.errors": ("FilialError", "MissingExtra", "TeacherError", "UsageError"),
+    "filial.plugins.options": ("InputFile",),
+    "filial.contracts.prompting": ("PromptStrategy",),
+    "filial.contracts.texts": ("words",),
+    "filial.contracts.records": ("Constraint", "Message", "Origin", "Record"),
+    "filial.contracts.paths": ("resolve",),
+    "filial.contracts.messages": ("FREE", "Bound", "Destination", "Price", "Reply", "Request"),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from filial.cli.common import manager, print_json
 from filial.cli.progress import printable, reporter
-from filial.cli.survival import overall as survival
 from filial.cli.tables import figure, funnel, grid, judged
-from filial.models import answer, load_template
+from filial.cli.tables import overall as survival
+from filial.engine.run import Run
+from filial.local.models import answer, load_template
 from filial.recipe import from_dict, load, loads
-from filial.run import Run
 
 __all__ = [
     "Run",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from filial.discovery import Index, index
-from filial.plugins import Manager
+from filial.plugins.discovery import Index, index
+from filial.plugins.manager import Manager
 
 SAMPLES = Path(__file__).parents[1] / "sample"
 

@@ -9,10 +9,9 @@ import sys
 
 import pytest
 
-from filial.asking.budget import PICO, Budget, Purse, dollars, picodollars
-from filial.asking.spending import Journal, Totals
-from filial.errors import BudgetStop, FilialError, UsageError
-from filial.teaching import Bound, Price
+from filial.contracts.errors import BudgetStop, FilialError, UsageError
+from filial.contracts.messages import Bound, Price
+from filial.gateway.budget import PICO, Budget, Journal, Purse, Totals, dollars, picodollars
 
 PRICE = Price(prompt=0.15, completion=0.6)
 
@@ -139,7 +138,7 @@ def test_a_torn_last_line_is_no_damage_and_any_other_is_told(tmp_path):
 def test_a_full_disk_is_told_before_anything_is_sent_and_half_a_line_stays_the_last(tmp_path, monkeypatch):
     path = tmp_path / "spend.jsonl"
     purse, write = Purse(Budget(usd=1.0), Journal(path)), os.write
-    monkeypatch.setattr("filial.asking.spending.os.write", lambda fd, line: write(fd, line[:9]))
+    monkeypatch.setattr("filial.gateway.budget.os.write", lambda fd, line: write(fd, line[:9]))
     for _ in range(2):
         with pytest.raises(FilialError, match="disk is full"):
             asyncio.run(purse.reserve(WORST, PRICE))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from filial.cassette import Reader
-from filial.errors import UNREACHABLE, UsageError
-from filial.ledger import Ledger
-from filial.plugins import Manager
+from filial.contracts.errors import UNREACHABLE, UsageError
+from filial.engine.run import Run
+from filial.gateway.ledger import Ledger
+from filial.plugins.manager import Manager
 from filial.recipe import load
-from filial.run import Run
+from filial_plugins.ledger.cassette import Reader
 
 RECIPE = """
 seed: 1
@@ -240,7 +240,7 @@ def test_a_damaged_line_is_named_and_nothing_is_taken_in(cli, good):
 
 def test_an_answer_under_the_key_of_another_question_is_refused(cli, good):
     """Its checksum holds, since whoever made it could work one out."""
-    from filial.store import digest
+    from filial.storage import digest
 
     header, first, second, *rest = map(json.loads, good.splitlines())
     first["key"] = second["key"]

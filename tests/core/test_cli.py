@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from filial.cli.show import kind_of
-from filial.components import KINDS
-from filial.discovery import singular
+from filial.contracts.kinds import KINDS
+from filial.plugins.discovery import singular
 
 TOY = Path(__file__).parent / "toy.py"
 FILIAL = [sys.executable, "-m", "filial"]

@@ -9,8 +9,8 @@ import pytest
 from stage_kit import Rows
 
 from filial import Drop, Generator, Message, Origin, Record, hookimpl
-from filial.stages.generating import generate_records
-from filial.stages.stage import Surroundings
+from filial.engine.generate import generate_records
+from filial.engine.stage import Surroundings
 from filial.testing import GeneratorContract
 
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filial import Price, Reply, TeacherError
-from filial.asking.budget import Budget, Purse, dollars
 from filial.asking.counting import MOST, counted
-from filial.asking.gateway import Gateway
-from filial.errors import BudgetStop
-from filial.ledger import Ledger
-from filial.teaching import Bound
+from filial.contracts.errors import BudgetStop
+from filial.contracts.messages import Bound
+from filial.gateway.budget import Budget, Purse, dollars
+from filial.gateway.gateway import Gateway
+from filial.gateway.ledger import Ledger
 
 clock = gateway_kit.clock
 PRICE = Price(prompt=1.0, completion=10.0, cached=0.1)

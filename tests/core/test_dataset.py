@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filial import Message, Record, UsageError
-from filial.dataset import Questions, write
-from filial.judging import asked
-from filial.store import read_manifest
+from filial.contracts.records import asked
+from filial.engine.dataset import Questions, write
+from filial.storage import read_manifest
 
 TEXTS = st.text("abc", min_size=1, max_size=2)
 SINGLE = st.builds(lambda i, x, o: Record(instruction=i, input=x, output=o), TEXTS, st.text("xy", max_size=1), TEXTS)

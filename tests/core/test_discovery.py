@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 
-from filial.components import KINDS
-from filial.discovery import GROUPS, index, normalized, singular
-from filial.errors import PluginError
+from filial.contracts.errors import PluginError
+from filial.contracts.kinds import KINDS
+from filial.plugins.discovery import GROUPS, index, normalized, singular
 
 
 def ours(path: list[str] | None = None) -> set[tuple[str, str, str, str, str]]:
@@ -188,7 +188,7 @@ def test_requirement_on_filial_is_read_from_the_header(site):
 def test_nothing_is_imported_and_it_is_cheap(site):
     site.sample("pirate", "broken", "exits", "segv", "heavy")
     code = (
-        "import sys; from filial.discovery import index; found = index()\n"
+        "import sys; from filial.plugins.discovery import index; found = index()\n"
         "assert {'pirate', 'broken', 'exits', 'segv', 'heavy'} <= set(found['strategies']), found\n"
         "print(*sorted(sys.modules))"
     )

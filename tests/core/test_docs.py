@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 import filial
-from filial import Drop, Message, Record, Reply, Request, formats, testing
+from filial import Drop, Message, Record, Reply, Request, testing
 from filial.cli import invoke
-from filial.components import KINDS
-from filial.discovery import Index
-from filial.formats.detect import FORMATS
-from filial.loading import HOOKS
-from filial.plugins import Manager
+from filial.contracts.kinds import KINDS
+from filial.formats import reading as formats
+from filial.formats.reading import FORMATS
+from filial.plugins.discovery import Index
+from filial.plugins.loading import HOOKS
+from filial.plugins.manager import Manager
 from filial.recipe import loads
 from filial.testing import ScriptedTeacher, context, finished
 

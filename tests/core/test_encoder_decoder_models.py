@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from filial import BEGIN, END, Message, Record, Span, Template, UsageError
-from filial import models as local
-from filial.labels import Encoder
+from filial.labels.encoder import Encoder
+from filial.local import models as local
 
 SPECIAL = ["<pad>", "</s>", "<s>"]
 QUESTIONS = ["a", "what is it", "b", "a rather longer question", "xy"]

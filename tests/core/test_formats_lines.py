@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filial.errors import UsageError
-from filial.formats import BadLine, read
+from filial.contracts.errors import UsageError
 from filial.formats.lines import elements, lines
+from filial.formats.reading import BadLine, read
 
 GOOD = b'{"instruction":"Name a river.","output":"The Elbe."}\n'
 
@@ -86,7 +86,7 @@ def test_a_line_of_200_megabytes_is_refused_in_bounded_memory(tmp_path: Path) ->
         file.seek(200 << 20, 1)
         file.write(b'"}\n' + GOOD)
     program = (
-        "import resource, sys, time; from filial.formats import read; import filial.record_schema\n"
+        "import resource, sys, time; from filial.formats import read; import filial.formats.records\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; bad = []; start = time.process_time()\n"
         "good = list(read(sys.argv[1], bad=bad)); used = time.process_time() - start\n"
         "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"

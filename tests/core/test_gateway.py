@@ -8,10 +8,10 @@ import pytest
 from gateway_kit import Moody, ask, request
 
 from filial import Reply, TeacherError
-from filial.asking.budget import Budget
-from filial.asking.gateway import Gateway
-from filial.errors import BudgetStop, FilialError, TeacherUnreachable
-from filial.ledger import Ledger
+from filial.contracts.errors import BudgetStop, FilialError, TeacherUnreachable
+from filial.gateway.budget import Budget
+from filial.gateway.gateway import Gateway
+from filial.gateway.ledger import Ledger
 
 clock, gateway = gateway_kit.clock, gateway_kit.gateway
 

@@ -4,7 +4,7 @@ import gateway_kit
 from gateway_kit import ask
 
 from filial import TeacherError
-from filial.errors import TeacherUnreachable
+from filial.contracts.errors import TeacherUnreachable
 
 clock, gateway = gateway_kit.clock, gateway_kit.gateway
 

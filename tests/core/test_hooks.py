@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from filial import Drop, Message, Record, Reply
-from filial.components import KINDS
-from filial.errors import PluginError
-from filial.loading import HOOKS
-from filial.plugins import Manager
-from filial.teaching import Request
+from filial.contracts.errors import PluginError
+from filial.contracts.kinds import KINDS
+from filial.contracts.messages import Request
+from filial.plugins.loading import HOOKS
+from filial.plugins.manager import Manager
 from filial.testing import ScriptedTeacher, context, finished
 
 SIGNATURES = {

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from filial import interrupts
+from filial.engine import interrupts
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 STOPS = pytest.mark.parametrize("sign", SIGNALS)

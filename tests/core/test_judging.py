@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filial import FilialError, Judge, Message, Record, TeacherError, Verdict
-from filial.judging import Exam, Silent, asked, judged, nearest
-from filial.stages.stage import Surroundings
+from filial.contracts.records import asked
+from filial.engine.judge import Exam, Silent, judged, nearest
+from filial.engine.stage import Surroundings
 
 WORDS = st.lists(st.sampled_from(["a", "B", "c", "dd", "e"]), min_size=1, max_size=5).map(" ".join)
 RECORDS = st.lists(st.builds(lambda i, x, o: Record(instruction=i, input=x, output=o), WORDS, WORDS, WORDS), max_size=8)

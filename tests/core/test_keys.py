@@ -8,7 +8,8 @@ import stat
 
 import pytest
 
-from filial import Destination, UsageError, keys
+from filial import Destination, UsageError
+from filial.gateway import keys
 
 VALUE = "sk-canary-0123456789"
 

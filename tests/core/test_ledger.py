@@ -8,9 +8,8 @@ import msgspec
 import pytest
 
 from filial import Message, Reply, Request
-from filial.errors import FilialError
-from filial.ledger import Addresses, Ledger, encode_request
-from filial.ledger.entries import sealed
+from filial.contracts.errors import FilialError
+from filial.gateway.ledger import Addresses, Ledger, encode_request, sealed
 
 
 def request(text="Name a river.", **more):

@@ -9,10 +9,9 @@ import pytest
 from ledger_kit import LEDGER, change, fill, verified
 
 from filial import Message, Reply, Request
-from filial.errors import FilialError
-from filial.ledger import Addresses, Ledger, encode_request
-from filial.ledger.check import checked, rebuilt
-from filial.ledger.entries import sealed
+from filial.contracts.errors import FilialError
+from filial.gateway.ledger import Addresses, Ledger, encode_request, sealed
+from filial_plugins.ledger.check import checked, rebuilt
 
 book, run = ledger_kit.book, ledger_kit.run
 

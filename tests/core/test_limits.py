@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from filial.asking.limits import COOLDOWN, Pace, Pause, Window
+from filial.gateway.rate_limits import COOLDOWN, Pace, Pause, Window
 
 
 class Clock:
@@ -27,8 +27,8 @@ def clock(monkeypatch):
         made.now += seconds
         await real(0)
 
-    monkeypatch.setattr("filial.asking.limits.time", made)
-    monkeypatch.setattr("filial.asking.limits.asyncio.sleep", sleep)
+    monkeypatch.setattr("filial.gateway.rate_limits.time", made)
+    monkeypatch.setattr("filial.gateway.rate_limits.asyncio.sleep", sleep)
     return made
 
 

@@ -8,9 +8,9 @@ import pytest
 from stage_kit import Rows
 
 from filial import Drop, Field, FilialError, Filter, Keep, Origin, Record, Reply, Strategy
-from filial.stages.evolving import Choice, Evolution, evolve_records
-from filial.stages.filtering import Sieve, filter_records
-from filial.stages.stage import Surroundings
+from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.filter import Sieve, filter_records
+from filial.engine.stage import Surroundings
 from filial.testing import FilterContract
 
 

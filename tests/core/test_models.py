@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Message, MissingExtra, Record, Span, Template, UsageError
-from filial import models as local
-from filial.cores import _quota as quota_of
+from filial.local import models as local
+from filial.local.cores import _quota as quota_of
 
 SPECIAL = ["<|pad|>", "<|end|>"]
 
@@ -128,9 +128,7 @@ def test_a_missing_library_is_one_sentence_with_its_cure(monkeypatch: pytest.Mon
 
 
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:
-    code = (
-        "import sys, filial.models, filial.labels, filial.rendering; print({'torch', 'transformers'} & {*sys.modules})"
-    )
+    code = "import sys, filial.local.models, filial.labels, filial_plugins.render.survey; print({'torch', 'transformers'} & {*sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
 
@@ -171,7 +169,7 @@ def test_threads_are_the_cores_nobody_else_uses(
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(usable)), raising=False)
-    monkeypatch.setattr("filial.cores._quota", lambda: quota)
+    monkeypatch.setattr("filial.local.cores._quota", lambda: quota)
     assert local.threads("auto") == expected
     assert local.threads(7) == 7
 

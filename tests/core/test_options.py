@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field, ValidationError
 
-from filial.components import Component
-from filial.errors import PluginError, UsageError
-from filial.options import click_options, from_flags, json_schema, summary
+from filial.contracts.errors import PluginError, UsageError
+from filial.contracts.kinds import Component
+from filial.plugins.options import click_options, from_flags, json_schema, summary
 
 
 class Weight(BaseModel):

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from filial import Reply, Teacher, TeacherError
-from filial.asking.budget import Budget, Purse
-from filial.asking.gateway import Gateway
-from filial.context import Context
-from filial.ledger import Ledger
+from filial.contracts.context import Context
+from filial.gateway.budget import Budget, Purse
+from filial.gateway.gateway import Gateway
+from filial.gateway.ledger import Ledger
 
 
 class Cut(Teacher):

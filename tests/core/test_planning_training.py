@@ -76,7 +76,9 @@ judge:
 @pytest.fixture
 def planned(cli, monkeypatch):
     """``planned()`` gives the states of a plan, and what the run behind it did: "train", "judge"."""
-    monkeypatch.setattr("filial.models.answer", lambda folder, records, template, **options: ["yes"] * len(records))
+    monkeypatch.setattr(
+        "filial.local.models.answer", lambda folder, records, template, **options: ["yes"] * len(records)
+    )
     (cli.folder / "own.py").write_text(PLUGIN)
     (cli.folder / "r.yaml").write_text(RECIPE)
     (cli.folder / "base").mkdir()

@@ -12,8 +12,8 @@ import pytest
 from sample_kit import CORE, SAMPLES
 
 from filial import Strategy
-from filial.components import Component
-from filial.errors import PluginError, UsageError
+from filial.contracts.errors import PluginError, UsageError
+from filial.contracts.kinds import Component
 
 
 def test_a_plugin_is_imported_when_its_name_is_used(site):

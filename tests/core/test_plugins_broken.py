@@ -9,7 +9,7 @@ import sys
 import pytest
 from sample_kit import CORE, SAMPLES
 
-from filial.errors import PluginError
+from filial.contracts.errors import PluginError
 
 BROKEN = {
     "broken": "does not load: ModuleNotFoundError: No module named 'does_not_exist'",

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from filial.errors import PluginError, UsageError
-from filial.plugins import Manager
+from filial.contracts.errors import PluginError, UsageError
+from filial.plugins.manager import Manager
 
 
 def test_one_file_is_a_plugin_without_packaging(site, tmp_path, source):

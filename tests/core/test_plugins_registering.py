@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from filial.errors import PluginError
+from filial.contracts.errors import PluginError
 
 
 def test_registration_is_all_or_nothing(site, source):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from filial.components import Trainer
-from filial.errors import MissingExtra, PluginError
+from filial.contracts.errors import MissingExtra, PluginError
+from filial.contracts.kinds import Trainer
 
 
 @pytest.mark.parametrize("requires", ["filial>=9", "filial <0.1,>=0.0", "filial==99.*"])

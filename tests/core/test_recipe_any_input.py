@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recipe_kit import GOOD, faults, outcome, with_one_part_replaced
 
-from filial.plugins import Manager
+from filial.plugins.manager import Manager
 from filial.recipe import Recipe
-from filial.yamlmarks import parse
+from filial.recipe.yaml import parse
 
 manager, base = recipe_kit.manager, recipe_kit.base
 

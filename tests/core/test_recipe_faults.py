@@ -9,9 +9,9 @@ import pytest
 import recipe_kit
 from recipe_kit import EIGHT, HEAD, faults
 
-from filial.discovery import Index
-from filial.errors import PluginError
-from filial.plugins import Manager
+from filial.contracts.errors import PluginError
+from filial.plugins.discovery import Index
+from filial.plugins.manager import Manager
 
 manager, base = recipe_kit.manager, recipe_kit.base
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recipe_kit import with_one_part_replaced
 
-from filial.errors import RecipeError
-from filial.plugins import Manager
+from filial.contracts.errors import RecipeError
+from filial.plugins.manager import Manager
 from filial.recipe import from_dict
-from filial.recipe_schema import recipe_schema, recipe_schema_text
-from filial.yamlmarks import parse, read
+from filial.recipe.schema import recipe_schema, recipe_schema_text
+from filial.recipe.yaml import parse, read
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

@@ -9,16 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from filial.jsontext import Fault
-from filial.record_schema import FIELDS, decode, explain, published, schema
-from filial.records import Constraint, Message, Origin, Record, to_json
+from filial.contracts.messages import Message
+from filial.contracts.records import Constraint, Origin, Record, to_json
+from filial.formats.jsontext import Fault
+from filial.formats.records import FIELDS, decode, explain, published, schema
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_published_file_is_the_generated_one() -> None:
     assert (ROOT / "schemas" / "record.schema.json").read_text("utf-8") == published(), (
-        "schemas/record.schema.json is out of date: write filial.record_schema.published() into it"
+        "schemas/record.schema.json is out of date: write filial.formats.records.published() into it"
     )
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from filial.discovery import Index
-from filial.plugins import Manager
+from filial.engine.commit import FILES, MANIFEST, committed
+from filial.engine.run import Run
+from filial.plugins.discovery import Index
+from filial.plugins.manager import Manager
 from filial.recipe import load
-from filial.run import Run
-from filial.stages.commit import FILES, MANIFEST, committed
-from filial.store import read_manifest
+from filial.storage import read_manifest
 
 TOY = Path(__file__).parent / "toy.py"
 OWN = '''

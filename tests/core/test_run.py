@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from filial.discovery import Index
-from filial.errors import BudgetStop, UsageError
-from filial.ledger import Ledger
-from filial.plugins import Manager
+from filial.contracts.errors import BudgetStop, UsageError
+from filial.engine.run import Run
+from filial.gateway.ledger import Ledger
+from filial.plugins.discovery import Index
+from filial.plugins.manager import Manager
 from filial.recipe import load
-from filial.run import Run
 
 TOY = Path(__file__).parent / "toy.py"
 RECIPE = """
@@ -191,7 +191,7 @@ def test_a_budget_stop_keeps_what_was_paid_and_a_larger_budget_goes_on(project, 
 
 
 def test_no_two_runs_in_one_directory(project):
-    from filial.store import locked
+    from filial.storage import locked
 
     folder = project()
     with locked(folder / "runs" / "toy"), pytest.raises(UsageError, match="in use"):
@@ -220,8 +220,8 @@ def test_bad_seed_lines_are_kept_aside_and_told(project):
 KILLED = """
 import sys
 from pathlib import Path
-from filial.discovery import Index; from filial.plugins import Manager
-from filial.recipe import load; from filial.run import Run
+from filial.plugins.discovery import Index; from filial.plugins import Manager
+from filial.recipe import load; from filial.engine.run import Run
 toy, folder = Path(sys.argv[1]), Path(sys.argv[2])
 m = Manager(Index()); m.load_file(toy)
 print("ready", flush=True)
@@ -274,7 +274,7 @@ def held(path):
     ],
 )
 def test_a_teacher_that_declines_much_is_noticed(made, reasons, warns):
-    from filial.run import refusals
+    from filial.engine.run import refusals
 
     text = refusals({"name": "02-evolve", "made": made, "reasons": reasons})
     assert bool(text) == warns

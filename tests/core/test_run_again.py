@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from filial.plugins import Manager
+from filial.engine.run import Run
+from filial.engine.stage import Rows
+from filial.plugins.manager import Manager
 from filial.recipe import limited, load
-from filial.run import Run
-from filial.stages.rows import Rows
 
 TOY = Path(__file__).parent / "toy.py"
 OWN = '''
@@ -215,8 +215,7 @@ def test_what_is_smaller_than_the_limit_stays(project):
 
 def test_a_judge_lists_the_answers_it_used_too(project):
     from filial import Record
-    from filial.judging import Exam
-    from filial.tuning import _judged
+    from filial.engine.judge import Exam, _judged
 
     (project / "r.yaml").write_text(
         f"teacher: {{use: moody, flag: {project / 'flag'}}}\ndata: seeds.jsonl\ntemplate: alpaca\n"

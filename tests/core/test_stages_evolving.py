@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy, TeacherError
-from filial.errors import FilialError
-from filial.stages.evolving import Choice, Evolution, evolve_records
-from filial.stages.filtering import Sieve
-from filial.stages.stage import Surroundings
+from filial.contracts.errors import FilialError
+from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.filter import Sieve
+from filial.engine.stage import Surroundings
 
 
 class Grow(Strategy):

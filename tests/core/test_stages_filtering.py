@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Record, Reply, TeacherError
-from filial.stages.filtering import Sieve, filter_records
-from filial.stages.stage import Surroundings
+from filial.engine.filter import Sieve, filter_records
+from filial.engine.stage import Surroundings
 
 
 class Slow(Filter):

@@ -5,8 +5,8 @@ import asyncio
 from stage_kit import Rows
 
 from filial import Drop, Generator, Origin, Record
-from filial.stages.generating import generate_records
-from filial.stages.stage import Surroundings
+from filial.engine.generate import generate_records
+from filial.engine.stage import Surroundings
 
 
 class Given(Generator):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import Mixer, Origin, Record, UsageError
-from filial.stages.mixing import mix_records, shares
-from filial.stages.stage import Surroundings
+from filial.engine.mix import mix_records, shares
+from filial.engine.stage import Surroundings
 
 RATES = st.dictionaries(st.text(max_size=3), st.floats(0, 1e9, allow_nan=False), min_size=1, max_size=8).filter(
     lambda rates: any(rates.values())

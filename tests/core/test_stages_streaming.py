@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy
-from filial.stages.answers import Answers
-from filial.stages.evolving import Choice, Evolution, evolve_records
-from filial.stages.filtering import Sieve, filter_records
-from filial.stages.ranks import Ranks
-from filial.stages.stage import Surroundings
+from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.filter import Sieve, filter_records
+from filial.engine.stage import Answers, Ranks, Surroundings
 
 WINDOWS = (1, 7, 64)
 

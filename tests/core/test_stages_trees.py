@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Record, Reply, Strategy
-from filial.stages.evolving import Choice, Evolution, evolve_records
-from filial.stages.filtering import Sieve
-from filial.stages.stage import Surroundings
-from filial.stages.trees import SIBLING
+from filial.engine.evolve import SIBLING, Choice, Evolution, evolve_records
+from filial.engine.filter import Sieve
+from filial.engine.stage import Surroundings
 
 
 class Add(Strategy):

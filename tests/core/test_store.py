@@ -7,9 +7,17 @@ import sys
 
 import pytest
 
-from filial.atomic import replacing
-from filial.errors import FilialError, UsageError
-from filial.store import file_sha256, locked, read_manifest, refuse_links, sweep, write_bytes, write_manifest
+from filial.contracts.errors import FilialError, UsageError
+from filial.storage import (
+    file_sha256,
+    locked,
+    read_manifest,
+    refuse_links,
+    replacing,
+    sweep,
+    write_bytes,
+    write_manifest,
+)
 
 
 @pytest.fixture
@@ -79,7 +87,7 @@ def test_a_folder_that_cannot_be_is_a_usage_error(tmp_path):
 
 def test_a_run_directory_is_held_by_one_process_and_freed_when_it_dies(tmp_path):
     code = f"""
-import sys; from pathlib import Path; from filial.store import locked
+import sys; from pathlib import Path; from filial.storage import locked
 with locked(Path({str(tmp_path)!r})):
     print("held", flush=True); sys.stdin.read()
 """

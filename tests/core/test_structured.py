@@ -6,7 +6,7 @@ import json
 import pytest
 
 from filial import TeacherError, UsageError
-from filial.asking.structured import fault, read
+from filial.gateway.structured import fault, read
 from filial.testing import context
 
 SCHEMA = {

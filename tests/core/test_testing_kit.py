@@ -11,8 +11,7 @@ from contract_kit import GoodFilter, GoodGenerator, GoodJudge, GoodMixer, GoodSt
 from sample_kit import CORE
 
 from filial import Reply, TeacherError
-from filial.records import Message
-from filial.teaching import Request
+from filial.contracts.messages import Message, Request
 from filial.testing import (
     FilterContract,
     GeneratorContract,

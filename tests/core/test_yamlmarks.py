@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial.yamlmarks import MAX_BYTES, MAX_DEPTH, dump, parse, read
+from filial.recipe.yaml import MAX_BYTES, MAX_DEPTH, dump, parse, read
 
 
 def faults(text: str | bytes) -> list[tuple[int, int, str]]:

@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from filial import keys
+from filial.gateway import keys
 
 CANARY = "sk-canary/5f3a91c27e"
 RECIPE = """

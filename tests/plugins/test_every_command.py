@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from filial.discovery import index
-from filial.resources import resolve
+from filial.contracts.paths import resolve
+from filial.plugins.discovery import index
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "instructions_20k.jsonl.zst"
 OWN = str(resolve("pkg:filial_plugins/seeds/english.jsonl", Path.cwd()))

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from filial import keys
-from filial.cassette import Reader
 from filial.cli import invoke
-from filial.plugins import Manager
+from filial.engine.run import Run
+from filial.gateway import keys
+from filial.plugins.manager import Manager
 from filial.recipe import load
-from filial.run import Run
+from filial_plugins.ledger.cassette import Reader
 
 TOY = Path(__file__).parents[1] / "core" / "toy.py"
 RECIPE = """

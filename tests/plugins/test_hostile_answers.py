@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from filial import FilialError, Filter, Record, Reply, Request, TeacherError
-from filial.asking.hearing import heard
-from filial.discovery import index
-from filial.plugins import Manager
-from filial.stages.evolving import Choice, Evolution, evolve_records
-from filial.stages.filtering import Sieve, filter_records
-from filial.stages.generating import generate_records
-from filial.stages.stage import DropRow, Surroundings
+from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.filter import Sieve, filter_records
+from filial.engine.generate import generate_records
+from filial.engine.stage import DropRow, Surroundings
+from filial.gateway.retries import heard
+from filial.plugins.discovery import index
+from filial.plugins.manager import Manager
 from filial.testing import ScriptedTeacher
 
 CPU_SECONDS = 4.0

@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from filial import Message, Request, UsageError, keys
+from filial import Message, Request, UsageError
+from filial.gateway import keys
 from filial_plugins.teachers.openai import OpenAI
 
 ASK = Request(messages=(Message(role="user", content="Who?"),))

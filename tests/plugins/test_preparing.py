@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from filial import BEGIN, END, FilialError, Message, Record, Span, Template, UsageError
-from filial.labels import Encoder
-from filial.records import to_json
+from filial.contracts.records import to_json
+from filial.labels.encoder import Encoder
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import Vicuna
 from filial_plugins.trainers.rows import caching, preparing

@@ -8,9 +8,9 @@ import pytest
 from gateway_kit import Moody, ask, request
 
 from filial import Reply, TeacherError
-from filial.asking.gateway import Gateway
-from filial.errors import TeacherUnreachable
-from filial.ledger import Ledger
+from filial.contracts.errors import TeacherUnreachable
+from filial.gateway.gateway import Gateway
+from filial.gateway.ledger import Ledger
 from filial_plugins.teachers.openai_faults import status_fault
 
 clock, gateway = gateway_kit.clock, gateway_kit.gateway

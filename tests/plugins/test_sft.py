@@ -11,8 +11,8 @@ from training_kit import CHAT, ECHO, SIZES, SPECIAL, TAUGHT, falls, loop, make, 
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from filial import FilialError, Message, Record, Template, TrainContext, UsageError
-from filial.models import answer, load_model
-from filial.records import to_json
+from filial.contracts.records import to_json
+from filial.local.models import answer, load_model
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.plain import Plain

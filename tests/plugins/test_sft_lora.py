@@ -11,7 +11,7 @@ from training_kit import ECHO, SPECIAL, TAUGHT, make, store_of, write
 from transformers import AutoModelForCausalLM
 
 from filial import FilialError, MissingExtra, Record, TrainContext, UsageError
-from filial.models import answer, load_model, load_tokenizer, save_template
+from filial.local.models import answer, load_model, load_tokenizer, save_template
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers import sft
 from filial_plugins.trainers.lora import LoRA, adapted, merge

@@ -13,7 +13,7 @@ from training_kit import make
 from transformers import T5Config, T5ForConditionalGeneration
 
 from filial import Record, TrainContext, UsageError
-from filial.records import to_json
+from filial.contracts.records import to_json
 from filial_plugins.templates.plain import Plain
 from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.seq2seq import Seq2Seq

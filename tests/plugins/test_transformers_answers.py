@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaForCausalLM, T5ForConditionalGeneration
 
 from filial import Message, Record, Reply, Request
-from filial.models import save_template
+from filial.local.models import save_template
 from filial.testing import TeacherContract
 from filial_plugins.templates.alpaca import Alpaca
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from filial import Reply, UsageError
-from filial.models import save_template
+from filial.local.models import save_template
 from filial.testing import finished
 from filial_plugins.teachers.transformers import Transformers
 

@@ -9,8 +9,8 @@ import pytest
 from tokenizer_kit import trained_runs
 
 from filial import Message, Record, UsageError
-from filial.labels import Encoder
-from filial.models import load_tokenizer
+from filial.labels.encoder import Encoder
+from filial.local.models import load_tokenizer
 from filial_plugins.templates.vicuna import Vicuna
 
 SHARED = Path(__file__).parents[2].parent / "shared"

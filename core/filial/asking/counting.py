@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from filial.teaching import Bound
+from filial.contracts.messages import Bound
 
 MOST = 10**8
 """Above this a number of tokens is none: no model reads or writes so much at once."""

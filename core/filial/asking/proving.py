@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sized
 
-from filial.asking.retrying import Call, Doubt, Retrying
-from filial.errors import TeacherError
-from filial.teaching import Bound, Reply, Request
+from filial.contracts.errors import TeacherError
+from filial.contracts.messages import Bound, Reply, Request
+from filial.gateway.retries import Call, Doubt, Retrying
 
 REFUSALS = 3
 """Requests refused before anybody was ever answered, after which an endpoint counts as refusing everybody."""

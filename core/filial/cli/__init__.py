@@ -12,7 +12,7 @@ import click
 from filial import __version__
 
 if TYPE_CHECKING:
-    from filial.discovery import Index
+    from filial.plugins.discovery import Index
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("runs", "Find every fault of a recipe; send nothing."),
@@ -76,7 +76,7 @@ def installed(ctx: click.Context) -> Index:
     """What is installed, read once per command line; metadata only."""
     root = ctx.find_root()
     if "filial.index" not in root.meta:
-        from filial.discovery import index
+        from filial.plugins.discovery import index
 
         root.meta["filial.index"] = index(no_plugins=bool(root.params.get("no_plugins")))
     found: Index = root.meta["filial.index"]
@@ -186,7 +186,7 @@ def _refused(err: click.ClickException) -> int:
 
 def _failed(err: Exception, debug: bool) -> int:
     """Say what went wrong: our own errors in their words, anything else as the fault in filial or a plugin it is."""
-    from filial.errors import FilialError
+    from filial.contracts.errors import FilialError
 
     if debug:
         import traceback

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial import interrupts
 from filial.cli.common import home_parameter, opened, print_json
 from filial.cli.plugincommands import Invoke, PluginGroup
-from filial.errors import FAILED, ROWS_LOST, TeacherError, UsageError
+from filial.contracts.errors import FAILED, ROWS_LOST, TeacherError, UsageError
+from filial.engine import interrupts
 
 if TYPE_CHECKING:
-    from filial.records import Message
-    from filial.teaching import Reply
+    from filial.contracts.messages import Message, Reply
 
 DATA = (".jsonl", ".ndjson", ".json", ".parquet")
 
@@ -73,8 +72,8 @@ def _read(source: str) -> list[str | Sequence[Message]]:
     """
     prompts: list[str | Sequence[Message]]
     if source.startswith("hf:") or set(Path(source).suffixes) & set(DATA):
-        from filial.models import question
-        from filial.stages.assemble import read
+        from filial.engine.build import read
+        from filial.local.models import question
 
         records = [question(record) for record in read(source, Path.cwd())]
         prompts = [record.messages or record.question() for record in records]
@@ -99,7 +98,7 @@ def _shown(text: str) -> str:
 async def _one(
     ctx: click.Context, name: str, teacher: Any, prompt: str, home: Path | None, *, system: str, draw: int
 ) -> Reply:
-    from filial.context import Context
+    from filial.contracts.context import Context
 
     gateway = opened(ctx, name, teacher, home)
     try:
@@ -113,9 +112,9 @@ async def _all(
     as_json: bool, *, system: str, draw: int,
 ) -> int:  # fmt: skip
     """Ask them at once, say the answers in order; the exit code."""
-    from filial.asking.gateway import stopping
-    from filial.context import Context
-    from filial.executor import in_order
+    from filial.contracts.concurrency import in_order
+    from filial.contracts.context import Context
+    from filial.gateway.gateway import stopping
 
     gateway, lost = opened(ctx, name, teacher, home), 0
 

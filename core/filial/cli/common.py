@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.errors import PluginError, UsageError
+from filial.contracts.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from filial.asking.budget import Budget
-    from filial.asking.gateway import Gateway
-    from filial.plugins import Manager
+    from filial.gateway.budget import Budget
+    from filial.gateway.gateway import Gateway
+    from filial.plugins.manager import Manager
 
 
 def manager(ctx: click.Context) -> Manager:
@@ -24,7 +24,7 @@ def manager(ctx: click.Context) -> Manager:
 
     root = ctx.find_root()
     if "filial.manager" not in root.meta:
-        from filial.plugins import Manager
+        from filial.plugins.manager import Manager
 
         made = Manager(installed(ctx))
         for file in root.params.get("files", ()):
@@ -140,7 +140,7 @@ def budget_of(pairs: tuple[str, ...]) -> Budget:
     Raises:
         UsageError: a cap there is not, or a value that is none.
     """
-    from filial.asking.budget import Budget
+    from filial.gateway.budget import Budget
 
     caps: dict[str, Any] = {}
     for key, value in options_of("--budget", pairs).items():
@@ -156,9 +156,9 @@ def budget_of(pairs: tuple[str, ...]) -> Budget:
 
 def opened(ctx: click.Context, name: str, teacher: Any, home: Path | None, budget: Budget | None = None) -> Gateway:
     """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none."""
-    from filial.asking.budget import Budget, Purse
-    from filial.asking.gateway import Gateway
-    from filial.ledger import Ledger
+    from filial.gateway.budget import Budget, Purse
+    from filial.gateway.gateway import Gateway
+    from filial.gateway.ledger import Ledger
 
     ledger = Ledger(home / ".filial" / "ledger.sqlite" if home else Path(":memory:"))
     wrap = partial(manager(ctx).hook.ask, teacher)

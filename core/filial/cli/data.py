@@ -2,21 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial import interrupts
 from filial.cli.common import asking, manager, print_json, seed_parameter, teacher_parameters
 from filial.cli.plugincommands import Invoke, PluginGroup
-from filial.errors import ROWS_LOST, UsageError
+from filial.contracts.errors import ROWS_LOST, UsageError
+from filial.contracts.records import Record
+from filial.engine import interrupts
+from filial.engine.commit import Lines
+from filial.engine.stage import DropRow
+from filial.formats import reading as formats
+from filial.formats.writing import checked_format
+from filial.storage import write_errors
 
 if TYPE_CHECKING:
-    from filial.cli.output import Output
-    from filial.stages.evolving import Choice
-    from filial.stages.stage import Books
+    from filial.engine.evolve import Choice
+    from filial.engine.stage import Books
+
+
+SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet")
+
+
+def drops_beside(out: str) -> Path | None:
+    """``data.jsonl.gz`` gives ``data.drops.jsonl``; nothing lies beside standard output or a device."""
+    path = Path(out)
+    if out == "-" or (path.exists() and not path.is_file()):
+        return None
+    name = path.name
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return path.with_name(f"{name}.drops.jsonl")
+
+
+class Output:
+    """The writer of one command. Records are held until all are there, since a format writes them as a whole."""
+
+    def __init__(self, out: str, drops: Path | None) -> None:
+        self.out, self.drops = out, drops
+        self._records: list[Record] = []
+        self._lines = Lines(drops) if drops else None
+
+    def keep(self, record: Record) -> None:
+        self._records.append(record)
+
+    def drop(self, row: DropRow) -> None:
+        if self._lines:
+            self._lines.write(row.encoded())
+
+    def finish(self, format: str) -> None:
+        """Put both files in their places. Without drops, those of an earlier command are removed."""
+        formats.write(self.out, self._records, format=format)
+        if self._lines and self.drops and self._lines.rows:
+            self._lines.commit()
+        elif self._lines and self.drops:
+            self._lines.discard()
+            self.drops.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        if self._lines:
+            self._lines.discard()
+
+
+@contextmanager
+def writing(out: str, format: str, drops: str | None) -> Iterator[Output]:
+    """An `Output` that is finished when the block ends well; otherwise nothing changes.
+
+    What can be known to fail is found before the block: the format, the folder.
+
+    Raises:
+        UsageError: the format cannot be written, or the folder cannot.
+        FilialError: the disk is full.
+    """
+    try:
+        checked_format(out, format)
+    except UsageError as err:
+        raise UsageError(f"{err} (--to NAME)") from err
+    beside = Path(drops) if drops else drops_beside(out)
+    if beside is not None and out != "-" and beside.resolve() == Path(out).resolve():
+        raise UsageError(f"--drops {drops}: that is OUT itself; give drops a file of their own")
+    if out != "-" and Path(out).is_dir():
+        raise UsageError(f"{out}: is a folder; give a file in it")
+    with write_errors(Path(out)):
+        for path in (Path(out), beside):
+            if path is not None and str(path) != "-":
+                path.parent.mkdir(parents=True, exist_ok=True)
+        output = Output(out, beside)
+        try:
+            yield output
+            output.finish(format)
+        except BaseException:
+            output.discard()
+            raise
+
 
 Work = Callable[[list[Any], Any], Awaitable[dict[str, Any]]]
 
@@ -42,8 +124,7 @@ def _file_parameters() -> list[click.Parameter]:
 
 def _work(ctx: click.Context, verb: str, flags: dict[str, Any], work: Work) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
-    from filial.cli.output import writing
-    from filial.stages.stage import Surroundings
+    from filial.engine.stage import Surroundings
 
     if flags["out"] == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
@@ -60,9 +141,9 @@ def _work(ctx: click.Context, verb: str, flags: dict[str, Any], work: Work) -> i
 
 async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Work) -> dict[str, Any]:
     """Give the stage its teacher, read the inputs, work, and show how it goes on."""
-    from filial.asking.gateway import stopping
     from filial.cli.progress import reporter
-    from filial.stages.assemble import read_inputs
+    from filial.engine.build import read_inputs
+    from filial.gateway.gateway import stopping
 
     said = reporter()
     async with asking(ctx, {"teacher": None, "teacher_options": (), "budget": (), **flags}) as gateway:
@@ -87,7 +168,7 @@ def _print_counts(output: Output, books: Books, report: dict[str, Any]) -> None:
 
 def _say(verb: str, output: Output, books: Books) -> None:
     """Where things are, and a hint where a teacher declined much of its work."""
-    from filial.run import refusals
+    from filial.engine.run import refusals
 
     if output.out != "-":
         drops = f"; what was dropped, and why, is in {output.drops}" if books.dropped and output.drops else ""
@@ -100,7 +181,7 @@ def _say(verb: str, output: Output, books: Books) -> None:
 
 def _make_generate() -> tuple[Invoke, list[click.Parameter]]:
     def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
-        from filial.stages.generating import generate_records
+        from filial.engine.generate import generate_records
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
             consumed = records if chosen.consumes else []
@@ -117,8 +198,8 @@ def _make_evolve() -> tuple[Invoke, list[click.Parameter]]:
         ctx: click.Context, name: str, chosen: Any, rounds: int, branch: int, order: Any, eliminate: tuple[str, ...],
         keep: Any, answer: bool, **flags: Any,
     ) -> int:  # fmt: skip
-        from filial.stages.evolving import Evolution, evolve_records
-        from filial.stages.filtering import Sieve
+        from filial.engine.evolve import Evolution, evolve_records
+        from filial.engine.filter import Sieve
 
         plugins = manager(ctx)
         rules: list[Any] = [plugins.build("filters", {"use": e}, "--eliminate") for e in eliminate if e != "none"]
@@ -164,7 +245,7 @@ def _strategies(
 
     Options that were given hold for all of them.
     """
-    from filial.stages.evolving import Choice
+    from filial.engine.evolve import Choice
 
     plugins, given = manager(ctx), chosen.model_dump(mode="json", exclude_unset=True)
     choices, files = [Choice(name, plugins.provenance("strategies", name), chosen)], list(words)
@@ -183,7 +264,7 @@ def _strategies(
 
 def _make_filter() -> tuple[Invoke, list[click.Parameter]]:
     def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
-        from filial.stages.filtering import Sieve, filter_records
+        from filial.engine.filter import Sieve, filter_records
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
             return await filter_records(records, [Sieve(manager(ctx).provenance("filters", name), chosen)], env)
@@ -197,7 +278,7 @@ def _make_mix() -> tuple[Invoke, list[click.Parameter]]:
     def call(
         ctx: click.Context, name: str, chosen: Any, total: int | None, repeat: bool, by: str, **flags: Any
     ) -> int:  # fmt: skip
-        from filial.stages.mixing import mix_records
+        from filial.engine.mix import mix_records
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
             await mix_records(records, total, repeat, by, manager(ctx).provenance("mixers", name), chosen, env)

@@ -28,7 +28,7 @@ def list_keys(as_json: bool) -> None:
 
 
 def _show(as_json: bool) -> None:
-    from filial.keys import bindings
+    from filial.gateway.keys import bindings
 
     found = bindings()
     if as_json:
@@ -52,7 +52,7 @@ def allow(name: str, host: str) -> None:
 
     Without a port, HOST stands for all its ports.
     """
-    from filial.keys import allow
+    from filial.gateway.keys import allow
 
     noted = allow(name, host)
     click.echo(f"${name} may go to {noted} from now on.", err=True)
@@ -63,7 +63,7 @@ def allow(name: str, host: str) -> None:
 @click.argument("host", required=False)
 def forget(name: str, host: str | None) -> None:
     """Let NAME go to HOST no longer; without HOST, to none."""
-    from filial.keys import forget
+    from filial.gateway.keys import forget
 
     gone = forget(name, host)
     click.echo(f"${name} may no longer go to {', '.join(gone)}.", err=True)

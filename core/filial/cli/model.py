@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial import interrupts
 from filial.cli.common import asking, manager, options_of, print_json, seed_parameter, teacher_parameters
 from filial.cli.plugincommands import Invoke, PluginGroup
-from filial.errors import ROWS_LOST, UsageError
+from filial.contracts.errors import ROWS_LOST, UsageError
+from filial.engine import interrupts
 
 if TYPE_CHECKING:
-    from filial.records import Record
+    from filial.contracts.records import Record
 
 
 def _template_parameters() -> list[click.Parameter]:
@@ -59,13 +59,14 @@ def _train(
     ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str, heldout: int, format: str,
     seed: int, as_json: bool, template: str | None, template_options: tuple[str, ...],
 ) -> int:  # fmt: skip
-    from filial import dataset, models
     from filial.cli.progress import reporter
-    from filial.context import TrainContext
-    from filial.reporting import Reporter
-    from filial.resources import resolve
-    from filial.stages.blame import blamed
-    from filial.store import refuse_links
+    from filial.contracts.context import TrainContext
+    from filial.contracts.paths import resolve
+    from filial.contracts.plugin_errors import blamed
+    from filial.engine import dataset
+    from filial.engine.progress import Reporter
+    from filial.local import models
+    from filial.storage import refuse_links
 
     made = _template(ctx, template, template_options)
     if made is None:
@@ -100,7 +101,7 @@ def _leads() -> bool:
 
 def _passing(data: str, format: str, limit: int | None = None) -> Iterator[Record]:
     """The records of a file as they are read, all of them good, at least one."""
-    from filial.stages.assemble import read
+    from filial.engine.build import read
 
     empty = True
     for record in read(data, Path.cwd(), format=format, limit=limit):
@@ -133,11 +134,11 @@ def _judge(
     max_new_tokens: int, format: str, as_json: bool, template: str | None, template_options: tuple[str, ...],
     **flags: Any,
 ) -> int:  # fmt: skip
-    from filial import models
     from filial.cli.tables import figure
-    from filial.judging import Exam
-    from filial.resources import resolve
-    from filial.store import write_bytes
+    from filial.contracts.paths import resolve
+    from filial.engine.judge import Exam
+    from filial.local import models
+    from filial.storage import write_bytes
 
     folder = resolve(model)
     if not folder.is_dir():
@@ -162,9 +163,9 @@ async def _verdicts(
     ctx: click.Context, name: str, judge: Any, exam: Any, answers: list[str], flags: dict[str, Any]
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The judge's word on every answer, with the teacher it may ask."""
-    from filial.asking.gateway import stopping
-    from filial.judging import Silent, judged
-    from filial.stages.stage import Surroundings
+    from filial.engine.judge import Silent, judged
+    from filial.engine.stage import Surroundings
+    from filial.gateway.gateway import stopping
 
     async with asking(ctx, flags) as gateway:
         env = Surroundings(stage="judge", seed=flags["seed"], writer=Silent())

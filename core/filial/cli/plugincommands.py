@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from filial.cli.common import manager
-from filial.discovery import OURSELVES, Claim
+from filial.plugins.discovery import OURSELVES, Claim
 
 Invoke = Callable[..., Any]
 Make = Callable[[], tuple[Invoke, list[click.Parameter]]]
@@ -41,7 +41,7 @@ class PluginGroup(click.Group):
         fields = plugin_flags(cls, parameters)
 
         def call(**values: Any) -> Any:
-            from filial import options
+            from filial.plugins import options
 
             given = {field: values.pop(option.name) for field, option in fields.items()}
             plugins.check_requirements(cls)
@@ -82,7 +82,7 @@ class PluginCommand(click.Command):
 
 def plugin_flags(cls: Any, parameters: list[click.Parameter]) -> dict[str, click.Option]:
     """The flag of each option of a component. One whose flag the command has itself is called ``--with-NAME``."""
-    from filial import options
+    from filial.plugins import options
 
     names = {p.name for p in parameters} | {"help"}
     taken = {flag for p in parameters for flag in (*p.opts, *p.secondary_opts)} | {"-h", "--help"}

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.errors import UsageError
-from filial.reporting import Pulse, Reporter
+from filial.contracts.errors import UsageError
+from filial.engine.progress import Reporter
+from filial.gateway.gateway import Pulse
 
 if TYPE_CHECKING:
-    from filial.stages.stage import Books
+    from filial.engine.stage import Books
 
 EVERY = 10.0
 """Seconds between two plain lines."""
@@ -85,7 +86,7 @@ class Watch:
         elif now.from_ledger:
             yield f"{now.from_ledger:,} answers from the ledger"
         if now.usd or now.cap:
-            from filial.asking.budget import dollars
+            from filial.gateway.budget import dollars
 
             yield dollars(now.usd) + (f" of {dollars(now.cap)}" if now.cap else "")
         if now.held_back:

@@ -52,10 +52,10 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
     import difflib
 
     from filial.cli.common import manager
-    from filial.components import KINDS
-    from filial.discovery import singular
-    from filial.errors import UsageError
-    from filial.options import json_schema
+    from filial.contracts.errors import UsageError
+    from filial.contracts.kinds import KINDS
+    from filial.plugins.discovery import singular
+    from filial.plugins.options import json_schema
 
     known = manager(ctx)
     short = name.rpartition(":")[2]
@@ -81,8 +81,8 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
 
 def kind_of(word: str) -> str | None:
     """Which kind of plugin a user means who writes ``strategy`` or ``strategies``; None if it is none."""
-    from filial.components import KINDS
-    from filial.discovery import singular
+    from filial.contracts.kinds import KINDS
+    from filial.plugins.discovery import singular
 
     return next((kind for kind in KINDS if word in (kind, singular(kind))), None)
 
@@ -123,22 +123,22 @@ def schema(ctx: click.Context, what: str, name: str | None) -> None:
     The recipe's schema holds the options of every plugin installed, for editors.
     """
     from filial.cli.common import manager, print_json
-    from filial.errors import UsageError
+    from filial.contracts.errors import UsageError
 
     if what == "record":
-        from filial.record_schema import schema as record_schema
+        from filial.formats.records import schema as record_schema
 
         print_json(record_schema())
     elif what == "recipe":
-        from filial.recipe_schema import recipe_schema
+        from filial.recipe.schema import recipe_schema
 
         print_json(recipe_schema(manager(ctx)))
     elif what == "manifest":
-        from filial.stages.manifest_schema import manifest_schema
+        from filial.engine.commit import manifest_schema
 
         print_json(manifest_schema())
     else:
-        from filial.options import json_schema
+        from filial.plugins.options import json_schema
 
         kind = kind_of(what)
         if kind is None or name is None:

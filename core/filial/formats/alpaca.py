@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from filial.contracts.records import Record
 from filial.formats import fields
 from filial.formats.base import Format, Unfit
-from filial.jsontext import Row
-from filial.records import Record
+from filial.formats.jsontext import Row
 
 
 def from_row(row: Row) -> list[Record]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from filial.errors import UsageError
-from filial.jsontext import Fault, Row
-from filial.records import Record
+from msgspec.structs import force_setattr
+
+from filial.contracts.errors import UsageError
+from filial.contracts.records import Record, record_id
+from filial.formats.jsontext import Fault, Row
 
 RAW_SHOWN = 200
 
@@ -79,3 +81,30 @@ def named(record: Record) -> str:
     if record.id:
         return f"record {record.id}"
     return f"record {' '.join(map(str, record.content()))[:40]!r}"
+
+
+STAGE = "read"
+
+
+def identified(records: Iterable[Record]) -> Iterator[Record]:
+    """Records with ids: those given are kept; others are hashed from the content.
+
+    Equal records get ordinals 0, 1, … in order, so a line inserted anywhere changes no other record's id. An
+    id that an earlier record already bears is passed over. The records must be fresh: the id is set in place.
+    """
+    borne: set[str] = set()
+    again: dict[str, int] = {}
+    for record in records:
+        name = record.id
+        if not name:
+            content = record.content()
+            name = record_id(content, stage=STAGE)
+            if name in borne:
+                first, ordinal = name, again.get(name, 0)
+                while name in borne:
+                    ordinal += 1
+                    name = record_id(content, stage=STAGE, ordinal=ordinal)
+                again[first] = ordinal
+            force_setattr(record, "id", name)
+        borne.add(name)
+        yield record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from filial.jsontext import Fault, Row, kind
+from filial.formats.jsontext import Fault, Row, kind
 
 
 def text(row: Row, key: str, *, default: str | None = None, at: str = "") -> str:

@@ -7,8 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from filial.errors import MissingExtra, UsageError
-from filial.jsontext import Row
+from filial.contracts.errors import MissingExtra, UsageError
+from filial.formats.jsontext import Row
 
 PREFIX = "hf:"
 

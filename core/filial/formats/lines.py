@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
-from filial.errors import MissingExtra, UsageError
-from filial.jsontext import Fault
+from filial.contracts.errors import MissingExtra, UsageError
+from filial.formats.jsontext import Fault
 
 LONGEST_LINE = 64 << 20
 LARGEST_ARRAY = 512 << 20

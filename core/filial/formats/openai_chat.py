@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
+from filial.contracts.messages import Message, Role
+from filial.contracts.records import Record
 from filial.formats import fields
 from filial.formats.base import Format, Unfit
-from filial.jsontext import Fault, Row, kind
-from filial.records import Message, Record, Role
+from filial.formats.jsontext import Fault, Row, kind
 
 _ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "developer": "system"}
 

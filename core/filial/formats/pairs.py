@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from filial.contracts.records import Record
 from filial.formats import fields
 from filial.formats.base import Format
+from filial.formats.jsontext import Fault, Row
 from filial.formats.openai_chat import turns
-from filial.jsontext import Fault, Row
-from filial.records import Record
 
 ASKED = ("prompt", "question", "query", "instruction")
 GIVEN = ("input", "context")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from filial.errors import MissingExtra, UsageError
-from filial.jsontext import Row
+from filial.contracts.errors import MissingExtra, UsageError
+from filial.formats.jsontext import Row
 
 BATCH = 1024
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from filial.contracts.records import Record
 from filial.formats import fields
 from filial.formats.base import Format, Unfit
-from filial.jsontext import Fault, Row, kind
-from filial.records import Record
+from filial.formats.jsontext import Fault, Row, kind
 
 TAG = "classification"
 

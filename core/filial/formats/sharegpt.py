@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from filial.contracts.messages import Message, Role
+from filial.contracts.records import Record
 from filial.formats import fields
 from filial.formats.base import Format
-from filial.jsontext import Fault, Row, kind
-from filial.records import Message, Record, Role
+from filial.formats.jsontext import Fault, Row, kind
 
 ROLES: dict[str, Role] = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system",

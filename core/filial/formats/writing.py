@@ -13,14 +13,15 @@ from typing import IO, cast
 
 import msgspec
 
-from filial.atomic import replacing
-from filial.errors import UsageError
-from filial.formats import filial_jsonl, parquet
+from filial.contracts.errors import UsageError
+from filial.contracts.records import Record, to_json
+from filial.formats import parquet
+from filial.formats import records as filial_jsonl
 from filial.formats.base import named as name_of
-from filial.formats.detect import FORMATS, named
 from filial.formats.lines import zstandard_module
-from filial.record_schema import decode_fast, explain
-from filial.records import Record, to_json
+from filial.formats.reading import FORMATS, named
+from filial.formats.records import decode_fast, explain
+from filial.storage import replacing
 
 CHUNK = 1 << 20
 

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filial.errors import RecipeError
+from filial.contracts.errors import RecipeError
+from filial.recipe.checking import read_recipe
 from filial.recipe.faults import Faults
-from filial.recipe.limiting import limited
-from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec
+from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec, limited
 from filial.recipe.overrides import Overrides
-from filial.recipe.reading import read_recipe
-from filial.yamlmarks import MAX_BYTES, Document, dump, parse, read
+from filial.recipe.yaml import MAX_BYTES, Document, dump, parse, read
 
 if TYPE_CHECKING:
-    from filial.plugins import Manager
+    from filial.plugins.manager import Manager
 
 __all__ = ["ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "limited", "load", "loads"]
 

@@ -13,9 +13,16 @@ pytest then runs the whole contract. Attributes such as ``reply`` and ``records`
 
 from __future__ import annotations
 
-from filial.testing.asking import GeneratorContract, JudgeContract, StrategyContract
 from filial.testing.base import ComponentContract
-from filial.testing.contracts import FilterContract, MixerContract, TeacherContract, TemplateContract
+from filial.testing.contracts import (
+    FilterContract,
+    GeneratorContract,
+    JudgeContract,
+    MixerContract,
+    StrategyContract,
+    TeacherContract,
+    TemplateContract,
+)
 from filial.testing.scripted import ScriptedTeacher, context, finished
 
 __all__ = [

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from filial.components import Drop
-from filial.records import Record
+from filial.contracts.kinds import Drop
+from filial.contracts.records import Record
 from filial.testing.scripted import PATIENCE
 
 HEAVY = ("torch", "transformers", "datasets", "openai", "pyarrow", "pandas", "tensorflow")
@@ -33,7 +33,7 @@ class ComponentContract:
 
     def test_explains_itself_in_one_line(self) -> None:
         """Lists and ``--help`` show the first line of the class's own docstring."""
-        from filial.options import summary
+        from filial.plugins.options import summary
 
         line = summary(type(self.component))
         assert line, f"{type(self.component).__name__} has no docstring of its own"
@@ -43,7 +43,7 @@ class ComponentContract:
         """Recipes, flags and the docs are made from it; what the component holds is valid by it."""
         from jsonschema import Draft202012Validator
 
-        from filial.options import click_options, json_schema
+        from filial.plugins.options import click_options, json_schema
 
         cls = type(self.component)
         schema = json_schema(cls)
@@ -75,8 +75,8 @@ class ComponentContract:
         """The entry points of its package and its ``register`` hook agree."""
         import pytest
 
-        from filial.components import KINDS
-        from filial.plugins import Manager
+        from filial.contracts.kinds import KINDS
+        from filial.plugins.manager import Manager
 
         cls = type(self.component)
         kind = next(kind for kind, base in KINDS.items() if issubclass(cls, base))

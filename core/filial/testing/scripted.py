@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
-from filial.components import Teacher
-from filial.context import Context
-from filial.errors import TeacherError
-from filial.teaching import Reply, Request
+from filial.contracts.context import Context
+from filial.contracts.errors import TeacherError
+from filial.contracts.kinds import Teacher
+from filial.contracts.messages import Reply, Request
 
 Script = str | Sequence[str] | Callable[[Request], str | Reply]
 PATIENCE = 60.0

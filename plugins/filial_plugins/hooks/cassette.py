@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from filial import hookimpl
-from filial.cassette import Tape
+from filial_plugins.ledger.cassette import Tape
 
 
 class Recorder:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filial import Reply, TeacherError, UsageError
-from filial.models import import_torch, load_model, load_template, load_tokenizer, stops, threads
+from filial.local.models import import_torch, load_model, load_template, load_tokenizer, stops, threads
 from filial_plugins.teachers.local_batches import Job, Outcome
 from filial_plugins.teachers.local_prompts import Read, as_chat, as_text, as_trained, messages_of, read
 from filial_plugins.teachers.local_sampling import Sampler, Sampling

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from filial.commands import Run, from_dict
-from filial.discovery import index
-from filial.plugins import Manager
+from filial.plugins.discovery import index
+from filial.plugins.manager import Manager
 from filial_plugins.procedural import demo
 
 RECIPE = yaml.safe_load(demo.PACKAGED.read_text())
@@ -105,7 +105,7 @@ import sys, yaml
 from pathlib import Path
 {before}
 from filial.commands import Run, from_dict
-from filial.discovery import index
+from filial.plugins.discovery import index
 from filial.plugins import Manager
 manager = Manager(index())
 print("ready", flush=True)

@@ -150,7 +150,7 @@ UNABLE = _any(
     r"(?:far )?(?:beyond|outside)(?: of)? (?:my|what i)\b",
     r"(?:no comment|no idea|not applicable|unable to \w+)\b",
 )
-"""Declines, beyond the usual ways of refusing (`filial.refusals`)."""
+"""Declines, beyond the usual ways of refusing (`filial.contracts.texts`)."""
 
 INVITES_QUESTIONS = re.compile(
     r"\b(?:questions?|ask(?:s|ed|ing)?|interview\w*|quiz\w*|riddles?|surveys?|translat\w+|(?:re|para)phrase\w*|"

@@ -1,0 +1,146 @@
+"""What a component may use while it runs. Attributes may be added here; none is removed within a major version."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from filial.contracts.messages import Message, Reply, Request
+from filial.contracts.records import Record
+
+Asker = Callable[[Request], Awaitable[Reply]]
+ATTEMPT = 1000
+"""How far apart the draws of two attempts at the same work lie: a second attempt asks anew."""
+
+
+def seeded(*parts: object) -> random.Random:
+    """A random generator that depends on its arguments alone, on every machine and in every process."""
+    text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return random.Random(int.from_bytes(hashlib.sha256(text).digest(), "big"))
+
+
+class Context:
+    """The world as one component sees it: a teacher, a seeded random generator, memory.
+
+    Attributes:
+        rng: seeded from (run seed, stage, record id), so results never depend on the order of work.
+        memory: lives as long as the stage; only for filters that say they remember.
+        parent: the record that the one at hand was evolved from, where known.
+        note: tells the user one line of news, such as the yield of the first rounds.
+        seeds: gives the seed records that the recipe names in front of this stage, read anew at each call; on the
+            command line there are none.
+        asked: the replies this context received, in order of asking.
+    """
+
+    def __init__(
+        self,
+        ask: Asker | None,
+        *,
+        key: tuple[object, ...] = (),
+        memory: dict[str, Any] | None = None,
+        parent: Record | None = None,
+        attempt: int = 0,
+        note: Callable[[str], None] = lambda text: None,
+        seeds: Callable[[], Iterable[Record]] = tuple,
+    ) -> None:
+        self._ask, self._key, self._attempt = ask, key, attempt
+        self.note, self.seeds = note, seeds
+        self._rng: random.Random | None = None
+        self.memory: dict[str, Any] = {} if memory is None else memory
+        self.parent = parent
+        self.asked: list[Reply] = []
+
+    @property
+    def rng(self) -> random.Random:
+        if self._rng is None:  # seeding costs more than all else here, and most work draws nothing
+            self._rng = seeded(*self._key)
+        return self._rng
+
+    async def ask(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        system: str = "",
+        draw: int = 0,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        stop: tuple[str, ...] = (),
+        schema: dict[str, Any] | None = None,
+        partial: bool = False,
+    ) -> Reply:
+        """Ask the run's teacher.
+
+        Args:
+            prompt: a user message, or a whole conversation.
+            system: a system message put in front.
+            draw: which of several independent answers to the same request.
+            schema: a JSON Schema that the answer must satisfy (its value is ``reply.json()``). Teachers that can are
+                held to it; the answer is checked here in any case. One that does not fit is asked for once more, with
+                what was wrong.
+            partial: take an answer that was cut at the token limit, too (its ``finish_reason`` is "length"); without
+                it such an answer is a failed call.
+
+        Raises:
+            TeacherError: the call failed for good. Let it pass: the stage records a drop with its reason.
+        """
+        if self._ask is None:
+            raise RuntimeError("this component asks a teacher, but none was given")
+        turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else tuple(prompt)
+        if system:
+            turns = (Message(role="system", content=system), *turns)
+        request = Request(
+            messages=turns, draw=draw + ATTEMPT * self._attempt, temperature=temperature, top_p=top_p,
+            max_tokens=max_tokens, stop=stop, schema=schema, partial=partial,
+        )  # fmt: skip
+        if schema is None:
+            return await self._told(request)
+        from filial.gateway.structured import conforming
+
+        return await conforming(request, self._told)
+
+    async def _told(self, request: Request) -> Reply:
+        assert self._ask is not None
+        reply = await self._ask(request)
+        self.asked.append(reply)
+        return reply
+
+    def derive(self, *parts: object, parent: Record | None = None) -> Context:
+        """A context for one piece of the work, with a random generator of its own and the same memory."""
+        return Context(
+            self._ask,
+            key=(*self._key, *parts),
+            memory=self.memory,
+            parent=parent or self.parent,
+            attempt=self._attempt,
+            note=self.note,
+            seeds=self.seeds,
+        )
+
+
+class TrainContext:
+    """What a trainer may use: a seed and a way to say how far it is.
+
+    ``log`` takes flat dictionaries of figures (step, loss, lr, ...); ``progress(done, total, text)`` feeds the
+    progress bar, in whatever unit bounds the training; ``note(text)`` is a line that people should see. ``cache`` is a
+    folder for what can be made again from the data, such as its tokens; None: nothing is to be kept.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        log: Callable[[dict[str, Any]], None] | None = None,
+        progress: Callable[[float, float, str], None] | None = None,
+        note: Callable[[str], None] | None = None,
+        base: Path | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        self.seed, self.cache = seed, cache
+        self.note = note or (lambda text: None)
+        self.log = log or (lambda figures: None)
+        self.progress = progress or (lambda done, total, text: None)
+        self.base = base or Path.cwd()

@@ -1,0 +1,280 @@
+"""The contracts: one base class per kind of plugin, one method each.
+
+A component is a frozen pydantic model. Its fields are its options, declared once; from them come the
+JSON Schema, recipe validation, click flags, ``--help`` and the reference docs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import msgspec
+import pluggy
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Field
+
+from filial.contracts.messages import Bound, Destination, Price, Reply, Request
+from filial.contracts.records import Record
+
+if TYPE_CHECKING:
+    from filial.contracts.context import Context, TrainContext
+    from filial.contracts.errors import TeacherError
+
+
+InputFile = Annotated[str, Field(min_length=1, json_schema_extra={"format": "file"})]
+"""The type of an option that names a file to read: a path, ``pkg:PACKAGE/FILE`` or ``hf:NAME``.
+
+A relative path is taken from the recipe's folder (on the command line, the current one) before the component runs; a
+recipe whose file is missing is refused; and a changed file is noticed as a changed option is.
+"""
+
+
+hookimpl = pluggy.HookimplMarker("filial")
+
+ANSWER_LIMIT = 4096
+"""Tokens of an answer at most, where nobody says otherwise."""
+MESSAGE_TOKENS = 16
+"""More than any chat format puts round a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A record that does not go on, and why. A value, never an exception.
+
+    ``reason`` is a slug that is counted ("too-similar"); ``detail`` is for people;
+    ``answer`` is the raw teacher answer behind the decision, where there is one; ``scores`` are what a filter
+    measured, as in `Keep`.
+    """
+
+    reason: str
+    detail: str = ""
+    answer: str | None = None
+    record: Record | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def failed(cls, error: TeacherError, record: Record | None = None) -> Drop:
+        """The drop of a row whose teacher call failed for good. Its reason starts with ``teacher-``, so the run
+        counts the row as lost rather than decided against."""
+        return cls(f"teacher-{error.reason}", error.detail, error.answer, record)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A record that goes on; scores and tags are added to it.
+
+    ``record`` is the record as the filter mended it, where it did. With another text it is a new record: the stage
+    gives it an id, and the record that came is its parent.
+    """
+
+    scores: dict[str, float] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    record: Record | None = None
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """A piece of rendered text.
+
+    ``train``: its tokens carry loss. ``special``: the text is control text, so a special token's string in it
+    becomes that token, and ``{bos}`` / ``{eos}`` stand for the tokenizer's own. In a span that is not special
+    (a user's data) such strings stay plain text.
+    """
+
+    text: str
+    train: bool = False
+    special: bool = False
+
+
+BEGIN = Span("{bos}", special=True)
+END = Span("{eos}", train=True, special=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's word on one record: a score (larger is better) and, where it makes sense, right or wrong."""
+
+    score: float
+    passed: bool | None = None
+    detail: str = ""
+
+
+class Component(BaseModel, ABC):
+    """A named, configurable unit. Annotated fields are its options.
+
+    ``requires`` names the import packages it needs beyond the core, ``extra`` the extra that brings them;
+    both are checked before any work. ``asks`` says that it calls ``ctx.ask``, so that a recipe without a teacher is
+    refused before it runs; generators and strategies do unless they say otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=False)
+    requires: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+    asks: ClassVar[bool] = False
+
+    def calls(self, records: int) -> float:
+        """Teacher requests this is expected to make for so many records; what `plan` goes by."""
+        return records if self.asks else 0
+
+    def located(self, base: Path) -> Self:
+        """This component with the files its options name (`InputFile`) taken from ``base``, the recipe's folder."""
+        from filial.plugins.options import found
+
+        return found(self, base)
+
+
+class Generator(Component):
+    """Makes new records from seeds.
+
+    One that says what becomes of each record it is given sets ``consumes = True``: of these go on the ones that it
+    yields as they are; a `Drop` whose ``record`` is one of them says why that one does not.
+    """
+
+    asks: ClassVar[bool] = True
+    consumes: ClassVar[bool] = False
+
+    @abstractmethod
+    def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
+        """Yield accepted records and drops, in an order that depends only on seeds, options and answers."""
+
+
+class Strategy(Component):
+    """Evolves one record into a harder or different one."""
+
+    asks: ClassVar[bool] = True
+    family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
+
+    @abstractmethod
+    async def evolve(self, record: Record, ctx: Context) -> Record | Drop:
+        """The child (``record.evolved(...)``) or why there is none."""
+
+
+class Filter(Component):
+    """Decides which records go on.
+
+    A filter whose decision depends on earlier records sets ``remembers = True``: it is then called in canonical
+    order, one record at a time, and keeps what it needs in ``ctx.memory``.
+    """
+
+    remembers: ClassVar[bool] = False
+
+    @abstractmethod
+    def check(self, record: Record, ctx: Context) -> Keep | Drop | Awaitable[Keep | Drop]:
+        """Keep or drop. ``ctx.parent`` is the record this one was evolved from, where known."""
+
+    def question_rules(self) -> Filter | None:
+        """The part of this filter that goes by the question alone; None: it judges answers only.
+
+        Evolve with ``answer: false`` takes it for children without an answer, which nobody has asked for. A filter
+        that drops records for want of an answer overrides this; the default is the whole filter.
+        """
+        return self
+
+
+class Mixer(Component):
+    """Says how much of each task goes into the mix. Pure."""
+
+    @abstractmethod
+    def rates(self, sizes: dict[str, int]) -> dict[str, float]:
+        """Rate per task, not necessarily normalised, from the number of records per task."""
+
+
+class Template(Component):
+    """Turns a record into the text a model is trained on. Pure."""
+
+    @abstractmethod
+    def render(self, record: Record) -> list[Span]:
+        """The whole text as spans. A record without an answer renders as the prompt for one."""
+
+    def bind(self, tokenizer: Any) -> Template:
+        """This template for one tokenizer; the default needs none."""
+        return self
+
+    def chat_template(self) -> str | None:
+        """The same prompts as a Jinja chat template, by which other programs ask the model; None: there is none.
+
+        It is written as transformers reads it (``messages``, ``eos_token``) and saved with the model's tokenizer. A
+        text that does not name ``bos_token`` gets it in front where the tokenizer begins texts with it.
+        """
+        return None
+
+
+class Trainer(Component):
+    """Tunes a model. A thin door to one readable file."""
+
+    @abstractmethod
+    def train(self, data: Path, model: str, template: Template, out: Path, ctx: TrainContext) -> dict[str, Any]:
+        """Train on ``data/train.jsonl`` (``data/heldout.jsonl`` is never trained on), save to ``out``.
+
+        Returns figures for the run's summary (steps, seconds, tokens, losses).
+        """
+
+
+class Teacher(Component):
+    """Answers requests. The only door to a model.
+
+    The fields here are limits of the door, the same for every teacher, and no part of an answer's identity.
+    """
+
+    max_concurrency: int = Field(default=64, ge=1, le=4096, description="Requests in flight at most.")
+    timeout: float = Field(default=120.0, gt=0, description="Seconds one request may take in all.")
+    max_retries: int = Field(default=6, ge=0, description="How often a failed request is sent again.")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests sent per minute at most.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Tokens per minute at most, of prompts and answers together."
+    )
+
+    @abstractmethod
+    async def reply(self, request: Request) -> Reply:
+        """One answer.
+
+        Raises:
+            TeacherError: the call failed; the error says whether it may be tried again and whether it is charged.
+        """
+
+    def identity(self) -> dict[str, Any]:
+        """What an answer depends on beside the request; part of its ledger key. Never a key or a header."""
+        return self.model_dump(mode="json", exclude=set(Teacher.model_fields))
+
+    def price(self) -> Price | None:
+        """What its answers cost; None where that is not known, so that a cap on money is refused."""
+        return None
+
+    def bound(self, request: Request) -> Bound:
+        """The most tokens this request can cost; what a cap sets aside before it is sent.
+
+        The default counts a token per byte of the prompt, which no byte-level tokenizer passes, and takes an answer
+        without ``max_tokens`` to end at `ANSWER_LIMIT`.
+        """
+        sent = sum(len(m.content.encode("utf-8", "surrogatepass")) + MESSAGE_TOKENS for m in request.messages)
+        return Bound(sent + MESSAGE_TOKENS, request.max_tokens or ANSWER_LIMIT)
+
+    def destination(self) -> Destination | None:
+        """Where requests go and which key goes along, for `check` and `plan`; None when they leave no machine."""
+        return None
+
+    async def close(self) -> None:
+        """Let go of connections. Called once, in the loop that used the teacher."""
+
+
+class Judge(Component):
+    """Compares answers with what a record asks for."""
+
+    @abstractmethod
+    async def judge(self, record: Record, answers: Sequence[str], ctx: Context) -> Verdict:
+        """A verdict on ``answers`` (one string per model under test) to ``record``."""
+
+
+KINDS: dict[str, type[Component]] = {
+    "generators": Generator,
+    "strategies": Strategy,
+    "filters": Filter,
+    "mixers": Mixer,
+    "templates": Template,
+    "trainers": Trainer,
+    "teachers": Teacher,
+    "judges": Judge,
+}

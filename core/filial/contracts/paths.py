@@ -1,0 +1,30 @@
+"""Where a recipe's paths point: beside the recipe, or into an installed package (``pkg:``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filial.contracts.errors import UsageError
+
+
+def resolve(path: str, base: Path | None = None) -> Path:
+    """The file or folder a recipe means.
+
+    ``pkg:some_package/file`` is data shipped inside an installed package, found without importing the package
+    itself (only its parents, when it has any). Anything else is relative to ``base``, usually the recipe's folder.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    if not path.startswith("pkg:"):
+        return (base or Path.cwd()) / Path(path).expanduser()
+    from importlib.util import find_spec
+
+    package, _, rest = path.removeprefix("pkg:").partition("/")
+    try:
+        spec = find_spec(package)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError(f"{path}: no package {package!r} is installed; install it or give a file of your own")
+    return Path(next(iter(spec.submodule_search_locations))) / rest

@@ -1,0 +1,114 @@
+"""Strategies that are one text: show the teacher a record, ask for another, read the reply."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cached_property
+from pathlib import Path
+from string import Formatter
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from filial.contracts.context import Context
+from filial.contracts.kinds import Drop, Field, InputFile, Strategy
+from filial.contracts.records import Record
+from filial.contracts.texts import is_refusal
+
+_INPUT_BLOCK = re.compile(r"\n[ \t]*\n[ \t]*Input:[ \t]*\n?|\n[ \t]*Input:[ \t]*\n")
+
+
+class PromptStrategy(Strategy):
+    """A strategy that is one text. A subclass gives the text as ``wording``; a recipe may give another.
+
+    In the text, ``{prompt}`` stands for the record's instruction with its input under a line ``Input:``,
+    ``{instruction}``, ``{input}`` and ``{output}`` for its parts, ``{max_words}`` for the option of that name; a brace
+    is written twice.
+
+    The reply is the child's instruction, and its input what stands under a line ``Input:``. Whatever else the reply
+    holds stays, leaked prompt words too: telling failed evolutions from good ones is the part of the filters that
+    eliminate.
+    """
+
+    wording: ClassVar[str] = ""
+    text: str = Field("", description="Another text for the teacher, with {prompt} where the task goes.")
+    file: InputFile | None = Field(None, description="File that holds the text.")
+    max_words: int = Field(20, ge=1, description="Words the new prompt may have more than its parent.")
+
+    @model_validator(mode="after")
+    def _one_sound_text(self) -> PromptStrategy:
+        if self.text and self.file:
+            raise ValueError("text and file are both given; keep one of them")
+        if not (self.text or self.file or self.wording):
+            raise ValueError("it has no text; give text: or file:, with {prompt} where the task goes")
+        if not self.file or Path(self.file).is_file():  # a path from a recipe's folder is looked at when it is found
+            _ = self._text
+        return self
+
+    @cached_property
+    def _text(self) -> str:
+        """The text in use.
+
+        Raises:
+            ValueError: it cannot be used.
+        """
+        text = Path(self.file).read_text(encoding="utf-8").rstrip("\n") if self.file else self.text or self.wording
+        if wrong := fault(text, self.values(_EXAMPLE)):
+            raise ValueError(f"{self.file}: {wrong}" if self.file else wrong)
+        return text
+
+    def values(self, record: Record) -> dict[str, str]:
+        """What stands for each name in braces."""
+        whole = f"{record.instruction}\n\nInput:\n{record.input}" if record.input else record.instruction
+        return {
+            "prompt": whole, "instruction": record.instruction, "input": record.input, "output": record.output,
+            "max_words": str(self.max_words),
+        }  # fmt: skip
+
+    def prompt(self, record: Record, **more: str) -> str:
+        """What the teacher gets; ``more`` are values beside `values`."""
+        return self._text.format_map({**self.values(record), **more})
+
+    async def evolve(self, record: Record, ctx: Context) -> Record | Drop:
+        if record.messages:
+            return Drop("conversation", "only single-turn records can be evolved")
+        return await self.rewritten(record, self.prompt(record), ctx)
+
+    async def rewritten(self, record: Record, prompt: str, ctx: Context) -> Record | Drop:
+        """The child that the teacher's reply to a prompt describes, or why there is none."""
+        reply = await ctx.ask(prompt)
+        if is_refusal(reply.text):
+            return Drop("refused", "the teacher declined to rewrite the prompt", reply.text)
+        instruction, given = split_input(reply.text)
+        if not instruction:
+            return Drop("empty-reply", "the reply holds no prompt", reply.text)
+        return record.evolved(instruction=instruction, input=given).citing(reply)
+
+
+_EXAMPLE = Record(instruction="a task")
+
+
+def fault(text: str, values: dict[str, str]) -> str:
+    """What keeps a text from being filled with values, in words; empty if nothing does."""
+    try:
+        names = [name for _, name, form, conversion in Formatter().parse(text) if name is not None]
+    except ValueError as err:
+        return f"its braces do not match ({err}); write a brace twice where it is meant as a character"
+    for name in names:
+        if name not in values:
+            near = difflib.get_close_matches(name, values, 1)
+            hint = f"did you mean {{{near[0]}}}?" if near else "write a brace twice where it is meant as a character"
+            return f"the text holds {{{name}}}, and there is no such name; {hint}"
+    if not {"prompt", "instruction"} & set(names):
+        return "the text shows no task; write {prompt} where it goes"
+    return ""
+
+
+def split_input(text: str) -> tuple[str, str]:
+    """Instruction and input of a reply: what stands before and after the first line ``Input:``.
+
+    Text may follow on that line if a blank line stands before it. The input keeps its indentation.
+    """
+    instruction, *given = _INPUT_BLOCK.split(text, maxsplit=1)
+    return instruction.strip(), given[0].strip("\r\n").rstrip() if given else ""

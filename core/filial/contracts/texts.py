@@ -1,0 +1,46 @@
+"""Tells a teacher's refusal from an answer. Public API, like the names in `filial`."""
+
+from __future__ import annotations
+
+import re
+
+_VERBS = (
+    "help|assist|answer|comply|fulfil|fulfill|do (?:that|this|so)|write|rewrite|create|generate|provide|"
+    "produce|process|complete|continue|support|engage|discuss|share|offer|respond|perform|access|see|open|give"
+)
+_APOLOGY = re.compile(
+    r"\W*(?:(?:i['’]?m|i am)?\s*(?:very |so |really |truly )?sorry\b|(?:my )?apologies\b|i apologi[sz]e\b)",
+    re.IGNORECASE,
+)
+_DECLINE = re.compile(
+    r"\W*(?:"
+    r"as an? (?:ai|artificial intelligence|language model)\b"
+    r"|(?:unfortunately,? |i['’]?m afraid(?: that)? )?(?:i|we)\s*"
+    r"(?:cannot|can['’]?t|can not|could not|am unable to|['’]m unable to|am not able to|['’]m not able to|"
+    rf"won['’]?t|will not|must decline to)\s+(?:\w+ly )?(?:{_VERBS})\b"
+    r")",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a reply opens the way models open when they decline ("Sorry, …", "I cannot help …").
+
+    Only the opening counts: a long answer that says sorry further down is an answer.
+    """
+    return declines(text) or _APOLOGY.match(text[:300]) is not None
+
+
+def declines(text: str) -> bool:
+    """Whether a reply opens by declining ("I cannot help …", "As an AI …"); an apology alone does not count."""
+    return _DECLINE.match(text[:300]) is not None
+
+
+# Scripts that write no blanks between words: kana, Han, Thai, Lao, Khmer, Burmese.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+
+
+def words(text: str) -> list[str]:
+    """What stands between blanks; in scripts that write no blanks, every character."""
+    return text.split() if text.isascii() else _WORD.findall(text)

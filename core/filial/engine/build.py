@@ -1,0 +1,228 @@
+"""From a recipe's stage to a running one: plugins built, inputs read, what the stage depends on named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filial.contracts.errors import UsageError
+from filial.contracts.kinds import Drop, Generator, Mixer
+from filial.contracts.paths import resolve
+from filial.contracts.records import Record
+from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.filter import Sieve, filter_records
+from filial.engine.generate import generate_records
+from filial.engine.mix import mix_records
+from filial.engine.stage import BAD_LINE, Records, Surroundings
+from filial.formats import reading as formats
+from filial.plugins import options as inputfiles
+from filial.storage import digest, file_sha256
+
+if TYPE_CHECKING:
+    from filial.plugins.manager import Manager
+    from filial.recipe import ComponentSpec, Recipe, StageSpec
+
+SOURCES = ("seeds", "sources")
+"""Settings that name files: what a stage's result depends on is what they hold, not where they are."""
+
+
+def read_inputs(
+    source: str, base: Path, env: Surroundings, format: str = "auto", limit: int | None = None
+) -> list[Record]:
+    """Records of a file named by a user; its bad lines become drops of the stage, named as the user named the file.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no record.
+    """
+    lost = 0
+
+    def aside(bad: formats.BadLine) -> None:
+        nonlocal lost
+        lost += 1
+        env.books.made += 1
+        env.drop(Drop(BAD_LINE, str(replace(bad, file=source)), answer=bad.raw), "", None)
+
+    records = list(read(source, base, format=format, limit=limit, bad=aside))
+    if not records:
+        why = f"none of its {lost:,} lines is a record" if lost else "it holds no record"
+        raise UsageError(f"{source}: {why}; look at its first lines, or name its format")
+    return records
+
+
+class Source:
+    """The records of a file named by a user, read anew each time; a bad line is an error.
+
+    Its first use is a reading of the whole file, which counts them: a fault is found before anything is spent on those
+    in front of it.
+
+    Raises:
+        UsageError: the file cannot be read, holds a line that is no record, or holds none.
+    """
+
+    def __init__(self, source: str, base: Path, limit: int | None = None) -> None:
+        self._source, self._base, self._limit = source, base, limit
+        self._count: int | None = None
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._count = sum(1 for _ in self._read())
+            if not self._count:
+                raise UsageError(f"{self._source}: it holds no record")
+        return self._count
+
+    def __iter__(self) -> Iterator[Record]:
+        len(self)
+        yield from self._read()
+
+    def _read(self) -> Iterator[Record]:
+        return read(self._source, self._base, strict=True, limit=self._limit)
+
+
+def read(source: str, base: Path, **options: Any) -> Iterator[Record]:
+    """`filial.formats.read` of a file named by a user, whose errors call the file what the user called it.
+
+    Raises:
+        UsageError: as there, and for a file that is not there.
+    """
+    path = located(source, base)
+    try:
+        yield from formats.read(path, **options)
+    except UsageError as err:
+        if type(err) is not UsageError:  # a missing package: nothing to do with the path
+            raise
+        raise UsageError(str(err).replace(str(path), source)) from err
+
+
+def located(source: str, base: Path) -> str | Path:
+    """Where a source is that a user named: a path from ``base``, standard input or a name on the hub.
+
+    Raises:
+        UsageError: there is no such file; in the user's words.
+    """
+    if source == "-" or source.startswith("hf:"):
+        return source
+    path = resolve(source, base)
+    if not path.exists():
+        hub = f"; for a data set of the hub write hf:{source}" if source.count("/") == 1 and not path.suffix else ""
+        raise UsageError(f"{source}: no such file{hub}")
+    return path
+
+
+def seeds_of(recipe: Recipe, index: int) -> Iterator[Record]:
+    """The seed records that a recipe names in front of its stage ``index``, read anew. Their bad lines are drops of the
+    stages that name them."""
+    for stage in recipe.stages[:index]:
+        if source := stage.settings.get("seeds"):
+            form = stage.settings.get("seeds_format") or "auto"
+            yield from read(source, recipe.base, format=form, bad=lambda line: None)
+
+
+def source_digest(source: str, base: Path) -> str:
+    """What a key says about an input: the bytes of a file or of a folder's files; for a hub data set, its name."""
+    if source.startswith("hf:"):
+        return source
+    path = resolve(source, base)
+    if path.is_file():
+        return file_sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return digest([[str(p.relative_to(path)), file_sha256(p)] for p in files])
+
+
+def depends_on(stage: StageSpec, base: Path, manager: Manager) -> list[Any]:
+    """Everything a stage's result depends on beside the records that enter it: inputs by content, plugins with
+    versions, options."""
+    settings = {k: v for k, v in stage.settings.items() if k not in SOURCES}
+    named = {"seeds": s} if (s := stage.settings.get("seeds")) else (stage.settings.get("sources") or {})
+    inputs = [[name, source_digest(source, base)] for name, source in named.items()]
+    plugins = [[provenance(manager, s), s.options, s.settings.get("weight")] for s in stage.components]
+    files = [file for spec in stage.components for file in option_files(spec, base, manager)]
+    more = [*([stage.limit] if stage.limit else []), *([files] if files else [])]
+    return [stage.name, inputs, settings, plugins, *more]
+
+
+def option_files(spec: ComponentSpec, base: Path, manager: Manager) -> list[list[Any]]:
+    """What a key says about the files that a component's options name: where they stand, and what they hold."""
+    named = inputfiles.named(manager.get(spec.kind, spec.use), spec.options)
+    return [[name, source_digest(path, base)] for name, path in named]
+
+
+def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:
+    """The component a recipe describes, its files found, once everything it needs is installed."""
+    manager.check_requirements(manager.get(spec.kind, spec.use))
+    return manager.build(spec.kind, {"use": spec.use, **spec.options}).located(base)
+
+
+def provenance(manager: Manager, spec: ComponentSpec) -> str:
+    """``dist:name==version`` of a component of a recipe."""
+    return manager.provenance(spec.kind, spec.use)
+
+
+async def run_stage(
+    stage: StageSpec, records: Records, base: Path, manager: Manager, env: Surroundings
+) -> dict[str, Any]:
+    """Run one stage of a recipe on the records of the one before. Returns its report."""
+    if stage.verb == "evolve":
+        return await evolve_records(records, evolution(stage, manager, base), env)
+    if stage.verb == "filter":
+        return await filter_records(records, [_sieve(manager, s, base) for s in stage.components], env)
+    if stage.verb == "generate":
+        await _generate(stage, records, base, manager, env)
+    else:
+        await _mix(stage, records, base, manager, env)
+    return {}
+
+
+async def _generate(stage: StageSpec, before: Records, base: Path, manager: Manager, env: Surroundings) -> None:
+    settings, (spec,) = stage.settings, stage.components
+    generator: Generator = build(manager, spec, base)
+    if settings.get("seeds"):
+        seeds = read_inputs(settings["seeds"], base, env, settings.get("seeds_format") or "auto")
+    else:
+        seeds = list(before)  # a generator may look at any of them at any time
+    nothing: Records = []
+    passed_on, left_out = (before, nothing) if settings.get("keep_inputs", True) else (nothing, before)
+    await generate_records(
+        seeds, provenance(manager, spec), generator, env,
+        passed_on=passed_on, left_out=left_out, limit=stage.limit,
+    )  # fmt: skip
+
+
+async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager, env: Surroundings) -> None:
+    settings, (spec,) = stage.settings, stage.components
+    added = [
+        record.replaced(task=task)
+        for task, source in (settings.get("sources") or {}).items()
+        for record in read_inputs(source, base, env, limit=stage.limit)
+    ]
+    mixer: Mixer = build(manager, spec, base)
+    await mix_records(
+        [*records, *added], settings.get("total"), bool(settings.get("repeat")), settings.get("by") or "task",
+        provenance(manager, spec), mixer, env,
+    )  # fmt: skip
+    env.books.entered -= len(added)  # they did not come from the stage before
+    env.books.made += len(added)
+
+
+def _sieve(manager: Manager, spec: ComponentSpec, base: Path) -> Sieve:
+    return Sieve(provenance(manager, spec), build(manager, spec, base))
+
+
+def evolution(stage: StageSpec, manager: Manager, base: Path) -> Evolution:
+    """The plan of an evolve stage."""
+    settings = stage.settings
+    return Evolution(
+        [_choice(manager, s, base) for s in stage.of("strategies")],
+        [_sieve(manager, s, base) for s in stage.of("filters")],
+        settings.get("rounds", 1), settings.get("branch", 1), settings.get("order", "random"),
+        settings.get("keep", "all"), settings.get("answer", True),
+    )  # fmt: skip
+
+
+def _choice(manager: Manager, spec: ComponentSpec, base: Path) -> Choice:
+    strategy, settings = build(manager, spec, base), spec.settings
+    return Choice(
+        settings.get("name") or spec.use, provenance(manager, spec), strategy, settings.get("weight", 1.0),
+        settings.get("family") or strategy.family,
+    )  # fmt: skip

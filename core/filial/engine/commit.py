@@ -1,0 +1,165 @@
+"""A stage on disk: rows stream to temporary files, and one manifest write makes them count."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filial.contracts.records import Record, to_json
+from filial.engine.stage import DropRow, Rows, Surroundings
+from filial.storage import kept, sync_folder, write_errors, write_manifest
+
+RECORDS, DROPS, ANSWERS = FILES = ("records.jsonl", "drops.jsonl", "answers.txt")
+MANIFEST = "manifest.json"
+
+
+class Lines:
+    """One file of lines being written, with its checksum and row count kept along the way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._file: BinaryIO = open(self.temporary, "wb", buffering=1 << 18)  # noqa: SIM115 - closed by commit or discard
+        self._sha = hashlib.sha256()
+        self.rows = 0
+
+    def write(self, line: bytes) -> None:
+        self._file.write(line)
+        self._file.write(b"\n")
+        self._sha.update(line)
+        self._sha.update(b"\n")
+        self.rows += 1
+
+    def commit(self) -> dict[str, Any]:
+        """Put the file in its place; the facts a manifest keeps about it."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        size = self._file.tell()
+        self._file.close()
+        os.replace(self.temporary, self.path)
+        return {"sha256": self._sha.hexdigest(), "rows": self.rows, "bytes": size}
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError):  # the disk may be full; the file is removed all the same
+            self._file.close()
+        self.temporary.unlink(missing_ok=True)
+
+
+class StageWriter:
+    """The files of a stage: its records, its drops, and the ledger keys of the answers it was given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.records, self.drops, self.answers = (Lines(folder / name) for name in FILES)
+
+    def keep(self, record: Record) -> None:
+        self.records.write(to_json(record))
+
+    def drop(self, row: DropRow) -> None:
+        self.drops.write(row.encoded())
+
+    def files(self) -> list[Lines]:
+        """All of them."""
+        return [self.records, self.drops, self.answers]
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[StageWriter]:
+    """Write a stage's files together: all replace what was there when they are committed, else nothing changes.
+
+    Raises:
+        FilialError: the disk is full.
+        UsageError: the folder cannot be written.
+    """
+    with write_errors(folder / RECORDS):
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = StageWriter(folder)
+        try:
+            yield writer
+        except BaseException:
+            for lines in writer.files():
+                lines.discard()
+            raise
+
+
+def commit(
+    folder: Path, writer: StageWriter, key: str, env: Surroundings, entered: str, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Make a stage count: its files, then the manifest that names their checksums.
+
+    ``entered`` is the checksum of the records it worked on. ``facts`` are what the manifest says beside counts:
+    plugins, options, seed, report.
+    """
+    for answer in env.answers.lines():
+        writer.answers.write(answer)
+    books, files = env.books, {lines.path.name: lines.commit() for lines in writer.files()}
+    sync_folder(folder)
+    manifest = {
+        "format": 1,
+        "key": key,
+        "input": entered,
+        **facts,
+        "counts": {
+            "entered": books.entered, "made": books.made, "out": books.out, "dropped": books.dropped.total(),
+        },
+        "reasons": dict(sorted(books.dropped.items())),
+        "files": files,
+    }  # fmt: skip
+    write_manifest(folder / MANIFEST, manifest)
+    return manifest
+
+
+def committed(folder: Path, key: str, entered: str) -> dict[str, Any] | None:
+    """The manifest of a stage that is done and whole for this key, on the records that enter it now, or None."""
+    manifest = kept(folder / MANIFEST, key)
+    return manifest if manifest and manifest.get("input") == entered else None
+
+
+def rows(folder: Path, manifest: dict[str, Any]) -> Rows:
+    """The records of a committed stage."""
+    facts = manifest["files"][RECORDS]
+    return Rows(folder / RECORDS, facts["rows"], facts["sha256"])
+
+
+def manifest_schema() -> dict[str, Any]:
+    """Draft 2020-12. ``counts`` obeys entered + made = out + dropped; ``checksum`` covers everything else."""
+    count = {"type": "integer", "minimum": 0}
+    file = {
+        "type": "object", "required": ["sha256", "rows", "bytes"], "additionalProperties": False,
+        "properties": {
+            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "rows": count, "bytes": count,
+        },
+    }  # fmt: skip
+    properties: dict[str, Any] = {
+        "format": {"const": 1},
+        "key": {"type": "string", "description": "Hash of everything the result depends on."},
+        "input": {
+            "type": "string", "pattern": "^([0-9a-f]{64})?$",
+            "description": "SHA-256 of the records of the stage before; empty for the first stage.",
+        },
+        "stage": {"type": "string"},
+        "verb": {"enum": ["generate", "evolve", "filter", "mix"]},
+        "seed": {"type": "integer"},
+        "plugins": {"type": "array", "items": {"type": "string"}, "description": "dist:name==version of each plugin."},
+        "options": {"type": "object"},
+        "report": {"type": "object", "description": "What the stage has to tell, such as the survival table."},
+        "counts": {
+            "type": "object", "required": ["entered", "made", "out", "dropped"], "additionalProperties": False,
+            "properties": {"entered": count, "made": count, "out": count, "dropped": count},
+        },
+        "reasons": {"type": "object", "additionalProperties": count, "description": "Drops by reason."},
+        "files": {"type": "object", "additionalProperties": file},
+        "checksum": {"type": "string"},
+    }  # fmt: skip
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:filial:manifest",
+        "title": "filial stage manifest",
+        "type": "object",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }

@@ -1,0 +1,118 @@
+"""The generate stage: a generator makes records from seeds, or from the records of the stage before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from filial.contracts.kinds import Drop, Generator
+from filial.contracts.plugin_errors import blamed, wrong_type
+from filial.contracts.records import Record
+from filial.engine.stage import Records, Surroundings
+
+
+async def generate_records(
+    seeds: Sequence[Record],
+    plugin: str,
+    generator: Generator,
+    env: Surroundings,
+    *,
+    passed_on: Records = (),
+    left_out: Records = (),
+    limit: int | None = None,
+) -> None:
+    """New records, each with an id and an origin, behind the records that only pass through.
+
+    Seeds that are conversations of one question are given as instruction and output. ``left_out`` are records of the
+    stage before that served as seeds and do not pass through: they are drops, unless the generator consumes its seeds
+    and hands them on. The generator is stopped when it has made ``limit`` records.
+    """
+    env.books.entered = len(passed_on) + len(left_out)
+    for record in passed_on:
+        env.keep(record)
+    given = [seed.single() for seed in seeds]
+    inputs = Inputs(entered=bool(left_out))
+    if generator.consumes:
+        inputs.waiting = {id(one): seed for one, seed in zip(given, seeds, strict=True)}
+    else:
+        for record in left_out:
+            env.drop(Drop(LEFT_OUT, "keep_inputs is off"), plugin, record)
+    count = getattr(generator, "count", None)
+    env.books.total = count if isinstance(count, int) else limit
+    async with AsyncExitStack() as stack:
+        with blamed(plugin, env.stage):
+            made = aiter(_begun(generator, given, plugin, env))
+        if hasattr(made, "aclose"):  # an async generator; other iterators need no closing
+            stack.push_async_callback(made.aclose)
+        most = None if limit is None else env.books.out + limit
+        while most is None or env.books.out < most:
+            with blamed(plugin, env.stage):
+                try:
+                    item = await anext(made)
+                except StopAsyncIteration:
+                    break
+            if not inputs.settled(item, plugin, env):
+                _book(item, plugin, env)
+    inputs.let_go(plugin, env)
+
+
+LEFT_OUT = "input-not-kept"
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The records given to a generator that consumes them, by identity, until it says what becomes of each.
+
+    ``entered``: they come from the stage before; otherwise from a file, and count as made when they are handed on.
+    """
+
+    entered: bool
+    waiting: dict[int, Record] = field(default_factory=dict)
+
+    def settled(self, item: Any, plugin: str, env: Surroundings) -> bool:
+        """Whether what the generator yielded was one of these, which goes on as it is, or its drop."""
+        record = self.waiting.pop(id(item.record if isinstance(item, Drop) else item), None)
+        if record is None:
+            return False
+        env.books.made += not self.entered
+        env.books.done += 1
+        if isinstance(item, Drop):
+            env.drop(replace(item, record=record), plugin, record)
+        else:
+            env.keep(record)
+        return True
+
+    def let_go(self, plugin: str, env: Surroundings) -> None:
+        """Drop those that the generator has not spoken of."""
+        if self.entered:
+            for record in self.waiting.values():
+                env.drop(Drop(LEFT_OUT, "the generator ended before it said what becomes of this"), plugin, record)
+
+
+def _begun(generator: Generator, given: Sequence[Record], plugin: str, env: Surroundings) -> AsyncIterator[Any]:
+    made: Any = generator.generate(given, env.context())
+    if hasattr(made, "__aiter__"):
+        return made  # type: ignore[no-any-return]
+    if asyncio.iscoroutine(made):
+        made.close()
+    name = f"{type(generator).__name__}.generate"
+    raise wrong_type(plugin, env.stage, name, made, "an async iterator; write it as 'async def' with 'yield'")
+
+
+def _book(item: Any, plugin: str, env: Surroundings) -> None:
+    """Keep or drop what a generator yielded."""
+    if not isinstance(item, Record | Drop):
+        raise wrong_type(plugin, env.stage, "generate", item, "Record or Drop")
+    env.books.made += 1
+    env.books.done += isinstance(item, Record)
+    result = env.identified(item, plugin) if isinstance(item, Record) else item
+    if isinstance(result, Drop):
+        origin = result.record.origin if isinstance(result.record, Record) else None
+        parents = origin.parents if origin else ()
+        answers = origin.answers if origin else ()
+        env.drop(result, plugin, None, parent=parents[0] if parents else "", answers=answers)
+    else:
+        env.keep(result)

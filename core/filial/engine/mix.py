@@ -1,0 +1,91 @@
+"""The mix stage: how much of each task goes on, and in which order."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from filial.contracts.context import seeded
+from filial.contracts.errors import UsageError
+from filial.contracts.kinds import Drop, Mixer
+from filial.contracts.plugin_errors import blamed, wrong_type
+from filial.contracts.records import Record
+from filial.engine.stage import Records, Surroundings
+
+
+def shares(rates: dict[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that sum to ``total`` and follow the rates, by largest remainder (ties by name).
+
+    Raises:
+        UsageError: a rate is negative or no finite number, or all are zero.
+    """
+    if any(not (math.isfinite(rate) and rate >= 0) for rate in rates.values()):
+        raise UsageError(f"mixing rates must be finite numbers of at least 0, not {rates}")
+    exact = {name: Fraction(rate) for name, rate in rates.items()}
+    if not (whole := sum(exact.values())):
+        raise UsageError("all mixing rates are 0; nothing would be mixed")
+    quotas = {name: rate * total / whole for name, rate in exact.items()}
+    counts = {name: int(q) for name, q in quotas.items()}
+    left = total - sum(counts.values())
+    for name in sorted(quotas, key=lambda n: (counts[n] - quotas[n], n))[:left]:
+        counts[name] += 1
+    return counts
+
+
+def group(record: Record, by: str) -> str:
+    """What a mixer's rate is looked up under: the record's task, its plugin's name, or its round of evolution."""
+    if by == "task":
+        return record.task
+    if by == "round":
+        return str(record.origin.round)
+    return record.origin.plugin.partition("==")[0].rpartition(":")[2]
+
+
+async def mix_records(
+    records: Records, total: int | None, repeat: bool, by: str, plugin: str, mixer: Mixer, env: Surroundings
+) -> None:
+    """Draw records task by task at the mixer's rates and shuffle them, by seed. They are held in memory for it.
+
+    Without ``total`` as many as the rates allow without repeating any: the task that is scarcest for its rate is
+    used up. With ``repeat`` a task too small for its share is repeated, else its share is all it has.
+    """
+    env.books.entered = len(records)
+    tasks: dict[str, list[Record]] = {}
+    for record in records:
+        tasks.setdefault(group(record, by), []).append(record)
+    if not tasks:
+        return
+    rates = _rates(mixer, {name: len(rows) for name, rows in tasks.items()}, by, plugin, env.stage)
+    if total is None:
+        whole = sum(rates.values())
+        total = min((int(len(tasks[n]) * whole / r + 1e-9) for n, r in rates.items() if r > 0), default=0)
+    chosen: list[Record] = []
+    for name, want in shares(rates, total).items():
+        rows = list(tasks[name])
+        seeded(env.seed, env.stage, "draw", name).shuffle(rows)
+        times, rest = divmod(want, len(rows)) if repeat else (0, min(want, len(rows)))
+        for record in rows[rest:] if times == 0 else ():
+            env.drop(Drop("not-drawn", f"{by} {name!r} was given {want:,} of {len(rows):,}"), plugin, record)
+        drawn = rows * times + rows[:rest]
+        env.books.made += max(0, len(drawn) - len(rows))  # what comes again is made by mixing
+        chosen += drawn
+    seeded(env.seed, env.stage, "order").shuffle(chosen)
+    for record in chosen:
+        env.keep(record)
+
+
+def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, stage: str) -> dict[str, float]:
+    """The mixer's rate for every group.
+
+    Raises:
+        FilialError: the mixer failed, or gave no numbers.
+        UsageError: it gives a rate to a group that there is not.
+    """
+    with blamed(plugin, stage):
+        rates = mixer.rates(dict(sizes))
+        if not isinstance(rates, dict) or not all(isinstance(r, int | float) for r in rates.values()):
+            raise wrong_type(plugin, stage, "rates", rates, "a dict of numbers")
+    if unknown := sorted(set(rates) - set(sizes), key=str):
+        known = ", ".join(map(repr, sorted(sizes)))
+        raise UsageError(f"{plugin} gives a rate to {by} {unknown[0]!r}, but the records have {by} {known}")
+    return {name: rates.get(name, 0.0) for name in sizes}

@@ -1,0 +1,408 @@
+"""What a run would do, before anything is sent: each step, whether it is done, and who does it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from filial.contracts.errors import FilialError, TeacherError
+from filial.contracts.kinds import Component
+from filial.contracts.messages import Reply, Request
+from filial.contracts.records import Record
+from filial.engine import commit
+from filial.engine import train as tuning
+from filial.engine.build import Source, build, provenance, run_stage, seeds_of
+from filial.engine.commit import MANIFEST
+from filial.engine.run import records_key
+from filial.engine.stage import Books, DropRow, Records, Rows, Surroundings
+from filial.gateway.budget import Budget, dollars
+from filial.gateway.gateway import Proceed
+from filial.gateway.ledger import Addresses, Ledger, encode_request
+from filial.plugins.discovery import OURSELVES
+from filial.storage import kept, read_manifest
+
+if TYPE_CHECKING:
+    from filial.engine.run import Run
+    from filial.engine.stage import Records
+    from filial.recipe import ComponentSpec, JudgeSpec, StageSpec
+
+
+EXACT, LIKELY, ROUGH = "exact", "likely", "rough"
+EVOLVED, FILTERED = 0.85, 0.9
+"""Shares of records that evolve and that pass filters, where nothing better is known."""
+PROMPT, ANSWER = 300, 300
+"""Tokens of a request, where nothing better is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one step would take: records that enter, requests to send, answers that are there, tokens and US dollars of
+    what is sent (None where the price is not known), and how sure that is."""
+
+    records: int
+    calls: int
+    held: int
+    tokens: int
+    usd: float | None
+    sure: str
+
+
+class Estimator:
+    """Goes through a run's steps in their order, each on what the one before would give.
+
+    Use it as a context manager: it reads the ledger, if there is one.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run, recipe = run, run.recipe
+        path = run.home / ".filial" / "ledger.sqlite"
+        self._ledger = Ledger(path) if recipe.teacher and path.exists() else None
+        self._prompter: Prompter | None = None
+        self._usual: tuple[float, float] | None = None
+        self._price = None
+        self._wrap: Callable[[Proceed], Proceed] = lambda proceed: proceed
+        if recipe.teacher is not None:
+            teacher = recipe.teacher_of(run.manager)
+            addresses = Addresses(recipe.teacher.use, teacher.identity())
+            self._prompter, self._price = Prompter(self._ledger, addresses), teacher.price()
+            self._usual = self._ledger.usual(addresses.identity) if self._ledger else None
+            self._wrap = partial(run.manager.hook.ask, teacher)
+        self._records: Records | None = Source(recipe.data, recipe.base, recipe.limit) if recipe.data else []
+        self._count = len(self._records or ())
+
+    def __enter__(self) -> Estimator:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._ledger is not None:
+            self._ledger.close()
+
+    @property
+    def entering(self) -> str:
+        """Checksum of the file whose records enter the next stage; empty for what the recipe names."""
+        return self._records.sha256 if isinstance(self._records, Rows) else ""
+
+    def done(self, rows: Records) -> Estimate:
+        """A stage that is done: what it gave goes on."""
+        entered, self._records, self._count = self._count, rows, len(rows)
+        return Estimate(entered, 0, 0, 0, 0.0, EXACT)
+
+    async def stage(self, stage: StageSpec) -> Estimate:
+        """A stage that is to be done."""
+        entered, expected = self._count, self._calls(stage)
+        seen = await self._rehearsed(stage) if expected else None
+        self._records = seen.out if seen else None
+        self._count = len(self._records) if self._records is not None else self._out(stage)
+        if seen is None:
+            return self._estimate(entered, expected, 0, None, ROUGH if expected else EXACT)
+        if not seen.missing:
+            return self._estimate(
+                entered, 0, round(seen.held / seen.share), 0.0, EXACT if seen.out is not None else LIKELY
+            )
+        held = round(seen.held / seen.share)
+        left = max(expected - held, seen.missing / seen.share)
+        counted = stage.verb != "generate" and self._usual is not None
+        return self._estimate(entered, left, held, seen.prompt_tokens, LIKELY if counted else ROUGH)
+
+    @property
+    def records(self) -> Records:
+        """What enters the next step, where all before it are done."""
+        assert self._records is not None
+        return self._records
+
+    def judge(self, judge: JudgeSpec, records: int, answerers: int) -> Estimate:
+        """A judge on so many records, for so many of the model and its rivals."""
+        component: Component = build(self._run.manager, judge.component, self._run.recipe.base)
+        calls = component.calls(records) * answerers
+        return self._estimate(records, calls, 0, None, ROUGH if calls else EXACT)
+
+    @property
+    def count(self) -> int:
+        """Records that would leave the last step."""
+        return self._count
+
+    async def _rehearsed(self, stage: StageSpec) -> Rehearsal | None:
+        """None where the records that enter are not known yet."""
+        if self._records is None or self._prompter is None:
+            return None
+        return await rehearse(stage, self._records, self._run, self._prompter, self._wrap)
+
+    def _calls(self, stage: StageSpec) -> float:
+        """Requests of a whole stage."""
+        base = self._run.recipe.base
+        built: list[Component] = [build(self._run.manager, spec, base) for spec in stage.components]
+        if stage.verb == "generate":
+            return built[0].calls(self._seeds(stage))
+        if stage.verb != "evolve":
+            return sum(component.calls(self._count) for component in built)
+        attempts = _attempts(self._count, stage)
+        strategies = built[: len(stage.of("strategies"))]
+        each = sum(c.calls(attempts) for c in strategies) / len(strategies)
+        filters: list[Any] = built[len(strategies) :]
+        if not stage.settings["answer"]:
+            filters = [rules for rule in filters if (rules := rule.question_rules()) is not None]
+        asked: float = sum(rule.calls(attempts) for rule in filters)
+        return each + asked + (attempts if stage.settings["answer"] else 0)
+
+    def _seeds(self, stage: StageSpec) -> int:
+        source = stage.settings.get("seeds")
+        return len(Source(source, self._run.recipe.base)) if source else self._count
+
+    def _out(self, stage: StageSpec) -> int:
+        """Records that a stage would give, by rule of thumb."""
+        n, settings = self._count, stage.settings
+        if stage.verb == "generate":
+            made = stage.components[0].options.get("count") or self._seeds(stage)
+            return int(made) + (n if settings.get("keep_inputs") else 0)
+        if stage.verb == "evolve":
+            born = EVOLVED * _attempts(n, stage)
+            return round(n + born * (1 if settings["keep"] == "all" else 1 - 1 / settings["branch"]))
+        if stage.verb == "filter":
+            return round(n * FILTERED ** len(stage.components))
+        return int(settings.get("total") or n)
+
+    def _estimate(self, entered: int, calls: float, held: int, prompt: float | None, sure: str) -> Estimate:
+        usual = self._usual or (PROMPT, ANSWER)
+        asked = calls * (prompt or usual[0])
+        answered = calls * usual[1]
+        usd = self._price.cost(round(asked), round(answered)) if self._price else (None if calls else 0.0)
+        return Estimate(entered, round(calls), held, round(asked + answered), usd, sure)
+
+
+def _attempts(records: int, stage: StageSpec) -> int:
+    """How often an evolve stage tries, where `EVOLVED` of all attempts succeed: every child has ``branch`` attempts in
+    the next round, every failure one."""
+    branch, due, tried = stage.settings["branch"], float(records * stage.settings["branch"]), 0.0
+    for _ in range(stage.settings["rounds"]):
+        tried += due
+        due *= 1 + EVOLVED * (branch - 1)
+    return round(tried)
+
+
+def exam_size(run: Run, judge: JudgeSpec) -> int:
+    """How many records a judge looks at."""
+    recipe = run.recipe
+    size = recipe.heldout if judge.data == "heldout" else len(Source(judge.data, recipe.base))
+    return min(size, judge.limit) if judge.limit else size
+
+
+DONE, CHANGED, TO_DO = "done", "changed", "to do"
+
+
+def plan_rows(run: Run) -> list[dict[str, Any]]:
+    """One row per step: ``step``, ``state``, ``what``, ``plugins`` (``dist:name==version``) and, for all but the
+    teacher, what it would take (`Estimate`'s fields). Nothing is sent and nothing is written.
+
+    ``state`` is "done" when the step is whole and still fits the recipe, "changed" when it is whole but will be done
+    again (something it depends on is another now, or a step before it is to be done and may give something else),
+    else "to do".
+    """
+    with Estimator(run) as estimator:
+        return asyncio.run(_planned(run, estimator))
+
+
+async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
+    recipe = run.recipe
+    rows = [_row(run, "teacher", "", _teacher(run), [recipe.teacher])] if recipe.teacher else []
+    state = DONE
+    for stage, key in zip(recipe.stages, run.keys()[1:], strict=True):
+        folder = run.folder / "stages" / stage.name
+        manifest = commit.committed(folder, key, estimator.entering) if state == DONE else None
+        what = _stage(stage)
+        if manifest is not None:
+            what += f"; {manifest['counts']['out']:,} records"
+            estimate = estimator.done(commit.rows(folder, manifest))
+        else:
+            state = CHANGED if read_manifest(folder / MANIFEST) else TO_DO
+            estimate = await estimator.stage(stage)
+        rows.append(_row(run, stage.name, state, what, stage.components, estimate))
+    if recipe.train:
+        data, key, model = dict[str, Any](), "", run.model / MANIFEST
+        found = [tuning.judged_at(run, judge, who) for judge in recipe.judges for who in _answerers(judge)]
+        if state == DONE and any(path.exists() for path in (model, *found)):
+            data = _dataset(run, estimator.records)
+            key = tuning.training_key(run, data)
+        template = recipe.template.use if recipe.template else "none"
+        what = f"{recipe.train.use} on {recipe.model}, template {template}"
+        plugins = [s for s in (recipe.train, recipe.template) if s]
+        estimate = Estimate(estimator.count, 0, 0, 0, 0.0, EXACT)
+        rows.append(_row(run, "train", _state(model, key), what, plugins, estimate))
+        rows += [_judge(run, judge, estimator, data, key) for judge in recipe.judges]
+    return rows
+
+
+def _judge(run: Run, judge: JudgeSpec, estimator: Estimator, data: dict[str, Any], model: str) -> dict[str, Any]:
+    """The row of a judge. ``model`` is the key of the model, trained or to be trained; empty where it is not known."""
+    left = []
+    for who in _answerers(judge):
+        key = tuning.judging_key(run, judge, who, data, model) if model else ""
+        left += [state] if (state := _state(tuning.judged_at(run, judge, who), key)) != DONE else []
+    state = DONE if not left else CHANGED if CHANGED in left else TO_DO
+    size = exam_size(run, judge)
+    estimate = estimator.judge(judge, size, len(left)) if left else Estimate(size, 0, 0, 0, 0.0, EXACT)
+    return _row(run, f"judge {judge.name}", state, _judging(judge), [judge.component], estimate)
+
+
+def _answerers(judge: JudgeSpec) -> tuple[str, ...]:
+    return ("model", *judge.against)
+
+
+def _state(manifest: Path, key: str) -> str:
+    """What a run would find, by the key that it would want the manifest to have; empty: that cannot be known yet."""
+    if key and kept(manifest, key) is not None:
+        return DONE
+    return CHANGED if read_manifest(manifest) is not None else TO_DO
+
+
+def _dataset(run: Run, records: Records) -> dict[str, Any]:
+    """The manifest of the data set that the run would train on. One that is not there is made elsewhere: it may hold
+    the very bytes that the model was trained on."""
+    key = tuning.dataset_key(run, records_key(run.keys(), records))
+    if (found := kept(run.folder / "dataset" / MANIFEST, key)) is not None:
+        return found
+    with TemporaryDirectory(prefix="filial-") as folder:
+        return tuning.write_dataset(run, records, key, Path(folder))
+
+
+def _row(
+    run: Run, step: str, state: str, what: str, components: Any, estimate: Estimate | None = None
+) -> dict[str, Any]:
+    plugins = [provenance(run.manager, c) for c in components]
+    others = sorted({_owner(plugin) for plugin in plugins if not plugin.startswith(f"{OURSELVES}:")})
+    brought = f" (from {', '.join(others)})" if others else ""
+    row = {"step": step, "state": state, "what": what + brought, "plugins": plugins}
+    return row | asdict(estimate) if estimate else row
+
+
+def _owner(plugin: str) -> str:
+    """``dist version`` of ``dist:name==version``."""
+    named, _, version = plugin.partition("==")
+    return f"{named.rpartition(':')[0]} {version}"
+
+
+def _teacher(run: Run) -> str:
+    """Who is asked, at which host, with which key by name, below which caps."""
+    spec = run.recipe.teacher
+    assert spec is not None
+    teacher = run.recipe.teacher_of(run.manager)
+    words = [_named(spec)]
+    if place := teacher.destination():
+        words += [f"host {place.host}", *([f"key from ${place.key}"] if place.key else [])]
+    budget = Budget(**run.recipe.budget)
+    caps = [f"{cap:,} {name}" for name in ("requests", "tokens") if (cap := getattr(budget, name))]
+    caps += [dollars(budget.usd)] if budget.usd else []
+    price = teacher.price()
+    if caps or price is None or price.completion:
+        words.append(f"at most {' and '.join(caps)}" if caps else "no cap on what it may cost (add budget: {usd: N})")
+    if price is not None and price.completion:
+        words.append(f"{dollars(price.prompt)} and {dollars(price.completion)} per million tokens ({price.source})")
+    return ", ".join(words)
+
+
+def _named(spec: ComponentSpec) -> str:
+    model = spec.options.get("model")
+    return f"{spec.use}, model {model}" if model else spec.use
+
+
+def _stage(stage: StageSpec) -> str:
+    """Who works in a stage, on what, and what it asks at most."""
+    if stage.verb == "evolve":
+        names = ", ".join(s.use for s in stage.of("strategies"))
+        rounds = stage.settings["rounds"]
+        return f"{rounds} round{'s' if rounds > 1 else ''} of {names}; a strategy and its answer are two requests"
+    names = ", ".join(s.use for s in stage.components)
+    if stage.verb == "generate" and stage.settings.get("seeds"):
+        return f"{names} from {stage.settings['seeds']}"
+    return names
+
+
+def _judging(judge: JudgeSpec) -> str:
+    rivals = f", against {' and '.join(judge.against)}" if judge.against else ""
+    return f"{judge.component.use} on {judge.data}{rivals}"
+
+
+SAMPLE = 1000
+"""Records that a stage is rehearsed on; the rest is taken to be like them."""
+PER_TOKEN = 4
+"""Bytes of text to a token, about."""
+
+
+@dataclass(slots=True)
+class Prompter:
+    """Answers from the ledger alone, and counts what it cannot."""
+
+    ledger: Ledger | None
+    addresses: Addresses
+    held: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+    """Tokens, about, of each prompt that was not answered, by its key."""
+
+    async def ask(self, request: Request) -> Reply:
+        try:
+            asked = encode_request(request)
+        except UnicodeEncodeError as err:
+            raise TeacherError("not-unicode") from err
+        key = self.addresses.key(asked)
+        if self.ledger is not None and (known := self.ledger.get(key)) is not None:
+            self.held += 1
+            return known
+        self.missing[key] = sum(len(m.content.encode()) for m in request.messages) // PER_TOKEN
+        raise TeacherError("not-asked-yet")
+
+
+@dataclass(slots=True)
+class Collected:
+    """The writer of a stage that leaves no files."""
+
+    records: list[Record] = field(default_factory=list)
+
+    def keep(self, record: Record) -> None:
+        self.records.append(record)
+
+    def drop(self, row: DropRow) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What came of it: ``share`` of the records took part; ``out`` is what the stage gives, where every answer was
+    there and all took part; ``prompt_tokens`` is the mean of the prompts that were not answered."""
+
+    held: int
+    missing: int
+    share: float
+    prompt_tokens: float
+    out: list[Record] | None
+
+
+async def rehearse(
+    stage: StageSpec, records: Records, run: Run, prompter: Prompter, wrap: Callable[[Proceed], Proceed]
+) -> Rehearsal:
+    """Play a stage on the first `SAMPLE` records that enter it; nothing is sent or written.
+
+    Raises:
+        FilialError: it fails, and not for want of answers.
+    """
+    some = list(islice(records, SAMPLE))
+    writer = Collected()
+    env = Surroundings(stage=stage.name, seed=run.recipe.seed, writer=writer, books=Books(entered=len(some)))
+    env.ask, env.seeds = wrap(prompter.ask), partial(seeds_of, run.recipe, stage.index)
+    prompter.held, prompter.missing = 0, {}
+    try:
+        await run_stage(stage, some, run.recipe.base, run.manager, env)
+    except FilialError:
+        if not prompter.missing:
+            raise  # it fails all the same when it runs
+        writer.records = []
+    missing = prompter.missing
+    whole = not missing and len(some) == len(records)
+    return Rehearsal(
+        prompter.held, len(missing), len(some) / len(records) if len(records) else 1.0,
+        sum(missing.values()) / len(missing) if missing else 0.0, writer.records if whole else None,
+    )  # fmt: skip

@@ -1,0 +1,267 @@
+"""A run: the recipe's stages one after the other, each skipped when it is done, each whole or not there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from filial import __version__
+from filial.contracts.errors import ROWS_LOST, UsageError
+from filial.engine import commit, interrupts
+from filial.engine.build import Source, depends_on, provenance, run_stage, seeds_of, source_digest
+from filial.engine.progress import Reporter
+from filial.engine.stage import Books, DropRow, Records, Rows, Surroundings, is_lost
+from filial.gateway.budget import Budget, Journal, Purse, Spent
+from filial.gateway.gateway import Gateway, stopping
+from filial.gateway.ledger import Ledger
+from filial.storage import digest, locked, refuse_links, sweep, write_bytes
+
+if TYPE_CHECKING:
+    from filial.plugins.manager import Manager
+    from filial.recipe import Recipe, StageSpec
+
+
+LOCK = "recipe.lock.yaml"
+"""The recipe of a run, in its folder, with every default written out."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run directory and what works on it. Passed to lifecycle hooks.
+
+    ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
+    ``retry_lost``: a stage that lost rows to faults is not done.
+    """
+
+    recipe: Recipe
+    manager: Manager
+    home: Path
+    name: str
+    reporter: Reporter = field(default_factory=Reporter)
+    spent: Spent = field(default_factory=Spent)
+    summary: dict[str, Any] = field(default_factory=dict)
+    offline: bool = False
+    purse: Purse | None = None
+    limit: int | None = None
+    retry_lost: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            from filial.recipe import limited
+
+            self.recipe = limited(self.recipe, self.limit)
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "runs" / self.name
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    def execute(self) -> dict[str, Any]:
+        """Do what is not done yet. Returns the summary, which is also in ``summary.json``.
+
+        Raises:
+            FilialError: with the exit code the command line returns; everything finished is kept.
+        """
+        self._check_requirements()
+        self._check_links()
+        with locked(self.folder):
+            sweep(self.folder)
+            write_bytes(self.folder / LOCK, self.recipe.lock(self.manager).encode())
+            self.manager.hook.run_started(run=self)
+            error: BaseException | None = None
+            try:
+                self._run()
+            except BaseException as err:
+                error = err
+                raise
+            finally:
+                if self.purse is not None:
+                    self.purse.close()
+                self.manager.hook.run_finished(run=self, error=error)
+        return self.summary
+
+    def _run(self) -> None:
+        self.summary = {"run": self.name, "filial": __version__, "seed": self.recipe.seed, "stages": []}
+        records, key = interrupts.run(self._stages())
+        if self.recipe.train is not None:
+            from filial.engine.judge import judge_model
+            from filial.engine.train import dataset_key, train_model, write_dataset
+
+            data = write_dataset(self, records, dataset_key(self, key), self.folder / "dataset")
+            self.summary["dataset"] = {name: data[name] for name in ("train", "heldout", "contaminated")}
+            if data["contaminated"]:
+                self.reporter.note(f"{data['contaminated']:,} records ask what an exam asks; they are not trained on")
+            judge_model(self, data, train_model(self, data))
+        self.summary["teacher"] = {**asdict(self.spent), "run_usd": self.purse.usd if self.purse else 0.0}
+        text = msgspec.json.format(msgspec.json.encode(self.summary), indent=1)
+        write_bytes(self.folder / "summary.json", text + b"\n")
+
+    def _check_requirements(self) -> None:
+        """Everything named is installed and loads, before any work."""
+        for spec in self.recipe.components():
+            self.manager.check_requirements(self.manager.get(spec.kind, spec.use))
+
+    def _check_links(self) -> None:
+        """Nothing is written through a link, but for ``runs`` and ``.filial``: these may lie on another disk.
+
+        Of these two a stranger's link does little harm: names below them are filial's own, and a run takes over no
+        folder there that is no run's. Where it leads is said.
+
+        Raises:
+            UsageError: a link stands where the run would write.
+        """
+        runs, inside = self.folder.parent, self.home / ".filial"
+        if runs.is_symlink():
+            real = Path(os.path.realpath(runs)) / self.name
+            if real.is_dir() and not (real / LOCK).is_file() and any(p.name[0] != "." for p in real.iterdir()):
+                raise UsageError(
+                    f"{runs} is a link, and {real} holds files that are no run's; give this run another --name"
+                )
+            self.reporter.note(f"{runs} is a link; this run is in {real}")
+        refuse_links(self.folder)
+        refuse_links(Path(os.path.realpath(inside)))
+
+    def gateway(self) -> Gateway | None:
+        """The run's teacher behind its gateway; made and closed in one event loop."""
+        spec = self.recipe.teacher
+        if spec is None:
+            return None
+        teacher = self.recipe.teacher_of(self.manager)
+        if self.purse is None:
+            self.purse = Purse(Budget(**self.recipe.budget), Journal(self.folder / "spend.jsonl"), self.spent)
+        return Gateway(
+            spec.use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), self.purse,
+            partial(self.manager.hook.ask, teacher), offline=self.offline, note=self.reporter.note,
+        )  # fmt: skip
+
+    async def _stages(self) -> tuple[Records, str]:
+        """All data stages. Returns the last one's records and a key that says which they are."""
+        first, *keys = self.keys()
+        recipe = self.recipe
+        records: Records = [] if recipe.data is None else Source(recipe.data, recipe.base, recipe.limit)
+        gateway = self.gateway()
+        try:
+            for stage, key in zip(recipe.stages, keys, strict=True):
+                records = await self._stage(stage, records, key, gateway)
+        finally:
+            if gateway is not None:
+                await gateway.close()
+                if gateway.ledger.damaged:
+                    self.reporter.note(f"{gateway.ledger.damaged} damaged answers in the ledger were asked again")
+        return records, records_key([first, *keys], records)
+
+    def keys(self) -> list[str]:
+        """What each step's result depends on, as a hash: the start, then every stage with all before it."""
+        recipe = self.recipe
+        key = digest(__version__, recipe.seed, recipe.teacher_identity(self.manager))
+        if recipe.data is not None:
+            key = digest(key, source_digest(recipe.data, recipe.base), recipe.limit)
+        out = [key]
+        for stage in recipe.stages:
+            out.append(digest(out[-1], depends_on(stage, recipe.base, self.manager)))
+        return out
+
+    async def _stage(self, stage: StageSpec, records: Records, key: str, gateway: Gateway | None) -> Rows:
+        """Run one stage, unless it is done and whole."""
+        folder, entered = self.folder / "stages" / stage.name, _checksum(records)
+        manifest = commit.committed(folder, key, entered)
+        if manifest is not None and not (self.retry_lost and any(map(is_lost, manifest["reasons"]))):
+            self._book(stage, manifest, done_before=True)
+            return commit.rows(folder, manifest)
+        books = Books(entered=len(records))  # the recipe's own file is read here: what is wrong with it comes first
+        pulse = gateway.pulse if gateway else None
+        with self.reporter.stage(stage.name, pulse) as told, commit.writing(folder) as writer:
+            env = Surroundings(
+                stage=stage.name, seed=self.recipe.seed, writer=writer, books=books, told=told,
+                note=self.reporter.note, on_drop=self._dropped, seeds=partial(seeds_of, self.recipe, stage.index),
+            )  # fmt: skip
+            if gateway is not None:
+                env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
+            with stopping(gateway):
+                report = await run_stage(stage, records, self.recipe.base, self.manager, env)
+            env.books.check(stage.name)
+            facts = {
+                "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
+                "plugins": [provenance(self.manager, s) for s in stage.components],
+                "options": {"stage": stage.settings, "components": [[s.use, s.options] for s in stage.components]},
+                "report": report,
+            }  # fmt: skip
+            manifest = commit.commit(folder, writer, key, env, entered, facts)
+        self._book(stage, manifest, done_before=False)
+        return commit.rows(folder, manifest)
+
+    def _dropped(self, row: DropRow) -> None:
+        self.manager.hook.record_dropped(run=self, stage=row.stage, record=row.record, drop=row)
+
+    def _book(self, stage: StageSpec, manifest: dict[str, Any], *, done_before: bool) -> None:
+        """Enter a finished stage into the summary and tell who watches."""
+        row = {"name": stage.name, **manifest["counts"], "reasons": manifest["reasons"], **manifest["report"]}
+        self.summary["stages"].append(row)
+        if done_before:
+            self.reporter.note(f"{stage.name}: done before, {row['out']:,} records")
+            return
+        if warning := refusals(row):
+            self.reporter.note(warning)
+        self.manager.hook.stage_finished(run=self, stage=stage.name, kept=row["out"], dropped=dict(manifest["reasons"]))
+
+    def exit_code(self) -> int:
+        """0, or 5 when rows were lost to faults rather than decided against."""
+        reasons = (reason for stage in self.summary.get("stages", []) for reason in stage["reasons"])
+        exams = (result for exam in self.summary.get("judge", {}).values() for result in exam.values())
+        unjudged = any(result["judged"] < result["records"] for result in exams)
+        return ROWS_LOST if unjudged or any(map(is_lost, reasons)) else 0
+
+
+def records_key(keys: list[str], records: Records) -> str:
+    """What says which records the last stage gave: `Run.keys` and the records."""
+    return digest(keys[-1], _checksum(records))
+
+
+def _checksum(records: Records) -> str:
+    """Of the file that holds a stage's records; empty for what the recipe names, which the keys speak of."""
+    return records.sha256 if isinstance(records, Rows) else ""
+
+
+def refusals(stage: dict[str, Any], least: int = 5) -> str:
+    """A warning where a teacher declined a good part of a stage's work; empty where it did not.
+
+    ``refused``, ``apology`` and ``non-answer`` are the reasons by which plugins say so.
+    """
+    declined = sum(stage["reasons"].get(reason, 0) for reason in ("refused", "apology", "non-answer"))
+    if declined < least or declined < 0.2 * stage["made"]:
+        return ""
+    return (
+        f"{stage['name']}: the teacher declined {declined:,} of {stage['made']:,} times; these tasks may lie outside "
+        "what it knows. Look at drops.jsonl, give it other seeds, or name another teacher in the recipe"
+    )
+
+
+def name_of(recipe_path: Path) -> str:
+    """The run's name when none is given: the recipe's file name."""
+    import re
+
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", recipe_path.stem).strip(".-") or "run"
+    return name[:100]
+
+
+def checked_name(name: str) -> str:
+    """A run name that is a plain folder name everywhere.
+
+    Raises:
+        UsageError: it is not.
+    """
+    import re
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(
+            f"--name {name!r}: use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
+        )
+    return name

@@ -1,0 +1,346 @@
+"""What every stage shares: its surroundings, its books, and the rule that entered + made = out + dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+
+from filial.contracts.context import Asker, Context
+from filial.contracts.errors import FilialError, TeacherError, UsageError
+from filial.contracts.kinds import Drop
+from filial.contracts.messages import Price, Reply, Request
+from filial.contracts.plugin_errors import half_character, wrong_type
+from filial.contracts.records import Origin, Record, record_id, to_json
+from filial.formats.records import decode_fast
+
+
+def unsound(record: Record, plugin: str, stage: str) -> Drop | None:
+    """A drop for a record whose text no file can hold; None for a record that can be written and read back.
+
+    Raises:
+        FilialError: the plugin gave a field the wrong type, or a score that is no number.
+    """
+    try:
+        decode_fast(to_json(record))
+    except UnicodeEncodeError as err:
+        return Drop(NOT_UNICODE, half_character(err))
+    except (TypeError, msgspec.DecodeError):
+        from filial.formats.writing import encoded
+
+        try:
+            encoded(record)
+        except UsageError as why:
+            raise FilialError(f"{plugin} breaks its contract in stage {stage}: {why}") from why
+        raise
+    return None
+
+
+NOT_UNICODE = "not-unicode"
+
+
+@dataclass(slots=True)
+class Means:
+    """The mean of every score, over records kept and dropped."""
+
+    _sums: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def add(self, scores: Mapping[str, float]) -> None:
+        """Enter what filters gave one record."""
+        for name, score in scores.items():
+            n, total = self._sums.get(name, (0, 0.0))
+            self._sums[name] = (n + 1, total + score)
+
+    def report(self) -> dict[str, Any]:
+        """``{"scores": {name: {"n", "mean"}}}``; nothing where no filter gave a score."""
+        rows = {name: {"n": n, "mean": total / n} for name, (n, total) in sorted(self._sums.items())}
+        return {"scores": rows} if rows else {}
+
+
+KEY = 16
+"""Bytes of a ledger key."""
+
+
+class Answers:
+    """The ledger keys of the answers that were given, noted as they come: 16 bytes for each answer."""
+
+    def __init__(self) -> None:
+        self._by_first = [bytearray() for _ in range(256)]  # sorting one after the other takes little memory
+
+    def note(self, key: str) -> None:
+        """An answer was given. One that is from no ledger (an `ask` hook may answer by itself) does not count."""
+        try:
+            raw = bytes.fromhex(key)
+        except ValueError:
+            return
+        if len(raw) == KEY:
+            self._by_first[raw[0]] += raw
+
+    def lines(self) -> Iterator[bytes]:
+        """Every key once, in hex, sorted."""
+        for some in self._by_first:
+            for raw in sorted({bytes(some[i : i + KEY]) for i in range(0, len(some), KEY)}):
+                yield raw.hex().encode()
+
+
+class Ranks:
+    """How many of the same name came before. Of each name eight bytes are kept.
+
+    Should two names share their eight bytes, the later one gets a rank it need not have, the same in every run.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+        self._again: Counter[bytes] = Counter()
+
+    def next(self, name: str) -> int:
+        """The rank of this one: 0 for the first of its name."""
+        short = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        if short not in self._seen:
+            self._seen.add(short)
+            return 0
+        self._again[short] += 1
+        return self._again[short]
+
+
+BAD_LINE = "bad-line"
+TOO_FEW = "yield-collapsed"
+"""By this reason a generator says that it could not make as many records as it was asked for."""
+
+
+def is_lost(reason: str) -> bool:
+    """Whether a drop with this reason was lost to a fault or never came about, rather than decided against."""
+    return reason in (BAD_LINE, NOT_UNICODE, TOO_FEW) or reason.startswith("teacher-")
+
+
+class Writer(Protocol):
+    """Where a stage's rows go: one JSON line each, in canonical order."""
+
+    def keep(self, record: Record) -> None: ...
+
+    def drop(self, row: DropRow) -> None: ...
+
+
+class DropRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One line of drops.jsonl: which record, where, why, and the raw teacher answers behind it."""
+
+    stage: str
+    plugin: str
+    reason: str
+    detail: str = ""
+    record: Record | None = None
+    parent: str = ""
+    answer: str | None = None
+    answers: tuple[str, ...] = ()
+
+    def encoded(self) -> bytes:
+        """The line, without its newline; half characters (the very thing a drop may be about) show as escapes."""
+        try:
+            return _encode(self)
+        except UnicodeEncodeError:
+            return _encode(_escaped(msgspec.to_builtins(self)))
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(k): _escaped(v) for k, v in value.items()}
+    return [_escaped(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+@dataclass(slots=True)
+class Books:
+    """A stage's counts. ``entered + made = out + dropped`` holds when a stage ends, or it does not end.
+
+    ``done`` and ``total`` are for progress alone: steps of work done, and how many there will be where that is known.
+    """
+
+    entered: int = 0
+    made: int = 0
+    out: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    done: int = 0
+    total: int | None = None
+
+    def check(self, stage: str) -> None:
+        came, went = self.entered + self.made, self.out + self.dropped.total()
+        if came != went:
+            raise AssertionError(
+                f"stage {stage}: {self.entered} entered + {self.made} made, "
+                f"but {self.out} out + {self.dropped.total()} dropped"
+            )
+
+    @property
+    def lost(self) -> bool:
+        """Whether any row was lost to a fault."""
+        return any(map(is_lost, self.dropped))
+
+
+async def nobody(request: Request) -> Reply:
+    """The teacher where none is named."""
+    raise UsageError(
+        "this step asks a teacher, but none is named; add --teacher NAME, or in a recipe 'teacher: {use: NAME}'"
+    )
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a stage runs in: its name, seed, teacher and books.
+
+    ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress;
+    ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given, ``price`` what they
+    cost. ``seeds`` gives the seed records that the recipe names; ``means`` sums up what filters measured.
+    """
+
+    stage: str
+    seed: int
+    writer: Writer
+    ask: Asker = nobody
+    window: int = 256
+    told: Callable[[Books], None] = lambda books: None
+    note: Callable[[str], None] = lambda text: None
+    on_drop: Callable[[DropRow], None] | None = None
+    books: Books = field(default_factory=Books)
+    answers: Answers = field(default_factory=Answers)
+    price: Price | None = None
+    seeds: Callable[[], Iterable[Record]] = tuple
+    means: Means = field(default_factory=Means)
+    _same: Ranks = field(default_factory=Ranks)
+
+    def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
+        """A context seeded from (run seed, stage, key)."""
+        return Context(
+            self._asked, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note,
+            seeds=self.seeds,
+        )  # fmt: skip
+
+    async def _asked(self, request: Request) -> Reply:
+        reply = await self.ask(request)
+        self.answers.note(reply.key)
+        return reply
+
+    def identified(self, record: Record, plugin: str, ordinal: int | None = None) -> Record | Drop:
+        """The record with its id and full origin. ``ordinal`` tells equal siblings apart; None: their order does.
+
+        A record whose text cannot be written is a drop.
+
+        Raises:
+            FilialError: the plugin gave a field the wrong type.
+        """
+        if fault := unsound(record, plugin, self.stage):
+            return replace(fault, record=record)
+        parents, turn, answers = record.origin.parents, record.origin.round, record.origin.answers
+        origin = Origin(stage=self.stage, plugin=plugin, parents=parents, round=turn, answers=answers)
+        return self.named(record.replaced(origin=origin), ordinal)
+
+    def named(self, record: Record, ordinal: int | None = None) -> Record:
+        """A record of this stage with its id; ``ordinal`` as in `identified`."""
+        content, parents = record.content(), record.origin.parents
+        name = record_id(content, parents=parents, stage=self.stage, ordinal=ordinal or 0)
+        if ordinal is None and (rank := self._same.next(name)):
+            name = record_id(content, parents=parents, stage=self.stage, ordinal=rank)
+        return record.replaced(id=name)
+
+    def step(self) -> None:
+        """A step of work is done that no record tells of yet."""
+        self.books.done += 1
+        self.told(self.books)
+
+    def keep(self, record: Record) -> None:
+        """Count and write a record that goes on."""
+        self.writer.keep(record)
+        self.books.out += 1
+        self.told(self.books)
+
+    def drop(
+        self,
+        drop: Drop,
+        plugin: str,
+        record: Record | None,
+        *,
+        parent: str = "",
+        answers: tuple[str, ...] = (),
+    ) -> None:
+        """Count and write a record that does not.
+
+        Raises:
+            FilialError: the plugin's `Drop` holds something of the wrong type.
+        """
+        self._check(drop, plugin)
+        shown = drop.record or record
+        if shown is not None and drop.scores:
+            shown = shown.replaced(scores={**shown.scores, **drop.scores})
+        row = DropRow(
+            stage=self.stage, plugin=plugin, reason=drop.reason, detail=drop.detail, record=shown,
+            parent=parent, answer=drop.answer, answers=answers,
+        )  # fmt: skip
+        self.writer.drop(row)
+        self.books.dropped[drop.reason] += 1
+        if self.on_drop:
+            self.on_drop(row)
+        self.told(self.books)
+
+    def _check(self, drop: Drop, plugin: str) -> None:
+        if not isinstance(drop.reason, str) or not drop.reason:
+            self._refuse(plugin, "reason", drop.reason, "a word such as 'too-short'")
+        if not isinstance(drop.detail, str):
+            self._refuse(plugin, "detail", drop.detail, "a text")
+        if not isinstance(drop.answer, str | None):
+            self._refuse(plugin, "answer", drop.answer, "a text")
+        if not isinstance(drop.record, Record | None):
+            self._refuse(plugin, "record", drop.record, "a Record")
+        if not isinstance(drop.scores, dict) or not all(map(_is_score, drop.scores.items())):
+            self._refuse(plugin, "scores", drop.scores, "names with numbers")
+
+    def _refuse(self, plugin: str, name: str, got: object, wanted: str) -> NoReturn:
+        raise wrong_type(plugin, self.stage, f"Drop.{name}", got, wanted)
+
+
+def _is_score(item: tuple[object, object]) -> bool:
+    name, score = item
+    number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+    return isinstance(name, str) and number
+
+
+async def settled(work: Awaitable[Any] | Any) -> Any:
+    """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
+    try:
+        return await work if asyncio.iscoroutine(work) or isinstance(work, Awaitable) else work
+    except TeacherError as err:
+        return Drop.failed(err)
+
+
+class Records(Protocol):
+    """Records whose number is known and that can be gone through again: a list, or `Rows`."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Record]: ...
+
+
+class Rows:
+    """The records of a JSON lines file that a stage wrote, decoded as they are read.
+
+    ``sha256`` is the checksum of the file, by which the next stage knows what it worked on.
+    """
+
+    def __init__(self, path: Path, count: int, sha256: str) -> None:
+        self.path, self.sha256, self._count = path, sha256, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Record]:
+        with open(self.path, "rb") as file:
+            yield from map(decode_fast, file)

@@ -1,0 +1,76 @@
+"""Answers that must satisfy a JSON Schema: read, checked, and asked for once more when they do not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from filial.contracts.errors import TeacherError, UsageError
+from filial.contracts.messages import Message, Reply, Request
+
+_FENCED = re.compile(r"\s*```[A-Za-z0-9]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+
+AGAIN = """That is not what was asked for: {fault}. Answer again, with the JSON alone. It must satisfy this JSON Schema:
+{schema}"""
+
+
+def read(text: str) -> Any:
+    """The JSON value of an answer; a Markdown fence round the whole of it is taken off.
+
+    Raises:
+        ValueError: there is none.
+    """
+    fenced = _FENCED.fullmatch(text)
+    try:
+        return msgspec.json.decode(fenced[1] if fenced else text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as err:
+        raise ValueError(f"it is no JSON: {err}") from err
+
+
+def fault(text: str, schema: dict[str, Any]) -> str:
+    """What keeps an answer from satisfying a schema, in words; empty if nothing does."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    try:
+        value = read(text)
+    except ValueError as err:
+        return str(err)
+    error = best_match(Draft202012Validator(schema).iter_errors(value))
+    if error is None:
+        return ""
+    place = "".join(f"/{part}" for part in error.absolute_path)
+    return f"at {place or 'the top'}: {error.message}"[:500]
+
+
+async def conforming(request: Request, ask: Callable[[Request], Awaitable[Reply]]) -> Reply:
+    """The first answer that satisfies ``request.schema``, of two.
+
+    Raises:
+        UsageError: the schema is none.
+        TeacherError: ``schema-mismatch``, with the second answer; or what ``ask`` raises.
+    """
+    schema = request.schema or {}
+    _check(schema)
+    reply = await ask(request)
+    if not (wrong := fault(reply.text, schema)):
+        return reply
+    told = AGAIN.format(fault=wrong, schema=msgspec.json.encode(schema).decode())
+    turns = (*request.messages, Message(role="assistant", content=reply.text), Message(role="user", content=told))
+    reply = await ask(msgspec.structs.replace(request, messages=turns))
+    if wrong := fault(reply.text, schema):
+        raise TeacherError("schema-mismatch", wrong, answer=reply.text)
+    return reply
+
+
+def _check(schema: dict[str, Any]) -> None:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as err:
+        raise UsageError(f"the schema of a request is no JSON Schema: {err.message}") from err

@@ -1,0 +1,147 @@
+"""A tokenizer that takes control tokens only from whoever is meant to write them.
+
+Every fast tokenizer cuts special tokens' strings out of whatever text it is given, a user's data included. Here a
+private copy of the tokenizer is made in which each special token answers to another string of the same length, built
+from private-use characters. Control text is written with those strings, data is left as it is; so a data set that
+contains ``</s>`` keeps it as five characters, while the text is still tokenised whole, once, by the tokenizer's own
+rules, with offsets that fit the text people read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from filial.contracts.errors import UsageError
+
+# Plane 15 names the tokens, one code point each; the filler from plane 16 brings the string to its length.
+FIRST, FILLER = 0xF0000, "\U0010fffd"
+
+
+def backend_of(tokenizer: Any) -> Any:
+    """The ``tokenizers`` object inside a fast tokenizer.
+
+    Raises:
+        UsageError: a slow tokenizer, which cannot say where in the text a token came from.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not getattr(tokenizer, "is_fast", False):
+        raise UsageError(
+            f"{type(tokenizer).__name__} is a slow tokenizer and gives no offsets, so nobody can tell which tokens "
+            "belong to an answer; load a fast one (a model folder with a tokenizer.json)"
+        )
+    return backend
+
+
+def special_tokens(tokenizer: Any) -> frozenset[str]:
+    """The strings of a fast tokenizer's special tokens."""
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return frozenset({*tokenizer.all_special_tokens, *added})
+
+
+_LOOKALIKE = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>"
+)
+
+
+def lookalikes(text: str) -> list[str]:
+    """What looks like a control token in data: any published kind, whatever the tokenizer. All of it stays text."""
+    return _LOOKALIKE.findall(text) if "<" in text or "[" in text else []
+
+
+class Controls:
+    """The special tokens of a tokenizer and the copy that knows them by private strings.
+
+    Attributes:
+        ids: id per special token's string, such as ``{"</s>": 2}``.
+        copy: the tokenizer (a ``tokenizers.Tokenizer``) to be used on text that went through `marked`; it adds no
+            tokens, never truncates and never pads, whatever was set on the original.
+        lengths: length in characters per special token's id.
+        greedy: a special token swallows the blanks beside it (``lstrip``, ``rstrip``).
+    """
+
+    def __init__(self, tokenizer: Any, shift: int = 0) -> None:
+        backend = backend_of(tokenizer)
+        spec = _spec(backend, tokenizer)
+        special = {a["content"]: a for a in spec["added_tokens"] if a["special"]}
+        for content in tokenizer.all_special_tokens:
+            if content not in special:
+                special[content] = _added(content, tokenizer.convert_tokens_to_ids(content))
+                spec["added_tokens"].append(special[content])
+        self.ids = {content: int(a["id"]) for content, a in special.items()}
+        self.lengths = {a["id"]: len(content) for content, a in special.items()}
+        self.greedy = any(a["lstrip"] or a["rstrip"] for a in special.values())
+        self._shift = shift
+        self._first = FIRST + shift * len(special)
+        self._alias = {c: chr(self._first + i) + FILLER * (len(c) - 1) for i, c in enumerate(special)}
+        self._private = re.compile(f"[{chr(self._first)}-{chr(self._first + max(len(special), 1) - 1)}]")
+        longest_first = sorted(map(re.escape, special), key=len, reverse=True)
+        self._pattern = re.compile("|".join(longest_first)) if special else None
+        self.copy = self._renamed(spec, type(backend))
+
+    def marked(self, text: str) -> str:
+        """Control text with each special token's string replaced by its private one of the same length."""
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda m: self._alias[m[0]], text)
+
+    def taken(self, text: str) -> bool:
+        """Whether data holds characters which this copy uses for itself: then use another ``shift``."""
+        return not text.isascii() and self._private.search(text) is not None
+
+    def one_stretch(self, marked: str) -> bool:
+        """Whether no text stands behind a special token, so that all text is one stretch to the tokenizer."""
+        found = self._private.search(marked)
+        return found is None or not marked[found.start() + 1 :].strip(FILLER)
+
+    def shifted(self, tokenizer: Any) -> Controls:
+        """The same tokenizer with the next block of private characters."""
+        return Controls(tokenizer, self._shift + 1)
+
+    def _renamed(self, spec: dict[str, Any], kind: Any) -> Any:
+        alias, model = self._alias, spec["model"]
+        added = {alias.get(a["content"], a["content"]): a["id"] for a in spec["added_tokens"]}
+        for a in spec["added_tokens"]:
+            if a["content"] in alias:
+                # Matched on the text as written: a normaliser must not touch control text.
+                a.update(content=alias[a["content"]], normalized=False)
+        if isinstance(model["vocab"], dict):
+            model["vocab"] = {alias.get(piece, piece): i for piece, i in model["vocab"].items()}
+        else:
+            model["vocab"] = [[alias.get(piece, piece), score] for piece, score in model["vocab"]]
+        if "merges" in model:
+            model["merges"] = [m for m in model["merges"] if not _touches(m, alias)]
+        if model.get("unk_token") in alias:
+            model["unk_token"] = alias[model["unk_token"]]
+        # BOS and the like are put in by the encoder. Truncation and padding are state that earlier calls left behind.
+        spec.update(post_processor=None, truncation=None, padding=None)
+        copy = kind.from_str(json.dumps(spec))
+        wrong = [content for content, i in added.items() if copy.token_to_id(content) != i]
+        if wrong:
+            raise UsageError(
+                f"this tokenizer's added tokens change their ids when it is stored and read again ({len(wrong)} of "
+                f"{len(added)}, first id {added[wrong[0]]}); save it with save_pretrained and load that"
+            )
+        return copy
+
+
+def _spec(backend: Any, tokenizer: Any) -> dict[str, Any]:
+    try:
+        return dict(json.loads(backend.to_str()))
+    except Exception as error:
+        raise UsageError(
+            f"{type(tokenizer).__name__} has a part written in Python and cannot be copied ({error}); "
+            "use a tokenizer that saves to tokenizer.json"
+        ) from error
+
+
+def _added(content: str, token_id: int) -> dict[str, Any]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {"id": token_id, "content": content, **flags}
+
+
+def _touches(merge: Any, alias: dict[str, str]) -> bool:
+    """Whether a merge makes or uses a special token (some converted vocabularies hold such merges)."""
+    left, right = merge if isinstance(merge, list) else merge.split(" ", 1)
+    return left in alias or right in alias or left + right in alias

@@ -1,0 +1,92 @@
+"""A token that lies across the border of an answer, replaced by tokens of its two parts."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+from filial.contracts.errors import FilialError
+
+_Range = tuple[int, int]
+
+
+class Unencodable(FilialError):
+    """One row cannot be turned into tokens and a mask. ``reason`` is a slug that is counted."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+class Cutter:
+    """Cuts tokens by the vocabulary alone, so that both parts provably spell their text.
+
+    Args:
+        tokenizer: a ``tokenizers.Tokenizer``.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer, self._model = tokenizer, tokenizer.model
+        self._anchor = (tokenizer.encode("a", add_special_tokens=False).tokens or [""])[-1]
+        self._byte_level = type(tokenizer.decoder).__name__ == "ByteLevel"
+
+    def cut(self, ids: list[int], offsets: list[_Range], border: int, text: str) -> tuple[list[int], list[_Range]]:
+        """The tokens with the one that lies across ``border``, if any, replaced by tokens of its two parts.
+
+        Raises:
+            Unencodable: it cannot be cut there.
+        """
+        k = bisect_right(offsets, border, key=lambda o: o[1])
+        if k == len(ids) or offsets[k][0] >= border:
+            return ids, offsets
+        start, end = offsets[k]
+        if k + 1 < len(ids) and offsets[k + 1][0] < border:
+            raise Unencodable("unprovable-mask", f"several tokens lie across {text[start:end]!r}")
+        left, right = self._parts(ids[k], text[start:border], text[border:end]) or self._bytes_cut(
+            ids, offsets, k, border, text
+        )
+        return (
+            [*ids[:k], *left, *right, *ids[k + 1 :]],
+            [*offsets[:k], *[(start, border)] * len(left), *[(border, end)] * len(right), *offsets[k + 1 :]],
+        )
+
+    def _parts(self, token: int, before: str, after: str) -> tuple[list[int], list[int]] | None:
+        """Ids that spell ``before`` and ``after``, the two parts of a token's text, where there are such."""
+        piece = self._tokenizer.id_to_token(token)
+        for k in range(1, len(piece)):
+            left, right = self._model.tokenize(piece[:k]), self._model.tokenize(piece[k:])
+            # The tokenizer's own prefix blank may stand before the first part.
+            if self._spelled(left) in (before, " " + before) and self._spelled(right) == after:
+                return _ids(left), _ids(right)
+        left, right = self._model.tokenize(before), self._model.tokenize(after)
+        parts = ((left, before), (right, after))
+        if all(self._spelled(tokens) == part or set(_ids(tokens)) == {token} for tokens, part in parts):
+            return _ids(left), _ids(right)
+        return None
+
+    def _bytes_cut(
+        self, ids: list[int], offsets: list[_Range], k: int, border: int, text: str
+    ) -> tuple[list[int], list[int]]:
+        """The two parts of a byte-level token that begins or ends within a character, found by counting bytes."""
+        first = k
+        while first and offsets[first - 1][1] > offsets[first][0]:
+            first -= 1
+        spelling = [self._tokenizer.id_to_token(i) for i in ids[first : k + 1]]
+        at = len(text[offsets[first][0] : border].encode()) - sum(map(len, spelling[:-1]))
+        left, right = spelling[-1][:at], spelling[-1][at:]
+        cut = [self._model.tokenize(left), self._model.tokenize(right)] if at > 0 and right else []
+        if self._byte_level and ["".join(t.value for t in tokens) for tokens in cut] == [left, right]:
+            return _ids(cut[0]), _ids(cut[1])
+        start, end = offsets[k]
+        raise Unencodable("unprovable-mask", f"a token lies across the border in {text[start:end]!r} and cannot be cut")
+
+    def _spelled(self, tokens: list[Any]) -> str:
+        """The text of some tokens in mid-sentence."""
+        decoder, values = self._tokenizer.decoder, [t.value for t in tokens]
+        if decoder is None:
+            return "".join(values)
+        return str(decoder.decode([self._anchor, *values])).removeprefix(decoder.decode([self._anchor]))
+
+
+def _ids(tokens: list[Any]) -> list[int]:
+    return [token.id for token in tokens]

@@ -1,0 +1,288 @@
+"""From spans to token ids and a loss mask.
+
+The rules, in full:
+
+* The whole text is tokenised once, as the tokenizer itself would, and the mask follows from character offsets. Prompt
+  and answer are never tokenised apart.
+* A token carries loss if any of its characters lies in a trained span. A token that would lie across the border of a
+  trained span is cut there, each part tokenised by the vocabulary alone: exactly the answer is trained, and the
+  prompt ends where it ends when the model is asked. A token that cannot be cut so that both parts provably spell
+  their text makes the row `Unencodable` ("unprovable-mask").
+* ``{bos}`` at the start becomes the tokenizer's BOS if the tokenizer puts one there by itself, and nothing otherwise;
+  ``{bos}`` and ``{eos}`` elsewhere stand for the tokens' strings.
+* Special tokens come from special spans alone. The same characters in other spans are text. The blanks that some
+  special tokens swallow (``rstrip``) are swallowed here too.
+* Nothing is truncated: whether a row is too long is for the caller to decide and to count.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from filial.contracts.errors import UsageError
+from filial.contracts.kinds import Span
+from filial.labels.controls import Controls
+from filial.labels.controls import lookalikes as lookalikes
+from filial.labels.controls import special_tokens as special_tokens
+from filial.labels.cutting import Cutter
+from filial.labels.cutting import Unencodable as Unencodable
+
+IGNORE = -100
+MANY = 1000
+"""Control texts that are remembered."""
+_Range = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Encoded:
+    """One row, tokenised.
+
+    Attributes:
+        runs: the ranges of tokens that carry loss, as (first, one after the last), in order.
+    """
+
+    ids: list[int]
+    runs: list[_Range]
+    text: str
+    _bos: int
+    _places: Callable[[], list[_Range]]
+
+    @property
+    def trained(self) -> list[bool]:
+        """Whether each token carries loss."""
+        out = [False] * len(self.ids)
+        for low, high in self.runs:
+            out[low:high] = [True] * (high - low)
+        return out
+
+    @property
+    def offsets(self) -> list[_Range]:
+        """Each token's first character in ``text`` and the one after its last ((0, 0) for BOS).
+
+        Tokens of one multi-byte character share its offsets.
+        """
+        return [*[(0, 0)] * self._bos, *self._places()]
+
+    @property
+    def labels(self) -> list[int]:
+        """The ids, with -100 where there is no loss (not shifted)."""
+        return [i if t else IGNORE for i, t in zip(self.ids, self.trained, strict=True)]
+
+
+@dataclass(slots=True)
+class Text:
+    """A row as one string: ``marked`` for the tokenizer, ``plain`` for people; trained character ranges."""
+
+    plain: str
+    marked: str
+    ranges: list[_Range]
+    bos: bool
+
+
+class Encoder:
+    """Tokenises rendered records with one fast tokenizer.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers. It is read, never changed.
+
+    Attributes:
+        controls: the special tokens and the tokenizer's copy; another where data holds that copy's private characters.
+        bos: the id this tokenizer puts before a text by itself, or None.
+        closing: the special tokens this tokenizer puts behind a text by itself, such as T5's end token. They are in
+            no row here; what an encoder reads ends with them.
+
+    Raises:
+        UsageError: the tokenizer is slow, or cannot be copied.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.controls = Controls(tokenizer)
+        self._cutter = Cutter(self.controls.copy)
+        self._written: dict[str, tuple[str, str]] = {}
+        self.bos = _habitual_bos(tokenizer)
+        self.closing = _habitual_closing(tokenizer)
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """The ids of all special tokens."""
+        return frozenset(self.controls.ids.values())
+
+    def encode(self, spans: Sequence[Span]) -> Encoded:
+        """One row.
+
+        Raises:
+            Unencodable: the text is no Unicode text, or the mask cannot be shown to be right.
+            UsageError: the spans ask for an end token and the tokenizer has none.
+        """
+        self._make_room([spans])
+        text = self._joined(spans)
+        return self._finished(text, self.controls.copy.encode(text.marked, add_special_tokens=False))
+
+    def encode_batch(self, rows: Iterable[Sequence[Span]]) -> list[Encoded | Unencodable]:
+        """Many rows, in parallel where the tokenizer can; a row that fails takes its error's place."""
+        return self.finished(self.joined(list(rows)))
+
+    def joined(self, rows: Sequence[Sequence[Span]]) -> list[Text | Unencodable]:
+        """The first half of `encode_batch`: rows as texts."""
+        self._make_room(rows)
+        out: list[Text | Unencodable] = []
+        for spans in rows:
+            try:
+                out.append(self._joined(spans))
+            except Unencodable as error:
+                out.append(error)
+        return out
+
+    def finished(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
+        """The second half: tokens of texts, none of which was joined before private characters changed."""
+        good = [t for t in texts if isinstance(t, Text)]
+        encodings = iter(self.controls.copy.encode_batch([t.marked for t in good], add_special_tokens=False))
+        out: list[Encoded | Unencodable] = []
+        for text in texts:
+            try:
+                out.append(self._finished(text, next(encodings)) if isinstance(text, Text) else text)
+            except Unencodable as error:
+                out.append(error)
+        return out
+
+    def _make_room(self, rows: Sequence[Sequence[Span]]) -> None:
+        """Choose private characters for the control tokens that no data of these rows holds."""
+        while any(self.controls.taken(s.text) for spans in rows for s in spans if not s.special):
+            self.controls = self.controls.shifted(self.tokenizer)
+            self._cutter = Cutter(self.controls.copy)
+            self._written.clear()
+
+    def _joined(self, spans: Sequence[Span]) -> Text:
+        plain: list[str] = []
+        marked: list[str] = []
+        ranges: list[_Range] = []
+        at, bos, written = 0, False, ""
+        for i, span in enumerate(spans):
+            text = span.text
+            if span.special:
+                if i == 0 and text.startswith("{bos}"):
+                    bos, text = True, text.removeprefix("{bos}")
+                text, written = self._control(text)
+            if span.train and text:
+                if ranges and ranges[-1][1] == at:
+                    ranges[-1] = (ranges[-1][0], at + len(text))
+                else:
+                    ranges.append((at, at + len(text)))
+            at += len(text)
+            plain.append(text)
+            marked.append(written if span.special else text)
+        joined = "".join(marked)
+        try:
+            joined.encode()
+        except UnicodeEncodeError as error:
+            raise Unencodable("not-unicode", f"a lone surrogate at character {error.start}") from None
+        return Text("".join(plain), joined, ranges, bos)
+
+    def _control(self, text: str) -> tuple[str, str]:
+        """Control text for people and for the tokenizer. A template writes few of them again and again."""
+        if (found := self._written.get(text)) is None:
+            named = self._named(text)
+            found = named, self.controls.marked(named)
+            if len(self._written) < MANY:
+                self._written[text] = found
+        return found
+
+    def _named(self, text: str) -> str:
+        """Control text with ``{bos}`` and ``{eos}`` spelled out."""
+        for mark, token in (("{bos}", self.tokenizer.bos_token), ("{eos}", self.tokenizer.eos_token)):
+            if mark in text:
+                if token is None:
+                    raise UsageError(
+                        f"the template needs {mark}, but the tokenizer has no {mark[1:-1]} token; set "
+                        f'"{mark[1:-1]}_token" in its tokenizer_config.json or choose another template'
+                    )
+                text = text.replace(mark, token)
+        return text
+
+    def _finished(self, text: Text, encoding: Any) -> Encoded:
+        ids, runs = encoding.ids, _runs_between_tokens(text, encoding)
+        if runs is None:
+            ids, offsets, runs = self._cut(text, encoding)
+            places: Callable[[], list[_Range]] = partial(list, offsets)
+        else:
+            places = partial(self._offsets, text, encoding)
+        bos = [self.bos] if text.bos and self.bos is not None else []
+        if bos:
+            runs = [(low + 1, high + 1) for low, high in runs]
+        return Encoded([*bos, *ids], runs, text.plain, len(bos), places)
+
+    def _cut(self, text: Text, encoding: Any) -> tuple[list[int], list[_Range], list[_Range]]:
+        """Ids, offsets and trained ranges of a row in which tokens have to be cut at the borders of answers."""
+        ids, offsets = encoding.ids, self._offsets(text, encoding)
+        for border in (b for ends in text.ranges for b in ends):
+            ids, offsets = self._cutter.cut(ids, offsets, border, text.plain)
+        starts, ends = [s for s, _ in offsets], [e for _, e in offsets]
+        runs = []
+        for start, end in text.ranges:
+            low, high = bisect_right(ends, start), bisect_left(starts, end)
+            # A token of no width (a prefix blank of the tokenizer's own) belongs to what follows it.
+            while low and starts[low - 1] == start:
+                low -= 1
+            if low < high:
+                runs.append((low, high))
+        return ids, offsets, runs
+
+    def _offsets(self, text: Text, encoding: Any) -> list[_Range]:
+        """Offsets in which a special token covers its own characters, not the blanks it swallowed."""
+        if not self.controls.greedy:
+            return list(encoding.offsets)
+        out = []
+        for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if i in self.controls.lengths:
+                start += len(text.marked[start:end]) - len(text.marked[start:end].lstrip())
+                end = start + self.controls.lengths[i]
+            out.append((start, end))
+        return out
+
+
+def encode(spans: Sequence[Span], tokenizer: Any) -> Encoded:
+    """One row with any fast tokenizer. For more than one, make an `Encoder` and keep it.
+
+    Raises:
+        Unencodable: the text is no Unicode text, or the mask cannot be shown to be right.
+        UsageError: the tokenizer is slow, or has no end token where the spans ask for one.
+    """
+    return Encoder(tokenizer).encode(spans)
+
+
+def _runs_between_tokens(text: Text, encoding: Any) -> list[_Range] | None:
+    """The trained ranges of a row, if each of their borders falls between two tokens; else None.
+
+    A token that lies across a border is the first to hold the character behind it, and begins before it.
+    """
+    edges = []
+    for border in (b for ends in text.ranges for b in ends):
+        k = encoding.char_to_token(border) if border < len(text.plain) else len(encoding)
+        if k is None or (k < len(encoding) and encoding.token_to_chars(k)[0] != border):
+            return None
+        while k and encoding.token_to_chars(k - 1)[0] == border:
+            k -= 1
+        edges.append(k)
+    return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+
+
+def _habitual_bos(tokenizer: Any) -> int | None:
+    """The BOS this tokenizer puts before a text when it is asked to add special tokens, or None."""
+    bos = tokenizer.bos_token_id
+    if bos is None:
+        return None
+    ids = tokenizer("a", add_special_tokens=True, truncation=False, padding=False)["input_ids"]
+    return int(bos) if ids[:1] == [bos] else None
+
+
+def _habitual_closing(tokenizer: Any) -> list[int]:
+    """The special tokens this tokenizer puts behind a text when it is asked to add special tokens."""
+    made = tokenizer("a", add_special_tokens=True, truncation=False, padding=False, return_special_tokens_mask=True)
+    ids, added = made["input_ids"], made["special_tokens_mask"]
+    end = next((k for k in range(len(ids), 0, -1) if not added[k - 1]), len(ids))
+    return [int(i) for i in ids[end:]]

@@ -1,0 +1,106 @@
+"""Calling the hooks of loaded plugins: broadcasts that contain errors, and the chain round a teacher call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from filial.contracts.context import Asker
+from filial.contracts.messages import Reply, Request
+
+if TYPE_CHECKING:
+    from filial.contracts.kinds import Drop, Teacher
+    from filial.contracts.records import Record
+    from filial.engine.run import Run
+    from filial.engine.stage import DropRow
+
+log = logging.getLogger("filial.plugins")
+LEVELS = ("ok", "warn", "fail")
+
+
+class Hooks:
+    """The hooks that are called during a run, one method each. See `filial.plugins.hookspecs` for what they mean.
+
+    pluggy keeps who implements what and in which order; the calls are made here, because one plugin's error
+    must not keep the others from being called.
+    """
+
+    def __init__(self, pm: pluggy.PluginManager) -> None:
+        self._pm = pm
+
+    def implemented(self, hook: str) -> bool:
+        """Whether any loaded plugin implements this hook."""
+        return bool(getattr(self._pm.hook, hook).get_hookimpls())
+
+    def run_started(self, run: Run) -> None:
+        """A run begins."""
+        self._broadcast("run_started", run=run)
+
+    def stage_finished(self, run: Run, stage: str, kept: int, dropped: dict[str, int]) -> None:
+        """A stage is committed. Each plugin gets its own copy of ``dropped``."""
+        self._broadcast("stage_finished", run=run, stage=stage, kept=kept, dropped=dropped)
+
+    def record_dropped(self, run: Run, stage: str, record: Record | None, drop: Drop | DropRow) -> None:
+        """A record does not go on."""
+        self._broadcast("record_dropped", run=run, stage=stage, record=record, drop=drop)
+
+    def run_finished(self, run: Run, error: BaseException | None) -> None:
+        """A run ends."""
+        self._broadcast("run_finished", run=run, error=error)
+
+    def ask(self, teacher: Teacher, core: Asker) -> Asker:
+        """``core`` inside the `ask` hooks of all loaded plugins; ``core`` itself when there are none.
+
+        Compose once per teacher, not per call.
+        """
+        asker = core
+        for impl in _impls(self._pm, "ask"):  # pluggy's order: the last of the list comes first, so it is outermost
+            asker = _layer(impl, teacher, asker)
+        return asker
+
+    def checkup(self) -> Iterator[tuple[str, str, str]]:
+        """(plugin, level, sentence) from every loaded plugin; one that raises is a "fail" itself."""
+        for impl in reversed(_impls(self._pm, "checkup")):
+            try:
+                findings: Any = impl.function()
+                found = [(str(level), str(text)) for level, text in findings]
+            except (Exception, SystemExit) as err:
+                yield impl.plugin_name, "fail", f"its checkup raises {type(err).__name__}: {err}"
+                continue
+            for level, text in found:
+                known = level in LEVELS
+                yield impl.plugin_name, level if known else "warn", text if known else f"{level}: {text}"
+
+    def _broadcast(self, hook: str, **arguments: Any) -> None:
+        for impl in reversed(_impls(self._pm, hook)):
+            # A dictionary is handed out as a copy; all else that specs pass is immutable or the run itself.
+            given = [dict(v) if isinstance(v := arguments[name], dict) else v for name in impl.argnames]
+            try:
+                impl.function(*given)
+            except (Exception, SystemExit) as err:
+                cause = f"{type(err).__name__}: {err}"
+                log.error("plugin %s: its hook %s raises %s; the run goes on", impl.plugin_name, hook, cause)
+                log.debug("traceback of %s in %s", hook, impl.plugin_name, exc_info=err)
+
+
+def _impls(pm: pluggy.PluginManager, hook: str) -> list[pluggy.HookImpl]:
+    caller: pluggy.HookCaller = getattr(pm.hook, hook)
+    return caller.get_hookimpls()
+
+
+def _layer(impl: pluggy.HookImpl, teacher: Teacher, proceed: Asker) -> Asker:
+    """One wrapper round ``proceed``."""
+    fixed = {"teacher": teacher, "proceed": proceed}
+
+    async def asker(request: Request) -> Reply:
+        given = [request if name == "request" else fixed[name] for name in impl.argnames]
+        answering: Any = impl.function(*given)
+        reply = await answering
+        if not isinstance(reply, Reply):
+            raise TypeError(f"plugin {impl.plugin_name}: its hook ask returns {type(reply).__name__}, not a Reply")
+        return reply
+
+    return asker

@@ -1,0 +1,106 @@
+"""Importing one plugin and looking at it, before anything of it is registered."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from filial import __version__
+from filial.contracts.errors import PluginError
+from filial.plugins import hookspecs
+from filial.plugins.discovery import OURSELVES, Claim, normalized
+
+HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "filial_spec")}
+
+
+def imported(value: str) -> Any:
+    """What ``module`` or ``module:object`` names (an extras marker after it means nothing any more)."""
+    from functools import reduce
+    from importlib import import_module
+
+    module, _, attributes = value.partition("[")[0].partition(":")
+    found: Any = import_module(module.strip())
+    return reduce(getattr, filter(None, attributes.strip().split(".")), found)
+
+
+def from_file(path: Path) -> Any:
+    """Execute a file as a module of its own, importable by no other name."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    name = f"filial_file_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}"
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError("it is no Python file; its name must end in .py")
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # so that its classes can be pickled
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def check_range(claim: Claim) -> None:
+    """See that the distribution's own requirement on filial holds; pre-releases of filial count like releases."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    for spec in claim.requires_filial() if normalized(claim.dist) != OURSELVES else ():
+        try:
+            fits = SpecifierSet(spec).contains(__version__, prereleases=True)
+        except InvalidSpecifier as err:
+            raise PluginError(f"its requirement on filial cannot be read ({err})") from err
+        if not fits:
+            cure = f"install a version of {claim.dist} made for this one, or another filial"
+            raise PluginError(f"it needs filial {spec}, and this is filial {__version__}; {cure}")
+
+
+def check_hooks(pm: pluggy.PluginManager, plugin: Any, promises: bool) -> None:
+    """See before registering that every hook a plugin implements exists and takes these arguments."""
+    from difflib import get_close_matches
+
+    if isinstance(plugin, type):
+        raise PluginError("it points at a class; point it at the module whose register hook registers that class")
+    count = 0
+    for attribute in dir(plugin):
+        options = pm.parse_hookimpl_opts(plugin, attribute)
+        if options is None:
+            continue
+        count += 1
+        hook = options.get("specname") or attribute
+        if hook not in HOOKS:
+            near = get_close_matches(hook, HOOKS, 1)
+            raise PluginError(f"there is no hook {hook!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        method = getattr(plugin, attribute)
+        takes, given = _required(method), list(inspect.signature(HOOKS[hook]).parameters)
+        if unknown := [name for name in takes if name not in given]:
+            raise PluginError(f"its hook {hook} wants {unknown[0]!r}, but hooks of this name get {', '.join(given)}")
+        if options.get("wrapper") or options.get("hookwrapper"):
+            raise PluginError(f"its hook {hook} is marked as a wrapper; filial's hooks are written without that")
+        if hook == "ask" and not inspect.iscoroutinefunction(method):
+            raise PluginError("its hook ask must be written 'async def'")
+    if not count and not promises:  # where it promises a name, the caller compares
+        raise PluginError("it implements no hook; mark one with filial.hookimpl")
+
+
+def _required(method: Any) -> list[str]:
+    """Arguments without a default, which are the ones pluggy passes."""
+    empty = inspect.Parameter.empty
+    return [name for name, p in inspect.signature(method).parameters.items() if p.default is empty]
+
+
+def installed(module: str) -> bool:
+    """Whether a module can be imported, without importing it (only its parents, when it has any)."""
+    from importlib.util import find_spec
+
+    if sys.modules.get(module) is not None:
+        return True
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the parent of a dotted name is not there
+        return False

@@ -1,0 +1,222 @@
+"""Load a plugin when its name is first used, keep its failure to itself, and know who registered what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from filial.contracts.context import Asker
+from filial.contracts.errors import MissingExtra, PluginError, UsageError
+from filial.contracts.kinds import KINDS, Component, Teacher
+from filial.plugins import discovery, hookspecs
+from filial.plugins.discovery import Claim, Index, singular
+from filial.plugins.hooks import Hooks
+from filial.plugins.loading import check_hooks, check_range, from_file, imported, installed
+
+_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Manager:
+    """All plugins of one process.
+
+    Attributes:
+        index: who claims which name, from metadata alone; a file given to `load_file` is added to it.
+        hook: the lifecycle hooks of the plugins loaded so far.
+    """
+
+    def __init__(self, index: Index | None = None, *, no_plugins: bool = False) -> None:
+        self.index = discovery.index(no_plugins=no_plugins) if index is None else index
+        self._pm = pluggy.PluginManager("filial")
+        self._pm.add_hookspecs(hookspecs)
+        self.hook = Hooks(self._pm)
+        self._found: dict[tuple[str, str, str], type[Component]] = {}  # (distribution, kind, name)
+        self._failed: dict[str, str] = {}  # plugin -> cause
+        self._staged: dict[tuple[str, str], type[Component]] | None = None  # what is being registered just now
+        for kind in KINDS:  # historic: every plugin loaded later still receives this call
+            caller: pluggy.HookCaller = getattr(self._pm.hook, f"register_{kind}")
+            caller.call_historic(kwargs={"register": partial(self._register, kind)})
+
+    def get(self, kind: str, name: str) -> type[Component]:
+        """The class behind ``name`` or ``dist:name``; its plugin is imported if it was not yet.
+
+        Raises:
+            PluginError: the name is unknown, blocked or claimed twice, or its plugin is broken.
+        """
+        claim = self.index.claim(kind, name)
+        key = (claim.dist, kind, claim.name)
+        if key not in self._found:
+            self._load(claim)
+        if key not in self._found:
+            names = [n for d, k, n in self._found if (d, k) == (claim.dist, kind)]
+            registers = "registers " + (", ".join(map(repr, names)) if names else f"no {singular(kind)} at all")
+            raise PluginError(
+                f"{claim.owner} promises {singular(kind)} {claim.name!r} ({claim.entry}), but {registers}"
+            )
+        return self._found[key]
+
+    def build(self, kind: str, spec: str | Mapping[str, Any], where: str = "") -> Component:
+        """The component that ``spec`` describes: a name, or ``use: name`` with options beside it.
+
+        Args:
+            where: put in front of every message, such as ``recipe.yaml:3:7``.
+
+        Raises:
+            UsageError: no such plugin (`PluginError`), or its options are wrong; one sentence.
+        """
+        from filial.plugins.options import validated
+
+        at = f"{where}: " if where else ""
+        options = {"use": spec} if isinstance(spec, str) else dict(spec)
+        use = options.pop("use", None)
+        if not isinstance(use, str):
+            raise UsageError(f"{at}a {singular(kind)} needs 'use: NAME'")
+        try:
+            cls = self.get(kind, use)
+        except PluginError as err:
+            raise PluginError(f"{at}{err}") from err
+        return validated(cls, options, what=f"{at}{singular(kind)} {use!r}")
+
+    def provenance(self, what: str | Component | type[Component], name: str = "") -> str:
+        """``dist:name==version`` of a loaded component, or of ``(kind, name)`` without importing it.
+
+        A component that no plugin registered is named by its module and class.
+        """
+        if isinstance(what, str):
+            claim = self.index.claim(what, name)
+            return f"{claim.dist}:{claim.name}=={claim.version}"
+        cls = what if isinstance(what, type) else type(what)
+        for (dist, kind, short), found in self._found.items():
+            if found is cls:
+                return self.provenance(kind, f"{dist}:{short}")
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+    def check_requirements(self, cls: type[Component]) -> None:
+        """See that what a component needs beyond the core is installed, without importing it.
+
+        Raises:
+            MissingExtra: something is not; the message holds the ``pip install`` line.
+        """
+        missing = [module for module in cls.requires if not installed(module)]
+        if not missing:
+            return
+        owner = next((dist for (dist, _, _), found in self._found.items() if found is cls), discovery.OURSELVES)
+        install = f"'{owner}[{cls.extra}]'" if cls.extra else " ".join(missing)
+        verb = "is" if len(missing) == 1 else "are"
+        needs = f"{cls.__name__} needs {' and '.join(missing)}, which {verb} not installed"
+        raise MissingExtra(f"{needs}; run: pip install {install}")
+
+    def entry(self, group: str, name: str) -> Any:
+        """Import what an entry point outside the eight kinds names, such as a command.
+
+        Raises:
+            PluginError: as `get`.
+        """
+        claim = self.index.claim(group, name)
+        with self._contained(claim):
+            return imported(claim.value)
+
+    def activate(self, name: str) -> None:
+        """Load a plugin that brings hooks only: an entry of the group ``filial.hooks``.
+
+        Raises:
+            PluginError: as `get`.
+        """
+        self._load(self.index.claim("hooks", name))
+
+    def wrap_ask(self, teacher: Teacher) -> Callable[[Asker], Asker]:
+        """What puts the `ask` hooks of all loaded plugins round a core that calls this teacher."""
+        return partial(self.hook.ask, teacher)
+
+    def load_file(self, path: Path) -> list[tuple[str, str]]:
+        """Load one file as a plugin, without packaging; its name stands for the distribution.
+
+        Its version is a hash of its text, so that a changed file counts as another plugin.
+
+        Returns:
+            (kind, name) of what it registers.
+
+        Raises:
+            UsageError: there is no such file.
+            PluginError: it is broken, does nothing, or another file of that name is loaded.
+        """
+        from hashlib import sha256
+
+        if not path.is_file():
+            raise UsageError(f"--plugin {path}: there is no such file")
+        version = f"0+{sha256(path.read_bytes()).hexdigest()[:12]}"
+        label = Claim("hooks", path.stem, str(path.resolve()), path.name, version, str(path.parent))
+        before = set(self._found)
+        if any(dist == path.name for dist, _, _ in before) and not self._pm.has_plugin(_plugin(label)):
+            raise PluginError(f"--plugin {path}: another file called {path.name} is loaded; rename one of them")
+        self._load(label, partial(from_file, path))
+        names = [(kind, name) for dist, kind, name in self._found if dist == path.name]
+        for kind, name in names:
+            if (path.name, kind, name) not in before:
+                self.index.add(Claim(kind, name, label.value, label.dist, version, label.path))
+        return names
+
+    def _load(self, claim: Claim, importer: Any = None) -> None:
+        """Import and register the plugin behind a claim, once, all or nothing."""
+        if self._pm.has_plugin(_plugin(claim)):
+            return
+        with self._contained(claim):
+            module = importer() if importer else imported(claim.value)
+            if claim.kind == "hooks" and isinstance(module, type):
+                module = module()  # an object of its own for this manager, so that hooks that remember need no global
+            self._staged = {}
+            try:
+                check_hooks(self._pm, module, claim.kind in KINDS)
+                self._pm.register(module, name=_plugin(claim))
+                for (kind, name), cls in self._staged.items():
+                    self._found[claim.dist, kind, name] = cls
+            except BaseException:  # pluggy does not undo a registration that fails half way
+                if self._pm.has_plugin(_plugin(claim)):
+                    self._pm.unregister(name=_plugin(claim))
+                raise
+            finally:
+                self._staged = None
+
+    @contextmanager
+    def _contained(self, claim: Claim) -> Iterator[None]:
+        """Whatever fails inside, ``sys.exit()`` too, becomes one sentence; it is not tried twice."""
+        broken = f"{claim.owner}: {claim.entry} does not load: "
+        if cause := self._failed.get(_plugin(claim)):
+            raise PluginError(broken + cause)
+        try:
+            check_range(claim)
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as err:
+            is_ours = isinstance(err, PluginError)
+            cause = " ".join((str(err) if is_ours else f"{type(err).__name__}: {err}").split())
+            self._failed[_plugin(claim)] = cause
+            raise PluginError(broken + cause) from err
+
+    def _register(self, kind: str, name: str, cls: type[Component]) -> None:
+        """What a plugin's ``register`` does."""
+        if self._staged is None:
+            raise PluginError(f"register({name!r}, ...) may be called inside the hook register_{kind} only")
+        what = f"it registers {name!r} as a {singular(kind)}, but"
+        base = KINDS[kind]
+        if not isinstance(name, str) or not _KEBAB.fullmatch(name):
+            raise PluginError(f"{what} a name is kebab-case, such as 'deep-sea'")
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            raise PluginError(f"{what} {cls!r} is no subclass of filial.{base.__name__}")
+        if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+            raise PluginError(f"{what} {cls.__name__} has no method {missing[0]}")
+        if "use" in cls.model_fields:
+            raise PluginError(f"{what} {cls.__name__} has an option called 'use', which names the plugin in a recipe")
+        if self._staged.setdefault((kind, name), cls) is not cls:
+            raise PluginError(f"{what} it does so twice, with different classes")
+
+
+def _plugin(claim: Claim) -> str:
+    """The name by which pluggy knows a plugin: never the bare entry, so that two cannot shadow each other."""
+    return f"{claim.dist}:{claim.value}"

@@ -1,0 +1,273 @@
+"""A component's fields, declared once, as JSON Schema, as command-line flags and in error messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from filial.contracts.errors import PluginError, UsageError
+from filial.contracts.kinds import Component
+from filial.contracts.paths import resolve
+
+if TYPE_CHECKING:
+    import click
+
+    from filial.contracts.kinds import Component
+
+
+C = TypeVar("C", bound=Component)
+Schema = dict[str, Any]
+_SCALARS = ("string", "integer", "number", "boolean")
+
+
+def json_schema(cls: type[Component]) -> Schema:
+    """The options of a component as JSON Schema 2020-12, self-contained and without generated titles.
+
+    Raises:
+        PluginError: an option has a type that JSON Schema cannot say, or one that contains itself.
+    """
+    from pydantic.errors import PydanticInvalidForJsonSchema
+
+    try:
+        raw = cls.model_json_schema()
+    except PydanticInvalidForJsonSchema as err:
+        raise PluginError(f"{cls.__name__} has an option without a JSON Schema: {err.message}") from err
+    definitions = raw.pop("$defs", {})
+    schema: Schema = _clean(raw, definitions, ())
+    schema["description"] = summary(cls)
+    schema.setdefault("properties", {})
+    return schema
+
+
+def summary(cls: type[Component]) -> str:
+    """The first line of a component's own docstring; empty if it has none."""
+    return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0].strip()
+
+
+def _clean(node: Any, definitions: Schema, inside: tuple[str, ...]) -> Any:
+    """Without titles, with every reference replaced by what it refers to."""
+    if isinstance(node, list):
+        return [_clean(item, definitions, inside) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        name = node["$ref"].rpartition("/")[2]
+        if name in inside:
+            raise PluginError(f"the option type {name} contains itself; options must be finite")
+        beside = {key: value for key, value in node.items() if key != "$ref"}
+        return _clean({**definitions[name], **beside}, definitions, (*inside, name))
+    out = {}
+    for key, value in node.items():
+        if key in ("properties", "patternProperties"):  # here the keys are names of options
+            out[key] = {name: _clean(schema, definitions, inside) for name, schema in value.items()}
+        elif key in ("default", "const", "enum", "examples"):  # and here is data
+            out[key] = value
+        elif key not in ("title", "discriminator"):
+            out[key] = _clean(value, definitions, inside)
+    return out
+
+
+def click_options(cls: type[Component]) -> list[click.Option]:
+    """One click option per field; its parameter is called like the field, and is None or () unless given.
+
+    Scalars are typed and bounded, a choice is a choice, a switch is ``--x/--no-x``, a list of scalars is
+    given by repeating the flag, anything deeper is one YAML (or JSON) value. What is not given keeps its default.
+    """
+    import click
+
+    schema = json_schema(cls)
+    required = schema.get("required", ())
+    out = []
+    for name, field in schema["properties"].items():
+        flag = f"--{name.replace('_', '-')}"
+        attributes: dict[str, Any] = {"help": _help(field, name in required), "required": name in required}
+        inner = _inner(field)
+        if inner.get("type") == "boolean":
+            declarations = [name, f"{flag}/--no-{flag[2:]}"]
+            attributes["default"] = None
+        else:
+            declarations = [name, flag]
+            attributes["multiple"] = _repeats(inner)
+            attributes["type"] = _click_type(inner["items"] if attributes["multiple"] else inner)
+        out.append(click.Option(declarations, **attributes))
+    return out
+
+
+def from_flags(cls: type[C], values: Mapping[str, Any], what: str = "") -> C:
+    """The component that the values of `click_options` describe.
+
+    Raises:
+        UsageError: a value is wrong; the message names the flag.
+    """
+    fields = json_schema(cls)["properties"]
+    given = {}
+    for name, value in values.items():
+        if value is None or value == ():
+            continue
+        inner = _inner(fields[name])
+        if _repeats(inner):
+            given[name] = [_chosen(inner["items"], item) for item in value]
+        else:
+            given[name] = _chosen(inner, value)
+    return validated(cls, given, what=what, spell=lambda name: f"--{name.replace('_', '-')}")
+
+
+def validated(cls: type[C], options: Mapping[str, Any], *, what: str, spell: Any = repr) -> C:
+    """A component from its options.
+
+    Args:
+        what: what is being built, for the message.
+        spell: how an option's name is written for this user.
+
+    Raises:
+        UsageError: one sentence with everything that is wrong.
+    """
+    try:
+        return cls.model_validate(dict(options))
+    except ValidationError as err:
+        faults = "; ".join(_fault(error, cls, spell) for error in err.errors(include_url=False, include_context=False))
+        raise UsageError(f"{what}: {faults}" if what else faults) from err
+
+
+def _fault(error: Any, cls: type[Component], spell: Any) -> str:
+    """One pydantic error in our words."""
+    if not error["loc"]:  # a validator of the whole component
+        return str(error["msg"].removeprefix("Value error, "))
+    name, *deeper = error["loc"]
+    at = spell(str(name))
+    if error["type"] == "extra_forbidden" and not deeper:
+        near = difflib.get_close_matches(str(name), cls.model_fields, 1)
+        there = ", ".join(spell(field) for field in cls.model_fields) or "none"
+        return f"no option {at}; " + (f"did you mean {spell(near[0])}?" if near else f"there are: {there}")
+    if error["type"] == "missing" and not deeper:
+        return f"option {at} is required"
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in deeper)
+    got = repr(error["input"])
+    shown = got if len(got) <= 60 else f"{got[:57]}..."
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if cls.model_config.get("hide_input_in_errors"):
+        return f"option {at}{path}: it {message}" if message.startswith("should") else f"option {at}{path}: {message}"
+    return f"option {at}{path} is {shown}, but it {message}" if message.startswith("should") else (
+        f"option {at}{path} is {shown}: {message}"
+    )  # fmt: skip
+
+
+def _inner(field: Schema) -> Schema:
+    """The schema of what can be typed: ``X`` of ``X | None``."""
+    members = [member for member in field.get("anyOf", ()) if member.get("type") != "null"]
+    return members[0] if len(members) == 1 else field
+
+
+def _choices(field: Schema) -> dict[str, Any] | None:
+    """What a choice is called on the command line -> the value."""
+    values = field.get("enum", [field["const"]] if "const" in field else None)
+    return None if values is None else {str(value): value for value in values if value is not None}
+
+
+def _chosen(field: Schema, value: Any) -> Any:
+    choices = _choices(field)
+    return value if choices is None else choices[value]
+
+
+def _repeats(field: Schema) -> bool:
+    """Whether this is a list of things that can each be typed as a word."""
+    items = field.get("items")
+    if field.get("type") != "array" or not isinstance(items, dict) or "prefixItems" in field:
+        return False
+    return _choices(items) is not None or items.get("type") in _SCALARS
+
+
+def _help(field: Schema, required: bool) -> str:
+    text: str = field.get("description", "")
+    default = field.get("default")
+    if required or default is None or default in ("", [], {}):
+        return text
+    shown = {True: "on", False: "off"}.get(default, default) if isinstance(default, bool) else default
+    if isinstance(shown, list):
+        shown = ", ".join(map(str, shown))
+    return f"{text}  [default: {shown}]".strip()
+
+
+def _click_type(field: Schema) -> click.ParamType[Any]:
+    import click
+
+    if (choices := _choices(field)) is not None:
+        return click.Choice(list(choices))
+    kind = field.get("type")
+    if kind in ("integer", "number"):
+        low, high = field.get("minimum"), field.get("maximum")
+        above, below = field.get("exclusiveMinimum"), field.get("exclusiveMaximum")
+        ranges = click.IntRange if kind == "integer" else click.FloatRange
+        if (low, high, above, below) == (None, None, None, None):
+            return click.INT if kind == "integer" else click.FLOAT
+        return ranges(
+            low if above is None else above, high if below is None else below,
+            min_open=above is not None, max_open=below is not None,
+        )  # fmt: skip
+    return {"string": click.STRING, "boolean": click.BOOL}.get(str(kind)) or _yaml_type()
+
+
+def _yaml_type() -> click.ParamType[Any]:
+    import click
+
+    class YamlValue(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
+        """A value written as YAML or JSON."""
+
+        name = "yaml"
+
+        def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+            import yaml
+
+            try:
+                return yaml.safe_load(value) if isinstance(value, str) else value
+            except yaml.YAMLError as err:
+                self.fail(f"{value!r} is no YAML or JSON value ({' '.join(str(err).split())})", param, ctx)
+
+    return YamlValue()
+
+
+Place = tuple[str | int, ...]
+"""Where a value stands among options, such as ``("against", 0)``."""
+
+
+def named(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """The files that options of a component name, and where."""
+    for name, schema in json_schema(component)["properties"].items():
+        value = options.get(name)
+        members = [schema, *schema.get("anyOf", ())]
+        if isinstance(value, str) and any(_is_file(member) for member in members):
+            yield (name,), value
+        elif isinstance(value, list | tuple) and any(_is_file(member.get("items")) for member in members):
+            yield from (((name, i), item) for i, item in enumerate(value) if isinstance(item, str))
+
+
+def _is_file(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema.get("format") == "file"
+
+
+Found = TypeVar("Found", bound="Component")
+
+
+def found(component: Found, base: Path) -> Found:
+    """A component whose options name their files by absolute paths.
+
+    Raises:
+        ValueError: the component objects to what a file holds.
+        UsageError: a file lies in a package that is not installed.
+    """
+    places = dict(named(type(component), component.model_dump(mode="json")))
+    if not places:
+        return component
+    options = component.model_dump(mode="json", exclude_unset=True)
+    for (name, *rest), path in places.items():
+        where = path if path.startswith("hf:") else str(resolve(path, base))
+        if not rest:
+            options[str(name)] = where
+        else:
+            (i,) = rest
+            options[str(name)] = [where if k == i else item for k, item in enumerate(options[str(name)])]
+    return type(component).model_validate(options)

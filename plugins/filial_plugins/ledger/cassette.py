@@ -1,0 +1,233 @@
+"""Cassettes: answers of the ledger as lines of JSON, to replay a run anywhere with no endpoint.
+
+Public API for plugins: `Tape`. A cassette is a header, ``{"filial_cassette": 1, "answers": N, "teachers": {…}}``,
+and a line per answer: ``{"key", "identity", "request", "reply", "checksum"}``. ``identity`` names one of the header's
+teachers; the checksum is over the canonical JSON of everything else in the line. A header may come again, so files can
+be put one behind the other; ``answers`` is null while a cassette is being recorded. Every key can be worked out again
+from who was asked what.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from filial.contracts.errors import UsageError
+from filial.contracts.messages import Reply, Request
+from filial.formats.jsontext import Fault, parse_object
+from filial.formats.lines import lines, opened
+from filial.formats.writing import packed
+from filial.gateway.ledger import Addresses, Entry, encode_request, sealed
+from filial.storage import canonical, digest, replacing, write_errors
+
+if TYPE_CHECKING:
+    from filial.contracts.kinds import Teacher
+
+__all__ = ["Tape"]
+
+FORMAT = 1
+MARK = "filial_cassette"
+
+
+class _Known(msgspec.Struct, forbid_unknown_fields=True):
+    use: str
+    options: dict[str, Any]
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    filial_cassette: int
+    answers: int | None
+    teachers: dict[str, _Known]
+
+
+class _Answer(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+    identity: str
+    request: dict[str, Any]
+    reply: Reply
+
+
+def write(path: Path, teachers: Iterable[Addresses], entries: Iterable[Entry], count: int) -> None:
+    """Write a cassette whole or not at all, packed when its name ends in ``.gz`` or ``.zst``.
+
+    The same answers give the same bytes, in the order given.
+
+    Raises:
+        UsageError: the file cannot be written.
+        FilialError: the disk is full.
+    """
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as sink, packed(sink, path.suffix) as file:
+        file.write(_header(teachers, count))
+        for entry in entries:
+            file.write(_line(entry.key, entry.identity, *entry.decoded()))
+
+
+def _header(teachers: Iterable[Addresses], count: int | None) -> bytes:
+    known = {t.identity: {"use": t.use, "options": msgspec.Raw(t.options.encode())} for t in teachers}
+    return msgspec.json.encode({MARK: FORMAT, "answers": count, "teachers": dict(sorted(known.items()))}) + b"\n"
+
+
+def _line(key: str, identity: str, request: bytes, reply: Reply) -> bytes:
+    answer = {"key": key, "identity": identity, "request": msgspec.Raw(request), "reply": msgspec.Raw(canonical(reply))}
+    return msgspec.json.encode({**answer, "checksum": digest(answer)}) + b"\n"
+
+
+class Reader:
+    """The answers of a cassette as ledger entries, each checked. ``teachers`` and ``count`` are of what has been read.
+
+    An answer of a teacher that no header names comes from an old ledger; its key cannot be worked out again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.teachers: dict[str, Addresses] = {}
+        self.count = 0
+        self._expected: int | None = None
+        self._found = 0
+
+    def entries(self) -> Iterator[Entry]:
+        """All of them.
+
+        Raises:
+            UsageError: ``file:line: what`` is wrong; or the file is not whole.
+        """
+        number = 0
+        with opened(self.path) as stream:
+            for number, line in lines(stream, self._too_long):
+                try:
+                    row = parse_object(line)
+                    if MARK in row:
+                        self._counted()
+                        self._begin(row)
+                    elif number == 1:
+                        raise Fault("", "this is no cassette; 'filial ledger export' makes one")
+                    else:
+                        yield self._entry(row)
+                        self._found += 1
+                        self.count += 1
+                except Fault as fault:
+                    raise self._error(number, str(fault)) from None
+            self._counted()
+        if not number:
+            raise UsageError(f"{self.path}: the cassette is empty; make it again")
+
+    def _begin(self, row: dict[str, Any]) -> None:
+        if row[MARK] != FORMAT:
+            raise Fault("", f"this filial reads cassettes of format {FORMAT}, not {row[MARK]!r}; update filial")
+        header = _converted(row, _Header)
+        for identity, known in header.teachers.items():
+            teacher = Addresses(known.use, known.options)
+            if teacher.identity != identity:
+                raise Fault("", f"the teacher {known.use!r} is not the one that was written here")
+            self.teachers[identity] = teacher
+        self._expected, self._found = header.answers, 0
+
+    def _counted(self) -> None:
+        if self._expected not in (None, self._found):
+            raise UsageError(
+                f"{self.path}: holds {self._found:,} answers where its header says {self._expected:,}; make it again"
+            )
+
+    def _entry(self, row: dict[str, Any]) -> Entry:
+        checksum = row.pop("checksum", None)
+        if checksum != digest(row):
+            raise Fault("", "the line is not what was written: its checksum does not hold")
+        answer = _converted(row, _Answer)
+        _converted(answer.request, Request)
+        request = canonical(answer.request)
+        teacher = self.teachers.get(answer.identity)
+        if teacher is not None and teacher.key(request) != answer.key:
+            raise Fault("", f"the key {answer.key!r} is not that of this question to {teacher.use!r}")
+        return sealed(answer.key, answer.identity, request, answer.reply)
+
+    def _too_long(self, number: int, fault: Fault, line: bytes | str) -> None:
+        raise self._error(number, fault.message)
+
+    def _error(self, number: int, what: str) -> UsageError:
+        return UsageError(f"{self.path}:{number}: {what}; get the cassette again")
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as err:
+        raise Fault("", str(err)) from None
+
+
+class Tape:
+    """A cassette that is recorded while a run goes on, at the end of what an earlier run left in the file.
+
+    A last line that a killed run left unfinished is cut off. An answer that is there already is not recorded again.
+
+    Raises:
+        UsageError: the file is there and no cassette, is damaged, or cannot be written.
+    """
+
+    def __init__(self, path: Path, use: str) -> None:
+        self._path, self._use = path, use
+        self._held: set[str] = set()
+        self._teacher: Teacher | None = None
+        self._addresses: Addresses | None = None
+        self._begun = ""
+        with write_errors(path):
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close
+        try:
+            self._cut()
+            if path.stat().st_size:
+                self._held = {entry.key for entry in Reader(path).entries()}
+        except BaseException:
+            self._file.close()
+            raise
+
+    def record(self, teacher: Teacher, request: Request, reply: Reply) -> None:
+        """Record an answer, unless it is not the ledger's: another plugin gave it, or changed the question.
+
+        Raises:
+            FilialError: the disk is full.
+        """
+        addresses = self._of(teacher)
+        asked = encode_request(request)
+        key = addresses.key(asked)
+        if reply.key != key or key in self._held:
+            return
+        self._held.add(key)
+        if addresses.identity != self._begun:
+            self._begun = addresses.identity
+            self._write(_header([addresses], None))
+        self._write(_line(key, addresses.identity, asked, msgspec.structs.replace(reply, key="")))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _of(self, teacher: Teacher) -> Addresses:
+        if self._addresses is None or teacher is not self._teacher:
+            self._teacher = teacher
+            self._addresses = Addresses(self._use, teacher.identity())
+        return self._addresses
+
+    def _write(self, line: bytes) -> None:
+        with write_errors(self._path):
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    def _cut(self) -> None:
+        """Cut off what stands behind the last line break."""
+        with write_errors(self._path), open(self._path, "r+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - (1 << 16))
+                file.seek(start)
+                at = file.read(end - start).rfind(b"\n")
+                if at >= 0:
+                    end = start + at + 1
+                    break
+                end = start
+            file.truncate(end)

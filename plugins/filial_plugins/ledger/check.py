@@ -1,0 +1,152 @@
+"""Looking through a whole ledger: what is damaged, and saving what is not."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from filial.contracts.errors import FilialError
+from filial.contracts.messages import Request
+from filial.gateway.ledger import Addresses, Entry, Ledger
+from filial.storage import sync_folder, write_errors
+
+_decode_request = msgspec.json.Decoder(Request).decode
+
+
+class Damage(NamedTuple):
+    """One damaged answer: its row, its key as far as it can be read, and what is wrong."""
+
+    row: int
+    key: str
+    what: str
+
+
+@dataclass
+class Health:
+    """What was found. ``unknown`` counts sound answers whose teacher is not noted, so that their keys could not be
+    worked out again; ``file`` is what sqlite finds wrong with the file itself; ``teachers`` counts damaged teachers."""
+
+    answers: int = 0
+    unknown: int = 0
+    teachers: int = 0
+    file: list[str] = field(default_factory=list)
+    damaged: list[Damage] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        return not (self.file or self.damaged or self.teachers)
+
+
+def checked(ledger: Ledger) -> Health:
+    """Look at every answer. In a file that is damaged itself, at every answer that can still be read."""
+    health = Health(file=ledger.faults())
+    known: dict[str, Addresses] = {}
+    try:
+        known, health.teachers = teachers(ledger)
+    except FilialError:  # then the file has faults, and they are told
+        health.teachers = 1
+    for entry in readable(ledger) if health.file else ledger.entries():
+        health.answers += 1
+        if what := fault(entry, known):
+            health.damaged.append(Damage(entry.row, str(entry.key), what))
+        elif entry.identity not in known:
+            health.unknown += 1
+    return health
+
+
+def teachers(ledger: Ledger) -> tuple[dict[str, Addresses], int]:
+    """The teachers noted, and how many of the notes are damaged."""
+    known, damaged = {}, 0
+    for identity, (use, options) in ledger.teachers().items():
+        try:
+            teacher = Addresses(use, msgspec.json.decode(options))
+        except (msgspec.DecodeError, TypeError, UnicodeError):
+            damaged += 1
+            continue
+        if teacher.identity == identity:
+            known[identity] = teacher
+        else:
+            damaged += 1
+    return known, damaged
+
+
+def fault(entry: Entry, known: dict[str, Addresses]) -> str:
+    """What is wrong with an answer; empty for nothing."""
+    if not entry.sound:
+        return "it is not what was stored"
+    try:
+        request, _ = entry.decoded()
+        _decode_request(request)
+    except (zlib.error, msgspec.DecodeError, UnicodeError):
+        return "it cannot be decoded"
+    teacher = known.get(entry.identity)
+    if teacher is not None:
+        return "" if teacher.key(request) == entry.key else "its key is not that of its question"
+    if any(other.key(request) == entry.key for other in known.values()):
+        return "it is another teacher's"
+    return ""
+
+
+def whole(ledger: Ledger, keys: Iterable[str]) -> Iterator[Entry]:
+    """The entries under some keys, in that order.
+
+    Raises:
+        FilialError: one is missing or damaged.
+    """
+    known, _ = teachers(ledger)
+    for key in keys:
+        entry = next(ledger.entries([key]), None)
+        if entry is None:
+            raise FilialError(f"{ledger.path}: holds no answer {key}; run the recipe again, which asks for it")
+        if what := fault(entry, known):
+            raise FilialError(f"{ledger.path}: the answer {key} is damaged: {what}; 'filial ledger verify' tells more")
+        yield entry
+
+
+def readable(ledger: Ledger) -> Iterator[Entry]:
+    """Every entry that can be read; where a page cannot, the search goes on behind it."""
+    last, step = 0, 1
+    while last + step < 1 << 62:
+        try:
+            for entry in ledger.entries(after=last + step - 1):
+                if entry.row > last:  # a damaged page may say anything
+                    last, step = entry.row, 1
+                yield entry
+            return
+        except FilialError:
+            step *= 2
+
+
+def rebuilt(path: Path) -> tuple[int, Path]:
+    """Put a new ledger in the place of one whose file is damaged, with all answers that are whole.
+
+    Returns:
+        How many there were, and where the damaged file lies now.
+
+    Raises:
+        FilialError: another process uses the ledger, or the disk is full.
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    part = path.with_name(f".{path.name}.tmp")
+    with write_errors(path), closing(Ledger(path)) as old:
+        old.alone()
+        for end in ("", "-wal", "-shm"):  # of a rebuilding that was killed
+            Path(f"{part}{end}").unlink(missing_ok=True)
+        with closing(Ledger(part)) as new:
+            try:
+                known, _ = teachers(old)
+            except FilialError:
+                known = {}
+            new.know_only(known.values())
+            saved = new.add(entry for entry in readable(old) if not fault(entry, known))
+        os.replace(path, aside)
+        os.replace(part, path)
+        sync_folder(path.parent)
+    return saved, aside

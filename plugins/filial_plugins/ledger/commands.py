@@ -1,0 +1,251 @@
+"""``filial ledger``: look after the teachers' answers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from filial.cli.common import print_json
+from filial.cli.runs import home_option, json_option
+from filial.contracts.errors import DONE, FAILED, FilialError, UsageError
+
+if TYPE_CHECKING:
+    from filial.gateway.ledger import Ledger
+    from filial_plugins.ledger.check import Health
+    from filial_plugins.ledger.pruning import Conditions
+
+CURE = "'filial ledger prune --damaged' removes what is damaged; it is asked again when it is needed"
+
+
+@click.group()
+def ledger() -> None:
+    """Look after the teachers' answers, which are kept in .filial/ledger.sqlite and paid for once."""
+
+
+def _path(home: Path) -> Path:
+    return home / ".filial" / "ledger.sqlite"
+
+
+def _opened(home: Path) -> closing[Ledger]:
+    """The ledger of a folder, which must be there.
+
+    Raises:
+        UsageError: it is not.
+    """
+    from filial.gateway.ledger import Ledger
+
+    if not _path(home).exists():
+        raise UsageError(f"{_path(home)}: there is no ledger; a run makes one, --home names the folder with .filial/")
+    return closing(Ledger(_path(home)))
+
+
+@ledger.command()
+@home_option
+@json_option
+def stats(home: Path, as_json: bool) -> None:
+    """Say how many answers there are, of which teachers, with how many tokens."""
+    from filial.cli.progress import printable
+    from filial.cli.tables import grid
+    from filial_plugins.ledger.stats import size, tallies
+
+    with _opened(home) as book:
+        found, damaged = tallies(book)
+        total = size(book.path)
+    answers = sum(tally.answers for tally in found)
+    if as_json:
+        print_json({"answers": answers, "damaged": damaged, "bytes": total, "teachers": found})
+        return
+    head = ["teacher", "which", "answers", "prompt tokens", "answer tokens", "oldest", "newest"]
+    rows = [
+        [
+            printable(t.teacher), printable(t.about), f"{t.answers:,}", f"{t.prompt_tokens:,}",
+            f"{t.completion_tokens:,}", t.oldest[:10], t.newest[:10],
+        ]
+        for t in found
+    ]  # fmt: skip
+    if rows:
+        click.echo(grid(head, rows, 2) + "\n")
+    click.echo(f"{answers:,} answers in {_path(home)}, {_bytes(total)}.")
+    if damaged:
+        click.echo(f"{damaged:,} more are damaged and never served; {CURE}.", err=True)
+
+
+@ledger.command()
+@click.option("--show", type=click.IntRange(0), default=20, show_default=True, help="Damaged answers to name at most.")
+@home_option
+@json_option
+def verify(home: Path, show: int, as_json: bool) -> int:
+    """Look for damage: of the file, of every answer, and of the key it is kept under. Exit code 1 if there is any."""
+    from filial.cli.progress import printable
+    from filial_plugins.ledger.check import checked
+
+    with _opened(home) as book:
+        health = checked(book)
+    if as_json:
+        rows = [{"key": damage.key, "what": damage.what} for damage in health.damaged]
+        print_json({
+            "whole": health.whole, "answers": health.answers, "unknown": health.unknown, "file": health.file,
+            "teachers": health.teachers, "damaged": rows,
+        })  # fmt: skip
+        return DONE if health.whole else FAILED
+    for text in health.file:
+        click.echo(f"the file: {printable(text)}")
+    for damage in health.damaged[:show]:
+        click.echo(f"{printable(damage.key)}: {damage.what}")
+    if len(health.damaged) > show > 0:
+        click.echo(f"… and {len(health.damaged) - show:,} more")
+    click.echo(_verdict(health), err=True)
+    return DONE if health.whole else FAILED
+
+
+def _verdict(health: Health) -> str:
+    unsure = f"; {health.unknown:,} are of an unknown teacher, whose keys cannot be checked" if health.unknown else ""
+    if health.whole:
+        return f"All {health.answers:,} answers are whole{unsure}."
+    parts = [f"{len(health.damaged):,} of {health.answers:,} answers are damaged"]
+    parts += [f"{health.teachers:,} notes of who a teacher is are damaged"] if health.teachers else []
+    parts += ["the file itself is damaged"] if health.file else []
+    return f"{', '.join(parts)}{unsure}. No damaged answer is served; {CURE}."
+
+
+@ledger.command()
+@click.argument("run", required=False)
+@click.option(
+    "-o", "--output", "out", required=True, metavar="FILE", type=click.Path(path_type=Path),
+    help="Where to write it; packed if the name ends in .gz or .zst.",
+)  # fmt: skip
+@home_option
+def export(home: Path, run: str | None, out: Path) -> None:
+    """Write the answers of RUN, or all, as a cassette: a text file that replays the run anywhere with no endpoint.
+
+    RUN is the name or the folder of a run. The cassette holds the questions and answers as they are, and no key.
+    """
+    from filial_plugins.ledger.cassette import write
+    from filial_plugins.ledger.check import teachers, whole
+    from filial_plugins.ledger.used import run_folder, used
+
+    with _opened(home) as book:
+        keys, lost = (set(book.keys()), 0) if run is None else used(run_folder(home, run))
+        known, whose = teachers(book)[0], book.identities(keys)
+        there = [teacher for identity, teacher in known.items() if identity in whose]
+        place = Path("/dev/stdout") if str(out) == "-" else out
+        write(place, there, whole(book, sorted(keys)), len(keys))
+    click.echo(f"{len(keys):,} answers are in {out}. To replay them elsewhere:", err=True)
+    click.echo(f"  filial ledger import {out} && filial run RECIPE --offline", err=True)
+    if lost:
+        click.echo(
+            f"The run lost {lost:,} rows to faults; a replay stops at the questions that had no answer.", err=True
+        )
+
+
+@ledger.command("import")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@home_option
+def import_(home: Path, files: tuple[Path, ...]) -> None:
+    """Take in the answers of cassettes, once each is checked: all of them, or none if one is damaged."""
+    from filial.gateway.ledger import Ledger
+    from filial_plugins.ledger.cassette import Reader
+
+    readers = [Reader(file) for file in files]
+    with closing(Ledger(_path(home))) as book:
+        new = book.add(entry for reader in readers for entry in reader.entries())
+        for reader in readers:
+            for teacher in reader.teachers.values():
+                book.introduce(teacher)
+    total = sum(reader.count for reader in readers)
+    click.echo(f"{total:,} answers, {new:,} of them new, are in {_path(home)} now.", err=True)
+
+
+@ledger.command()
+@click.option("--damaged", is_flag=True, help="Those that are damaged; they are asked again when needed.")
+@click.option("--older-than", "days", type=click.FloatRange(0), metavar="DAYS", help="Those stored longer ago.")
+@click.option("--teacher", metavar="NAME", help="Those of teachers of this name.")
+@click.option("--keep-runs", is_flag=True, help="Those that no run in runs/ has used.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@home_option
+def prune(home: Path, dry_run: bool, yes: bool, **which: Any) -> None:
+    """Remove the answers that meet every condition given. What is removed and asked again is paid for again."""
+    from filial_plugins.ledger.check import teachers
+    from filial_plugins.ledger.pruning import chosen
+
+    conditions = _conditions(home, **which)
+    with _opened(home) as book:
+        if faults := book.faults():
+            if not which["damaged"] or sum(map(bool, which.values())) > 1:
+                raise FilialError(f"{book.path}: the file is damaged ({faults[0]}); {CURE}")
+            _rebuild(book, dry_run, yes)
+            return
+        rows, weight = chosen(book, conditions)
+        what = f"{len(rows):,} answers ({_bytes(weight)})"
+        if not rows and not (which["damaged"] and teachers(book)[1]):
+            click.echo("There is nothing to remove.", err=True)
+        elif dry_run:
+            click.echo(f"{what} would be removed.", err=True)
+        elif _agreed(f"Remove {what}?", yes):
+            freed = _remove(book, rows, mend=which["damaged"])
+            click.echo(f"{what} are removed; the ledger is {_bytes(freed)} smaller.", err=True)
+
+
+def _conditions(home: Path, damaged: bool, days: float | None, teacher: str | None, keep_runs: bool) -> Conditions:
+    from filial_plugins.ledger.pruning import Conditions, used_by_runs
+
+    if not (damaged or days is not None or teacher or keep_runs):
+        raise UsageError("say which: --damaged, --older-than DAYS, --teacher NAME, --keep-runs")
+    before = "" if days is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400 * days))
+    return Conditions(damaged, before, teacher or "", used_by_runs(home) if keep_runs else None)
+
+
+def _remove(book: Ledger, rows: list[tuple[int, Any]], mend: bool) -> int:
+    """Remove answers, with ``mend`` also damaged notes of who a teacher is; the bytes won."""
+    from filial_plugins.ledger.check import teachers
+    from filial_plugins.ledger.stats import size
+
+    before = size(book.path)
+    book.remove(rows)
+    if mend:
+        book.know_only(teachers(book)[0].values())
+    book.shrink()
+    return max(0, before - size(book.path))
+
+
+def _rebuild(book: Ledger, dry_run: bool, yes: bool) -> None:
+    """Save what is whole of a damaged file."""
+    from filial_plugins.ledger.check import checked, rebuilt
+
+    health = checked(book)
+    count = health.answers - len(health.damaged)
+    book.close()
+    if dry_run:
+        click.echo(f"The file is damaged; {count:,} answers would be saved in a new one.", err=True)
+    elif _agreed(f"The file is damaged. Save {count:,} answers in a new one?", yes):
+        saved, aside = rebuilt(book.path)
+        click.echo(f"{saved:,} answers are saved; the damaged file is {aside} now.", err=True)
+
+
+def _agreed(question: str, yes: bool) -> bool:
+    """Whether the user wants it.
+
+    Raises:
+        UsageError: there is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} Nobody is there to say so; add --yes")
+    return click.confirm(question, err=True)
+
+
+def _bytes(count: int) -> str:
+    """``5.6 MB``."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,0 +1,78 @@
+"""What a ledger holds: how many answers of whom, with how many tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from filial.gateway.ledger import Addresses, Entry, Ledger, served
+from filial_plugins.ledger.check import teachers
+
+SHOWN = 3
+"""Options that describe a teacher which has no model."""
+
+
+@dataclass
+class Tally:
+    """The answers of one teacher: how many, their tokens, when the oldest and the newest were stored (UTC)."""
+
+    teacher: str
+    options: dict[str, Any] = field(default_factory=dict)
+    answers: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    oldest: str = ""
+    newest: str = ""
+
+    @property
+    def about(self) -> str:
+        """What tells this teacher from others of its name: its model, or a few options."""
+        if "model" in self.options:
+            return str(self.options["model"])
+        plain = [f"{k}={v}" for k, v in self.options.items() if isinstance(v, (str, int, float)) and v != ""]
+        return ", ".join(plain[:SHOWN])
+
+    def add(self, entry: Entry) -> bool:
+        """Count an answer; False for one that is damaged."""
+        reply = served(entry.key, entry.reply, entry.checksum)
+        if reply is None:
+            return False
+        self.answers += 1
+        self.prompt_tokens += reply.prompt_tokens
+        self.completion_tokens += reply.completion_tokens
+        written = str(entry.written)
+        self.oldest, self.newest = min(self.oldest or written, written), max(self.newest, written)
+        return True
+
+
+def tallies(ledger: Ledger) -> tuple[list[Tally], int]:
+    """Figures of every teacher, the one with the most answers first, and how many answers are damaged.
+
+    A teacher that is not noted goes by what its answers say of it.
+    """
+    known, _ = teachers(ledger)
+    found: dict[str, Tally] = {}
+    damaged = 0
+    for entry in ledger.entries():
+        tally = found.get(entry.identity)
+        if tally is None:
+            tally = found[entry.identity] = _tally(entry.identity, known)
+        damaged += not tally.add(entry)
+    counted = [tally for tally in found.values() if tally.answers]
+    return sorted(counted, key=lambda t: (-t.answers, t.teacher, t.about)), damaged
+
+
+def _tally(identity: str, known: dict[str, Addresses]) -> Tally:
+    teacher = known.get(identity)
+    if teacher is None:
+        return Tally(f"unknown {str(identity)[:12]}")
+    return Tally(teacher.use, msgspec.json.decode(teacher.options))
+
+
+def size(path: Path) -> int:
+    """Bytes that a ledger takes on disk, with what sqlite keeps beside it."""
+    files = (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm")))
+    return sum(file.stat().st_size for file in files if file.exists())

@@ -1,0 +1,60 @@
+"""Which answers of the ledger the runs of a folder used: read from what every finished step of a run lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from filial.contracts.errors import UsageError
+from filial.engine.commit import ANSWERS
+from filial.engine.stage import is_lost
+from filial.storage import read_manifest
+
+
+def run_folder(home: Path, run: str) -> Path:
+    """The folder of a run given by its name or as a folder.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    for folder in (home / "runs" / run, Path(run)):
+        if (folder / "stages").is_dir():
+            return folder
+    there = ", ".join(folder.name for folder in runs(home)) or "none"
+    raise UsageError(f"no run {run!r} in {home / 'runs'}; there are: {there}")
+
+
+def runs(home: Path) -> list[Path]:
+    """The folders of all runs."""
+    return sorted(stages.parent for stages in home.glob("runs/*/stages") if stages.is_dir())
+
+
+def used(run: Path) -> tuple[set[str], int]:
+    """The keys of a run's answers, and how many rows it lost to faults (their questions have no answer).
+
+    Raises:
+        UsageError: a step of it is not whole or does not list its answers.
+    """
+    keys: set[str] = set()
+    lost = 0
+    for path in _manifests(run):
+        manifest = read_manifest(path)
+        files = manifest.get("files", {}) if manifest else {}
+        lists = [path.parent / name for name in files if name.endswith(ANSWERS)]
+        if manifest is None or not lists:
+            raise UsageError(f"{path}: this step is damaged or from an older filial; run its recipe again")
+        lost += sum(n for reason, n in manifest.get("reasons", {}).items() if is_lost(reason))
+        for file in lists:
+            keys.update(file.read_text("ascii").split())
+    return keys, lost
+
+
+def unfinished(run: Path) -> bool:
+    """Whether a run has not ended since it was last started: some answers may be listed nowhere yet."""
+    begun, ended = run / "recipe.lock.yaml", run / "summary.json"
+    return not ended.exists() or (begun.exists() and ended.stat().st_mtime_ns < begun.stat().st_mtime_ns)
+
+
+def _manifests(run: Path) -> Iterator[Path]:
+    yield from sorted(run.glob("stages/*/manifest.json"))
+    yield from sorted(run.glob("judge/*.json"))

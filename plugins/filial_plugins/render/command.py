@@ -1,0 +1,247 @@
+"""``filial render TEMPLATE DATA``: the text a model will see, and which of its tokens are trained."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from filial.cli.common import manager, print_json
+from filial.cli.plugincommands import Invoke, PluginGroup
+from filial.cli.progress import printable
+
+if TYPE_CHECKING:
+    from filial.contracts.kinds import Template
+    from filial.labels.encoder import Encoder
+    from filial_plugins.render.survey import Rendered, Survey
+
+OPEN, CLOSE = "⟦", "⟧"
+BETWEEN = "·"
+
+
+def _make() -> tuple[Invoke, list[click.Parameter]]:
+    parameters: list[click.Parameter] = [
+        click.Argument(["data"], metavar="DATA"),
+        click.Option(["--tokenizer"], metavar="DIR", help="Folder of a tokenizer; needed for --mask and for chat."),
+        click.Option(["--mask"], is_flag=True, help="Show the tokens, trained ones marked."),
+        click.Option(["--limit"], type=click.IntRange(0), default=3, show_default=True, help="Records to show."),
+        click.Option(
+            ["--count"], type=click.IntRange(0), default=1000, show_default=True,
+            help="Records to count in the summary; 0 for all.",
+        ),
+        click.Option(["--max-length"], type=click.IntRange(1), help="Tokens above which training drops a row."),
+        click.Option(["--format"], default="auto", show_default=True, help="Format of DATA."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print spans (and tokens), and the summary, as JSON."),
+    ]  # fmt: skip
+    return _call, parameters
+
+
+def _call(
+    ctx: click.Context, name: str, chosen: Any, data: str, tokenizer: str | None, mask: bool, limit: int, count: int,
+    max_length: int | None, format: str, as_json: bool,
+) -> int:  # fmt: skip
+    from filial.contracts.plugin_errors import blamed
+    from filial.engine.build import read
+    from filial_plugins.render.survey import Survey
+
+    template, encoder = _bound(name, chosen, tokenizer, mask=mask, max_length=max_length)
+    survey = Survey(template, encoder, max_length)
+    shown: list[Rendered] = []
+    bad: list[Any] = []
+    records = read(data, Path.cwd(), format=format, limit=max(count, limit) if count else None, bad=bad)
+    with blamed(manager(ctx).provenance("templates", name), "render"):
+        for one in _looked_at(survey, records, limit):
+            if not shown and not as_json:
+                click.secho(_legend(encoder is not None, mask), dim=True)
+            shown.append(one)
+            if not as_json:
+                _print(one, encoder, mask)
+    for line in bad:
+        survey.drop("bad-line", str(line))
+    if as_json:
+        print_json({"records": [_row(one) for one in shown], "summary": _figures(survey)})
+    else:
+        _print_summary(survey)
+    return 0
+
+
+def _bound(
+    name: str, chosen: Any, tokenizer: str | None, *, mask: bool, max_length: int | None
+) -> tuple[Template, Encoder | None]:
+    """The template, bound where a tokenizer is named, and that tokenizer's encoder."""
+    from filial.contracts.errors import UsageError
+    from filial.contracts.kinds import Template
+    from filial.contracts.paths import resolve
+
+    if tokenizer is not None:
+        from filial.labels.encoder import Encoder
+        from filial.local.models import load_tokenizer
+
+        loaded = load_tokenizer(resolve(tokenizer))
+        return chosen.bind(loaded), Encoder(loaded)
+    if mask or max_length is not None:
+        flag = "--mask shows" if mask else "--max-length counts"
+        raise UsageError(f"{flag} tokens; name a tokenizer with --tokenizer DIR")
+    if type(chosen).bind is not Template.bind:
+        raise UsageError(f"the template {name!r} is made of a tokenizer's own tokens; name one with --tokenizer DIR")
+    return chosen, None
+
+
+def _looked_at(survey: Survey, records: Any, limit: int) -> Iterator[Rendered]:
+    """The records to show, as they come; the others are counted."""
+    stream = iter(records)
+    yield from survey.look(islice(stream, limit))
+    for _ in survey.look(stream):
+        pass
+
+
+def _legend(tokenizer: bool, mask: bool) -> str:
+    parts = ["trained is green" if _colour() else f"trained is {OPEN}so{CLOSE}", "⏎ ends a line"]
+    if not tokenizer:
+        parts.append("{bos} and {eos} are the tokenizer's own, where it has them")
+    elif mask:
+        parts.append(f"{BETWEEN} parts tokens")
+    return "   ".join(parts)
+
+
+def _row(one: Rendered) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": one.record.id,
+        "spans": [{"text": s.text, "train": s.train, "special": s.special} for s in one.spans],
+    }
+    if one.row is not None:
+        row |= {"ids": one.row.ids, "trained": one.row.trained}
+    return row | ({"dropped": one.reason, "detail": one.detail} if one.reason else {})
+
+
+def _figures(survey: Survey) -> dict[str, Any]:
+    """The summary as data."""
+    out: dict[str, Any] = {"records": survey.records, "dropped": dict(survey.dropped)}
+    if survey.encoder is not None:
+        names = survey.encoder.tokenizer.convert_ids_to_tokens
+        out |= {
+            "tokens": survey.tokens, "trained_tokens": survey.trained_tokens, "answers": survey.answers,
+            "answers_without_end_token": survey.endless, "longest": survey.longest[0],
+            "longest_record": survey.longest[1], "max_length": survey.max_length,
+            "bos": survey.encoder.tokenizer.bos_token if survey.encoder.bos is not None else None,
+            "end_tokens": names(sorted(survey.ends)),
+        }  # fmt: skip
+    found = {text: {"times": n, "first_record": first} for text, (n, first) in survey.lookalikes.items()}
+    return out | {"lookalikes": found}
+
+
+def _print(one: Rendered, encoder: Encoder | None, mask: bool) -> None:
+    """One record: its spans, or its tokens where a mask is asked for."""
+    parts = [f"record {one.number}", printable(one.record.id)]
+    if one.row is not None:
+        parts.append(_share(sum(high - low for low, high in one.row.runs), len(one.row.ids)))
+    click.secho(f"── {' · '.join(part for part in parts if part)}", bold=True)
+    if mask and encoder is not None and one.row is not None:
+        from filial_plugins.render.survey import pieces_of
+
+        shown = [(p.token if p.special else p.text, p.trained, p.special) for p in pieces_of(one.row, encoder)]
+        click.echo(_painted([piece for piece in shown if piece[0]], BETWEEN))
+    else:
+        named = _names(encoder)
+        spans = [(named(s.text) if s.special else s.text, s.train, False) for s in one.spans]
+        click.echo(_painted([span for span in spans if span[0]], ""))
+    if one.reason:
+        click.secho(f"   would be dropped: {printable(one.reason)}: {printable(one.detail)}", fg="yellow")
+    click.echo()
+
+
+def _names(encoder: Encoder | None) -> Any:
+    """How ``{bos}`` and ``{eos}`` are shown: by the tokenizer's own names, where there is one."""
+    if encoder is None:
+        return str
+    bos = encoder.tokenizer.bos_token if encoder.bos is not None else ""
+    return lambda text: text.replace("{bos}", bos).replace("{eos}", encoder.tokenizer.eos_token or "{eos}")
+
+
+def _painted(parts: list[tuple[str, bool, bool]], between: str) -> str:
+    """Parts as (text, trained, special token). Trained ones are green, or between brackets where there is no colour;
+    a line ends behind a sign for it, so that it can be told from a wrapped line."""
+    colour = _colour()
+    out, before = [], False
+    for i, (text, trained, special) in enumerate(parts):
+        safe = "⏎\n".join(printable(line) for line in text.split("\n"))
+        border = between if i else ""
+        if colour:
+            painted = click.style(safe, fg="green" if trained else None, bold=trained, reverse=special)
+            out.append(click.style(border, dim=True) + painted)
+        else:
+            turned = (CLOSE if before else "") + border + (OPEN if trained else "") if trained != before else border
+            out.append(turned + safe)
+        before = trained
+    return "".join(out) + (CLOSE if before and not colour else "")
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _share(trained: int, tokens: int) -> str:
+    return f"{tokens:,} tokens, {trained:,} trained ({100 * trained / max(tokens, 1):.1f} %)"
+
+
+def _print_summary(survey: Survey) -> None:
+    """What all the records looked at come to."""
+    from filial.cli.tables import grid
+
+    lost = survey.dropped.total()
+    whole = survey.records + survey.dropped["bad-line"]
+    limit = f" at --max-length {survey.max_length:,}" if survey.max_length is not None else ""
+    click.secho(f"── {whole:,} records{limit}: {whole - lost:,} can be trained on, {lost:,} cannot", bold=True)
+    for title, text in [*_measures(survey), *_ends(survey), *_strangers(survey)]:
+        click.echo(f"{title:<14}{text}")
+    if lost:
+        rows = [[reason, f"{n:,}", printable(survey.examples[reason])] for reason, n in survey.dropped.most_common()]
+        click.echo()
+        click.echo(grid(["dropped", "records", "the first of them"], rows, prose=True))
+
+
+def _measures(survey: Survey) -> Iterator[tuple[str, str]]:
+    """How many tokens, how many of them trained, how long the rows are."""
+    if not survey.lengths:
+        return
+    lengths, (size, number) = sorted(survey.lengths), survey.longest
+    middle, most = lengths[(len(lengths) - 1) // 2], lengths[math.ceil(0.95 * len(lengths)) - 1]
+    yield "tokens", _share(survey.trained_tokens, survey.tokens)
+    yield "per record", f"median {middle:,}, 95 % up to {most:,}; the longest of all: {size:,}, record {number}"
+    if survey.unknown:
+        yield "careful", f"{survey.unknown:,} tokens are unknown: this tokenizer cannot spell the data"
+    if survey.trained_tokens == survey.tokens:
+        yield "careful", "every token is trained, so the prompts are as well"
+
+
+def _ends(survey: Survey) -> Iterator[tuple[str, str]]:
+    """The tokens that begin a row and end an answer."""
+    if survey.encoder is None or not survey.lengths:
+        return
+    tokenizer, (fewest, most) = survey.encoder.tokenizer, (min(survey.begins), max(survey.begins))
+    if most == 0:
+        yield "BOS", "none: neither template nor tokenizer puts one"
+    else:
+        often = {1: "once"}.get(most, f"{most} times") if fewest == most else f"{fewest} to {most} times"
+        yield "BOS", f"{tokenizer.bos_token}, {often} in a row"
+    names = " or ".join(tokenizer.convert_ids_to_tokens(sorted(survey.ends)))
+    if survey.endless:
+        yield "careful", f"{survey.endless:,} of {survey.answers:,} trained answers have no end token"
+    else:
+        yield "end", f"{names}, trained, after each of {survey.answers:,} trained answers"
+
+
+def _strangers(survey: Survey) -> Iterator[tuple[str, str]]:
+    """What looks like a control token in data."""
+    for text, (times, first) in sorted(survey.lookalikes.items(), key=lambda item: -item[1][0])[:5]:
+        what = "looks like a control token and stays text"
+        yield "look-alike", f"{printable(text)} ×{times:,}, first in record {first}: {what}"
+
+
+render = PluginGroup("render", "templates", _make, "Show the text, tokens and loss mask of a template.")

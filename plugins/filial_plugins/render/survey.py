@@ -1,0 +1,176 @@
+"""What records look like to a model: their tokens, which of them carry loss, and what training would leave out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from filial.contracts.errors import UsageError
+from filial.contracts.kinds import Span, Template
+from filial.contracts.records import Record
+from filial.labels.encoder import Encoded, Encoder, Unencodable, lookalikes
+
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One token of a rendered row.
+
+    ``text`` is what it adds to the text read so far: all pieces together spell the text. It is empty for BOS and for
+    the later tokens of a character that takes several. ``token`` is the vocabulary's own spelling.
+    """
+
+    text: str
+    token: str
+    id: int
+    trained: bool
+    special: bool
+
+
+def pieces(spans: Sequence[Span], tokenizer: Any) -> list[Piece]:
+    """The tokens of a rendered record, in order.
+
+    Blanks that the tokenizer throws away stand before the next token's text.
+
+    Raises:
+        Unencodable: the row cannot be turned into tokens and a mask.
+        UsageError: the tokenizer is slow, or has no end token where the spans ask for one.
+    """
+    encoder = Encoder(tokenizer)
+    return pieces_of(encoder.encode(spans), encoder)
+
+
+def pieces_of(row: Encoded, encoder: Encoder) -> list[Piece]:
+    """The tokens of a row that ``encoder`` has made."""
+    tokens, special = encoder.tokenizer.convert_ids_to_tokens(row.ids), encoder.special_ids
+    trained, offsets = row.trained, row.offsets
+    out: list[Piece] = []
+    read = 0
+    for i, (_, end) in enumerate(offsets):
+        last = i == len(row.ids) - 1
+        reach = len(row.text) if last else max(read, end)
+        out.append(Piece(row.text[read:reach], tokens[i], row.ids[i], trained[i], row.ids[i] in special))
+        read = reach
+    return out
+
+
+@dataclass(slots=True)
+class Rendered:
+    """One record as a template writes it and a tokenizer cuts it.
+
+    Attributes:
+        number: its place among the records looked at, from 1.
+        row: None without a tokenizer, and where there can be none.
+        reason: why training would leave it out, by the names that training counts; empty if it would not.
+    """
+
+    number: int
+    record: Record
+    spans: list[Span] = field(default_factory=list)
+    row: Encoded | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Survey:
+    """Looks at records and adds up what it finds.
+
+    Attributes:
+        template: bound, where there is an encoder.
+        max_length: longest row in tokens; None for no limit.
+        dropped: records that training would leave out, by reason.
+        examples: the first of each, and what is wrong with it.
+        lengths: tokens per row that would be trained on, and ``longest`` the number and tokens of the longest row.
+        answers: trained answers; ``endless`` are those without an end token.
+        ends: the end tokens of answers, and ``begins`` how often BOS stands in a row.
+        unknown: tokens that stand for text which the vocabulary cannot spell.
+        lookalikes: what looks like a control token in data, and the number of the first record that holds it.
+    """
+
+    template: Template
+    encoder: Encoder | None = None
+    max_length: int | None = None
+    records: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    lengths: list[int] = field(default_factory=list)
+    longest: tuple[int, int] = (0, 0)
+    trained_tokens: int = 0
+    answers: int = 0
+    endless: int = 0
+    ends: set[int] = field(default_factory=set)
+    begins: set[int] = field(default_factory=set)
+    unknown: int = 0
+    lookalikes: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def look(self, records: Iterable[Record]) -> Iterable[Rendered]:
+        """Each record as it comes out.
+
+        Raises:
+            UsageError: the tokenizer has no end token where the template asks for one.
+        """
+        stream = iter(records)
+        while chunk := list(islice(stream, CHUNK)):
+            found = [self._rendered(record) for record in chunk]
+            if self.encoder is not None:
+                written = [one for one in found if one.spans]
+                for one, row in zip(written, self.encoder.encode_batch([o.spans for o in written]), strict=True):
+                    self._measure(one, row)
+            for one in found:
+                if one.reason:
+                    self.drop(one.reason, f"record {one.number}: {one.detail}")
+            yield from found
+
+    def drop(self, reason: str, detail: str) -> None:
+        """Count a record that training would leave out."""
+        self.dropped[reason] += 1
+        self.examples.setdefault(reason, detail)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the rows that would be trained on."""
+        return sum(self.lengths)
+
+    def _rendered(self, record: Record) -> Rendered:
+        self.records += 1
+        one = Rendered(self.records, record)
+        try:
+            one.spans = self.template.render(record)
+        except UsageError as error:
+            one.reason, one.detail = "not-renderable", str(error)
+        if not any(turn.role == "assistant" and turn.content for turn in record.turns()):
+            besides = f"; besides, {one.detail}" if one.reason else ""
+            one.reason, one.detail = "no-answer", f"nobody answers in it{besides}"
+        for found in (found for turn in record.turns() for found in lookalikes(turn.content)):
+            count, first = self.lookalikes.get(found, (0, self.records))
+            self.lookalikes[found] = (count + 1, first)
+        return one
+
+    def _measure(self, one: Rendered, row: Encoded | Unencodable) -> None:
+        assert self.encoder is not None
+        if isinstance(row, Unencodable):
+            one.reason, one.detail = row.reason, row.detail
+            return
+        one.row = row
+        if one.reason:
+            return
+        size = len(row.ids)
+        self.longest = max(self.longest, (size, one.number), key=lambda pair: pair[0])
+        if self.max_length is not None and size > self.max_length:
+            one.reason, one.detail = "too-long", f"{size:,} tokens"
+        elif not any(high > max(low, 1) for low, high in row.runs):
+            one.reason, one.detail = "no-trained-token", "none of its tokens carries loss"
+        else:
+            self.lengths.append(size)
+            self.trained_tokens += sum(high - low for low, high in row.runs)
+            lasts = [row.ids[high - 1] for _, high in row.runs]
+            self.answers += len(lasts)
+            self.endless += sum(last not in self.encoder.special_ids for last in lasts)
+            self.ends |= self.encoder.special_ids.intersection(lasts)
+            self.begins.add(row.ids.count(self.encoder.tokenizer.bos_token_id))
+            self.unknown += row.ids.count(self.encoder.tokenizer.unk_token_id)
