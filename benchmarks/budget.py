@@ -16,7 +16,7 @@ from endpoint import Endpoint, serving
 
 from filial.contracts.errors import BudgetStop
 from filial.engine.run import Run
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import load
 
 CAP, RUNS, ROWS = 0.02, 10, 400

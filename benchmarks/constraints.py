@@ -20,8 +20,8 @@ import msgspec
 
 from filial import Message, Record, Request
 from filial.commands import Run, from_dict, grid
-from filial.formats.reading import read
-from filial.plugins.manager import Manager
+from filial.formats import read
+from filial.plugins import Manager
 from filial_plugins.constraints.catalogue import KINDS
 from filial_plugins.procedural.teacher import ProceduralTeacher
 

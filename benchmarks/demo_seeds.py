@@ -16,8 +16,7 @@ from typing import Any
 import yaml
 
 from filial.commands import Run, from_dict, grid
-from filial.plugins.discovery import index
-from filial.plugins.manager import Manager
+from filial.plugins import Manager, index
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "demo.yaml"
 

@@ -30,9 +30,8 @@ import msgspec
 
 from filial import Record, Request
 from filial.commands import Run, from_dict, grid
-from filial.gateway.ledger import Ledger
-from filial.plugins.discovery import index
-from filial.plugins.manager import Manager
+from filial.gateway import Ledger
+from filial.plugins import Manager, index
 from filial_plugins.procedural.parser import parse
 from filial_plugins.procedural.proposing import UNFIT
 from filial_plugins.procedural.teacher import OUTSIDE, ProceduralTeacher

@@ -19,7 +19,7 @@ from pathlib import Path
 from endpoint import Endpoint, serving
 
 from filial.engine.run import Run
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import load
 
 ROWS, ROUNDS, TIMEOUT = 500, 3, 10.0

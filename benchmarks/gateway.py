@@ -24,9 +24,8 @@ from filial.engine.commit import writing
 from filial.engine.evolve import Choice, Evolution, evolve_records
 from filial.engine.filter import Sieve
 from filial.engine.stage import Surroundings
-from filial.gateway.budget import Budget, Journal, Purse
-from filial.gateway.gateway import Gateway
-from filial.gateway.ledger import Ledger
+from filial.gateway import Budget, Gateway, Ledger, Purse
+from filial.gateway.budget import Journal
 from filial_plugins.filters.evolved import Evolved
 from filial_plugins.strategies.deepen import Deepen
 from filial_plugins.teachers.openai import OpenAI

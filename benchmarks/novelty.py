@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rouge_score.rouge_scorer import RougeScorer
 
-from filial.formats.reading import read
+from filial.formats import read
 from filial_plugins.filters.novelty.index import Neighbour, RougeIndex
 
 WORDS = [f"w{i}" for i in range(20_000)]

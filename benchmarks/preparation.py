@@ -106,7 +106,7 @@ def make_tokenizer(folder: Path, texts: Iterator[str]) -> None:
 
 def filial_side(work: Path, shape: str, limit: int) -> Row:
     """Prepare with filial. Runs in a process of its own."""
-    from filial.labels.encoder import Encoder
+    from filial.labels import Encoder
     from filial.local.models import load_tokenizer
     from filial_plugins.templates.alpaca import Alpaca
     from filial_plugins.templates.chat import Chat
@@ -278,7 +278,7 @@ def run(work: Path, options: argparse.Namespace) -> int:
 
 def from_file(path: Path) -> Iterator[Row]:
     """Single-turn records of a file, over and over."""
-    from filial.formats import reading as formats
+    from filial import formats
 
     rows = [
         {"instruction": r.instruction, "input": r.input, "output": r.output}

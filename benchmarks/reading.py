@@ -21,7 +21,7 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from filial.formats.reading import read, write
+from filial.formats import read, write
 from filial.formats.records import schema
 
 WORDS = [

@@ -34,7 +34,7 @@ from filial import Reply, Request, Teacher, hookimpl
 from filial.engine.progress import Reporter
 from filial.engine.run import Run
 from filial.engine.stage import Books
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import load
 
 WORDS = (

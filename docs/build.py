@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from filial.contracts.kinds import KINDS, Component
-from filial.plugins import discovery
-from filial.plugins.manager import Manager
+from filial import Component
+from filial.contracts.kinds import KINDS
+from filial.plugins import Manager, discovery
 from filial.plugins.options import json_schema
 from filial.recipe import schema as keys
 from filial_plugins.constraints.catalogue import KINDS as CONSTRAINTS

@@ -4,11 +4,8 @@ import asyncio
 
 import pytest
 
-from filial import Message, Reply, Request
-from filial.contracts.kinds import Teacher
-from filial.gateway.budget import Budget, Purse
-from filial.gateway.gateway import Gateway
-from filial.gateway.ledger import Ledger
+from filial import Message, Reply, Request, Teacher
+from filial.gateway import Budget, Gateway, Ledger, Purse
 
 
 def request(text):
@@ -68,7 +65,7 @@ def clock(monkeypatch):
             await sleep(0)
 
     monkeypatch.setattr("asyncio.sleep", no_wait)
-    for module in ("limits", "retrying", "gateway"):
+    for module in ("rate_limits", "retries", "gateway"):
         monkeypatch.setattr(f"filial.gateway.{module}.time", made)
     return made
 

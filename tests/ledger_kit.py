@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from filial import Message, Reply, Request
-from filial.gateway.ledger import Addresses, Ledger, encode_request
+from filial.gateway import Addresses, Ledger, encode_request
 
 LEDGER = ".filial/ledger.sqlite"
 RECIPE = """

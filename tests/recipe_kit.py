@@ -10,8 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from filial.contracts.errors import RecipeError
-from filial.plugins.discovery import Index
-from filial.plugins.manager import Manager
+from filial.plugins import Index, Manager
 from filial.recipe import Recipe, loads
 
 GOOD = """\

@@ -8,7 +8,7 @@ from itertools import groupby
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from filial.labels.encoder import Encoded
+from filial.labels import Encoded
 
 SPECIAL = ("<unk>", "<s>", "</s>", "<|im_end|>")
 FORMAT_TOKENS = (

@@ -36,22 +36,21 @@ if TYPE_CHECKING:
     from filial.contracts.paths import resolve
     from filial.contracts.prompting import PromptStrategy
     from filial.contracts.records import Constraint, Origin, Record
-    from filial.contracts.texts import words
+    from filial.contracts.texts import declines, is_refusal, words
 
 _HOME = {
     "filial.contracts.kinds": (
-        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Generator", "Judge", "Keep", "Mixer", "Span",
-        "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
+        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Generator", "InputFile", "Judge", "Keep", "Mixer",
+        "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
     ),
     "filial.contracts.context": ("Context", "TrainContext", "seeded"),
     "filial.contracts.concurrency": ("in_order",),
     "filial.contracts.errors": ("FilialError", "MissingExtra", "TeacherError", "UsageError"),
-    "filial.plugins.options": ("InputFile",),
     "filial.contracts.prompting": ("PromptStrategy",),
-    "filial.contracts.texts": ("words",),
-    "filial.contracts.records": ("Constraint", "Message", "Origin", "Record"),
+    "filial.contracts.texts": ("declines", "is_refusal", "words"),
+    "filial.contracts.records": ("Constraint", "Origin", "Record"),
     "filial.contracts.paths": ("resolve",),
-    "filial.contracts.messages": ("FREE", "Bound", "Destination", "Price", "Reply", "Request"),
+    "filial.contracts.messages": ("FREE", "Bound", "Destination", "Message", "Price", "Reply", "Request"),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -90,8 +89,10 @@ __all__ = [
     "Trainer",
     "UsageError",
     "Verdict",
+    "declines",
     "hookimpl",
     "in_order",
+    "is_refusal",
     "resolve",
     "seeded",
     "words",

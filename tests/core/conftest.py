@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from filial.plugins.discovery import Index, index
-from filial.plugins.manager import Manager
+from filial.plugins import Index, Manager, index
 
 SAMPLES = Path(__file__).parents[1] / "sample"
 

@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from filial.contracts.errors import BudgetStop, FilialError, UsageError
-from filial.contracts.messages import Bound, Price
-from filial.gateway.budget import PICO, Budget, Journal, Purse, Totals, dollars, picodollars
+from filial import Bound, FilialError, Price, UsageError
+from filial.contracts.errors import BudgetStop
+from filial.gateway import Budget, Purse
+from filial.gateway.budget import PICO, Journal, Totals, dollars, picodollars
 
 PRICE = Price(prompt=0.15, completion=0.6)
 

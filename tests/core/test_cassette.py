@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from filial.contracts.errors import UNREACHABLE, UsageError
+from filial import UsageError
+from filial.contracts.errors import UNREACHABLE
 from filial.engine.run import Run
-from filial.gateway.ledger import Ledger
-from filial.plugins.manager import Manager
+from filial.gateway import Ledger
+from filial.plugins import Manager
 from filial.recipe import load
 from filial_plugins.ledger.cassette import Reader
 

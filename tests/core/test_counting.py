@@ -6,13 +6,11 @@ from gateway_kit import Moody, ask, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial import Price, Reply, TeacherError
-from filial.asking.counting import MOST, counted
+from filial import Bound, Price, Reply, TeacherError
 from filial.contracts.errors import BudgetStop
-from filial.contracts.messages import Bound
-from filial.gateway.budget import Budget, Purse, dollars
-from filial.gateway.gateway import Gateway
-from filial.gateway.ledger import Ledger
+from filial.gateway import Budget, Gateway, Ledger, Purse
+from filial.gateway.budget import dollars
+from filial.gateway.usage import MOST, counted
 
 clock = gateway_kit.clock
 PRICE = Price(prompt=1.0, completion=10.0, cached=0.1)

@@ -15,7 +15,8 @@ from packaging.utils import canonicalize_name
 
 from filial.contracts.errors import PluginError
 from filial.contracts.kinds import KINDS
-from filial.plugins.discovery import GROUPS, index, normalized, singular
+from filial.plugins import index
+from filial.plugins.discovery import GROUPS, normalized, singular
 
 
 def ours(path: list[str] | None = None) -> set[tuple[str, str, str, str, str]]:

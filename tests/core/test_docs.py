@@ -16,14 +16,12 @@ from typing import Any
 import pytest
 
 import filial
-from filial import Drop, Message, Record, Reply, Request, testing
+from filial import Drop, Message, Record, Reply, Request, formats, testing
 from filial.cli import invoke
 from filial.contracts.kinds import KINDS
-from filial.formats import reading as formats
-from filial.formats.reading import FORMATS
-from filial.plugins.discovery import Index
+from filial.formats import FORMATS
+from filial.plugins import Index, Manager
 from filial.plugins.loading import HOOKS
-from filial.plugins.manager import Manager
 from filial.recipe import loads
 from filial.testing import ScriptedTeacher, context, finished
 

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from filial import BEGIN, END, Message, Record, Span, Template, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local import models as local
 
 SPECIAL = ["<pad>", "</s>", "<s>"]

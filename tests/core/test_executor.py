@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filial import in_order
 from filial.contracts import concurrency as executor
-from filial.contracts.concurrency import in_order
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filial.contracts.errors import UsageError
-from filial.formats.lines import elements, lines
-from filial.formats.reading import BadLine, read
+from filial import UsageError
+from filial.formats import BadLine, lines, read
+from filial.formats.lines import elements
 
 GOOD = b'{"instruction":"Name a river.","output":"The Elbe."}\n'
 

@@ -12,9 +12,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filial.contracts.errors import UsageError
+from filial import UsageError
 from filial.contracts.records import record_id
-from filial.formats.reading import BadLine, read
+from filial.formats import BadLine, read
 
 GOOD = b'{"instruction":"Name a river.","output":"The Elbe."}\n'
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filial import Constraint, Message, Origin, Record, UsageError
-from filial.formats.reading import FORMATS, BadLine, Unfit, read, write
+from filial.formats import FORMATS, BadLine, Unfit, read, write
 
 texts = st.text(max_size=12)
 filled = st.text(min_size=1, max_size=12)

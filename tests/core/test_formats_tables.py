@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from filial import MissingExtra, Record, UsageError
-from filial.formats.reading import BadLine, read, write
+from filial.formats import BadLine, read, write
 
 ROWS = [{"question": "2+2?", "answer": "4", "extra": 1}, {"question": "", "answer": "5", "extra": None}]
 

@@ -11,7 +11,7 @@ import pytest
 from filial import FilialError, Message, Record, UsageError
 from filial import storage as atomic
 from filial.contracts.records import to_json
-from filial.formats.reading import read, write
+from filial.formats import read, write
 
 FORMATS = ["filial", "alpaca", "sharegpt", "openai", "seeds", "parquet"]
 RECORDS = [Record(id=f"r{i}", instruction=f"Name river {i}.", output="The Elbe.") for i in range(3)]

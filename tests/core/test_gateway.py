@@ -7,11 +7,9 @@ import gateway_kit
 import pytest
 from gateway_kit import Moody, ask, request
 
-from filial import Reply, TeacherError
-from filial.contracts.errors import BudgetStop, FilialError, TeacherUnreachable
-from filial.gateway.budget import Budget
-from filial.gateway.gateway import Gateway
-from filial.gateway.ledger import Ledger
+from filial import FilialError, Reply, TeacherError
+from filial.contracts.errors import BudgetStop, TeacherUnreachable
+from filial.gateway import Budget, Gateway, Ledger
 
 clock, gateway = gateway_kit.clock, gateway_kit.gateway
 

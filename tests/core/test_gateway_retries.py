@@ -6,8 +6,7 @@ import gateway_kit
 from gateway_kit import Moody, ask
 
 from filial import TeacherError
-from filial.gateway.gateway import Gateway
-from filial.gateway.ledger import Ledger
+from filial.gateway import Gateway, Ledger
 
 clock, gateway = gateway_kit.clock, gateway_kit.gateway
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from filial import Drop, Message, Record, Reply
+from filial import Drop, Message, Record, Reply, Request
 from filial.contracts.errors import PluginError
 from filial.contracts.kinds import KINDS
-from filial.contracts.messages import Request
+from filial.plugins import Manager
 from filial.plugins.loading import HOOKS
-from filial.plugins.manager import Manager
 from filial.testing import ScriptedTeacher, context, finished
 
 SIGNATURES = {

@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Span, UsageError
-from filial.labels.encoder import Encoder, Unencodable, encode, lookalikes
+from filial.labels import Encoder, Unencodable, encode, lookalikes
 from filial_plugins.render.survey import pieces
 
 WORD_LEVEL = Encoder(word_level())

@@ -7,9 +7,8 @@ import zlib
 import msgspec
 import pytest
 
-from filial import Message, Reply, Request
-from filial.contracts.errors import FilialError
-from filial.gateway.ledger import Addresses, Ledger, encode_request, sealed
+from filial import FilialError, Message, Reply, Request
+from filial.gateway import Addresses, Ledger, encode_request, sealed
 
 
 def request(text="Name a river.", **more):

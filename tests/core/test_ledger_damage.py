@@ -8,9 +8,8 @@ import ledger_kit
 import pytest
 from ledger_kit import LEDGER, change, fill, verified
 
-from filial import Message, Reply, Request
-from filial.contracts.errors import FilialError
-from filial.gateway.ledger import Addresses, Ledger, encode_request, sealed
+from filial import FilialError, Message, Reply, Request
+from filial.gateway import Addresses, Ledger, encode_request, sealed
 from filial_plugins.ledger.check import checked, rebuilt
 
 book, run = ledger_kit.book, ledger_kit.run

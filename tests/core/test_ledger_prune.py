@@ -8,7 +8,7 @@ from contextlib import closing
 import ledger_kit
 from ledger_kit import change, fill, verified
 
-from filial.gateway.ledger import Ledger
+from filial.gateway import Ledger
 
 book, run = ledger_kit.book, ledger_kit.run
 

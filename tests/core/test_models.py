@@ -128,7 +128,8 @@ def test_a_missing_library_is_one_sentence_with_its_cure(monkeypatch: pytest.Mon
 
 
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:
-    code = "import sys, filial.local.models, filial.labels, filial_plugins.render.survey; print({'torch', 'transformers'} & {*sys.modules})"
+    modules = "filial.local.models, filial.labels, filial_plugins.render.survey"
+    code = f"import sys, {modules}; print({{'torch', 'transformers'}} & {{*sys.modules}})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
 

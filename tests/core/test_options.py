@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field, ValidationError
 
-from filial.contracts.errors import PluginError, UsageError
-from filial.contracts.kinds import Component
+from filial import Component, UsageError
+from filial.contracts.errors import PluginError
 from filial.plugins.options import click_options, from_flags, json_schema, summary
 
 

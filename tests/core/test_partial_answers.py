@@ -4,11 +4,8 @@ import asyncio
 
 import pytest
 
-from filial import Reply, Teacher, TeacherError
-from filial.contracts.context import Context
-from filial.gateway.budget import Budget, Purse
-from filial.gateway.gateway import Gateway
-from filial.gateway.ledger import Ledger
+from filial import Context, Reply, Teacher, TeacherError
+from filial.gateway import Budget, Gateway, Ledger, Purse
 
 
 class Cut(Teacher):

@@ -11,9 +11,8 @@ import venv
 import pytest
 from sample_kit import CORE, SAMPLES
 
-from filial import Strategy
-from filial.contracts.errors import PluginError, UsageError
-from filial.contracts.kinds import Component
+from filial import Component, Strategy, UsageError
+from filial.contracts.errors import PluginError
 
 
 def test_a_plugin_is_imported_when_its_name_is_used(site):

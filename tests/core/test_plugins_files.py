@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from filial.contracts.errors import PluginError, UsageError
-from filial.plugins.manager import Manager
+from filial import UsageError
+from filial.contracts.errors import PluginError
+from filial.plugins import Manager
 
 
 def test_one_file_is_a_plugin_without_packaging(site, tmp_path, source):

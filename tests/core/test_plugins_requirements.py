@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from filial.contracts.errors import MissingExtra, PluginError
-from filial.contracts.kinds import Trainer
+from filial import MissingExtra, Trainer
+from filial.contracts.errors import PluginError
 
 
 @pytest.mark.parametrize("requires", ["filial>=9", "filial <0.1,>=0.0", "filial==99.*"])

@@ -10,7 +10,7 @@ import recipe_kit
 from recipe_kit import GOOD
 
 from filial.contracts.errors import RecipeError
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import from_dict, load, loads
 
 manager, base = recipe_kit.manager, recipe_kit.base

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recipe_kit import GOOD, faults, outcome, with_one_part_replaced
 
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import Recipe
 from filial.recipe.yaml import parse
 

@@ -10,8 +10,7 @@ import recipe_kit
 from recipe_kit import EIGHT, HEAD, faults
 
 from filial.contracts.errors import PluginError
-from filial.plugins.discovery import Index
-from filial.plugins.manager import Manager
+from filial.plugins import Index, Manager
 
 manager, base = recipe_kit.manager, recipe_kit.base
 

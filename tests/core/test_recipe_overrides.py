@@ -9,7 +9,7 @@ import pytest
 import recipe_kit
 from recipe_kit import EIGHT, GOOD, faults
 
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import loads
 
 manager, base = recipe_kit.manager, recipe_kit.base

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recipe_kit import with_one_part_replaced
 
 from filial.contracts.errors import RecipeError
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import from_dict
 from filial.recipe.schema import recipe_schema, recipe_schema_text
 from filial.recipe.yaml import parse, read

@@ -8,7 +8,7 @@ import pytest
 import recipe_kit
 from recipe_kit import GOOD, faults
 
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 
 manager, base = recipe_kit.manager, recipe_kit.base
 

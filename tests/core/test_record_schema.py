@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from filial.contracts.messages import Message
-from filial.contracts.records import Constraint, Origin, Record, to_json
-from filial.formats.jsontext import Fault
+from filial import Constraint, Message, Origin, Record
+from filial.contracts.records import to_json
+from filial.formats import Fault
 from filial.formats.records import FIELDS, decode, explain, published, schema
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,7 @@ import pytest
 
 from filial.engine.commit import FILES, MANIFEST, committed
 from filial.engine.run import Run
-from filial.plugins.discovery import Index
-from filial.plugins.manager import Manager
+from filial.plugins import Index, Manager
 from filial.recipe import load
 from filial.storage import read_manifest
 

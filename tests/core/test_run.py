@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from filial.contracts.errors import BudgetStop, UsageError
+from filial import UsageError
+from filial.contracts.errors import BudgetStop
 from filial.engine.run import Run
-from filial.gateway.ledger import Ledger
-from filial.plugins.discovery import Index
-from filial.plugins.manager import Manager
+from filial.gateway import Ledger
+from filial.plugins import Index, Manager
 from filial.recipe import load
 
 TOY = Path(__file__).parent / "toy.py"

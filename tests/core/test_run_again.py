@@ -9,7 +9,7 @@ import pytest
 
 from filial.engine.run import Run
 from filial.engine.stage import Rows
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import limited, load
 
 TOY = Path(__file__).parent / "toy.py"

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage_kit import Rows
 
-from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy, TeacherError
-from filial.contracts.errors import FilialError
+from filial import Drop, FilialError, Filter, Keep, Message, Record, Reply, Strategy, TeacherError
 from filial.engine.evolve import Choice, Evolution, evolve_records
 from filial.engine.filter import Sieve
 from filial.engine.stage import Surroundings

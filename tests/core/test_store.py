@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from filial.contracts.errors import FilialError, UsageError
+from filial import FilialError, UsageError
 from filial.storage import (
     file_sha256,
     locked,

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from filial import TeacherError, UsageError
-from filial.gateway.structured import fault, read
+from filial.contracts.messages import read_json
+from filial.contracts.structured import fault
 from filial.testing import context
 
 SCHEMA = {
@@ -73,9 +74,9 @@ def test_a_schema_that_is_none_is_refused_before_anything_is_asked():
 
 def test_reading_agrees_with_json_on_what_is_json():
     for value in (None, True, 1, -2.5, "a\u2028b", [1, {"x": []}], {"": ""}):
-        assert read(json.dumps(value)) == value
+        assert read_json(json.dumps(value)) == value
     with pytest.raises(ValueError, match="no JSON"):
-        read("NaN")
+        read_json("NaN")
 
 
 def test_no_fault_means_the_value_fits():

@@ -10,8 +10,7 @@ import pytest
 from contract_kit import GoodFilter, GoodGenerator, GoodJudge, GoodMixer, GoodStrategy, GoodTeacher, GoodTemplate
 from sample_kit import CORE
 
-from filial import Reply, TeacherError
-from filial.contracts.messages import Message, Request
+from filial import Message, Reply, Request, TeacherError
 from filial.testing import (
     FilterContract,
     GeneratorContract,

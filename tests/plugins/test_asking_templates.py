@@ -12,7 +12,7 @@ from training_kit import TAUGHT, make, write
 from transformers import AutoTokenizer
 
 from filial import BEGIN, END, Message, Record, Span, Template, TrainContext
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.plain import Plain

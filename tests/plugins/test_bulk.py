@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Span
-from filial.labels.encoder import Encoder, Unencodable
+from filial.labels import Encoder, Unencodable
 from filial_plugins.trainers.rows import bulk, wordtable
 from filial_plugins.trainers.rows.bulk import Bulk, Differs
 

@@ -4,7 +4,7 @@ import pytest
 from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level
 
 from filial import Message, Record, Span, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial_plugins.templates.chat import NEEDS, Chat, text_of
 
 TOKENIZER = byte_level(bos=True, special=(*SPECIAL, *FORMAT_TOKENS))

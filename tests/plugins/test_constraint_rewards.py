@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from filial import Constraint, Message, Record
-from filial.formats.reading import read, write
+from filial.formats import read, write
 from filial.testing import context
 from filial_plugins.constraints.catalogue import KINDS
 from filial_plugins.constraints.rewards import reward_file

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from filial.contracts.paths import resolve
-from filial.plugins.discovery import index
+from filial import resolve
+from filial.plugins import index
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "instructions_20k.jsonl.zst"
 OWN = str(resolve("pkg:filial_plugins/seeds/english.jsonl", Path.cwd()))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from filial.formats.reading import read, write
+from filial.formats import read, write
 
 SEEDS = "pkg:filial_plugins/procedural/seeds.jsonl"
 FILES = {

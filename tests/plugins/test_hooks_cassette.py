@@ -14,7 +14,7 @@ import pytest
 from filial.cli import invoke
 from filial.engine.run import Run
 from filial.gateway import keys
-from filial.plugins.manager import Manager
+from filial.plugins import Manager
 from filial.recipe import load
 from filial_plugins.ledger.cassette import Reader
 

@@ -15,8 +15,7 @@ from filial.engine.filter import Sieve, filter_records
 from filial.engine.generate import generate_records
 from filial.engine.stage import DropRow, Surroundings
 from filial.gateway.retries import heard
-from filial.plugins.discovery import index
-from filial.plugins.manager import Manager
+from filial.plugins import Manager, index
 from filial.testing import ScriptedTeacher
 
 CPU_SECONDS = 4.0

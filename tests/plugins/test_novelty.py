@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from filial import Context, Drop, Keep, Message, Record, UsageError
-from filial.formats.reading import write
+from filial.formats import write
 from filial.testing import FilterContract
 from filial_plugins.filters.novelty import Novelty
 

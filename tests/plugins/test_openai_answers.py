@@ -100,8 +100,7 @@ def test_an_answer_without_a_word_that_reached_its_limit_was_cut(read):
 
 def test_a_broken_answer_is_asked_for_again_and_not_stored(endpoint, answers, tmp_path, caplog):
     from filial import Message, Request
-    from filial.gateway.gateway import Gateway
-    from filial.gateway.ledger import Ledger
+    from filial.gateway import Gateway, Ledger
     from filial_plugins.teachers.openai import OpenAI
 
     said = [("The ri", "abort"), ("The riv", "zzz"), ("The river", "stop")]

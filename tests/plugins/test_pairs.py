@@ -14,7 +14,7 @@ from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTok
 from transformers import T5ForConditionalGeneration as T5
 
 from filial import BEGIN, Message, Record, Span, Template, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.testing import TemplateContract
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.plain import Plain

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from filial import BEGIN, END, FilialError, Message, Record, Span, Template, UsageError
 from filial.contracts.records import to_json
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import Vicuna
 from filial_plugins.trainers.rows import caching, preparing

@@ -9,8 +9,7 @@ from gateway_kit import Moody, ask, request
 
 from filial import Reply, TeacherError
 from filial.contracts.errors import TeacherUnreachable
-from filial.gateway.gateway import Gateway
-from filial.gateway.ledger import Ledger
+from filial.gateway import Gateway, Ledger
 from filial_plugins.teachers.openai_faults import status_fault
 
 clock, gateway = gateway_kit.clock, gateway_kit.gateway

@@ -15,8 +15,8 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from filial import Record, resolve
-from filial.formats.reading import read
-from filial.plugins.manager import Manager
+from filial.formats import read
+from filial.plugins import Manager
 from filial.recipe import load
 from filial_plugins.filters.novelty.index import RougeIndex
 from filial_plugins.generators.self_instruct.styles import BLOCKED_BY_ALPACA

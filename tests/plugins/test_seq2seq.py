@@ -14,7 +14,7 @@ from transformers import T5ForConditionalGeneration as T5
 
 from filial import Message, Record, Request, TrainContext, UsageError
 from filial.contracts.records import to_json
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local.models import answer, load_model, load_tokenizer, save_template
 from filial.testing import ComponentContract
 from filial_plugins.teachers.transformers import Transformers

@@ -9,7 +9,7 @@ import torch
 from training_kit import ECHO, UNEQUAL, gradient, lessons, make, reference, session, store_of, tokenizer
 
 from filial import END, Record, Span, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local.models import load_model
 from filial_plugins.templates.plain import Plain
 from filial_plugins.trainers.devices.team import Team

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from filial.cli.show import schema
-from filial.formats.reading import read
-from filial.plugins.manager import Manager
+from filial.formats import read
+from filial.plugins import Manager
 from filial.recipe import load
 from filial.recipe.yaml import parse
 from filial_plugins.starter import SCHEMA, command, files

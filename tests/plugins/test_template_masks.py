@@ -10,7 +10,7 @@ from tokenizer_kit import FORMAT_TOKENS, SPECIAL, WORDS, byte_level, sentencepie
 from transformers import PreTrainedTokenizerFast
 
 from filial import Message, Record, Span, Template
-from filial.labels.encoder import Encoded, Encoder
+from filial.labels import Encoded, Encoder
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.plain import Plain

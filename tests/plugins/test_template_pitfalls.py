@@ -8,7 +8,7 @@ from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level, sentencepiece, tra
 from transformers import PreTrainedTokenizerFast
 
 from filial import Message, Record, Template, UsageError
-from filial.labels.encoder import Encoder, lookalikes
+from filial.labels import Encoder, lookalikes
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import NEEDS, Chat, text_of
 from filial_plugins.templates.plain import Plain

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from filial import Message, Record, Span, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local.models import load_template, question, save_template
 from filial_plugins.teachers.local_prompts import as_trained
 from filial_plugins.templates.alpaca import Alpaca

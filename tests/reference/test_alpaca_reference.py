@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from filial import Record
-from filial.labels.encoder import Encoded, Encoder
+from filial.labels import Encoded, Encoder
 from filial.local.models import load_tokenizer
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.plain import Plain

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from filial import Message, Record, Span, Template, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local.models import load_tokenizer
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat

@@ -10,7 +10,7 @@ import pytest
 from rouge_score.rouge_scorer import _score_lcs
 from rouge_score.tokenize import tokenize
 
-from filial.formats.reading import read
+from filial.formats import read
 from filial_plugins.filters.novelty.index import RougeIndex, tokens
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "instructions_20k.jsonl.zst"

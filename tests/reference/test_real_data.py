@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from filial.formats.reading import BadLine, read
+from filial.formats import BadLine, read
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real records are not here ({DATA.name}/)")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from filial import Drop, Keep, Message, Record
-from filial.formats.reading import read
+from filial.formats import read
 from filial.formats.sharegpt import from_row
 from filial.testing import context, finished
 

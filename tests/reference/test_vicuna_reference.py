@@ -9,7 +9,7 @@ import pytest
 from tokenizer_kit import trained_runs
 
 from filial import Message, Record, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local.models import load_tokenizer
 from filial_plugins.templates.vicuna import Vicuna
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from filial import __version__
-
-if TYPE_CHECKING:
-    from filial.plugins.discovery import Index
+from filial.cli.common import foreign_command, installed
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("runs", "Find every fault of a recipe; send nothing."),
@@ -22,13 +20,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evolve": ("data", "Evolve records with a strategy."),
     "filter": ("data", "Pass records through a filter."),
     "mix": ("data", "Mix files of records with a mixer."),
-    "render": ("render", "Show the text, tokens and loss mask of a template."),
     "train": ("model", "Train a model on records."),
     "judge": ("model", "Judge a model's answers to records."),
-    "survival": ("survival", "Say what became of each strategy's attempts in a run."),
+    "survival": ("tables", "Say what became of each strategy's attempts in a run."),
     "ask": ("ask", "Ask a teacher one question, or every question of a file."),
     "keys": ("keys", "Say which keys may go to which hosts."),
-    "ledger": ("ledger", "Look after the teachers' answers; replay them elsewhere."),
     "plugins": ("show", "List what is installed; imports nothing."),
     "schema": ("show", "Print the JSON Schema of records, recipes or options."),
 }
@@ -56,8 +52,6 @@ class Commands(click.Group):
             command: click.Command = getattr(import_module(f"filial.cli.{COMMANDS[name][0]}"), name)
             return command
         if name in installed(ctx)["commands"]:
-            from filial.cli.common import foreign_command
-
             return foreign_command(ctx, name)
         return None
 
@@ -70,17 +64,6 @@ class Commands(click.Group):
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
             ctx.fail(f"there is no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
-
-
-def installed(ctx: click.Context) -> Index:
-    """What is installed, read once per command line; metadata only."""
-    root = ctx.find_root()
-    if "filial.index" not in root.meta:
-        from filial.plugins.discovery import index
-
-        root.meta["filial.index"] = index(no_plugins=bool(root.params.get("no_plugins")))
-    found: Index = root.meta["filial.index"]
-    return found
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

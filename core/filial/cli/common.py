@@ -15,13 +15,23 @@ from filial.contracts.errors import PluginError, UsageError
 if TYPE_CHECKING:
     from filial.gateway.budget import Budget
     from filial.gateway.gateway import Gateway
+    from filial.plugins.discovery import Index
     from filial.plugins.manager import Manager
+
+
+def installed(ctx: click.Context) -> Index:
+    """What is installed, read once per command line; metadata only."""
+    root = ctx.find_root()
+    if "filial.index" not in root.meta:
+        from filial.plugins.discovery import index
+
+        root.meta["filial.index"] = index(no_plugins=bool(root.params.get("no_plugins")))
+    found: Index = root.meta["filial.index"]
+    return found
 
 
 def manager(ctx: click.Context) -> Manager:
     """The plugin manager of this command line, made once; it has loaded the files given with ``--plugin``."""
-    from filial.cli import installed
-
     root = ctx.find_root()
     if "filial.manager" not in root.meta:
         from filial.plugins.manager import Manager
@@ -58,7 +68,8 @@ def foreign_command(ctx: click.Context, name: str) -> click.Command:
     """
     plugins = manager(ctx)
     command = plugins.entry("commands", name)
-    command = getattr(command, "command", command)
+    if not isinstance(command, click.Command):  # a group has an attribute of that name, too
+        command = getattr(command, "command", command)
     if not isinstance(command, click.Command):
         claim = plugins.index.claim("commands", name)
         raise PluginError(f"{claim.owner} ({claim.entry}) is no click command")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from filial import formats
 from filial.cli.common import asking, manager, print_json, seed_parameter, teacher_parameters
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.contracts.errors import ROWS_LOST, UsageError
@@ -16,7 +17,6 @@ from filial.contracts.records import Record
 from filial.engine import interrupts
 from filial.engine.commit import Lines
 from filial.engine.stage import DropRow
-from filial.formats import reading as formats
 from filial.formats.writing import checked_format
 from filial.storage import write_errors
 

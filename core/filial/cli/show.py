@@ -17,7 +17,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from filial.cli import installed
+    from filial.cli.common import installed
 
     found = installed(ctx)
     if ctx.find_root().params.get("files"):  # these the user named to be loaded, so they are

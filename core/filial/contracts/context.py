@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Record
@@ -98,7 +98,7 @@ class Context:
         )  # fmt: skip
         if schema is None:
             return await self._told(request)
-        from filial.gateway.structured import conforming
+        from filial.contracts.structured import conforming
 
         return await conforming(request, self._told)
 
@@ -119,6 +119,31 @@ class Context:
             note=self.note,
             seeds=self.seeds,
         )
+
+
+class RunInfo(Protocol):
+    """What hooks may read of a run.
+
+    ``folder`` is the run's own, ``recipe`` what runs, ``summary`` the figures so far, as in ``summary.json``.
+    """
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def recipe(self) -> Any: ...
+    @property
+    def summary(self) -> dict[str, Any]: ...
+
+
+class DropInfo(Protocol):
+    """What hooks may read of a drop: the slug that is counted and the sentence for people."""
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
 
 
 class TrainContext:

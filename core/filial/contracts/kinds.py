@@ -120,10 +120,12 @@ class Component(BaseModel, ABC):
         return records if self.asks else 0
 
     def located(self, base: Path) -> Self:
-        """This component with the files its options name (`InputFile`) taken from ``base``, the recipe's folder."""
-        from filial.plugins.options import found
+        """This component for a recipe in the folder ``base``.
 
-        return found(self, base)
+        The files that options name by `InputFile` are found before; override this where another option may name a
+        path.
+        """
+        return self
 
 
 class Generator(Component):

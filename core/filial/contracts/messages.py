@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+
+_FENCED = re.compile(r"\s*```[A-Za-z0-9]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 
 Role = Literal["system", "user", "assistant", "tool_call", "tool"]
 
@@ -61,9 +64,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Raises:
             ValueError: the text is no JSON.
         """
-        from filial.gateway.structured import read
-
-        return read(self.text)
+        return read_json(self.text)
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,3 +105,16 @@ class Destination(NamedTuple):
     host: str
     key: str = ""
     known: bool = False
+
+
+def read_json(text: str) -> Any:
+    """The JSON value of an answer; a Markdown fence round the whole of it is taken off.
+
+    Raises:
+        ValueError: there is none.
+    """
+    fenced = _FENCED.fullmatch(text)
+    try:
+        return msgspec.json.decode(fenced[1] if fenced else text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as err:
+        raise ValueError(f"it is no JSON: {err}") from err

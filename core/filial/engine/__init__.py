@@ -1,1 +1,1 @@
-"""The stages: records in, records out, and every record that does not go on is a drop with a reason."""
+"""How a recipe runs: a file per verb, stages that are whole or not there, data set, training, judging, plan."""

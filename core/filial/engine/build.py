@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filial import formats
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop, Generator, Mixer
 from filial.contracts.paths import resolve
@@ -16,8 +17,8 @@ from filial.engine.filter import Sieve, filter_records
 from filial.engine.generate import generate_records
 from filial.engine.mix import mix_records
 from filial.engine.stage import BAD_LINE, Records, Surroundings
-from filial.formats import reading as formats
-from filial.plugins import options as inputfiles
+from filial.plugins.options import locate_files
+from filial.plugins.options import named as named_files
 from filial.storage import digest, file_sha256
 
 if TYPE_CHECKING:
@@ -144,14 +145,14 @@ def depends_on(stage: StageSpec, base: Path, manager: Manager) -> list[Any]:
 
 def option_files(spec: ComponentSpec, base: Path, manager: Manager) -> list[list[Any]]:
     """What a key says about the files that a component's options name: where they stand, and what they hold."""
-    named = inputfiles.named(manager.get(spec.kind, spec.use), spec.options)
+    named = named_files(manager.get(spec.kind, spec.use), spec.options)
     return [[name, source_digest(path, base)] for name, path in named]
 
 
 def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:
     """The component a recipe describes, its files found, once everything it needs is installed."""
     manager.check_requirements(manager.get(spec.kind, spec.use))
-    return manager.build(spec.kind, {"use": spec.use, **spec.options}).located(base)
+    return locate_files(manager.build(spec.kind, {"use": spec.use, **spec.options}), base)
 
 
 def provenance(manager: Manager, spec: ComponentSpec) -> str:

@@ -14,9 +14,8 @@ import msgspec
 from filial.contracts.concurrency import in_order
 from filial.contracts.kinds import Drop, Judge, Template, Verdict
 from filial.contracts.plugin_errors import blamed, wrong_type
-from filial.contracts.records import Record, _answer, asked
+from filial.contracts.records import Question, Record, _answer, asked
 from filial.engine import interrupts
-from filial.engine import judge as judging
 from filial.engine.build import build, provenance, read
 from filial.engine.commit import ANSWERS
 from filial.engine.stage import DropRow, Surroundings, settled
@@ -129,8 +128,8 @@ def judge_model(run: Run, data: dict[str, Any], model: str) -> None:
     template: Template = build(run.manager, run.recipe.template, run.recipe.base)
     run.summary["judge"] = {}
     for spec in run.recipe.judges:
-        exam = judging.Exam(spec.name, exam_records(run, spec))
-        answerers: dict[str, judging.Answerer] = {"model": _model(run.model, template, spec.max_new_tokens)}
+        exam = Exam(spec.name, exam_records(run, spec))
+        answerers: dict[str, Answerer] = {"model": _model(run.model, template, spec.max_new_tokens)}
         if "base" in spec.against:
             answerers["base"] = _model(Path(base_model(run)), template, spec.max_new_tokens)
         if "nearest" in spec.against:
@@ -141,10 +140,10 @@ def judge_model(run: Run, data: dict[str, Any], model: str) -> None:
         }
 
 
-def exam_questions(run: Run) -> set[judging.Question]:
+def exam_questions(run: Run) -> set[Question]:
     """What the recipe's exams ask; no record that asks the same may be trained on."""
     files = [spec for spec in run.recipe.judges if spec.data != "heldout"]
-    return {judging.asked(record) for spec in files for record in exam_records(run, spec)}
+    return {asked(record) for spec in files for record in exam_records(run, spec)}
 
 
 def exam_records(run: Run, spec: JudgeSpec) -> list[Record]:
@@ -160,23 +159,21 @@ def exam_records(run: Run, spec: JudgeSpec) -> list[Record]:
     return records[: spec.limit] if spec.limit else records
 
 
-def _model(folder: Path, template: Template, max_new_tokens: int) -> judging.Answerer:
+def _model(folder: Path, template: Template, max_new_tokens: int) -> Answerer:
     def answer(records: Any) -> list[str]:
         return models.answer(folder, list(records), template, max_new_tokens=max_new_tokens)
 
     return answer
 
 
-def _nearest(trained: Path) -> judging.Answerer:
+def _nearest(trained: Path) -> Answerer:
     def answer(records: Any) -> list[str]:
-        return judging.nearest(read_rows(trained))(records)
+        return nearest(read_rows(trained))(records)
 
     return answer
 
 
-def _judged(
-    run: Run, spec: JudgeSpec, exam: judging.Exam, who: str, answer: judging.Answerer, key: str
-) -> dict[str, Any]:
+def _judged(run: Run, spec: JudgeSpec, exam: Exam, who: str, answer: Answerer, key: str) -> dict[str, Any]:
     """One answerer's figures, kept in ``judge/`` so that a finished run repeated does not ask again."""
     at = judged_at(run, spec, who)
     if (manifest := kept(at, key)) is not None:
@@ -193,17 +190,17 @@ def _judged(
 
 
 async def _asked(
-    run: Run, spec: JudgeSpec, exam: judging.Exam, answers: list[str]
+    run: Run, spec: JudgeSpec, exam: Exam, answers: list[str]
 ) -> tuple[dict[str, Any], list[bytes], list[bytes]]:
     """Figures, a line per record, and the ledger keys of what the judge was told."""
     judge: Judge = build(run.manager, spec.component, run.recipe.base)
     gateway = run.gateway()
-    env = Surroundings(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=judging.Silent())
+    env = Surroundings(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=Silent())
     try:
         if gateway is not None:
             env.ask, env.window = gateway.ask, gateway.window
         with stopping(gateway):
-            figures, lines = await judging.judged(judge, provenance(run.manager, spec.component), exam, answers, env)
+            figures, lines = await judged(judge, provenance(run.manager, spec.component), exam, answers, env)
         return figures, lines, list(env.answers.lines())
     finally:
         if gateway is not None:

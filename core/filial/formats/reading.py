@@ -18,12 +18,11 @@ from filial.contracts.paths import resolve
 from filial.contracts.records import Record
 from filial.formats import alpaca, hub, openai_chat, pairs, parquet, seeds, sharegpt
 from filial.formats import records as filial_jsonl
-from filial.formats.base import Bad, BadLine, Format, Report, Unfit, identified
+from filial.formats.base import Bad, Format, Report, identified
 from filial.formats.jsontext import Fault, Row, parse_object
 from filial.formats.lines import Item, elements, is_array, is_spread, lines, opened
 from filial.formats.records import FIELDS, decode
 from filial.formats.records import FORMAT as FILIAL
-from filial.formats.writing import write
 
 FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT for module in (filial_jsonl, alpaca, sharegpt, openai_chat, seeds, pairs)
@@ -97,8 +96,6 @@ def _keys(raw: bytes) -> frozenset[str] | None:
         return None
     return frozenset(value) if isinstance(value, dict) else None
 
-
-__all__ = ["FORMATS", "Bad", "BadLine", "Unfit", "read", "write"]
 
 LINES = (".jsonl", ".ndjson")
 _TABLES = ("parquet", "hf")

@@ -1,1 +1,42 @@
-"""How teachers are asked: the gateway with its limits, retries and caps, and answers that must satisfy a schema."""
+"""How a teacher is asked: window, rate limits, retries, budget, ledger, and which key may go to which host."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from filial.gateway.budget import Budget, Purse, Spent
+    from filial.gateway.gateway import Gateway
+    from filial.gateway.keys import config_folder, secret
+    from filial.gateway.ledger import Addresses, Entry, Ledger, encode_request, sealed, served
+
+__all__ = [
+    "Addresses",
+    "Budget",
+    "Entry",
+    "Gateway",
+    "Ledger",
+    "Purse",
+    "Spent",
+    "config_folder",
+    "encode_request",
+    "sealed",
+    "secret",
+    "served",
+]
+
+# 'filial keys' must import neither sqlite3 nor msgspec: names resolve on first use.
+_HOME = {
+    "filial.gateway.budget": ("Budget", "Purse", "Spent"),
+    "filial.gateway.gateway": ("Gateway",),
+    "filial.gateway.keys": ("config_folder", "secret"),
+    "filial.gateway.ledger": ("Addresses", "Entry", "Ledger", "encode_request", "sealed", "served"),
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

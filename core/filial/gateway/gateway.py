@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from filial.asking.counting import Counted, counted
-from filial.asking.proving import Proof
 from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachable, UsageError
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
 from filial.contracts.plugin_errors import half_character
 from filial.gateway.budget import Budget, Purse, Spent, Totals, picodollars, unknown_price
 from filial.gateway.ledger import Addresses, Ledger, encode_request
+from filial.gateway.proving import Proof
 from filial.gateway.rate_limits import Pace, Pause, Window
 from filial.gateway.retries import Call, Doubt, Retrying, heard
+from filial.gateway.usage import Counted, counted
 
 if TYPE_CHECKING:
     pass

@@ -1,1 +1,1 @@
-"""."""
+"""Models of this machine: loading them, and their answers."""

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from filial.contracts.context import Asker
+from filial.contracts.context import Asker, DropInfo, RunInfo
 from filial.contracts.messages import Reply, Request
 
 if TYPE_CHECKING:
-    from filial.contracts.kinds import Drop, Teacher
+    from filial.contracts.kinds import Teacher
     from filial.contracts.records import Record
-    from filial.engine.run import Run
-    from filial.engine.stage import DropRow
 
 log = logging.getLogger("filial.plugins")
 LEVELS = ("ok", "warn", "fail")
@@ -35,19 +33,19 @@ class Hooks:
         """Whether any loaded plugin implements this hook."""
         return bool(getattr(self._pm.hook, hook).get_hookimpls())
 
-    def run_started(self, run: Run) -> None:
+    def run_started(self, run: RunInfo) -> None:
         """A run begins."""
         self._broadcast("run_started", run=run)
 
-    def stage_finished(self, run: Run, stage: str, kept: int, dropped: dict[str, int]) -> None:
+    def stage_finished(self, run: RunInfo, stage: str, kept: int, dropped: dict[str, int]) -> None:
         """A stage is committed. Each plugin gets its own copy of ``dropped``."""
         self._broadcast("stage_finished", run=run, stage=stage, kept=kept, dropped=dropped)
 
-    def record_dropped(self, run: Run, stage: str, record: Record | None, drop: Drop | DropRow) -> None:
+    def record_dropped(self, run: RunInfo, stage: str, record: Record | None, drop: DropInfo) -> None:
         """A record does not go on."""
         self._broadcast("record_dropped", run=run, stage=stage, record=record, drop=drop)
 
-    def run_finished(self, run: Run, error: BaseException | None) -> None:
+    def run_finished(self, run: RunInfo, error: BaseException | None) -> None:
         """A run ends."""
         self._broadcast("run_finished", run=run, error=error)
 

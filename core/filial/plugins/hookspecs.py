@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from filial.contracts.context import Asker
-    from filial.contracts.kinds import Drop, Filter, Generator, Judge, Mixer, Strategy, Teacher, Template, Trainer
+    from filial.contracts.context import Asker, DropInfo, RunInfo
+    from filial.contracts.kinds import Filter, Generator, Judge, Mixer, Strategy, Teacher, Template, Trainer
     from filial.contracts.messages import Reply, Request
     from filial.contracts.records import Record
-    from filial.engine.run import Run
-    from filial.engine.stage import DropRow
 
 hookspec = pluggy.HookspecMarker("filial")
 
@@ -179,7 +177,7 @@ def register_judges(register: Callable[[str, type[Judge]], None]) -> None:
 
 
 @hookspec
-def run_started(run: Run) -> None:
+def run_started(run: RunInfo) -> None:
     """A run begins; nothing has been asked yet. An error here is logged and does not stop the run.
 
     Example:
@@ -193,7 +191,7 @@ def run_started(run: Run) -> None:
 
 
 @hookspec
-def stage_finished(run: Run, stage: str, kept: int, dropped: dict[str, int]) -> None:
+def stage_finished(run: RunInfo, stage: str, kept: int, dropped: dict[str, int]) -> None:
     """A stage is committed: how many records go on, and how many were dropped for which reason.
 
     An error here is logged and does not stop the run.
@@ -209,7 +207,7 @@ def stage_finished(run: Run, stage: str, kept: int, dropped: dict[str, int]) -> 
 
 
 @hookspec
-def record_dropped(run: Run, stage: str, record: Record | None, drop: Drop | DropRow) -> None:
+def record_dropped(run: RunInfo, stage: str, record: Record | None, drop: DropInfo) -> None:
     """A record does not go on. ``record`` is None where an answer never became a record;
     ``drop`` has at least ``reason`` and ``detail``.
 
@@ -227,7 +225,7 @@ def record_dropped(run: Run, stage: str, record: Record | None, drop: Drop | Dro
 
 
 @hookspec
-def run_finished(run: Run, error: BaseException | None) -> None:
+def run_finished(run: RunInfo, error: BaseException | None) -> None:
     """A run ends: well (``error`` is None), by an error, or by Ctrl-C. An error here is logged only.
 
     Example:

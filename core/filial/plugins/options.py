@@ -16,8 +16,6 @@ from filial.contracts.paths import resolve
 if TYPE_CHECKING:
     import click
 
-    from filial.contracts.kinds import Component
-
 
 C = TypeVar("C", bound=Component)
 Schema = dict[str, Any]
@@ -249,11 +247,8 @@ def _is_file(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get("format") == "file"
 
 
-Found = TypeVar("Found", bound="Component")
-
-
-def found(component: Found, base: Path) -> Found:
-    """A component whose options name their files by absolute paths.
+def locate_files(component: C, base: Path) -> C:
+    """Take the files that options of a component name from ``base``, the recipe's folder.
 
     Raises:
         ValueError: the component objects to what a file holds.
@@ -261,7 +256,7 @@ def found(component: Found, base: Path) -> Found:
     """
     places = dict(named(type(component), component.model_dump(mode="json")))
     if not places:
-        return component
+        return component.located(base)
     options = component.model_dump(mode="json", exclude_unset=True)
     for (name, *rest), path in places.items():
         where = path if path.startswith("hf:") else str(resolve(path, base))
@@ -270,4 +265,4 @@ def found(component: Found, base: Path) -> Found:
         else:
             (i,) = rest
             options[str(name)] = [where if k == i else item for k, item in enumerate(options[str(name)])]
-    return type(component).model_validate(options)
+    return type(component).model_validate(options).located(base)

@@ -13,9 +13,9 @@ from filial.contracts.kinds import Component, Generator
 from filial.contracts.messages import FREE, Price
 from filial.contracts.paths import resolve
 from filial.gateway.budget import unknown_price
-from filial.plugins import options as inputfiles
 from filial.plugins.discovery import singular
-from filial.plugins.options import json_schema
+from filial.plugins.options import json_schema, locate_files
+from filial.plugins.options import named as named_files
 from filial.recipe.faults import Faults, near, shown, suggestion, wrong_type
 from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec
 from filial.recipe.schema import BUDGET, EVOLVE, GENERATE, JUDGE, MIX, ROOT, STAGES, STRATEGY, TRAIN, Schema, defaults
@@ -164,12 +164,12 @@ class Components:
 
     def _files_there(self, found: type[Component], options: dict[str, Any], address: Address, owner: str) -> bool:
         """Whether every file that the options name is there and holds what the component wants."""
-        before, files = len(self._faults), list(inputfiles.named(found, options))
+        before, files = len(self._faults), list(named_files(found, options))
         for place, path in files:
             self._files.check(path, (*address, *place))
         if files and len(self._faults) == before:
             try:
-                found(**options).located(self._files.base)
+                locate_files(found(**options), self._files.base)
             except ValidationError as err:
                 for error in err.errors(include_url=False, include_input=False):
                     self._faults.add(address, f"{owner}: {error['msg'].removeprefix('Value error, ')}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from filial.plugins.options import locate_files
 from filial.recipe.yaml import Address, dump
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Recipe:
         """The teacher that the recipe names."""
         assert self.teacher is not None
         teacher = manager.build("teachers", {"use": self.teacher.use, **self.teacher.options})
-        return cast("Teacher", teacher).located(self.base)
+        return locate_files(cast("Teacher", teacher), self.base)
 
     def resolved(self) -> dict[str, Any]:
         """The whole recipe as plain data, nothing left to defaults; `from_dict` reads it back."""

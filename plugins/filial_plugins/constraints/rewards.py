@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from filial import Constraint, Record, UsageError, __version__
-from filial.formats.reading import read
+from filial.formats import read
 from filial_plugins.constraints.catalogue import fault_of
 
 PIECES = ("measures.py", "shapes.py", "form_checkers.py", "checkers.py", "verdicts.py", "reward_function.py")

@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from filial.contracts.errors import UsageError
-from filial.contracts.messages import Reply, Request
-from filial.formats.jsontext import Fault, parse_object
-from filial.formats.lines import lines, opened
-from filial.formats.writing import packed
-from filial.gateway.ledger import Addresses, Entry, encode_request, sealed
+from filial import Reply, Request, UsageError
+from filial.formats import Fault, lines, opened, packed, parse_object
+from filial.gateway import Addresses, Entry, encode_request, sealed
 from filial.storage import canonical, digest, replacing, write_errors
 
 if TYPE_CHECKING:
-    from filial.contracts.kinds import Teacher
+    from filial import Teacher
 
 __all__ = ["Tape"]
 

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from filial.contracts.errors import FilialError
-from filial.contracts.messages import Request
-from filial.gateway.ledger import Addresses, Entry, Ledger
+from filial import FilialError, Request
+from filial.gateway import Addresses, Entry, Ledger
 from filial.storage import sync_folder, write_errors
 
 _decode_request = msgspec.json.Decoder(Request).decode

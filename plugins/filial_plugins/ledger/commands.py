@@ -1,4 +1,4 @@
-"""``filial ledger``: look after the teachers' answers."""
+"""Look after the teachers' answers; replay them elsewhere."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import print_json
-from filial.cli.runs import home_option, json_option
-from filial.contracts.errors import DONE, FAILED, FilialError, UsageError
+from filial import FilialError, UsageError
+from filial.commands import DONE, FAILED, home_option, json_option, print_json
 
 if TYPE_CHECKING:
-    from filial.gateway.ledger import Ledger
+    from filial.gateway import Ledger
     from filial_plugins.ledger.check import Health
     from filial_plugins.ledger.pruning import Conditions
 
@@ -37,7 +36,7 @@ def _opened(home: Path) -> closing[Ledger]:
     Raises:
         UsageError: it is not.
     """
-    from filial.gateway.ledger import Ledger
+    from filial.gateway import Ledger
 
     if not _path(home).exists():
         raise UsageError(f"{_path(home)}: there is no ledger; a run makes one, --home names the folder with .filial/")
@@ -49,8 +48,7 @@ def _opened(home: Path) -> closing[Ledger]:
 @json_option
 def stats(home: Path, as_json: bool) -> None:
     """Say how many answers there are, of which teachers, with how many tokens."""
-    from filial.cli.progress import printable
-    from filial.cli.tables import grid
+    from filial.commands import grid, printable
     from filial_plugins.ledger.stats import size, tallies
 
     with _opened(home) as book:
@@ -81,7 +79,7 @@ def stats(home: Path, as_json: bool) -> None:
 @json_option
 def verify(home: Path, show: int, as_json: bool) -> int:
     """Look for damage: of the file, of every answer, and of the key it is kept under. Exit code 1 if there is any."""
-    from filial.cli.progress import printable
+    from filial.commands import printable
     from filial_plugins.ledger.check import checked
 
     with _opened(home) as book:
@@ -148,7 +146,7 @@ def export(home: Path, run: str | None, out: Path) -> None:
 @home_option
 def import_(home: Path, files: tuple[Path, ...]) -> None:
     """Take in the answers of cassettes, once each is checked: all of them, or none if one is damaged."""
-    from filial.gateway.ledger import Ledger
+    from filial.gateway import Ledger
     from filial_plugins.ledger.cassette import Reader
 
     readers = [Reader(file) for file in files]

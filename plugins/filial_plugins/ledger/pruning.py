@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filial.contracts.errors import UsageError
-from filial.gateway.ledger import Addresses, Entry, Ledger
+from filial import UsageError
+from filial.gateway import Addresses, Entry, Ledger
 from filial_plugins.ledger.check import fault, teachers
 from filial_plugins.ledger.used import runs, unfinished, used
 

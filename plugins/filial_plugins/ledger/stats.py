@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from filial.gateway.ledger import Addresses, Entry, Ledger, served
+from filial.gateway import Addresses, Entry, Ledger, served
 from filial_plugins.ledger.check import teachers
 
 SHOWN = 3

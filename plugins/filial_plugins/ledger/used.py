@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from filial.contracts.errors import UsageError
-from filial.engine.commit import ANSWERS
-from filial.engine.stage import is_lost
+from filial import UsageError
+from filial.commands import ANSWERS, is_lost
 from filial.storage import read_manifest
 
 

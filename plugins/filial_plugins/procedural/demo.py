@@ -24,7 +24,7 @@ from filial.commands import (
     reporter,
     survival,
 )
-from filial.formats.reading import read
+from filial.formats import read
 
 HERE = Path(__file__).parent
 PACKAGED = HERE / "demo.yaml"
@@ -178,7 +178,7 @@ def _exams(main: Run) -> list[dict[str, Any]]:
         if judge.data == "heldout":
             lines = (main.folder / "judge" / f"{judge.name}-model.jsonl").read_text().splitlines()
             asked = {yaml.safe_load(line)["id"] for line in lines}
-            from filial.formats.reading import write
+            from filial.formats import write
 
             records = [r for r in read(main.folder / "dataset" / "heldout.jsonl") if r.id in asked]
             write(folder / f"{judge.name}.jsonl", records)

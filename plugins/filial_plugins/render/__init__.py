@@ -1,1 +1,1 @@
-"""."""
+"""Showing what a template makes of records."""

@@ -1,4 +1,4 @@
-"""``filial render TEMPLATE DATA``: the text a model will see, and which of its tokens are trained."""
+"""Show the text, tokens and loss mask of a template."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import manager, print_json
-from filial.cli.plugincommands import Invoke, PluginGroup
-from filial.cli.progress import printable
+from filial.commands import Invoke, PluginGroup, manager, print_json, printable
 
 if TYPE_CHECKING:
-    from filial.contracts.kinds import Template
-    from filial.labels.encoder import Encoder
+    from filial import Template
+    from filial.labels import Encoder
     from filial_plugins.render.survey import Rendered, Survey
 
 OPEN, CLOSE = "⟦", "⟧"
@@ -46,15 +44,14 @@ def _call(
     ctx: click.Context, name: str, chosen: Any, data: str, tokenizer: str | None, mask: bool, limit: int, count: int,
     max_length: int | None, format: str, as_json: bool,
 ) -> int:  # fmt: skip
-    from filial.contracts.plugin_errors import blamed
-    from filial.engine.build import read
+    from filial.commands import blamed, read_source
     from filial_plugins.render.survey import Survey
 
     template, encoder = _bound(name, chosen, tokenizer, mask=mask, max_length=max_length)
     survey = Survey(template, encoder, max_length)
     shown: list[Rendered] = []
     bad: list[Any] = []
-    records = read(data, Path.cwd(), format=format, limit=max(count, limit) if count else None, bad=bad)
+    records = read_source(data, Path.cwd(), format=format, limit=max(count, limit) if count else None, bad=bad)
     with blamed(manager(ctx).provenance("templates", name), "render"):
         for one in _looked_at(survey, records, limit):
             if not shown and not as_json:
@@ -75,12 +72,10 @@ def _bound(
     name: str, chosen: Any, tokenizer: str | None, *, mask: bool, max_length: int | None
 ) -> tuple[Template, Encoder | None]:
     """The template, bound where a tokenizer is named, and that tokenizer's encoder."""
-    from filial.contracts.errors import UsageError
-    from filial.contracts.kinds import Template
-    from filial.contracts.paths import resolve
+    from filial import Template, UsageError, resolve
 
     if tokenizer is not None:
-        from filial.labels.encoder import Encoder
+        from filial.labels import Encoder
         from filial.local.models import load_tokenizer
 
         loaded = load_tokenizer(resolve(tokenizer))
@@ -192,7 +187,7 @@ def _share(trained: int, tokens: int) -> str:
 
 def _print_summary(survey: Survey) -> None:
     """What all the records looked at come to."""
-    from filial.cli.tables import grid
+    from filial.commands import grid
 
     lost = survey.dropped.total()
     whole = survey.records + survey.dropped["bad-line"]

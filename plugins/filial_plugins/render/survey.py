@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from filial.contracts.errors import UsageError
-from filial.contracts.kinds import Span, Template
-from filial.contracts.records import Record
-from filial.labels.encoder import Encoded, Encoder, Unencodable, lookalikes
+from filial import Record, Span, Template, UsageError
+from filial.labels import Encoded, Encoder, Unencodable, lookalikes
 
 CHUNK = 500
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from filial import Message, Record, Request, TeacherError, Template, UsageError
-from filial.labels.encoder import Encoder, Unencodable
+from filial.labels import Encoder, Unencodable
 from filial_plugins.templates.layout import Renderer, lay_out, own_template
 
 Read = Callable[[Sequence[Message]], list[int]]

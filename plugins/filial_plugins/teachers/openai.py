@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
 from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teacher, hookimpl
-from filial.gateway.keys import secret
+from filial.gateway import secret
 from filial_plugins.teachers.openai_answers import Answers
 from filial_plugins.teachers.openai_client import Connection
 from filial_plugins.teachers.openai_prices import Charges, price_of

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from filial import Price, UsageError
-from filial.gateway.keys import config_folder
+from filial.gateway import config_folder
 
 TABLE = Path(__file__).with_name("prices.json")
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from filial import Span, UsageError
-from filial.labels.encoder import special_tokens
+from filial.labels import special_tokens
 
 # Place-holders are private-use characters round a number; the padding shows whether a template strips its contents.
 _OPEN, _CLOSE, _PAD = "\ue0f0", "\ue0f1", "\x0b"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from filial import Field, Template, TrainContext, UsageError, hookimpl
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local.models import import_torch, load_model
 from filial_plugins.trainers.devices.launching import Job, together
 from filial_plugins.trainers.devices.team import Team

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from filial import Field, FilialError, Template, TrainContext, UsageError, hookimpl
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local.models import import_torch, load_model
 from filial_plugins.trainers.devices.launching import Job, member, together
 from filial_plugins.trainers.devices.sharding import sharded

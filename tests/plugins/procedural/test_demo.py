@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 from filial.commands import Run, from_dict
-from filial.plugins.discovery import index
-from filial.plugins.manager import Manager
+from filial.plugins import Manager, index
 from filial_plugins.procedural import demo
 
 RECIPE = yaml.safe_load(demo.PACKAGED.read_text())

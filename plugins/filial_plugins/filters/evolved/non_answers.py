@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from filial.contracts.texts import declines
+from filial import declines
 from filial_plugins.filters.evolved.small_talk import (
     ASIDE,
     ASKS_BACK,

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from filial import Context, Drop, Field, Filter, InputFile, Keep, Record, UsageError, hookimpl
-from filial.formats.reading import read
+from filial.formats import read
 from filial_plugins.filters.novelty.index import RougeIndex
 from filial_plugins.texts import asked, excerpt
 

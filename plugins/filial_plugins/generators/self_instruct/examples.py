@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from filial import Context, Drop, Record, Reply, TeacherError, in_order
-from filial.contracts.texts import is_refusal
+from filial import Context, Drop, Record, Reply, TeacherError, in_order, is_refusal
 from filial_plugins.generators.self_instruct.reading import (
     Example,
     examples,

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from filial import Context, Drop, Record, Reply, TeacherError
-from filial.contracts.texts import is_refusal
+from filial import Context, Drop, Record, Reply, TeacherError, is_refusal
 from filial_plugins.generators.self_instruct import blocks, lists
 from filial_plugins.generators.self_instruct.blocks import Block
 from filial_plugins.generators.self_instruct.styles import Settings

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filial import FilialError, Record, Template, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial_plugins.templates.layout import own_template
 from filial_plugins.trainers.lora import is_adapter, save_adapter
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from filial import FilialError, Span
-from filial.labels.encoder import Encoded, Encoder, Text, Unencodable
+from filial.labels import Encoded, Encoder, Text, Unencodable
 from filial_plugins.trainers.rows.spelling import BLANK, Spelling, spelling_of
 from filial_plugins.trainers.rows.wordtable import Words, pattern_of
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from filial import Record, Template, UsageError, __version__
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial_plugins.trainers.rows.over_long import OverLong
 from filial_plugins.trainers.rows.preparing import DataFile, prepare
 from filial_plugins.trainers.rows.store import FORMAT, TokenStore, told

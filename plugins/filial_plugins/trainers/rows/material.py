@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from filial import Record, Template, UsageError
-from filial.labels.encoder import Encoder
+from filial.labels import Encoder
 from filial.local.models import load_tokenizer
 from filial_plugins.trainers.rows.preparing import DataFile
 from filial_plugins.trainers.rows.store import TokenStore

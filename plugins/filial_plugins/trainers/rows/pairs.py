@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from filial import BEGIN, Record, Span, Template, UsageError
-from filial.labels.encoder import Encoder, Unencodable
+from filial.labels import Encoder, Unencodable
 from filial_plugins.trainers.rows.over_long import OverLong
 from filial_plugins.trainers.rows.preparing import ENDS
 from filial_plugins.trainers.rows.store import Account, Row, TokenStore, Writer

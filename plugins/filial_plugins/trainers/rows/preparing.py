@@ -25,9 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from filial import Record, Span, Template, UsageError
-from filial.formats import reading as formats
-from filial.labels.encoder import Encoder
+from filial import Record, Span, Template, UsageError, formats
+from filial.labels import Encoder
 from filial_plugins.trainers.rows.bulk import Bulk, Differs, Flat
 from filial_plugins.trainers.rows.over_long import OverLong, cut_answer, fitting
 from filial_plugins.trainers.rows.store import Account, TokenStore, Writer

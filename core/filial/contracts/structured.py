@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from filial.contracts.errors import TeacherError, UsageError
-from filial.contracts.messages import Message, Reply, Request
-
-_FENCED = re.compile(r"\s*```[A-Za-z0-9]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+from filial.contracts.messages import Message, Reply, Request, read_json
 
 AGAIN = """That is not what was asked for: {fault}. Answer again, with the JSON alone. It must satisfy this JSON Schema:
 {schema}"""
-
-
-def read(text: str) -> Any:
-    """The JSON value of an answer; a Markdown fence round the whole of it is taken off.
-
-    Raises:
-        ValueError: there is none.
-    """
-    fenced = _FENCED.fullmatch(text)
-    try:
-        return msgspec.json.decode(fenced[1] if fenced else text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as err:
-        raise ValueError(f"it is no JSON: {err}") from err
 
 
 def fault(text: str, schema: dict[str, Any]) -> str:
@@ -36,7 +20,7 @@ def fault(text: str, schema: dict[str, Any]) -> str:
     from jsonschema.exceptions import best_match
 
     try:
-        value = read(text)
+        value = read_json(text)
     except ValueError as err:
         return str(err)
     error = best_match(Draft202012Validator(schema).iter_errors(value))
