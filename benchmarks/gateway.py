@@ -22,9 +22,9 @@ from endpoint import Endpoint, serving
 from filial import Message, Record, Request
 from filial.engine.commit import writing
 from filial.engine.evolve import Choice, Evolution, evolve_records
-from filial.engine.filter import Sieve
-from filial.engine.stage import Surroundings
-from filial.gateway import Budget, Gateway, Ledger, Purse
+from filial.engine.filter import FilterStep
+from filial.engine.stage import StageContext
+from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 from filial.gateway.budget import Journal
 from filial_plugins.filters.evolved import Evolved
 from filial_plugins.strategies.deepen import Deepen
@@ -71,8 +71,8 @@ def opened(url: str, folder: Path, at_once: int) -> Gateway:
     """A gateway as a capped run has it: with a ledger and a journal of what it spends."""
     price = {"prompt": 0.15, "completion": 0.6}
     teacher = OpenAI(model="m", base_url=url, max_concurrency=at_once, usd_per_million=price)
-    purse = Purse(Budget(usd=1000.0), Journal(folder / "spend.jsonl"))
-    return Gateway("openai", teacher, Ledger(folder / "ledger.sqlite"), purse)
+    account = BudgetAccount(Budget(usd=1000.0), Journal(folder / "spend.jsonl"))
+    return Gateway("openai", teacher, Ledger(folder / "ledger.sqlite"), account)
 
 
 async def through_gateway(url: str, label: str, n: int, at_once: int, folder: Path) -> float:
@@ -93,15 +93,15 @@ async def through_gateway(url: str, label: str, n: int, at_once: int, folder: Pa
 async def through_evolve(url: str, label: str, n: int, at_once: int, folder: Path) -> float:
     """A whole evolve stage: a strategy, its answer, the elimination rules, ids, records and drops on disk."""
     gateway = opened(url, folder, at_once)
-    plan = Evolution([Choice("deepen", "filial:deepen", Deepen())], [Sieve("filial:evolved", Evolved())])
+    plan = Evolution([Choice("deepen", "filial:deepen", Deepen())], [FilterStep("filial:evolved", Evolved())])
 
     async def work(texts: list[str]) -> None:
         records = [Record(id=f"{i:016x}", instruction=text) for i, text in enumerate(texts[: len(texts) // 2])]
         with writing(folder / label.replace(" ", "-")) as writer:
-            env = Surroundings(stage="evolve", seed=1, writer=writer, ask=gateway.ask, window=gateway.window)
+            env = StageContext(stage="evolve", seed=1, writer=writer, ask=gateway.ask, window=gateway.window)
             await evolve_records(records, plan, env)
-            env.books.check("evolve")
-            assert env.books.out > len(records) * 1.5, env.books
+            env.counters.check("evolve")
+            assert env.counters.out > len(records) * 1.5, env.counters
 
     try:
         return await timed(work, label, n)
@@ -142,7 +142,7 @@ async def filled(endpoint: Endpoint, at_once: int, n: int, latency_ms: float) ->
         async def watch() -> None:
             while left > at_once:
                 await asyncio.sleep(0.02)
-                now = gateway.pulse()
+                now = gateway.status()
                 samples.append((now.in_flight, now.window))
 
         watching = asyncio.create_task(watch())

@@ -33,7 +33,7 @@ from typing import Any
 from filial import Reply, Request, Teacher, hookimpl
 from filial.engine.progress import Reporter
 from filial.engine.run import Run
-from filial.engine.stage import Books
+from filial.engine.stage import Counters
 from filial.plugins import Manager
 from filial.recipe import load
 
@@ -81,14 +81,14 @@ class Watch(Reporter):
         self._marks = [records, records // 2, records // 4]
 
     @contextmanager
-    def stage(self, name: str, pulse: Any = None) -> Iterator[Callable[[Books], None]]:
+    def stage(self, name: str, status: Any = None) -> Iterator[Callable[[Counters], None]]:
         start = time.process_time()
         yield self._told
         self.cpu = time.process_time() - start
 
-    def _told(self, books: Books) -> None:
-        self.made = books.made
-        while self._marks and books.made >= self._marks[-1]:
+    def _told(self, counters: Counters) -> None:
+        self.made = counters.made
+        while self._marks and counters.made >= self._marks[-1]:
             self.memory[self._marks.pop()] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

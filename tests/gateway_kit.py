@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from filial import Message, Reply, Request, Teacher
-from filial.gateway import Budget, Gateway, Ledger, Purse
+from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 
 
 def request(text):
@@ -77,8 +77,8 @@ def gateway(tmp_path, clock):
 
     def make(answer, budget=None, wrap=None, **options):
         teacher = Moody.saying(answer, **options)
-        purse = Purse(budget or Budget())
-        made.append(Gateway("moody", teacher, Ledger(tmp_path / "ledger.sqlite"), purse, wrap))
+        account = BudgetAccount(budget or Budget())
+        made.append(Gateway("moody", teacher, Ledger(tmp_path / "ledger.sqlite"), account, wrap))
         made[-1].waits = clock.waits
         return made[-1]
 

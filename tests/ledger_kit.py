@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from filial import Message, Reply, Request
-from filial.gateway import Addresses, Ledger, encode_request
+from filial.gateway import Ledger, TeacherKeys, encode_request
 
 LEDGER = ".filial/ledger.sqlite"
 RECIPE = """
@@ -25,7 +25,7 @@ def fill(path, count, use="echo", identity=None, words=3, known=True):
 
     async def all_at_once():
         with closing(Ledger(path)) as ledger:
-            who = Addresses(use, {"model": "m1"} if identity is None else identity)
+            who = TeacherKeys(use, {"model": "m1"} if identity is None else identity)
             if known:
                 ledger.introduce(who)
             asked = [

@@ -11,7 +11,7 @@ import pytest
 
 from filial import Bound, FilialError, Price, UsageError
 from filial.contracts.errors import BudgetStop
-from filial.gateway import Budget, Purse
+from filial.gateway import Budget, BudgetAccount
 from filial.gateway.budget import PICO, Journal, Totals, dollars, picodollars
 
 PRICE = Price(prompt=0.15, completion=0.6)
@@ -24,65 +24,65 @@ def cost(prompt, completion):
 WORST = Bound(400, 200)
 
 
-async def spend(purse, at_once, rng):
+async def spend(account, at_once, rng):
     """Send until the purse says stop; answers take a moment and cost less than the worst."""
 
     async def one():
         while True:
-            given = await purse.reserve(WORST, PRICE)
+            given = await account.reserve(WORST, PRICE)
             await asyncio.sleep(rng.random() / 1000)
-            purse.settle(given, cost(rng.randint(50, 100), rng.randint(20, 200)))
+            account.settle(given, cost(rng.randint(50, 100), rng.randint(20, 200)))
 
     return await asyncio.gather(*(one() for _ in range(at_once)), return_exceptions=True)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_money_is_never_passed_and_nearly_all_used(seed):
-    purse = Purse(Budget(usd=0.02))
-    ends = asyncio.run(spend(purse, 64, random.Random(seed)))
+    account = BudgetAccount(Budget(usd=0.02))
+    ends = asyncio.run(spend(account, 64, random.Random(seed)))
     assert all(isinstance(e, BudgetStop) for e in ends)
-    assert 0.95 * 0.02 < purse.usd <= 0.02
-    assert purse.open == Totals()
+    assert 0.95 * 0.02 < account.usd <= 0.02
+    assert account.open == Totals()
 
 
 def test_tokens_are_never_passed_and_nearly_all_used():
-    purse = Purse(Budget(tokens=50_000))
-    asyncio.run(spend(purse, 64, random.Random(1)))
-    assert 0.95 * 50_000 < purse.settled.tokens <= 50_000
+    account = BudgetAccount(Budget(tokens=50_000))
+    asyncio.run(spend(account, 64, random.Random(1)))
+    assert 0.95 * 50_000 < account.settled.tokens <= 50_000
 
 
 def test_a_request_that_could_never_fit_stops_at_once_and_says_what_it_could_cost():
-    purse = Purse(Budget(usd=0.0001))
+    account = BudgetAccount(Budget(usd=0.0001))
     with pytest.raises(
         BudgetStop, match=r"the budget of \$0\.000100 is used up \(\$0 spent, .* could cost \$0\.000180"
     ):
-        asyncio.run(purse.reserve(Bound(400, 200), PRICE))
+        asyncio.run(account.reserve(Bound(400, 200), PRICE))
 
 
 def test_what_was_lost_on_its_way_counts_with_the_most_it_could_cost():
-    purse = Purse(Budget(usd=1.0))
+    account = BudgetAccount(Budget(usd=1.0))
 
     async def lose():
-        given = await purse.reserve(Bound(400, 200), PRICE)
-        purse.settle(given, Totals(requests=1, prompt=given.tokens, unsure=given.pico))
+        given = await account.reserve(Bound(400, 200), PRICE)
+        account.settle(given, Totals(requests=1, prompt=given.tokens, unsure=given.pico))
 
     asyncio.run(lose())
-    assert purse.usd == pytest.approx(PRICE.cost(400, 200))
-    assert purse.spent.usd == 0
-    assert purse.spent.unsure_usd == pytest.approx(PRICE.cost(400, 200))
+    assert account.usd == pytest.approx(PRICE.cost(400, 200))
+    assert account.spent.usd == 0
+    assert account.spent.unsure_usd == pytest.approx(PRICE.cost(400, 200))
 
 
 def test_spend_survives_the_process(tmp_path):
     for _ in range(3):
-        purse = Purse(Budget(usd=1.0), Journal(tmp_path / "spend.jsonl"))
+        account = BudgetAccount(Budget(usd=1.0), Journal(tmp_path / "spend.jsonl"))
 
-        async def one(purse=purse):
-            purse.settle(await purse.reserve(Bound(400, 200), PRICE), cost(60, 30))
+        async def one(account=account):
+            account.settle(await account.reserve(Bound(400, 200), PRICE), cost(60, 30))
 
         asyncio.run(one())
-        purse.close()
-    assert purse.settled == Totals(3, 180, 90, 3 * cost(60, 30).pico, 0)
-    assert purse.spent.requests == 1
+        account.close()
+    assert account.settled == Totals(3, 180, 90, 3 * cost(60, 30).pico, 0)
+    assert account.spent.requests == 1
     assert len((tmp_path / "spend.jsonl").read_bytes().splitlines()) == 1
 
 
@@ -91,7 +91,7 @@ import asyncio, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 import test_budget as t
-purse = t.Purse(t.Budget(usd=5.0), t.Journal(Path(sys.argv[1])))
+account = t.BudgetAccount(t.Budget(usd=5.0), t.Journal(Path(sys.argv[1])))
 print("ready", flush=True)
 asyncio.run(t.spend(purse, 8, t.random.Random(3)))
 """
@@ -138,11 +138,11 @@ def test_a_torn_last_line_is_no_damage_and_any_other_is_told(tmp_path):
 
 def test_a_full_disk_is_told_before_anything_is_sent_and_half_a_line_stays_the_last(tmp_path, monkeypatch):
     path = tmp_path / "spend.jsonl"
-    purse, write = Purse(Budget(usd=1.0), Journal(path)), os.write
+    account, write = BudgetAccount(Budget(usd=1.0), Journal(path)), os.write
     monkeypatch.setattr("filial.gateway.budget.os.write", lambda fd, line: write(fd, line[:9]))
     for _ in range(2):
         with pytest.raises(FilialError, match="disk is full"):
-            asyncio.run(purse.reserve(WORST, PRICE))
+            asyncio.run(account.reserve(WORST, PRICE))
     assert path.stat().st_size == 9
     assert Journal(path).read() == Totals()
 

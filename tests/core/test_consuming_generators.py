@@ -10,7 +10,7 @@ from stage_kit import Rows
 
 from filial import Drop, Generator, Message, Origin, Record, hookimpl
 from filial.engine.generate import generate_records
-from filial.engine.stage import Surroundings
+from filial.engine.stage import StageContext
 from filial.testing import GeneratorContract
 
 
@@ -47,47 +47,47 @@ class TestHalvesContract(GeneratorContract):
 def generated(generator, *texts, left_out=True, limit=None):
     seeds = [Record(id=f"r{i}", instruction=text) for i, text in enumerate(texts)]
     rows = Rows()
-    env = Surroundings(stage="02-generate", seed=1, writer=rows)
+    env = StageContext(stage="02-generate", seed=1, writer=rows)
     entered = seeds if left_out else []
     asyncio.run(generate_records(seeds, "d:g==1", generator, env, left_out=entered, limit=limit))
-    env.books.check("02-generate")
-    return rows, env.books, seeds
+    env.counters.check("02-generate")
+    return rows, env.counters, seeds
 
 
 def test_what_is_handed_on_is_the_very_record_and_what_is_replaced_says_by_what():
-    rows, books, seeds = generated(Halves(), "abc", "abcd", "x")
+    rows, counters, seeds = generated(Halves(), "abc", "abcd", "x")
     assert rows.kept[0] is seeds[0]
     assert [r.instruction for r in rows.kept] == ["abc", "ab", "cd"]
     assert [r.origin.parents for r in rows.kept[1:]] == [("r1",), ("r1",)]
     assert [(row.reason, row.record.id) for row in rows.dropped] == [("halved", "r1"), ("too-short", "r2")]
-    assert (books.entered, books.made, books.out, books.dropped.total()) == (3, 2, 3, 2)
+    assert (counters.entered, counters.made, counters.out, counters.dropped.total()) == (3, 2, 3, 2)
 
 
 def test_a_conversation_of_one_question_goes_on_in_the_form_it_came_in():
     talk = Record(id="c", messages=(Message("user", "abc"), Message("assistant", "yes")))
     rows = Rows()
-    env = Surroundings(stage="s", seed=1, writer=rows)
+    env = StageContext(stage="s", seed=1, writer=rows)
     asyncio.run(generate_records([talk], "d:g==1", Halves(), env, left_out=[talk]))
     assert rows.kept == [talk]
 
 
 def test_what_it_does_not_speak_of_is_a_drop_too():
-    rows, books, _ = generated(Silent(), "a", "b", "c")
+    rows, counters, _ = generated(Silent(), "a", "b", "c")
     assert [r.id for r in rows.kept] == ["r0"]
     assert [(row.reason, row.record.id) for row in rows.dropped] == [("input-not-kept", "r1"), ("input-not-kept", "r2")]
-    assert (books.entered, books.made) == (3, 0)
+    assert (counters.entered, counters.made) == (3, 0)
 
 
 def test_a_limit_ends_it_and_everything_is_accounted_for():
-    rows, books, _ = generated(Halves(), "ab", "ab", "ab", limit=2)
+    rows, counters, _ = generated(Halves(), "ab", "ab", "ab", limit=2)
     assert [r.id for r in rows.kept] == ["r0", "r1"]
-    assert books.dropped == {"input-not-kept": 1}
+    assert counters.dropped == {"input-not-kept": 1}
 
 
 def test_seeds_of_a_file_count_as_made_when_they_are_handed_on():
-    rows, books, seeds = generated(Halves(), "abc", "abcd", left_out=False)
+    rows, counters, seeds = generated(Halves(), "abc", "abcd", left_out=False)
     assert rows.kept[0] is seeds[0]
-    assert (books.entered, books.made, books.out) == (0, 4, 3)
+    assert (counters.entered, counters.made, counters.out) == (0, 4, 3)
 
 
 @hookimpl

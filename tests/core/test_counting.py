@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from filial import Bound, Price, Reply, TeacherError
 from filial.contracts.errors import BudgetStop
-from filial.gateway import Budget, Gateway, Ledger, Purse
+from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 from filial.gateway.budget import dollars
 from filial.gateway.usage import MOST, counted
 
@@ -62,14 +62,14 @@ def test_cached_tokens_beside_the_prompt_are_paid_beside_it():
     ],
 )
 def test_a_cap_on_money_ends_whatever_is_counted_how(tmp_path, clock, told, least):
-    purse = Purse(Budget(usd=0.05))
+    account = BudgetAccount(Budget(usd=0.05))
     teacher = Priced.saying(lambda r, n: Reply(text="thirteen byte", **told), max_concurrency=2)
-    g = Gateway("priced", teacher, Ledger(tmp_path / "l.sqlite"), purse)
+    g = Gateway("priced", teacher, Ledger(tmp_path / "l.sqlite"), account)
     results = ask(g, *(f"q{i}" for i in range(400)))
     assert isinstance(results[-1], BudgetStop)
     answered = sum(isinstance(r, Reply) for r in results)
-    assert 0 < answered * least / 1e6 <= purse.usd <= 0.05
-    assert purse.spent.tokens >= 13 * answered
+    assert 0 < answered * least / 1e6 <= account.usd <= 0.05
+    assert account.spent.tokens >= 13 * answered
     g.ledger.close()
 
 
@@ -90,7 +90,7 @@ def test_a_cut_answer_without_counts_is_not_free(tmp_path, clock):
     g = Gateway("priced", teacher, Ledger(tmp_path / "l.sqlite"))
     ask(g, "q")
     bound = teacher.bound(request("q"))
-    assert g.purse.usd == pytest.approx(PRICE.cost(bound.prompt, bound.completion))
+    assert g.account.usd == pytest.approx(PRICE.cost(bound.prompt, bound.completion))
     g.ledger.close()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from filial import FilialError, Judge, Message, Record, TeacherError, Verdict
 from filial.contracts.records import asked
 from filial.engine.judge import Exam, Silent, judged, nearest
-from filial.engine.stage import Surroundings
+from filial.engine.stage import StageContext
 
 WORDS = st.lists(st.sampled_from(["a", "B", "c", "dd", "e"]), min_size=1, max_size=5).map(" ".join)
 RECORDS = st.lists(st.builds(lambda i, x, o: Record(instruction=i, input=x, output=o), WORDS, WORDS, WORDS), max_size=8)
@@ -39,7 +39,7 @@ class Grade(Judge):
 
 
 def verdicts(judge, records, answers):
-    env = Surroundings(stage="judge exam", seed=1, writer=Silent())
+    env = StageContext(stage="judge exam", seed=1, writer=Silent())
     figures, lines = asyncio.run(judged(judge, "d:j==1", Exam("exam", records), answers, env))
     return figures, [json.loads(line) for line in lines]
 

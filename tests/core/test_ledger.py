@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from filial import FilialError, Message, Reply, Request
-from filial.gateway import Addresses, Ledger, encode_request, sealed
+from filial.gateway import Ledger, TeacherKeys, encode_request, sealed
 
 
 def request(text="Name a river.", **more):
@@ -16,7 +16,7 @@ def request(text="Name a river.", **more):
 
 
 def answer_key(use, identity, question):
-    return Addresses(use, identity).key(encode_request(question))
+    return TeacherKeys(use, identity).key(encode_request(question))
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from stage_kit import Rows
 
 from filial import Drop, Field, FilialError, Filter, Keep, Origin, Record, Reply, Strategy
 from filial.engine.evolve import Choice, Evolution, evolve_records
-from filial.engine.filter import Sieve, filter_records
-from filial.engine.stage import Surroundings
+from filial.engine.filter import FilterStep, filter_records
+from filial.engine.stage import StageContext
 from filial.testing import FilterContract
 
 
@@ -89,9 +89,9 @@ async def teacher(request):
 
 def filtered(records, *filters):
     rows = Rows()
-    env = Surroundings(stage="02-filter", seed=1, writer=rows, ask=teacher)
-    asyncio.run(filter_records(records, [Sieve(f"d:f{i}==1", f) for i, f in enumerate(filters)], env))
-    env.books.check("02-filter")
+    env = StageContext(stage="02-filter", seed=1, writer=rows, ask=teacher)
+    asyncio.run(filter_records(records, [FilterStep(f"d:f{i}==1", f) for i, f in enumerate(filters)], env))
+    env.counters.check("02-filter")
     return rows
 
 
@@ -158,11 +158,11 @@ class More(Strategy):
 
 def evolved(*rules, **plan):
     rows = Rows()
-    env = Surroundings(stage="02-evolve", seed=1, writer=rows, ask=teacher)
-    sieves = [Sieve(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
+    env = StageContext(stage="02-evolve", seed=1, writer=rows, ask=teacher)
+    sieves = [FilterStep(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
     came = [r.replaced(origin=Origin()) for r in records(2)]
     asyncio.run(evolve_records(came, Evolution([Choice("more", "d:more==1", More())], sieves, **plan), env))
-    env.books.check("02-evolve")
+    env.counters.check("02-evolve")
     return rows
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from filial import Context, Reply, Teacher, TeacherError
-from filial.gateway import Budget, Gateway, Ledger, Purse
+from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 
 
 class Cut(Teacher):
@@ -23,7 +23,7 @@ def asked(path, teacher, **how):
     """The answer to one question, and what the gateway counted."""
 
     async def work():
-        gateway = Gateway("cut", teacher, Ledger(path), Purse(Budget()))
+        gateway = Gateway("cut", teacher, Ledger(path), BudgetAccount(Budget()))
         try:
             return await Context(gateway.ask).ask("go on: 1.", **how), gateway.spent
         finally:

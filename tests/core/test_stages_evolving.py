@@ -10,8 +10,8 @@ from stage_kit import Rows
 
 from filial import Drop, FilialError, Filter, Keep, Message, Record, Reply, Strategy, TeacherError
 from filial.engine.evolve import Choice, Evolution, evolve_records
-from filial.engine.filter import Sieve
-from filial.engine.stage import Surroundings
+from filial.engine.filter import FilterStep
+from filial.engine.stage import StageContext
 
 
 class Grow(Strategy):
@@ -55,14 +55,14 @@ async def teacher(request):
 
 def evolved(records, strategies=None, rules=(), *, seed=1, ask=teacher, notes=None, **plan):
     rows = Rows()
-    env = Surroundings(stage="evolve", seed=seed, writer=rows, ask=ask)
+    env = StageContext(stage="evolve", seed=seed, writer=rows, ask=ask)
     env.note = env.note if notes is None else notes.append
     named = strategies or {"grow": Grow()}
     weights = plan.pop("weights", {})
     choices = [Choice(n, f"d:{n}==1", s, weights.get(n, 1.0)) for n, s in named.items()]
-    sieves = [Sieve(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
+    sieves = [FilterStep(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
     report = asyncio.run(evolve_records(records, Evolution(choices, sieves, **plan), env))
-    env.books.check("evolve")
+    env.counters.check("evolve")
     return rows, report["survival"]
 
 
@@ -189,8 +189,8 @@ def turns(*contents):
 def test_conversations_of_several_turns_pass_through_untouched_and_that_is_said_once(rules):
     talk = Record(id="c", messages=turns("Hi", "Yes?", "Bye"))
     rows, notes = Rows(), []
-    env = Surroundings(stage="01-evolve", seed=1, writer=rows, ask=teacher, note=notes.append)
-    plan = Evolution([Choice("grow", "d:grow==1", Grow())], [Sieve("d:rule==1", rule) for rule in rules], rounds=2)
+    env = StageContext(stage="01-evolve", seed=1, writer=rows, ask=teacher, note=notes.append)
+    plan = Evolution([Choice("grow", "d:grow==1", Grow())], [FilterStep("d:rule==1", rule) for rule in rules], rounds=2)
     report = asyncio.run(evolve_records([talk, *records(1)], plan, env))
     assert rows.kept[0] is talk
     assert report["survival"]["grow"]["1"]["tried"] == 1

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Record, Reply, TeacherError
-from filial.engine.filter import Sieve, filter_records
-from filial.engine.stage import Surroundings
+from filial.engine.filter import FilterStep, filter_records
+from filial.engine.stage import StageContext
 
 
 class Slow(Filter):
@@ -47,9 +47,9 @@ class Asking(Filter):
 
 def filtered(records, *filters, ask=None):
     rows = Rows()
-    env = Surroundings(stage="filter", seed=1, writer=rows, **({"ask": ask} if ask else {}))
-    asyncio.run(filter_records(records, [Sieve(f"d:f{i}==1", f) for i, f in enumerate(filters)], env))
-    env.books.check("filter")
+    env = StageContext(stage="filter", seed=1, writer=rows, **({"ask": ask} if ask else {}))
+    asyncio.run(filter_records(records, [FilterStep(f"d:f{i}==1", f) for i, f in enumerate(filters)], env))
+    env.counters.check("filter")
     return rows
 
 

@@ -6,7 +6,7 @@ from stage_kit import Rows
 
 from filial import Drop, Generator, Origin, Record
 from filial.engine.generate import generate_records
-from filial.engine.stage import Surroundings
+from filial.engine.stage import StageContext
 
 
 class Given(Generator):
@@ -21,30 +21,30 @@ class Given(Generator):
 
 def generated(*items, **options):
     rows = Rows()
-    env = Surroundings(stage="01-generate", seed=1, writer=rows)
+    env = StageContext(stage="01-generate", seed=1, writer=rows)
     asyncio.run(generate_records([], "d:g==1", Given(items=list(items)), env, **options))
-    env.books.check("generate")
-    return rows, env.books
+    env.counters.check("generate")
+    return rows, env.counters
 
 
 def test_new_records_get_ids_and_an_origin_and_equal_ones_are_told_apart():
-    rows, books = generated(*[Record(instruction="same", origin=Origin(parents=("s",), answers=("k",)))] * 3)
+    rows, counters = generated(*[Record(instruction="same", origin=Origin(parents=("s",), answers=("k",)))] * 3)
     assert len({r.id for r in rows.kept}) == 3
     assert {r.origin for r in rows.kept} == {Origin("01-generate", "d:g==1", ("s",), 0, ("k",))}
-    assert (books.entered, books.made, books.out) == (0, 3, 3)
+    assert (counters.entered, counters.made, counters.out) == (0, 3, 3)
 
 
 def test_what_passes_on_comes_first_and_unchanged():
     before = Record(id="b", instruction="before")
-    rows, books = generated(Record(instruction="new"), passed_on=[before])
+    rows, counters = generated(Record(instruction="new"), passed_on=[before])
     assert rows.kept[0] is before
-    assert (books.entered, books.made, books.out) == (1, 1, 2)
+    assert (counters.entered, counters.made, counters.out) == (1, 1, 2)
 
 
 def test_what_does_not_pass_on_is_a_drop_like_any_other():
-    rows, books = generated(Record(instruction="new"), left_out=[Record(id="b", instruction="before")])
+    rows, counters = generated(Record(instruction="new"), left_out=[Record(id="b", instruction="before")])
     assert [(d.reason, d.record.id) for d in rows.dropped] == [("input-not-kept", "b")]
-    assert (books.entered, books.made, books.out) == (1, 1, 1)
+    assert (counters.entered, counters.made, counters.out) == (1, 1, 1)
 
 
 def test_a_generators_drop_keeps_its_record_answer_and_lineage():
@@ -68,10 +68,10 @@ def test_a_generator_is_stopped_and_closed_when_it_has_made_enough():
                 ended.append(i)
 
     rows = Rows()
-    env = Surroundings(stage="s", seed=1, writer=rows)
+    env = StageContext(stage="s", seed=1, writer=rows)
     before = [Record(id="b", instruction="before")] * 2
     asyncio.run(generate_records([], "d:g==1", Forever(), env, passed_on=before, limit=3))
-    env.books.check("s")
+    env.counters.check("s")
     assert [r.instruction for r in rows.kept] == ["before", "before", "task 0", "task 2", "task 4"]
     assert len(rows.dropped) == 2
     assert ended == [4]

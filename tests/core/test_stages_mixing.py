@@ -11,7 +11,7 @@ from stage_kit import Rows
 
 from filial import Mixer, Origin, Record, UsageError
 from filial.engine.mix import mix_records, shares
-from filial.engine.stage import Surroundings
+from filial.engine.stage import StageContext
 
 RATES = st.dictionaries(st.text(max_size=3), st.floats(0, 1e9, allow_nan=False), min_size=1, max_size=8).filter(
     lambda rates: any(rates.values())
@@ -27,9 +27,9 @@ class Rates(Mixer):
 
 def mixed(records, rates=None, *, total=None, repeat=False, by="task", seed=1):
     rows = Rows()
-    env = Surroundings(stage="mix", seed=seed, writer=rows)
+    env = StageContext(stage="mix", seed=seed, writer=rows)
     asyncio.run(mix_records(records, total, repeat, by, "d:m==1", Rates(given=rates or {}), env))
-    env.books.check("mix")
+    env.counters.check("mix")
     return rows
 
 

@@ -12,8 +12,8 @@ from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy
 from filial.engine.evolve import Choice, Evolution, evolve_records
-from filial.engine.filter import Sieve, filter_records
-from filial.engine.stage import Answers, Ranks, Surroundings
+from filial.engine.filter import FilterStep, filter_records
+from filial.engine.stage import Answers, Ranks, StageContext
 
 WINDOWS = (1, 7, 64)
 
@@ -74,30 +74,30 @@ async def teacher(request):
 
 
 def surroundings(window=64, ask=teacher, **options):
-    return Surroundings(stage="s", seed=1, writer=Rows(), ask=ask, window=window, **options)
+    return StageContext(stage="s", seed=1, writer=Rows(), ask=ask, window=window, **options)
 
 
 def sieves(*filters):
-    return [Sieve(f"d:f{i}==1", f) for i, f in enumerate(filters)]
+    return [FilterStep(f"d:f{i}==1", f) for i, f in enumerate(filters)]
 
 
 def evolved(records, *rules, env=None, **plan):
     env = env or surroundings()
     choices = [Choice(name, f"d:{name}==1", Grow()) for name in ("one", "two")]
     report = asyncio.run(evolve_records(records, Evolution(choices, sieves(*rules), **plan), env))
-    env.books.check("s")
+    env.counters.check("s")
     return env, report
 
 
 def filtered(records, *filters, env=None):
     env = env or surroundings()
     asyncio.run(filter_records(records, sieves(*filters), env))
-    env.books.check("s")
+    env.counters.check("s")
     return env, None
 
 
 def outcome(env, report):
-    return env.writer.kept, env.writer.dropped, list(env.answers.lines()), report, env.books
+    return env.writer.kept, env.writer.dropped, list(env.answers.lines()), report, env.counters
 
 
 TALK = Record(id="c", messages=(Message(role="user", content="Hi"), Message(role="assistant", content="Yes?")))
@@ -165,7 +165,7 @@ def test_rows_are_written_as_they_come_and_taken_as_there_is_room(work):
 @pytest.mark.parametrize("rules", [(), (New(),)])
 def test_the_books_tell_how_far_evolution_is(rules):
     told = []
-    env = surroundings(told=lambda books: told.append((books.done, books.total)))
+    env = surroundings(told=lambda counters: told.append((counters.done, counters.total)))
     evolved([TALK, *Lazy(20)], *rules, env=env, rounds=3)
     assert told == sorted(told)
     assert {total for _, total in told} == {63}
@@ -175,7 +175,7 @@ def test_the_books_tell_how_far_evolution_is(rules):
 
 def test_the_books_tell_how_far_filtering_is():
     told = []
-    env = surroundings(told=lambda books: told.append((books.done, books.total)))
+    env = surroundings(told=lambda counters: told.append((counters.done, counters.total)))
     filtered(Lazy(20), Even(), New(), env=env)
     assert told == [(i, 20) for i in range(1, 21)]
 

@@ -10,8 +10,8 @@ from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Record, Reply, Strategy
 from filial.engine.evolve import SIBLING, Choice, Evolution, evolve_records
-from filial.engine.filter import Sieve
-from filial.engine.stage import Surroundings
+from filial.engine.filter import FilterStep
+from filial.engine.stage import StageContext
 
 
 class Add(Strategy):
@@ -50,12 +50,12 @@ async def teacher(request):
 
 def grow(n, strategies, *, rules=(), window=16, seed=1, **plan):
     rows = Rows()
-    env = Surroundings(stage="evolve", seed=seed, writer=rows, ask=teacher, window=window)
+    env = StageContext(stage="evolve", seed=seed, writer=rows, ask=teacher, window=window)
     choices = [Choice(name, f"d:{name}==1", strategy) for name, strategy in strategies.items()]
     records = [Record(id=f"r{i}", instruction=f"task {i}", output="old") for i in range(n)]
-    sieves = [Sieve("d:rule==1", rule) for rule in rules]
+    sieves = [FilterStep("d:rule==1", rule) for rule in rules]
     report = asyncio.run(evolve_records(records, Evolution(choices, sieves, **plan), env))
-    env.books.check("evolve")
+    env.counters.check("evolve")
     return rows, report["survival"]
 
 

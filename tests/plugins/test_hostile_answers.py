@@ -11,9 +11,9 @@ import pytest
 
 from filial import FilialError, Filter, Record, Reply, Request, TeacherError
 from filial.engine.evolve import Choice, Evolution, evolve_records
-from filial.engine.filter import Sieve, filter_records
+from filial.engine.filter import FilterStep, filter_records
 from filial.engine.generate import generate_records
-from filial.engine.stage import DropRow, Surroundings
+from filial.engine.stage import DropRow, StageContext
 from filial.gateway.retries import heard
 from filial.plugins import Manager, index
 from filial.testing import ScriptedTeacher
@@ -112,17 +112,17 @@ class Rows:
         self.drops.append(row)
 
 
-def staged(answer: str | Callable[[str], str]) -> Surroundings:
+def staged(answer: str | Callable[[str], str]) -> StageContext:
     """A stage whose teacher gives one answer to everything."""
 
     def said(request: Request) -> Reply:
         return Reply(text=answer(request.messages[-1].content) if callable(answer) else answer)
 
     teacher = ScriptedTeacher.model_validate({"script": said})
-    return Surroundings(stage="s", seed=1, writer=Rows(), ask=lambda request: heard("hostile", teacher, request))
+    return StageContext(stage="s", seed=1, writer=Rows(), ask=lambda request: heard("hostile", teacher, request))
 
 
-async def _ended(work: Callable[[Surroundings], Any], env: Surroundings) -> FilialError | None:
+async def _ended(work: Callable[[StageContext], Any], env: StageContext) -> FilialError | None:
     try:
         await work(env)
     except FilialError as error:
@@ -130,7 +130,7 @@ async def _ended(work: Callable[[Surroundings], Any], env: Surroundings) -> Fili
     return None
 
 
-def check(work: Callable[[Surroundings], Any], env: Surroundings) -> None:
+def check(work: Callable[[StageContext], Any], env: StageContext) -> None:
     """Run a stage, quickly, and look at its books."""
     started = time.process_time()
     end = asyncio.run(_ended(work, env))
@@ -138,8 +138,8 @@ def check(work: Callable[[Surroundings], Any], env: Surroundings) -> None:
         assert end.__cause__ is None, end
         assert "stopped, since" in str(end), end
     else:
-        env.books.check("s")
-        assert (len(env.writer.kept), len(env.writer.drops)) == (env.books.out, env.books.dropped.total())
+        env.counters.check("s")
+        assert (len(env.writer.kept), len(env.writer.drops)) == (env.counters.out, env.counters.dropped.total())
     assert time.process_time() - started < CPU_SECONDS
 
 
@@ -165,7 +165,7 @@ def test_strategies_survive(plugins, answer):
     for case in built("strategies"):
         name, options = case.values
         choices.append(Choice(name, name, plugins.build("strategies", {"use": name, **options})))
-    judge = Sieve("evolved", plugins.build("filters", {"use": "evolved", "equality": "ask"}))
+    judge = FilterStep("evolved", plugins.build("filters", {"use": "evolved", "equality": "ask"}))
     records = [SEEDS[i % 2].replaced(id=str(i)) for i in range(len(choices))]
     check(lambda env: evolve_records(records, Evolution(choices, [judge], order="fixed"), env), staged(answer))
 
@@ -179,4 +179,4 @@ def test_filters_survive(plugins, name, options, answer):
     if isinstance(text, str) and "\ud800" not in text:
         records = [*SEEDS, SEEDS[0].evolved(instruction="Name rivers.", output=text).replaced(id="e")]
     chosen: Filter = plugins.build("filters", {"use": name, **options})
-    check(lambda env: filter_records(records, [Sieve(name, chosen)], env), staged(answer))
+    check(lambda env: filter_records(records, [FilterStep(name, chosen)], env), staged(answer))

@@ -167,13 +167,13 @@ def budget_of(pairs: tuple[str, ...]) -> Budget:
 
 def opened(ctx: click.Context, name: str, teacher: Any, home: Path | None, budget: Budget | None = None) -> Gateway:
     """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none."""
-    from filial.gateway.budget import Budget, Purse
+    from filial.gateway.budget import Budget, BudgetAccount
     from filial.gateway.gateway import Gateway
     from filial.gateway.ledger import Ledger
 
     ledger = Ledger(home / ".filial" / "ledger.sqlite" if home else Path(":memory:"))
     wrap = partial(manager(ctx).hook.ask, teacher)
-    return Gateway(name, teacher, ledger, Purse(budget or Budget()), wrap, note=partial(click.echo, err=True))
+    return Gateway(name, teacher, ledger, BudgetAccount(budget or Budget()), wrap, note=partial(click.echo, err=True))
 
 
 def print_json(value: Any) -> None:

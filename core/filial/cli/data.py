@@ -22,7 +22,7 @@ from filial.storage import write_errors
 
 if TYPE_CHECKING:
     from filial.engine.evolve import Choice
-    from filial.engine.stage import Books
+    from filial.engine.stage import Counters
 
 
 SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -124,19 +124,19 @@ def _file_parameters() -> list[click.Parameter]:
 
 def _work(ctx: click.Context, verb: str, flags: dict[str, Any], work: Work) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
-    from filial.engine.stage import Surroundings
+    from filial.engine.stage import StageContext
 
     if flags["out"] == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
     with writing(flags["out"], flags["to"], flags["drops"]) as output:
-        env = Surroundings(stage=verb, seed=flags["seed"], writer=output)
+        env = StageContext(stage=verb, seed=flags["seed"], writer=output)
         report = interrupts.run(_asking(ctx, flags, env, work))
-        env.books.check(verb)
+        env.counters.check(verb)
     if flags["as_json"]:
-        _print_counts(output, env.books, report)
+        _print_counts(output, env.counters, report)
     else:
-        _say(verb, output, env.books)
-    return ROWS_LOST if env.books.lost else 0
+        _say(verb, output, env.counters)
+    return ROWS_LOST if env.counters.lost else 0
 
 
 async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Work) -> dict[str, Any]:
@@ -150,7 +150,7 @@ async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Wor
         if gateway is not None:
             env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
         env.note = said.note
-        with said.stage(env.stage, gateway.pulse if gateway else None) as env.told:
+        with said.stage(env.stage, gateway.status if gateway else None) as env.told:
             records: list[Any] = []
             for source in flags["inputs"]:
                 left = flags["limit"] - len(records) if flags["limit"] else None
@@ -160,22 +160,22 @@ async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Wor
                 return await work(records, env)
 
 
-def _print_counts(output: Output, books: Books, report: dict[str, Any]) -> None:
-    drops = str(output.drops) if books.dropped and output.drops else None
-    dropped = dict(sorted(books.dropped.items()))
-    print_json({"out": output.out, "kept": books.out, "dropped": dropped, "drops": drops, **report})
+def _print_counts(output: Output, counters: Counters, report: dict[str, Any]) -> None:
+    drops = str(output.drops) if counters.dropped and output.drops else None
+    dropped = dict(sorted(counters.dropped.items()))
+    print_json({"out": output.out, "kept": counters.out, "dropped": dropped, "drops": drops, **report})
 
 
-def _say(verb: str, output: Output, books: Books) -> None:
+def _say(verb: str, output: Output, counters: Counters) -> None:
     """Where things are, and a hint where a teacher declined much of its work."""
     from filial.engine.run import refusals
 
     if output.out != "-":
-        drops = f"; what was dropped, and why, is in {output.drops}" if books.dropped and output.drops else ""
+        drops = f"; what was dropped, and why, is in {output.drops}" if counters.dropped and output.drops else ""
         click.echo(f"wrote {output.out}{drops}", err=True)
-    elif books.dropped and not output.drops:
+    elif counters.dropped and not output.drops:
         click.echo("what was dropped is not kept; --drops FILE keeps it, with reasons", err=True)
-    if warning := refusals({"name": verb, "made": books.made, "reasons": books.dropped}, least=1):
+    if warning := refusals({"name": verb, "made": counters.made, "reasons": counters.dropped}, least=1):
         click.echo(warning, err=True)
 
 
@@ -199,11 +199,11 @@ def _make_evolve() -> tuple[Invoke, list[click.Parameter]]:
         keep: Any, answer: bool, **flags: Any,
     ) -> int:  # fmt: skip
         from filial.engine.evolve import Evolution, evolve_records
-        from filial.engine.filter import Sieve
+        from filial.engine.filter import FilterStep
 
         plugins = manager(ctx)
         rules: list[Any] = [plugins.build("filters", {"use": e}, "--eliminate") for e in eliminate if e != "none"]
-        sieves = [Sieve(plugins.provenance(rule), rule) for rule in rules]
+        sieves = [FilterStep(plugins.provenance(rule), rule) for rule in rules]
         choices, flags["inputs"] = _strategies(ctx, name, chosen, flags["inputs"])
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
@@ -264,10 +264,10 @@ def _strategies(
 
 def _make_filter() -> tuple[Invoke, list[click.Parameter]]:
     def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
-        from filial.engine.filter import Sieve, filter_records
+        from filial.engine.filter import FilterStep, filter_records
 
         async def work(records: list[Any], env: Any) -> dict[str, Any]:
-            return await filter_records(records, [Sieve(manager(ctx).provenance("filters", name), chosen)], env)
+            return await filter_records(records, [FilterStep(manager(ctx).provenance("filters", name), chosen)], env)
 
         return _work(ctx, "filter", flags, work)
 

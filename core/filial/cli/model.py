@@ -164,11 +164,11 @@ async def _verdicts(
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The judge's word on every answer, with the teacher it may ask."""
     from filial.engine.judge import Silent, judged
-    from filial.engine.stage import Surroundings
+    from filial.engine.stage import StageContext
     from filial.gateway.gateway import stopping
 
     async with asking(ctx, flags) as gateway:
-        env = Surroundings(stage="judge", seed=flags["seed"], writer=Silent())
+        env = StageContext(stage="judge", seed=flags["seed"], writer=Silent())
         if gateway is not None:
             env.ask, env.window = gateway.ask, gateway.window
         with stopping(gateway):

@@ -14,10 +14,10 @@ import click
 
 from filial.contracts.errors import UsageError
 from filial.engine.progress import Reporter
-from filial.gateway.gateway import Pulse
+from filial.gateway.gateway import GatewayStatus
 
 if TYPE_CHECKING:
-    from filial.engine.stage import Books
+    from filial.engine.stage import Counters
 
 EVERY = 10.0
 """Seconds between two plain lines."""
@@ -30,11 +30,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
 
 
-def counts(books: Books) -> str:
+def counts(counters: Counters) -> str:
     """``1,204 kept, 96 dropped (too-similar 80, harm 16)``, the three largest reasons."""
-    reasons = Counter(dict(books.dropped))  # a copy made at once: another thread may be adding to it
+    reasons = Counter(dict(counters.dropped))  # a copy made at once: another thread may be adding to it
     dropped = reasons.total()
-    parts = [f"{books.out:,} kept"] if books.out or not dropped else []
+    parts = [f"{counters.out:,} kept"] if counters.out or not dropped else []
     if dropped:
         top = ", ".join(f"{printable(r)} {n:,}" for r, n in reasons.most_common(3))
         parts.append(f"{dropped:,} dropped ({top})")
@@ -42,17 +42,17 @@ def counts(books: Books) -> str:
 
 
 class Watch:
-    """One stage as it goes on: its books, its gateway's figures, and the line they make."""
+    """One stage as it goes on: its counters, its gateway's figures, and the line they make."""
 
-    def __init__(self, pulse: Callable[[], Pulse] | None) -> None:
-        self.books: Books | None = None
+    def __init__(self, status: Callable[[], GatewayStatus] | None) -> None:
+        self.counters: Counters | None = None
         self.start = time.monotonic()
-        self._pulse = pulse
+        self._pulse = status
         self._samples: deque[tuple[float, int]] = deque()
 
-    def told(self, books: Books) -> None:
+    def told(self, counters: Counters) -> None:
         """After every record."""
-        self.books = books
+        self.counters = counters
 
     def line(self) -> str:
         """Done of how many, dropped and why, in flight, requests/s, tokens, money against its cap, time left."""
@@ -61,18 +61,18 @@ class Watch:
 
     def counted(self) -> str:
         """What it came to."""
-        return counts(self.books) if self.books else "nothing to do"
+        return counts(self.counters) if self.counters else "nothing to do"
 
     def seconds(self) -> float:
         return time.monotonic() - self.start
 
     def reached(self) -> str:
         """How far it is."""
-        if self.books is None:
+        if self.counters is None:
             return "starting"
-        if not self.books.total:
-            return counts(self.books)
-        return f"{self.books.done:,} of {self.books.total:,}, {counts(self.books)}"
+        if not self.counters.total:
+            return counts(self.counters)
+        return f"{self.counters.done:,} of {self.counters.total:,}, {counts(self.counters)}"
 
     def _flow(self) -> Iterator[str]:
         if self._pulse is None:
@@ -102,8 +102,8 @@ class Watch:
         return (requests - before) / (now - since) if now > since else requests / max(self.seconds(), 1e-9)
 
     def _left(self) -> Iterator[str]:
-        if self.books and self.books.total and self.books.done and (spent := self.seconds()) > 2:
-            left = spent * (self.books.total / self.books.done - 1)
+        if self.counters and self.counters.total and self.counters.done and (spent := self.seconds()) > 2:
+            left = spent * (self.counters.total / self.counters.done - 1)
             yield f"{clock(left)} left"
 
 
@@ -131,13 +131,13 @@ class PlainReporter(Reporter):
     """One line per stage, and one every ten seconds while it works."""
 
     def stage(
-        self, name: str, pulse: Callable[[], Pulse] | None = None
-    ) -> AbstractContextManager[Callable[[Books], None]]:
-        return self._stage(name, pulse)
+        self, name: str, status: Callable[[], GatewayStatus] | None = None
+    ) -> AbstractContextManager[Callable[[Counters], None]]:
+        return self._stage(name, status)
 
     @contextmanager
-    def _stage(self, name: str, pulse: Callable[[], Pulse] | None) -> Iterator[Callable[[Books], None]]:
-        watch = Watch(pulse)
+    def _stage(self, name: str, status: Callable[[], GatewayStatus] | None) -> Iterator[Callable[[Counters], None]]:
+        watch = Watch(status)
         with self._ending(name, watch), self._ticking(lambda: self.note(f"{name}: {watch.line()}")):
             yield watch.told
 
@@ -164,7 +164,7 @@ class PlainReporter(Reporter):
         try:
             yield
         except BaseException as error:
-            if watch.books is not None and not isinstance(error, UsageError):
+            if watch.counters is not None and not isinstance(error, UsageError):
                 self.note(f"{name}: stopped after {watch.seconds():.1f} s at {watch.reached()}")
             raise
         self.note(f"{mark}{name}: {watch.counted()} in {watch.seconds():.1f} s")
@@ -217,10 +217,10 @@ class LiveReporter(PlainReporter):
             self._console = None
 
     @contextmanager
-    def _stage(self, name: str, pulse: Callable[[], Pulse] | None) -> Iterator[Callable[[Books], None]]:
+    def _stage(self, name: str, status: Callable[[], GatewayStatus] | None) -> Iterator[Callable[[Counters], None]]:
         from rich.progress import SpinnerColumn, TextColumn
 
-        watch = Watch(pulse)
+        watch = Watch(status)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), _field())
         with self._ending(name, watch, "✓ "), self._live(*columns) as bar:
             bar.add_task(name, total=None, text=watch.line)

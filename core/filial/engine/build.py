@@ -13,10 +13,10 @@ from filial.contracts.kinds import Drop, Generator, Mixer
 from filial.contracts.paths import resolve
 from filial.contracts.records import Record
 from filial.engine.evolve import Choice, Evolution, evolve_records
-from filial.engine.filter import Sieve, filter_records
+from filial.engine.filter import FilterStep, filter_records
 from filial.engine.generate import generate_records
 from filial.engine.mix import mix_records
-from filial.engine.stage import BAD_LINE, Records, Surroundings
+from filial.engine.stage import BAD_LINE, Records, StageContext
 from filial.plugins.options import locate_files
 from filial.plugins.options import named as named_files
 from filial.storage import digest, file_sha256
@@ -30,7 +30,7 @@ SOURCES = ("seeds", "sources")
 
 
 def read_inputs(
-    source: str, base: Path, env: Surroundings, format: str = "auto", limit: int | None = None
+    source: str, base: Path, env: StageContext, format: str = "auto", limit: int | None = None
 ) -> list[Record]:
     """Records of a file named by a user; its bad lines become drops of the stage, named as the user named the file.
 
@@ -42,7 +42,7 @@ def read_inputs(
     def aside(bad: formats.BadLine) -> None:
         nonlocal lost
         lost += 1
-        env.books.made += 1
+        env.counters.made += 1
         env.drop(Drop(BAD_LINE, str(replace(bad, file=source)), answer=bad.raw), "", None)
 
     records = list(read(source, base, format=format, limit=limit, bad=aside))
@@ -161,7 +161,7 @@ def provenance(manager: Manager, spec: ComponentSpec) -> str:
 
 
 async def run_stage(
-    stage: StageSpec, records: Records, base: Path, manager: Manager, env: Surroundings
+    stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext
 ) -> dict[str, Any]:
     """Run one stage of a recipe on the records of the one before. Returns its report."""
     if stage.verb == "evolve":
@@ -175,7 +175,7 @@ async def run_stage(
     return {}
 
 
-async def _generate(stage: StageSpec, before: Records, base: Path, manager: Manager, env: Surroundings) -> None:
+async def _generate(stage: StageSpec, before: Records, base: Path, manager: Manager, env: StageContext) -> None:
     settings, (spec,) = stage.settings, stage.components
     generator: Generator = build(manager, spec, base)
     if settings.get("seeds"):
@@ -190,7 +190,7 @@ async def _generate(stage: StageSpec, before: Records, base: Path, manager: Mana
     )  # fmt: skip
 
 
-async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager, env: Surroundings) -> None:
+async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> None:
     settings, (spec,) = stage.settings, stage.components
     added = [
         record.replaced(task=task)
@@ -202,12 +202,12 @@ async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager,
         [*records, *added], settings.get("total"), bool(settings.get("repeat")), settings.get("by") or "task",
         provenance(manager, spec), mixer, env,
     )  # fmt: skip
-    env.books.entered -= len(added)  # they did not come from the stage before
-    env.books.made += len(added)
+    env.counters.entered -= len(added)  # they did not come from the stage before
+    env.counters.made += len(added)
 
 
-def _sieve(manager: Manager, spec: ComponentSpec, base: Path) -> Sieve:
-    return Sieve(provenance(manager, spec), build(manager, spec, base))
+def _sieve(manager: Manager, spec: ComponentSpec, base: Path) -> FilterStep:
+    return FilterStep(provenance(manager, spec), build(manager, spec, base))
 
 
 def evolution(stage: StageSpec, manager: Manager, base: Path) -> Evolution:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from filial.contracts.records import Record, to_json
-from filial.engine.stage import DropRow, Rows, Surroundings
+from filial.engine.stage import DropRow, Rows, StageContext
 from filial.storage import kept, sync_folder, write_errors, write_manifest
 
 RECORDS, DROPS, ANSWERS = FILES = ("records.jsonl", "drops.jsonl", "answers.txt")
@@ -86,7 +86,7 @@ def writing(folder: Path) -> Iterator[StageWriter]:
 
 
 def commit(
-    folder: Path, writer: StageWriter, key: str, env: Surroundings, entered: str, facts: dict[str, Any]
+    folder: Path, writer: StageWriter, key: str, env: StageContext, entered: str, facts: dict[str, Any]
 ) -> dict[str, Any]:
     """Make a stage count: its files, then the manifest that names their checksums.
 
@@ -95,7 +95,7 @@ def commit(
     """
     for answer in env.answers.lines():
         writer.answers.write(answer)
-    books, files = env.books, {lines.path.name: lines.commit() for lines in writer.files()}
+    counters, files = env.counters, {lines.path.name: lines.commit() for lines in writer.files()}
     sync_folder(folder)
     manifest = {
         "format": 1,
@@ -103,9 +103,10 @@ def commit(
         "input": entered,
         **facts,
         "counts": {
-            "entered": books.entered, "made": books.made, "out": books.out, "dropped": books.dropped.total(),
+            "entered": counters.entered, "made": counters.made, "out": counters.out,
+            "dropped": counters.dropped.total(),
         },
-        "reasons": dict(sorted(books.dropped.items())),
+        "reasons": dict(sorted(counters.dropped.items())),
         "files": files,
     }  # fmt: skip
     write_manifest(folder / MANIFEST, manifest)

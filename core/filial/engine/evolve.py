@@ -18,8 +18,8 @@ from filial.contracts.kinds import Drop, Strategy
 from filial.contracts.messages import Reply
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Record
-from filial.engine.filter import Sieve, last_answer
-from filial.engine.stage import Ranks, Records, Surroundings, settled
+from filial.engine.filter import FilterStep, last_answer
+from filial.engine.stage import Ranks, Records, StageContext, settled
 from filial.engine.survival import Table
 
 SIBLING = "same-as-sibling"
@@ -46,20 +46,20 @@ class Evolution:
     """
 
     choices: list[Choice]
-    eliminate: list[Sieve]
+    eliminate: list[FilterStep]
     rounds: int = 1
     branch: int = 1
     order: Literal["random", "fixed"] = "random"
     keep: Literal["all", "last"] = "all"
     answer: bool = True
-    on_questions: list[Sieve | None] = field(init=False)
+    on_questions: list[FilterStep | None] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(
             self, "on_questions", [sieve if self.answer else sieve.on_questions() for sieve in self.eliminate]
         )
 
-    def rule(self, place: int, child: Record) -> Sieve | None:
+    def rule(self, place: int, child: Record) -> FilterStep | None:
         """The rule at a place as it goes for a child; None where it only judges answers and none was asked for."""
         answered = child.turns()[-1].role == "assistant"
         return self.eliminate[place] if answered else self.on_questions[place]
@@ -73,7 +73,7 @@ class Evolution:
         said += [f"{' and '.join(whole)} not at all"] if whole else []
         return f"no answer is asked for; evolved records without one are judged {', '.join(said)}" if said else ""
 
-    def drawn(self, env: Surroundings, turn: int, place: int, record: Record, n: int) -> list[Choice]:
+    def drawn(self, env: StageContext, turn: int, place: int, record: Record, n: int) -> list[Choice]:
         """``n`` strategies for this record in this round, by seeded weights or in the recipe's order; all different
         where there are enough."""
         if self.order == "fixed":
@@ -98,7 +98,7 @@ class Attempt:
 
 
 @dataclass(slots=True)
-class Tip:
+class EvolutionNode:
     """A record that is evolved in the next round: how many children it is due, and how often that was tried."""
 
     record: Record
@@ -118,17 +118,17 @@ class Tree:
     place: int
     rank: int
     branch: int
-    grown: list[Tip]
-    tips: list[Tip]
+    grown: list[EvolutionNode]
+    tips: list[EvolutionNode]
     conversations: int = 0
 
     @classmethod
     def planted(cls, place: int, rank: int, record: Record, branch: int) -> Tree:
         """The tree of a record that has not been evolved yet."""
-        root = Tip(record, branch)
+        root = EvolutionNode(record, branch)
         return cls(place, rank, branch, [root], [root])
 
-    def attempts(self, turn: int, plan: Evolution, env: Surroundings) -> Iterator[tuple[Tip, list[Attempt]]]:
+    def attempts(self, turn: int, plan: Evolution, env: StageContext) -> Iterator[tuple[EvolutionNode, list[Attempt]]]:
         """What every tip tries in a round. A conversation of more than a question and its answer is counted, once, and
         tries nothing."""
         for tip in self.tips:
@@ -139,11 +139,11 @@ class Tree:
                 drawn = plan.drawn(env, turn, self.place, parent, tip.due)
                 yield tip, [Attempt(turn, c, tip.tried + i, i, parent) for i, c in enumerate(drawn)]
 
-    def enter(self, rounds: list[tuple[Tip, list[Record | Drop]]]) -> None:
+    def enter(self, rounds: list[tuple[EvolutionNode, list[Record | Drop]]]) -> None:
         """What a round came to: children are tips of the next one, and so is a record with attempts that failed."""
-        tips: list[Tip] = []
+        tips: list[EvolutionNode] = []
         for tip, results in rounds:
-            born = [Tip(result, self.branch) for result in results if isinstance(result, Record)]
+            born = [EvolutionNode(result, self.branch) for result in results if isinstance(result, Record)]
             tip.due, tip.tried = len(results) - len(born), tip.tried + len(results)
             tip.children += [child.record for child in born]
             tips += [tip] if tip.due else []
@@ -201,7 +201,7 @@ class Outcome:
 Tried = list[tuple[Attempt, Outcome]]
 
 
-async def evolve_records(records: Records, plan: Evolution, env: Surroundings) -> dict[str, Any]:
+async def evolve_records(records: Records, plan: Evolution, env: StageContext) -> dict[str, Any]:
     """All rounds. Returns the report: the survival table, strategy -> round -> figures, and each strategy's family;
     ``not_evolved``: how many conversations were passed on as they are, where there are any.
 
@@ -211,8 +211,8 @@ async def evolve_records(records: Records, plan: Evolution, env: Surroundings) -
     """
     if left_out := plan.left_out():
         env.note(f"{env.stage}: {left_out}")
-    env.books.entered = len(records)
-    env.books.total = plan.rounds * len(records)
+    env.counters.entered = len(records)
+    env.counters.total = plan.rounds * len(records)
     table, ranks = Table(env.price), Ranks()
     trees = (Tree.planted(i, ranks.next(record.id), record, plan.branch) for i, record in enumerate(records))
     remembers = any(sieve.filter.remembers for sieve in plan.eliminate)
@@ -229,7 +229,7 @@ async def evolve_records(records: Records, plan: Evolution, env: Surroundings) -
     return report
 
 
-async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, env: Surroundings) -> int:
+async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
 
     async def grown(tree: Tree) -> Tried:
@@ -252,7 +252,7 @@ async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, en
     return conversations
 
 
-async def _at_once(attempts: list[Attempt], plan: Evolution, env: Surroundings) -> list[Outcome]:
+async def _at_once(attempts: list[Attempt], plan: Evolution, env: StageContext) -> list[Outcome]:
     """The attempts of one tree in one round. All end before the first failure is told."""
     if len(attempts) == 1:
         return [await _evolved(attempts[0], plan, env)]
@@ -264,7 +264,12 @@ async def _at_once(attempts: list[Attempt], plan: Evolution, env: Surroundings) 
 
 
 def _settled(
-    tip: Tip, attempts: list[Attempt], outcomes: Iterator[Outcome], tried: Tried, tree: Tree, env: Surroundings
+    tip: EvolutionNode,
+    attempts: list[Attempt],
+    outcomes: Iterator[Outcome],
+    tried: Tried,
+    tree: Tree,
+    env: StageContext,
 ) -> list[Record | Drop]:
     """What a tip's attempts of one round came to, each child with its id and unlike its siblings."""
     siblings = list(tip.children)
@@ -276,7 +281,7 @@ def _settled(
     return results
 
 
-async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, env: Surroundings) -> int:
+async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
     held = list(trees)
     for turn in range(1, plan.rounds + 1):
@@ -301,9 +306,9 @@ async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, 
     return sum(tree.conversations for tree in held)
 
 
-def _book(attempt: Attempt, outcome: Outcome, table: Table, env: Surroundings) -> None:
-    """Enter one outcome into the survival table and the stage's books."""
-    env.books.made += 1
+def _book(attempt: Attempt, outcome: Outcome, table: Table, env: StageContext) -> None:
+    """Enter one outcome into the survival table and the stage's counters."""
+    env.counters.made += 1
     env.means.add(outcome.scores)
     table.count(attempt.choice.name, attempt.turn, attempt.parent, outcome.result, outcome.asked)
     if isinstance(outcome.result, Drop):
@@ -312,11 +317,11 @@ def _book(attempt: Attempt, outcome: Outcome, table: Table, env: Surroundings) -
         env.drop(outcome.result, outcome.by, shown, parent=attempt.parent.id, answers=keys)
 
 
-def _let_go(tree: Tree, plan: Evolution, env: Surroundings) -> None:
+def _let_go(tree: Tree, plan: Evolution, env: StageContext) -> None:
     tree.let_go(plan, env.keep, lambda drop, record: env.drop(drop, "", record))
 
 
-async def _evolved(attempt: Attempt, plan: Evolution, env: Surroundings) -> Outcome:
+async def _evolved(attempt: Attempt, plan: Evolution, env: StageContext) -> Outcome:
     """Ask for the evolved instruction, then for its answer, then apply the rules that need no memory."""
     key = (attempt.turn, attempt.parent.id, *([attempt.slot] if attempt.slot else []))
     ctx = env.context(*key, parent=attempt.parent, attempt=attempt.nth)
@@ -338,7 +343,7 @@ async def _evolved(attempt: Attempt, plan: Evolution, env: Surroundings) -> Outc
     return outcome
 
 
-async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: Surroundings) -> Record | Drop:
+async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageContext) -> Record | Drop:
     """The evolved record with its answer, or why there is none."""
     parent, plugin = attempt.parent, attempt.choice.plugin
     with blamed(plugin, env.stage):
@@ -359,7 +364,7 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: Surroundi
 
 
 def _identify(
-    outcome: Outcome, attempt: Attempt, env: Surroundings, rank: int | None, siblings: list[Record]
+    outcome: Outcome, attempt: Attempt, env: StageContext, rank: int | None, siblings: list[Record]
 ) -> None:  # fmt: skip
     """Give the child its id, unless it is like a sibling; ``siblings`` are those so far, and then it too."""
     if isinstance(outcome.result, Record):
@@ -371,7 +376,7 @@ def _identify(
 
 
 async def _remember(
-    outcome: Outcome, attempt: Attempt, plan: Evolution, env: Surroundings, siblings: list[Record]
+    outcome: Outcome, attempt: Attempt, plan: Evolution, env: StageContext, siblings: list[Record]
 ) -> None:
     """Apply the rules that remember, in canonical order. A child that one of them mends is named anew."""
     for place, listed in enumerate(plan.eliminate):

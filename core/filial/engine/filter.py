@@ -14,11 +14,11 @@ from filial.contracts.context import Context
 from filial.contracts.kinds import Drop, Filter, Keep
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Origin, Record, record_id
-from filial.engine.stage import Records, Surroundings, settled, unsound
+from filial.engine.stage import Records, StageContext, settled, unsound
 
 
 @dataclass(frozen=True, slots=True)
-class Sieve:
+class FilterStep:
     """One filter of a stage: who brought it, itself, and what it remembers within the stage."""
 
     plugin: str
@@ -30,7 +30,7 @@ class Sieve:
         """The filter's name without its distribution and version."""
         return self.plugin.partition("==")[0].rpartition(":")[2]
 
-    def on_questions(self) -> Sieve | None:
+    def on_questions(self) -> FilterStep | None:
         """The part of the filter that goes by the question alone, with the same memory.
 
         Raises:
@@ -111,24 +111,24 @@ class Passage:
 
 
 Passages = Iterable[Passage] | AsyncIterable[Passage]
-Placed = tuple[int, Sieve]
+Placed = tuple[int, FilterStep]
 """A filter and its place in the recipe's list."""
 
 
-async def filter_records(records: Records, sieves: list[Sieve], env: Surroundings) -> dict[str, Any]:
+async def filter_records(records: Records, sieves: list[FilterStep], env: StageContext) -> dict[str, Any]:
     """Run every record through every filter, in the recipe's order. Returns the report: the means of their scores.
 
     Filters are steps of one pipeline, and rows are written as records come out of it, kept or dropped, in the order
     of the records. Filters that do not remember work on many records at once.
     """
-    env.books.entered = env.books.total = len(records)
+    env.counters.entered = env.counters.total = len(records)
     passing: Passages = map(Passage, records)
     for remembers, group in groupby(enumerate(sieves), lambda placed: placed[1].filter.remembers):
         step = _one_by_one if remembers else _at_once
         passing = step(passing, list(group), env)
     async with aclosing(each(passing)) as ended:
         async for passage in ended:
-            env.books.done += 1
+            env.counters.done += 1
             if passage.drop is None:
                 env.keep(env.named(passage.record) if passage.came else passage.record)
             else:
@@ -138,19 +138,19 @@ async def filter_records(records: Records, sieves: list[Sieve], env: Surrounding
     return env.means.report()
 
 
-async def _one_by_one(passing: Passages, group: list[Placed], env: Surroundings) -> AsyncGenerator[Passage, None]:
+async def _one_by_one(passing: Passages, group: list[Placed], env: StageContext) -> AsyncGenerator[Passage, None]:
     async with aclosing(each(passing)) as source:
         async for passage in source:
             yield await _passed(group, env, passage)
 
 
-async def _at_once(passing: Passages, group: list[Placed], env: Surroundings) -> AsyncGenerator[Passage, None]:
+async def _at_once(passing: Passages, group: list[Placed], env: StageContext) -> AsyncGenerator[Passage, None]:
     async with aclosing(in_order(passing, partial(_passed, group, env), env.window)) as decided:
         async for _, passage in decided:
             yield passage
 
 
-async def _passed(group: list[Placed], env: Surroundings, passage: Passage) -> Passage:
+async def _passed(group: list[Placed], env: StageContext, passage: Passage) -> Passage:
     """The passage behind these filters, or behind the one that stopped it."""
     for place, sieve in group:
         if passage.drop is not None:

@@ -11,14 +11,14 @@ from typing import Any
 from filial.contracts.kinds import Drop, Generator
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Record
-from filial.engine.stage import Records, Surroundings
+from filial.engine.stage import Records, StageContext
 
 
 async def generate_records(
     seeds: Sequence[Record],
     plugin: str,
     generator: Generator,
-    env: Surroundings,
+    env: StageContext,
     *,
     passed_on: Records = (),
     left_out: Records = (),
@@ -30,7 +30,7 @@ async def generate_records(
     stage before that served as seeds and do not pass through: they are drops, unless the generator consumes its seeds
     and hands them on. The generator is stopped when it has made ``limit`` records.
     """
-    env.books.entered = len(passed_on) + len(left_out)
+    env.counters.entered = len(passed_on) + len(left_out)
     for record in passed_on:
         env.keep(record)
     given = [seed.single() for seed in seeds]
@@ -41,14 +41,14 @@ async def generate_records(
         for record in left_out:
             env.drop(Drop(LEFT_OUT, "keep_inputs is off"), plugin, record)
     count = getattr(generator, "count", None)
-    env.books.total = count if isinstance(count, int) else limit
+    env.counters.total = count if isinstance(count, int) else limit
     async with AsyncExitStack() as stack:
         with blamed(plugin, env.stage):
             made = aiter(_begun(generator, given, plugin, env))
         if hasattr(made, "aclose"):  # an async generator; other iterators need no closing
             stack.push_async_callback(made.aclose)
-        most = None if limit is None else env.books.out + limit
-        while most is None or env.books.out < most:
+        most = None if limit is None else env.counters.out + limit
+        while most is None or env.counters.out < most:
             with blamed(plugin, env.stage):
                 try:
                     item = await anext(made)
@@ -72,27 +72,27 @@ class Inputs:
     entered: bool
     waiting: dict[int, Record] = field(default_factory=dict)
 
-    def settled(self, item: Any, plugin: str, env: Surroundings) -> bool:
+    def settled(self, item: Any, plugin: str, env: StageContext) -> bool:
         """Whether what the generator yielded was one of these, which goes on as it is, or its drop."""
         record = self.waiting.pop(id(item.record if isinstance(item, Drop) else item), None)
         if record is None:
             return False
-        env.books.made += not self.entered
-        env.books.done += 1
+        env.counters.made += not self.entered
+        env.counters.done += 1
         if isinstance(item, Drop):
             env.drop(replace(item, record=record), plugin, record)
         else:
             env.keep(record)
         return True
 
-    def let_go(self, plugin: str, env: Surroundings) -> None:
+    def let_go(self, plugin: str, env: StageContext) -> None:
         """Drop those that the generator has not spoken of."""
         if self.entered:
             for record in self.waiting.values():
                 env.drop(Drop(LEFT_OUT, "the generator ended before it said what becomes of this"), plugin, record)
 
 
-def _begun(generator: Generator, given: Sequence[Record], plugin: str, env: Surroundings) -> AsyncIterator[Any]:
+def _begun(generator: Generator, given: Sequence[Record], plugin: str, env: StageContext) -> AsyncIterator[Any]:
     made: Any = generator.generate(given, env.context())
     if hasattr(made, "__aiter__"):
         return made  # type: ignore[no-any-return]
@@ -102,12 +102,12 @@ def _begun(generator: Generator, given: Sequence[Record], plugin: str, env: Surr
     raise wrong_type(plugin, env.stage, name, made, "an async iterator; write it as 'async def' with 'yield'")
 
 
-def _book(item: Any, plugin: str, env: Surroundings) -> None:
+def _book(item: Any, plugin: str, env: StageContext) -> None:
     """Keep or drop what a generator yielded."""
     if not isinstance(item, Record | Drop):
         raise wrong_type(plugin, env.stage, "generate", item, "Record or Drop")
-    env.books.made += 1
-    env.books.done += isinstance(item, Record)
+    env.counters.made += 1
+    env.counters.done += isinstance(item, Record)
     result = env.identified(item, plugin) if isinstance(item, Record) else item
     if isinstance(result, Drop):
         origin = result.record.origin if isinstance(result.record, Record) else None

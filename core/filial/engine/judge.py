@@ -18,7 +18,7 @@ from filial.contracts.records import Question, Record, _answer, asked
 from filial.engine import interrupts
 from filial.engine.build import build, provenance, read
 from filial.engine.commit import ANSWERS
-from filial.engine.stage import DropRow, Surroundings, settled
+from filial.engine.stage import DropRow, StageContext, settled
 from filial.engine.train import base_model, judged_at, judging_key, read_rows
 from filial.gateway.gateway import stopping
 from filial.local import models
@@ -41,7 +41,7 @@ class Exam:
 
 
 async def judged(
-    judge: Judge, plugin: str, exam: Exam, answers: list[str], env: Surroundings
+    judge: Judge, plugin: str, exam: Exam, answers: list[str], env: StageContext
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Figures over the exam, and one JSON line per record with the answer and the verdict.
 
@@ -195,7 +195,7 @@ async def _asked(
     """Figures, a line per record, and the ledger keys of what the judge was told."""
     judge: Judge = build(run.manager, spec.component, run.recipe.base)
     gateway = run.gateway()
-    env = Surroundings(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=Silent())
+    env = StageContext(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=Silent())
     try:
         if gateway is not None:
             env.ask, env.window = gateway.ask, gateway.window

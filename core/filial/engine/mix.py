@@ -10,7 +10,7 @@ from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop, Mixer
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Record
-from filial.engine.stage import Records, Surroundings
+from filial.engine.stage import Records, StageContext
 
 
 def shares(rates: dict[str, float], total: int) -> dict[str, int]:
@@ -42,14 +42,14 @@ def group(record: Record, by: str) -> str:
 
 
 async def mix_records(
-    records: Records, total: int | None, repeat: bool, by: str, plugin: str, mixer: Mixer, env: Surroundings
+    records: Records, total: int | None, repeat: bool, by: str, plugin: str, mixer: Mixer, env: StageContext
 ) -> None:
     """Draw records task by task at the mixer's rates and shuffle them, by seed. They are held in memory for it.
 
     Without ``total`` as many as the rates allow without repeating any: the task that is scarcest for its rate is
     used up. With ``repeat`` a task too small for its share is repeated, else its share is all it has.
     """
-    env.books.entered = len(records)
+    env.counters.entered = len(records)
     tasks: dict[str, list[Record]] = {}
     for record in records:
         tasks.setdefault(group(record, by), []).append(record)
@@ -67,7 +67,7 @@ async def mix_records(
         for record in rows[rest:] if times == 0 else ():
             env.drop(Drop("not-drawn", f"{by} {name!r} was given {want:,} of {len(rows):,}"), plugin, record)
         drawn = rows * times + rows[:rest]
-        env.books.made += max(0, len(drawn) - len(rows))  # what comes again is made by mixing
+        env.counters.made += max(0, len(drawn) - len(rows))  # what comes again is made by mixing
         chosen += drawn
     seeded(env.seed, env.stage, "order").shuffle(chosen)
     for record in chosen:

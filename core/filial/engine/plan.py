@@ -20,10 +20,10 @@ from filial.engine import train as tuning
 from filial.engine.build import Source, build, provenance, run_stage, seeds_of
 from filial.engine.commit import MANIFEST
 from filial.engine.run import records_key
-from filial.engine.stage import Books, DropRow, Records, Rows, Surroundings
+from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext
 from filial.gateway.budget import Budget, dollars
 from filial.gateway.gateway import Proceed
-from filial.gateway.ledger import Addresses, Ledger, encode_request
+from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.plugins.discovery import OURSELVES
 from filial.storage import kept, read_manifest
 
@@ -69,7 +69,7 @@ class Estimator:
         self._wrap: Callable[[Proceed], Proceed] = lambda proceed: proceed
         if recipe.teacher is not None:
             teacher = recipe.teacher_of(run.manager)
-            addresses = Addresses(recipe.teacher.use, teacher.identity())
+            addresses = TeacherKeys(recipe.teacher.use, teacher.identity())
             self._prompter, self._price = Prompter(self._ledger, addresses), teacher.price()
             self._usual = self._ledger.usual(addresses.identity) if self._ledger else None
             self._wrap = partial(run.manager.hook.ask, teacher)
@@ -338,7 +338,7 @@ class Prompter:
     """Answers from the ledger alone, and counts what it cannot."""
 
     ledger: Ledger | None
-    addresses: Addresses
+    addresses: TeacherKeys
     held: int = 0
     missing: dict[str, int] = field(default_factory=dict)
     """Tokens, about, of each prompt that was not answered, by its key."""
@@ -391,7 +391,7 @@ async def rehearse(
     """
     some = list(islice(records, SAMPLE))
     writer = Collected()
-    env = Surroundings(stage=stage.name, seed=run.recipe.seed, writer=writer, books=Books(entered=len(some)))
+    env = StageContext(stage=stage.name, seed=run.recipe.seed, writer=writer, counters=Counters(entered=len(some)))
     env.ask, env.seeds = wrap(prompter.ask), partial(seeds_of, run.recipe, stage.index)
     prompter.held, prompter.missing = 0, {}
     try:

@@ -6,23 +6,23 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from filial.gateway.gateway import Pulse
+from filial.gateway.gateway import GatewayStatus
 
 if TYPE_CHECKING:
-    from filial.engine.stage import Books
+    from filial.engine.stage import Counters
 
 
 class Reporter:
     """Shows how a run goes on; this one says nothing."""
 
     def stage(
-        self, name: str, pulse: Callable[[], Pulse] | None = None
-    ) -> AbstractContextManager[Callable[[Books], None]]:
-        """Entered when a stage starts; the function is called with its books after every record.
+        self, name: str, status: Callable[[], GatewayStatus] | None = None
+    ) -> AbstractContextManager[Callable[[Counters], None]]:
+        """Entered when a stage starts; the function is called with its counters after every record.
 
-        ``pulse`` gives the gateway's figures, where there is a teacher. It may be called from any thread.
+        ``status`` gives the gateway's figures, where there is a teacher. It may be called from any thread.
         """
-        return nullcontext(lambda books: None)
+        return nullcontext(lambda counters: None)
 
     def training(self) -> AbstractContextManager[Callable[[float, float, str], None]]:
         """Entered when training starts; the function takes (done, total, text)."""

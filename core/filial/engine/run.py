@@ -15,8 +15,8 @@ from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.engine import commit, interrupts
 from filial.engine.build import Source, depends_on, provenance, run_stage, seeds_of, source_digest
 from filial.engine.progress import Reporter
-from filial.engine.stage import Books, DropRow, Records, Rows, Surroundings, is_lost
-from filial.gateway.budget import Budget, Journal, Purse, Spent
+from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext, is_lost
+from filial.gateway.budget import Budget, BudgetAccount, Journal, Usage
 from filial.gateway.gateway import Gateway, stopping
 from filial.gateway.ledger import Ledger
 from filial.storage import digest, locked, refuse_links, sweep, write_bytes
@@ -43,10 +43,10 @@ class Run:
     home: Path
     name: str
     reporter: Reporter = field(default_factory=Reporter)
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
     summary: dict[str, Any] = field(default_factory=dict)
     offline: bool = False
-    purse: Purse | None = None
+    account: BudgetAccount | None = None
     limit: int | None = None
     retry_lost: bool = False
 
@@ -83,8 +83,8 @@ class Run:
                 error = err
                 raise
             finally:
-                if self.purse is not None:
-                    self.purse.close()
+                if self.account is not None:
+                    self.account.close()
                 self.manager.hook.run_finished(run=self, error=error)
         return self.summary
 
@@ -100,7 +100,7 @@ class Run:
             if data["contaminated"]:
                 self.reporter.note(f"{data['contaminated']:,} records ask what an exam asks; they are not trained on")
             judge_model(self, data, train_model(self, data))
-        self.summary["teacher"] = {**asdict(self.spent), "run_usd": self.purse.usd if self.purse else 0.0}
+        self.summary["teacher"] = {**asdict(self.spent), "run_usd": self.account.usd if self.account else 0.0}
         text = msgspec.json.format(msgspec.json.encode(self.summary), indent=1)
         write_bytes(self.folder / "summary.json", text + b"\n")
 
@@ -135,10 +135,10 @@ class Run:
         if spec is None:
             return None
         teacher = self.recipe.teacher_of(self.manager)
-        if self.purse is None:
-            self.purse = Purse(Budget(**self.recipe.budget), Journal(self.folder / "spend.jsonl"), self.spent)
+        if self.account is None:
+            self.account = BudgetAccount(Budget(**self.recipe.budget), Journal(self.folder / "spend.jsonl"), self.spent)
         return Gateway(
-            spec.use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), self.purse,
+            spec.use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), self.account,
             partial(self.manager.hook.ask, teacher), offline=self.offline, note=self.reporter.note,
         )  # fmt: skip
 
@@ -176,18 +176,20 @@ class Run:
         if manifest is not None and not (self.retry_lost and any(map(is_lost, manifest["reasons"]))):
             self._book(stage, manifest, done_before=True)
             return commit.rows(folder, manifest)
-        books = Books(entered=len(records))  # the recipe's own file is read here: what is wrong with it comes first
-        pulse = gateway.pulse if gateway else None
-        with self.reporter.stage(stage.name, pulse) as told, commit.writing(folder) as writer:
-            env = Surroundings(
-                stage=stage.name, seed=self.recipe.seed, writer=writer, books=books, told=told,
+        counters = Counters(
+            entered=len(records)
+        )  # the recipe's own file is read here: what is wrong with it comes first
+        status = gateway.status if gateway else None
+        with self.reporter.stage(stage.name, status) as told, commit.writing(folder) as writer:
+            env = StageContext(
+                stage=stage.name, seed=self.recipe.seed, writer=writer, counters=counters, told=told,
                 note=self.reporter.note, on_drop=self._dropped, seeds=partial(seeds_of, self.recipe, stage.index),
             )  # fmt: skip
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
             with stopping(gateway):
                 report = await run_stage(stage, records, self.recipe.base, self.manager, env)
-            env.books.check(stage.name)
+            env.counters.check(stage.name)
             facts = {
                 "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
                 "plugins": [provenance(self.manager, s) for s in stage.components],

@@ -1,4 +1,4 @@
-"""What every stage shares: its surroundings, its books, and the rule that entered + made = out + dropped."""
+"""What every stage shares: its context, its counters, and the rule that entered + made = out + dropped."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _escaped(value: Any) -> Any:
 
 
 @dataclass(slots=True)
-class Books:
+class Counters:
     """A stage's counts. ``entered + made = out + dropped`` holds when a stage ends, or it does not end.
 
     ``done`` and ``total`` are for progress alone: steps of work done, and how many there will be where that is known.
@@ -195,8 +195,8 @@ async def nobody(request: Request) -> Reply:
 
 
 @dataclass(slots=True)
-class Surroundings:
-    """What a stage runs in: its name, seed, teacher and books.
+class StageContext:
+    """What a stage runs in: its name, seed, teacher and counters.
 
     ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress;
     ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given, ``price`` what they
@@ -208,10 +208,10 @@ class Surroundings:
     writer: Writer
     ask: Asker = nobody
     window: int = 256
-    told: Callable[[Books], None] = lambda books: None
+    told: Callable[[Counters], None] = lambda counters: None
     note: Callable[[str], None] = lambda text: None
     on_drop: Callable[[DropRow], None] | None = None
-    books: Books = field(default_factory=Books)
+    counters: Counters = field(default_factory=Counters)
     answers: Answers = field(default_factory=Answers)
     price: Price | None = None
     seeds: Callable[[], Iterable[Record]] = tuple
@@ -254,14 +254,14 @@ class Surroundings:
 
     def step(self) -> None:
         """A step of work is done that no record tells of yet."""
-        self.books.done += 1
-        self.told(self.books)
+        self.counters.done += 1
+        self.told(self.counters)
 
     def keep(self, record: Record) -> None:
         """Count and write a record that goes on."""
         self.writer.keep(record)
-        self.books.out += 1
-        self.told(self.books)
+        self.counters.out += 1
+        self.told(self.counters)
 
     def drop(
         self,
@@ -286,10 +286,10 @@ class Surroundings:
             parent=parent, answer=drop.answer, answers=answers,
         )  # fmt: skip
         self.writer.drop(row)
-        self.books.dropped[drop.reason] += 1
+        self.counters.dropped[drop.reason] += 1
         if self.on_drop:
             self.on_drop(row)
-        self.told(self.books)
+        self.told(self.counters)
 
     def _check(self, drop: Drop, plugin: str) -> None:
         if not isinstance(drop.reason, str) or not drop.reason:

@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from filial.gateway.budget import Budget, Purse, Spent
+    from filial.gateway.budget import Budget, BudgetAccount, Usage
     from filial.gateway.gateway import Gateway
     from filial.gateway.keys import config_folder, secret
-    from filial.gateway.ledger import Addresses, Entry, Ledger, encode_request, sealed, served
+    from filial.gateway.ledger import Entry, Ledger, TeacherKeys, encode_request, sealed, served
 
 __all__ = [
-    "Addresses",
     "Budget",
+    "BudgetAccount",
     "Entry",
     "Gateway",
     "Ledger",
-    "Purse",
-    "Spent",
+    "TeacherKeys",
+    "Usage",
     "config_folder",
     "encode_request",
     "sealed",
@@ -25,10 +25,10 @@ __all__ = [
 
 # 'filial keys' must import neither sqlite3 nor msgspec: names resolve on first use.
 _HOME = {
-    "filial.gateway.budget": ("Budget", "Purse", "Spent"),
+    "filial.gateway.budget": ("Budget", "BudgetAccount", "Usage"),
     "filial.gateway.gateway": ("Gateway",),
     "filial.gateway.keys": ("config_folder", "secret"),
-    "filial.gateway.ledger": ("Addresses", "Entry", "Ledger", "encode_request", "sealed", "served"),
+    "filial.gateway.ledger": ("TeacherKeys", "Entry", "Ledger", "encode_request", "sealed", "served"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 

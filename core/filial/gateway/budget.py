@@ -1,4 +1,4 @@
-"""Caps on what a run may spend, and the purse that never passes them.
+"""Caps on what a run may spend, and the account that never passes them.
 
 Money is counted in whole picodollars (1e-12 US dollars), so that sums are exact. Before a request is sent, the most it
 can cost is set aside; when its answer is there, what it did cost takes that place. A request that does not fit waits
@@ -155,7 +155,7 @@ class Budget:
 
 
 @dataclass(slots=True)
-class Spent:
+class Usage:
     """What was sent and received since the process started.
 
     ``usd`` is what answers cost, ``unsure_usd`` what requests may have cost at most whose answer was lost on the way.
@@ -193,10 +193,10 @@ class Reservation:
 
 
 @dataclass(slots=True)
-class Purse:
+class BudgetAccount:
     """The money, tokens and requests of one run, over all its invocations.
 
-    ``journal`` keeps the account on disk; without one the purse forgets when the process ends. ``spent`` is this
+    ``journal`` keeps the account on disk; without one the account forgets when the process ends. ``spent`` is this
     process's part.
 
     Raises:
@@ -205,7 +205,7 @@ class Purse:
 
     budget: Budget = field(default_factory=Budget)
     journal: Journal | None = None
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
     settled: Totals = field(default_factory=Totals)
     open: Totals = field(default_factory=Totals)
     _number: int = 0

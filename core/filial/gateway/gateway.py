@@ -13,8 +13,8 @@ from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachabl
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
 from filial.contracts.plugin_errors import half_character
-from filial.gateway.budget import Budget, Purse, Spent, Totals, picodollars, unknown_price
-from filial.gateway.ledger import Addresses, Ledger, encode_request
+from filial.gateway.budget import Budget, BudgetAccount, Totals, Usage, picodollars, unknown_price
+from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.gateway.proving import Proof
 from filial.gateway.rate_limits import Pace, Pause, Window
 from filial.gateway.retries import Call, Doubt, Retrying, heard
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Pulse(NamedTuple):
+class GatewayStatus(NamedTuple):
     """How a gateway is doing: requests in flight and the window they have; requests sent, answers from the ledger and
     tokens since the process started; US dollars of the whole run and their cap; seconds of a pause still to wait;
     requests kept waiting until others turn out cheaper than the worst that is set aside for them."""
@@ -40,7 +40,7 @@ class Pulse(NamedTuple):
     held_back: int
 
 
-__all__ = ["Budget", "Gateway", "Proceed", "Purse", "Spent", "stopping"]
+__all__ = ["Budget", "BudgetAccount", "Gateway", "Proceed", "Usage", "stopping"]
 
 Proceed = Callable[[Request], Awaitable[Reply]]
 USUAL_ANSWER = 512
@@ -66,22 +66,22 @@ class Gateway:
         use: str,
         teacher: Teacher,
         ledger: Ledger,
-        purse: Purse | None = None,
+        account: BudgetAccount | None = None,
         wrap: Callable[[Proceed], Proceed] | None = None,
         *,
         offline: bool = False,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.use, self.teacher, self.ledger, self.purse = use, teacher, ledger, purse or Purse()
+        self.use, self.teacher, self.ledger, self.account = use, teacher, ledger, account or BudgetAccount()
         self.offline, self.note = offline, note
         self.price = teacher.price()
-        if self.purse.budget.usd is not None and self.price is None:
+        if self.account.budget.usd is not None and self.price is None:
             raise UsageError(f"the budget: {unknown_price(use)}")
         self.slots = Window(teacher.max_concurrency)
         self.pause = Pause()
         self.stopped: FilialError | None = None
         self.ask: Proceed = wrap(self._answer) if wrap else self._answer
-        self._addresses = Addresses(use, teacher.identity())
+        self._addresses = TeacherKeys(use, teacher.identity())
         self._requests, self._tokens = Pace(teacher.requests_per_minute), Pace(teacher.tokens_per_minute)
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
@@ -92,15 +92,15 @@ class Gateway:
         self._closing = self._introduced = self._overspent = False
 
     @property
-    def spent(self) -> Spent:
-        return self.purse.spent
+    def spent(self) -> Usage:
+        return self.account.spent
 
-    def pulse(self) -> Pulse:
+    def status(self) -> GatewayStatus:
         """The figures of this moment."""
-        purse, spent = self.purse, self.spent
-        return Pulse(
-            len(self._on_the_wire), int(self.slots.limit), spent.requests, spent.from_ledger, spent.tokens, purse.usd,
-            purse.budget.usd, self.pause.left, purse.held_back,
+        account, spent = self.account, self.spent
+        return GatewayStatus(
+            len(self._on_the_wire), int(self.slots.limit), spent.requests, spent.from_ledger, spent.tokens, account.usd,
+            account.budget.usd, self.pause.left, account.held_back,
         )  # fmt: skip
 
     @property
@@ -256,7 +256,7 @@ class Gateway:
             BudgetStop: it does not fit into the budget.
             FilialError: the teacher's own code failed or broke its contract.
         """
-        given = await self.purse.reserve(call.bound, self.price)
+        given = await self.account.reserve(call.bound, self.price)
         self._on_the_wire.add(task)
         call.tried = time.monotonic()
         lost = Totals(requests=1, prompt=given.tokens, unsure=given.pico)
@@ -275,7 +275,7 @@ class Gateway:
                 cost = self._priced(call.bound, told)
             return error
         finally:
-            self.purse.settle(given, cost)
+            self.account.settle(given, cost)
             self._tokens.give_back(call.expected - cost.tokens)
 
     def _cost(self, bound: Bound, reply: Reply) -> Totals:

@@ -107,7 +107,7 @@ encode_request = msgspec.json.Encoder(order="sorted").encode
 """The canonical bytes of a request: what is hashed and what is stored."""
 
 
-class Addresses:
+class TeacherKeys:
     """The keys of one teacher's answers. ``identity`` is a digest of who it is."""
 
     def __init__(self, use: str, identity: dict[str, Any]) -> None:
@@ -168,7 +168,7 @@ class Ledger:
         for columns in (f"{_COLUMNS} from answers", "identity, use, options from teachers"):
             self._db.execute(f"select {columns} limit 0")
 
-    def introduce(self, teacher: Addresses) -> None:
+    def introduce(self, teacher: TeacherKeys) -> None:
         """Note whose answers will come, so that `verify` can work out their keys again."""
         row = (teacher.identity, teacher.use, teacher.options)
         list(self._rows("cannot store a teacher", "insert or replace into teachers values (?,?,?)", row))
@@ -253,7 +253,7 @@ class Ledger:
         with self._transaction("cannot remove answers"):
             self._db.executemany("delete from answers where rowid=? and checksum is ?", rows)
 
-    def know_only(self, teachers: Iterable[Addresses]) -> None:
+    def know_only(self, teachers: Iterable[TeacherKeys]) -> None:
         """Forget what is noted about all other teachers."""
         with self._transaction("cannot store teachers"):
             self._db.execute("delete from teachers")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from filial import hookimpl
-from filial_plugins.ledger.cassette import Tape
+from filial_plugins.ledger.cassette import CassetteWriter
 
 
 class Recorder:
@@ -13,12 +13,12 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self._tape: Tape | None = None
+        self._tape: CassetteWriter | None = None
 
     @hookimpl
     def run_started(self, run):
         if run.recipe.teacher is not None:
-            self._tape = Tape(run.folder / "cassette.jsonl", run.recipe.teacher.use)
+            self._tape = CassetteWriter(run.folder / "cassette.jsonl", run.recipe.teacher.use)
 
     @hookimpl(trylast=True)
     async def ask(self, request, teacher, proceed):

@@ -1,7 +1,7 @@
 """Cassettes: answers of the ledger as lines of JSON, to replay a run anywhere with no endpoint.
 
-Public API for plugins: `Tape`. A cassette is a header, ``{"filial_cassette": 1, "answers": N, "teachers": {…}}``,
-and a line per answer: ``{"key", "identity", "request", "reply", "checksum"}``. ``identity`` names one of the header's
+A cassette is a header, ``{"filial_cassette": 1, "answers": N, "teachers": {…}}``, and a line per answer:
+``{"key", "identity", "request", "reply", "checksum"}``. ``identity`` names one of the header's
 teachers; the checksum is over the canonical JSON of everything else in the line. A header may come again, so files can
 be put one behind the other; ``answers`` is null while a cassette is being recorded. Every key can be worked out again
 from who was asked what.
@@ -18,13 +18,13 @@ import msgspec
 
 from filial import Reply, Request, UsageError
 from filial.formats import Fault, lines, opened, packed, parse_object
-from filial.gateway import Addresses, Entry, encode_request, sealed
+from filial.gateway import Entry, TeacherKeys, encode_request, sealed
 from filial.storage import canonical, digest, replacing, write_errors
 
 if TYPE_CHECKING:
     from filial import Teacher
 
-__all__ = ["Tape"]
+__all__ = ["CassetteWriter"]
 
 FORMAT = 1
 MARK = "filial_cassette"
@@ -48,7 +48,7 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     reply: Reply
 
 
-def write(path: Path, teachers: Iterable[Addresses], entries: Iterable[Entry], count: int) -> None:
+def write(path: Path, teachers: Iterable[TeacherKeys], entries: Iterable[Entry], count: int) -> None:
     """Write a cassette whole or not at all, packed when its name ends in ``.gz`` or ``.zst``.
 
     The same answers give the same bytes, in the order given.
@@ -65,7 +65,7 @@ def write(path: Path, teachers: Iterable[Addresses], entries: Iterable[Entry], c
             file.write(_line(entry.key, entry.identity, *entry.decoded()))
 
 
-def _header(teachers: Iterable[Addresses], count: int | None) -> bytes:
+def _header(teachers: Iterable[TeacherKeys], count: int | None) -> bytes:
     known = {t.identity: {"use": t.use, "options": msgspec.Raw(t.options.encode())} for t in teachers}
     return msgspec.json.encode({MARK: FORMAT, "answers": count, "teachers": dict(sorted(known.items()))}) + b"\n"
 
@@ -83,7 +83,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.teachers: dict[str, Addresses] = {}
+        self.teachers: dict[str, TeacherKeys] = {}
         self.count = 0
         self._expected: int | None = None
         self._found = 0
@@ -119,7 +119,7 @@ class Reader:
             raise Fault("", f"this filial reads cassettes of format {FORMAT}, not {row[MARK]!r}; update filial")
         header = _converted(row, _Header)
         for identity, known in header.teachers.items():
-            teacher = Addresses(known.use, known.options)
+            teacher = TeacherKeys(known.use, known.options)
             if teacher.identity != identity:
                 raise Fault("", f"the teacher {known.use!r} is not the one that was written here")
             self.teachers[identity] = teacher
@@ -157,7 +157,7 @@ def _converted(value: Any, kind: Any) -> Any:
         raise Fault("", str(err)) from None
 
 
-class Tape:
+class CassetteWriter:
     """A cassette that is recorded while a run goes on, at the end of what an earlier run left in the file.
 
     A last line that a killed run left unfinished is cut off. An answer that is there already is not recorded again.
@@ -170,7 +170,7 @@ class Tape:
         self._path, self._use = path, use
         self._held: set[str] = set()
         self._teacher: Teacher | None = None
-        self._addresses: Addresses | None = None
+        self._addresses: TeacherKeys | None = None
         self._begun = ""
         with write_errors(path):
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close
@@ -203,10 +203,10 @@ class Tape:
         """Let go of the file."""
         self._file.close()
 
-    def _of(self, teacher: Teacher) -> Addresses:
+    def _of(self, teacher: Teacher) -> TeacherKeys:
         if self._addresses is None or teacher is not self._teacher:
             self._teacher = teacher
-            self._addresses = Addresses(self._use, teacher.identity())
+            self._addresses = TeacherKeys(self._use, teacher.identity())
         return self._addresses
 
     def _write(self, line: bytes) -> None:

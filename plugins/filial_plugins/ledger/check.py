@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from filial import FilialError, Request
-from filial.gateway import Addresses, Entry, Ledger
+from filial.gateway import Entry, Ledger, TeacherKeys
 from filial.storage import sync_folder, write_errors
 
 _decode_request = msgspec.json.Decoder(Request).decode
@@ -46,7 +46,7 @@ class Health:
 def checked(ledger: Ledger) -> Health:
     """Look at every answer. In a file that is damaged itself, at every answer that can still be read."""
     health = Health(file=ledger.faults())
-    known: dict[str, Addresses] = {}
+    known: dict[str, TeacherKeys] = {}
     try:
         known, health.teachers = teachers(ledger)
     except FilialError:  # then the file has faults, and they are told
@@ -60,12 +60,12 @@ def checked(ledger: Ledger) -> Health:
     return health
 
 
-def teachers(ledger: Ledger) -> tuple[dict[str, Addresses], int]:
+def teachers(ledger: Ledger) -> tuple[dict[str, TeacherKeys], int]:
     """The teachers noted, and how many of the notes are damaged."""
     known, damaged = {}, 0
     for identity, (use, options) in ledger.teachers().items():
         try:
-            teacher = Addresses(use, msgspec.json.decode(options))
+            teacher = TeacherKeys(use, msgspec.json.decode(options))
         except (msgspec.DecodeError, TypeError, UnicodeError):
             damaged += 1
             continue
@@ -76,7 +76,7 @@ def teachers(ledger: Ledger) -> tuple[dict[str, Addresses], int]:
     return known, damaged
 
 
-def fault(entry: Entry, known: dict[str, Addresses]) -> str:
+def fault(entry: Entry, known: dict[str, TeacherKeys]) -> str:
     """What is wrong with an answer; empty for nothing."""
     if not entry.sound:
         return "it is not what was stored"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from filial import UsageError
-from filial.gateway import Addresses, Entry, Ledger
+from filial.gateway import Entry, Ledger, TeacherKeys
 from filial_plugins.ledger.check import fault, teachers
 from filial_plugins.ledger.used import runs, unfinished, used
 
@@ -25,7 +25,7 @@ class Conditions:
     teacher: str = ""
     keep: frozenset[str] | None = None
 
-    def meets(self, entry: Entry, known: dict[str, Addresses]) -> bool:
+    def meets(self, entry: Entry, known: dict[str, TeacherKeys]) -> bool:
         """Whether an answer is to be removed."""
         if self.teacher:
             teacher = known.get(entry.identity)

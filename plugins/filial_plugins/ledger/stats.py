@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from filial.gateway import Addresses, Entry, Ledger, served
+from filial.gateway import Entry, Ledger, TeacherKeys, served
 from filial_plugins.ledger.check import teachers
 
 SHOWN = 3
@@ -65,7 +65,7 @@ def tallies(ledger: Ledger) -> tuple[list[Tally], int]:
     return sorted(counted, key=lambda t: (-t.answers, t.teacher, t.about)), damaged
 
 
-def _tally(identity: str, known: dict[str, Addresses]) -> Tally:
+def _tally(identity: str, known: dict[str, TeacherKeys]) -> Tally:
     teacher = known.get(identity)
     if teacher is None:
         return Tally(f"unknown {str(identity)[:12]}")
