@@ -36,7 +36,7 @@ def alike(lengths: Sequence[int] | np.ndarray, size: int, seed: int, epoch: int)
 
 
 def packed(lengths: Sequence[int] | np.ndarray, capacity: int, size: int, seed: int, epoch: int) -> list[Step]:
-    """``size`` bins of at most ``capacity`` tokens per step, filled by global best fit."""
+    """``size`` bins of at most ``capacity`` tokens per step, filled by best fit decreasing over all rows."""
     bins = best_fit(lengths, capacity, seed, epoch)
     return [bins[at : at + size] for at in range(0, len(bins), size)]
 
