@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,6 @@ class Batch:
         """Arguments of a model's forward pass. No attention mask: with one, rows in one line could see each other."""
         one_line = {} if self.rows is None else {"position_ids": self.positions, "filial_rows": self.rows}
         return {"input_ids": self.ids, "use_cache": False, **one_line}
-
-
-Collate = Callable[[Sequence[Row], Any, Any], Batch]
 
 
 def padded(rows: Sequence[Row], torch: Any, device: Any) -> Batch:
