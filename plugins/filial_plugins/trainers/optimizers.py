@@ -6,7 +6,6 @@ import math
 from typing import Any, Literal
 
 from filial_plugins.trainers.devices.sharding import parts_of_state
-from filial_plugins.trainers.muon import Muon
 
 Schedule = Literal["cosine", "linear", "constant", "trapezoid"]
 TRAPEZOID_UNTIL = 0.4  # the trapezoid's top ends here
@@ -35,7 +34,7 @@ class Optimizers:
     """One or two optimisers of torch behind one door.
 
     ``adamw`` decays matrices and leaves vectors (biases, norms) alone. ``muon`` gives the hidden layers' matrices to
-    `Muon` and embeddings, head and vectors to AdamW with ``adam_lr``, without decay.
+    `torch.optim.Muon` and embeddings, head and vectors to AdamW with ``adam_lr``, without decay.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Optimizers:
         if kind == "muon":
             others = [p for p in params if p.ndim != 2 or id(p) in embeddings]
             adam, adam_lr, decay = [{"params": others, "weight_decay": 0.0}], adam_lr, 0.0
-            self._all = [Muon(hidden, torch, lr=lr, weight_decay=weight_decay)]
+            self._all = [torch.optim.Muon(hidden, lr=lr, weight_decay=weight_decay)]
         else:
             flat = [p for p in params if p.ndim < 2]
             matrices = [p for p in params if p.ndim >= 2]
