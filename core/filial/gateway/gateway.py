@@ -238,16 +238,7 @@ class Gateway:
         call.expected = self._usual or call.bound.prompt / 4 + min(call.bound.completion, USUAL_ANSWER)
         await self._tokens.take(call.expected)
         await self._requests.take(1)
-        while True:
-            await self.slots.enter()
-            try:
-                await self.pause.over()  # in its place: whoever stands in line behind it need not wake for that
-            except asyncio.CancelledError:
-                self.slots.leave()
-                raise
-            if self.slots.in_flight <= int(self.slots.limit):
-                return
-            self.slots.leave()  # the window has shrunk meanwhile
+        await self.slots.enter_after(self.pause)
 
     async def _once(self, call: Call, task: asyncio.Task[Reply]) -> Reply | TeacherError:
         """One attempt, paid for: the answer or the fault.

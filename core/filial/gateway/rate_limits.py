@@ -53,6 +53,19 @@ class Window:
                 self.leave()
             raise
 
+    async def enter_after(self, pause: Pause) -> None:
+        """Wait for a place, and there for the end of a pause: whoever stands in line behind need not wake for that."""
+        while True:
+            await self.enter()
+            try:
+                await pause.over()
+            except asyncio.CancelledError:
+                self.leave()
+                raise
+            if self.in_flight <= int(self.limit):
+                return
+            self.leave()  # the window has shrunk meanwhile
+
     def leave(self) -> None:
         """Give the place back."""
         self.in_flight -= 1
