@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -317,7 +318,7 @@ def test_a_signal_to_stop_is_exit_130_and_waits_for_what_is_in_flight(tmp_path, 
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     waiting, interrupted = [line for line in err.splitlines() if "stopped after" not in line]
-    assert waiting.startswith("finishing 2 requests in flight")
+    assert re.match(r"finishing [12] requests? in flight", waiting)
     assert interrupted.startswith("Interrupted;")
     assert out == ""
     assert 4 <= len(asked()) < 60
