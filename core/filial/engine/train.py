@@ -14,7 +14,6 @@ from filial.contracts.records import Record
 from filial.engine import dataset
 from filial.engine.build import build, option_files, provenance, source_digest
 from filial.engine.commit import MANIFEST
-from filial.engine.judge import exam_questions
 from filial.engine.stage import Records
 from filial.formats.records import decode_fast
 from filial.local import models
@@ -48,6 +47,8 @@ def dataset_key(run: Run, records: str) -> str:
 
 def write_dataset(run: Run, records: Records, key: str, folder: Path) -> dict[str, Any]:
     """Write the data set of these records to a folder, unless it is there for this key. Returns its manifest."""
+    from filial.engine.judge import exam_questions
+
     return dataset.write(folder, records, run.recipe.heldout, run.recipe.seed, key, exam_questions(run))
 
 
