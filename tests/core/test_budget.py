@@ -93,7 +93,7 @@ from pathlib import Path
 import test_budget as t
 account = t.BudgetAccount(t.Budget(usd=5.0), t.Journal(Path(sys.argv[1])))
 print("ready", flush=True)
-asyncio.run(t.spend(purse, 8, t.random.Random(3)))
+asyncio.run(t.spend(account, 8, t.random.Random(3)))
 """
 
 

@@ -193,7 +193,7 @@ def test_nothing_is_imported_and_it_is_cheap(site):
         "assert {'pirate', 'broken', 'exits', 'segv', 'heavy'} <= set(found['strategies']), found\n"
         "print(*sorted(sys.modules))"
     )
-    path = os.pathsep.join([str(site.folder), str(Path(index.__code__.co_filename).parents[1])])
+    path = os.pathsep.join([str(site.folder), str(Path(index.__code__.co_filename).parents[2])])
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True
     )

@@ -272,19 +272,6 @@ def imports(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def test_built_ins_import_public_modules_only():
-    sentence = GUIDE.split("**Built-ins import public modules only**:")[1].split(". ")[0]
-    public = re.findall(r"`(filial\.\w+)`", sentence)
-    assert len(public) == 8
-    allowed = {f"filial.{name}" for name in (*filial.__all__, "__version__")} | set(public)
-    reached = {
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path, name in imports(ROOT / "plugins")
-        if name.split(".")[0] == "filial" and name not in allowed and ".".join(name.split(".")[:2]) not in public
-    }
-    assert not reached
-
-
 def test_the_core_imports_and_names_no_built_in():
     for path in (ROOT / "core").rglob("*.py"):
         assert "filial_plugins" not in path.read_text(encoding="utf-8"), path

@@ -85,13 +85,6 @@ def test_the_published_manifest_schema_is_the_codes(cli):
     assert json.loads((ROOT / "schemas/manifest.schema.json").read_text()) == json.loads(cli.out)
 
 
-def test_every_source_file_stays_readable():
-    """A file has one subject: below 300 lines."""
-    sources = [*(ROOT / "core").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
-    assert len(sources) > 50
-    assert {str(p.relative_to(ROOT)): n for p in sources if (n := len(p.read_text().splitlines())) > 300} == {}
-
-
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     """The sdist, a wheel built from it, and a wheel built from the sources."""
