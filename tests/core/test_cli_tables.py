@@ -38,6 +38,12 @@ def test_columns_are_aligned_to_their_side():
     ]  # fmt: skip
 
 
+def test_columns_are_aligned_by_their_width_on_a_terminal_and_brackets_are_text():
+    assert grid(["name", "n"], [["한국어", "1"], ["[red]x", "22"]]).splitlines() == [
+        "name     n", "──────  ──", "한국어   1", "[red]x  22",
+    ]  # fmt: skip
+
+
 def test_control_characters_in_a_reason_show_as_text():
     assert "\x1b" not in funnel(summary({"\x1b[31mred": 1}))
 

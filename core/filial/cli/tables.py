@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
+import io
 import shutil
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from filial.cli.progress import printable
 
-GLUE = "\u00a0"
-"""A blank at which no line is broken; printed as a plain one."""
+GLUE = "\ue000"
+"""A private character at which no line is broken; printed as a blank."""
 
 
 def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool = False) -> str:
-    """Columns aligned with blanks: the first ``left`` to the left, the rest to the right.
+    """Align columns: the first ``left`` to the left, the rest to the right, by their width on a terminal.
 
     With ``prose`` the last column is text, wrapped to the terminal's width (80 to 100 columns).
     """
-    table = [head, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    if prose:
-        width = min(100, max(80, shutil.get_terminal_size().columns))
-        widths[-1] = max(24, min(widths[-1], width - sum(widths[:-1]) - 2 * (len(widths) - 1)))
-    lines = []
-    for n, row in enumerate(table):
-        first, *more = textwrap.wrap(row[-1], widths[-1], break_on_hyphens=False) or [""] if prose else [row[-1]]
-        cells = [*row[:-1], first]
-        aligned = [
-            c.ljust(w) if i < left or (prose and i == len(widths) - 1) else c.rjust(w)
-            for i, (c, w) in enumerate(zip(cells, widths, strict=True))
-        ]
-        lines.append("  ".join(aligned).rstrip().replace(GLUE, " "))
-        indent = " " * (sum(widths[:-1]) + 2 * (len(widths) - 1))
-        lines += [indent + text.replace(GLUE, " ") for text in more]
-        if n == 0:
-            lines.append("  ".join("─" * w for w in widths))
-    return "\n".join(lines)
+    from rich.box import Box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    ruled = Box("\n".join(["    ", "    ", " ─  ", *["    "] * 5]))
+    table = Table(box=ruled, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for i, name in enumerate(head):
+        text = prose and i == len(head) - 1
+        justify: Literal["left", "right"] = "left" if text or i < left else "right"
+        table.add_column(Text(name), justify=justify, no_wrap=not text, min_width=24 if text else None)
+    for row in rows:
+        table.add_row(*map(Text, row))  # as Text: what data say is never read as markup
+    width = min(100, max(80, shutil.get_terminal_size().columns)) if prose else 10_000
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None, legacy_windows=False).print(table)
+    first, rule, *others = (line.rstrip() for line in out.getvalue().splitlines())
+    return "\n".join([first, rule.replace("─ ─", "  ─"), *others]).replace(GLUE, " ").rstrip("\n")
 
 
 def counted(reasons: Mapping[str, int]) -> str:
