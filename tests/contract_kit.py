@@ -13,6 +13,7 @@ from filial import (
     Judge,
     Keep,
     Mixer,
+    Record,
     Reply,
     Span,
     Strategy,
@@ -20,6 +21,7 @@ from filial import (
     Template,
     Verdict,
 )
+from filial.formats import RowFormat, Unfit
 
 
 class GoodGenerator(Generator):
@@ -84,3 +86,19 @@ class GoodJudge(Judge):
     async def judge(self, record, answers, ctx):
         right = answers[0] == record.output
         return Verdict(score=float(right), passed=right)
+
+
+class GoodFormat(RowFormat):
+    """Cards with two sides."""
+
+    keys = ("front", "back")
+
+    def from_row(self, row):
+        return [Record(instruction=row["front"], output=row["back"])]
+
+    def to_rows(self, records):
+        for record in records:
+            if len(record.turns()) != 2:
+                raise Unfit(record, "a card has two sides")
+            question, answer = record.turns()
+            yield {"front": question.content, "back": answer.content}

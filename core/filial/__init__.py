@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Drop,
         Field,
         Filter,
+        Format,
         Generator,
         InputFile,
         Judge,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         Verdict,
         hookimpl,
     )
-    from filial.contracts.messages import FREE, Bound, Destination, Message, Price, Reply, Request
+    from filial.contracts.messages import FREE, Bound, Destination, Message, Price, Reply, Request, Role
     from filial.contracts.paths import resolve
     from filial.contracts.prompting import PromptStrategy
     from filial.contracts.records import Constraint, Origin, Record
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "filial.contracts.kinds": (
-        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Generator", "InputFile", "Judge", "Keep", "Mixer",
-        "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
+        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Format", "Generator", "InputFile", "Judge", "Keep",
+        "Mixer", "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
     ),
     "filial.contracts.context": ("Context", "TrainContext", "seeded"),
     "filial.contracts.concurrency": ("in_order",),
@@ -50,7 +51,7 @@ _HOME = {
     "filial.contracts.texts": ("declines", "is_refusal", "words"),
     "filial.contracts.records": ("Constraint", "Origin", "Record"),
     "filial.contracts.paths": ("resolve",),
-    "filial.contracts.messages": ("FREE", "Bound", "Destination", "Message", "Price", "Reply", "Request"),
+    "filial.contracts.messages": ("FREE", "Bound", "Destination", "Message", "Price", "Reply", "Request", "Role"),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -67,6 +68,7 @@ __all__ = [
     "Field",
     "FilialError",
     "Filter",
+    "Format",
     "Generator",
     "InputFile",
     "Judge",
@@ -80,6 +82,7 @@ __all__ = [
     "Record",
     "Reply",
     "Request",
+    "Role",
     "Span",
     "Strategy",
     "Teacher",

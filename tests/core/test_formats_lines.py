@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from filial import UsageError
 from filial.formats import BadLine, lines, read
-from filial.formats.lines import elements
+from filial.formats.streams import elements
 
 GOOD = b'{"instruction":"Name a river.","output":"The Elbe."}\n'
 

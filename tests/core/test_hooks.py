@@ -125,6 +125,15 @@ def test_hook_register_judges(site):
     assert short > long
 
 
+def test_hook_register_formats(site):
+    riddles = component(site, "register_formats", "riddles")
+    row = {"riddle": "What runs and has no legs?", "solution": "A river."}
+    assert riddles.detect([row, {"riddle": "?"}]) == 1
+    [record] = riddles.from_row(row)
+    assert record.content() == ("What runs and has no legs?", "", "A river.")
+    assert not riddles.writes()
+
+
 def test_hook_run_started(site, tmp_path):
     manager = plugin(site, example("run_started"))
     manager.hook.run_started(SimpleNamespace(folder=tmp_path))

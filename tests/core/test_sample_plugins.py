@@ -27,12 +27,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """All ten sample packages in one folder, as pip installs them."""
+    """All eleven sample packages in one folder, as pip installs them."""
     folder = tmp_path_factory.mktemp("installed")
     sources = folder / "sources"  # pip builds in a copy, so that nothing is left in the tree
     shutil.copytree(SAMPLES, sources)
     packages = sorted(map(str, sources.iterdir()))
-    assert len(packages) == 10
+    assert len(packages) == 11
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     command += ["--no-deps", "--no-build-isolation", "--target", str(folder / "site"), *packages]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -76,7 +76,7 @@ def test_all_are_listed_without_being_imported(filial):
     done = filial("plugins", "--json")
     assert done.returncode == 0
     listed = {(p["name"], p["from"]) for p in json.loads(done.stdout)}
-    names = {"args", "broken", "exits", "heavy", "liar", "pirate", "segv", "typo", "wrong"}
+    names = {"args", "broken", "csv", "exits", "heavy", "liar", "pirate", "segv", "typo", "wrong"}
     assert {(name, f"filial-{name} 0.1.0") for name in names} <= listed
     assert any(name == "deepen" and "filial-clash" in owner for name, owner in listed)
 
@@ -101,6 +101,16 @@ def test_the_good_one_runs_from_a_recipe(filial):
     done = filial("--plugin", "toy.py", "run", "r.yaml", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["stages"][0]["survival"]["pirate"]["1"]["kept"] == 1
+
+
+def test_a_format_reads_and_writes_files_that_are_called_after_it(filial):
+    (filial.folder / "in.csv").write_text("id,question,answer\nr1,2+2?,4\nr2,3+3?\n")
+    done = filial("filter", "length", "in.csv", "-o", "out.csv", "--min-instruction", "1")
+    assert (filial.folder / "out.csv").read_text() == "instruction,input,output\n2+2?,,4\n", done.stderr
+    assert "in.csv:2: has 2 values" in (filial.folder / "out.csv.drops.jsonl").read_text()
+    done = filial("--no-plugins", "filter", "length", "in.csv", "-o", "out.jsonl")
+    assert done.returncode == 2
+    assert "the format is not clear from the name" in done.stderr
 
 
 @pytest.mark.parametrize("package", BROKEN)

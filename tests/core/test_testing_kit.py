@@ -7,12 +7,22 @@ import subprocess
 import sys
 
 import pytest
-from contract_kit import GoodFilter, GoodGenerator, GoodJudge, GoodMixer, GoodStrategy, GoodTeacher, GoodTemplate
+from contract_kit import (
+    GoodFilter,
+    GoodFormat,
+    GoodGenerator,
+    GoodJudge,
+    GoodMixer,
+    GoodStrategy,
+    GoodTeacher,
+    GoodTemplate,
+)
 from sample_kit import CORE
 
 from filial import Message, Reply, Request, TeacherError
 from filial.testing import (
     FilterContract,
+    FormatContract,
     GeneratorContract,
     JudgeContract,
     MixerContract,
@@ -59,6 +69,11 @@ class TestGoodTeacher(TeacherContract):
 class TestGoodJudge(JudgeContract):
     test_is_registered_under_the_name_it_promises = None  # defined in a test, not in a package
     component = GoodJudge()
+
+
+class TestGoodFormat(FormatContract):
+    test_is_registered_under_the_name_it_promises = None  # defined in a test, not in a package
+    component = GoodFormat()
 
 
 ASK = Request(messages=(Message(role="user", content="hello"),))

@@ -10,12 +10,22 @@ import sys
 from typing import Any, ClassVar
 
 import pytest
-from contract_kit import GoodFilter, GoodGenerator, GoodJudge, GoodMixer, GoodStrategy, GoodTeacher, GoodTemplate
+from contract_kit import (
+    GoodFilter,
+    GoodFormat,
+    GoodGenerator,
+    GoodJudge,
+    GoodMixer,
+    GoodStrategy,
+    GoodTeacher,
+    GoodTemplate,
+)
 
 from filial import Component, Drop, Field, Keep, Record, Reply, Span, Verdict
 from filial.testing import (
     ComponentContract,
     FilterContract,
+    FormatContract,
     GeneratorContract,
     JudgeContract,
     MixerContract,
@@ -168,7 +178,47 @@ class UpsideDown(GoodJudge):
         return Verdict(score=float(answers[0] != record.output))
 
 
+class OneSided(GoodFormat):
+    """Forgets the answer."""
+
+    def to_rows(self, records):
+        yield from ({"front": record.instruction, "back": ""} for record in records)
+
+
+class Dated(GoodFormat):
+    """Writes when it was written."""
+
+    def to_rows(self, records):
+        yield from ({**row, "at": random.random()} for row in super().to_rows(records))
+
+
+class Greedy(GoodFormat):
+    """Takes every row for its own."""
+
+    def detect(self, sample):
+        return len(sample)
+
+
+class Brittle(GoodFormat):
+    """Breaks at a row of another type."""
+
+    def from_row(self, row):
+        return [Record(instruction=row["front"].strip(), output=row["back"].strip())]
+
+
+class Selective(GoodFormat):
+    """Leaves out what it cannot hold."""
+
+    def to_rows(self, records):
+        return super().to_rows(record for record in records if not record.messages)
+
+
 FAULTS = [
+    (FormatContract, OneSided(), "test_what_it_writes_it_reads"),
+    (FormatContract, Dated(), "test_same_records_same_bytes"),
+    (FormatContract, Greedy(), "test_it_finds_its_own_rows_and_no_others"),
+    (FormatContract, Brittle(), "test_a_bad_row_is_a_fault_and_stops_no_other"),
+    (FormatContract, Selective(), "test_a_record_it_cannot_hold_is_refused_in_a_sentence"),
     (StrategyContract, NoDocs(), "test_explains_itself_in_one_line"),
     (StrategyContract, NoDescription(), "test_options_have_a_schema_and_a_description"),
     (StrategyContract, Unpicklable(hook=lambda: 1), "test_survives_pickling"),

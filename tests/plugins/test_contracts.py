@@ -3,8 +3,14 @@
 import pytest
 from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level
 
-from filial import Mixer, Template
-from filial.testing import MixerContract, TemplateContract
+from filial import Format, Mixer, Template
+from filial.testing import FormatContract, MixerContract, TemplateContract
+from filial_plugins.formats.alpaca import Alpaca as AlpacaRows
+from filial_plugins.formats.openai_chat import OpenAIChat
+from filial_plugins.formats.pairs import Pairs
+from filial_plugins.formats.parquet import Parquet
+from filial_plugins.formats.seeds import Seeds
+from filial_plugins.formats.sharegpt import ShareGPT
 from filial_plugins.mixers.weights import Weights
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import NEEDS, Chat
@@ -32,3 +38,28 @@ class TestVicuna(TemplateContract):
 
 class TestWeights(MixerContract):
     component: Mixer = Weights()
+
+
+class TestAlpacaRows(FormatContract):
+    component: Format = AlpacaRows()
+
+
+class TestOpenAIChat(FormatContract):
+    component: Format = OpenAIChat()
+
+
+class TestPairs(FormatContract):
+    component: Format = Pairs()
+    rows = ({"prompt": "Name a river.", "completion": "The Elbe."}, {"question": "2+2?", "context": "", "answer": "4"})
+
+
+class TestParquet(FormatContract):
+    component: Format = Parquet()
+
+
+class TestSeeds(FormatContract):
+    component: Format = Seeds()
+
+
+class TestShareGPT(FormatContract):
+    component: Format = ShareGPT()

@@ -7,13 +7,13 @@ import pytest
 
 from filial import Drop, Keep, Message, Record
 from filial.formats import read
-from filial.formats.sharegpt import from_row
 from filial.testing import context, finished
 
 pytest.importorskip("markdownify", reason="needs the extra 'clean'")
 
 from filial_plugins.filters.page_remnants import as_fastchat
 from filial_plugins.filters.sharegpt_clean import ShareGPTClean
+from filial_plugins.formats.sharegpt import ShareGPT
 from filial_plugins.generators.split_long import SplitLong
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -36,7 +36,7 @@ def cleaned(samples: list[dict], component: ShareGPTClean = FASTCHAT) -> list[Re
         if not sample["conversations"]:
             out.append(Drop("too-short", "no record"))
             continue
-        (record,) = from_row(sample)
+        (record,) = ShareGPT().from_row(sample)
         verdict = component.check(record, context(memory=memory))
         out.append(verdict if isinstance(verdict, Drop) else verdict.record or record)
     return out

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import home_parameter, opened, print_json
+from filial.cli.common import home_parameter, manager, opened, print_json
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.contracts.errors import FAILED, ROWS_LOST, TeacherError, UsageError
 from filial.engine import interrupts
 
 if TYPE_CHECKING:
     from filial.contracts.messages import Message, Reply
-
-DATA = (".jsonl", ".ndjson", ".json", ".parquet")
+    from filial.plugins.manager import Manager
 
 
 def _make() -> tuple[Invoke, list[click.Parameter]]:
@@ -46,7 +45,7 @@ def _call(
         raise UsageError("give a PROMPT, or a file of them with --prompts FILE")
     kept = None if fresh else home
     if prompts is not None:
-        return interrupts.run(_all(ctx, name, chosen, _read(prompts), kept, as_json, **asked))
+        return interrupts.run(_all(ctx, name, chosen, _read(prompts, manager(ctx)), kept, as_json, **asked))
     if prompt == "-":
         prompt = sys.stdin.read().strip()
     if not prompt:
@@ -64,18 +63,20 @@ def _call(
     return 0
 
 
-def _read(source: str) -> list[str | Sequence[Message]]:
+def _read(source: str, plugins: Manager) -> list[str | Sequence[Message]]:
     """The prompts of a file: its lines, or the questions of its records.
 
     Raises:
         UsageError: the file cannot be read, or holds none.
     """
+    from filial.formats.catalogue import Catalogue
+
     prompts: list[str | Sequence[Message]]
-    if source.startswith("hf:") or set(Path(source).suffixes) & set(DATA):
+    if source.startswith("hf:") or Catalogue(plugins).tells(source):
         from filial.engine.build import read
         from filial.local.models import question
 
-        records = [question(record) for record in read(source, Path.cwd())]
+        records = [question(record) for record in read(source, Path.cwd(), plugins)]
         prompts = [record.messages or record.question() for record in records]
     else:
         try:

@@ -23,6 +23,7 @@ from filial.storage import write_errors
 if TYPE_CHECKING:
     from filial.engine.evolve import Choice
     from filial.engine.stage import Counters
+    from filial.plugins.manager import Manager
 
 
 SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -54,9 +55,9 @@ class Output:
         if self._lines:
             self._lines.write(row.encoded())
 
-    def finish(self, format: str) -> None:
+    def finish(self, format: str, plugins: Manager) -> None:
         """Put both files in their places. Without drops, those of an earlier command are removed."""
-        formats.write(self.out, self._records, format=format)
+        formats.write(self.out, self._records, format=format, manager=plugins)
         if self._lines and self.drops and self._lines.rows:
             self._lines.commit()
         elif self._lines and self.drops:
@@ -69,7 +70,7 @@ class Output:
 
 
 @contextmanager
-def writing(out: str, format: str, drops: str | None) -> Iterator[Output]:
+def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Iterator[Output]:
     """An `Output` that is finished when the block ends well; otherwise nothing changes.
 
     What can be known to fail is found before the block: the format, the folder.
@@ -79,7 +80,7 @@ def writing(out: str, format: str, drops: str | None) -> Iterator[Output]:
         FilialError: the disk is full.
     """
     try:
-        checked_format(out, format)
+        checked_format(out, format, plugins)
     except UsageError as err:
         raise UsageError(f"{err} (--to NAME)") from err
     beside = Path(drops) if drops else drops_beside(out)
@@ -94,7 +95,7 @@ def writing(out: str, format: str, drops: str | None) -> Iterator[Output]:
         output = Output(out, beside)
         try:
             yield output
-            output.finish(format)
+            output.finish(format, plugins)
         except BaseException:
             output.discard()
             raise
@@ -128,7 +129,7 @@ def _work(ctx: click.Context, verb: str, flags: dict[str, Any], work: Work) -> i
 
     if flags["out"] == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
-    with writing(flags["out"], flags["to"], flags["drops"]) as output:
+    with writing(flags["out"], flags["to"], flags["drops"], manager(ctx)) as output:
         env = StageContext(stage=verb, seed=flags["seed"], writer=output)
         report = interrupts.run(_asking(ctx, flags, env, work))
         env.counters.check(verb)
@@ -155,7 +156,7 @@ async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Wor
             for source in flags["inputs"]:
                 left = flags["limit"] - len(records) if flags["limit"] else None
                 if left != 0:
-                    records += read_inputs(source, Path.cwd(), env, flags["format"], left)
+                    records += read_inputs(source, Path.cwd(), manager(ctx), env, flags["format"], left)
             with stopping(gateway):
                 return await work(records, env)
 

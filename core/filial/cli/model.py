@@ -17,6 +17,7 @@ from filial.engine import interrupts
 
 if TYPE_CHECKING:
     from filial.contracts.records import Record
+    from filial.plugins.manager import Manager
 
 
 def _template_parameters() -> list[click.Parameter]:
@@ -77,7 +78,7 @@ def _train(
     cache = Path(".filial", "prepared")
     refuse_links(Path(os.path.realpath(cache.parent)))
     with tempfile.TemporaryDirectory(prefix="filial-") as folder:
-        dataset.write(Path(folder), _passing(data, format), heldout, seed, "cli")
+        dataset.write(Path(folder), _passing(data, manager(ctx), format), heldout, seed, "cli")
         with said.training() as progress, blamed(manager(ctx).provenance("trainers", name), "train"):
             context = TrainContext(seed, progress=progress, note=said.note, cache=cache)
             figures = chosen.train(Path(folder), base, made[0], Path(out), context)
@@ -99,12 +100,12 @@ def _leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _passing(data: str, format: str, limit: int | None = None) -> Iterator[Record]:
+def _passing(data: str, plugins: Manager, format: str, limit: int | None = None) -> Iterator[Record]:
     """The records of a file as they are read, all of them good, at least one."""
     from filial.engine.build import read
 
     empty = True
-    for record in read(data, Path.cwd(), format=format, limit=limit):
+    for record in read(data, Path.cwd(), plugins, format=format, limit=limit):
         empty = False
         yield record
     if empty:
@@ -143,7 +144,7 @@ def _judge(
     folder = resolve(model)
     if not folder.is_dir():
         raise UsageError(f"--model {model}: no such folder; give one that train wrote, or any model's folder")
-    records = list(_passing(data, format, limit))
+    records = list(_passing(data, manager(ctx), format, limit))
     made = _template(ctx, template, template_options)
     chosen_template = made[0] if made else models.load_template(folder, manager(ctx))
     if chosen_template is None:

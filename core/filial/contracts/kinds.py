@@ -7,16 +7,17 @@ JSON Schema, recipe validation, click flags, ``--help`` and the reference docs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 import pluggy
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Field
 
+from filial.contracts.errors import UsageError
 from filial.contracts.messages import Bound, Destination, Price, Reply, Request
 from filial.contracts.records import Record
 
@@ -270,6 +271,50 @@ class Judge(Component):
         """A verdict on ``answers`` (one string per model under test) to ``record``."""
 
 
+Item = Record | dict[str, Any] | ValueError
+"""What a format finds in a file: a record, a row whose own format is then found, or what is wrong with one."""
+
+
+class Format(Component):
+    """Reads and writes the records of a file.
+
+    Where each record is a JSON object or a row of a table, subclass `filial.formats.RowFormat`, which finds such rows
+    in any file. This class is for files of another kind: one called ``data.NAME`` is of the format that is registered
+    as ``NAME``, and a source ``NAME:…`` is loaded by it. ``binary``: its files are no text, so none goes to standard
+    output.
+    """
+
+    binary: ClassVar[bool] = False
+
+    @abstractmethod
+    def read(self, stream: IO[bytes]) -> Iterator[Item]:
+        """What a file holds, in its order; for a bad row a `filial.formats.Fault`, yielded, so that others follow.
+
+        Raises:
+            UsageError: the file is damaged. The caller puts its name in front.
+        """
+
+    def load(self, source: str, split: str) -> Iterator[Item]:
+        """The same for a source that is no file: ``NAME:…``, as it was written, or a folder."""
+        raise UsageError("this format reads files only")
+
+    def loads(self) -> bool:
+        """Whether it reads sources that are no files."""
+        return type(self).load is not Format.load
+
+    def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
+        """Write all records, each of which is valid.
+
+        Raises:
+            UsageError: the format cannot hold a record (`filial.formats.Unfit`), or is only read.
+        """
+        raise UsageError("this format is only read")
+
+    def writes(self) -> bool:
+        """Whether it can be written at all."""
+        return type(self).write is not Format.write
+
+
 KINDS: dict[str, type[Component]] = {
     "generators": Generator,
     "strategies": Strategy,
@@ -279,4 +324,5 @@ KINDS: dict[str, type[Component]] = {
     "trainers": Trainer,
     "teachers": Teacher,
     "judges": Judge,
+    "formats": Format,
 }

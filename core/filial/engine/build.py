@@ -30,7 +30,7 @@ SOURCES = ("seeds", "sources")
 
 
 def read_inputs(
-    source: str, base: Path, env: StageContext, format: str = "auto", limit: int | None = None
+    source: str, base: Path, manager: Manager, env: StageContext, format: str = "auto", limit: int | None = None
 ) -> list[Record]:
     """Records of a file named by a user; its bad lines become drops of the stage, named as the user named the file.
 
@@ -45,7 +45,7 @@ def read_inputs(
         env.counters.made += 1
         env.drop(Drop(BAD_LINE, str(replace(bad, file=source)), answer=bad.raw), "", None)
 
-    records = list(read(source, base, format=format, limit=limit, bad=aside))
+    records = list(read(source, base, manager, format=format, limit=limit, bad=aside))
     if not records:
         why = f"none of its {lost:,} lines is a record" if lost else "it holds no record"
         raise UsageError(f"{source}: {why}; look at its first lines, or name its format")
@@ -62,8 +62,8 @@ class Source:
         UsageError: the file cannot be read, holds a line that is no record, or holds none.
     """
 
-    def __init__(self, source: str, base: Path, limit: int | None = None) -> None:
-        self._source, self._base, self._limit = source, base, limit
+    def __init__(self, source: str, base: Path, manager: Manager, limit: int | None = None) -> None:
+        self._source, self._base, self._manager, self._limit = source, base, manager, limit
         self._count: int | None = None
 
     def __len__(self) -> int:
@@ -78,18 +78,20 @@ class Source:
         yield from self._read()
 
     def _read(self) -> Iterator[Record]:
-        return read(self._source, self._base, strict=True, limit=self._limit)
+        return read(self._source, self._base, self._manager, strict=True, limit=self._limit)
 
 
-def read(source: str, base: Path, **options: Any) -> Iterator[Record]:
+def read(source: str, base: Path, manager: Manager, **options: Any) -> Iterator[Record]:
     """`filial.formats.read` of a file named by a user, whose errors call the file what the user called it.
+
+    The formats are those of ``manager``.
 
     Raises:
         UsageError: as there, and for a file that is not there.
     """
     path = located(source, base)
     try:
-        yield from formats.read(path, **options)
+        yield from formats.read(path, manager=manager, **options)
     except UsageError as err:
         if type(err) is not UsageError:  # a missing package: nothing to do with the path
             raise
@@ -111,13 +113,13 @@ def located(source: str, base: Path) -> str | Path:
     return path
 
 
-def seeds_of(recipe: Recipe, index: int) -> Iterator[Record]:
+def seeds_of(recipe: Recipe, index: int, manager: Manager) -> Iterator[Record]:
     """The seed records that a recipe names in front of its stage ``index``, read anew. Their bad lines are drops of the
     stages that name them."""
     for stage in recipe.stages[:index]:
         if source := stage.settings.get("seeds"):
             form = stage.settings.get("seeds_format") or "auto"
-            yield from read(source, recipe.base, format=form, bad=lambda line: None)
+            yield from read(source, recipe.base, manager, format=form, bad=lambda line: None)
 
 
 def source_digest(source: str, base: Path) -> str:
@@ -179,7 +181,7 @@ async def _generate(stage: StageSpec, before: Records, base: Path, manager: Mana
     settings, (spec,) = stage.settings, stage.components
     generator: Generator = build(manager, spec, base)
     if settings.get("seeds"):
-        seeds = read_inputs(settings["seeds"], base, env, settings.get("seeds_format") or "auto")
+        seeds = read_inputs(settings["seeds"], base, manager, env, settings.get("seeds_format") or "auto")
     else:
         seeds = list(before)  # a generator may look at any of them at any time
     nothing: Records = []
@@ -195,7 +197,7 @@ async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager,
     added = [
         record.replaced(task=task)
         for task, source in (settings.get("sources") or {}).items()
-        for record in read_inputs(source, base, env, limit=stage.limit)
+        for record in read_inputs(source, base, manager, env, limit=stage.limit)
     ]
     mixer: Mixer = build(manager, spec, base)
     await mix_records(

@@ -155,7 +155,7 @@ def exam_records(run: Run, spec: JudgeSpec) -> list[Record]:
         elif spec.only == "evolved":
             records = [r for r in records if r.origin.round > 0]
     else:
-        records = list(read(spec.data, run.recipe.base, strict=True))
+        records = list(read(spec.data, run.recipe.base, run.manager, strict=True))
     return records[: spec.limit] if spec.limit else records
 
 

@@ -73,7 +73,9 @@ class Estimator:
             self._prompter, self._price = Prompter(self._ledger, addresses), teacher.price()
             self._usual = self._ledger.usual(addresses.identity) if self._ledger else None
             self._wrap = partial(run.manager.hook.ask, teacher)
-        self._records: Records | None = Source(recipe.data, recipe.base, recipe.limit) if recipe.data else []
+        self._records: Records | None = []
+        if recipe.data:
+            self._records = Source(recipe.data, recipe.base, run.manager, recipe.limit)
         self._count = len(self._records or ())
 
     def __enter__(self) -> Estimator:
@@ -152,7 +154,7 @@ class Estimator:
 
     def _seeds(self, stage: StageSpec) -> int:
         source = stage.settings.get("seeds")
-        return len(Source(source, self._run.recipe.base)) if source else self._count
+        return len(Source(source, self._run.recipe.base, self._run.manager)) if source else self._count
 
     def _out(self, stage: StageSpec) -> int:
         """Records that a stage would give, by rule of thumb."""
@@ -188,7 +190,7 @@ def _attempts(records: int, stage: StageSpec) -> int:
 def exam_size(run: Run, judge: JudgeSpec) -> int:
     """How many records a judge looks at."""
     recipe = run.recipe
-    size = recipe.heldout if judge.data == "heldout" else len(Source(judge.data, recipe.base))
+    size = recipe.heldout if judge.data == "heldout" else len(Source(judge.data, recipe.base, run.manager))
     return min(size, judge.limit) if judge.limit else size
 
 
@@ -392,7 +394,7 @@ async def rehearse(
     some = list(islice(records, SAMPLE))
     writer = Collected()
     env = StageContext(stage=stage.name, seed=run.recipe.seed, writer=writer, counters=Counters(entered=len(some)))
-    env.ask, env.seeds = wrap(prompter.ask), partial(seeds_of, run.recipe, stage.index)
+    env.ask, env.seeds = wrap(prompter.ask), partial(seeds_of, run.recipe, stage.index, run.manager)
     prompter.held, prompter.missing = 0, {}
     try:
         await run_stage(stage, some, run.recipe.base, run.manager, env)

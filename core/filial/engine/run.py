@@ -146,7 +146,9 @@ class Run:
         """All data stages. Returns the last one's records and a key that says which they are."""
         first, *keys = self.keys()
         recipe = self.recipe
-        records: Records = [] if recipe.data is None else Source(recipe.data, recipe.base, recipe.limit)
+        records: Records = []
+        if recipe.data is not None:
+            records = Source(recipe.data, recipe.base, self.manager, recipe.limit)
         gateway = self.gateway()
         try:
             for stage, key in zip(recipe.stages, keys, strict=True):
@@ -183,7 +185,8 @@ class Run:
         with self.reporter.stage(stage.name, status) as told, commit.writing(folder) as writer:
             env = StageContext(
                 stage=stage.name, seed=self.recipe.seed, writer=writer, counters=counters, told=told,
-                note=self.reporter.note, on_drop=self._dropped, seeds=partial(seeds_of, self.recipe, stage.index),
+                note=self.reporter.note, on_drop=self._dropped,
+                seeds=partial(seeds_of, self.recipe, stage.index, self.manager),
             )  # fmt: skip
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price

@@ -1,24 +1,41 @@
-"""Records in and out: `read` any format, `write` any format that can hold the records."""
+"""Records in and out: `read` any format, `write` any that can hold the records; `RowFormat` for your own."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from filial.formats.base import Bad, BadLine, Unfit
 from filial.formats.jsontext import Fault, Row, parse_object
-from filial.formats.lines import lines, opened
-from filial.formats.reading import FORMATS, read
+from filial.formats.jsontext import kind as json_type
+from filial.formats.reading import read
+from filial.formats.records import to_rows as table_rows
+from filial.formats.streams import lines, opened
 from filial.formats.writing import packed, write
 
+if TYPE_CHECKING:
+    from filial.formats.rows import RowFormat
+
 __all__ = [
-    "FORMATS",
     "Bad",
     "BadLine",
     "Fault",
     "Row",
+    "RowFormat",
     "Unfit",
+    "json_type",
     "lines",
     "opened",
     "packed",
     "parse_object",
     "read",
+    "table_rows",
     "write",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RowFormat":  # it needs pydantic, which reading filial's own lines does not
+        from filial.formats.rows import RowFormat
+
+        return RowFormat
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,17 @@
-"""What all formats share: a bad line, where bad lines go, the description of a format."""
+"""What all formats share: a bad line, where bad lines go, a record that does not fit, ids."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import force_setattr
 
 from filial.contracts.errors import UsageError
-from filial.contracts.records import Record, record_id
-from filial.formats.jsontext import Fault, Row
+from filial.contracts.records import Record, record_id, to_json
+from filial.formats.jsontext import Fault
+from filial.formats.records import decode_fast, explain
 
 RAW_SHOWN = 200
 
@@ -55,20 +57,6 @@ class Report:
         self._put(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One way to write a record as a JSON object.
-
-    Attributes:
-        from_row: the records in one parsed object or table row; raises `Fault`.
-        to_rows: objects for records, or None where the format is only read; raises `Unfit`.
-    """
-
-    name: str
-    from_row: Callable[[Row], list[Record]]
-    to_rows: Callable[[Iterable[Record]], Iterator[Row]] | None
-
-
 class Unfit(UsageError):
     """A format cannot hold a record. The message names the record and the reason."""
 
@@ -81,6 +69,27 @@ def named(record: Record) -> str:
     if record.id:
         return f"record {record.id}"
     return f"record {' '.join(map(str, record.content()))[:40]!r}"
+
+
+def checked(record: Record) -> tuple[bytes, Record]:
+    """The canonical line of a record (without newline), and the record as a reader has it.
+
+    Raises:
+        Fault: no reader would accept it: a field of the wrong type, a score that is no number, half a character.
+    """
+    try:
+        line = to_json(record)
+        return line, decode_fast(line)
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        raise Fault(
+            "", f"holds U+{code:04X}, half a character (a lone surrogate), which UTF-8 cannot hold; mend the text or "
+            "drop the record"
+        ) from None  # fmt: skip
+    except TypeError as error:
+        raise Fault("", f"cannot be written as JSON: {error}") from None
+    except msgspec.DecodeError:
+        raise Fault(*explain(msgspec.json.decode(line))[0]) from None
 
 
 STAGE = "read"

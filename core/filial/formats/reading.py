@@ -1,115 +1,49 @@
-"""Records in and out: `read` any format, `write` any format that can hold the records.
+"""Records in: `read` any format that is installed.
 
-Formats: ``filial`` (its own JSON lines), ``alpaca``, ``sharegpt``, ``openai``, ``seeds`` (self-instruct),
-``pairs`` (prompt/completion and its likes; only read), ``parquet``, and whatever ``datasets`` opens (``hf``;
-only read).
+filial's own JSON lines are read here; every other format is a plugin (kind ``formats``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from filial.contracts.errors import UsageError
 from filial.contracts.paths import resolve
+from filial.contracts.plugin_errors import blamed
 from filial.contracts.records import Record
-from filial.formats import alpaca, hub, openai_chat, pairs, parquet, seeds, sharegpt
-from filial.formats import records as filial_jsonl
-from filial.formats.base import Bad, Format, Report, identified
+from filial.formats import records as own
+from filial.formats.base import Bad, Report, checked, identified
+from filial.formats.catalogue import AUTO, LINES, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
 from filial.formats.jsontext import Fault, Row, parse_object
-from filial.formats.lines import Item, elements, is_array, is_spread, lines, opened
-from filial.formats.records import FIELDS, decode
-from filial.formats.records import FORMAT as FILIAL
+from filial.formats.streams import CHUNK, Item, items, opened
 
-FORMATS: dict[str, Format] = {
-    module.FORMAT.name: module.FORMAT for module in (filial_jsonl, alpaca, sharegpt, openai_chat, seeds, pairs)
-}
+if TYPE_CHECKING:
+    from filial.contracts.kinds import Format
+    from filial.contracts.kinds import Item as Found
+    from filial.formats.rows import RowFormat
+    from filial.plugins.manager import Manager
+
 LOOKED_AT = 100
-_ALPACA = {"instruction", "input", "output"}
-
-
-def named(name: str) -> Format:
-    """The format of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in FORMATS:
-        raise UsageError(f"unknown format {name!r}; there are auto, {', '.join(FORMATS)}, parquet, hf")
-    return FORMATS[name]
-
-
-def by_keys(keys: frozenset[str]) -> Format | None:
-    """The format whose objects have such keys."""
-    if "origin" in keys or (keys <= FIELDS and keys & {"instruction", "messages"} and keys != {"messages"}):
-        return filial_jsonl.FORMAT
-    if {"instruction", "instances"} <= keys:
-        return seeds.FORMAT
-    if "conversations" in keys:
-        return sharegpt.FORMAT
-    if "messages" in keys:
-        return openai_chat.FORMAT
-    if {"instruction", "output"} <= keys:
-        return alpaca.FORMAT
-    return pairs.FORMAT if pairs.recognises(keys) else None
-
-
-def by_content(source: Iterator[Item], file: str, array: bool) -> tuple[Format, Iterator[Item]]:
-    """The format of the first object that tells, and all items again.
-
-    Where nothing tells, lines are taken for filial's own, whose schema then explains each of them.
-
-    Raises:
-        UsageError: objects that nothing is known about.
-    """
-    seen: list[Item] = []
-    strange: frozenset[str] | None = None
-    for item in source:
-        seen.append(item)
-        if (keys := _keys(item[1])) is not None:
-            if form := by_keys(keys):
-                return (alpaca.FORMAT if array and keys == _ALPACA else form), chain(seen, source)
-            strange = strange or keys
-        if len(seen) >= LOOKED_AT:
-            break
-    if strange and not strange & FIELDS:
-        raise unrecognised(f"{file}:{seen[0][0]}", strange)
-    return filial_jsonl.FORMAT, chain(seen, source)
-
-
-def unrecognised(place: str, keys: frozenset[str]) -> UsageError:
-    """The error for objects or columns that no format knows."""
-    listed = ", ".join(sorted(key[:40] for key in keys)[:20])
-    return UsageError(
-        f"{place}: no known format has the fields {listed}; rename them (instruction, input, output) or name "
-        f"one of the formats {', '.join(FORMATS)}"
-    )
-
-
-def _keys(raw: bytes) -> frozenset[str] | None:
-    try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return frozenset(value) if isinstance(value, dict) else None
-
-
-LINES = (".jsonl", ".ndjson")
-_TABLES = ("parquet", "hf")
+"""Rows by which the format of data is found: so many at most, and no more than `CHUNK` bytes."""
+FOLDERS = "hf"
+"""The format that loads folders."""
 
 
 def read(
     source: str | Path,
     *,
-    format: str = "auto",
+    format: Spec = AUTO,
     split: str = "train",
     limit: int | None = None,
     strict: bool = False,
     bad: Bad | None = None,
     ids: bool = True,
+    manager: Manager | None = None,
 ) -> Iterator[Record]:
     """Records of a source, streamed, each valid and with an id.
 
@@ -118,106 +52,201 @@ def read(
     count.
 
     Args:
-        source: a file (``.jsonl .json .parquet``, packed as ``.gz`` or ``.zst``), ``-`` for stdin, ``pkg:…``,
-            ``hf:NAME`` or ``hf:NAME:CONFIG``, or a folder that ``datasets`` can load.
-        format: one of `FORMATS`; ``auto`` goes by the suffix and the keys of the first objects.
+        source: a file (``.jsonl .json``, or a suffix that is the name of a format, such as ``.parquet``; packed as
+            ``.gz`` or ``.zst``), ``-`` for stdin, ``pkg:…``, a name such as ``hf:NAME`` that begins with that of a
+            format, or a folder that ``datasets`` can load.
+        format: the name of a format, or ``{"use": NAME}`` with its options; ``auto`` goes by the suffix and the first
+            rows.
         split: which split of a data set.
         limit: so many records at most.
         strict: a bad line is an error.
         bad: a list or a function for bad lines; without it the first one is an error.
         ids: without it records come with the ids they have, or none, and memory does not grow with their number.
+        manager: whose plugins there are; without it, all that are installed.
 
     Raises:
         UsageError: at once: no such file or format. While reading: a bad line and ``strict``, or no ``bad``;
-            a JSON array that is no JSON; damaged packing; objects or columns that no format knows.
+            a JSON array that is no JSON; damaged data; rows that no format knows.
         MissingExtra: the source needs a package that is not installed.
     """
     name = str(source)
-    if format not in ("auto", *_TABLES):
-        named(format)
     report = Report("<stdin>" if name == "-" else name, bad, strict)
-    records = _opened(name, format, split, report)
+    records = _Reading(Catalogue(manager), format, split, report).records(name)
     return islice(identified(records) if ids else records, limit)
 
 
-def _opened(name: str, format: str, split: str, report: Report) -> Iterator[Record]:
-    """The records as they come, by what kind of source it is."""
-    if name.startswith(hub.PREFIX) or format == "hf":
-        return _from_table(name, format, split, report)
-    path = resolve(name) if name.startswith("pkg:") else Path(name)
-    _check(name, path, format)
-    if path.is_dir():
-        return _from_table(str(path), format, split, report)
-    if format == "parquet" or path.suffix == ".parquet":
-        return _from_table(path, format, split, report)
-    return _from_text(path, format, report)
+class _Reading:
+    """One source being read.
 
+    Two formats may be at work: that of the file (none for JSON text), and that of its rows.
+    """
 
-def _check(name: str, path: Path, format: str) -> None:
-    if name == "-":
-        return
-    if not path.exists():
-        hub_hint = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
-        raise UsageError(f"{name}: no such file{hub_hint}")
-    suffixes = [suffix for suffix in path.suffixes if suffix not in (".gz", ".zst")]
-    known = (*LINES, ".json", ".parquet")
-    if format == "auto" and path.is_file() and (not suffixes or suffixes[-1] not in known):
-        raise UsageError(
-            f"{name}: the format is not clear from the name; it should end in {', '.join(known)}, with .gz "
-            f"or .zst behind it where packed; or name one of the formats {', '.join((*FORMATS, 'parquet'))}"
-        )
+    def __init__(self, catalogue: Catalogue, format: Spec, split: str, report: Report) -> None:
+        self._catalogue, self._split, self._report = catalogue, split, report
+        form = None if format in (AUTO, OWN) else catalogue.named(format)
+        self._rows: RowFormat | None = form if form is not None and holds_rows(form) else None
+        self._file = form if self._rows is None else None
+        self._auto = format == AUTO or self._file is not None
 
+    def records(self, name: str) -> Iterator[Record]:
+        """The records as they come, by what kind of source it is."""
+        if loader := self._loader(name):
+            return self._found(loader.load(name, self._split), loader)
+        path = resolve(name) if name.startswith("pkg:") else Path(name)
+        if name != "-" and not path.exists():
+            hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
+            raise UsageError(f"{name}: no such file{hub}")
+        if path.is_dir():
+            loader = self._catalogue.named(FOLDERS)
+            return self._found(loader.load(str(path), self._split), loader)
+        self._name_tells(name, path)
+        return self._from_text(path) if self._file is None else self._from_file(path, self._file)
 
-def _from_text(path: Path, format: str, report: Report) -> Iterator[Record]:
-    by_line = bool(set(path.suffixes) & set(LINES))
-    with opened(path) as stream:
-        array = not by_line and is_array(stream)
-        if not by_line and not array and is_spread(stream):
-            raise UsageError(f"{report.file}:1: one JSON object over several lines; give an array or one per line")
-        source = elements(stream, report.file, report) if array else lines(stream, report)
-        if format == "auto":
-            form, source = by_content(source, report.file, array)
-        else:
-            form = named(format)
-        yield from _own(source, report) if form is FILIAL else _foreign(source, form, report)
+    def _loader(self, name: str) -> Format | None:
+        """The format that loads a source which is no file."""
+        form, scheme = self._file, name.partition(":")[0]
+        if form is not None and form.loads() and not Path(name).is_file():
+            return form
+        if scheme == name or scheme == "pkg" or Path(name).exists():
+            return None
+        return self._catalogue.called(scheme)
 
-
-def _own(source: Iterator[Item], report: Report) -> Iterator[Record]:
-    for number, raw in source:
-        try:
-            record = decode(raw)
-        except Fault as fault:
-            report(number, fault, raw)
-        else:
-            yield record
-
-
-def _foreign(source: Iterator[Item], form: Format, report: Report) -> Iterator[Record]:
-    for number, raw in source:
-        try:
-            records = form.from_row(parse_object(raw))
-        except Fault as fault:
-            report(number, fault, raw)
-        else:
-            yield from records
-
-
-def _from_table(source: str | Path, format: str, split: str, report: Report) -> Iterator[Record]:
-    columns, rows = parquet.rows(source) if isinstance(source, Path) else hub.rows(source, split)
-    form = by_keys(columns) if format in ("auto", *_TABLES) else named(format)
-    if form is None:
-        if not columns:
+    def _name_tells(self, name: str, path: Path) -> None:
+        """See that the format of a file is named, or told by its name."""
+        ending = suffix(path)
+        if name == "-" or ending in TEXT or self._file is not None:
             return
-        raise unrecognised(str(source), columns)
-    for number, row in enumerate(rows, 1):
-        try:
-            records = form.from_row(_present(row))
-        except Fault as fault:
-            report(number, fault, str(row))
-        else:
-            yield from records
+        if form := self._catalogue.of_file(path):
+            if not holds_rows(form):
+                self._file = form
+            elif self._auto:
+                self._rows, self._auto = form, False
+        elif self._auto:
+            raise UsageError(
+                f"{name}: the format is not clear from the name; it should end in {', '.join(TEXT)} or the name of a "
+                f"format, with .gz or .zst behind it where packed; or name one of the formats "
+                f"{', '.join(self._catalogue.names())}"
+            )
+
+    def _from_text(self, path: Path) -> Iterator[Record]:
+        """JSON objects, one per line or in an array."""
+        with opened(path) as stream:
+            source = items(stream, self._report.file, self._report, by_line=suffix(path) in LINES)
+            form = self._rows
+            if self._auto:
+                seen = list(_beginning(source))
+                form, source = self._format_of(seen), chain(seen, source)
+            if form is None:
+                yield from self._own_lines(source)
+                return
+            with blamed(self._catalogue.manager.provenance(form), "read"):
+                yield from self._parsed(source, form)
+
+    def _format_of(self, seen: list[Item]) -> RowFormat | None:
+        """The format of the first objects among lines; None where it is filial's own, or nothing tells."""
+        fits = [_is_own(raw) for _, raw in seen]
+        if all(fits):
+            return None
+        rows = [(number, row, fit) for (number, raw), fit in zip(seen, fits, strict=True) if (row := _object(raw))]
+        if not rows:
+            return None
+        place = f"{self._report.file}:{rows[0][0]}"
+        return self._catalogue.of_rows([row for _, row, _ in rows], [fit for _, _, fit in rows], place)
+
+    def _own_lines(self, source: Iterator[Item]) -> Iterator[Record]:
+        for number, raw in source:
+            try:
+                record = own.decode(raw)
+            except Fault as fault:
+                self._report(number, fault, raw)
+            else:
+                yield record
+
+    def _parsed(self, source: Iterator[Item], form: RowFormat) -> Iterator[Record]:
+        from filial.formats.rows import records_of
+
+        for number, raw in source:
+            try:
+                records = records_of(form, parse_object(raw))
+            except Fault as fault:
+                self._report(number, fault, raw)
+            else:
+                yield from records
+
+    def _from_file(self, path: Path, form: Format) -> Iterator[Record]:
+        """A file that a format of its own reads."""
+        with opened(path) as stream:
+            yield from self._found(form.read(stream), form)
+
+    def _found(self, source: Iterator[Found], form: Format) -> Iterator[Record]:
+        """The records among what a format finds in its file; rows are read by the format they are in."""
+        with blamed(self._catalogue.manager.provenance(form), "read"):
+            try:
+                yield from self._laid_out(map(_present, source))
+            except UsageError as err:
+                if type(err) is not UsageError or str(err).startswith(f"{self._report.file}:"):
+                    raise
+                raise UsageError(f"{self._report.file}: {err}") from err
+
+    def _laid_out(self, source: Iterator[Found]) -> Iterator[Record]:
+        rows, seen = self._rows, []
+        if self._auto:
+            seen = list(islice(source, LOOKED_AT))
+            told = [item for item in seen if isinstance(item, dict)]
+            rows = self._catalogue.of_rows(told, list(map(_is_own_row, told)), self._report.file)
+        for number, item in enumerate(chain(seen, source), 1):
+            try:
+                records = self._records_in(item, rows)
+            except Fault as fault:
+                self._report(number, fault, str(item))
+            else:
+                yield from records
+
+    def _records_in(self, item: Found, form: RowFormat | None) -> Iterable[Record]:
+        from filial.formats.rows import records_of
+
+        if isinstance(item, dict):
+            return own.from_row(item) if form is None else records_of(form, item)
+        if isinstance(item, Record):
+            return (checked(item)[1],)
+        if isinstance(item, Fault):
+            raise item
+        raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
 
 
-def _present(row: Row) -> Row:
+def _beginning(source: Iterator[Item]) -> Iterator[Item]:
+    """The first items, by which a format is found."""
+    size = 0
+    for item in islice(source, LOOKED_AT):
+        yield item
+        size += len(item[1])
+        if size > CHUNK:
+            return
+
+
+def _is_own(raw: bytes) -> bool:
+    try:
+        own.decode_fast(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _is_own_row(row: Row) -> bool:
+    try:
+        own.from_row(row)
+    except Fault:
+        return False
+    return True
+
+
+def _object(raw: bytes) -> Row | None:
+    try:
+        return parse_object(raw)
+    except Fault:
+        return None
+
+
+def _present(item: Any) -> Any:
     """A table's row without its empty cells: tables have every column in every row."""
-    return {key: value for key, value in row.items() if value is not None}
+    return {key: value for key, value in item.items() if value is not None} if isinstance(item, dict) else item

@@ -18,7 +18,6 @@ import msgspec
 
 from filial.contracts.messages import Role
 from filial.contracts.records import Record
-from filial.formats.base import Format
 from filial.formats.jsontext import Fault, Row, kind, parse_object, pointer
 
 if TYPE_CHECKING:
@@ -240,6 +239,3 @@ def to_rows(records: Iterable[Record]) -> Iterator[Row]:
                 "answers": list(record.origin.answers),
             },
         }
-
-
-FORMAT = Format("filial", from_row, to_rows)

@@ -9,24 +9,27 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import msgspec
 
-from filial.contracts.errors import UsageError
-from filial.contracts.records import Record, to_json
-from filial.formats import parquet
-from filial.formats import records as filial_jsonl
-from filial.formats.base import named as name_of
-from filial.formats.lines import zstandard_module
-from filial.formats.reading import FORMATS, named
-from filial.formats.records import decode_fast, explain
+from filial.contracts.errors import FilialError, UsageError
+from filial.contracts.plugin_errors import failure
+from filial.contracts.records import Record
+from filial.formats.base import checked, named
+from filial.formats.catalogue import AUTO, LINES, OWN, Catalogue, Spec, holds_rows, suffix
+from filial.formats.jsontext import Fault
+from filial.formats.streams import zstandard_module
 from filial.storage import replacing
+
+if TYPE_CHECKING:
+    from filial.contracts.kinds import Format
+    from filial.plugins.manager import Manager
 
 CHUNK = 1 << 20
 
 
-def write(path: str | Path, records: Iterable[Record], *, format: str = "auto") -> int:
+def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, manager: Manager | None = None) -> int:
     """Write records and return how many. ``path`` is replaced at the end, or left as it was on any error.
 
     Every record is checked as a reader would. Foreign formats keep the text of a record, not its lineage.
@@ -34,64 +37,65 @@ def write(path: str | Path, records: Iterable[Record], *, format: str = "auto") 
     Args:
         path: a file, packed when it ends in ``.gz`` or ``.zst``, or ``-`` for stdout. With ``.json`` the
             records are one JSON array, one element per line.
-        format: one of `FORMATS` that is not only read, or ``parquet``; ``auto`` is ``filial`` for ``.jsonl``
-            and stdout, and ``parquet`` for ``.parquet``.
+        format: the name of a format that is not only read, or ``{"use": NAME}`` with its options; ``auto`` is
+            ``filial`` for ``.jsonl`` and stdout, and ``parquet`` for ``.parquet``.
+        manager: whose plugins there are; without it, all that are installed.
 
     Raises:
         UsageError: unknown format, a record that is not valid or that the format cannot hold (`Unfit`), or a
             place that cannot be written.
-        FilialError: the disk is full.
+        FilialError: the disk is full, or the format's plugin fails.
     """
-    name = checked_format(path, format)
+    catalogue, form = Catalogue(manager), checked_format(path, format, manager)
     counter = _Counter(records)
     if str(path) == "-":
-        if name == "parquet":
-            raise UsageError("Parquet cannot be written to stdout; give a file")
-        _write_text(cast(IO[bytes], sys.stdout.buffer), name, counter, array=False)
+        _write(sys.stdout.buffer, form, counter, catalogue)
         sys.stdout.buffer.flush()
         return counter.count
-    suffixes = Path(path).suffixes
-    with replacing(path) as sink:
-        if name == "parquet":
-            parquet.write_rows(sink, filial_jsonl.to_rows(record for record, _ in counter.checked()))
-        else:
-            with packed(sink, suffixes[-1] if suffixes else "") as file:
-                _write_text(file, name, counter, array=".json" in suffixes)
+    with replacing(path) as sink, packed(sink, Path(path).suffix) as file:
+        _write(file, form, counter, catalogue, array=suffix(path) == ".json")
     return counter.count
 
 
-def checked_format(path: str | Path, format: str) -> str:
-    """The name of the format to write, known before any work.
+def checked_format(path: str | Path, format: Spec, manager: Manager | None = None) -> Format | None:
+    """The format to write, known before any work; None: filial's own.
 
     Raises:
-        UsageError: the place's name does not say which, or the format is only read.
+        UsageError: the place's name does not say which, or the format is only read, or no text for stdout.
         MissingExtra: the format needs a package that is not installed.
     """
-    suffixes = Path(path).suffixes
-    if format == "parquet" or (format == "auto" and ".parquet" in suffixes):
-        parquet.check_installed()
-        return "parquet"
-    if format == "auto":
-        if str(path) == "-" or ".jsonl" in suffixes or ".ndjson" in suffixes:
-            return "filial"
-        writable = ", ".join(form.name for form in FORMATS.values() if form.to_rows)
-        raise UsageError(f"{path}: name the format to write: {writable}, parquet")
-    if format == "hf" or named(format).to_rows is None:
+    catalogue, stdout = Catalogue(manager), str(path) == "-"
+    if format == OWN or (format == AUTO and (stdout or suffix(path) in LINES)):
+        return None
+    form = catalogue.of_file(path) if format == AUTO else catalogue.named(format)
+    if form is None:
+        raise UsageError(f"{path}: name the format to write; there are {', '.join(catalogue.names())}")
+    if not form.writes():
         raise UsageError(f"{path}: the format {format} is only read; write filial or parquet")
-    return format
+    if stdout and form.binary:
+        raise UsageError(f"{type(form).__name__} cannot be written to stdout; give a file")
+    return form
 
 
 class _Counter:
-    """Records on their way out, counted, each checked to be one that a reader accepts."""
+    """Records on their way out, counted, each checked to be one that a reader accepts.
+
+    ``error`` is what ended them, where something did: no fault of the format that writes them.
+    """
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._records = records
         self.count = 0
+        self.error: BaseException | None = None
 
     def checked(self) -> Iterator[tuple[Record, bytes]]:
-        for record in self._records:
-            yield record, encoded(record)
-            self.count += 1
+        try:
+            for record in self._records:
+                yield record, encoded(record)
+                self.count += 1
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 def encoded(record: Record) -> bytes:
@@ -101,29 +105,33 @@ def encoded(record: Record) -> bytes:
         UsageError: a field of the wrong type, a score that is no number, or half a character.
     """
     try:
-        line = to_json(record)
-        decode_fast(line)
-    except UnicodeEncodeError as error:
-        code = ord(error.object[error.start])
-        raise UsageError(
-            f"{name_of(record)}: holds U+{code:04X}, half a character (a lone surrogate), which UTF-8 cannot "
-            "hold; mend the text or drop the record"
-        ) from None
-    except TypeError as error:
-        raise UsageError(f"{name_of(record)}: cannot be written as JSON: {error}") from None
-    except msgspec.DecodeError:
-        pointer, message = explain(msgspec.json.decode(line))[0]
-        raise UsageError(f"{name_of(record)}: {pointer}: {message}") from None
-    return line
+        return checked(record)[0]
+    except Fault as fault:
+        raise UsageError(f"{named(record)}: {fault}") from None
 
 
-def _write_text(file: IO[bytes], name: str, counter: _Counter, *, array: bool) -> None:
-    to_rows = FORMATS[name].to_rows
-    objects: Iterator[bytes]
-    if to_rows is None or name == filial_jsonl.FORMAT.name:
-        objects = (line for _, line in counter.checked())
-    else:
-        objects = map(msgspec.json.encode, to_rows(record for record, _ in counter.checked()))
+def _write(
+    file: IO[bytes], form: Format | None, counter: _Counter, catalogue: Catalogue, *, array: bool = False
+) -> None:
+    """Write all records in one format; what fails in it is its plugin's fault."""
+    if form is None:
+        _write_objects(file, (line for _, line in counter.checked()), array)
+        return
+    records = (record for record, _ in counter.checked())
+    try:
+        if holds_rows(form):
+            _write_objects(file, map(msgspec.json.encode, form.to_rows(records)), array)
+        else:
+            form.write(records, file)
+    except (FilialError, OSError):
+        raise
+    except Exception as error:
+        if error is counter.error:
+            raise
+        raise failure(f"{catalogue.manager.provenance(form)} fails when it writes", error) from error
+
+
+def _write_objects(file: IO[bytes], objects: Iterator[bytes], array: bool) -> None:
     if array:
         pieces = chain([b"[\n"], _separated(objects), [b"\n]\n"])
     else:

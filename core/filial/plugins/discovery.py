@@ -16,7 +16,7 @@ from filial.contracts.errors import PluginError
 
 GROUPS = (
     "generators", "strategies", "filters", "mixers", "templates", "trainers", "teachers", "judges",
-    "commands", "hooks",
+    "formats", "commands", "hooks",
 )  # fmt: skip
 OURSELVES = "filial"
 

@@ -13,7 +13,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from filial.contracts.context import Asker, DropInfo, RunInfo
-    from filial.contracts.kinds import Filter, Generator, Judge, Mixer, Strategy, Teacher, Template, Trainer
+    from filial.contracts.kinds import Filter, Format, Generator, Judge, Mixer, Strategy, Teacher, Template, Trainer
     from filial.contracts.messages import Reply, Request
     from filial.contracts.records import Record
 
@@ -173,6 +173,28 @@ def register_judges(register: Callable[[str, type[Judge]], None]) -> None:
         @hookimpl
         def register_judges(register):
             register("concise", Concise)
+    """
+
+
+@hookspec(historic=True)
+def register_formats(register: Callable[[str, type[Format]], None]) -> None:
+    """Register formats; called once, when the plugin is first used, or when the format of a file has to be found.
+
+    Example:
+        from filial import Record, hookimpl
+        from filial.formats import RowFormat
+
+        class Riddles(RowFormat):
+            '''Riddles and what they mean.'''
+
+            keys = ("riddle", "solution")
+
+            def from_row(self, row):
+                return [Record(instruction=row["riddle"], output=row["solution"])]
+
+        @hookimpl
+        def register_formats(register):
+            register("riddles", Riddles)
     """
 
 

@@ -112,7 +112,7 @@ class Manager:
         raise MissingExtra(f"{needs}; run: pip install {install}")
 
     def entry(self, group: str, name: str) -> Any:
-        """Import what an entry point outside the eight kinds names, such as a command.
+        """Import what an entry point outside the nine kinds names, such as a command.
 
         Raises:
             PluginError: as `get`.

@@ -183,7 +183,7 @@ def recipe_schema(manager: Manager) -> Schema:
             "train": {**ROOT["train"], **_ref("trainers")},
             "judge": {**ROOT["judge"], **_one_or_more("judges")},
         },
-        "$defs": {kind: _component(kind, _classes(manager, kind)) for kind in KINDS},
+        "$defs": {kind: _component(kind, _classes(manager, kind)) for kind in KINDS if kind != "formats"},
     }
 
 

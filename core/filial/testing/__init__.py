@@ -23,11 +23,13 @@ from filial.testing.contracts import (
     TeacherContract,
     TemplateContract,
 )
+from filial.testing.formats import FormatContract
 from filial.testing.scripted import ScriptedTeacher, context, finished
 
 __all__ = [
     "ComponentContract",
     "FilterContract",
+    "FormatContract",
     "GeneratorContract",
     "JudgeContract",
     "MixerContract",

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from filial import Constraint, Record, UsageError, __version__
+from filial.commands import manager
 from filial.formats import read
 from filial_plugins.constraints.catalogue import fault_of
 
@@ -35,7 +36,8 @@ The data set has a column ``constraints``: for each prompt a list of {{"type": .
 @click.option("--prompts", type=click.Path(path_type=Path), metavar="FILE", help="File for the prompts, as JSON lines.")
 @click.option("--text", is_flag=True, help="Prompts as plain text instead of lists of messages.")
 @click.option("--format", "kind", default="auto", show_default=True, help="Format of DATA.")
-def command(data: tuple[str, ...], out: Path, prompts: Path | None, text: bool, kind: str) -> None:
+@click.pass_context
+def command(ctx: click.Context, data: tuple[str, ...], out: Path, prompts: Path | None, text: bool, kind: str) -> None:
     """Write the checkers of DATA's constraints as a reward file for reinforcement learning.
 
     FILE is one Python file without imports beyond the standard library; its functions `reward` and `loose_reward` have
@@ -43,7 +45,7 @@ def command(data: tuple[str, ...], out: Path, prompts: Path | None, text: bool, 
     data set that goes with it: the questions of the records that have constraints, with these.
     """
     rows, types, without = [], Counter[str](), 0
-    for source, record in ((name, record) for name in data for record in read(name, format=kind)):
+    for source, record in ((name, record) for name in data for record in read(name, format=kind, manager=manager(ctx))):
         if record.constraints:
             types.update(_known(record, source))
             rows.append(row(record, text))

@@ -51,7 +51,8 @@ def _call(
     survey = Survey(template, encoder, max_length)
     shown: list[Rendered] = []
     bad: list[Any] = []
-    records = read_source(data, Path.cwd(), format=format, limit=max(count, limit) if count else None, bad=bad)
+    most = max(count, limit) if count else None
+    records = read_source(data, Path.cwd(), manager(ctx), format=format, limit=most, bad=bad)
     with blamed(manager(ctx).provenance("templates", name), "render"):
         for one in _looked_at(survey, records, limit):
             if not shown and not as_json:

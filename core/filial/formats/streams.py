@@ -220,6 +220,21 @@ def _broken(file: str, text: str, at: int, what: str) -> NoReturn:
     raise UsageError(f"{file}:{line}:{column}: not JSON: {what[:1].lower()}{what[1:]}")
 
 
+def items(stream: io.BufferedReader, file: str, report: Reporter, *, by_line: bool = False) -> Iterator[Item]:
+    """The elements of a JSON array, or the lines of anything else and where ``by_line`` says so.
+
+    Raises:
+        UsageError: an array that is no JSON, or one object over several lines.
+    """
+    if by_line:
+        return lines(stream, report)
+    if is_array(stream):
+        return elements(stream, file, report)
+    if is_spread(stream):
+        raise UsageError(f"{file}:1: one JSON object over several lines; give an array or one per line")
+    return lines(stream, report)
+
+
 def is_array(stream: io.BufferedReader) -> bool:
     """Whether what comes next is a JSON array. Nothing is consumed."""
     return stream.peek(4096)[:4096].removeprefix(BOM).lstrip().startswith(b"[")

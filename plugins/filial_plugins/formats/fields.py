@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from filial.formats.jsontext import Fault, Row, kind
+from filial.formats import Fault, Row, json_type
 
 
 def text(row: Row, key: str, *, default: str | None = None, at: str = "") -> str:
@@ -20,7 +20,7 @@ def text(row: Row, key: str, *, default: str | None = None, at: str = "") -> str
         return default
     if key not in row:
         raise Fault(at, f"lacks {key}")
-    raise Fault(f"{at}/{key}", f"must be a string, not {kind(value)}")
+    raise Fault(f"{at}/{key}", f"must be a string, not {json_type(value)}")
 
 
 def filled(row: Row, key: str) -> str:
@@ -44,7 +44,7 @@ def items(row: Row, key: str, *, at: str = "") -> list[Any]:
     if key not in row:
         raise Fault(at, f"lacks {key}")
     if not isinstance(value, list):
-        raise Fault(f"{at}/{key}", f"must be an array, not {kind(value)}")
+        raise Fault(f"{at}/{key}", f"must be an array, not {json_type(value)}")
     if not value:
         raise Fault(f"{at}/{key}", "is empty")
     return value

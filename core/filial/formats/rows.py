@@ -1,0 +1,90 @@
+"""Formats of rows: JSON objects, one per line or in one array, or the rows of any table."""
+
+from __future__ import annotations
+
+import io
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, ClassVar, cast
+
+import msgspec
+
+from filial.contracts.errors import UsageError
+from filial.contracts.kinds import Format, Item
+from filial.contracts.records import Record
+from filial.formats.base import checked
+from filial.formats.jsontext import Fault, Row, parse_object
+from filial.formats.streams import items
+
+
+class RowFormat(Format):
+    """A format whose records are rows.
+
+    ``keys`` are those that each of its rows has, by which it is found. Of several formats that find as many rows
+    theirs, the one of the highest ``priority`` reads them; of equal ones none does, and the user is asked.
+    """
+
+    keys: ClassVar[tuple[str, ...]] = ()
+    priority: ClassVar[int] = 0
+
+    def detect(self, sample: Sequence[Row]) -> int:
+        """How many of these rows, the first of a file, are of this format, as far as their keys tell."""
+        return sum(bool(self.keys) and all(key in row for key in self.keys) for row in sample)
+
+    @abstractmethod
+    def from_row(self, row: Row) -> list[Record]:
+        """The records in a row, most often one.
+
+        What the caller sees to: empty cells of a table are left out; a key that is taken and not there is a fault of
+        the row, and so are a record with a field of the wrong type and any other ValueError.
+
+        Raises:
+            Fault: the row is bad; where, and what is wrong.
+        """
+
+    def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
+        """Rows that JSON can hold.
+
+        Raises:
+            Unfit: the format cannot hold a record.
+        """
+        raise UsageError("this format is only read")
+
+    def writes(self) -> bool:
+        return type(self).to_rows is not RowFormat.to_rows
+
+    def read(self, stream: IO[bytes]) -> Iterator[Item]:
+        faults: list[Fault] = []
+        buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
+        for _, raw in items(buffered, "stream", lambda _, fault, raw: faults.append(fault)):
+            yield from faults
+            faults.clear()
+            try:
+                yield from records_of(self, parse_object(raw))
+            except Fault as fault:
+                yield fault
+        yield from faults
+
+    def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
+        for row in self.to_rows(records):
+            stream.write(msgspec.json.encode(row) + b"\n")
+
+
+def records_of(form: RowFormat, row: Row) -> list[Record]:
+    """The records in a row, each valid.
+
+    Raises:
+        Fault: the row is bad.
+        TypeError: the format gives something else.
+    """
+    try:
+        found = form.from_row(row)
+    except KeyError as error:
+        if (key := error.args[0]) in row:
+            raise
+        raise Fault("", f"lacks {key}") from None
+    except ValueError as error:  # an empty record's, or that of a conversion
+        raise (error if isinstance(error, Fault) else Fault("", str(error))) from None
+    if not isinstance(found, list) or not all(isinstance(record, Record) for record in found):
+        raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
+    return [checked(record)[1] for record in found]

@@ -1,0 +1,1 @@
+"""Formats: the forms of other programs' data that filial reads and writes."""

@@ -1,0 +1,59 @@
+"""Alpaca, as in stanford_alpaca's ``alpaca_data.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from filial import Format, Record, hookimpl
+from filial.formats import Row, RowFormat, Unfit
+from filial_plugins.formats import fields
+
+
+class Alpaca(RowFormat):
+    """Stanford Alpaca: an instruction, perhaps an input, an output.
+
+    Written as one JSON array (``.json``) or one object per line. A row's own ``id`` and ``task`` are read, other keys
+    are passed over. Holds single turns and conversations of one question and its answer.
+    """
+
+    keys = ("instruction", "output")
+    priority = -2
+
+    def from_row(self, row: Row) -> list[Record]:
+        """One record.
+
+        Raises:
+            Fault: no instruction, no output, or one that is not text.
+        """
+        return [
+            Record(
+                id=fields.ident(row),
+                instruction=fields.filled(row, "instruction"),
+                input=fields.text(row, "input", default=""),
+                output=fields.text(row, "output"),
+                task=fields.task(row),
+            )
+        ]
+
+    def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
+        """The three keys of each record; a conversation only if it is one question and one answer.
+
+        Raises:
+            Unfit: another conversation.
+        """
+        for record in records:
+            instruction, given, output = record.instruction, record.input, record.output
+            if record.messages:
+                roles = [turn.role for turn in record.messages]
+                if roles != ["user", "assistant"] or not record.messages[0].content:
+                    turns = ", ".join(roles)
+                    raise Unfit(
+                        record, f"Alpaca holds one question and its answer, not the turns {turns}; try sharegpt"
+                    )
+                instruction, output = (turn.content for turn in record.messages)
+            yield {"instruction": instruction, "input": given, "output": output}
+
+
+@hookimpl
+def register_formats(register: Callable[[str, type[Format]], None]) -> None:
+    register("alpaca", Alpaca)

@@ -1,0 +1,85 @@
+"""OpenAI chat: a list of messages per line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import get_args
+
+from filial import Format, Message, Record, Role, hookimpl
+from filial.formats import Fault, Row, RowFormat, Unfit, json_type
+from filial_plugins.formats import fields
+
+_ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "developer": "system"}
+
+
+def turns(row: Row, key: str) -> tuple[Message, ...]:
+    """The chat turns in a field.
+
+    Raises:
+        Fault: none, or one that a record cannot hold.
+    """
+    return tuple(_turn(f"/{key}/{i}", turn) for i, turn in enumerate(fields.items(row, key)))
+
+
+def _turn(at: str, turn: object) -> Message:
+    if not isinstance(turn, dict):
+        raise Fault(at, f"must be an object, not {json_type(turn)}")
+    for key in ("tool_calls", "function_call"):
+        if turn.get(key):
+            raise Fault(f"{at}/{key}", "calls of tools are not supported; leave such conversations out")
+    if turn.get("weight") == 0:
+        raise Fault(f"{at}/weight", "weight 0 (an answer that is not trained) is not supported")
+    role = fields.text(turn, "role", at=at)
+    if role not in _ROLES:
+        raise Fault(f"{at}/role", f"unknown role {role[:40]!r}; known are {', '.join(_ROLES)}")
+    if isinstance(turn.get("content"), list):
+        parts = enumerate(turn["content"])
+        return Message(_ROLES[role], "".join(_part(f"{at}/content/{i}", part) for i, part in parts))
+    return Message(_ROLES[role], fields.text(turn, "content", at=at))
+
+
+def _part(at: str, part: object) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        raise Fault(at, f"must be a text part, not {json_type(part)}")
+    if part.get("type", "text") != "text":
+        raise Fault(f"{at}/type", f"only text parts are supported, not {str(part['type'])[:40]!r}")
+    return fields.text(part, "text", at=at)
+
+
+class OpenAIChat(RowFormat):
+    """Chat messages, as OpenAI's fine-tuning takes them: role and content of each turn.
+
+    Content may be text or a list of text parts. Tool calls and turns of weight 0 have no place in a record, so such a
+    row is refused, not bent. Other keys are passed over.
+    """
+
+    keys = ("messages",)
+    priority = -1
+
+    def from_row(self, row: Row) -> list[Record]:
+        """One conversation.
+
+        Raises:
+            Fault: no turns, or one that a record cannot hold.
+        """
+        return [Record(id=fields.ident(row), messages=turns(row, "messages"), task=fields.task(row))]
+
+    def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
+        """Each record as chat messages.
+
+        Raises:
+            Unfit: a turn of a tool; the format ties those to calls by ids that a record does not keep.
+        """
+        for record in records:
+            chat = record.turns()
+            for turn in chat:
+                if turn.role in ("tool", "tool_call"):
+                    raise Unfit(record, f"OpenAI chat cannot hold its {turn.role} turn; try sharegpt")
+            yield {"messages": [{"role": turn.role, "content": turn.content} for turn in chat]}
+
+
+@hookimpl
+def register_formats(register: Callable[[str, type[Format]], None]) -> None:
+    register("openai", OpenAIChat)

@@ -1,0 +1,98 @@
+"""Parquet files, read and written in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, ClassVar
+
+from filial import Format, Record, UsageError, hookimpl
+from filial.formats import Row, table_rows
+
+BATCH = 1024
+
+
+class Parquet(Format):
+    """Parquet files; the format of their rows is found like that of JSON objects.
+
+    Written are all fields of a record, so what filial writes it reads back whole; scores are a list of (name, value)
+    pairs, arguments of constraints are JSON.
+    """
+
+    requires: ClassVar = ("pyarrow",)
+    extra: ClassVar = "train"
+    binary: ClassVar = True
+
+    def read(self, stream: IO[bytes]) -> Iterator[Row]:
+        """The rows of a file.
+
+        Raises:
+            UsageError: the file is no Parquet file, or is damaged.
+        """
+        pyarrow = _pyarrow()
+        try:
+            file = pyarrow.parquet.ParquetFile(stream if stream.seekable() else pyarrow.BufferReader(stream.read()))
+        except (pyarrow.ArrowException, OSError) as error:
+            raise UsageError(f"cannot be read as Parquet: {_first_line(error)}") from None
+        with file:
+            try:
+                for batch in file.iter_batches(batch_size=BATCH):
+                    yield from batch.to_pylist()
+            except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"the Parquet data is damaged: {_first_line(error)}") from None
+
+    def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
+        """All fields of each record, whatever it has."""
+        pyarrow = _pyarrow()
+        schema = _schema(pyarrow)
+        with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
+            batch: list[Row] = []
+            for row in table_rows(records):
+                batch.append(row)
+                if len(batch) == BATCH:
+                    writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
+                    batch.clear()
+            if batch:
+                writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
+
+
+def _schema(pyarrow: Any) -> Any:
+    text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
+    turn = pyarrow.struct([("role", text), ("content", text)])
+    score = pyarrow.struct([("name", text), ("value", pyarrow.float64())])
+    constraint = pyarrow.struct([("type", text), ("args", text), ("text", text)])
+    origin = pyarrow.struct(
+        [
+            ("stage", text),
+            ("plugin", text),
+            ("parents", texts),
+            ("round", pyarrow.int64()),
+            ("answers", texts),
+        ]
+    )
+    return pyarrow.schema(
+        [
+            *((name, text) for name in ("id", "instruction", "input", "output")),
+            ("messages", pyarrow.list_(turn)),
+            ("task", text),
+            ("scores", pyarrow.list_(score)),
+            ("tags", texts),
+            ("constraints", pyarrow.list_(constraint)),
+            ("origin", origin),
+        ]
+    )
+
+
+def _pyarrow() -> Any:
+    import pyarrow
+    import pyarrow.parquet
+
+    return pyarrow
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+@hookimpl
+def register_formats(register: Callable[[str, type[Format]], None]) -> None:
+    register("parquet", Parquet)

@@ -1,0 +1,81 @@
+"""Seed tasks, as in self-instruct's ``seed_tasks.jsonl``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+
+from filial import Format, Record, hookimpl
+from filial.formats import Fault, Row, RowFormat, Unfit, json_type
+from filial_plugins.formats import fields
+
+TAG = "classification"
+
+
+def _field(instance: object, i: int, key: str) -> str:
+    at = f"/instances/{i - 1}"
+    if not isinstance(instance, dict):
+        raise Fault(at, f"must be an object, not {json_type(instance)}")
+    return fields.text(instance, key, default="" if key == "input" else None, at=at)
+
+
+def _task(record: Record) -> tuple[str, str, bool]:
+    if record.messages:
+        raise Unfit(record, "a seed task holds an instruction with instances, not a conversation; try sharegpt")
+    return record.instruction, record.task, TAG in record.tags
+
+
+class Seeds(RowFormat):
+    """Seed tasks of Self-Instruct: an instruction with instances of input and output.
+
+    Each instance is a record. ``name`` becomes its ``task``, ``is_classification`` the tag ``classification``;
+    instances of one task have the ids ``ID#1``, ``ID#2``, … Holds no conversation.
+    """
+
+    keys = ("instruction", "instances")
+
+    def from_row(self, row: Row) -> list[Record]:
+        """The records of one seed task.
+
+        Raises:
+            Fault: no instruction, no instances, or something of the wrong type.
+        """
+        flag = row.get("is_classification")
+        if not isinstance(flag, bool | None):
+            raise Fault("/is_classification", f"must be true or false, not {json_type(flag)}")
+        name, instances = fields.ident(row), fields.items(row, "instances")
+        several = bool(name) and len(instances) > 1
+        return [
+            Record(
+                id=f"{name}#{i}" if several else name,
+                instruction=fields.filled(row, "instruction"),
+                input=_field(instance, i, "input"),
+                output=_field(instance, i, "output"),
+                task=fields.text(row, "name", default=""),
+                tags=(TAG,) if flag else (),
+            )
+            for i, instance in enumerate(instances, 1)
+        ]
+
+    def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
+        """Seed tasks; neighbours of the same instruction, task and flag are instances of one.
+
+        Raises:
+            Unfit: a conversation.
+        """
+        for (instruction, task, flag), group in groupby(records, _task):
+            members = list(group)
+            instances = [{"input": member.input, "output": member.output} for member in members]
+            name = members[0].id
+            yield {
+                "id": name.removesuffix("#1") if len(members) > 1 else name,
+                "name": task,
+                "instruction": instruction,
+                "instances": instances,
+                "is_classification": flag,
+            }
+
+
+@hookimpl
+def register_formats(register: Callable[[str, type[Format]], None]) -> None:
+    register("seeds", Seeds)

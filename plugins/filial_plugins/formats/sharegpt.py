@@ -1,0 +1,63 @@
+"""ShareGPT, as FastChat reads it, with the roles and the top-level system text of LLaMA-Factory's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from filial import Format, Message, Record, Role, hookimpl
+from filial.formats import Fault, Row, RowFormat, json_type
+from filial_plugins.formats import fields
+
+ROLES: dict[str, Role] = {
+    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system",
+    "function_call": "tool_call", "observation": "tool", "tool": "tool",
+}  # fmt: skip
+PLUGINS = "plugins"
+_NAMES: dict[Role, str] = {
+    "user": "human", "assistant": "gpt", "system": "system",
+    "tool_call": "function_call", "tool": "observation",
+}  # fmt: skip
+
+
+def _turn(i: int, turn: object) -> Message:
+    at = f"/conversations/{i}"
+    if not isinstance(turn, dict):
+        raise Fault(at, f"must be an object, not {json_type(turn)}")
+    name = fields.text(turn, "from", at=at)
+    if name not in ROLES:
+        raise Fault(f"{at}/from", f"unknown role {name[:40]!r}; known are {', '.join(ROLES)}")
+    return Message(ROLES[name], fields.text(turn, "value", at=at))
+
+
+class ShareGPT(RowFormat):
+    """Conversations as FastChat and LLaMA-Factory have them: from and value of each turn.
+
+    Holds every conversation; a single turn becomes one. A conversation in which the page's plugins took part
+    (``plugins``) bears that word as a tag. Other keys are passed over.
+    """
+
+    keys = ("conversations",)
+
+    def from_row(self, row: Row) -> list[Record]:
+        """One conversation.
+
+        Raises:
+            Fault: no turns, or one with an unknown role or without text.
+        """
+        turns = [_turn(i, turn) for i, turn in enumerate(fields.items(row, "conversations"))]
+        system = fields.text(row, "system", default="")
+        if system and turns[0].role != "system":
+            turns.insert(0, Message("system", system))
+        tags = (PLUGINS,) if row.get(PLUGINS) is not None else ()
+        return [Record(id=fields.ident(row), messages=tuple(turns), task=fields.task(row), tags=tags)]
+
+    def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
+        """Each record as a conversation; a single-turn one asks its instruction, a blank line and its input."""
+        for record in records:
+            turns = [{"from": _NAMES[turn.role], "value": turn.content} for turn in record.turns()]
+            yield {"id": record.id, "conversations": turns}
+
+
+@hookimpl
+def register_formats(register: Callable[[str, type[Format]], None]) -> None:
+    register("sharegpt", ShareGPT)

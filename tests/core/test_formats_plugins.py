@@ -1,0 +1,426 @@
+"""Formats as plugins: anybody's package brings one, and whose rows some data are does not depend on who came first."""
+
+import io
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from filial import FilialError, Record, UsageError
+from filial.formats import BadLine, read, write
+from filial.plugins import Index, Manager
+from filial.testing import FormatContract
+
+CARDS = """
+from filial import Field, Record, hookimpl
+from filial.formats import RowFormat
+
+class Cards(RowFormat):
+    '''Cards with two sides.'''
+
+    keys = ("front", "back")
+    priority = PRIORITY
+
+    def from_row(self, row):
+        return BODY
+
+    def to_rows(self, records):
+        for record in records:
+            yield {"front": record.question(), "back": record.output}
+
+@hookimpl
+def register_formats(register):
+    register("NAME", Cards)
+"""
+BODY = '[Record(instruction=row["front"], output=row["back"], tags=("NAME",))]'
+ROW = {"front": "Name a river.", "back": "The Elbe."}
+
+
+def cards(name="cards", priority=0, body=BODY):
+    return CARDS.replace("BODY", body).replace("NAME", name).replace("PRIORITY", str(priority))
+
+
+@pytest.fixture
+def install(site):
+    """``install("cards", …)``: a package that brings this format; gives the folder's site."""
+
+    def package(name="cards", **options):
+        module = f"filial_{name}"
+        site.dist(f"filial-{name}", {"filial.formats": {name: module}}, {module: cards(name, **options)})
+        return site
+
+    return package
+
+
+def lines(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_package_brings_a_format_of_rows(tmp_path, install):
+    manager = install().manager()
+    [record] = read(lines(tmp_path / "in.jsonl", ROW), manager=manager)
+    assert (record.instruction, record.output, record.tags) == ("Name a river.", "The Elbe.", ("cards",))
+    (tmp_path / "in.json").write_text(json.dumps([ROW, ROW]))
+    assert len(list(read(tmp_path / "in.json", manager=manager))) == 2
+    assert write(tmp_path / "out.jsonl", [record], format="cards", manager=manager) == 1
+    assert (tmp_path / "out.jsonl").read_text() == '{"front":"Name a river.","back":"The Elbe."}\n'
+    write(tmp_path / "out.json", [record], format="filial-cards:cards", manager=manager)
+    assert json.loads((tmp_path / "out.json").read_text()) == [ROW]
+    write(tmp_path / "out.cards", [record], manager=manager)  # the last suffix is the name of a format
+    assert [found.output for found in read(tmp_path / "out.cards", manager=manager)] == ["The Elbe."]
+
+
+def test_columns_of_a_table_are_its_rows_too(tmp_path, install):
+    pyarrow = pytest.importorskip("pyarrow", reason="comes with the extra 'train'")
+    from pyarrow import parquet
+
+    from filial_plugins.formats import parquet as built_in
+
+    manager = install().manager()
+    (tmp_path / "parquet_plugin.py").write_text(Path(built_in.__file__).read_text())
+    manager.load_file(tmp_path / "parquet_plugin.py")
+    parquet.write_table(pyarrow.Table.from_pylist([ROW, {**ROW, "back": None}]), tmp_path / "in.parquet")
+    bad: list[BadLine] = []
+    [record] = read(tmp_path / "in.parquet", manager=manager, bad=bad)
+    assert record.tags == ("cards",)
+    assert [str(line) for line in bad] == [f"{tmp_path / 'in.parquet'}:2: lacks back"]
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_the_higher_priority_reads_whatever_was_installed_first(tmp_path, install, order):
+    for name in order:
+        site = install(name, priority=1 if name == "second" else 0)
+    [record] = read(lines(tmp_path / "in.jsonl", ROW), manager=site.manager())
+    assert record.tags == ("second",)
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_of_two_that_fit_equally_well_none_is_guessed(tmp_path, install, order):
+    for name in order:
+        site = install(name)
+    path = lines(tmp_path / "in.jsonl", ROW)
+    with pytest.raises(UsageError) as error:
+        list(read(path, manager=site.manager()))
+    assert str(error.value) == (
+        f"{path}:1: the formats filial-first:first and filial-second:second fit equally well; name the one it is"
+    )
+    [record] = read(path, format="second", manager=site.manager())
+    assert record.tags == ("second",)
+
+
+def test_the_format_that_finds_most_rows_reads_them(tmp_path, install):
+    install("few", priority=9)
+    site = install("many")
+    (site.folder / "filial_few.py").write_text(cards("few", 9).replace('("front", "back")', '("front", "back", "x")'))
+    [*records] = read(lines(tmp_path / "in.jsonl", {**ROW, "x": 1}, ROW, ROW), manager=site.manager())
+    assert {record.tags for record in records} == {("many",)}
+
+
+def test_a_broken_package_costs_only_who_names_it(tmp_path, install, caplog):
+    site = install()
+    site.dist("filial-torn", {"filial.formats": {"torn": "filial_torn"}}, {"filial_torn": "import does_not_exist"})
+    site.dist(
+        "filial-mad", {"filial.formats": {"mad": "filial_mad"}},
+        {"filial_mad": cards("mad").replace("priority", "def detect(self, sample):\n        1 / 0\n    priority")},
+    )  # fmt: skip
+    manager, path = site.manager(), lines(tmp_path / "in.jsonl", ROW)
+    with caplog.at_level(logging.WARNING, "filial"):
+        assert len(list(read(path, manager=manager))) == 1
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert "filial-mad:mad" in told[0]
+    assert "ZeroDivisionError" in told[0]
+    assert "filial-torn:torn" in told[1]
+    assert "does_not_exist" in told[1]
+    with pytest.raises(UsageError, match=r"filial-torn 1\.0: entry point torn = filial_torn does not load"):
+        read(path, format="torn", manager=manager)
+
+
+def test_filials_own_rows_ask_no_plugin(tmp_path, site):
+    site.dist("filial-torn", {"filial.formats": {"torn": "filial_torn"}}, {"filial_torn": "raise SystemExit(3)"})
+    records = [Record(id="a", instruction="Name a river.", output="The Elbe.")]
+    manager = site.manager()
+    write(tmp_path / "own.jsonl", records, manager=manager)
+    assert list(read(tmp_path / "own.jsonl", manager=manager)) == records
+    assert "filial_torn" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('[Record(instruction=row["front"], output=row["nowhere"])]', "lacks nowhere"),
+        ('[Record(instruction=row["front"], output=7)]', "/output: must be a string, not a number"),
+        ('[Record(instruction=row["front"], scores={"x": float("inf")})]', "/scores/x: must be"),
+        ('[Record(instruction="")]', "a record needs an instruction"),
+        ('[Record(instruction=row["front"], output="\\ud800")]', "holds U+D800, half a character"),
+    ],
+)
+def test_a_record_that_no_reader_accepts_is_a_bad_line(tmp_path, install, body, words):
+    path = lines(tmp_path / "in.jsonl", ROW)
+    bad: list[BadLine] = []
+    assert list(read(path, format="cards", manager=install(body=body).manager(), bad=bad)) == []
+    [line] = bad
+    assert str(line).startswith(f"{path}:1: ")
+    assert words in str(line)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("None", "from_row gave None, not a list of records"),
+        ('Record(instruction="a")', "not a list of records"),
+        ('[row["front"].nowhere]', "AttributeError"),
+    ],
+)
+def test_what_a_format_does_wrong_names_its_plugin(tmp_path, install, body, words):
+    path, manager = lines(tmp_path / "in.jsonl", ROW), install(body=body).manager()
+    with pytest.raises(FilialError) as error:
+        list(read(path, format="cards", manager=manager))
+    assert str(error.value).startswith("filial-cards:cards==1.0 fails")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_format_that_fails_when_it_writes_is_named_and_the_old_file_stays(tmp_path, install):
+    site = install()
+    (site.folder / "filial_cards.py").write_text(cards().replace("record.question()", "record.nowhere"))
+    (tmp_path / "out.jsonl").write_text("old")
+    with pytest.raises(FilialError, match=r"^filial-cards:cards==1\.0 fails when it writes: AttributeError"):
+        write(tmp_path / "out.jsonl", [Record(instruction="a")], format="cards", manager=site.manager())
+    assert (tmp_path / "out.jsonl").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "site"]
+
+
+# Files of their own
+
+
+@pytest.fixture
+def tables(site):
+    site.sample("csv")
+    return site.manager()
+
+
+class TestCsv(FormatContract):
+    test_is_registered_under_the_name_it_promises = None  # it is not installed here
+
+    @pytest.fixture(autouse=True)
+    def _sample(self, tables):
+        self.component = tables.build("formats", {"use": "csv", "delimiter": ";"})
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.csv.zst"])
+def test_a_file_is_of_the_format_that_it_is_called_after(tmp_path, tables, name):
+    records = [Record(instruction=f"Name river {i}.", output="The Elbe, or not") for i in range(3)]
+    write(tmp_path / name, records, manager=tables)
+    assert [r.content() for r in read(tmp_path / name, manager=tables)] == [r.content() for r in records]
+    write(tmp_path / "other.jsonl", records, format={"use": "csv", "delimiter": ";"}, manager=tables)
+    assert (tmp_path / "other.jsonl").read_text().startswith("instruction;input;output\nName river 0.;;")
+    found = read(tmp_path / "other.jsonl", format={"use": "csv", "delimiter": ";"}, manager=tables)
+    assert [r.content() for r in found] == [r.content() for r in records]
+
+
+def test_the_format_of_a_tables_rows_is_found_or_named(tmp_path, tables, install):
+    manager = install().manager()
+    (tmp_path / "t.csv").write_text("front,back\na,b\nc\nd,e\n")
+    for format in ("auto", "csv", "cards"):
+        bad: list[BadLine] = []
+        assert [r.tags for r in read(tmp_path / "t.csv", format=format, manager=manager, bad=bad)] == [("cards",)] * 2
+        assert [str(line) for line in bad] == [f"{tmp_path / 't.csv'}:2: has 1 values, and there are 2 columns"]
+    with pytest.raises(UsageError, match=r"t\.csv: no known format has the fields back, front"):
+        list(read(tmp_path / "t.csv", manager=tables, bad=[]))
+
+
+def test_text_goes_to_standard_output_and_comes_from_standard_input(tables, monkeypatch, capfdbinary):
+    write("-", [Record(instruction="a", output="b")], format="csv", manager=tables)
+    out = capfdbinary.readouterr().out
+    assert out == b"instruction,input,output\na,,b\n"
+
+    class Stdin:
+        buffer = io.BufferedReader(io.BytesIO(out))
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert [record.content() for record in read("-", format="csv", manager=tables)] == [("a", "", "b")]
+
+
+def test_a_source_that_is_no_file_is_loaded_by_the_format_in_front_of_it(tmp_path):
+    plugin = tmp_path / "shelf.py"
+    plugin.write_text("""
+from filial import Format, Record, UsageError, hookimpl
+
+class Shelf(Format):
+    '''What stands on a shelf.'''
+
+    def read(self, stream):
+        raise UsageError("it is no file")
+
+    def load(self, source, split):
+        if source == "shelf:empty":
+            raise UsageError("the shelf is empty")
+        yield Record(instruction=source, output=split)
+        yield 7
+
+@hookimpl
+def register_formats(register):
+    register("shelf", Shelf)
+""")
+    manager = Manager(Index())
+    manager.load_file(plugin)
+    assert next(read("shelf:top", split="test", manager=manager)).content() == ("shelf:top", "", "test")
+    with pytest.raises(UsageError, match=r"^shelf:empty: the shelf is empty$"):
+        list(read("shelf:empty", manager=manager))
+    with pytest.raises(
+        FilialError, match=r"shelf\.py:shelf==0\+\w+ fails in stage read: TypeError: read gave 7, not a"
+    ):
+        list(read("shelf:top", manager=manager))
+    with pytest.raises(UsageError, match="the format shelf is only read"):
+        write(tmp_path / "x.jsonl", [], format="shelf", manager=manager)
+    with pytest.raises(UsageError, match="no such file"):
+        read("other:top", manager=manager)
+
+
+# Filial's own or not
+
+
+ALPACA = {"instruction": "Name three rivers.", "input": "in Asia", "output": "Ob, Indus, Mekong"}
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "in.json", "in.parquet"])
+@pytest.mark.parametrize(
+    ("rows", "ids"),
+    [
+        ([{"id": i, **ALPACA} for i in range(3)], ["0", "1", "2"]),
+        ([{**ALPACA, "input": None}] * 2, None),
+        ([ALPACA, {**ALPACA, "category": "geo"}, {**ALPACA, "category": "list"}], None),
+        ([{**ALPACA, "origin": "a web page"}], None),
+    ],
+)
+def test_foreign_rows_that_look_like_filials_are_read(tmp_path, name, rows, ids):
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pyarrow = pytest.importorskip("pyarrow.parquet", reason="comes with the extra 'train'")
+        import pyarrow as arrow
+
+        pyarrow.write_table(arrow.Table.from_pylist(rows), path)
+    else:
+        path.write_text(json.dumps(rows) if name.endswith("json") else "".join(json.dumps(row) + "\n" for row in rows))
+    found = list(read(path))
+    assert [record.output for record in found] == ["Ob, Indus, Mekong"] * len(rows)
+    if ids:
+        assert [record.id for record in found] == ids
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "a", "output": "b", "scores": {"x": 1.0}},
+        {"instruction": "a", "output": "b", "tags": ["t"]},
+        {"instruction": "a", "output": "b", "origin": {"round": -1}},
+    ],
+)
+def test_what_only_filial_writes_is_not_given_up_for_a_bad_line(tmp_path, row):
+    """Another format would pass over scores, tags and lineage without a word."""
+    path = lines(tmp_path / "in.jsonl", row, *[{"instruction": "a", "output": "b", "ouput": "c"}] * 5)
+    bad: list[BadLine] = []
+    found = list(read(path, bad=bad))
+    assert len(found) + len(bad) == 6
+    assert [line.pointer for line in bad if "ouput" not in line.message] in ([], ["/origin/round"])
+    assert all("did you mean output?" in line.message for line in bad if "ouput" in line.message)
+
+
+def test_one_bad_line_among_filials_own_is_explained_as_such(tmp_path):
+    path = lines(tmp_path / "in.jsonl", {"instruction": "a", "output": "b"}, {"instruction": "a", "ouput": "b"})
+    bad: list[BadLine] = []
+    assert len(list(read(path, bad=bad))) == 1
+    assert "did you mean output?" in str(bad[0])
+
+
+# Names of files
+
+
+@pytest.mark.parametrize("name", ["data.json.clean.jsonl", "part.parquet.clean.jsonl", "a.json.jsonl.gz", "a.jsonl"])
+def test_only_the_last_suffix_says_what_is_written_and_read(tmp_path, name):
+    records = [Record(id=f"r{i}", instruction="Name a river.") for i in range(3)]
+    write(tmp_path / name, records)
+    plain = tmp_path / name if not name.endswith(".gz") else None
+    assert plain is None or plain.read_bytes().startswith(b'{"id":"r0"')
+    assert list(read(tmp_path / name)) == records
+
+
+@pytest.mark.parametrize("name", ["data.jsonl.json", "data.parquet.json"])
+def test_an_array_is_written_where_the_last_suffix_says_so(tmp_path, name):
+    write(tmp_path / name, [Record(id="r0", instruction="Name a river.")], format="filial")
+    assert json.loads((tmp_path / name).read_text()) == [{"id": "r0", "instruction": "Name a river."}]
+
+
+@pytest.mark.parametrize("name", ["data.jsonl.txt", "data.parquet.old"])
+def test_a_name_that_ends_in_something_else_tells_nothing(tmp_path, name):
+    (tmp_path / name).write_text('{"instruction": "a"}\n')
+    with pytest.raises(UsageError, match="the format is not clear from the name"):
+        read(tmp_path / name)
+    with pytest.raises(UsageError, match="name the format to write"):
+        write(tmp_path / name, [])
+
+
+def test_parquet_may_be_packed_and_come_from_standard_input(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow", reason="comes with the extra 'train'")
+    records = [Record(id=f"r{i}", instruction="Name a river.") for i in range(3)]
+    for name in ("a.parquet", "a.parquet.gz", "a.parquet.zst"):
+        write(tmp_path / name, records)
+        assert list(read(tmp_path / name)) == records
+    assert (tmp_path / "a.parquet.gz").read_bytes()[:2] == b"\x1f\x8b"
+
+    class Stdin:
+        buffer = io.BufferedReader(io.BytesIO((tmp_path / "a.parquet").read_bytes()))
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert list(read("-", format="parquet")) == records
+
+
+# Commands and recipes
+
+
+def test_the_plugins_of_a_command_line_hold_for_its_files(cli):
+    (cli.folder / "cards.py").write_text(cards())
+    cli.write("in.jsonl", *[{"front": f"Name a river of land {i}.", "back": "The Elbe."} for i in range(3)])
+    assert cli("--plugin", "cards.py", "filter", "length", "in.jsonl", "-o", "out.jsonl", "--to", "cards") == 0
+    assert cli.rows("out.jsonl")[0] == {"front": "Name a river of land 0.", "back": "The Elbe."}
+    assert cli("filter", "length", "in.jsonl", "-o", "out.jsonl") == 2
+    assert "no known format has the fields back, front" in cli.err
+    assert cli("filter", "length", "in.jsonl", "-o", "out.jsonl", "--to", "cards") == 2
+    assert "unknown format 'cards'" in cli.err
+    cli.write("plain.jsonl", {"instruction": "Say it."})
+    (cli.folder / "r.yaml").write_text(
+        "teacher: {use: echo}\nstages:\n  - generate: {use: count, count: 2, seeds: in.jsonl, seeds_format: cards}\n"
+        "  - filter: {use: length, min_output: 0}\n"
+    )
+    assert cli("--plugin", "cards.py", "run", "r.yaml") == 0, cli.err
+    assert cli("run", "r.yaml", "--name", "other") == 2
+
+
+def test_without_plugins_only_filials_formats_are_there(cli, install):
+    install()
+    cli.write("in.jsonl", *[{"front": f"Name a river of land {i}.", "back": "The Elbe."} for i in range(3)])
+    assert cli("filter", "length", "in.jsonl", "-o", "out.jsonl", toy=False) == 0, cli.err
+    assert cli("--no-plugins", "filter", "length", "in.jsonl", "-o", "out.jsonl", toy=False) == 2
+    assert "no known format has the fields back, front" in cli.err
+
+
+def test_formats_are_listed_shown_and_have_a_schema(cli, site):
+    site.sample("csv")
+    assert cli("plugins", toy=False) == 0
+    assert "filial_csv" not in sys.modules
+    assert {tuple(line.split()[:2]) for line in cli.out.splitlines()} >= {("formats", "alpaca"), ("formats", "csv")}
+    assert cli("plugins", "show", "csv", toy=False) == 0
+    assert "csv (formats), filial-csv:csv==0.1.0" in cli.out
+    assert "delimiter: string, default ','. What stands between two values." in cli.out
+    assert cli("schema", "format", "csv", toy=False) == 0
+    assert json.loads(cli.out)["properties"]["delimiter"]["default"] == ","
+
+
+def test_prompts_are_data_by_the_last_suffix_only(cli):
+    (cli.folder / "notes.json.txt").write_text("Name a river.\n")
+    assert cli("ask", "echo", "--prompts", "notes.json.txt") == 0, cli.err
+    assert json.loads(cli.out)["prompt"] == "Name a river."
