@@ -269,10 +269,21 @@ def test_several_strategies_share_the_records_and_the_options(cli):
     assert "strategy 'prompt'" in cli.err
     assert "it has no text" in cli.err
     assert cli("evolve", "prompt", "longer", "in.jsonl", "--text", "SO {prompt}", *options) == 2
-    assert "no option 'text'" in cli.err
+    assert "has no 'text'" in cli.err
     assert cli("evolve", "longer", "deepen", "in.jsonl", "--order", "fixed", "--rounds", "2", *options) == 0
     tried = {name: row["1"]["tried"] for name, row in json.loads(cli.out)["survival"].items()}
     assert tried == {"longer": 10, "deepen": 10}
+
+
+def test_options_of_the_teacher_are_yaml_as_in_a_recipe(cli):
+    """``no`` is a word in YAML 1.2."""
+    cli.write("in.jsonl", RIVER)
+    command = ["evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo"]
+    assert cli(*command, "-T", "fail_on=no") == 0, cli.err
+    assert cli(*command, "-T", "fail_on=[x") == 2
+    assert "the value is no YAML (this list needs a ',' or a ']' here" in cli.err
+    assert cli(*command, "-T", "delay=x") == 2
+    assert "--teacher: teacher 'echo': 'delay': 'x' is not a number" in cli.err
 
 
 def test_a_strategy_is_not_taken_for_a_file_nor_a_file_for_a_strategy(cli):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import click
 import pytest
-import yaml
+
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from filial import Component, UsageError
 from filial.contracts.errors import PluginError
 from filial.plugins.options import click_options, from_flags, json_schema, summary
+from filial.plugins.yaml import dump
 
 
 class Weight(BaseModel):
@@ -61,7 +62,9 @@ class Needy(Component):
 def call(cls: type[Component], args: list[str]) -> Any:
     """The component that a command line gives, through click's own parser."""
     out: list[Any] = []
-    command = click.Command("x", params=list(click_options(cls)), callback=lambda **v: out.append(from_flags(cls, v)))
+    command = click.Command(
+        "x", params=list(click_options(cls)), callback=lambda **v: out.append(from_flags(cls, v, "x"))
+    )
     command.main(args, standalone_mode=False)
     return out[0]
 
@@ -139,7 +142,7 @@ def as_flags(given_values: dict[str, Any]) -> list[str]:
         elif name in ("words", "numbers", "levels"):
             args += [f"{flag}={item}" for item in value]
         elif isinstance(value, dict | list):
-            args.append(f"{flag}={yaml.safe_dump(value)}")
+            args.append(f"{flag}={dump(value)}")
         else:
             args.append(f"{flag}={value}")
     return args
@@ -178,12 +181,12 @@ def test_wrong_flags_are_click_errors(args, message):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--rates", "{a: many}"], "option --rates.a is 'many', but it should be a valid number"),
+        (["--rates", "{a: many}"], "x: --rates.a: 'many' is not a number"),
         (
             ["--weights", "[{share: -1}]"],
-            "option --weights[0].share is -1, but it should be greater than or equal to 0",
+            "x: --weights[0].share: -1 is too small; the least is 0",
         ),
-        (["--rates", "[1]"], "option --rates is [1], but it should be a valid dictionary"),
+        (["--rates", "[1]"], "x: --rates: a mapping ('key: value') belongs here, not a list"),
     ],
 )
 def test_what_only_the_component_can_see_names_the_flag(args, message):
@@ -193,13 +196,20 @@ def test_what_only_the_component_can_see_names_the_flag(args, message):
     assert "pydantic" not in str(err.value)
 
 
+def test_a_value_on_the_command_line_is_yaml_as_in_a_recipe():
+    """YAML 1.2: ``no`` is a word, not false, and a date is text."""
+    assert call(Options, ["--either", "no"]).either == "no"
+    assert call(Options, ["--either", "2024-01-01"]).either == "2024-01-01"
+    assert call(Options, ["--rates", "{no: 1e3}"]).rates == {"no": 1000.0}
+
+
 def test_all_faults_in_one_sentence():
     with pytest.raises(UsageError) as err:
-        from_flags(Needy, {}, what="teacher 'needy'")
-    assert str(err.value) == "teacher 'needy': option --model is required"
+        from_flags(Needy, {}, "teacher 'needy'")
+    assert str(err.value) == "teacher 'needy' needs --model (Which model)"
     with pytest.raises(UsageError) as err:
-        from_flags(Options, {"count": 77, "free": "x"})
-    assert str(err.value).count(";") == 1
+        from_flags(Options, {"count": 77, "free": "x"}, "x")
+    assert str(err.value) == "x: --count: 77 is too large; the most is 9; and x: --free: 'x' is not an integer"
 
 
 def test_validators_of_the_component_speak_for_themselves():
@@ -218,7 +228,7 @@ def test_validators_of_the_component_speak_for_themselves():
             return self
 
     with pytest.raises(UsageError, match=r"^x: low is above high$"):
-        from_flags(Ordered, {"low": 9}, what="x")
+        from_flags(Ordered, {"low": 9}, "x")
 
 
 def test_help_shows_description_choices_bounds_and_default():

@@ -50,11 +50,11 @@ def test_provenance_of_what_no_plugin_registered(site):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"use": "pirate", "acent": "x"}, "r.yaml:3:7: strategy 'pirate': no option 'acent'; did you mean 'accent'?"),
-        ({"use": "pirate", "zzz": 1}, "r.yaml:3:7: strategy 'pirate': no option 'zzz'; there are: 'accent'"),
+        ({"use": "pirate", "acent": "x"}, "r.yaml:3:7: strategy 'pirate' has no 'acent'; did you mean 'accent'?"),
+        ({"use": "pirate", "zzz": 1}, "r.yaml:3:7: strategy 'pirate' has no 'zzz'; there are accent"),
         (
             {"use": "pirate", "accent": 3},
-            "r.yaml:3:7: strategy 'pirate': option 'accent' is 3, but it should be a valid string",
+            "r.yaml:3:7: strategy 'pirate': 'accent': 3 is not text; put it in quotes",
         ),
         ({"accent": "x"}, "r.yaml:3:7: a strategy needs 'use: NAME'"),
         ("pirat", "r.yaml:3:7: no strategy named 'pirat'; did you mean 'pirate'?"),

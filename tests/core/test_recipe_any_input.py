@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from recipe_kit import GOOD, faults, outcome, with_one_part_replaced
 
 from filial.plugins import Manager
+from filial.plugins.yaml import parse
 from filial.recipe import Recipe
-from filial.recipe.yaml import parse
 
 manager, base = recipe_kit.manager, recipe_kit.base
 

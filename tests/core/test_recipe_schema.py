@@ -15,9 +15,9 @@ from recipe_kit import with_one_part_replaced
 
 from filial.contracts.errors import RecipeError
 from filial.plugins import Manager
+from filial.plugins.yaml import parse, read
 from filial.recipe import from_dict
 from filial.recipe.schema import recipe_schema, recipe_schema_text
-from filial.recipe.yaml import parse, read
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filial.plugins.yaml import MAX_BYTES, MAX_DEPTH, parse, read
 from filial.recipe import dump
-from filial.recipe.yaml import MAX_BYTES, MAX_DEPTH, parse, read
 
 
 def faults(text: str | bytes) -> list[tuple[int, int, str]]:

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from filial.cli.show import schema
 from filial.formats import read
 from filial.plugins import Manager
+from filial.plugins.yaml import parse
 from filial.recipe import load
-from filial.recipe.yaml import parse
 from filial_plugins.starter import SCHEMA, command, files
 
 NAMES = {"recipe.yaml", "seeds.jsonl", "open-seeds.jsonl", SCHEMA}

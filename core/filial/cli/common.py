@@ -111,7 +111,7 @@ def options_of(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         UsageError: a pair that is none, or a value that is no YAML.
     """
-    import yaml
+    from filial.plugins.yaml import parse_value
 
     out: dict[str, Any] = {}
     for pair in pairs:
@@ -119,9 +119,9 @@ def options_of(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
         if not equals or not key:
             raise UsageError(f"{flag} {pair!r}: write KEY=VALUE, such as model=gpt-4o-mini")
         try:
-            out[key.strip().replace("-", "_")] = yaml.safe_load(value) if value.strip() else ""
-        except yaml.YAMLError as err:
-            raise UsageError(f"{flag} {pair!r}: the value is no YAML; put it in quotes") from err
+            out[key.strip().replace("-", "_")] = parse_value(value) if value.strip() else ""
+        except ValueError as err:
+            raise UsageError(f"{flag} {pair!r}: the value is no YAML ({err}); put it in quotes") from err
     return out
 
 

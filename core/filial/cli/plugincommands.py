@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from filial.cli.common import manager
-from filial.plugins.discovery import OURSELVES, Claim
+from filial.plugins.discovery import OURSELVES, Claim, singular
 
 Invoke = Callable[..., Any]
 Make = Callable[[], tuple[Invoke, list[click.Parameter]]]
@@ -45,7 +45,7 @@ class PluginGroup(click.Group):
 
             given = {field: values.pop(option.name) for field, option in fields.items()}
             plugins.check_requirements(cls)
-            return callback(ctx, name, options.from_flags(cls, given), **values)
+            return callback(ctx, name, options.from_flags(cls, given, f"{singular(self.kind)} {name!r}"), **values)
 
         return PluginCommand(name, call, parameters, list(fields.values()), cls.__doc__ or "", self.more)
 

@@ -80,7 +80,7 @@ class Manager:
             cls = self.get(kind, use)
         except PluginError as err:
             raise PluginError(f"{at}{err}") from err
-        return validated(cls, options, what=f"{at}{singular(kind)} {use!r}")
+        return validated(cls, options, owner=f"{at}{singular(kind)} {use!r}")
 
     def provenance(self, what: str | Component | type[Component], name: str = "") -> str:
         """``dist:name==version`` of a loaded component, or of ``(kind, name)`` without importing it.

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from filial.contracts.errors import PluginError, UsageError
 from filial.contracts.kinds import Component
 from filial.contracts.paths import resolve
+from filial.plugins.wording import Finding, explain
+from filial.plugins.yaml import Address, parse_value
 
 if TYPE_CHECKING:
     import click
 
 
 C = TypeVar("C", bound=Component)
+M = TypeVar("M", bound=BaseModel)
 Schema = dict[str, Any]
 _SCALARS = ("string", "integer", "number", "boolean")
 
 
-def json_schema(cls: type[Component]) -> Schema:
+def json_schema(cls: type[BaseModel]) -> Schema:
     """The options of a component as JSON Schema 2020-12, self-contained and without generated titles.
 
     Raises:
@@ -41,7 +44,7 @@ def json_schema(cls: type[Component]) -> Schema:
     return schema
 
 
-def summary(cls: type[Component]) -> str:
+def summary(cls: type[BaseModel]) -> str:
     """The first line of a component's own docstring; empty if it has none."""
     return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0].strip()
 
@@ -69,7 +72,7 @@ def _clean(node: Any, definitions: Schema, inside: tuple[str, ...]) -> Any:
     return out
 
 
-def click_options(cls: type[Component]) -> list[click.Option]:
+def click_options(cls: type[BaseModel]) -> list[click.Option]:
     """One click option per field; its parameter is called like the field, and is None or () unless given.
 
     Scalars are typed and bounded, a choice is a choice, a switch is ``--x/--no-x``, a list of scalars is
@@ -95,8 +98,8 @@ def click_options(cls: type[Component]) -> list[click.Option]:
     return out
 
 
-def from_flags(cls: type[C], values: Mapping[str, Any], what: str = "") -> C:
-    """The component that the values of `click_options` describe.
+def from_flags(cls: type[M], values: Mapping[str, Any], owner: str) -> M:
+    """Build what the values of `click_options` describe.
 
     Raises:
         UsageError: a value is wrong; the message names the flag.
@@ -107,51 +110,44 @@ def from_flags(cls: type[C], values: Mapping[str, Any], what: str = "") -> C:
         if value is None or value == ():
             continue
         inner = _inner(fields[name])
-        if _repeats(inner):
-            given[name] = [_chosen(inner["items"], item) for item in value]
-        else:
-            given[name] = _chosen(inner, value)
-    return validated(cls, given, what=what, spell=lambda name: f"--{name.replace('_', '-')}")
+        given[name] = [_chosen(inner["items"], item) for item in value] if _repeats(inner) else _chosen(inner, value)
+    return validated(cls, given, owner=owner, spell=lambda name: f"--{name.replace('_', '-')}")
 
 
-def validated(cls: type[C], options: Mapping[str, Any], *, what: str, spell: Any = repr) -> C:
-    """A component from its options.
+def strict(cls: type[M], body: Any) -> M:
+    """Validate plain data as it stands: '3' is no number, 3 is no text.
+
+    Raises:
+        ValidationError: as pydantic finds it; `filial.plugins.wording.explain` puts it in words.
+    """
+    return cls.model_validate_json(json.dumps(body), strict=True)
+
+
+def validated(cls: type[M], options: Mapping[str, Any], *, owner: str, spell: Callable[[str], str] = repr) -> M:
+    """Build a model from plain data.
 
     Args:
-        what: what is being built, for the message.
+        owner: whose options these are, for the message.
         spell: how an option's name is written for this user.
 
     Raises:
         UsageError: one sentence with everything that is wrong.
     """
+    body = dict(options)
     try:
-        return cls.model_validate(dict(options))
+        return strict(cls, body)
     except ValidationError as err:
-        faults = "; ".join(_fault(error, cls, spell) for error in err.errors(include_url=False, include_context=False))
-        raise UsageError(f"{what}: {faults}" if what else faults) from err
+        faults = [_sentence(finding, owner, spell) for finding in explain(err, cls, body, owner, spell=spell)]
+        raise UsageError("; and ".join(faults)) from err
 
 
-def _fault(error: Any, cls: type[Component], spell: Any) -> str:
-    """One pydantic error in our words."""
-    if not error["loc"]:  # a validator of the whole component
-        return str(error["msg"].removeprefix("Value error, "))
-    name, *deeper = error["loc"]
-    at = spell(str(name))
-    if error["type"] == "extra_forbidden" and not deeper:
-        near = difflib.get_close_matches(str(name), cls.model_fields, 1)
-        there = ", ".join(spell(field) for field in cls.model_fields) or "none"
-        return f"no option {at}; " + (f"did you mean {spell(near[0])}?" if near else f"there are: {there}")
-    if error["type"] == "missing" and not deeper:
-        return f"option {at} is required"
+def _sentence(finding: Finding, owner: str, spell: Callable[[str], str]) -> str:
+    """A finding with its place in words, since there is no line to point to."""
+    if not finding.address or finding.owned:
+        return finding.message if finding.owned else f"{owner}: {finding.message}"
+    name, *deeper = finding.address
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in deeper)
-    got = repr(error["input"])
-    shown = got if len(got) <= 60 else f"{got[:57]}..."
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if cls.model_config.get("hide_input_in_errors"):
-        return f"option {at}{path}: it {message}" if message.startswith("should") else f"option {at}{path}: {message}"
-    return f"option {at}{path} is {shown}, but it {message}" if message.startswith("should") else (
-        f"option {at}{path} is {shown}: {message}"
-    )  # fmt: skip
+    return f"{owner}: {spell(f'{name}{path}')}: {finding.message}"
 
 
 def _inner(field: Schema) -> Schema:
@@ -218,21 +214,15 @@ def _yaml_type() -> click.ParamType[Any]:
         name = "yaml"
 
         def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-            import yaml
-
             try:
-                return yaml.safe_load(value) if isinstance(value, str) else value
-            except yaml.YAMLError as err:
-                self.fail(f"{value!r} is no YAML or JSON value ({' '.join(str(err).split())})", param, ctx)
+                return parse_value(value) if isinstance(value, str) else value
+            except ValueError as err:
+                self.fail(f"{value!r} is no YAML or JSON value ({err})", param, ctx)
 
     return YamlValue()
 
 
-Place = tuple[str | int, ...]
-"""Where a value stands among options, such as ``("against", 0)``."""
-
-
-def named(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+def named(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
     """The files that options of a component name, and where."""
     for name, schema in json_schema(component)["properties"].items():
         value = options.get(name)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filial.contracts.errors import RecipeError
+from filial.plugins.yaml import MAX_BYTES, Document, dump, parse, read
 from filial.recipe.checking import read_recipe
 from filial.recipe.faults import Faults
 from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec, limited
 from filial.recipe.overrides import Overrides
-from filial.recipe.yaml import MAX_BYTES, Document, dump, parse, read
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager

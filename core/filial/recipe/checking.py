@@ -16,10 +16,10 @@ from filial.gateway.budget import unknown_price
 from filial.plugins.discovery import singular
 from filial.plugins.options import json_schema, locate_files
 from filial.plugins.options import named as named_files
+from filial.plugins.yaml import Address
 from filial.recipe.faults import Faults, near, shown, suggestion, wrong_type
 from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec
 from filial.recipe.schema import BUDGET, EVOLVE, GENERATE, JUDGE, MIX, ROOT, STAGES, STRATEGY, TRAIN, Schema, defaults
-from filial.recipe.yaml import Address
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager

@@ -11,7 +11,7 @@ import jsonschema
 from jsonschema.exceptions import ValidationError
 
 from filial.contracts.errors import RecipeError
-from filial.recipe.yaml import Address, Document
+from filial.plugins.yaml import Address, Document
 
 _TYPES = {
     "integer": "an integer", "number": "a number", "string": "text", "boolean": "true or false",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from filial.plugins.options import locate_files
-from filial.recipe.yaml import Address, dump
+from filial.plugins.yaml import Address, dump
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Teacher

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from filial.plugins.yaml import MAX_DEPTH, Address, parse
 from filial.recipe.faults import shown, suggestion
 from filial.recipe.schema import ROOT, STAGES
-from filial.recipe.yaml import MAX_DEPTH, Address, parse
 
 
 class _NoSuchPlace(Exception):

@@ -116,6 +116,18 @@ def parse(text: str) -> Document:
     return document
 
 
+def parse_value(text: str) -> Any:
+    """Read one value as a command line gives it.
+
+    Raises:
+        ValueError: it is no YAML.
+    """
+    document = parse(text)
+    if document.faults:
+        raise ValueError("; ".join(fault.message for fault in document.faults))
+    return document.data
+
+
 def dump(data: dict[str, Any]) -> str:
     """Write plain data as YAML: mappings keep their order, and no text is escaped without need."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
