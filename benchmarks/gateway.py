@@ -26,6 +26,7 @@ from filial.engine.filter import FilterStep
 from filial.engine.stage import StageContext
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 from filial.gateway.budget import Journal
+from filial.recipe.settings import Evolve
 from filial_plugins.filters.evolved import Evolved
 from filial_plugins.strategies.deepen import Deepen
 from filial_plugins.teachers.openai import OpenAI
@@ -93,7 +94,8 @@ async def through_gateway(url: str, label: str, n: int, at_once: int, folder: Pa
 async def through_evolve(url: str, label: str, n: int, at_once: int, folder: Path) -> float:
     """A whole evolve stage: a strategy, its answer, the elimination rules, ids, records and drops on disk."""
     gateway = opened(url, folder, at_once)
-    plan = Evolution([Choice("deepen", "filial:deepen", Deepen())], [FilterStep("filial:evolved", Evolved())])
+    settings = Evolve(strategies=["deepen"])
+    plan = Evolution([Choice("deepen", "filial:deepen", Deepen())], [FilterStep("filial:evolved", Evolved())], settings)
 
     async def work(texts: list[str]) -> None:
         records = [Record(id=f"{i:016x}", instruction=text) for i, text in enumerate(texts[: len(texts) // 2])]

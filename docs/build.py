@@ -20,7 +20,7 @@ from filial import Component
 from filial.contracts.kinds import KINDS
 from filial.plugins import Manager, discovery
 from filial.plugins.options import json_schema
-from filial.recipe import schema as keys
+from filial.recipe import settings
 from filial_plugins.constraints.catalogue import KINDS as CONSTRAINTS
 from filial_plugins.constraints.checkers import CHECKERS
 
@@ -42,8 +42,8 @@ def page(text: str, manager: Manager) -> str:
 
 
 def block(name: str, manager: Manager) -> str:
-    """The text of one block: ``KIND`` of plugin, ``commands``, ``hooks``, ``constraints`` (their types), or a table of
-    `filial.recipe.schema`.
+    """The text of one block: ``KIND`` of plugin, ``commands``, ``hooks``, ``constraints`` (their types), or a model of
+    `filial.recipe.settings`.
 
     Raises:
         KeyError: there is no such block.
@@ -56,13 +56,8 @@ def block(name: str, manager: Manager) -> str:
         return "\n".join(lines) + "\n"
     if name == "constraints":
         return _constraints()
-    schemas: dict[str, Any] = vars(keys)[name]
-    if name == "ROOT":
-        schemas = {**schemas, "budget": {**schemas["budget"], "type": "object"}}
-    return _table(schemas, _REQUIRED.get(name, ()))
-
-
-_REQUIRED = {"JUDGE": ("data",), "TRAIN": ("model",), "EVOLVE": ("strategies",)}
+    schema = json_schema(vars(settings)[name])
+    return _table(schema["properties"], schema.get("required", ()))
 
 
 def _constraints() -> str:

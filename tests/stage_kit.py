@@ -3,6 +3,14 @@
 from typing import Any
 
 from filial import Record
+from filial.engine.evolve import Choice, Evolution
+from filial.engine.filter import FilterStep
+from filial.recipe.settings import Evolve
+
+
+def evolution(choices: list[Choice], steps: list[FilterStep], **settings: Any) -> Evolution:
+    """The plan of an evolve stage."""
+    return Evolution(choices, steps, Evolve(strategies=[choice.name for choice in choices], **settings))
 
 
 class Rows:

@@ -204,9 +204,9 @@ def test_every_built_in_stands_in_the_reference():
 
 def test_a_page_is_only_changed_inside_its_blocks():
     module = build()
-    text = "before\n<!-- made by docs/build.py: BUDGET -->\nstale\n<!-- end -->\nafter\n"
+    text = "before\n<!-- made by docs/build.py: Budget -->\nstale\n<!-- end -->\nafter\n"
     made = module.page(text, module.installed())
-    assert made.startswith("before\n<!-- made by docs/build.py: BUDGET -->\n\n| name |")
+    assert made.startswith("before\n<!-- made by docs/build.py: Budget -->\n\n| name |")
     assert made.endswith("\n\n<!-- end -->\nafter\n")
     assert "stale" not in made
     assert module.page(made, module.installed()) == made
@@ -219,7 +219,7 @@ def test_the_recipe_of_the_reference_has_no_fault(tmp_path):
     assert [stage.verb for stage in recipe.stages] == ["generate", "evolve", "filter", "mix"]
     changed = ["stages.evolve.rounds=3"]
     again = loads(marked("recipe", read("docs/recipe.md")), "my.yaml", build().installed(), changed, base=tmp_path)
-    assert again.stages[1].settings["rounds"] == 3
+    assert again.stages[1].settings.rounds == 3
 
 
 def examples() -> dict[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from stage_kit import Rows
+from stage_kit import Rows, evolution
 
 from filial import Drop, Field, FilialError, Filter, Keep, Origin, Record, Reply, Strategy
-from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.evolve import Choice, evolve_records
 from filial.engine.filter import FilterStep, filter_records
 from filial.engine.stage import StageContext
 from filial.testing import FilterContract
@@ -161,7 +161,7 @@ def evolved(*rules, **plan):
     env = StageContext(stage="02-evolve", seed=1, writer=rows, ask=teacher)
     sieves = [FilterStep(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
     came = [r.replaced(origin=Origin()) for r in records(2)]
-    asyncio.run(evolve_records(came, Evolution([Choice("more", "d:more==1", More())], sieves, **plan), env))
+    asyncio.run(evolve_records(came, evolution([Choice("more", "d:more==1", More())], sieves, **plan), env))
     env.counters.check("02-evolve")
     return rows
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import click
 import pytest
-
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from filial import Component, UsageError
 from filial.contracts.errors import PluginError
-from filial.plugins.options import click_options, from_flags, json_schema, summary
+from filial.contracts.kinds import InputFile
+from filial.plugins.options import click_options, from_flags, json_schema, locate_files, named, summary, validated
 from filial.plugins.yaml import dump
 
 
@@ -229,6 +230,74 @@ def test_validators_of_the_component_speak_for_themselves():
 
     with pytest.raises(UsageError, match=r"^x: low is above high$"):
         from_flags(Ordered, {"low": 9}, "x")
+
+
+class Limits(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    most: int = Field(1, ge=1, description="How many at most.")
+    kind: str = Field(description="Of which kind.")
+
+
+class Deep(Component):
+    """Has models inside options, and unions."""
+
+    limits: Limits | None = None
+    each: dict[str, Limits] = {}
+    either: list[int] | Literal["all"] | float = "all"
+    name: str = ""
+    day: date | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _checked(cls, name: str) -> str:
+        if name == "x":
+            raise ValueError("x is no name")
+        return name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limits": {"mots": 1, "kind": "a"}}, "d has no 'mots'; did you mean 'most'?"),
+        ({"limits": {}}, "d needs 'kind' (Of which kind)"),
+        ({"each": {"a": {"most": 0, "kind": "b"}}}, "d: 'each.a.most': 0 is too small; the least is 1"),
+        ({"either": True}, "d: 'either': true is not a list or a number or 'all'; put it in brackets: [ ]"),
+        ({"either": [1, "x"]}, "d: 'either[1]': 'x' is not an integer"),
+        ({"name": "x"}, "d: 'name': x is no name"),
+        ({"limits": 3}, "d: 'limits': 3 is not a mapping ('key: value')"),
+    ],
+)
+def test_faults_inside_options_are_told_at_their_place(options, message):
+    with pytest.raises(UsageError) as err:
+        validated(Deep, options, owner="d")
+    assert str(err.value) == message
+
+
+def test_what_we_have_no_words_for_is_said_in_those_of_pydantic():
+    with pytest.raises(UsageError, match=r"^d: 'day': 'soon' should be a valid date"):
+        validated(Deep, {"day": "soon"}, owner="d")
+
+
+def test_a_value_that_may_be_a_secret_is_not_shown():
+    class Secretive(Component):
+        """Takes a key by mistake."""
+
+        model_config = ConfigDict(hide_input_in_errors=True)
+        size: int = 1
+
+    with pytest.raises(UsageError) as err:
+        validated(Secretive, {"size": "correct horse battery staple"}, owner="s")
+    assert str(err.value) == "s: 'size': a hidden text is not an integer"
+
+
+def test_files_of_a_mapping_are_found_where_the_recipe_is(tmp_path):
+    class Named(Component):
+        """Names files by task."""
+
+        files: dict[str, InputFile] = {"a": "seeds.jsonl"}
+
+    assert list(named(Named, {"files": {"b": "x.jsonl"}})) == [(("files", "b"), "x.jsonl")]
+    assert locate_files(Named(), tmp_path).files == {"a": str(tmp_path / "seeds.jsonl")}
 
 
 def test_help_shows_description_choices_bounds_and_default():

@@ -26,14 +26,14 @@ def test_a_good_recipe_comes_back_typed_and_complete(manager: Manager, base: Pat
     assert recipe.teacher.where.endswith("good.yaml:2:16")
     assert [stage.name for stage in recipe.stages] == ["01-generate", "02-evolve", "03-filter", "04-mix"]
     evolve = recipe.stages[1]
-    assert evolve.settings == {"rounds": 2, "branch": 1, "keep": "all", "order": "random", "answer": True}
-    assert [(c.use, c.settings["weight"]) for c in evolve.of("strategies")] == [("deepen", 1.0), ("reverse", 2.5)]
+    assert evolve.settings.own() == {"rounds": 2, "branch": 1, "keep": "all", "order": "random", "answer": True}
+    assert [(c.use, c.settings.weight) for c in evolve.of("strategies")] == [("deepen", 1.0), ("reverse", 2.5)]
     assert [c.use for c in evolve.of("filters")] == ["evolved"]
     mix = recipe.stages[3].settings
-    assert (mix["total"], mix["repeat"], mix["sources"]) == (50, False, {"a": "more.jsonl"})
+    assert (mix.total, mix.repeat, mix.sources) == (50, False, {"a": "more.jsonl"})
     first, second = recipe.judges
-    assert (first.name, first.data, first.only, first.against) == ("exact", "heldout", "evolved", ("base", "nearest"))
-    assert (second.name, second.limit, second.against) == ("exact-2", 9, ())
+    assert (first.name, first.data, first.only, first.rivals) == ("exact", "heldout", "evolved", ("base", "nearest"))
+    assert (second.name, second.limit, second.rivals) == ("exact-2", 9, ())
     assert len(list(recipe.components())) == 12
 
 

@@ -204,7 +204,7 @@ def test_what_is_smaller_than_the_limit_stays(project):
     recipe = made(project).recipe
     cut = limited(recipe, 10)
     assert cut.stages[0].components[0].options["count"] == 10
-    assert cut.stages[3].settings["total"] == 10
+    assert cut.stages[3].settings.total == 10
     assert (cut.heldout, [j.limit for j in cut.judges]) == (2, [9, 10])
     large = limited(recipe, 1000)
     assert [s.components for s in large.stages] == [s.components for s in recipe.stages]

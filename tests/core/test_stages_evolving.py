@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage_kit import Rows
+from stage_kit import Rows, evolution
 
 from filial import Drop, FilialError, Filter, Keep, Message, Record, Reply, Strategy, TeacherError
-from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.evolve import Choice, evolve_records
 from filial.engine.filter import FilterStep
 from filial.engine.stage import StageContext
 
@@ -61,7 +61,7 @@ def evolved(records, strategies=None, rules=(), *, seed=1, ask=teacher, notes=No
     weights = plan.pop("weights", {})
     choices = [Choice(n, f"d:{n}==1", s, weights.get(n, 1.0)) for n, s in named.items()]
     sieves = [FilterStep(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
-    report = asyncio.run(evolve_records(records, Evolution(choices, sieves, **plan), env))
+    report = asyncio.run(evolve_records(records, evolution(choices, sieves, **plan), env))
     env.counters.check("evolve")
     return rows, report["survival"]
 
@@ -190,7 +190,7 @@ def test_conversations_of_several_turns_pass_through_untouched_and_that_is_said_
     talk = Record(id="c", messages=turns("Hi", "Yes?", "Bye"))
     rows, notes = Rows(), []
     env = StageContext(stage="01-evolve", seed=1, writer=rows, ask=teacher, note=notes.append)
-    plan = Evolution([Choice("grow", "d:grow==1", Grow())], [FilterStep("d:rule==1", rule) for rule in rules], rounds=2)
+    plan = evolution([Choice("grow", "d:grow==1", Grow())], [FilterStep("d:rule==1", rule) for rule in rules], rounds=2)
     report = asyncio.run(evolve_records([talk, *records(1)], plan, env))
     assert rows.kept[0] is talk
     assert report["survival"]["grow"]["1"]["tried"] == 1

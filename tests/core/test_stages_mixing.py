@@ -12,6 +12,7 @@ from stage_kit import Rows
 from filial import Mixer, Origin, Record, UsageError
 from filial.engine.mix import mix_records, shares
 from filial.engine.stage import StageContext
+from filial.recipe.settings import Mix
 
 RATES = st.dictionaries(st.text(max_size=3), st.floats(0, 1e9, allow_nan=False), min_size=1, max_size=8).filter(
     lambda rates: any(rates.values())
@@ -28,7 +29,8 @@ class Rates(Mixer):
 def mixed(records, rates=None, *, total=None, repeat=False, by="task", seed=1):
     rows = Rows()
     env = StageContext(stage="mix", seed=seed, writer=rows)
-    asyncio.run(mix_records(records, total, repeat, by, "d:m==1", Rates(given=rates or {}), env))
+    settings = Mix(total=total, repeat=repeat, by=by) if total else Mix(repeat=repeat, by=by)
+    asyncio.run(mix_records(records, settings, "d:m==1", Rates(given=rates or {}), env))
     env.counters.check("mix")
     return rows
 

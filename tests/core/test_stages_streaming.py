@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage_kit import Rows
+from stage_kit import Rows, evolution
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy
-from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.evolve import Choice, evolve_records
 from filial.engine.filter import FilterStep, filter_records
 from filial.engine.stage import Answers, Ranks, StageContext
 
@@ -84,7 +84,7 @@ def sieves(*filters):
 def evolved(records, *rules, env=None, **plan):
     env = env or surroundings()
     choices = [Choice(name, f"d:{name}==1", Grow()) for name in ("one", "two")]
-    report = asyncio.run(evolve_records(records, Evolution(choices, sieves(*rules), **plan), env))
+    report = asyncio.run(evolve_records(records, evolution(choices, sieves(*rules), **plan), env))
     env.counters.check("s")
     return env, report
 

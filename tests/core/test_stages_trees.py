@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage_kit import Rows
+from stage_kit import Rows, evolution
 
 from filial import Drop, Filter, Keep, Record, Reply, Strategy
-from filial.engine.evolve import SIBLING, Choice, Evolution, evolve_records
+from filial.engine.evolve import SIBLING, Choice, evolve_records
 from filial.engine.filter import FilterStep
 from filial.engine.stage import StageContext
 
@@ -54,7 +54,7 @@ def grow(n, strategies, *, rules=(), window=16, seed=1, **plan):
     choices = [Choice(name, f"d:{name}==1", strategy) for name, strategy in strategies.items()]
     records = [Record(id=f"r{i}", instruction=f"task {i}", output="old") for i in range(n)]
     sieves = [FilterStep("d:rule==1", rule) for rule in rules]
-    report = asyncio.run(evolve_records(records, Evolution(choices, sieves, **plan), env))
+    report = asyncio.run(evolve_records(records, evolution(choices, sieves, **plan), env))
     env.counters.check("evolve")
     return rows, report["survival"]
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from stage_kit import evolution
 
 from filial import FilialError, Filter, Record, Reply, Request, TeacherError
-from filial.engine.evolve import Choice, Evolution, evolve_records
+from filial.engine.evolve import Choice, evolve_records
 from filial.engine.filter import FilterStep, filter_records
 from filial.engine.generate import generate_records
 from filial.engine.stage import DropRow, StageContext
@@ -167,7 +168,7 @@ def test_strategies_survive(plugins, answer):
         choices.append(Choice(name, name, plugins.build("strategies", {"use": name, **options})))
     judge = FilterStep("evolved", plugins.build("filters", {"use": "evolved", "equality": "ask"}))
     records = [SEEDS[i % 2].replaced(id=str(i)) for i in range(len(choices))]
-    check(lambda env: evolve_records(records, Evolution(choices, [judge], order="fixed"), env), staged(answer))
+    check(lambda env: evolve_records(records, evolution(choices, [judge], order="fixed"), env), staged(answer))
 
 
 @EACH_ANSWER

@@ -152,17 +152,10 @@ def budget_of(pairs: tuple[str, ...]) -> Budget:
         UsageError: a cap there is not, or a value that is none.
     """
     from filial.gateway.budget import Budget
+    from filial.plugins.options import validated
+    from filial.recipe.settings import Budget as Caps
 
-    caps: dict[str, Any] = {}
-    for key, value in options_of("--budget", pairs).items():
-        if key not in ("requests", "tokens", "usd"):
-            raise UsageError(f"--budget {key}: there is no such cap; caps are requests, tokens and usd")
-        wanted = (int, float) if key == "usd" else int
-        if not isinstance(value, wanted) or isinstance(value, bool) or not 0 < value < 1e15:
-            what = "an amount above 0" if key == "usd" else "a whole number above 0"
-            raise UsageError(f"--budget {key}={value}: {key} is {what}")
-        caps[key] = value
-    return Budget(**caps)
+    return Budget(**validated(Caps, options_of("--budget", pairs), owner="--budget").own())
 
 
 def opened(ctx: click.Context, name: str, teacher: Any, home: Path | None, budget: Budget | None = None) -> Gateway:

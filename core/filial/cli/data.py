@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ from filial.engine import interrupts
 from filial.engine.commit import Lines
 from filial.engine.stage import DropRow
 from filial.formats.writing import checked_format
+from filial.plugins.discovery import singular
 from filial.storage import write_errors
 
 if TYPE_CHECKING:
-    from filial.engine.evolve import Choice
     from filial.engine.stage import Counters
     from filial.plugins.manager import Manager
+    from filial.recipe import StageSpec
 
 
 SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -101,9 +102,6 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
             raise
 
 
-Work = Callable[[list[Any], Any], Awaitable[dict[str, Any]]]
-
-
 def _file_parameters() -> list[click.Parameter]:
     return [
         click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT..."),
@@ -123,30 +121,31 @@ def _file_parameters() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-def _work(ctx: click.Context, verb: str, flags: dict[str, Any], work: Work) -> int:
+def _work(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
     from filial.engine.stage import StageContext
 
     if flags["out"] == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
     with writing(flags["out"], flags["to"], flags["drops"], manager(ctx)) as output:
-        env = StageContext(stage=verb, seed=flags["seed"], writer=output)
-        report = interrupts.run(_asking(ctx, flags, env, work))
-        env.counters.check(verb)
+        env = StageContext(stage=stage.verb, seed=flags["seed"], writer=output)
+        report = interrupts.run(_asking(ctx, stage, flags, env))
+        env.counters.check(stage.verb)
     if flags["as_json"]:
         _print_counts(output, env.counters, report)
     else:
-        _say(verb, output, env.counters)
+        _say(stage.verb, output, env.counters)
     return ROWS_LOST if env.counters.lost else 0
 
 
-async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Work) -> dict[str, Any]:
-    """Give the stage its teacher, read the inputs, work, and show how it goes on."""
+async def _asking(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any], env: Any) -> dict[str, Any]:
+    """Give the stage its teacher, read the inputs, run it, and show how it goes on."""
     from filial.cli.progress import reporter
     from filial.engine.build import read_inputs
+    from filial.engine.verbs import VERBS
     from filial.gateway.gateway import stopping
 
-    said = reporter()
+    said, base = reporter(), Path.cwd()
     async with asking(ctx, {"teacher": None, "teacher_options": (), "budget": (), **flags}) as gateway:
         if gateway is not None:
             env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
@@ -156,9 +155,10 @@ async def _asking(ctx: click.Context, flags: dict[str, Any], env: Any, work: Wor
             for source in flags["inputs"]:
                 left = flags["limit"] - len(records) if flags["limit"] else None
                 if left != 0:
-                    records += read_inputs(source, Path.cwd(), manager(ctx), env, flags["format"], left)
+                    records += read_inputs(source, base, manager(ctx), env, flags["format"], left)
             with stopping(gateway):
-                return await work(records, env)
+                report: dict[str, Any] = await VERBS[stage.verb].run(stage, records, base, manager(ctx), env)
+    return report
 
 
 def _print_counts(output: Output, counters: Counters, report: dict[str, Any]) -> None:
@@ -180,128 +180,62 @@ def _say(verb: str, output: Output, counters: Counters) -> None:
         click.echo(warning, err=True)
 
 
-def _make_generate() -> tuple[Invoke, list[click.Parameter]]:
-    def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
-        from filial.engine.generate import generate_records
+def _group(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
+    """The command of a verb: its flags and the stage it runs come from the verb's settings."""
 
-        async def work(records: list[Any], env: Any) -> dict[str, Any]:
-            consumed = records if chosen.consumes else []
-            await generate_records(records, manager(ctx).provenance("generators", name), chosen, env, left_out=consumed)
-            return {}
+    def make() -> tuple[Invoke, list[click.Parameter]]:
+        from filial.plugins.options import click_options
+        from filial.recipe.settings import VERBS
 
-        return _work(ctx, "generate", flags, work)
+        own = click_options(VERBS[verb], skip=VERBS[verb].by_inputs)
+        for rules in (option for option in own if option.multiple):
+            rules.metavar, rules.help = "NAME", f"{rules.help}  May be repeated; none for no rule."
 
-    return call, [*_file_parameters(), *teacher_parameters()]
+        def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
+            given = {str(option.name): flags.pop(str(option.name)) for option in own}
+            names, flags["inputs"] = _named(ctx, kind, name, flags["inputs"]) if more else ([name], flags["inputs"])
+            return _work(ctx, _stage(verb, kind, names, chosen, given), flags)
 
+        return call, [*_file_parameters(), *own, *(teacher_parameters() if kind != "mixers" else [])]
 
-def _make_evolve() -> tuple[Invoke, list[click.Parameter]]:
-    def call(
-        ctx: click.Context, name: str, chosen: Any, rounds: int, branch: int, order: Any, eliminate: tuple[str, ...],
-        keep: Any, answer: bool, **flags: Any,
-    ) -> int:  # fmt: skip
-        from filial.engine.evolve import Evolution, evolve_records
-        from filial.engine.filter import FilterStep
-
-        plugins = manager(ctx)
-        rules: list[Any] = [plugins.build("filters", {"use": e}, "--eliminate") for e in eliminate if e != "none"]
-        sieves = [FilterStep(plugins.provenance(rule), rule) for rule in rules]
-        choices, flags["inputs"] = _strategies(ctx, name, chosen, flags["inputs"])
-
-        async def work(records: list[Any], env: Any) -> dict[str, Any]:
-            plan = Evolution(choices, sieves, rounds, branch, order, keep=keep, answer=answer)
-            return await evolve_records(records, plan, env)
-
-        return _work(ctx, "evolve", flags, work)
-
-    own: list[click.Parameter] = [
-        click.Option(["--rounds"], type=click.IntRange(1), default=1, show_default=True, help="How many generations."),
-        click.Option(
-            ["--branch"], type=click.IntRange(1, 100), default=1, show_default=True,
-            help="Children of each record per round; more than 1 makes trees.",
-        ),
-        click.Option(
-            ["--order"], type=click.Choice(["random", "fixed"]), default="random", show_default=True,
-            help="Of several strategies, draw one for each record, or take them in turn.",
-        ),
-        click.Option(
-            ["--eliminate"], multiple=True, default=("evolved",), show_default=True, metavar="FILTER",
-            help="Filter that decides which evolutions failed; may be repeated; none for no rule.",
-        ),
-        click.Option(
-            ["--keep"], type=click.Choice(["all", "last"]), default="all", show_default=True,
-            help="Keep parents and every generation, or the newest only.",
-        ),
-        click.Option(
-            ["--answer/--no-answer"], default=True, show_default=True,
-            help="Ask the teacher to answer what was evolved.",
-        ),
-    ]  # fmt: skip
-    return call, [*_file_parameters(), *own, *teacher_parameters()]
+    return PluginGroup(verb, kind, make, help, more)
 
 
-def _strategies(
-    ctx: click.Context, name: str, chosen: Any, words: tuple[str, ...]
-) -> tuple[list[Choice], tuple[str, ...]]:
-    """The strategies of a command line and its inputs: more names of strategies may stand in front of the files.
+def _stage(verb: str, kind: str, names: list[str], chosen: Any, given: dict[str, Any]) -> StageSpec[Any]:
+    """The stage that a command line describes, as a recipe would. Options that were given hold for all the names."""
+    from filial.plugins.options import from_flags
+    from filial.recipe import ComponentSpec, StageSpec
+    from filial.recipe.settings import VERBS, Settings, parts
 
-    Options that were given hold for all of them.
-    """
-    from filial.engine.evolve import Choice
+    model, options = VERBS[verb], chosen.model_dump(mode="json", exclude_unset=True)
+    lists = parts(model)
+    given |= {key: names for key in lists if key in model.by_inputs}
+    settings = from_flags(model, given, verb)
+    beside = next((part.beside for part in lists.values() if part.kind == kind), Settings)
+    components = [ComponentSpec(kind, name, options, beside()) for name in names]
+    for key in (key for key in lists if key not in model.by_inputs):
+        components += [ComponentSpec(lists[key].kind, use) for use in getattr(settings, key) if use != "none"]
+    return StageSpec(verb, 0, settings, tuple(components))
 
-    plugins, given = manager(ctx), chosen.model_dump(mode="json", exclude_unset=True)
-    choices, files = [Choice(name, plugins.provenance("strategies", name), chosen)], list(words)
-    while files and files[0] in plugins.index["strategies"]:
+
+def _named(ctx: click.Context, kind: str, name: str, words: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
+    """The plugins of a command line and its inputs: more names may stand in front of the files."""
+    names, files, what = [name], list(words), singular(kind)
+    while files and files[0] in manager(ctx).index[kind]:
         more = files.pop(0)
         if Path(more).exists():
-            raise UsageError(f"{more} is a strategy and a file here; write ./{more} for the file")
-        if any(more == choice.name for choice in choices):
-            raise UsageError(f"the strategy {more} is named twice")
-        strategy: Any = plugins.build("strategies", {"use": more, **given}, "evolve")
-        choices.append(Choice(more, plugins.provenance("strategies", more), strategy))
+            raise UsageError(f"{more} is a {what} and a file here; write ./{more} for the file")
+        if more in names:
+            raise UsageError(f"the {what} {more} is named twice")
+        names.append(more)
     if not files:
-        raise UsageError("no INPUT file is named behind the strategies")
-    return choices, tuple(files)
+        raise UsageError(f"no INPUT file is named behind the {kind}")
+    return names, tuple(files)
 
 
-def _make_filter() -> tuple[Invoke, list[click.Parameter]]:
-    def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
-        from filial.engine.filter import FilterStep, filter_records
-
-        async def work(records: list[Any], env: Any) -> dict[str, Any]:
-            return await filter_records(records, [FilterStep(manager(ctx).provenance("filters", name), chosen)], env)
-
-        return _work(ctx, "filter", flags, work)
-
-    return call, [*_file_parameters(), *teacher_parameters()]
-
-
-def _make_mix() -> tuple[Invoke, list[click.Parameter]]:
-    def call(
-        ctx: click.Context, name: str, chosen: Any, total: int | None, repeat: bool, by: str, **flags: Any
-    ) -> int:  # fmt: skip
-        from filial.engine.mix import mix_records
-
-        async def work(records: list[Any], env: Any) -> dict[str, Any]:
-            await mix_records(records, total, repeat, by, manager(ctx).provenance("mixers", name), chosen, env)
-            return {}
-
-        return _work(ctx, "mix", flags, work)
-
-    own: list[click.Parameter] = [
-        click.Option(["--total"], type=click.IntRange(1), help="How many records to draw; default: as many as fit."),
-        click.Option(
-            ["--by"], type=click.Choice(["task", "plugin", "round"]), default="task", show_default=True,
-            help="What the mixer's rates go by.",
-        ),
-        click.Option(["--repeat/--no-repeat"], default=False, help="Repeat a task too small for its share."),
-    ]  # fmt: skip
-    return call, [*_file_parameters(), *own]
-
-
-generate = PluginGroup("generate", "generators", _make_generate, "Make records from seeds with a generator.")
-evolve = PluginGroup(
-    "evolve", "strategies", _make_evolve, "Evolve records with one strategy or several: evolve NAME [NAME...] INPUT...",
-    more="[NAME...] ",
-)  # fmt: skip
-filter = PluginGroup("filter", "filters", _make_filter, "Pass records through a filter.")
-mix = PluginGroup("mix", "mixers", _make_mix, "Mix files of records with a mixer; records are grouped by task.")
+generate = _group("generate", "generators", "Make records from seeds with a generator.")
+evolve = _group(
+    "evolve", "strategies", "Evolve records with one strategy or several: evolve NAME [NAME...] INPUT...", "[NAME...] "
+)
+filter = _group("filter", "filters", "Pass records through a filter.")
+mix = _group("mix", "mixers", "Mix files of records with a mixer; records are grouped by task.")

@@ -9,23 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from filial import formats
 from filial.contracts.errors import UsageError
-from filial.contracts.kinds import Drop, Generator, Mixer
+from filial.contracts.kinds import Drop
 from filial.contracts.paths import resolve
 from filial.contracts.records import Record
-from filial.engine.evolve import Choice, Evolution, evolve_records
-from filial.engine.filter import FilterStep, filter_records
-from filial.engine.generate import generate_records
-from filial.engine.mix import mix_records
-from filial.engine.stage import BAD_LINE, Records, StageContext
+from filial.engine.stage import BAD_LINE, StageContext
 from filial.plugins.options import locate_files
 from filial.plugins.options import named as named_files
+from filial.recipe.settings import Generate
 from filial.storage import digest, file_sha256
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
     from filial.recipe import ComponentSpec, Recipe, StageSpec
 
-SOURCES = ("seeds", "sources")
+SOURCES = {"seeds", "sources"}
 """Settings that name files: what a stage's result depends on is what they hold, not where they are."""
 
 
@@ -117,9 +114,9 @@ def seeds_of(recipe: Recipe, index: int, manager: Manager) -> Iterator[Record]:
     """The seed records that a recipe names in front of its stage ``index``, read anew. Their bad lines are drops of the
     stages that name them."""
     for stage in recipe.stages[:index]:
-        if source := stage.settings.get("seeds"):
-            form = stage.settings.get("seeds_format") or "auto"
-            yield from read(source, recipe.base, manager, format=form, bad=lambda line: None)
+        if isinstance(generate := stage.settings, Generate) and generate.seeds:
+            form = generate.seeds_format or "auto"
+            yield from read(generate.seeds, recipe.base, manager, format=form, bad=lambda line: None)
 
 
 def source_digest(source: str, base: Path) -> str:
@@ -133,13 +130,13 @@ def source_digest(source: str, base: Path) -> str:
     return digest([[str(p.relative_to(path)), file_sha256(p)] for p in files])
 
 
-def depends_on(stage: StageSpec, base: Path, manager: Manager) -> list[Any]:
+def depends_on(stage: StageSpec[Any], base: Path, manager: Manager) -> list[Any]:
     """Everything a stage's result depends on beside the records that enter it: inputs by content, plugins with
     versions, options."""
-    settings = {k: v for k, v in stage.settings.items() if k not in SOURCES}
-    named = {"seeds": s} if (s := stage.settings.get("seeds")) else (stage.settings.get("sources") or {})
-    inputs = [[name, source_digest(source, base)] for name, source in named.items()]
-    plugins = [[provenance(manager, s), s.options, s.settings.get("weight")] for s in stage.components]
+    settings = stage.settings.model_dump(mode="json", exclude=SOURCES)
+    named = named_files(type(stage.settings), stage.settings.own())
+    inputs = [[str(place[-1]), source_digest(source, base)] for place, source in named]
+    plugins = [[provenance(manager, s), s.options, getattr(s.settings, "weight", None)] for s in stage.components]
     files = [file for spec in stage.components for file in option_files(spec, base, manager)]
     more = [*([stage.limit] if stage.limit else []), *([files] if files else [])]
     return [stage.name, inputs, settings, plugins, *more]
@@ -160,72 +157,3 @@ def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:
 def provenance(manager: Manager, spec: ComponentSpec) -> str:
     """``dist:name==version`` of a component of a recipe."""
     return manager.provenance(spec.kind, spec.use)
-
-
-async def run_stage(
-    stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext
-) -> dict[str, Any]:
-    """Run one stage of a recipe on the records of the one before. Returns its report."""
-    if stage.verb == "evolve":
-        return await evolve_records(records, evolution(stage, manager, base), env)
-    if stage.verb == "filter":
-        return await filter_records(records, [_sieve(manager, s, base) for s in stage.components], env)
-    if stage.verb == "generate":
-        await _generate(stage, records, base, manager, env)
-    else:
-        await _mix(stage, records, base, manager, env)
-    return {}
-
-
-async def _generate(stage: StageSpec, before: Records, base: Path, manager: Manager, env: StageContext) -> None:
-    settings, (spec,) = stage.settings, stage.components
-    generator: Generator = build(manager, spec, base)
-    if settings.get("seeds"):
-        seeds = read_inputs(settings["seeds"], base, manager, env, settings.get("seeds_format") or "auto")
-    else:
-        seeds = list(before)  # a generator may look at any of them at any time
-    nothing: Records = []
-    passed_on, left_out = (before, nothing) if settings.get("keep_inputs", True) else (nothing, before)
-    await generate_records(
-        seeds, provenance(manager, spec), generator, env,
-        passed_on=passed_on, left_out=left_out, limit=stage.limit,
-    )  # fmt: skip
-
-
-async def _mix(stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> None:
-    settings, (spec,) = stage.settings, stage.components
-    added = [
-        record.replaced(task=task)
-        for task, source in (settings.get("sources") or {}).items()
-        for record in read_inputs(source, base, manager, env, limit=stage.limit)
-    ]
-    mixer: Mixer = build(manager, spec, base)
-    await mix_records(
-        [*records, *added], settings.get("total"), bool(settings.get("repeat")), settings.get("by") or "task",
-        provenance(manager, spec), mixer, env,
-    )  # fmt: skip
-    env.counters.entered -= len(added)  # they did not come from the stage before
-    env.counters.made += len(added)
-
-
-def _sieve(manager: Manager, spec: ComponentSpec, base: Path) -> FilterStep:
-    return FilterStep(provenance(manager, spec), build(manager, spec, base))
-
-
-def evolution(stage: StageSpec, manager: Manager, base: Path) -> Evolution:
-    """The plan of an evolve stage."""
-    settings = stage.settings
-    return Evolution(
-        [_choice(manager, s, base) for s in stage.of("strategies")],
-        [_sieve(manager, s, base) for s in stage.of("filters")],
-        settings.get("rounds", 1), settings.get("branch", 1), settings.get("order", "random"),
-        settings.get("keep", "all"), settings.get("answer", True),
-    )  # fmt: skip
-
-
-def _choice(manager: Manager, spec: ComponentSpec, base: Path) -> Choice:
-    strategy, settings = build(manager, spec, base), spec.settings
-    return Choice(
-        settings.get("name") or spec.use, provenance(manager, spec), strategy, settings.get("weight", 1.0),
-        settings.get("family") or strategy.family,
-    )  # fmt: skip

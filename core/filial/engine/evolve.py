@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,9 +19,13 @@ from filial.contracts.kinds import Drop, Strategy
 from filial.contracts.messages import Reply
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Record
+from filial.engine.build import build, provenance
 from filial.engine.filter import FilterStep, last_answer
-from filial.engine.stage import Ranks, Records, StageContext, settled
+from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, settled
 from filial.engine.survival import Table
+from filial.plugins.manager import Manager
+from filial.recipe import ComponentSpec, StageSpec
+from filial.recipe.settings import Evolve
 
 SIBLING = "same-as-sibling"
 
@@ -40,24 +45,17 @@ class Choice:
 class Evolution:
     """How the stage evolves: the recipe's ``evolve`` block with its plugins in place.
 
-    ``branch``: children per record and round; 1 makes chains, more make trees. ``keep``: "all" keeps parents and every
-    generation, "last" what no child has replaced. ``answer``: ask the teacher for the evolved instruction's answer;
-    where it is not asked for, ``on_questions`` are the rules of ``eliminate`` for children without one, by place.
+    Where no answer is asked for, ``on_questions`` are the rules of ``eliminate`` for children without one, by place.
     """
 
     choices: list[Choice]
     eliminate: list[FilterStep]
-    rounds: int = 1
-    branch: int = 1
-    order: Literal["random", "fixed"] = "random"
-    keep: Literal["all", "last"] = "all"
-    answer: bool = True
+    settings: Evolve
     on_questions: list[FilterStep | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "on_questions", [sieve if self.answer else sieve.on_questions() for sieve in self.eliminate]
-        )
+        rules = [step if self.settings.answer else step.on_questions() for step in self.eliminate]
+        object.__setattr__(self, "on_questions", rules)
 
     def rule(self, place: int, child: Record) -> FilterStep | None:
         """The rule at a place as it goes for a child; None where it only judges answers and none was asked for."""
@@ -76,7 +74,7 @@ class Evolution:
     def drawn(self, env: StageContext, turn: int, place: int, record: Record, n: int) -> list[Choice]:
         """``n`` strategies for this record in this round, by seeded weights or in the recipe's order; all different
         where there are enough."""
-        if self.order == "fixed":
+        if self.settings.order == "fixed":
             return [self.choices[(place + turn - 1 + slot) % len(self.choices)] for slot in range(n)]
         rng, left, out = seeded(env.seed, env.stage, "draw", turn, record.id), list(self.choices), list[Choice]()
         while len(out) < n:
@@ -154,7 +152,7 @@ class Tree:
     def let_go(self, plan: Evolution, keep: Callable[[Record], None], drop: Callable[[Drop, Record], None]) -> None:
         """Write what goes on. With ``keep: last`` every record that has a child is a drop."""
         for tip in self.grown:
-            if plan.keep == "last" and tip.children:
+            if plan.settings.keep == "last" and tip.children:
                 into = ", ".join(child.id for child in tip.children)
                 drop(Drop("superseded", f"evolved into {into}"), tip.record)
             else:
@@ -168,9 +166,6 @@ def unlike(result: Record | Drop, siblings: list[Record]) -> Record | Drop:
             if sibling.content() == result.content():
                 return Drop(SIBLING, f"it is word for word {sibling.id}", record=result)
     return result
-
-
-__all__ = ["Choice", "Evolution", "evolve_records"]
 
 
 @dataclass(slots=True)
@@ -201,7 +196,43 @@ class Outcome:
 Tried = list[tuple[Attempt, Outcome]]
 
 
-async def evolve_records(records: Records, plan: Evolution, env: StageContext) -> dict[str, Any]:
+async def run(stage: StageSpec[Evolve], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+    """Run an evolve stage on the records of the one before. Returns its report."""
+    choices = [_choice(spec, base, manager) for spec in stage.of("strategies")]
+    rules = [FilterStep.built(spec, base, manager) for spec in stage.of("filters")]
+    return await evolve_records(records, Evolution(choices, rules, stage.settings), env)
+
+
+def _choice(spec: ComponentSpec, base: Path, manager: Manager) -> Choice:
+    strategy, settings = build(manager, spec, base), spec.settings
+    family = settings.family or strategy.family
+    return Choice(settings.name or spec.use, provenance(manager, spec), strategy, settings.weight, family)
+
+
+EVOLVED = 0.85
+"""The share of attempts that succeed, where nothing better is known."""
+
+
+def expect(stage: StageSpec[Evolve], entering: int, base: Path, manager: Manager) -> Expected:
+    """Say what an evolve stage would take and give. Every child has ``branch`` attempts in the next round, every
+    failure one."""
+    settings = stage.settings
+    due, tried = float(entering * settings.branch), 0.0
+    for _ in range(settings.rounds):
+        tried += due
+        due *= 1 + EVOLVED * (settings.branch - 1)
+    attempts = round(tried)
+    strategies: list[Strategy] = [build(manager, spec, base) for spec in stage.of("strategies")]
+    rules: list[Any] = [build(manager, spec, base) for spec in stage.of("filters")]
+    if not settings.answer:
+        rules = [part for rule in rules if (part := rule.question_rules()) is not None]
+    calls = sum(strategy.calls(attempts) for strategy in strategies) / len(strategies)
+    calls += sum(rule.calls(attempts) for rule in rules) + (attempts if settings.answer else 0)
+    born = EVOLVED * attempts
+    return Expected(calls, round(entering + born * (1 if settings.keep == "all" else 1 - 1 / settings.branch)))
+
+
+async def evolve_records(records: Records, plan: Evolution, env: StageContext) -> Report:
     """All rounds. Returns the report: the survival table, strategy -> round -> figures, and each strategy's family;
     ``not_evolved``: how many conversations were passed on as they are, where there are any.
 
@@ -212,9 +243,9 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     if left_out := plan.left_out():
         env.note(f"{env.stage}: {left_out}")
     env.counters.entered = len(records)
-    env.counters.total = plan.rounds * len(records)
+    env.counters.total = plan.settings.rounds * len(records)
     table, ranks = Table(env.price), Ranks()
-    trees = (Tree.planted(i, ranks.next(record.id), record, plan.branch) for i, record in enumerate(records))
+    trees = (Tree.planted(i, ranks.next(record.id), record, plan.settings.branch) for i, record in enumerate(records))
     remembers = any(sieve.filter.remembers for sieve in plan.eliminate)
     conversations = await (_round_by_round if remembers else _tree_by_tree)(trees, plan, table, env)
     families = {choice.name: choice.family for choice in plan.choices}
@@ -234,7 +265,7 @@ async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, en
 
     async def grown(tree: Tree) -> Tried:
         tried: Tried = []
-        for turn in range(1, plan.rounds + 1):
+        for turn in range(1, plan.settings.rounds + 1):
             rounds = list(tree.attempts(turn, plan, env))
             outcomes = iter(await _at_once([a for _, attempts in rounds for a in attempts], plan, env))
             results = [(tip, _settled(tip, attempts, outcomes, tried, tree, env)) for tip, attempts in rounds]
@@ -284,7 +315,7 @@ def _settled(
 async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
     held = list(trees)
-    for turn in range(1, plan.rounds + 1):
+    for turn in range(1, plan.settings.rounds + 1):
         rounds = [(tree, list(tree.attempts(turn, plan, env))) for tree in held]
         attempts = (attempt for _, tips in rounds for _, some in tips for attempt in some)
         async with aclosing(in_order(attempts, lambda attempt: _evolved(attempt, plan, env), env.window)) as evolved:
@@ -354,7 +385,7 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageCont
             raise wrong_type(plugin, env.stage, "evolve", result, "Record or Drop")
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
     child = child.replaced(origin=msgspec.structs.replace(child.origin, stage=env.stage, plugin=plugin))
-    if plan.answer and not child.output and not child.messages:
+    if plan.settings.answer and not child.output and not child.messages:
         try:
             answer = await ctx.ask(child.question())
         except TeacherError as err:

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from filial.contracts.concurrency import each, in_order
@@ -14,7 +15,11 @@ from filial.contracts.context import Context
 from filial.contracts.kinds import Drop, Filter, Keep
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Origin, Record, record_id
-from filial.engine.stage import Records, StageContext, settled, unsound
+from filial.engine.build import build, provenance
+from filial.engine.stage import Expected, Records, Report, StageContext, settled, unsound
+from filial.plugins.manager import Manager
+from filial.recipe import ComponentSpec, StageSpec
+from filial.recipe.settings import Filter as Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,11 @@ class FilterStep:
     plugin: str
     filter: Filter
     memory: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def built(cls, spec: ComponentSpec, base: Path, manager: Manager) -> FilterStep:
+        """The step of a filter that a recipe describes."""
+        return cls(provenance(manager, spec), build(manager, spec, base))
 
     @property
     def name(self) -> str:
@@ -115,7 +125,22 @@ Placed = tuple[int, FilterStep]
 """A filter and its place in the recipe's list."""
 
 
-async def filter_records(records: Records, sieves: list[FilterStep], env: StageContext) -> dict[str, Any]:
+async def run(stage: StageSpec[Settings], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+    """Run a filter stage on the records of the one before. Returns its report."""
+    return await filter_records(records, [FilterStep.built(spec, base, manager) for spec in stage.components], env)
+
+
+PASSED = 0.9
+"""The share of records that pass a filter, where nothing better is known."""
+
+
+def expect(stage: StageSpec[Settings], entering: int, base: Path, manager: Manager) -> Expected:
+    """Say what a filter stage would take and give."""
+    calls = sum(build(manager, spec, base).calls(entering) for spec in stage.components)
+    return Expected(calls, round(entering * PASSED ** len(stage.components)))
+
+
+async def filter_records(records: Records, sieves: list[FilterStep], env: StageContext) -> Report:
     """Run every record through every filter, in the recipe's order. Returns the report: the means of their scores.
 
     Filters are steps of one pipeline, and rows are written as records come out of it, kept or dropped, in the order

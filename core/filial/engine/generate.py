@@ -6,12 +6,45 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from filial.contracts.kinds import Drop, Generator
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Record
-from filial.engine.stage import Records, StageContext
+from filial.engine.build import Source, build, provenance, read_inputs
+from filial.engine.stage import Expected, Records, Report, StageContext
+from filial.plugins.manager import Manager
+from filial.recipe.model import COUNT, StageSpec
+from filial.recipe.settings import Generate
+
+
+async def run(stage: StageSpec[Generate], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+    """Run a generate stage on the records of the one before."""
+    settings, (spec,) = stage.settings, stage.components
+    generator: Generator = build(manager, spec, base)
+    if settings.seeds:
+        seeds = read_inputs(settings.seeds, base, manager, env, settings.seeds_format or "auto")
+    else:
+        seeds = list(records)  # a generator may look at any of them at any time
+    nothing: Records = []
+    passed_on, left_out = (records, nothing) if settings.keep_inputs else (nothing, records)
+    if settings.keep_inputs is None and not generator.consumes:
+        left_out = nothing  # they are seeds and no more
+    await generate_records(
+        seeds, provenance(manager, spec), generator, env,
+        passed_on=passed_on, left_out=left_out, limit=stage.limit,
+    )  # fmt: skip
+    return {}
+
+
+def expect(stage: StageSpec[Generate], entering: int, base: Path, manager: Manager) -> Expected:
+    """Say what a generate stage would take and give."""
+    settings, (spec,) = stage.settings, stage.components
+    seeds = len(Source(settings.seeds, base, manager)) if settings.seeds else entering
+    generator: Generator = build(manager, spec, base)
+    made = int(spec.options.get(COUNT) or seeds)
+    return Expected(generator.calls(seeds), made + (entering if settings.keep_inputs else 0), counted=False)
 
 
 async def generate_records(

@@ -130,9 +130,9 @@ def judge_model(run: Run, data: dict[str, Any], model: str) -> None:
     for spec in run.recipe.judges:
         exam = Exam(spec.name, exam_records(run, spec))
         answerers: dict[str, Answerer] = {"model": _model(run.model, template, spec.max_new_tokens)}
-        if "base" in spec.against:
+        if "base" in spec.rivals:
             answerers["base"] = _model(Path(base_model(run)), template, spec.max_new_tokens)
-        if "nearest" in spec.against:
+        if "nearest" in spec.rivals:
             answerers["nearest"] = _nearest(run.folder / "dataset" / "train.jsonl")
         run.summary["judge"][spec.name] = {
             who: _judged(run, spec, exam, who, answer, judging_key(run, spec, who, data, model))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
 
 from filial.contracts.context import seeded
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop, Mixer
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Record
-from filial.engine.stage import Records, StageContext
+from filial.engine.build import build, provenance, read_inputs
+from filial.engine.stage import Expected, Records, Report, StageContext
+from filial.plugins.manager import Manager
+from filial.recipe import StageSpec
+from filial.recipe.settings import Mix
 
 
 def shares(rates: dict[str, float], total: int) -> dict[str, int]:
@@ -41,15 +46,35 @@ def group(record: Record, by: str) -> str:
     return record.origin.plugin.partition("==")[0].rpartition(":")[2]
 
 
-async def mix_records(
-    records: Records, total: int | None, repeat: bool, by: str, plugin: str, mixer: Mixer, env: StageContext
-) -> None:
+async def run(stage: StageSpec[Mix], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+    """Run a mix stage on the records of the one before and those of its sources."""
+    (spec,) = stage.components
+    added = [
+        record.replaced(task=task)
+        for task, source in (stage.settings.sources or {}).items()
+        for record in read_inputs(source, base, manager, env, limit=stage.limit)
+    ]
+    mixer: Mixer = build(manager, spec, base)
+    await mix_records([*records, *added], stage.settings, provenance(manager, spec), mixer, env)
+    env.counters.entered -= len(added)  # they did not come from the stage before
+    env.counters.made += len(added)
+    return {}
+
+
+def expect(stage: StageSpec[Mix], entering: int, base: Path, manager: Manager) -> Expected:
+    """Say what a mix stage would take and give."""
+    calls = sum(build(manager, spec, base).calls(entering) for spec in stage.components)
+    return Expected(calls, stage.settings.total or entering)
+
+
+async def mix_records(records: Records, settings: Mix, plugin: str, mixer: Mixer, env: StageContext) -> None:
     """Draw records task by task at the mixer's rates and shuffle them, by seed. They are held in memory for it.
 
     Without ``total`` as many as the rates allow without repeating any: the task that is scarcest for its rate is
     used up. With ``repeat`` a task too small for its share is repeated, else its share is all it has.
     """
     env.counters.entered = len(records)
+    total, repeat, by = settings.total, settings.repeat, settings.by
     tasks: dict[str, list[Record]] = {}
     for record in records:
         tasks.setdefault(group(record, by), []).append(record)

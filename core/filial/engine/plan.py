@@ -17,14 +17,16 @@ from filial.contracts.messages import Reply, Request
 from filial.contracts.records import Record
 from filial.engine import commit
 from filial.engine import train as tuning
-from filial.engine.build import Source, build, provenance, run_stage, seeds_of
+from filial.engine.build import Source, build, provenance, seeds_of
 from filial.engine.commit import MANIFEST
 from filial.engine.run import records_key
 from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext
+from filial.engine.verbs import VERBS
 from filial.gateway.budget import Budget, dollars
 from filial.gateway.gateway import Proceed
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.plugins.discovery import OURSELVES
+from filial.recipe.settings import Evolve, Generate
 from filial.storage import kept, read_manifest
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 
 EXACT, LIKELY, ROUGH = "exact", "likely", "rough"
-EVOLVED, FILTERED = 0.85, 0.9
-"""Shares of records that evolve and that pass filters, where nothing better is known."""
 PROMPT, ANSWER = 300, 300
 """Tokens of a request, where nothing better is known."""
 
@@ -95,21 +95,22 @@ class Estimator:
         entered, self._records, self._count = self._count, rows, len(rows)
         return Estimate(entered, 0, 0, 0, 0.0, EXACT)
 
-    async def stage(self, stage: StageSpec) -> Estimate:
+    async def stage(self, stage: StageSpec[Any]) -> Estimate:
         """A stage that is to be done."""
-        entered, expected = self._count, self._calls(stage)
-        seen = await self._rehearsed(stage) if expected else None
+        entered, base, manager = self._count, self._run.recipe.base, self._run.manager
+        expected = VERBS[stage.verb].expect(stage, entered, base, manager)
+        seen = await self._rehearsed(stage) if expected.calls else None
         self._records = seen.out if seen else None
-        self._count = len(self._records) if self._records is not None else self._out(stage)
+        self._count = len(self._records) if self._records is not None else expected.out
         if seen is None:
-            return self._estimate(entered, expected, 0, None, ROUGH if expected else EXACT)
+            return self._estimate(entered, expected.calls, 0, None, ROUGH if expected.calls else EXACT)
         if not seen.missing:
             return self._estimate(
                 entered, 0, round(seen.held / seen.share), 0.0, EXACT if seen.out is not None else LIKELY
             )
         held = round(seen.held / seen.share)
-        left = max(expected - held, seen.missing / seen.share)
-        counted = stage.verb != "generate" and self._usual is not None
+        left = max(expected.calls - held, seen.missing / seen.share)
+        counted = expected.counted and self._usual is not None
         return self._estimate(entered, left, held, seen.prompt_tokens, LIKELY if counted else ROUGH)
 
     @property
@@ -129,45 +130,11 @@ class Estimator:
         """Records that would leave the last step."""
         return self._count
 
-    async def _rehearsed(self, stage: StageSpec) -> Rehearsal | None:
+    async def _rehearsed(self, stage: StageSpec[Any]) -> Rehearsal | None:
         """None where the records that enter are not known yet."""
         if self._records is None or self._prompter is None:
             return None
         return await rehearse(stage, self._records, self._run, self._prompter, self._wrap)
-
-    def _calls(self, stage: StageSpec) -> float:
-        """Requests of a whole stage."""
-        base = self._run.recipe.base
-        built: list[Component] = [build(self._run.manager, spec, base) for spec in stage.components]
-        if stage.verb == "generate":
-            return built[0].calls(self._seeds(stage))
-        if stage.verb != "evolve":
-            return sum(component.calls(self._count) for component in built)
-        attempts = _attempts(self._count, stage)
-        strategies = built[: len(stage.of("strategies"))]
-        each = sum(c.calls(attempts) for c in strategies) / len(strategies)
-        filters: list[Any] = built[len(strategies) :]
-        if not stage.settings["answer"]:
-            filters = [rules for rule in filters if (rules := rule.question_rules()) is not None]
-        asked: float = sum(rule.calls(attempts) for rule in filters)
-        return each + asked + (attempts if stage.settings["answer"] else 0)
-
-    def _seeds(self, stage: StageSpec) -> int:
-        source = stage.settings.get("seeds")
-        return len(Source(source, self._run.recipe.base, self._run.manager)) if source else self._count
-
-    def _out(self, stage: StageSpec) -> int:
-        """Records that a stage would give, by rule of thumb."""
-        n, settings = self._count, stage.settings
-        if stage.verb == "generate":
-            made = stage.components[0].options.get("count") or self._seeds(stage)
-            return int(made) + (n if settings.get("keep_inputs") else 0)
-        if stage.verb == "evolve":
-            born = EVOLVED * _attempts(n, stage)
-            return round(n + born * (1 if settings["keep"] == "all" else 1 - 1 / settings["branch"]))
-        if stage.verb == "filter":
-            return round(n * FILTERED ** len(stage.components))
-        return int(settings.get("total") or n)
 
     def _estimate(self, entered: int, calls: float, held: int, prompt: float | None, sure: str) -> Estimate:
         usual = self._usual or (PROMPT, ANSWER)
@@ -175,16 +142,6 @@ class Estimator:
         answered = calls * usual[1]
         usd = self._price.cost(round(asked), round(answered)) if self._price else (None if calls else 0.0)
         return Estimate(entered, round(calls), held, round(asked + answered), usd, sure)
-
-
-def _attempts(records: int, stage: StageSpec) -> int:
-    """How often an evolve stage tries, where `EVOLVED` of all attempts succeed: every child has ``branch`` attempts in
-    the next round, every failure one."""
-    branch, due, tried = stage.settings["branch"], float(records * stage.settings["branch"]), 0.0
-    for _ in range(stage.settings["rounds"]):
-        tried += due
-        due *= 1 + EVOLVED * (branch - 1)
-    return round(tried)
 
 
 def exam_size(run: Run, judge: JudgeSpec) -> int:
@@ -252,7 +209,7 @@ def _judge(run: Run, judge: JudgeSpec, estimator: Estimator, data: dict[str, Any
 
 
 def _answerers(judge: JudgeSpec) -> tuple[str, ...]:
-    return ("model", *judge.against)
+    return ("model", *judge.rivals)
 
 
 def _state(manifest: Path, key: str) -> str:
@@ -312,20 +269,18 @@ def _named(spec: ComponentSpec) -> str:
     return f"{spec.use}, model {model}" if model else spec.use
 
 
-def _stage(stage: StageSpec) -> str:
+def _stage(stage: StageSpec[Any]) -> str:
     """Who works in a stage, on what, and what it asks at most."""
-    if stage.verb == "evolve":
-        names = ", ".join(s.use for s in stage.of("strategies"))
-        rounds = stage.settings["rounds"]
-        return f"{rounds} round{'s' if rounds > 1 else ''} of {names}; a strategy and its answer are two requests"
-    names = ", ".join(s.use for s in stage.components)
-    if stage.verb == "generate" and stage.settings.get("seeds"):
-        return f"{names} from {stage.settings['seeds']}"
-    return names
+    settings, kind = stage.settings, stage.components[0].kind
+    names = ", ".join(spec.use for spec in stage.of(kind))
+    if isinstance(settings, Evolve):
+        rounds = f"{settings.rounds} round{'s' if settings.rounds > 1 else ''}"
+        return f"{rounds} of {names}; a strategy and its answer are two requests"
+    return f"{names} from {settings.seeds}" if isinstance(settings, Generate) and settings.seeds else names
 
 
 def _judging(judge: JudgeSpec) -> str:
-    rivals = f", against {' and '.join(judge.against)}" if judge.against else ""
+    rivals = f", against {' and '.join(judge.rivals)}" if judge.rivals else ""
     return f"{judge.component.use} on {judge.data}{rivals}"
 
 
@@ -384,7 +339,7 @@ class Rehearsal:
 
 
 async def rehearse(
-    stage: StageSpec, records: Records, run: Run, prompter: Prompter, wrap: Callable[[Proceed], Proceed]
+    stage: StageSpec[Any], records: Records, run: Run, prompter: Prompter, wrap: Callable[[Proceed], Proceed]
 ) -> Rehearsal:
     """Play a stage on the first `SAMPLE` records that enter it; nothing is sent or written.
 
@@ -397,7 +352,7 @@ async def rehearse(
     env.ask, env.seeds = wrap(prompter.ask), partial(seeds_of, run.recipe, stage.index, run.manager)
     prompter.held, prompter.missing = 0, {}
     try:
-        await run_stage(stage, some, run.recipe.base, run.manager, env)
+        await VERBS[stage.verb].run(stage, some, run.recipe.base, run.manager, env)
     except FilialError:
         if not prompter.missing:
             raise  # it fails all the same when it runs

@@ -13,9 +13,10 @@ import msgspec
 from filial import __version__
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.engine import commit, interrupts
-from filial.engine.build import Source, depends_on, provenance, run_stage, seeds_of, source_digest
+from filial.engine.build import Source, depends_on, provenance, seeds_of, source_digest
 from filial.engine.progress import Reporter
 from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext, is_lost
+from filial.engine.verbs import VERBS
 from filial.gateway.budget import Budget, BudgetAccount, Journal, Usage
 from filial.gateway.gateway import Gateway, stopping
 from filial.gateway.ledger import Ledger
@@ -171,7 +172,7 @@ class Run:
             out.append(digest(out[-1], depends_on(stage, recipe.base, self.manager)))
         return out
 
-    async def _stage(self, stage: StageSpec, records: Records, key: str, gateway: Gateway | None) -> Rows:
+    async def _stage(self, stage: StageSpec[Any], records: Records, key: str, gateway: Gateway | None) -> Rows:
         """Run one stage, unless it is done and whole."""
         folder, entered = self.folder / "stages" / stage.name, _checksum(records)
         manifest = commit.committed(folder, key, entered)
@@ -191,12 +192,14 @@ class Run:
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
             with stopping(gateway):
-                report = await run_stage(stage, records, self.recipe.base, self.manager, env)
+                report = await VERBS[stage.verb].run(stage, records, self.recipe.base, self.manager, env)
             env.counters.check(stage.name)
             facts = {
                 "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
                 "plugins": [provenance(self.manager, s) for s in stage.components],
-                "options": {"stage": stage.settings, "components": [[s.use, s.options] for s in stage.components]},
+                "options": {
+                    "stage": stage.settings.own(), "components": [[s.use, s.options] for s in stage.components],
+                },
                 "report": report,
             }  # fmt: skip
             manifest = commit.commit(folder, writer, key, env, entered, facts)
@@ -206,7 +209,7 @@ class Run:
     def _dropped(self, row: DropRow) -> None:
         self.manager.hook.record_dropped(run=self, stage=row.stage, record=row.record, drop=row)
 
-    def _book(self, stage: StageSpec, manifest: dict[str, Any], *, done_before: bool) -> None:
+    def _book(self, stage: StageSpec[Any], manifest: dict[str, Any], *, done_before: bool) -> None:
         """Enter a finished stage into the summary and tell who watches."""
         row = {"name": stage.name, **manifest["counts"], "reasons": manifest["reasons"], **manifest["report"]}
         self.summary["stages"].append(row)

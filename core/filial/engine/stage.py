@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
@@ -319,6 +319,19 @@ async def settled(work: Awaitable[Any] | Any) -> Any:
         return await work if asyncio.iscoroutine(work) or isinstance(work, Awaitable) else work
     except TeacherError as err:
         return Drop.failed(err)
+
+
+Report = dict[str, Any]
+"""What a stage says of its work beside its counts."""
+
+
+class Expected(NamedTuple):
+    """What a stage would take and give: teacher requests, records. ``counted``: the requests follow from the records
+    that enter; otherwise they are the plugin's guess."""
+
+    calls: float
+    out: int
+    counted: bool = True
 
 
 class Records(Protocol):

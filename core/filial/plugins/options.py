@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -72,7 +72,7 @@ def _clean(node: Any, definitions: Schema, inside: tuple[str, ...]) -> Any:
     return out
 
 
-def click_options(cls: type[BaseModel]) -> list[click.Option]:
+def click_options(cls: type[BaseModel], skip: Collection[str] = ()) -> list[click.Option]:
     """One click option per field; its parameter is called like the field, and is None or () unless given.
 
     Scalars are typed and bounded, a choice is a choice, a switch is ``--x/--no-x``, a list of scalars is
@@ -84,6 +84,8 @@ def click_options(cls: type[BaseModel]) -> list[click.Option]:
     required = schema.get("required", ())
     out = []
     for name, field in schema["properties"].items():
+        if name in skip:
+            continue
         flag = f"--{name.replace('_', '-')}"
         attributes: dict[str, Any] = {"help": _help(field, name in required), "required": name in required}
         inner = _inner(field)
@@ -172,7 +174,7 @@ def _repeats(field: Schema) -> bool:
     items = field.get("items")
     if field.get("type") != "array" or not isinstance(items, dict) or "prefixItems" in field:
         return False
-    return _choices(items) is not None or items.get("type") in _SCALARS
+    return _choices(items) is not None or items.get("type") in _SCALARS or "x-part" in items
 
 
 def _help(field: Schema, required: bool) -> str:
@@ -202,6 +204,8 @@ def _click_type(field: Schema) -> click.ParamType[Any]:
             low if above is None else above, high if below is None else below,
             min_open=above is not None, max_open=below is not None,
         )  # fmt: skip
+    if "x-part" in field:  # the name of a plugin
+        return click.STRING
     return {"string": click.STRING, "boolean": click.BOOL}.get(str(kind)) or _yaml_type()
 
 
@@ -231,6 +235,8 @@ def named(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Ad
             yield (name,), value
         elif isinstance(value, list | tuple) and any(_is_file(member.get("items")) for member in members):
             yield from (((name, i), item) for i, item in enumerate(value) if isinstance(item, str))
+        elif isinstance(value, dict) and any(_is_file(member.get("additionalProperties")) for member in members):
+            yield from (((name, key), item) for key, item in value.items() if isinstance(item, str))
 
 
 def _is_file(schema: Any) -> bool:
@@ -244,7 +250,8 @@ def locate_files(component: C, base: Path) -> C:
         ValueError: the component objects to what a file holds.
         UsageError: a file lies in a package that is not installed.
     """
-    places = dict(named(type(component), component.model_dump(mode="json")))
+    held = component.model_dump(mode="json")
+    places = dict(named(type(component), held))
     if not places:
         return component.located(base)
     options = component.model_dump(mode="json", exclude_unset=True)
@@ -253,6 +260,5 @@ def locate_files(component: C, base: Path) -> C:
         if not rest:
             options[str(name)] = where
         else:
-            (i,) = rest
-            options[str(name)] = [where if k == i else item for k, item in enumerate(options[str(name)])]
+            options.setdefault(str(name), held[str(name)])[rest[0]] = where
     return type(component).model_validate(options).located(base)

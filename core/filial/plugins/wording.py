@@ -95,14 +95,10 @@ def explain(
     error: ValidationError, model: type[BaseModel], body: Any, owner: str, beside: Iterable[str] = (),
     spell: Callable[[str], str] = repr,
 ) -> Iterator[Finding]:  # fmt: skip
-    """Say in our words what pydantic found; addresses are relative to ``body``.
+    """Say in our words what pydantic found; addresses are relative to ``body``, the data that was validated.
 
-    Args:
-        model: what was validated.
-        body: the data it was validated with, as plain data.
-        owner: whose options these are, such as "filter 'short'".
-        beside: names that may stand beside the model's own.
-        spell: how the name of an option is written for this user.
+    ``owner`` is whose options these are, such as "filter 'short'"; ``beside`` are names that may stand beside the
+    model's own; ``spell`` writes the name of an option for this user.
     """
     found: dict[Address, list[Any]] = {}
     hidden = model.model_config.get("hide_input_in_errors")
@@ -110,11 +106,10 @@ def explain(
         found.setdefault(_address(body, one["loc"]), []).append(one | ({"input": _HIDDEN} if hidden else {}))
     for address, errors in found.items():
         branches = all(len(one["loc"]) > len(address) for one in errors)
-        if branches and any(other != address == other[: len(address)] for other in found):
-            continue  # the value resembles another branch of the union, whose fault stands deeper
-        kinds = {one["type"] for one in errors}
-        if kinds & {"extra_forbidden", "missing"}:
+        if {one["type"] for one in errors} <= {"extra_forbidden", "missing"}:
             yield from (_key(one, address, model, owner, beside, spell) for one in errors)
+        elif branches and any(other != address == other[: len(address)] for other in found):
+            continue  # the value resembles another branch of the union, whose fault stands deeper
         elif words := next((one for one in errors if one["type"] in ("value_error", "assertion_error")), None):
             message = words["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
             yield Finding(address, message if address else f"{owner}: {message}", owned=not address)
@@ -126,7 +121,8 @@ def _address(body: Any, loc: tuple[str | int, ...]) -> Address:
     """Where an error stands: its path without the names of a union's branches, which lead nowhere in the data."""
     address: Address = ()
     for step in loc:
-        if (isinstance(body, dict) and step in body) or (isinstance(body, list) and step in range(len(body))):
+        known: Any = body if isinstance(body, dict) else range(len(body)) if isinstance(body, list) else ()
+        if step in known:
             body, address = body[step], (*address, step)
     return address
 
@@ -146,7 +142,7 @@ def _key(
         return Finding(address, f"{owner} needs {spell(name)}" + (f" ({about})" if about else ""), owned=True)
     known = [*fields, *(() if place else beside)]
     tail = suggestion(name, known, "there are", spell) or "; it takes none"
-    word = "a hidden text" if secret("", name) else spell(name)
+    word = shown(name) if spell is repr else spell(name)
     return Finding(address, f"{owner} has no {word}{tail}", at_key=True, owned=True)
 
 
@@ -170,33 +166,18 @@ def _inside(annotation: Any) -> list[type[BaseModel]]:
 
 def _refusal(errors: list[Any]) -> str:
     """Why a value is refused, by the errors of all branches of its type."""
-    value = errors[0]["input"]
-    rules = [one for one in errors if one["type"] not in _CHOICES and not _noun(one)]
-    if rules:
-        rule, context = _RULES.get(rules[0]["type"]), rules[0].get("ctx", {})
-        if rule is not None:
-            return rule(value, context)
-        message = rules[0]["msg"]
-        return f"{shown(value)} {message[6:]}" if message.startswith("Input should") else message
-    words = [word for one in errors if one["type"] in _CHOICES for word in _words(one)]
-    nouns = [noun for one in errors if (noun := _noun(one))]
-    return wrong_type(value, nouns, words) if nouns else _one_of(value, [_bare(word) for word in words])
-
-
-_CHOICES = ("literal_error", "enum")
-
-
-def _noun(error: Any) -> str:
-    return _TYPES.get(re.sub(r"_(type|parsing|from_float|attributes_type)$", "", error["type"]), "")
-
-
-def _words(error: Any) -> list[str]:
-    """The choices of a literal, as Python writes them: ``'a', 'b' or 3``."""
-    return [word for word in re.findall(r"'[^']*'|[^\s,]+", error["ctx"]["expected"]) if word != "or"]
-
-
-def _bare(word: str) -> str:
-    return word[1:-1] if word.startswith("'") else word
+    value, words, nouns = errors[0]["input"], list[str](), list[str]()
+    for error in errors:
+        kind, context = error["type"], error.get("ctx", {})
+        if kind in ("literal_error", "enum"):  # the choices as Python writes them: 'a', 'b' or 3
+            words += [word for word in re.findall(r"'[^']*'|[^\s,]+", context["expected"]) if word != "or"]
+        elif noun := _TYPES.get(re.sub(r"_(type|parsing|attributes_type)$", "", kind)):
+            nouns.append(noun)
+        elif kind in _RULES:
+            return _RULES[kind](value, context)
+        else:
+            return re.sub(r"^Input(?= should)", lambda _: shown(value), str(error["msg"]))
+    return wrong_type(value, nouns, words) if nouns else _one_of(value, [word.strip("'") for word in words])
 
 
 def wrong_type(value: Any, want: Iterable[str], words: Iterable[str] = ()) -> str:

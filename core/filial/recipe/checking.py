@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from filial.contracts.errors import FilialError, PluginError, UsageError
 from filial.contracts.kinds import Component, Generator
-from filial.contracts.messages import FREE, Price
 from filial.contracts.paths import resolve
 from filial.gateway.budget import unknown_price
+from filial.gateway.keys import refusal
 from filial.plugins.discovery import singular
-from filial.plugins.options import json_schema, locate_files
+from filial.plugins.options import locate_files
 from filial.plugins.options import named as named_files
+from filial.plugins.wording import near, shown, suggestion, wrong_type
 from filial.plugins.yaml import Address
-from filial.recipe.faults import Faults, near, shown, suggestion, wrong_type
+from filial.recipe.faults import Faults
 from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec
-from filial.recipe.schema import BUDGET, EVOLVE, GENERATE, JUDGE, MIX, ROOT, STAGES, STRATEGY, TRAIN, Schema, defaults
+from filial.recipe.settings import (
+    HELDOUT,
+    VERBS,
+    Evolve,
+    Filter,
+    Generate,
+    Judge,
+    Mix,
+    Part,
+    Rival,
+    Root,
+    Settings,
+    Train,
+    parts,
+)
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
@@ -46,6 +60,11 @@ class Files:
             if not there:
                 self._faults.add(address, f"no file {shown(path)}{self._meant(place, path)}")
 
+    def check_named(self, named: Iterable[tuple[Address, str]], address: Address) -> None:
+        """As `check`, for every file that the keys or options at an address name."""
+        for place, path in named:
+            self.check(path, (*address, *place))
+
     def check_model(self, model: Any, address: Address) -> None:
         """As `check`, for a model that is plainly a path; any other name may be one on the hub."""
         if isinstance(model, str) and model.startswith(("pkg:", ".", "/", "~")):
@@ -69,137 +88,75 @@ class Components:
     """
 
     def __init__(self, manager: Manager, faults: Faults, files: Files) -> None:
-        self._manager, self._faults, self._files = manager, faults, files
+        self.manager, self._faults, self._files = manager, faults, files
         self.asking: list[Address] = []
         self.consuming: list[Address] = []
 
-    def read(
-        self, item: Any, kind: str, address: Address, keys: dict[str, Schema], *required: str
-    ) -> ComponentSpec | None:
+    def read(self, item: Any, kind: str, address: Address, beside: type[Settings] = Settings) -> ComponentSpec | None:
         """The component at an address, ``name`` or ``{use: name, …}``; None when something is wrong with it.
 
-        ``keys`` are the recipe's own keys beside the options, ``required`` those of them that must be there.
+        ``beside`` has the recipe's own keys beside the options.
         """
         body = {"use": item} if isinstance(item, str) else item
         at = address if isinstance(item, str) else (*address, "use")
+        one = singular(kind)
         if not isinstance(body, dict):
             instead = "" if body is None else f", not {shown(body)}"
-            self._faults.add(address, f"the name of a {singular(kind)} belongs here, or {{use: NAME, …}}{instead}")
+            self._faults.add(address, f"the name of a {one} belongs here, or {{use: NAME, …}}{instead}")
             return None
-        if not isinstance(body.get("use"), str):
-            what = (
-                f"use: {wrong_type(body['use'], ['string'])}"
-                if "use" in body
-                else f"which {singular(kind)}? add 'use: NAME'"
-            )
+        use = body.get("use")
+        if not isinstance(use, str):
+            what = f"use: {wrong_type(use, ['text'])}" if "use" in body else f"which {one}? add 'use: NAME'"
             self._faults.add(at, what)
             return None
-        found = self._class(kind, body["use"], at)
-        schema = self._schema(found, kind, body["use"], at, keys, required)
-        owner = f"{singular(kind)} {shown(body['use'])}"
-        sound = self._faults.check(body, schema, address, owner)
-        if found is None or not sound:
-            return None
-        options = self._options(found, {k: v for k, v in body.items() if k != "use" and k not in keys}, address, owner)
-        if options is None or not self._files_there(found, options, address, owner):
-            return None
-        if found.asks:
-            self.asking.append(address)
-        if issubclass(found, Generator) and found.consumes:
-            self.consuming.append(address)
-        return ComponentSpec(kind, body["use"], options, defaults(keys, body), address, self._faults.where(at))
+        owner, found = f"{one} {shown(use)}", self._class(kind, use, at)
+        fields = found.model_fields if found else {}
+        own = {key: value for key, value in body.items() if key in beside.model_fields}
+        settings = self._faults.validated(beside, own, address, owner)
+        files = named_files(beside, own)
+        self._files.check_named((one for one in files if (beside, one[1]) != (Judge, HELDOUT)), address)
+        if taken := sorted({"use", *beside.model_fields} & set(fields)):
+            message = f"{one} {use!r} has an option {taken[0]!r}, which the recipe needs for itself"
+            self._faults.add(at, f"{message}; its author has to rename it")
+        elif found is not None:
+            options = {key: value for key, value in body.items() if key not in own and key != "use"}
+            component = self._faults.validated(found, options, address, owner, beside.model_fields)
+            if component is not None and settings is not None and self._usable(component, address, owner):
+                where = self._faults.where(at)
+                return ComponentSpec(kind, use, component.model_dump(mode="json"), settings, address, where)
+        return None
 
-    def activate(self, name: str, address: Address) -> None:
-        """Load a plugin that brings hooks only."""
-        try:
-            self._manager.activate(name)
-        except PluginError as err:
-            self._faults.add(address, str(err))
-
-    def price(self, teacher: ComponentSpec) -> Price | None:
-        """What a sound teacher costs."""
-        try:
-            return self._manager.get("teachers", teacher.use)(**teacher.options).price()  # type: ignore[attr-defined,no-any-return]
-        except FilialError as err:
-            self._faults.add(teacher.path, f"teacher {teacher.use!r}: {err}")
-            return FREE
-
-    def refused_key(self, teacher: ComponentSpec) -> str:
-        """Why a sound teacher's key must not go where it would; empty if it may."""
-        from filial.gateway.keys import refusal
-
-        try:
-            return refusal(self._manager.get("teachers", teacher.use)(**teacher.options).destination())  # type: ignore[attr-defined]
-        except FilialError as err:
-            return str(err)
+    def listed(self, items: Any, part: Part, address: Address) -> list[ComponentSpec]:
+        """The components of a list; what is no list is left to the check of the list itself."""
+        items = items if isinstance(items, list) else []
+        found = [self.read(item, part.kind, (*address, i), part.beside) for i, item in enumerate(items)]
+        return [spec for spec in found if spec]
 
     def _class(self, kind: str, name: str, address: Address) -> type[Component] | None:
         try:
-            return self._manager.get(kind, name)
+            return self.manager.get(kind, name)
         except PluginError as err:
             self._faults.add(address, str(err))
             return None
 
-    def _schema(
-        self, found: type[Component] | None, kind: str, name: str, address: Address, keys: dict[str, Schema],
-        required: tuple[str, ...],
-    ) -> Schema:  # fmt: skip
-        """What may stand in the braces: the recipe's keys and, where the class is known, its options."""
-        own: Schema = {}
-        try:
-            own = json_schema(found) if found is not None else {}
-        except PluginError as err:
-            self._faults.add(address, str(err))
-        options = own.get("properties", {})
-        if taken := sorted({"use", *keys} & set(options)):
-            message = f"{singular(kind)} {name!r} has an option {taken[0]!r}, which the recipe needs for itself"
-            self._faults.add(address, f"{message}; its author has to rename it")
-        return {
-            **own,
-            "type": "object",
-            "properties": {**options, **keys, "use": {"type": "string"}},
-            "required": [*required, *own.get("required", [])],
-            "additionalProperties": found is None,
-        }
-
-    def _files_there(self, found: type[Component], options: dict[str, Any], address: Address, owner: str) -> bool:
+    def _usable(self, component: Component, address: Address, owner: str) -> bool:
         """Whether every file that the options name is there and holds what the component wants."""
-        before, files = len(self._faults), list(named_files(found, options))
-        for place, path in files:
-            self._files.check(path, (*address, *place))
-        if files and len(self._faults) == before:
-            try:
-                locate_files(found(**options), self._files.base)
-            except ValidationError as err:
-                for error in err.errors(include_url=False, include_input=False):
-                    self._faults.add(address, f"{owner}: {error['msg'].removeprefix('Value error, ')}")
-            except (FilialError, OSError, UnicodeDecodeError) as err:
-                self._faults.add(address, f"{owner}: {err}")
-        return len(self._faults) == before
-
-    def _options(
-        self, found: type[Component], options: dict[str, Any], address: Address, owner: str
-    ) -> dict[str, Any] | None:
-        """Every option as plain data, after the component's own validators; None when they object."""
+        before, base, options = len(self._faults), self._files.base, component.model_dump(mode="json")
         try:
-            return found.model_validate(options).model_dump(mode="json")
-        except ValidationError as err:
-            for error in err.errors(include_url=False, include_input=False):
-                place = tuple(p for p in error["loc"] if isinstance(p, str | int))
-                self._faults.add((*address, *place), f"{owner}: {error['msg'].removeprefix('Value error, ')}")
-        except FilialError as err:
+            named = list(named_files(type(component), options))
+        except PluginError as err:
             self._faults.add(address, f"{owner}: {err}")
-        except Exception as err:  # a third party's validator: its failure costs this recipe, not the program
-            self._faults.add(address, f"{owner} fails on these options: {type(err).__name__}: {err}")
-        return None
-
-
-HELDOUT = "heldout"
-
-
-def closed(keys: dict[str, Schema], *required: str) -> Schema:
-    """A mapping with these keys and no others."""
-    return {"type": "object", "properties": keys, "required": list(required), "additionalProperties": False}
+            return False
+        self._files.check_named(named, address)
+        if named and len(self._faults) == before:
+            self._faults.validated(
+                type(component), options, address, owner, make=lambda *_: locate_files(component, base)
+            )
+        if component.asks:
+            self.asking.append(address)
+        if isinstance(component, Generator) and component.consumes:
+            self.consuming.append(address)
+        return len(self._faults) == before
 
 
 def read_recipe(data: Any, name: str, base: Path, manager: Manager, faults: Faults) -> Recipe:
@@ -214,7 +171,12 @@ def read_recipe(data: Any, name: str, base: Path, manager: Manager, faults: Faul
     faults.hide_secrets(data)
     recipe = _Walk(data, name, base, manager, faults).recipe()
     faults.raise_if_any()
+    assert recipe is not None
     return recipe
+
+
+Read = tuple[Settings | None, tuple[ComponentSpec, ...]]
+"""The settings of a stage and its components; no settings where something is wrong with them."""
 
 
 class _Walk:
@@ -225,29 +187,26 @@ class _Walk:
         self._files = Files(base, faults)
         self._components = Components(manager, faults, self._files)
 
-    def recipe(self) -> Recipe:
-        data, faults = self._data, self._faults
-        faults.check(data, closed(ROOT), (), "the recipe")
-        if "budget" in data:
-            faults.check(data["budget"], closed(BUDGET), ("budget",), "budget")
-        if "data" in data:
-            self._files.check(data["data"], ("data",))
+    def recipe(self) -> Recipe | None:
+        """The recipe; without faults if there are none."""
+        data = self._data
+        root = self._faults.validated(Root, data, (), Root.owner)
+        self._files.check_named(named_files(Root, data), ())
         teacher, template = self._single("teacher", "teachers"), self._single("template", "templates")
         stages = self._stages()
-        train = self._single("train", "trainers", TRAIN, "model")
+        train = self._single("train", "trainers", Train)
         if isinstance(data.get("train"), dict):
             self._files.check_model(data["train"].get("model"), ("train", "model"))
         judges = self._judges()
         self._hooks()
         self._across()
-        self._affordable(teacher)
         self._allowed(teacher)
-        values = defaults(ROOT, data)
+        if root is None:
+            return None
         return Recipe(
-            name=self._name, base=self._base, seed=values["seed"], teacher=teacher,
-            hooks=tuple(values["hooks"]),
-            budget=values["budget"] or {}, data=values["data"], stages=stages, heldout=values["heldout"],
-            template=template, train=train, model=train.settings["model"] if train else None, judges=judges,
+            name=self._name, base=self._base, seed=root.seed, teacher=teacher, hooks=tuple(root.hooks),
+            budget=root.budget.own() if root.budget else {}, data=root.data, stages=stages, heldout=root.heldout,
+            template=template, train=train, judges=judges,
         )  # fmt: skip
 
     def _hooks(self) -> None:
@@ -255,146 +214,137 @@ class _Walk:
         named = self._data.get("hooks", [])
         for i, name in enumerate(named if isinstance(named, list) else []):
             if isinstance(name, str):
-                self._components.activate(name, ("hooks", i))
+                try:
+                    self._components.manager.activate(name)
+                except PluginError as err:
+                    self._faults.add(("hooks", i), str(err))
 
-    def _single(
-        self, key: str, kind: str, keys: dict[str, Schema] | None = None, *required: str
-    ) -> ComponentSpec | None:
-        if key not in self._data:
-            return None
-        return self._components.read(self._data[key], kind, (key,), keys or {}, *required)
+    def _single(self, key: str, kind: str, beside: type[Settings] = Settings) -> ComponentSpec | None:
+        return self._components.read(self._data[key], kind, (key,), beside) if key in self._data else None
 
-    def _stages(self) -> tuple[StageSpec, ...]:
+    def _stages(self) -> tuple[StageSpec[Any], ...]:
         stages = self._data.get("stages", [])
         found = [self._stage(item, i) for i, item in enumerate(stages)] if isinstance(stages, list) else []
         return tuple(stage for stage in found if stage)
 
-    def _stage(self, item: Any, index: int) -> StageSpec | None:
+    def _stage(self, item: Any, index: int) -> StageSpec[Any] | None:
         address: Address = ("stages", index)
-        verbs = ", ".join(STAGES)
-        if isinstance(item, str) and item in STAGES:
+        if isinstance(item, str) and item in VERBS:
             self._faults.add(address, f"the stage {item!r} needs settings: write '- {item}: {{…}}'")
             return None
         if not isinstance(item, dict) or not item:
+            verbs = ", ".join(VERBS)
             self._faults.add(address, f"a stage is '- VERB: …', with one of {verbs}, not {shown(item)}")
             return None
         verb, *others = item
-        if verb not in STAGES:
-            self._faults.add(
-                (*address, verb),
-                f"no stage {shown(verb)}{suggestion(verb, STAGES, 'there are')}",
-                at_key=True,
-            )
+        at = (*address, verb)
+        if verb not in VERBS:
+            self._faults.add(at, f"no stage {shown(verb)}{suggestion(verb, VERBS, 'there are')}", at_key=True)
             return None
         for other in others:
-            if other in STAGES:
+            if other in VERBS:
                 hint = f"the stage {verb!r} ends before {other!r}; begin the next one with '- '"
             else:
                 hint = f"{shown(other)} stands beside {verb!r}, not in it; indent it further"
             self._faults.add((*address, other), hint, at_key=True)
         if others and item[verb] is None:
             return None
-        read = {"generate": self._generate, "evolve": self._evolve, "filter": self._filter, "mix": self._mix}[verb]
-        return read(item[verb], index, (*address, verb))
-
-    def _generate(self, body: Any, index: int, address: Address) -> StageSpec | None:
-        spec = self._components.read(body, "generators", address, GENERATE)
-        given = body if isinstance(body, dict) else {}
-        self._files.check(given.get("seeds"), (*address, "seeds"))
         starts = index == 0 and "data" not in self._data
+        read: Any = {Generate: self._generate, Evolve: self._evolve, Filter: self._filter, Mix: self._mix}
+        settings, components = read[VERBS[verb]](item[verb], at, starts)
+        return StageSpec(verb, index, settings, components) if settings else None
+
+    def _generate(self, body: Any, at: Address, starts: bool) -> Read:
+        spec = self._components.read(body, Generate.kind, at, Generate)
+        given = body if isinstance(body, dict) else {}
         if starts and given.get("seeds") is None and isinstance(body, str | dict):
-            self._faults.add(address, "the first stage has nothing to start from; add 'seeds: FILE'")
-        if starts and "keep_inputs" in given:
-            message = "the first stage has no inputs to keep; remove keep_inputs"
-            self._faults.add((*address, "keep_inputs"), message, at_key=True)
-        consumes = address in self._components.consuming and given.get("seeds") is None
-        if consumes and not starts and "keep_inputs" in given:
-            message = f"{given['use']} says itself what becomes of the records it is given; remove keep_inputs"
-            self._faults.add((*address, "keep_inputs"), message, at_key=True)
+            self._faults.add(at, "the first stage has nothing to start from; add 'seeds: FILE'")
+        consumes = at in self._components.consuming and given.get("seeds") is None
+        if (starts or consumes) and "keep_inputs" in given:
+            why = "the first stage has no inputs to keep"
+            if not starts:
+                why = f"{given['use']} says itself what becomes of the records it is given"
+            self._faults.add((*at, "keep_inputs"), f"{why}; remove keep_inputs", at_key=True)
         if spec is None:
-            return None
-        settings = spec.settings | ({"keep_inputs": None} if starts or consumes else {})
-        return StageSpec("generate", index, settings, (spec,))
+            return None, ()
+        kept = spec.settings.keep_inputs is None and not (starts or consumes)
+        return spec.settings.model_copy(update={"keep_inputs": True} if kept else {}), (spec,)
 
-    def _evolve(self, body: Any, index: int, address: Address) -> StageSpec | None:
-        self._needs_input("evolve", index, address)
+    def _evolve(self, body: Any, at: Address, starts: bool) -> Read:
+        self._needs_input(at, starts)
         if isinstance(body, list):
-            self._faults.add(address, "write 'strategies:' in front of this list, indented under 'evolve:'")
-            self._listed(body, "strategies", address, STRATEGY)
-            return None
-        self._faults.check(body, closed(EVOLVE, "strategies"), address, "the evolve stage")
-        if not isinstance(body, dict):
-            return None
-        settings = defaults(EVOLVE, body)
-        items = {key: settings.pop(key) for key in ("strategies", "eliminate")}
-        strategies = self._listed(items["strategies"], "strategies", (*address, "strategies"), STRATEGY)
-        rules = self._listed(items["eliminate"], "filters", (*address, "eliminate"), {})
-        if settings["answer"] is True:
-            self._components.asking.append(address)
-        return StageSpec("evolve", index, settings, tuple(strategies + rules))
+            self._faults.add(at, "write 'strategies:' in front of this list, indented under 'evolve:'")
+            self._components.listed(body, parts(Evolve)["strategies"], at)
+            return None, ()
+        given = body if isinstance(body, dict) else {}
+        if given.get("answer", True) is True:
+            self._components.asking.append(at)
+        found = []
+        for key, part in parts(Evolve).items():
+            items = given.get(key, Evolve.model_fields[key].default)
+            found += self._components.listed(items, part, (*at, key))
+        return self._faults.validated(Evolve, body, at, Evolve.owner), tuple(found)
 
-    def _filter(self, body: Any, index: int, address: Address) -> StageSpec:
-        self._needs_input("filter", index, address)
+    def _filter(self, body: Any, at: Address, starts: bool) -> Read:
+        self._needs_input(at, starts)
         if body == []:
-            self._faults.add(address, "the list is empty; name a filter")
-        if not isinstance(body, list):
-            spec = self._components.read(body, "filters", address, {})
-            return StageSpec("filter", index, {}, (spec,) if spec else ())
-        return StageSpec("filter", index, {}, tuple(self._listed(body, "filters", address, {})))
+            self._faults.add(at, "the list is empty; name a filter")
+            return None, ()
+        part = parts(Filter)["filters"]
+        if isinstance(body, list):
+            return Filter(filters=body), tuple(self._components.listed(body, part, at))
+        spec = self._components.read(body, part.kind, at)
+        return Filter(filters=[body]), (spec,) if spec else ()
 
-    def _mix(self, body: Any, index: int, address: Address) -> StageSpec | None:
-        sources = body.get("sources") if isinstance(body, dict) else None
-        if isinstance(sources, dict):
-            for task, source in sources.items():
-                self._files.check(source, (*address, "sources", task))
-        else:
-            self._needs_input("mix", index, address)
-        spec = self._components.read(body, "mixers", address, MIX)
-        return StageSpec("mix", index, spec.settings, (spec,)) if spec else None
+    def _mix(self, body: Any, at: Address, starts: bool) -> Read:
+        self._needs_input(at, starts and not (isinstance(body, dict) and isinstance(body.get("sources"), dict)))
+        spec = self._components.read(body, Mix.kind, at, Mix)
+        return (spec.settings, (spec,)) if spec else (None, ())
 
-    def _needs_input(self, verb: str, index: int, address: Address) -> None:
-        if index == 0 and "data" not in self._data:
-            message = f"{verb!r} has no records to start from; begin with 'generate' or add 'data: FILE'"
-            self._faults.add(address, message, at_key=True)
-
-    def _listed(self, items: Any, kind: str, address: Address, keys: dict[str, Schema]) -> list[ComponentSpec]:
-        if not isinstance(items, list):  # the schema has said so
-            return []
-        found = [self._components.read(item, kind, (*address, i), keys) for i, item in enumerate(items)]
-        return [spec for spec in found if spec]
+    def _needs_input(self, at: Address, starts: bool) -> None:
+        if starts:
+            message = f"{at[-1]!r} has no records to start from; begin with 'generate' or add 'data: FILE'"
+            self._faults.add(at, message, at_key=True)
 
     def _judges(self) -> tuple[JudgeSpec, ...]:
         if "judge" not in self._data:
             return ()
         body = self._data["judge"]
         if body == [] or body is None:
-            self._faults.add(("judge",), "no judge is named" if body == [] else wrong_type(body, ["array"]))
+            self._faults.add(("judge",), "no judge is named" if body == [] else wrong_type(body, ["a list"]))
             return ()
-        if not isinstance(body, list):
-            spec = self._judge(body, ("judge",), {})
-            return (spec,) if spec else ()
         names: dict[str, int] = {}
-        found = [self._judge(item, ("judge", i), names) for i, item in enumerate(body)]
+        items = body if isinstance(body, list) else [body]
+        places: list[Address] = [("judge", i) for i in range(len(items))] if items is body else [("judge",)]
+        found = [self._judge(item, at, names) for item, at in zip(items, places, strict=True)]
         return tuple(spec for spec in found if spec)
 
     def _judge(self, item: Any, address: Address, names: dict[str, int]) -> JudgeSpec | None:
-        data = item.get("data") if isinstance(item, dict) else None
-        if data == HELDOUT:
-            if self._data.get("heldout", 0) == 0:
-                message = "no record is kept back; add 'heldout: 100', say, beside train"
-                self._faults.add((*address, "data"), message)
-        else:
-            self._files.check(data, (*address, "data"))
-        spec = self._components.read(item, "judges", address, JUDGE, "data")
+        given = item if isinstance(item, dict) else {}
+        if given.get("data") == HELDOUT and self._data.get("heldout", 0) == 0:
+            message = "no record is kept back; add 'heldout: 100', say, beside train"
+            self._faults.add((*address, "data"), message)
+        rivals = self._rivals(given.get("against", []), (*address, "against"))
+        spec = self._components.read(item, Judge.kind, address, Judge)
         if spec is None:
             return None
         own = spec.settings
-        if own["only"] is not None and own["data"] != HELDOUT:
+        if own.only is not None and own.data != HELDOUT:
             self._faults.add((*address, "only"), "this goes with 'data: heldout' only; remove it", at_key=True)
-        return JudgeSpec(
-            spec, self._judge_name(own["name"], spec.use, (*address, "name"), names), own["data"],
-            tuple(own["against"]), own["only"], own["limit"], own["max_new_tokens"],
-        )  # fmt: skip
+        name = self._judge_name(own.name, spec.use, (*address, "name"), names)
+        return JudgeSpec(spec, name, own.data, rivals, own.only, own.limit, own.max_new_tokens)
+
+    def _rivals(self, items: Any, address: Address) -> tuple[ComponentSpec | None, ...]:
+        """Who is judged beside the model; None: the model before training."""
+        found: list[ComponentSpec | None] = []
+        for i, item in enumerate(items if isinstance(items, list) else []):
+            if item in ("nearest", {"use": "nearest"}):
+                found.append(ComponentSpec(Rival.kind, "nearest", {}, Rival()))
+            elif item == "base":
+                found.append(None)
+            else:
+                self._faults.add((*address, i), f"{shown(item)} is not one of base, nearest")
+        return tuple(found)
 
     def _judge_name(self, given: str | None, use: str, address: Address, names: dict[str, int]) -> str:
         """A name for the figures, each once: the one given, or the judge's own with a number if need be."""
@@ -418,14 +368,18 @@ class _Walk:
         if data.get("stages", []) == [] and "data" not in data:
             faults.add((), "this recipe has no records to work on; add 'stages:' or 'data: FILE'")
 
-    def _affordable(self, teacher: ComponentSpec | None) -> None:
-        """A cap on money can be kept only where the price is known."""
+    def _allowed(self, spec: ComponentSpec | None) -> None:
+        """A cap on money can be kept only where the price is known, and a key goes to no host that its user has not
+        allowed, whoever wrote the recipe."""
+        if spec is None:
+            return
         budget = self._data.get("budget")
-        capped = isinstance(budget, dict) and budget.get("usd") is not None
-        if teacher is not None and capped and self._components.price(teacher) is None:
-            self._faults.add(("budget", "usd"), unknown_price(teacher.use), at_key=True)
-
-    def _allowed(self, teacher: ComponentSpec | None) -> None:
-        """A key goes to no host that its user has not allowed, whoever wrote the recipe."""
-        if teacher is not None and (why := self._components.refused_key(teacher)):
-            self._faults.add(teacher.path, f"teacher {teacher.use!r}: {why}")
+        try:
+            teacher: Any = self._components.manager.build(spec.kind, {"use": spec.use, **spec.options})
+            if isinstance(budget, dict) and budget.get("usd") is not None and teacher.price() is None:
+                self._faults.add(("budget", "usd"), unknown_price(spec.use), at_key=True)
+            why = refusal(teacher.destination())
+        except FilialError as err:
+            why = str(err)
+        if why:
+            self._faults.add(spec.path, f"teacher {spec.use!r}: {why}")

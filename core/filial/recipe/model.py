@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from filial.plugins.options import locate_files
 from filial.plugins.yaml import Address, dump
+from filial.recipe.settings import Filter, Generate, Mix, Settings, parts
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Teacher
@@ -23,7 +24,7 @@ class ComponentSpec:
         kind: entry-point group without ``filial.``, such as "filters".
         use: the name in the recipe, ``name`` or ``dist:name``.
         options: every option of the component, defaults included, as plain data.
-        settings: the recipe's own keys beside them (a strategy's ``weight``).
+        settings: the recipe's own keys beside them, a model of `filial.recipe.settings` (a strategy's ``weight``).
         path: where it stands in the recipe's data.
         where: the same for people, ``recipe.yaml:4:10``.
     """
@@ -31,17 +32,25 @@ class ComponentSpec:
     kind: str
     use: str
     options: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Any = field(default_factory=Settings)
     path: Address = ()
     where: str = ""
 
+    @property
+    def name(self) -> str:
+        """What tables and figures call it: the name given in the recipe, or its plugin's."""
+        return getattr(self.settings, "name", None) or self.use.rpartition(":")[2]
+
     def written(self) -> dict[str, Any]:
         """As the recipe would say it, with nothing left to defaults."""
-        return {"use": self.use, **_given(self.settings), **self.options}
+        return {"use": self.use, **self.settings.own(), **self.options}
+
+
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True, slots=True)
-class StageSpec:
+class StageSpec(Generic[S]):
     """One stage: its verb, its place (from 0), its folder's name (``01-generate``), settings and components.
 
     The components of an evolve stage are its strategies, then the filters it eliminates with (see `of`). ``limit`` is
@@ -50,7 +59,7 @@ class StageSpec:
 
     verb: str
     index: int
-    settings: dict[str, Any]
+    settings: S
     components: tuple[ComponentSpec, ...]
     limit: int | None = None
 
@@ -64,20 +73,18 @@ class StageSpec:
 
     def written(self) -> dict[str, Any]:
         """As the recipe would say it, with nothing left to defaults."""
-        if self.verb == "filter":
-            return {"filter": [c.written() for c in self.components]}
-        body = _given(self.settings)
-        if self.verb == "evolve":
-            body["strategies"] = [c.written() for c in self.of("strategies")]
-            body["eliminate"] = [c.written() for c in self.of("filters")]
-            return {"evolve": body}
-        (component,) = self.components
-        return {self.verb: {"use": component.use, **body, **component.options}}
+        body = self.settings.own()
+        if self.settings.kind:
+            (component,) = self.components
+            return {self.verb: {"use": component.use, **body, **component.options}}
+        body |= {key: [c.written() for c in self.of(part.kind)] for key, part in parts(type(self.settings)).items()}
+        return {self.verb: body["filters"] if isinstance(self.settings, Filter) else body}
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeSpec:
-    """One judge and what it looks at: ``data`` is a file or "heldout", ``against`` names the rivals.
+    """One judge and what it looks at: ``data`` is a file or "heldout", ``against`` are the rivals: teachers, and None
+    for the model before training.
 
     ``only`` picks held-out records: "seed-level" (no strategy changed them), "evolved", or None for all.
     ``max_new_tokens`` bounds each answer of the model.
@@ -86,18 +93,21 @@ class JudgeSpec:
     component: ComponentSpec
     name: str
     data: str
-    against: tuple[str, ...]
+    against: tuple[ComponentSpec | None, ...]
     only: str | None
     limit: int | None
     max_new_tokens: int
 
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """What the figures call those beside the model."""
+        return tuple("base" if rival is None else rival.name for rival in self.against)
+
     def written(self) -> dict[str, Any]:
         """As the recipe would say it, with nothing left to defaults."""
-        own = {
-            "name": self.name, "data": self.data, "against": list(self.against), "only": self.only,
-            "limit": self.limit, "max_new_tokens": self.max_new_tokens,
-        }  # fmt: skip
-        return {"use": self.component.use, **_given(own), **self.component.options}
+        own = self.component.settings.model_copy(update={"name": self.name, "limit": self.limit}).own()
+        own["against"] = ["base" if rival is None else rival.written() for rival in self.against]
+        return {"use": self.component.use, **own, **self.component.options}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +122,17 @@ class Recipe:
     budget: dict[str, Any] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
     data: str | None = None
-    stages: tuple[StageSpec, ...] = ()
+    stages: tuple[StageSpec[Any], ...] = ()
     heldout: int = 0
     template: ComponentSpec | None = None
     train: ComponentSpec | None = None
-    model: str | None = None
     judges: tuple[JudgeSpec, ...] = ()
     limit: int | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model to tune."""
+        return self.train.settings.model if self.train else None
 
     def components(self) -> Iterator[ComponentSpec]:
         """Every component the recipe names, in the order in which they come into play."""
@@ -142,24 +156,13 @@ class Recipe:
 
     def resolved(self) -> dict[str, Any]:
         """The whole recipe as plain data, nothing left to defaults; `from_dict` reads it back."""
-        out: dict[str, Any] = {"seed": self.seed}
-        if self.teacher:
-            out["teacher"] = self.teacher.written()
-        if self.hooks:
-            out["hooks"] = list(self.hooks)
-        if self.budget:
-            out["budget"] = dict(self.budget)
-        if self.data is not None:
-            out["data"] = self.data
-        out["stages"] = [stage.written() for stage in self.stages]
-        out["heldout"] = self.heldout
-        if self.template:
-            out["template"] = self.template.written()
-        if self.train:
-            out["train"] = {"use": self.train.use, "model": self.model, **self.train.options}
-        if self.judges:
-            out["judge"] = [judge.written() for judge in self.judges]
-        return out
+        out = {
+            "seed": self.seed, "teacher": self.teacher and self.teacher.written(), "hooks": list(self.hooks),
+            "budget": self.budget, "data": self.data, "stages": [stage.written() for stage in self.stages],
+            "heldout": self.heldout, "template": self.template and self.template.written(),
+            "train": self.train and self.train.written(), "judge": [judge.written() for judge in self.judges],
+        }  # fmt: skip
+        return {key: value for key, value in out.items() if key == "stages" or value not in (None, [], {})}
 
     def lock(self, manager: Manager) -> str:
         """`resolved` as YAML, headed by the distribution and version each component came from."""
@@ -167,10 +170,6 @@ class Recipe:
         plugins = {f"{c.kind} {c.use}": manager.provenance(c.kind, c.use) for c in self.components()}
         lines += [f"# {name}: {origin}" for name, origin in plugins.items()]
         return "\n".join(lines) + "\n" + dump(self.resolved())
-
-
-def _given(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if value is not None}
 
 
 COUNT = "count"
@@ -192,12 +191,12 @@ def limited(recipe: Recipe, n: int) -> Recipe:
     )
 
 
-def _stage(stage: StageSpec, n: int) -> StageSpec:
-    if stage.verb == "generate":
+def _stage(stage: StageSpec[Any], n: int) -> StageSpec[Any]:
+    if isinstance(stage.settings, Generate):
         return replace(stage, limit=n, components=tuple(_generator(spec, n) for spec in stage.components))
-    if stage.verb == "mix":
-        total = stage.settings.get("total")
-        return replace(stage, limit=n, settings={**stage.settings, "total": total and min(total, n)})
+    if isinstance(stage.settings, Mix):
+        total = stage.settings.total
+        return replace(stage, limit=n, settings=stage.settings.model_copy(update={"total": total and min(total, n)}))
     return stage
 
 

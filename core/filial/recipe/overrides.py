@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from filial.plugins.wording import shown, suggestion
 from filial.plugins.yaml import MAX_DEPTH, Address, parse
-from filial.recipe.faults import shown, suggestion
-from filial.recipe.schema import ROOT, STAGES
+from filial.recipe.settings import VERBS, Root
 
 
 class _NoSuchPlace(Exception):
@@ -59,7 +59,7 @@ def _put(data: Any, steps: list[str], value: Any) -> Address:
         if isinstance(data, list):
             index = _position(data, step, address)
             address = (*address, index)
-            if step in STAGES and isinstance(data[index], dict) and step in data[index]:
+            if step in VERBS and isinstance(data[index], dict) and step in data[index]:
                 data, address = data[index], (*address, step)
             elif last:
                 data[index] = value
@@ -68,8 +68,8 @@ def _put(data: Any, steps: list[str], value: Any) -> Address:
                 data = _opened(data, index)
                 continue
         elif isinstance(data, dict):
-            if not address and step not in ROOT:
-                raise _NoSuchPlace(f"the recipe has no {shown(step)}{suggestion(step, ROOT, 'there are')}")
+            if not address and step not in Root.model_fields:
+                raise _NoSuchPlace(f"the recipe has no {shown(step)}{suggestion(step, Root.model_fields, 'there are')}")
             address = (*address, step)
             new = address if new is None and data.get(step) is None else new
         else:
@@ -110,6 +110,6 @@ def _name(item: Any) -> str:
         return item
     if not isinstance(item, dict):
         return ""
-    verb = next((verb for verb in STAGES if verb in item), "")
+    verb = next((verb for verb in VERBS if verb in item), "")
     use = item.get("use")
     return verb or (use if isinstance(use, str) else "")
