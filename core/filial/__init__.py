@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         Verdict,
         hookimpl,
     )
-    from filial.contracts.messages import FREE, Bound, Destination, Message, Price, Reply, Request, Role
+    from filial.contracts.messages import FREE, Bound, Destination, Message, Price, Reply, Request, Role, ToolCall
     from filial.contracts.paths import resolve
     from filial.contracts.prompting import PromptStrategy
     from filial.contracts.records import Constraint, Origin, Record
@@ -51,7 +51,9 @@ _HOME = {
     "filial.contracts.texts": ("declines", "is_refusal", "words"),
     "filial.contracts.records": ("Constraint", "Origin", "Record"),
     "filial.contracts.paths": ("resolve",),
-    "filial.contracts.messages": ("FREE", "Bound", "Destination", "Message", "Price", "Reply", "Request", "Role"),
+    "filial.contracts.messages": (
+        "FREE", "Bound", "Destination", "Message", "Price", "Reply", "Request", "Role", "ToolCall",
+    ),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -88,6 +90,7 @@ __all__ = [
     "Teacher",
     "TeacherError",
     "Template",
+    "ToolCall",
     "TrainContext",
     "Trainer",
     "UsageError",

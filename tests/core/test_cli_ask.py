@@ -30,9 +30,12 @@ def test_records_are_asked_their_questions(cli):
         "d.jsonl",
         {"instruction": "Add.", "input": "1 and 2", "output": "3"},
         {"messages": [*talk, {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]},
+        {"instruction": "Add.", "system": "Be brief.", "output": "3"},
     )
     assert cli("ask", "echo", "--prompts", "d.jsonl", "--json") == 0
-    first, second = lines(cli.out)
+    first, second, third = lines(cli.out)
+    told = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Add."}]
+    assert (third["prompt"], third["answer"]) == (told, "Add. indeed")
     assert (first["prompt"], first["answer"]) == ("Add.\n\n1 and 2", "Add.\n\n1 and 2 indeed")
     assert (first["finish_reason"], first["prompt_tokens"], first["completion_tokens"]) == ("stop", 2, 3)
     assert (second["prompt"], second["answer"]) == ([*talk, {"role": "user", "content": "Why?"}], "Why? indeed")

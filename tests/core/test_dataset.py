@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filial import Message, Record, UsageError
-from filial.contracts.records import asked
+from filial.contracts.records import question_key
 from filial.engine.dataset import Questions, write
 from filial.storage import read_manifest
 
@@ -30,7 +30,7 @@ def split(records, heldout, seed):
     """What is trained on and what is kept back."""
     questions = Questions()
     for record in records:
-        questions.add(record, asked(record))
+        questions.add(record, question_key(record))
     chosen = questions.kept_back(heldout, seed)
     return [r for i, r in enumerate(records) if i not in chosen], [records[i] for i in sorted(chosen)]
 

@@ -152,8 +152,8 @@ def test_filials_own_rows_ask_no_plugin(tmp_path, site):
     ("body", "words"),
     [
         ('[Record(instruction=row["front"], output=row["nowhere"])]', "lacks nowhere"),
-        ('[Record(instruction=row["front"], output=7)]', "/output: must be a string, not a number"),
-        ('[Record(instruction=row["front"], scores={"x": float("inf")})]', "/scores/x: must be"),
+        ('[Record(instruction=row["front"], output=7)]', "/output: Expected `str`, got `int`"),
+        ('[Record(instruction=row["front"], scores={"x": float("inf")})]', "/scores: Expected `float`"),
         ('[Record(instruction="")]', "a record needs an instruction"),
         ('[Record(instruction=row["front"], output="\\ud800")]', "holds U+D800, half a character"),
     ],

@@ -34,9 +34,12 @@ def test_lines_are_the_canonical_ones_and_the_same_every_time(tmp_path: Path) ->
 INVALID = {
     "lone surrogate in the output": (Record(id="r7", instruction="a", output="b\ud800"), "U+D800, half a character"),
     "lone surrogate in a turn": (Record(id="r7", messages=(Message("user", "\udfff"),)), "U+DFFF"),
-    "score that is no number": (Record(id="r7", instruction="a", scores={"x": float("nan")}), "/scores/x: must be"),
-    "infinite score": (Record(id="r7", instruction="a", scores={"x": float("inf")}), "/scores/x: must be"),
-    "text that is none": (Record(id="r7", instruction="a", output=None), "/output: must be a string, not null"),
+    "score that is no number": (
+        Record(id="r7", instruction="a", scores={"x": float("nan")}),
+        "/scores: Expected `float`",
+    ),
+    "infinite score": (Record(id="r7", instruction="a", scores={"x": float("inf")}), "/scores: Expected `float`"),
+    "text that is none": (Record(id="r7", instruction="a", output=None), "/output: Expected `str`, got `null`"),
     "unknown role": (Record(id="r7", messages=(Message("bot", "a"),)), "/messages/0/role"),
     "no JSON at all": (Record(id="r7", instruction="a", output=object()), "cannot be written as JSON"),
 }

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filial import FilialError, Judge, Message, Record, TeacherError, Verdict
-from filial.contracts.records import asked
+from filial.contracts.records import question_key
 from filial.engine.judge import Exam, Silent, judged, nearest
 from filial.engine.stage import StageContext
 
@@ -84,10 +84,10 @@ def test_a_faulty_judge_is_named(word, cause):
 
 
 def test_the_question_of_a_conversation_is_all_before_its_last_answer():
-    assert asked(talk("hi", "yes?", "name a river", "Po")) == ("hi", "yes?", "name a river")
-    assert asked(talk("hi")) == ("hi",)
-    assert asked(Record(instruction="sort", input="2 1", output="1 2")) == ("sort\n\n2 1",)
-    assert asked(Record(instruction="sort", input="2 1")) == asked(talk("sort\n\n2 1", "1 2"))
+    assert question_key(talk("hi", "yes?", "name a river", "Po")) == ("hi", "yes?", "name a river")
+    assert question_key(talk("hi")) == ("hi",)
+    assert question_key(Record(instruction="sort", input="2 1", output="1 2")) == ("sort\n\n2 1",)
+    assert question_key(Record(instruction="sort", input="2 1")) == question_key(talk("sort\n\n2 1", "1 2"))
 
 
 @given(RECORDS, RECORDS)

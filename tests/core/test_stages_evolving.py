@@ -321,3 +321,17 @@ def test_equal_children_of_one_parent_have_ids_of_their_own():
     twice = [Record(id="r", instruction="one"), Record(id="r", instruction="one")]
     rows, _ = evolved(twice, {"s": Same()}, keep="last")
     assert len({r.id for r in rows.kept}) == 2
+
+
+def test_a_child_is_asked_for_an_answer_with_its_system_text_and_keeps_what_was_thought():
+    asked = []
+
+    async def thinking(request):
+        asked.append([m.content for m in request.messages])
+        return Reply(text="b", reasoning="because", key=str(len(asked)))
+
+    seed = Record(id="r", instruction="task", output="old", reasoning="old", system="Be brief.")
+    rows, _ = evolved([seed], ask=thinking)
+    child = rows.kept[-1]
+    assert asked[-1] == ["Be brief.", "task more"]
+    assert (child.output, child.reasoning, child.system) == ("b", "because", "Be brief.")

@@ -17,6 +17,7 @@ from filial.engine import interrupts
 
 if TYPE_CHECKING:
     from filial.contracts.messages import Message, Reply
+    from filial.contracts.records import Record
     from filial.plugins.manager import Manager
 
 
@@ -74,10 +75,8 @@ def _read(source: str, plugins: Manager) -> list[str | Sequence[Message]]:
     prompts: list[str | Sequence[Message]]
     if source.startswith("hf:") or Catalogue(plugins).tells(source):
         from filial.engine.build import read
-        from filial.local.models import question
 
-        records = [question(record) for record in read(source, Path.cwd(), plugins)]
-        prompts = [record.messages or record.question() for record in records]
+        prompts = [_prompt(record) for record in read(source, Path.cwd(), plugins)]
     else:
         try:
             text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
@@ -87,6 +86,12 @@ def _read(source: str, plugins: Manager) -> list[str | Sequence[Message]]:
     if not prompts:
         raise UsageError(f"--prompts {source}: it holds no prompt")
     return prompts
+
+
+def _prompt(record: Record) -> str | Sequence[Message]:
+    """What a record asks; a single question as text, which is how it is shown."""
+    turns = record.prompt()
+    return turns[0].content if len(turns) == 1 and record.instruction else turns
 
 
 def _shown(text: str) -> str:

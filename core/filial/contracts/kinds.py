@@ -252,8 +252,9 @@ class Teacher(Component):
         The default counts a token per byte of the prompt, which no byte-level tokenizer passes, and takes an answer
         without ``max_tokens`` to end at `ANSWER_LIMIT`.
         """
-        sent = sum(len(m.content.encode("utf-8", "surrogatepass")) + MESSAGE_TOKENS for m in request.messages)
-        return Bound(sent + MESSAGE_TOKENS, request.max_tokens or ANSWER_LIMIT)
+        texts = (text for message in request.messages for text in message.texts())
+        sent = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        return Bound(sent + MESSAGE_TOKENS * (len(request.messages) + 1), request.max_tokens or ANSWER_LIMIT)
 
     def destination(self) -> Destination | None:
         """Where requests go and which key goes along, for `check` and `plan`; None when they leave no machine."""

@@ -12,11 +12,34 @@ _FENCED = re.compile(r"\s*```[A-Za-z0-9]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTAL
 Role = Literal["system", "user", "assistant", "tool_call", "tool"]
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One turn of a conversation."""
+class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A call of a tool; ``arguments`` are JSON text, as endpoints send them."""
+
+    id: str = ""
+    name: str
+    arguments: str
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One turn of a conversation.
+
+    ``reasoning`` is what was thought before the content. ``tool_calls`` belong to a turn of the assistant;
+    ``tool_call_id`` says which call a turn of a tool answers. ``train``: whether training puts loss on the turn; None:
+    as the template does by itself, which is on answers.
+    """
 
     role: Role
     content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+    train: bool | None = None
+
+    def texts(self) -> tuple[str, ...]:
+        """Return all that the turn says, its content first and nothing that is empty but that."""
+        calls = [text for call in self.tool_calls for text in (call.id, call.name, call.arguments)]
+        return (self.content, *filter(None, (self.reasoning, *calls, self.tool_call_id, self.name)))
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

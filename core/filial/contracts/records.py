@@ -7,7 +7,8 @@ A record is either single-turn (``instruction``, ``input``, ``output``) or a con
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack
 
 import msgspec
 
@@ -15,6 +16,11 @@ from filial.contracts.messages import Message
 
 if TYPE_CHECKING:
     from filial.contracts.messages import Reply
+
+
+def _about(text: str) -> msgspec.Meta:
+    """Return a field's description for the schema."""
+    return msgspec.Meta(description=text)
 
 
 class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,87 +48,194 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     answers: tuple[str, ...] = ()
 
 
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One training example, with its lineage.
+class Evolution(TypedDict, total=False):
+    """The fields that a child may set (`Record.evolved`)."""
 
-    ``task`` is what mixing groups by. ``scores`` and ``tags`` are what filters and judges add.
-    ``constraints`` are demands in the instruction that a function can check. ``id`` is a hash of parents, stage,
-    ordinal and content (`record_id`): same inputs, same id.
+    instruction: str
+    input: str
+    output: str
+    system: str
+    reasoning: str
+    messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...]
+    rejected: tuple[Message, ...]
+    label: bool | None
+    task: str
+    tags: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
+    extra: dict[str, Any]
+
+
+class Changes(Evolution, total=False):
+    """All fields of a record (`Record.replaced`)."""
+
+    id: str
+    scores: dict[str, float]
+    origin: Origin
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One training example, with its lineage: single-turn (instruction, input, output) or a conversation (messages).
+
+    ``system`` and ``reasoning`` belong to the single-turn form; a conversation has both in its messages. All other
+    fields go with either. ``id`` is a hash of parents, stage, ordinal and content (`record_id`): same inputs, same id.
 
     Raises:
         ValueError: neither an instruction nor messages, or both.
     """
 
-    id: str = ""
-    instruction: str = ""
-    input: str = ""
-    output: str = ""
-    messages: tuple[Message, ...] = ()
-    task: str = ""
-    scores: dict[str, float] = {}
-    tags: tuple[str, ...] = ()
-    constraints: tuple[Constraint, ...] = ()
+    id: Annotated[str, _about("Unique; made from the content where it is missing.")] = ""
+    instruction: Annotated[str, _about("What is asked.")] = ""
+    input: Annotated[str, _about("What the instruction is about, where it needs something.")] = ""
+    output: Annotated[str, _about("The answer.")] = ""
+    system: Annotated[str, _about("The system text of a single-turn record.")] = ""
+    reasoning: Annotated[str, _about("What was thought before the answer of a single-turn record.")] = ""
+    messages: Annotated[tuple[Message, ...], _about("The turns of a conversation.")] = ()
+    tools: Annotated[tuple[dict[str, Any], ...], _about("Descriptions of the tools that may be called.")] = ()
+    rejected: Annotated[tuple[Message, ...], _about("The worse answer of a preference pair.")] = ()
+    label: Annotated[bool | None, _about("Whether the answer is wanted, as KTO has it.")] = None
+    task: Annotated[str, _about("What mixing groups by.")] = ""
+    scores: Annotated[dict[str, float], _about("Figures that filters and judges add.")] = {}
+    tags: Annotated[tuple[str, ...], _about("Words that filters and generators add.")] = ()
+    constraints: Annotated[tuple[Constraint, ...], _about("Demands in the instruction that a function can check.")] = ()
+    extra: Annotated[dict[str, Any], _about("Every other column: any JSON values.")] = {}
     origin: Origin = Origin()
 
     def __post_init__(self) -> None:
         if self.messages:
-            if self.instruction or self.input or self.output:
-                raise ValueError("a record is single-turn or a conversation, not both")
+            if self.instruction or self.input or self.output or self.system or self.reasoning:
+                raise ValueError(
+                    "a record is single-turn or a conversation, not both; "
+                    "with messages, instruction, input, output, system and reasoning are empty"
+                )
         elif not self.instruction:
             raise ValueError("a record needs an instruction or messages")
 
-    def replaced(self, **changes: Any) -> Record:
-        """A copy with some fields changed; id and origin stay."""
+    def replaced(self, **changes: Unpack[Changes]) -> Record:
+        """Return a copy with some fields changed; id and origin stay unless given.
+
+        Raises:
+            TypeError: there is no such field.
+        """
         return msgspec.structs.replace(self, **changes)
 
-    def evolved(self, **changes: Any) -> Record:
-        """A child of this record: this record is its parent, its round is one higher.
+    def evolved(self, **changes: Unpack[Evolution]) -> Record:
+        """Return a child of this record: this record is its parent, its round is one higher.
 
-        A child whose question changed does not inherit the answer: ``output`` is empty unless given. It inherits
-        the constraints whose text still stands in its instruction. The stage gives the child its id.
+        A child whose question changed does not inherit the answer and what is said of it: ``output``, ``reasoning``,
+        ``rejected`` and ``label`` are empty unless given. It inherits the constraints whose text still stands in its
+        instruction. The stage gives the child its id.
+
+        Raises:
+            TypeError: there is no such field, or a child cannot set it.
         """
-        if "output" not in changes and not self.messages:
-            changes["output"] = ""
-        if self.constraints and "constraints" not in changes:
-            said = changes.get("instruction", self.instruction)
-            changes["constraints"] = tuple(c for c in self.constraints if c.text in said)
+        said = changes.get("instruction", self.instruction)
+        inherited: Evolution = {
+            "output": "", "reasoning": "", "rejected": (), "label": None,
+            "constraints": tuple(c for c in self.constraints if c.text in said), **changes,
+        }  # fmt: skip
         origin = Origin(parents=(self.id,) if self.id else (), round=self.origin.round + 1)
-        return msgspec.structs.replace(self, id="", scores={}, origin=origin, **changes)
+        return msgspec.structs.replace(self, id="", scores={}, origin=origin, **inherited)
 
     def citing(self, *replies: Reply) -> Record:
-        """A copy that names the teacher answers it was made from."""
+        """Return a copy that names the teacher answers it was made from."""
         keys = (*self.origin.answers, *(r.key for r in replies if r.key and r.key not in self.origin.answers))
         return msgspec.structs.replace(self, origin=msgspec.structs.replace(self.origin, answers=keys))
 
     def question(self) -> str:
-        """What a user would type: the instruction, and the input after a blank line."""
+        """Return what a user would type: the instruction, and the input after a blank line."""
         return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
 
+    def prompt(self) -> tuple[Message, ...]:
+        """Return what a model is asked with: the system text, if there is one, and all turns before the answer.
+
+        The answer is the assistant's turn that ends the record, so ``prompt()`` of a conversation that ends with
+        another turn is the whole of it. Marks for training are left out.
+        """
+        turns = self.turns()
+        asked = turns[:-1] if turns[-1].role == "assistant" else turns
+        return tuple(m if m.train is None else msgspec.structs.replace(m, train=None) for m in asked)
+
+    def answer(self) -> str:
+        """Return the text of the answer, the assistant's turn that ends the record; "" where there is none."""
+        last = self.turns()[-1]
+        return last.content if last.role == "assistant" else ""
+
+    def with_answer(self, text: str, reasoning: str = "") -> Record:
+        """Return a copy with this answer in place of the one there is, or at the end of an unanswered conversation.
+
+        What was said of the old answer (``rejected``, ``label``) is left out; `prompt` stays as it is.
+        """
+        if not self.messages:
+            return self.replaced(output=text, reasoning=reasoning, rejected=(), label=None)
+        answered = self.messages[-1].role == "assistant"
+        asked = self.messages[:-1] if answered else self.messages
+        turn = Message(role="assistant", content=text, reasoning=reasoning)
+        return self.replaced(messages=(*asked, turn), rejected=(), label=None)
+
+    def without_answer(self) -> Record:
+        """Return a copy that is yet to be answered.
+
+        An empty turn stays in place of the answer where nothing or another turn of the assistant would end the record.
+        """
+        record = self.with_answer("")
+        asked = record.messages[:-1]
+        return record.replaced(messages=asked) if asked and asked[-1].role != "assistant" else record
+
     def single(self) -> Record:
-        """This record as instruction and output, where it is a conversation of one question and its answer (or a
-        question alone); any other record as it is."""
+        """Return this record as instruction and output, where it is a conversation of one question and its answer, or
+        a question alone, and says nothing that only a conversation can hold; any other record as it is."""
         roles = tuple(m.role for m in self.messages)
         if roles not in (("user",), ("user", "assistant")) or not self.messages[0].content:
             return self
-        output = self.messages[1].content if len(roles) > 1 else ""
-        return self.replaced(instruction=self.messages[0].content, output=output, messages=())
+        plain = self.replaced(
+            instruction=self.messages[0].content, output=self.answer(), reasoning=self.messages[-1].reasoning,
+            messages=(),
+        )  # fmt: skip
+        return plain if (*plain.turns(), _NO_ANSWER)[: len(roles)] == self.messages else self
 
     def turns(self) -> tuple[Message, ...]:
-        """The record as a conversation, whichever form it has. An empty output gives no answer turn."""
+        """Return the record as a conversation, whichever form it has. An empty output gives no answer turn."""
         if self.messages:
             return self.messages
+        system = (Message(role="system", content=self.system),) if self.system else ()
         asked = Message(role="user", content=self.question())
-        return (asked, Message(role="assistant", content=self.output)) if self.output else (asked,)
+        answer = Message(role="assistant", content=self.output, reasoning=self.reasoning)
+        return (*system, asked, answer) if self.output else (*system, asked)
 
     def content(self) -> tuple[str, ...]:
-        """What makes two records the same text: the fields of the question, answer and turns."""
+        """Return what makes two records the same text: question, answer, turns, and what else is said in them.
+
+        Marks (``label``, ``tags``, ``train`` of a turn and so on) are no text.
+        """
         if self.messages:
-            return tuple(part for m in self.messages for part in (m.role, m.content))
-        return (self.instruction, self.input, self.output)
+            said = [part for message in self.messages for part in _said(message)]
+        else:
+            said = [self.instruction, self.input, self.output]
+        more = {"system": self.system, "reasoning": self.reasoning, "tools": self.tools, "rejected": self.rejected}
+        return (*said, *(part for name, value in more.items() if value for part in (name, _text(value))))
+
+
+_NO_ANSWER = Message(role="assistant", content="")
+
+
+def _said(message: Message) -> tuple[str, ...]:
+    """Role and content of a turn; what else it says, if anything, as one JSON text."""
+    if not (message.reasoning or message.tool_calls or message.tool_call_id or message.name):
+        return (message.role, message.content)
+    more = msgspec.to_builtins(msgspec.structs.replace(message, content="", train=None))
+    return (message.role, message.content, _text(more))
+
+
+def _text(value: Any) -> str:
+    """A text as it stands, any other value as JSON; lone surrogates stay as they are."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False, sort_keys=True)
 
 
 def record_id(content: tuple[str, ...], *, parents: tuple[str, ...] = (), stage: str = "", ordinal: int = 0) -> str:
-    """The id of a record: 16 hex digits of BLAKE2b over (parents, stage, ordinal, content).
+    """Return the id of a record: 16 hex digits of BLAKE2b over (parents, stage, ordinal, content).
 
     ``ordinal`` tells equal siblings apart (0 for the first). Lone surrogates hash as themselves.
     """
@@ -133,28 +246,23 @@ def record_id(content: tuple[str, ...], *, parents: tuple[str, ...] = (), stage:
 
 
 def to_json(record: Record) -> bytes:
-    """One canonical JSON line without its newline: field order of the class, defaults left out, UTF-8."""
+    """Return one canonical JSON line without its newline: field order of the class, defaults left out, UTF-8."""
     return _encoder.encode(record)
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-def asked(record: Record) -> Question:
-    """A record's question, for comparison: all that is said before its last answer.
+Question = tuple[str, ...]
+"""What a record asks, for comparison (`question_key`)."""
 
-    A single-turn record and a conversation of the same text ask the same question.
+
+def question_key(record: Record) -> Question:
+    """Return a record's question for comparison: all that is said before its last answer, wherever that stands.
+
+    A single-turn record and a conversation of the same text ask the same question. Unlike `Record.prompt`, a turn that
+    nobody answered does not count, for nobody was taught an answer to it.
     """
     turns = record.turns()
     last = max((i for i, m in enumerate(turns) if m.role == "assistant"), default=len(turns))
     return tuple(m.content for m in turns[:last])
-
-
-Question = tuple[str, ...]
-"""What a record asks, for comparison (`asked`)."""
-
-
-def _answer(record: Record) -> str:
-    """What a record answers to its question: its output, or the last turn of the assistant."""
-    turns = [m.content for m in record.turns() if m.role == "assistant"]
-    return turns[-1] if turns else ""

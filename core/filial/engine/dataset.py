@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from filial.contracts.context import seeded
 from filial.contracts.errors import UsageError
-from filial.contracts.records import Question, Record, asked, to_json
+from filial.contracts.records import Question, Record, question_key, to_json
 from filial.engine.commit import MANIFEST, Lines
 from filial.storage import canonical, kept, write_errors, write_manifest
 
@@ -35,7 +35,7 @@ class Questions:
     def add(self, record: Record, question: Question) -> None:
         """Take note of a record and what it asks."""
         self._asked.append(_hash(question))
-        self._tasks.append(0 if record.messages else _hash(record.instruction))
+        self._tasks.append(_hash(record.instruction) if record.instruction else 0)
 
     def kept_back(self, heldout: int, seed: int) -> set[int]:
         """Places of ``heldout`` records, drawn by seed, that are not to be trained on.
@@ -91,7 +91,7 @@ def write(
         for place, record in enumerate(records):
             with write_errors(folder):  # and not round the records: reading them may fail, too
                 passing.write(to_json(record) + b"\n")
-            question = asked(record) if heldout or exams else ()
+            question = question_key(record) if heldout or exams else ()
             if question in exams:
                 spoilt.add(place)
             elif heldout:

@@ -385,12 +385,12 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageCont
             raise wrong_type(plugin, env.stage, "evolve", result, "Record or Drop")
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
     child = child.replaced(origin=msgspec.structs.replace(child.origin, stage=env.stage, plugin=plugin))
-    if plan.settings.answer and not child.output and not child.messages:
+    if plan.settings.answer and child.instruction and not child.answer():
         try:
-            answer = await ctx.ask(child.question())
+            answer = await ctx.ask(child.prompt())
         except TeacherError as err:
             return Drop.failed(err, child)
-        child = child.replaced(output=answer.text.strip())
+        child = child.with_answer(answer.text.strip(), answer.reasoning)
     return child.citing(*ctx.asked)
 
 

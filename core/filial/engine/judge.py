@@ -14,7 +14,7 @@ import msgspec
 from filial.contracts.concurrency import in_order
 from filial.contracts.kinds import Drop, Judge, Template, Verdict
 from filial.contracts.plugin_errors import blamed, wrong_type
-from filial.contracts.records import Question, Record, _answer, asked
+from filial.contracts.records import Question, Record, question_key
 from filial.engine import interrupts
 from filial.engine.build import build, provenance, read
 from filial.engine.commit import ANSWERS
@@ -75,7 +75,7 @@ async def judged(
 
 
 def _line(record: Record, answer: str, word: Verdict | Drop) -> dict[str, Any]:
-    row = {"id": record.id, "question": "\n\n".join(asked(record)), "want": _answer(record), "answer": answer}
+    row = {"id": record.id, "question": "\n\n".join(question_key(record)), "want": record.answer(), "answer": answer}
     if isinstance(word, Drop):
         return {**row, "unjudged": word.reason, "detail": word.detail}
     detail = {"detail": word.detail} if word.detail else {}
@@ -99,14 +99,14 @@ def nearest(trained: list[Record]) -> Answerer:
             bag = _bag(record)
             shared = Counter(i for word in bag for i in holders.get(word, ()))
             best = min(shared, key=lambda i: (-shared[i] / (len(bag) + len(bags[i]) - shared[i]), i), default=None)
-            out.append(_answer(trained[best]) if best is not None else "")
+            out.append(trained[best].answer() if best is not None else "")
         return out
 
     return answer
 
 
 def _bag(record: Record) -> frozenset[str]:
-    return frozenset(" ".join(asked(record)).lower().split())
+    return frozenset(" ".join(question_key(record)).lower().split())
 
 
 class Silent:
@@ -143,7 +143,7 @@ def judge_model(run: Run, data: dict[str, Any], model: str) -> None:
 def exam_questions(run: Run) -> set[Question]:
     """What the recipe's exams ask; no record that asks the same may be trained on."""
     files = [spec for spec in run.recipe.judges if spec.data != "heldout"]
-    return {asked(record) for spec in files for record in exam_records(run, spec)}
+    return {question_key(record) for spec in files for record in exam_records(run, spec)}
 
 
 def exam_records(run: Run, spec: JudgeSpec) -> list[Record]:

@@ -309,7 +309,7 @@ class Prompter:
         if self.ledger is not None and (known := self.ledger.get(key)) is not None:
             self.held += 1
             return known
-        self.missing[key] = sum(len(m.content.encode()) for m in request.messages) // PER_TOKEN
+        self.missing[key] = sum(len(t.encode()) for m in request.messages for t in m.texts()) // PER_TOKEN
         raise TeacherError("not-asked-yet")
 
 

@@ -18,8 +18,8 @@ from filial.contracts.errors import FilialError, TeacherError, UsageError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
 from filial.contracts.plugin_errors import half_character, wrong_type
-from filial.contracts.records import Origin, Record, record_id, to_json
-from filial.formats.records import decode_fast
+from filial.contracts.records import Origin, Record, record_id
+from filial.formats.records import decode_fast, encode
 
 
 def unsound(record: Record, plugin: str, stage: str) -> Drop | None:
@@ -29,7 +29,7 @@ def unsound(record: Record, plugin: str, stage: str) -> Drop | None:
         FilialError: the plugin gave a field the wrong type, or a score that is no number.
     """
     try:
-        decode_fast(to_json(record))
+        encode(record)
     except UnicodeEncodeError as err:
         return Drop(NOT_UNICODE, half_character(err))
     except (TypeError, msgspec.DecodeError):

@@ -9,9 +9,9 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from filial.contracts.errors import UsageError
-from filial.contracts.records import Record, record_id, to_json
+from filial.contracts.records import Record, record_id
 from filial.formats.jsontext import Fault
-from filial.formats.records import decode_fast, explain
+from filial.formats.records import encode, explain
 
 RAW_SHOWN = 200
 
@@ -78,8 +78,7 @@ def checked(record: Record) -> tuple[bytes, Record]:
         Fault: no reader would accept it: a field of the wrong type, a score that is no number, half a character.
     """
     try:
-        line = to_json(record)
-        return line, decode_fast(line)
+        return encode(record)
     except UnicodeEncodeError as error:
         code = ord(error.object[error.start])
         raise Fault(
@@ -88,8 +87,8 @@ def checked(record: Record) -> tuple[bytes, Record]:
         ) from None  # fmt: skip
     except TypeError as error:
         raise Fault("", f"cannot be written as JSON: {error}") from None
-    except msgspec.DecodeError:
-        raise Fault(*explain(msgspec.json.decode(line))[0]) from None
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
 
 
 STAGE = "read"

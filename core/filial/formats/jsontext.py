@@ -1,9 +1,9 @@
-"""JSON text: one strict parser for all formats, with plain words for what is wrong and where."""
+"""JSON text: one strict parser for all formats, and what is wrong with a line, with its place."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import msgspec
@@ -14,8 +14,10 @@ _KINDS: dict[type, str] = {
     dict: "an object", list: "an array", str: "a string",
     bool: "a boolean", int: "a number", float: "a number",
 }  # fmt: skip
-_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
-_BYTE = re.compile(r"(.*) \(byte (\d+)\)$")
+_PLACE = re.compile(r" - at (?:key in )?`\$(.*)`$")
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a line that it cannot take."""
 
 
 class Fault(ValueError):
@@ -27,82 +29,64 @@ class Fault(ValueError):
 
 
 def kind(value: object) -> str:
-    """The JSON type of a value in words, with its article."""
+    """Return the JSON type of a value in words, with its article."""
     return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
 
 
-def pointer(path: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-
-
 def parse_object(line: bytes) -> Row:
-    """The object in one line of JSON (RFC 8259: no NaN, no lone surrogates). Of equal keys the last one
-    counts.
+    """Return the object in one line of JSON (RFC 8259: no NaN, no lone surrogates). Of equal keys the last one counts.
 
     Raises:
         Fault: not JSON, with the column in characters, or not an object.
     """
     try:
         value: Any = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        _refuse(line, error)
+    except BROKEN as error:
+        refuse(line, error)
     if not isinstance(value, dict):
         raise Fault("", f"the line is {kind(value)}, not an object in braces")
     return value
 
 
-def _refuse(line: bytes, error: Exception) -> NoReturn:
-    """Say what is wrong, looking at the text again: the parser's own place can be off for these."""
+def fault_of(error: msgspec.ValidationError) -> Fault:
+    """Return msgspec's finding about a value, its path as a JSON pointer.
+
+    The pointer ends at a mapping whose keys are free: msgspec does not tell which one it was.
+    """
+    text = str(error)
+    found = _PLACE.search(text)
+    if found is None:
+        return Fault("", text)
+    steps = ("".join(step) for step in _STEP.findall(found[1].partition("[...]")[0]))
+    return Fault("".join(f"/{step}" for step in steps), text[: found.start()])
+
+
+def refuse(line: bytes, error: Exception) -> NoReturn:
+    """Say what is wrong with a line. The text is parsed again by Python's json, which counts columns in characters.
+
+    Raises:
+        Fault: always.
+    """
+    if isinstance(error, msgspec.ValidationError):
+        raise fault_of(error) from None
     try:
-        line.decode("utf-8")
+        json.loads(line.decode("utf-8").rstrip(), parse_constant=_no_number)
     except UnicodeDecodeError as wrong:
-        found = f"byte 0x{line[wrong.start]:02x} at column {_column(line, wrong.start)}"
+        column = len(line[: wrong.start].decode("utf-8")) + 1
+        found = f"byte 0x{line[wrong.start]:02x} at column {column}"
         raise Fault("", f"{found} is not UTF-8; save the file as UTF-8") from None
+    except RecursionError:
+        raise Fault("", "arrays or objects are nested too deeply") from None
+    except json.JSONDecodeError as wrong:
+        what = wrong.msg[:1].lower() + wrong.msg[1:].removesuffix(" at")
+        raise Fault("", f"not JSON: {what} at column {wrong.colno}") from None
+    except ValueError as wrong:
+        raise Fault("", f"not JSON: {wrong}") from None
     if isinstance(error, RecursionError):
         raise Fault("", "arrays or objects are nested too deeply") from None
-    if lone := _lone_surrogate(line):
-        raise Fault(
-            "", f"{lone} is half a character (a lone surrogate); write the whole pair or leave it out"
-        ) from None
-    if isinstance(error, msgspec.ValidationError):
-        raise Fault("", "a number is out of range") from None
-    raise Fault("", _syntax(line, str(error))) from None
+    # The one thing that Python's json takes and msgspec does not.
+    raise Fault("", "a string holds half a character (a lone surrogate); write the whole pair or leave it out")
 
 
-def _syntax(line: bytes, error: str) -> str:
-    if not (match := _BYTE.match(error)):
-        return "not JSON: the line ends in the middle"
-    what, at = match[1].removeprefix("JSON is malformed: "), int(match[2])
-    if what.startswith("trailing char"):
-        return "not JSON: text after the object; every record has a line of its own"
-    column = _column(line, at)
-    rest = line[max(at - 1, 0) : at + 9]
-    for word in (b"NaN", b"Infinity"):
-        if word in rest:
-            return f"not JSON: {word.decode()} at column {column} is no JSON number"
-    if at < len(line) and line[at] < 0x20:
-        return f"not JSON: control character 0x{line[at]:02x} at column {column}; write it as \\u{line[at]:04x}"
-    return f"not JSON: {what} at column {column}"
-
-
-def _lone_surrogate(line: bytes) -> str:
-    """The first half of a surrogate pair that stands alone, or ""."""
-    high, end = "", -1
-    for match in _ESCAPE.finditer(line):
-        code = int(match[1], 16) if match[1] else 0
-        low = 0xDC00 <= code <= 0xDFFF
-        if high and not (low and match.start() == end):
-            return high
-        if low and not high:
-            return _written(line, match)
-        high, end = (_written(line, match) if 0xD800 <= code <= 0xDBFF else ""), match.end()
-    return high
-
-
-def _written(line: bytes, match: re.Match[bytes]) -> str:
-    return f"{match[0].decode()} at column {_column(line, match.start())}"
-
-
-def _column(line: bytes, at: int) -> int:
-    return len(line[:at].decode("utf-8", "replace")) + 1
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

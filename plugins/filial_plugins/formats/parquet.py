@@ -57,7 +57,18 @@ class Parquet(Format):
 
 def _schema(pyarrow: Any) -> Any:
     text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
-    turn = pyarrow.struct([("role", text), ("content", text)])
+    call = pyarrow.struct([("id", text), ("name", text), ("arguments", text)])
+    turn = pyarrow.struct(
+        [
+            ("role", text),
+            ("content", text),
+            ("reasoning", text),
+            ("tool_calls", pyarrow.list_(call)),
+            ("tool_call_id", text),
+            ("name", text),
+            ("train", pyarrow.bool_()),
+        ]
+    )
     score = pyarrow.struct([("name", text), ("value", pyarrow.float64())])
     constraint = pyarrow.struct([("type", text), ("args", text), ("text", text)])
     origin = pyarrow.struct(
@@ -71,12 +82,16 @@ def _schema(pyarrow: Any) -> Any:
     )
     return pyarrow.schema(
         [
-            *((name, text) for name in ("id", "instruction", "input", "output")),
+            *((name, text) for name in ("id", "instruction", "input", "output", "system", "reasoning")),
             ("messages", pyarrow.list_(turn)),
+            ("tools", texts),
+            ("rejected", pyarrow.list_(turn)),
+            ("label", pyarrow.bool_()),
             ("task", text),
             ("scores", pyarrow.list_(score)),
             ("tags", texts),
             ("constraints", pyarrow.list_(constraint)),
+            ("extra", text),
             ("origin", origin),
         ]
     )

@@ -19,9 +19,7 @@ class ExactMatch(Judge):
         Raises:
             UsageError: the record has no expected answer, or there is nothing to judge.
         """
-        wanted = record.messages[-1].content if record.messages else record.output
-        if record.messages and record.messages[-1].role != "assistant":
-            wanted = ""
+        wanted = record.answer()
         if not wanted or not answers:
             missing = "answer to judge" if wanted else "expected answer to compare with"
             raise UsageError(f"record {record.id or record.question()[:40]!r} has no {missing}")
