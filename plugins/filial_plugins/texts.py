@@ -17,16 +17,12 @@ def collapse(text: str) -> str:
 
 def asked(record: Record) -> str:
     """The instruction; of a conversation, its first user turn."""
-    if not record.messages:
-        return record.instruction
-    return next((m.content for m in record.messages if m.role == "user"), "")
+    return record.instruction or next((m.content for m in record.turns() if m.role == "user"), "")
 
 
 def answered(record: Record) -> str:
-    """The output; of a conversation, its last assistant turn."""
-    if not record.messages:
-        return record.output
-    return next((m.content for m in reversed(record.messages) if m.role == "assistant"), "")
+    """The output; of a conversation, its last assistant turn, also where the conversation goes on behind it."""
+    return next((m.content for m in reversed(record.turns()) if m.role == "assistant"), "")
 
 
 def excerpt(text: str, length: int = 80) -> str:

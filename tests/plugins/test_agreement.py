@@ -62,3 +62,11 @@ def test_agreement_asks_for_the_last_turn_of_a_conversation():
 
 def test_nothing_is_left_of_it_where_no_answer_is_asked_for():
     assert Agreement().question_rules() is None
+
+
+def test_agreement_asks_with_the_system_text_too():
+    seen: list[Any] = []
+    ctx = context(lambda request: seen.append(request.messages) or "b")
+    record = Record(instruction="a", output="b", system="Be brief.")
+    assert finished(Agreement(draws=1).check(record, ctx)) == Keep(scores={"agreement": 1.0})
+    assert seen == [(Message(role="system", content="Be brief."), Message(role="user", content="a"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -15,8 +16,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from filial import Message, Reply, Request, ToolCall
 from filial.cli import invoke
-from filial_plugins.hooks.redact import redacted
+from filial_plugins.hooks.redact import ask, redacted
 
 TOY = Path(__file__).parents[1] / "core" / "toy.py"
 MARKS = re.compile(r"\[(?:email|phone|iban|card|ip|key)\]")
@@ -218,3 +220,18 @@ def test_hostile_text_takes_no_time(text: str) -> None:
     start = time.process_time()
     redacted(text)
     assert time.process_time() - start < 2
+
+
+def test_what_is_masked_in_a_turn_is_all_that_it_says():
+    mail, masked = "write to ann@example.org", "write to [email]"
+    seen: list[Request] = []
+
+    def turn(text: str) -> Message:
+        return Message("assistant", text, reasoning=text, tool_calls=(ToolCall(name="send", arguments=text),))
+
+    async def proceed(request):
+        seen.append(request)
+        return Reply(text="")
+
+    asyncio.run(ask(Request(messages=(turn(mail),)), proceed))
+    assert seen[0].messages == (turn(masked),)

@@ -8,7 +8,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from filial import Message, Reply, Request
+from filial import Message, Reply, Request, ToolCall
 from filial.testing import TeacherContract
 from filial_plugins.teachers.openai import OpenAI
 
@@ -185,3 +185,26 @@ def test_no_key_goes_over_plain_http_to_a_public_host(host):
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "192.168.1.7", "10.0.0.1", "gpu-box", "gpu.local", "[fd00::1]"])
 def test_a_key_may_go_over_plain_http_in_a_network_of_ones_own(host):
     assert OpenAI(model="m", base_url=f"http://{host}/v1", api_key_env="MY_KEY").destination().key == "MY_KEY"
+
+
+def test_calls_of_tools_are_sent_as_endpoints_take_them_and_thoughts_are_left_out_and_said(
+    endpoint, answers, call, caplog
+):
+    served = endpoint(answers.Answer(answers.completion("Two.")))
+    told = Message("assistant", "", reasoning="a sum", tool_calls=(ToolCall(id="c1", name="add", arguments="{}"),))
+    call(served, Request(messages=(USER, told, Message("tool", "2", tool_call_id="c1", name="add"))))
+    function = {"name": "add", "arguments": "{}"}
+    assert served.seen[0].body["messages"] == [
+        {"role": "user", "content": "Who?"},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
+        {"role": "tool", "content": "2", "tool_call_id": "c1", "name": "add"},
+    ]
+    assert [r.message for r in caplog.records if "reasoning of earlier turns" in r.message]
+
+
+def test_all_that_a_message_says_counts_for_what_a_request_can_cost():
+    teacher = OpenAI(model="m", base_url="http://127.0.0.1:9/v1")
+    calls = (ToolCall(name="f", arguments="x" * 99),)
+    turns = Message("assistant", "b"), Message("assistant", "b", tool_calls=calls)
+    plain, calling = (teacher.bound(Request(messages=(USER, turn))).prompt for turn in turns)
+    assert calling - plain == 100

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from filial import Drop, Keep, Message, Record
+from filial import Drop, Keep, Message, Record, ToolCall
 from filial.testing import FilterContract, context
 
 pytest.importorskip("markdownify", reason="needs the extra 'clean'")
@@ -255,3 +255,17 @@ def test_where_the_library_is_not_installed_it_says_in_one_sentence_what_brings_
     assert "markdownify" in cli.err
     assert "pip install 'filial[clean]'" in cli.err
     assert cli.err.count("\n") == 1
+
+
+def test_a_single_turn_record_keeps_its_system_text_and_a_turn_what_else_it_says():
+    single = Record(id="s", instruction="What is this?", output="<p>That is a tree.</p>", system="Be brief.")
+    mended = kept(single)
+    assert mended == single.replaced(output="That is a tree.")
+    call = ToolCall(name="f", arguments="{}")
+    turns = (
+        Message("user", "What is this?"), Message("assistant", "", tool_calls=(call,)),
+        Message("user", "And now, please?"), Message("assistant", "<p>That is a tree.</p>", reasoning="it has leaves"),
+    )  # fmt: skip
+    mended = kept(Record(id="t", messages=turns))
+    assert isinstance(mended, Record)
+    assert mended.messages[1:4:2] == (turns[1], Message("assistant", "That is a tree.", reasoning="it has leaves"))

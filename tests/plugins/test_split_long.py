@@ -132,3 +132,10 @@ def test_whatever_the_turns_all_but_unanswered_last_questions_comes_out_in_order
         assert said == rest[: len(said)]
         assert all(m.role == "user" for m in rest[len(said) :])
         assert all(b.messages[len(system)].role == "user" for _, b in pairwise(kept))
+
+
+def test_a_piece_keeps_what_belongs_to_the_whole_conversation():
+    whole = talk(50, 50, 50, 50).replaced(extra={"lang": "en"}, label=False, tools=({"name": "f"},))
+    pieces, _ = split(whole, max_tokens=100)
+    assert len(pieces) == 2
+    assert all((p.extra, p.label, p.tools) == (whole.extra, False, whole.tools) for p in pieces)

@@ -81,8 +81,7 @@ def row(record: Record, text: bool = False) -> dict[str, object]:
 
     The constraints are one JSON text, because data sets with typed columns cannot hold arguments of many sorts.
     """
-    turns = list(record.turns())
-    asked = turns[:-1] if turns[-1].role == "assistant" else turns
+    asked = record.prompt()
     messages = [{"role": turn.role, "content": turn.content} for turn in asked]
     prompt = "\n\n".join(turn.content for turn in asked) if text else messages
     return {"prompt": prompt, "constraints": json.dumps([_plain(one) for one in record.constraints])}

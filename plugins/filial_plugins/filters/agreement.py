@@ -28,16 +28,16 @@ class Agreement(Filter):
         return self.draws * records
 
     async def check(self, record: Record, ctx: Context) -> Keep | Drop:
-        *question, answer = record.turns()
-        if answer.role != "assistant":
+        question, answer = record.prompt(), record.answer()
+        if not answer:
             return Drop("no-answer", "there is no answer to compare with; answer the records first")
         replies = await asyncio.gather(*(ctx.ask(question, draw=draw) for draw in range(1, self.draws + 1)))
-        wanted = _normal(answer.content)
+        wanted = _normal(answer)
         same = sum(_normal(reply.text) == wanted for reply in replies)
         share = same / self.draws
         if share < self.agree:
             other = next((r.text for r in replies if _normal(r.text) != wanted), "")
-            found = f"{same} of {self.draws} new answers are {excerpt(answer.content, 40)!r}"
+            found = f"{same} of {self.draws} new answers are {excerpt(answer, 40)!r}"
             return Drop("disagreement", f"{found}; one is {excerpt(other, 40)!r}", answer=other)
         return Keep(scores={"agreement": share})
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from msgspec.structs import replace
 from pydantic import field_validator
 
 from filial import Context, Drop, Field, Filter, Keep, Message, Record, hookimpl
@@ -261,7 +262,7 @@ def _cleaned(turn: Message, chosen: SimpleNamespace) -> Message | None:
         text = seen(text)
     elif not text[:1].isprintable():
         return None
-    return Message(role=turn.role, content=text) if text else None
+    return replace(turn, content=text) if text or turn.tool_calls else None
 
 
 def _kept(record: Record, turns: Sequence[Message]) -> Keep:
@@ -270,9 +271,12 @@ def _kept(record: Record, turns: Sequence[Message]) -> Keep:
         return Keep()
     if record.messages:
         return Keep(record=record.replaced(messages=tuple(turns)))
-    question, answer = turns
-    changes = {} if question.content == record.question() else {"instruction": question.content, "input": ""}
-    return Keep(record=record.replaced(output=answer.content, **changes))
+    *system, question, answer = turns
+    told = system[0].content if system else ""
+    mended = record.replaced(system=told, output=answer.content, reasoning=answer.reasoning)
+    if question.content != record.question():
+        mended = mended.replaced(instruction=question.content, input="")
+    return Keep(record=mended)
 
 
 @hookimpl

@@ -122,7 +122,10 @@ def _exchanges(turns: Sequence[Message]) -> tuple[list[Message], list[list[Messa
 def _part(record: Record, turns: Sequence[Message]) -> Record:
     """A piece of a conversation."""
     origin = Origin(parents=(record.id,) if record.id else (), round=record.origin.round)
-    return Record(messages=tuple(turns), task=record.task, tags=record.tags, origin=origin)
+    return Record(
+        messages=tuple(turns), tools=record.tools, label=record.label, task=record.task, tags=record.tags,
+        extra=record.extra, origin=origin,
+    )  # fmt: skip
 
 
 def _writable(text: str) -> str:

@@ -65,7 +65,7 @@ def redacted(text: str) -> str:
 @hookimpl
 async def ask(request, proceed):
     """What is masked here is not in the ledger either, which stands behind this."""
-    messages = tuple(replace(message, content=redacted(message.content)) for message in request.messages)
+    messages = tuple(map(_masked, request.messages))
     return await proceed(request if messages == request.messages else replace(request, messages=messages))
 
 
@@ -109,3 +109,9 @@ def _ipv6(found: re.Match[str]) -> str:
     looks = len(groups) > 2 and ("::" in text or re.search("[a-fA-F]", text) or len(groups[0]) == 4)
     linked = len(groups) == 2 and re.fullmatch("(?=.*[a-fA-F]).{4}", groups[0])
     return f"[ip]{found[0][len(text) :]}" if looks or linked else found[0]
+
+
+def _masked(message):
+    calls = tuple(replace(call, arguments=redacted(call.arguments)) for call in message.tool_calls)
+    content, reasoning = redacted(message.content), redacted(message.reasoning)
+    return replace(message, content=content, reasoning=reasoning, tool_calls=calls)

@@ -36,6 +36,8 @@ def read(turns: Sequence[Message], how: Read) -> list[int]:
     Raises:
         TeacherError: it is empty, is no Unicode text, or does not fit into the model's form of a conversation.
     """
+    if any(turn.tool_calls or turn.tool_call_id for turn in turns):
+        raise TeacherError("unfit-conversation", "this teacher reads no calls of tools; leave such records out")
     if not any(turn.content.strip() for turn in turns):
         raise TeacherError("empty-prompt", "the messages say nothing")
     try:

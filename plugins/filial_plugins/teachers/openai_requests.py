@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from filial import Request
+from filial import Message, Request
 from filial_plugins.teachers.openai_profiles import NOT_FOR_REASONING, Profile
 
 LIMIT, REASONING_LIMIT = 4096, 16384
@@ -51,13 +51,26 @@ class Dialect:
             options["seed"] = request.seed
         elif request.draw and self._profile.seeds and options.get("temperature") != 0:
             options["seed"] = request.draw
-        messages = [{"role": m.role, "content": m.content} for m in request.messages]
+        messages = list(map(self._message, request.messages))
         if self._reasons:
             options = self._bare(options)
             messages = [{**m, "role": "developer"} if m["role"] == "system" else m for m in messages]
         if request.schema is not None:
             self._constrain(options, messages, request.schema)
         return {"model": self._model, "messages": messages, self._profile.token_limit: limit, **options}
+
+    def _message(self, message: Message) -> dict[str, Any]:
+        """A turn as endpoints take it. What was thought before earlier answers is none of it."""
+        if message.reasoning:
+            self.warn("thoughts", "the reasoning of earlier turns is left out of the requests; endpoints take none")
+        row: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.tool_calls:
+            row["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in message.tool_calls
+            ]
+        named = {"tool_call_id": message.tool_call_id, "name": message.name}
+        return row | {key: value for key, value in named.items() if value}
 
     def _bare(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options a reasoning model takes."""

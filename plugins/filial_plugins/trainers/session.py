@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from filial import FilialError, Record, Template, TrainContext, resolve
-from filial.local.models import ended_replies, question
+from filial.local.models import ended_replies
 from filial_plugins.trainers.devices.sharding import whole_model
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.loop import Loop, NotANumber, Work
@@ -168,6 +168,6 @@ def sampled(model: Any, tokenizer: Any, records: Sequence[Record], template: Tem
     if not records:
         return {}
     answers = ended_replies(model, tokenizer, records, template, max_new_tokens=tokens)
-    asked = [question(r).turns()[-1].content for r in records]
+    asked = ["".join(turn.content for turn in record.prompt()[-1:]) for record in records]
     shown = [{"question": q, "answer": a, "ended": ended} for q, (a, ended) in zip(asked, answers, strict=True)]
     return {"samples": shown, "stop_rate": sum(ended for _, ended in answers) / len(answers)}

@@ -167,7 +167,7 @@ class EvolvedQuestion(Evolved):
 
 
 def _question(record: Record) -> str:
-    return asked(record) if record.messages else record.question()
+    return record.question() or asked(record)
 
 
 def _normal(text: str) -> str:

@@ -118,7 +118,7 @@ class Novelty(Filter):
                 yield f"record {number} of {name}", record
 
     def _text(self, record: Record) -> str:
-        return record.question() if self.compare == "question" and not record.messages else asked(record)
+        return (record.question() if self.compare == "question" else "") or asked(record)
 
 
 @hookimpl
