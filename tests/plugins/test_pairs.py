@@ -331,3 +331,22 @@ def test_a_model_that_names_no_start_is_refused() -> None:
     model.config.decoder_start_token_id = model.generation_config.decoder_start_token_id = None
     with pytest.raises(UsageError, match="decoder_start_token_id"):
         start_token(model)
+
+
+def test_marks_of_a_record_hold_for_pairs_too() -> None:
+    turns = [Message("user", "one"), Message("assistant", "uno", train=False), Message("user", "two")]
+    last = Message("assistant", "dos", reasoning="2 makes two")
+    both = [turns[0], Message("assistant", "uno"), turns[2]]
+    records = [
+        Record(messages=(*turns, last)), Record(messages=(*both, last)),
+        Record(id="bad", instruction="q", output="a", label=False), Record(id="none", messages=tuple(turns)),
+    ]  # fmt: skip
+    alone, first, second, *lost = made(records, Question(), TOKENIZERS["bytes"])
+    decode = TOKENIZERS["bytes"].decode
+    assert decode(alone.read) == "one\n\nuno</s>\n\ntwo</s>"
+    assert [decode(pair.written) for pair in (alone, first, second)] == ["dos</s>", "uno</s>", "dos</s>"]
+    left = ("reasoning-left-out",)
+    assert [pair.noticed for pair in (alone, first, second)] == [left, (), left]
+    assert [(each.reason, each.detail) for each in lost] == [
+        ("unwanted-answer", "record bad"), ("no-trained-token", "record none")
+    ]  # fmt: skip

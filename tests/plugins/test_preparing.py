@@ -355,3 +355,51 @@ def test_rows_of_a_table_that_proves_wrong_are_made_by_the_tokenizer(
     store = store_of(DataFile(data), tmp_path)
     assert store.engine == "tokenizer, for a table of words gave other ids"
     assert [r.ids.tolist() for r in store] == right
+
+
+def test_a_record_whose_answer_is_not_wanted_is_never_trained(tmp_path: Path) -> None:
+    records = [Record(id=str(label), instruction="q", output="a", label=label) for label in (None, True, False)]
+    store = store_of(records, tmp_path)
+    assert (len(store), store.dropped, store.examples) == (
+        2,
+        {"unwanted-answer": 1},
+        {"unwanted-answer": "record False"},
+    )
+
+
+def test_an_answer_marked_not_to_be_trained_carries_no_loss(tmp_path: Path) -> None:
+    turns = (Message("user", "one"), Message("assistant", "uno", train=False), Message("user", "two"))
+    store = store_of([Record(messages=(*turns, Message("assistant", "dos")))], tmp_path)
+    assert text_of(store[0].ids[store[0].targets]) == "dos</s>"
+    assert "uno" in text_of(store[0].ids)
+    untrained = Record(id="x", messages=turns[:2])
+    assert store_of([untrained], tmp_path / "b").dropped == {"no-trained-token": 1}
+
+
+class Forgetful(Template):
+    """Leaves out the system text."""
+
+    def render(self, record: Record) -> list[Span]:
+        return [BEGIN, Span(record.question()), Span(record.output, train=True), END]
+
+
+def test_what_the_template_leaves_out_of_a_record_is_counted(tmp_path: Path) -> None:
+    """Training goes on without it, but not in silence."""
+    thought = Record(id="a", instruction="q", output="a", reasoning="because", system="Be brief.")
+    turns = (Message("user", "q"), Message("assistant", "a", reasoning="because"))
+    records = [
+        thought, Record(id="b", messages=turns), Record(id="c", instruction="q", output="a"),
+        Record(id="d", instruction="q", output="a", rejected=(Message("assistant", "worse"),)),
+    ]  # fmt: skip
+    store = store_of(records, tmp_path)
+    assert (len(store), store.dropped) == (4, {})
+    assert store.account.noticed == {"reasoning-left-out": 2, "rejected-left-out": 1}
+    assert store.account.examples["reasoning-left-out"] == "record a"
+    store = store_of([thought], tmp_path / "b", template=Forgetful())
+    assert store.account.noticed["system-left-out"] == 1
+
+
+def test_what_needs_tools_is_dropped_with_the_reason(tmp_path: Path) -> None:
+    store = store_of([Record(id="x", instruction="q", output="a", tools=({"name": "f"},))], tmp_path)
+    assert store.dropped == {"not-renderable": 1}
+    assert "writes no tools" in store.examples["not-renderable"]

@@ -8,7 +8,7 @@ from tokenizer_kit import SPECIAL as KIT_TOKENS
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from filial import Message, Record, Span, UsageError
+from filial import Message, Record, Span, ToolCall, UsageError
 from filial.labels import Encoder
 from filial.local.models import load_template, question, save_template
 from filial_plugins.teachers.local_prompts import as_trained
@@ -247,3 +247,36 @@ def test_a_model_is_asked_with_the_template_it_was_saved_with(spec: dict, tmp_pa
     asked = as_trained(made, template)(told)
     assert asked == whole.ids[: whole.runs[-1][0]]
     assert asked == Encoder(made).encode(template.bind(made).render(question(Record(messages=told)))).ids
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_system_text_of_a_single_turn_record_stands_where_that_of_a_conversation_does(name: str) -> None:
+    single = Record(instruction="Who?", output="I.", system="Be brief.")
+    template = TEMPLATES[name]
+    assert template.render(single) == template.render(Record(messages=single.turns()))
+    assert "Be brief." in shown(template.render(single))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_an_answer_that_is_not_to_be_trained_is_only_read(name: str) -> None:
+    turns = (Message("user", "a"), Message("assistant", "ONE", train=False), Message("user", "b"))
+    record = Record(messages=(*turns, Message("assistant", "TWO")))
+    plain = Record(messages=tuple(Message(turn.role, turn.content) for turn in record.messages))
+    spans, all_trained = (TEMPLATES[name].render(r) for r in (record, plain))
+    assert "".join(span.text for span in spans) == "".join(span.text for span in all_trained)
+    taught = "".join(span.text for span in spans if span.train)
+    assert "ONE" not in taught
+    assert "TWO" in taught
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_what_a_template_cannot_write_or_train_is_refused(name: str) -> None:
+    call = Message("assistant", "", tool_calls=(ToolCall(name="f", arguments="{}"),))
+    answer = Message("assistant", "b")
+    for record, words in (
+        (Record(instruction="a", output="b", tools=({"name": "f"},)), "writes no tools"),
+        (Record(messages=(Message("user", "a"), call, Message("user", "c"), answer)), "writes no tools"),
+        (Record(messages=(Message("user", "a", train=True), answer)), "turn 1 of the conversation, of user"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            TEMPLATES[name].render(record)

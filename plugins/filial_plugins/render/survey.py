@@ -10,6 +10,7 @@ from typing import Any
 
 from filial import Record, Span, Template, UsageError
 from filial.labels import Encoded, Encoder, Unencodable, lookalikes
+from filial_plugins.trainers.rows.trainable import UNTRAINABLE, untrainable
 
 CHUNK = 500
 
@@ -141,9 +142,9 @@ class Survey:
             one.spans = self.template.render(record)
         except UsageError as error:
             one.reason, one.detail = "not-renderable", str(error)
-        if not any(turn.role == "assistant" and turn.content for turn in record.turns()):
+        if reason := untrainable(record):
             besides = f"; besides, {one.detail}" if one.reason else ""
-            one.reason, one.detail = "no-answer", f"nobody answers in it{besides}"
+            one.reason, one.detail = reason, f"{UNTRAINABLE[reason]}{besides}"
         for found in (found for turn in record.turns() for found in lookalikes(turn.content)):
             count, first = self.lookalikes.get(found, (0, self.records))
             self.lookalikes[found] = (count + 1, first)

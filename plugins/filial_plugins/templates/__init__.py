@@ -30,9 +30,29 @@ class Exchange:
 
 
 def trained(turns: Sequence[Message], which: Turns) -> frozenset[int]:
-    """The places of the turns that are trained. An answer that says nothing is not: it would teach to say nothing."""
+    """The places of the turns that are trained. An answer that says nothing is not: it would teach to say nothing; nor
+    is one whose ``train`` is false."""
     answers = [i for i, turn in enumerate(turns) if turn.role == "assistant" and turn.content]
-    return frozenset(answers if which == "all" else answers[-1:])
+    chosen = answers if which == "all" else answers[-1:]
+    return frozenset(i for i in chosen if turns[i].train is not False)
+
+
+def writable(record: Record) -> list[Message]:
+    """Return the turns of a record. What was thought before an answer is not written.
+
+    Raises:
+        UsageError: the record needs what no built-in template can write or train.
+    """
+    turns = list(record.turns())
+    if record.tools or any(turn.tool_calls for turn in turns):
+        raise UsageError("this template writes no tools and no calls of them; leave such records out")
+    for i, turn in enumerate(turns):
+        if turn.train and turn.role != "assistant":
+            raise UsageError(
+                f"turn {i + 1} of the conversation, of {turn.role}, is marked to be trained; this template trains "
+                "answers alone"
+            )
+    return turns
 
 
 def exchanges(record: Record, which: Turns = "all") -> tuple[str | None, list[Exchange]]:
@@ -41,9 +61,9 @@ def exchanges(record: Record, which: Turns = "all") -> tuple[str | None, list[Ex
     An empty answer at the end is no answer.
 
     Raises:
-        UsageError: the turns are not (system,) user, assistant, user, assistant, ...
+        UsageError: the turns are not (system,) user, assistant, user, assistant, ..., or as `writable`.
     """
-    turns = list(record.turns())
+    turns = writable(record)
     system = turns.pop(0).content if turns[0].role == "system" else None
     if turns and turns[-1].role == "assistant" and not turns[-1].content:
         turns.pop()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import PrivateAttr
 
 from filial import BEGIN, Field, Message, Record, Span, UsageError, hookimpl
-from filial_plugins.templates import Conversational, asking, trained
+from filial_plugins.templates import Conversational, asking, trained, writable
 from filial_plugins.templates.layout import Layout, Renderer, lay_out, own_template
 
 Format = Literal[
@@ -84,7 +84,7 @@ class Chat(Conversational):
         """
         if self._renderer is None:
             raise UsageError("the chat template needs a tokenizer; call bind(tokenizer) first")
-        turns = record.turns()
+        turns = tuple(writable(record))
         if turns[-1].role == "assistant" and not turns[-1].content:
             turns = turns[:-1]
         if self.system_in_question:

@@ -18,6 +18,7 @@ from filial.labels import Encoder, Unencodable
 from filial_plugins.trainers.rows.over_long import OverLong
 from filial_plugins.trainers.rows.preparing import ENDS
 from filial_plugins.trainers.rows.store import Account, Row, TokenStore, Writer
+from filial_plugins.trainers.rows.trainable import left_out, untrainable
 
 CHUNK = 1000
 Spans = Sequence[Span]
@@ -51,8 +52,8 @@ class Pair:
 
     Attributes:
         cut: the policy that made them fit.
-        noticed: what about the answer is worth a look: ``end-token-in-answer`` (its text ends with the end of some
-            format), ``lossy-answer`` (its tokens do not spell it).
+        noticed: what is worth a look: ``end-token-in-answer`` (its text ends with the end of some format),
+            ``lossy-answer`` (its tokens do not spell it), and what the template leaves out (`left_out`).
     """
 
     name: str
@@ -101,12 +102,14 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A pair in spans. ``record`` ends with the answer that is to be written."""
+    """A pair in spans. ``record`` ends with the answer that is to be written; ``left`` is what the template leaves out
+    of the whole, told with the last of its pairs."""
 
     name: str
     record: Record
     prompt: Spans
     answer: Spans
+    left: tuple[str, ...]
 
 
 def pairs(
@@ -146,22 +149,30 @@ def _asked(number: int, record: Record | str, template: Template) -> Iterator[_A
         yield Lost("bad-line", record)
         return
     name = f"record {record.id or number}"
-    answered = [i for i, turn in enumerate(record.turns()) if turn.role == "assistant" and turn.content]
+    if reason := untrainable(record):
+        yield Lost(reason, name)
+        return
+    trained = [
+        i for i, turn in enumerate(record.turns())
+        if turn.role == "assistant" and turn.content and turn.train is not False
+    ]  # fmt: skip
     try:
-        stretches = _stretches(template.render(record)) if answered else []
+        spans = template.render(record)
     except UsageError as error:
         yield Lost("not-renderable", f"{name}: {error}")
         return
     except Exception as error:
         yield Lost("template-failed", f"{name}: {type(error).__name__}: {error}")
         return
+    stretches = _stretches(spans)
     if not stretches:
-        yield Lost("no-answer", name)
+        yield Lost("no-trained-token", name)
         return
     # A template that trains fewer answers than there are trains the last.
-    for turn, (prompt, answer) in zip(answered[-len(stretches) :], stretches, strict=True):
+    for turn, (prompt, answer) in zip(trained[-len(stretches) :], stretches, strict=True):
         upto = record.replaced(messages=record.messages[: turn + 1]) if record.messages else record
-        yield _Asked(name, upto, prompt, answer)
+        left = tuple(left_out(record, spans)) if turn == trained[-1] else ()
+        yield _Asked(name, upto, prompt, answer, left)
 
 
 def _stretches(spans: Spans) -> list[tuple[Spans, Spans]]:
@@ -212,7 +223,7 @@ def _fitted(
             read = encoder.encode(_stretches(template.render(record))[-1][0]).ids + encoder.closing
         except UsageError as error:
             return Lost("not-renderable", f"{pair.name}: {error}")
-    noticed = _noticed(pair.answer, written, encoder)
+    noticed = (*pair.left, *_noticed(pair.answer, written, encoder))
     if len(written) > limits.max_output:
         if limits.over_long != "cut-answer":
             most = limits.max_output

@@ -6,6 +6,7 @@ row or is counted under the reason why not, with the first example of each:
 ==================== ==================================================================================
 ``bad-line``         a line of the file is no record
 ``no-answer``        nobody answers in it
+``unwanted-answer``  its label says that the answer is not wanted
 ``not-renderable``   the template refuses it
 ``template-failed``  the template breaks on it
 ``not-unicode``      half a character
@@ -14,6 +15,8 @@ row or is counted under the reason why not, with the first example of each:
 ``too-long``         longer than ``max_length``, and ``over_long`` did not help
 ``no-trained-token`` no token that could be predicted carries loss
 ==================== ==================================================================================
+
+What a template leaves out of a record that it writes (its reasoning, say) is counted as a notice (`left_out`).
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from filial.labels import Encoder
 from filial_plugins.trainers.rows.bulk import Bulk, Differs, Flat
 from filial_plugins.trainers.rows.over_long import OverLong, cut_answer, fitting
 from filial_plugins.trainers.rows.store import Account, TokenStore, Writer
+from filial_plugins.trainers.rows.trainable import left_out, untrainable
 
 ROWS, CHARACTERS = 1000, 2_000_000  # of a chunk, whichever is reached first
 # Ends of answers in other formats; in a text they are mere characters, which a model would learn to write out.
@@ -104,10 +108,10 @@ class _Preparation:
                 self.account.drop("bad-line", record)
                 continue
             name = f"record {record.id or number}"
-            if record.output or any(turn.role == "assistant" and turn.content for turn in record.messages):
-                yield name, record
+            if reason := untrainable(record):
+                self.account.drop(reason, name)
             else:
-                self.account.drop("no-answer", name)
+                yield name, record
 
     def _add(self, chunk: Sequence[tuple[str, Record]], writer: Writer) -> None:
         """One chunk of records to rows."""
@@ -139,6 +143,8 @@ class _Preparation:
         except Exception as error:
             self.account.drop("template-failed", f"{name}: {type(error).__name__}: {error}")
             return None
+        for what in left_out(record, spans):
+            self.account.notice(what, name)
         answers = [s for s in spans if s.train]
         if any(not s.special and s.text.endswith(ENDS) for s in answers):
             self.account.notice("end-token-in-answer", name)
