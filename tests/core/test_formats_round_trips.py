@@ -139,6 +139,7 @@ UNANSWERED = Record(id="r9", messages=(Message("user", "Hi"),))
         ("alpaca", UNANSWERED, "record r9"),
         ("openai", TOOL, "record r8: OpenAI chat cannot hold its tool_call turn"),
         ("seeds", UNANSWERED, "record r9"),
+        ("seeds", Record(id="r5", instruction="a", system="S"), "record r5: a seed task holds no system text"),
     ],
 )
 def test_what_a_format_cannot_hold_is_refused_and_the_old_file_stays(
@@ -159,11 +160,19 @@ def test_alpaca_holds_a_conversation_of_one_question_and_its_answer(tmp_path: Pa
     assert found.content() == ("Hi", "", "Hello")
 
 
+def test_alpaca_keeps_a_system_text(tmp_path: Path) -> None:
+    record = Record(instruction="a", output="b", system="S")
+    [found] = there_and_back(tmp_path, "a.json", [record], "alpaca")
+    assert found.content() == record.content()
+
+
 # Reading foreign rows: (format that `auto` finds, row, what the record says or the place and words of the fault)
 HI = (Message("user", "Hi"), Message("assistant", "Hello"))
 ROWS = [
     ("alpaca", {"instruction": "a", "input": None, "output": "b", "source": 1}, ("a", "", "b")),
     ("alpaca", {"instruction": "a", "output": "b", "license": "x"}, ("a", "", "b")),
+    ("alpaca", {"instruction": "a", "output": "b", "system": "S", "x": 1}, ("a", "", "b", "system", "S")),
+    ("alpaca", {"instruction": "a", "output": "b", "label": "good"}, ("a", "", "b")),
     ("alpaca", {"instruction": "a", "output": None, "x": 1}, "/output: must be a string, not null"),
     ("alpaca", {"instruction": "", "output": "b", "x": 1}, "/instruction: is empty"),
     ("alpaca", {"instruction": "a", "input": ["b"], "output": "c", "x": 1}, "/input: must be a string, not an array"),

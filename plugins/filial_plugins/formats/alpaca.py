@@ -12,8 +12,9 @@ from filial_plugins.formats import fields
 class Alpaca(RowFormat):
     """Stanford Alpaca: an instruction, perhaps an input, an output.
 
-    Written as one JSON array (``.json``) or one object per line. A row's own ``id`` and ``task`` are read, other keys
-    are passed over. Holds single turns and conversations of one question and its answer.
+    Written as one JSON array (``.json``) or one object per line. A ``system`` text, as LLaMA-Factory has it, is read
+    and written; a row's own ``id`` and ``task`` are read, other keys are passed over. Holds single turns and
+    conversations of one question and its answer.
     """
 
     keys = ("instruction", "output")
@@ -31,12 +32,14 @@ class Alpaca(RowFormat):
                 instruction=fields.filled(row, "instruction"),
                 input=fields.text(row, "input", default=""),
                 output=fields.text(row, "output"),
+                system=fields.text(row, "system", default=""),
                 task=fields.task(row),
             )
         ]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """The three keys of each record; a conversation only if it is one question and one answer.
+        """The three keys of each record, and its system text if it has one; a conversation only if it is one question
+        and one answer.
 
         Raises:
             Unfit: another conversation.
@@ -51,7 +54,8 @@ class Alpaca(RowFormat):
                         record, f"Alpaca holds one question and its answer, not the turns {turns}; try sharegpt"
                     )
                 instruction, output = (turn.content for turn in record.messages)
-            yield {"instruction": instruction, "input": given, "output": output}
+            system = {"system": record.system} if record.system else {}
+            yield {"instruction": instruction, "input": given, "output": output, **system}
 
 
 @hookimpl

@@ -22,6 +22,8 @@ def _field(instance: object, i: int, key: str) -> str:
 def _task(record: Record) -> tuple[str, str, bool]:
     if record.messages:
         raise Unfit(record, "a seed task holds an instruction with instances, not a conversation; try sharegpt")
+    if record.system:
+        raise Unfit(record, "a seed task holds no system text; try sharegpt")
     return record.instruction, record.task, TAG in record.tags
 
 
@@ -61,7 +63,7 @@ class Seeds(RowFormat):
         """Seed tasks; neighbours of the same instruction, task and flag are instances of one.
 
         Raises:
-            Unfit: a conversation.
+            Unfit: a conversation, or a system text.
         """
         for (instruction, task, flag), group in groupby(records, _task):
             members = list(group)
