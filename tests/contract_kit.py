@@ -56,6 +56,13 @@ class GoodFilter(Filter):
         return Keep(scores={"words": len(record.instruction.split())})
 
 
+class GoodBatchFilter(Filter):
+    """Short questions, many at a time."""
+
+    def check_batch(self, records, ctx):
+        return [Keep() if len(r.instruction) < 20 else Drop("long") for r in records]
+
+
 class GoodMixer(Mixer):
     """By size."""
 

@@ -94,6 +94,24 @@ def test_one_that_hangs_keeps_the_others_from_nothing_until_much_waits_behind_it
     assert seen == list(range(200))
 
 
+def test_nothing_is_begun_while_much_waits_for_a_slow_taker(monkeypatch):
+    """Finished work takes memory; behind a slow item it is worth it, behind a slow taker nothing is won."""
+    monkeypatch.setattr(executor, "BACKLOG", 20)
+    started = []
+
+    async def work(i):
+        started.append(i)
+
+    async def run():
+        async for i, _ in in_order(range(1000), work, 4):
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert len(started) - i <= 20 + executor.TURN
+
+    asyncio.run(run())
+    assert started == list(range(1000))
+
+
 def test_the_window_is_nine_tenths_full_on_average_while_work_remains():
     """Uneven work, a consumer that takes its time, and one item in fifty that takes twenty times as long."""
     rng, loads, now = random.Random(3), [], 0

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stage_kit import Rows, evolution
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy
+from filial.contracts import concurrency
 from filial.engine.evolve import Choice, evolve_records
 from filial.engine.filter import FilterStep, filter_records
 from filial.engine.stage import Answers, Ranks, StageContext
@@ -147,7 +148,9 @@ def test_children_of_repeated_records_have_ids_of_their_own(records):
 
 
 @pytest.mark.parametrize("work", [filtered, evolved])
-def test_rows_are_written_as_they_come_and_taken_as_there_is_room(work):
+def test_rows_are_written_as_they_come_and_taken_as_there_is_room(work, monkeypatch):
+    """Each step may be a backlog ahead of the next, and a batch more."""
+    monkeypatch.setattr(concurrency, "BACKLOG", 32)
     records, env, most = Lazy(3000), surroundings(window=8), 0
 
     async def ask(request):
@@ -159,7 +162,7 @@ def test_rows_are_written_as_they_come_and_taken_as_there_is_room(work):
     rules = (Even(), New(all=True), Even()) if work is filtered else (Even(),)
     work(records, *rules, env=env)
     assert records.taken == 3000
-    assert most < 200
+    assert most < (400 if work is filtered else 200)
 
 
 @pytest.mark.parametrize("rules", [(), (New(),)])
@@ -223,8 +226,9 @@ class Nowhere:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("work", [filtered, evolved])
-def test_eight_times_the_records_take_little_more_memory(work):
+def test_eight_times_the_records_take_little_more_memory(work, monkeypatch):
     """Eight times the rows; what may grow are ids and answer keys, some 100 bytes a record of more than 1,000."""
+    monkeypatch.setattr(concurrency, "BACKLOG", 128)  # what may wait for a slow taker does not count
 
     def peak(count):
         env = surroundings()

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from contract_kit import (
+    GoodBatchFilter,
     GoodFilter,
     GoodFormat,
     GoodGenerator,
@@ -48,6 +49,11 @@ class TestGoodStrategy(StrategyContract):
 class TestGoodFilter(FilterContract):
     test_is_registered_under_the_name_it_promises = None  # defined in a test, not in a package
     component = GoodFilter()
+
+
+class TestGoodBatchFilter(FilterContract):
+    test_is_registered_under_the_name_it_promises = None  # defined in a test, not in a package
+    component = GoodBatchFilter()
 
 
 class TestGoodMixer(MixerContract):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 from contract_kit import (
+    GoodBatchFilter,
     GoodFilter,
     GoodFormat,
     GoodGenerator,
@@ -113,6 +114,30 @@ class Endless(GoodFilter):
 
     def check(self, record, ctx):
         return Keep(scores={"x": math.nan})
+
+
+class Counting(GoodBatchFilter):
+    """Goes by the size of the batch."""
+
+    def check_batch(self, records, ctx):
+        return [Keep() if len(records) > 1 else Drop("alone") for record in records]
+
+
+class Careless(GoodBatchFilter):
+    """Forgets the last one."""
+
+    def check_batch(self, records, ctx):
+        return super().check_batch(records, ctx)[:-1]
+
+
+class Waiting(GoodFilter):
+    """Awaits without saying so."""
+
+    def check(self, record, ctx):
+        async def later():
+            return Keep()
+
+        return later()
 
 
 class Inventive(GoodMixer):
@@ -232,6 +257,9 @@ FAULTS = [
     (FilterContract, Forgetful(), "test_order_matters_only_to_a_filter_that_remembers"),
     (FilterContract, Hoarder(), "test_same_input_same_verdict"),
     (FilterContract, Endless(), "test_check_returns_keep_or_drop"),
+    (FilterContract, Counting(), "test_batches_may_be_cut_anywhere"),
+    (FilterContract, Careless(), "test_check_returns_keep_or_drop"),
+    (FilterContract, Waiting(), "test_check_returns_keep_or_drop"),
     (MixerContract, Inventive(), "test_rates_are_shares_of_the_given_tasks"),
     (MixerContract, Draining(), "test_rates_are_pure"),
     (TemplateContract, TrainsAll(), "test_the_answer_is_trained_and_the_question_is_not"),

@@ -1,22 +1,29 @@
 """The engine seam: work goes in in canonical order and comes out in canonical order, whatever happens in between.
 
 `in_order` runs in one asyncio loop. Another engine may take its place as long as it keeps the two promises: every
-item is worked on at least once, and results are handed out in the order of the items.
+item is worked on at least once, and results are handed out in the order of the items. `Worker` is the thread for code
+that blocks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
-from contextlib import aclosing
-from typing import Generic, TypeVar
+from contextlib import aclosing, suppress
+from typing import Any, Generic, ParamSpec, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Given = ParamSpec("Given")
 
 LEAST_AHEAD, WINDOWS_AHEAD = 10_000, 16
 """How many results may wait behind a slow one: at least so many, or so many times the window."""
+BACKLOG, WINDOWS_OF_BACKLOG = 1024, 2
+"""How many may be under way or wait, at least or in windows, while it is their taker who is slow: they take memory."""
 TURN = 64
 """Items after which the event loop gets a turn in any case: Ctrl-C and other work must not wait for the last."""
 
@@ -27,11 +34,22 @@ async def in_order(
     """Work on up to ``window`` items at once, without a barrier; yield (item, result) in the order of the items.
 
     Items are taken one by one, as there is room for them. Finished work waits for its turn outside the window, so one
-    slow item does not keep others from being worked on; when some thousands wait, nothing more is begun.
+    slow item does not keep others from being worked on; when some thousands wait for it, or about a thousand for
+    whoever takes them, nothing more is begun.
 
     The first failure in that order is raised, one of ``items`` itself in its turn; what is still under way is
     cancelled. After a failure nothing is begun.
     """
+    async with aclosing(ready_in_order(items, work, window)) as batches:
+        async for batch in batches:
+            for pair in batch:
+                yield pair
+
+
+async def ready_in_order(
+    items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Result]], window: int
+) -> AsyncGenerator[list[tuple[Item, Result]], None]:
+    """As `in_order`, up to `TURN` results at a time: all that can be handed out at that moment."""
     if window < 1:
         raise ValueError(f"a window of {window} lets nothing through; give at least 1")
     line = _Line(work, window)
@@ -45,14 +63,14 @@ async def in_order(
             if not line.waiting:
                 feeder.result()  # raises what the items raised
                 return
-            item, task = line.waiting[0]
-            result = await task
-            line.waiting.popleft()
-            line.room.set()
-            yield item, result
-            handed += 1
-            if handed % TURN == 0:  # a long line of finished work stands here without waiting
+            if not line.waiting[0][1].done():
+                await line.waiting[0][1]
+            elif handed >= TURN:  # a long line of finished work stands here without waiting
+                handed = 0
                 await asyncio.sleep(0)
+            ready = line.ready()
+            yield ready
+            handed += len(ready)
     finally:
         under_way = [feeder, *(task for _, task in line.waiting)]
         for each in under_way:
@@ -67,7 +85,21 @@ class _Line(Generic[Item, Result]):
         self.waiting: deque[tuple[Item, asyncio.Task[Result]]] = deque()
         self.fed, self.room = asyncio.Event(), asyncio.Event()
         self._work, self._window, self._most = work, window, max(LEAST_AHEAD, WINDOWS_AHEAD * window)
+        self._backlog = max(BACKLOG, WINDOWS_OF_BACKLOG * window)
         self._unfinished, self._failed = 0, False
+
+    def ready(self) -> list[tuple[Item, Result]]:
+        """Take the finished ones from the front, up to the first that failed; raise what that failed with if it is the
+        very first."""
+        out: list[tuple[Item, Result]] = []
+        while self.waiting and len(out) < TURN:
+            item, task = self.waiting[0]
+            if not task.done() or (out and (task.cancelled() or task.exception() is not None)):
+                break
+            out.append((item, task.result()))
+            self.waiting.popleft()
+        self.room.set()
+        return out
 
     async def feed(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
         """Begin work on item after item, whenever there is room."""
@@ -77,13 +109,18 @@ class _Line(Generic[Item, Result]):
                     self.waiting.append((item, asyncio.create_task(self._one(item))))
                     self._unfinished += 1
                     self.fed.set()
-                    while self._unfinished >= self._window or len(self.waiting) >= self._most:
+                    while self._is_full():
                         self.room.clear()
                         await self.room.wait()
                     if self._failed:
                         return
         finally:
             self.fed.set()
+
+    def _is_full(self) -> bool:
+        if self._unfinished >= self._window or len(self.waiting) >= self._most:
+            return True
+        return len(self.waiting) >= self._backlog and self.waiting[0][1].done()
 
     async def _one(self, item: Item) -> Result:
         try:
@@ -110,3 +147,90 @@ async def each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[It
     finally:
         if isinstance(items, AsyncGenerator):
             await items.aclose()
+
+
+class Worker:
+    """One thread for code that blocks, so that the event loop never waits for it.
+
+    Calls are made one after the other, in the order in which they were asked for. Those that wait together are handed
+    over together, because waking a thread costs as much as many small calls. The thread starts with the first call.
+    """
+
+    def __init__(self) -> None:
+        self._asked: list[_Call] = []
+        self._inbox: queue.SimpleQueue[list[_Call] | None] | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether this is asked in the thread."""
+        return threading.current_thread() is self._thread
+
+    async def call(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        """What ``work`` returns or raises. Where the caller is cancelled before it begins, it is not called."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        if not self._asked:
+            future.get_loop().call_soon(self._hand_over)
+        self._asked.append((future, work, args, kwargs))
+        return await future
+
+    def _hand_over(self) -> None:
+        asked, self._asked = self._asked, []
+        if not asked:  # it was closed meanwhile
+            return
+        if self._inbox is None:
+            self._inbox = queue.SimpleQueue()
+            self._thread = threading.Thread(target=_serve, args=(self._inbox,), name="filial worker", daemon=True)
+            self._thread.start()
+        self._inbox.put(asked)
+
+    def close(self) -> None:
+        """Let the thread end when it has made the call at hand; another call starts a new one."""
+        asked, self._asked = self._asked, []
+        for future, *_ in asked:
+            future.cancel()
+        if self._inbox is not None:
+            self._inbox.put(None)
+            self._inbox = None
+
+
+_Call = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+_Made = tuple["asyncio.Future[Any]", Any, BaseException | None]
+SLICE = 0.05
+"""Seconds after which a thread tells what it has done so far."""
+
+
+def _serve(inbox: queue.SimpleQueue[list[_Call] | None]) -> None:
+    """Make the calls that come, until None comes."""
+    while (calls := inbox.get()) is not None:
+        made: list[_Made] = []
+        told = time.monotonic()
+        for future, work, args, kwargs in calls:
+            if future.cancelled():
+                continue
+            try:
+                made.append((future, work(*args, **kwargs), None))
+            except StopIteration as error:  # which no future may hold
+                made.append((future, None, RuntimeError(f"{error!r} was raised")))
+            except BaseException as error:
+                made.append((future, None, error))
+            if time.monotonic() - told > SLICE:
+                _tell(made)
+                made, told = [], time.monotonic()
+        _tell(made)
+
+
+def _tell(made: list[_Made]) -> None:
+    if made:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            made[0][0].get_loop().call_soon_threadsafe(_settle, made)
+
+
+def _settle(made: list[_Made]) -> None:
+    for future, result, error in made:
+        if future.done():  # cancelled meanwhile
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)

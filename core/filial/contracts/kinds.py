@@ -40,6 +40,8 @@ ANSWER_LIMIT = 4096
 """Tokens of an answer at most, where nobody says otherwise."""
 MESSAGE_TOKENS = 16
 """More than any chat format puts round a message."""
+BATCH = 256
+"""Records that `Filter.check_batch` is given at once, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +158,39 @@ class Strategy(Component):
 
 
 class Filter(Component):
-    """Decides which records go on.
+    """Decides which records go on: by `check`, record by record, or by `check_batch`, many at once.
+
+    Written with ``def``, either is called in a worker thread, the same for the whole stage, and may take its time;
+    written with ``async def``, it runs on the event loop and must not compute or wait for long without ``await``.
 
     A filter whose decision depends on earlier records sets ``remembers = True``: it is then called in canonical
-    order, one record at a time, and keeps what it needs in ``ctx.memory``.
+    order, one record or batch at a time, and keeps what it needs in ``ctx.memory``. One whose decision depends on all
+    records sets ``whole_set = True`` and has `check_batch`, which then gets them all at once.
     """
 
     remembers: ClassVar[bool] = False
+    whole_set: ClassVar[bool] = False
 
-    @abstractmethod
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.check_batch is Filter.check_batch and (cls.check is Filter.check or cls.whole_set):
+            cls.__abstractmethods__ |= {"check_batch" if cls.whole_set else "check"}
+
     def check(self, record: Record, ctx: Context) -> Keep | Drop | Awaitable[Keep | Drop]:
         """Keep or drop. ``ctx.parent`` is the record this one was evolved from, where known."""
+        raise NotImplementedError("this filter checks batches")
+
+    def check_batch(
+        self, records: Sequence[Record], ctx: Context
+    ) -> Sequence[Keep | Drop] | Awaitable[Sequence[Keep | Drop]]:
+        """Keep or drop, one word per record in their order; where it is given, `check` is not called.
+
+        A batch is `BATCH` consecutive records of a stage, fewer at its end, and one in evolve, whatever goes on at
+        once; a verdict must not depend on that. ``ctx.rng`` is the batch's: ``ctx.derive(record.id).rng`` is a
+        record's. A teacher call that fails for good drops the whole batch, unless it is caught.
+        """
+        raise NotImplementedError("this filter checks record by record")
 
     def question_rules(self) -> Filter | None:
         """The part of this filter that goes by the question alone; None: it judges answers only.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import msgspec
 
 from filial.contracts.concurrency import in_order
 from filial.contracts.context import Context, seeded
-from filial.contracts.errors import TeacherError
+from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop, Strategy
 from filial.contracts.messages import Reply
 from filial.contracts.plugin_errors import blamed, wrong_type
@@ -240,6 +240,11 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     soon as those before it are: drops come record by record. Only where a rule that eliminates remembers do all
     records end a round before the next begins, held in memory; drops come round by round then.
     """
+    if whole := [sieve.plugin for sieve in plan.eliminate if sieve.filter.whole_set]:
+        raise UsageError(
+            f"{whole[0]} decides over all records at once, which stage {env.stage} never has; put it into a filter "
+            "stage behind it"
+        )
     if left_out := plan.left_out():
         env.note(f"{env.stage}: {left_out}")
     env.counters.entered = len(records)
@@ -247,7 +252,8 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     table, ranks = Table(env.price), Ranks()
     trees = (Tree.planted(i, ranks.next(record.id), record, plan.settings.branch) for i, record in enumerate(records))
     remembers = any(sieve.filter.remembers for sieve in plan.eliminate)
-    conversations = await (_round_by_round if remembers else _tree_by_tree)(trees, plan, table, env)
+    with closing(env.worker):
+        conversations = await (_round_by_round if remembers else _tree_by_tree)(trees, plan, table, env)
     families = {choice.name: choice.family for choice in plan.choices}
     report = {"survival": table.rows(), "families": families, **env.means.report()}
     if conversations:
@@ -364,7 +370,7 @@ async def _evolved(attempt: Attempt, plan: Evolution, env: StageContext) -> Outc
         child = outcome.result
         if not listed.filter.remembers and isinstance(child, Record) and (sieve := plan.rule(place, child)):
             asking = ctx.derive("eliminate", place)
-            result = await sieve.verdict(child, asking, env.stage, outcome.scores)
+            result = await sieve.verdict(child, asking, env, outcome.scores)
             outcome.asked = [*outcome.asked, *asking.asked]
             if isinstance(result, Drop):
                 raw = last_answer(ctx) if result.answer is None else result.answer
@@ -414,7 +420,7 @@ async def _remember(
         child = outcome.result
         if listed.filter.remembers and isinstance(child, Record) and (sieve := plan.rule(place, child)):
             ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
-            result = await sieve.verdict(child, ctx, env.stage, outcome.scores)
+            result = await sieve.verdict(child, ctx, env, outcome.scores)
             outcome.asked = [*outcome.asked, *ctx.asked]
             if isinstance(result, Drop):
                 outcome.child = child

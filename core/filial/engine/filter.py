@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from contextlib import aclosing
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
+from inspect import iscoroutine, iscoroutinefunction
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from filial.contracts.concurrency import each, in_order
+from filial.contracts.concurrency import SLICE, TURN, ready_in_order
 from filial.contracts.context import Context
-from filial.contracts.kinds import Drop, Filter, Keep
+from filial.contracts.errors import FilialError, TeacherError
+from filial.contracts.kinds import BATCH, Drop, Filter, Keep
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Origin, Record, record_id
 from filial.engine.build import build, provenance
-from filial.engine.stage import Expected, Records, Report, StageContext, settled, unsound
+from filial.engine.stage import Expected, Records, Report, StageContext, unsound
 from filial.plugins.manager import Manager
 from filial.recipe import ComponentSpec, StageSpec
 from filial.recipe.settings import Filter as Settings
@@ -24,11 +28,22 @@ from filial.recipe.settings import Filter as Settings
 
 @dataclass(frozen=True, slots=True)
 class FilterStep:
-    """One filter of a stage: who brought it, itself, and what it remembers within the stage."""
+    """One filter of a stage: who brought it, itself, and what it remembers within the stage.
+
+    ``batched``: it has `check_batch`. ``waits``: it is async, and runs on the event loop.
+    """
 
     plugin: str
     filter: Filter
     memory: dict[str, Any] = field(default_factory=dict)
+    batched: bool = field(init=False)
+    waits: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        batched = type(self.filter).check_batch is not Filter.check_batch
+        method = self.filter.check_batch if batched else self.filter.check
+        object.__setattr__(self, "batched", batched)
+        object.__setattr__(self, "waits", iscoroutinefunction(method))
 
     @classmethod
     def built(cls, spec: ComponentSpec, base: Path, manager: Manager) -> FilterStep:
@@ -52,30 +67,84 @@ class FilterStep:
                 raise wrong_type(self.plugin, "evolve", "question_rules", rules, "Filter or None")
         return None if rules is None else replace(self, filter=rules)
 
-    async def verdict(self, record: Record, ctx: Context, stage: str, scores: dict[str, float]) -> Record | Drop:
-        """The record with the filter's scores and tags, mended where the filter did so, or a drop; a failed teacher
-        call is a drop. What the filter measured goes into ``scores``. A mended text has the id of the one that came.
+    async def verdict(
+        self, record: Record, ctx: Context, env: StageContext, scores: dict[str, float]
+    ) -> Record | Drop:  # fmt: skip
+        """As `verdicts` for one record, wherever the filter is to run."""
+        (result,) = await self.verdicts([record], ctx, env, [scores])
+        return result
+
+    async def verdicts(
+        self, records: Sequence[Record], ctx: Context, env: StageContext, scores: Sequence[dict[str, float]]
+    ) -> list[Record | Drop]:
+        """For each record: itself with the filter's scores and tags, mended where the filter did so, or a drop; a
+        failed teacher call is a drop. What the filter measured goes into ``scores``. A mended text has the id of the
+        one that came. There is one record, unless the filter is batched.
 
         Raises:
             FilialError: the filter failed or broke its contract.
         """
-        ctx.memory = self.memory
+        if not self.waits:
+            return await env.worker.call(self.compute, records, ctx, env.stage, scores)
+        with blamed(self.plugin, env.stage):
+            try:
+                words = await self._call(records, ctx)
+            except TeacherError as err:
+                words = [Drop.failed(err)] * len(records) if self.batched else Drop.failed(err)
+            return self._decided(words, records, ctx, env.stage, scores)
+
+    def compute(
+        self, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
+    ) -> list[Record | Drop]:
+        """As `verdicts`, of a filter that is not async, in this thread.
+
+        Raises:
+            FilialError: the filter failed or broke its contract.
+        """
         with blamed(self.plugin, stage):
-            word = await settled(self.filter.check(record, ctx))
-            if isinstance(word, Drop):
-                scores |= word.scores
-                return replace(word, answer=last_answer(ctx)) if word.answer is None else word
-            if not isinstance(word, Keep):
-                raise wrong_type(self.plugin, stage, "check", word, "Keep or Drop")
-            if not isinstance(word.record, Record | None):
-                raise wrong_type(self.plugin, stage, "Keep.record", word.record, "a Record")
-            if word == Keep():
-                return record
-            new = marked(record, word)
+            return self._decided(self._call(records, ctx), records, ctx, stage, scores)
+
+    def _call(self, records: Sequence[Record], ctx: Context) -> Any:
+        ctx.memory = self.memory
+        return self.filter.check_batch(records, ctx) if self.batched else self.filter.check(records[0], ctx)
+
+    def _decided(
+        self, words: Any, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
+    ) -> list[Record | Drop]:
+        """What the filter's words make of the records."""
+        if not self.batched:
+            words = [words]
+        elif not isinstance(words, list | tuple):
+            raise self._wrong(stage, words, "a list of Keep or Drop")
+        if len(words) != len(records):
+            raise FilialError(
+                f"{self.plugin} breaks its contract in stage {stage}: check_batch gave {len(words):,} verdicts on "
+                f"{len(records):,} records"
+            )
+        given = zip(words, records, scores, strict=True)
+        return [self._result(word, record, ctx, stage, measured) for word, record, measured in given]
+
+    def _result(self, word: Any, record: Record, ctx: Context, stage: str, scores: dict[str, float]) -> Record | Drop:
+        if isinstance(word, Drop):
+            scores |= word.scores
+            return replace(word, answer=last_answer(ctx)) if word.answer is None and not self.batched else word
+        if not isinstance(word, Keep):
+            raise self._wrong(stage, word, "Keep or Drop")
+        if not isinstance(word.record, Record | None):
+            raise wrong_type(self.plugin, stage, "Keep.record", word.record, "a Record")
+        if word == Keep():
+            return record
+        new = marked(record, word)
         if fault := unsound(new, self.plugin, stage):
             return fault
         scores |= word.scores
         return new
+
+    def _wrong(self, stage: str, word: object, wanted: str) -> FilialError:
+        if iscoroutine(word):
+            word.close()
+            wanted += "; a method that awaits is written as 'async def'"
+        return wrong_type(self.plugin, stage, "check_batch" if self.batched else "check", word, wanted)
 
 
 def marked(record: Record, keep: Keep) -> Record:
@@ -109,20 +178,29 @@ class Passage:
     answers: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
 
-    def goes_on(self, record: Record, plugin: str, stage: str, answers: tuple[str, ...]) -> None:
-        """A filter has let the record pass. With another text it is a new one, a child of the record that entered."""
-        if record.content() != self.record.content():
+    def enter(self, result: Record | Drop, plugin: str, stage: str, answers: tuple[str, ...]) -> None:
+        """A filter has stopped the record or let it pass. With another text it is a new one, a child of the record
+        that entered."""
+        if isinstance(result, Drop):
+            self.drop, self.by, self.answers = result, plugin, answers
+            return
+        if result.content() != self.record.content():
             answers = (*(self.record.origin.answers if self.came else ()), *answers)
             self.came = came = self.came or self.record
             origin = Origin(stage, plugin, (came.id,) if came.id else (), came.origin.round, answers)
-            name = record_id(record.content(), parents=origin.parents, stage=stage)
-            record = record.replaced(id=name, origin=origin)
-        self.record = record
+            name = record_id(result.content(), parents=origin.parents, stage=stage)
+            result = result.replaced(id=name, origin=origin)
+        self.record = result
 
 
-Passages = Iterable[Passage] | AsyncIterable[Passage]
 Placed = tuple[int, FilterStep]
 """A filter and its place in the recipe's list."""
+Batches = AsyncGenerator[Sequence[Passage], None]
+"""All passages in their order, as many at a time as are there."""
+Contexts = Callable[[int, str], Context]
+"""The context of a filter, by its place, for a record or a batch, by an id."""
+AT_ONCE = 4
+"""Batches that an async `check_batch` may be working on."""
 
 
 async def run(stage: StageSpec[Settings], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
@@ -144,46 +222,111 @@ async def filter_records(records: Records, sieves: list[FilterStep], env: StageC
     """Run every record through every filter, in the recipe's order. Returns the report: the means of their scores.
 
     Filters are steps of one pipeline, and rows are written as records come out of it, kept or dropped, in the order
-    of the records. Filters that do not remember work on many records at once.
+    of the records. Async filters that do not remember work on many records at once.
     """
     env.counters.entered = env.counters.total = len(records)
-    passing: Passages = map(Passage, records)
-    for remembers, group in groupby(enumerate(sieves), lambda placed: placed[1].filter.remembers):
-        step = _one_by_one if remembers else _at_once
-        passing = step(passing, list(group), env)
-    async with aclosing(each(passing)) as ended:
-        async for passage in ended:
-            env.counters.done += 1
-            if passage.drop is None:
-                env.keep(env.named(passage.record) if passage.came else passage.record)
-            else:
-                parent = passage.came.id if passage.came else ""
-                env.drop(passage.drop, passage.by, passage.record, parent=parent, answers=passage.answers)
-            env.means.add(passage.scores)
+    passing = _entering(records)
+    for _, neighbours in groupby(enumerate(sieves), _way):
+        group = list(neighbours)
+        in_thread = not (group[0][1].waits or group[0][1].batched)
+        passing = (_in_thread if in_thread else _on_loop)(passing, group, env)
+    with closing(env.worker):
+        async with aclosing(passing) as batches:
+            async for batch in batches:
+                for passage in batch:
+                    _write(passage, env)
     return env.means.report()
 
 
-async def _one_by_one(passing: Passages, group: list[Placed], env: StageContext) -> AsyncGenerator[Passage, None]:
-    async with aclosing(each(passing)) as source:
-        async for passage in source:
-            yield await _passed(group, env, passage)
+def _write(passage: Passage, env: StageContext) -> None:
+    env.counters.done += 1
+    if passage.drop is None:
+        env.keep(env.named(passage.record) if passage.came else passage.record)
+    else:
+        parent = passage.came.id if passage.came else ""
+        env.drop(passage.drop, passage.by, passage.record, parent=parent, answers=passage.answers)
+    env.means.add(passage.scores)
 
 
-async def _at_once(passing: Passages, group: list[Placed], env: StageContext) -> AsyncGenerator[Passage, None]:
-    async with aclosing(in_order(passing, partial(_passed, group, env), env.window)) as decided:
-        async for _, passage in decided:
-            yield passage
+def _way(placed: Placed) -> tuple[object, ...]:
+    """What neighbours have in common that are called in one go."""
+    place, sieve = placed
+    return ("batches", place) if sieve.batched else (sieve.waits, sieve.waits and sieve.filter.remembers)
 
 
-async def _passed(group: list[Placed], env: StageContext, passage: Passage) -> Passage:
-    """The passage behind these filters, or behind the one that stopped it."""
-    for place, sieve in group:
-        if passage.drop is not None:
-            break
-        ctx = env.context(place, passage.record.id)
-        result = await sieve.verdict(passage.record, ctx, env.stage, passage.scores)
-        if isinstance(result, Drop):
-            passage.drop, passage.by, passage.answers = result, sieve.plugin, keys_of(ctx)
-        else:
-            passage.goes_on(result, sieve.plugin, env.stage, keys_of(ctx))
-    return passage
+async def _entering(records: Records) -> Batches:
+    rest = iter(records)
+    while batch := [Passage(record) for record in islice(rest, TURN)]:
+        yield batch
+        await asyncio.sleep(0)  # whoever takes them may never wait: let the rest of the loop have its turn
+
+
+async def _in_thread(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
+    async with aclosing(passing) as source:
+        async for batch in source:
+            while batch:
+                done = await env.worker.call(compute_batch, group, batch, env.context, env.stage)
+                yield batch[:done]
+                batch = batch[done:]
+
+
+def compute_batch(group: Sequence[Placed], batch: Sequence[Passage], contexts: Contexts, stage: str) -> int:
+    """Send passages through filters that are neither async nor batched, in their order, in this thread. Returns how
+    many went through in `SLICE` seconds, one at least."""
+    until = time.monotonic() + SLICE
+    for done, passage in enumerate(batch, 1):
+        for place, sieve in group:
+            if passage.drop is not None:
+                break
+            ctx = contexts(place, passage.record.id)
+            (result,) = sieve.compute([passage.record], ctx, stage, [passage.scores])
+            passage.enter(result, sieve.plugin, stage, keys_of(ctx))
+        if time.monotonic() > until:
+            return done
+    return len(batch)
+
+
+async def _on_loop(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
+    """Async filters, or a batched one, which calls the thread itself."""
+    filter, batched = group[0][1].filter, group[0][1].batched
+    size = None if filter.whole_set else BATCH if batched else 1
+    window = 1 if filter.remembers else AT_ONCE if batched else env.window
+    work = partial(_batch_passed if batched else _passed, group, env)
+    async with aclosing(ready_in_order(_cut(passing, size), work, window)) as batches:
+        async for ready in batches:
+            yield [passage for batch, _ in ready for passage in batch]
+
+
+async def _cut(passing: Batches, size: int | None) -> AsyncGenerator[list[Passage], None]:
+    """Batches with so many records that no filter has dropped yet, the same however they come; None: one of all."""
+    cut, alive = list[Passage](), 0
+    async with aclosing(passing) as source:
+        async for batch in source:
+            for passage in batch:
+                cut.append(passage)
+                alive += passage.drop is None
+                if alive == size:
+                    yield cut
+                    cut, alive = [], 0
+    if cut:
+        yield cut
+
+
+async def _passed(group: list[Placed], env: StageContext, batch: Sequence[Passage]) -> None:
+    """Send each passage through these filters, up to the one that stops it."""
+    for passage in batch:
+        for place, sieve in group:
+            if passage.drop is None:
+                ctx = env.context(place, passage.record.id)
+                result = await sieve.verdict(passage.record, ctx, env, passage.scores)
+                passage.enter(result, sieve.plugin, env.stage, keys_of(ctx))
+
+
+async def _batch_passed(group: list[Placed], env: StageContext, batch: Sequence[Passage]) -> None:
+    """Send what is left of a batch through one filter at once."""
+    ((place, sieve),) = group
+    if alive := [passage for passage in batch if passage.drop is None]:
+        ctx = env.context(place, alive[0].record.id)
+        results = await sieve.verdicts([p.record for p in alive], ctx, env, [p.scores for p in alive])
+        for passage, result in zip(alive, results, strict=True):
+            passage.enter(result, sieve.plugin, env.stage, ())

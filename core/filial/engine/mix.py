@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,7 +81,7 @@ async def mix_records(records: Records, settings: Mix, plugin: str, mixer: Mixer
         tasks.setdefault(group(record, by), []).append(record)
     if not tasks:
         return
-    rates = _rates(mixer, {name: len(rows) for name, rows in tasks.items()}, by, plugin, env.stage)
+    rates = await _rates(mixer, {name: len(rows) for name, rows in tasks.items()}, by, plugin, env)
     if total is None:
         whole = sum(rates.values())
         total = min((int(len(tasks[n]) * whole / r + 1e-9) for n, r in rates.items() if r > 0), default=0)
@@ -99,17 +100,17 @@ async def mix_records(records: Records, settings: Mix, plugin: str, mixer: Mixer
         env.keep(record)
 
 
-def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, stage: str) -> dict[str, float]:
+async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env: StageContext) -> dict[str, float]:
     """The mixer's rate for every group.
 
     Raises:
         FilialError: the mixer failed, or gave no numbers.
         UsageError: it gives a rate to a group that there is not.
     """
-    with blamed(plugin, stage):
-        rates = mixer.rates(dict(sizes))
+    with blamed(plugin, env.stage), closing(env.worker):
+        rates = await env.worker.call(mixer.rates, dict(sizes))
         if not isinstance(rates, dict) or not all(isinstance(r, int | float) for r in rates.values()):
-            raise wrong_type(plugin, stage, "rates", rates, "a dict of numbers")
+            raise wrong_type(plugin, env.stage, "rates", rates, "a dict of numbers")
     if unknown := sorted(set(rates) - set(sizes), key=str):
         known = ", ".join(map(repr, sorted(sizes)))
         raise UsageError(f"{plugin} gives a rate to {by} {unknown[0]!r}, but the records have {by} {known}")

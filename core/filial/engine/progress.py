@@ -29,4 +29,4 @@ class Reporter:
         return nullcontext(lambda done, total, text: None)
 
     def note(self, text: str) -> None:
-        """One line of news."""
+        """One line of news; from any thread."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
+from filial.contracts.concurrency import Worker
 from filial.contracts.context import Asker, Context
 from filial.contracts.errors import FilialError, TeacherError, UsageError
 from filial.contracts.kinds import Drop
@@ -200,7 +201,8 @@ class StageContext:
 
     ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress;
     ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given, ``price`` what they
-    cost. ``seeds`` gives the seed records that the recipe names; ``means`` sums up what filters measured.
+    cost. ``seeds`` gives the seed records that the recipe names; ``means`` sums up what filters measured. ``worker`` is
+    the thread for plugins' methods that are not async.
     """
 
     stage: str
@@ -216,6 +218,7 @@ class StageContext:
     price: Price | None = None
     seeds: Callable[[], Iterable[Record]] = tuple
     means: Means = field(default_factory=Means)
+    worker: Worker = field(default_factory=Worker)
     _same: Ranks = field(default_factory=Ranks)
 
     def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
@@ -226,6 +229,8 @@ class StageContext:
         )  # fmt: skip
 
     async def _asked(self, request: Request) -> Reply:
+        if self.worker.current:  # a loop of the plugin's own, where the gateway cannot work
+            raise RuntimeError("a plain 'def' cannot ask the teacher; write it as 'async def' and await ctx.ask(...)")
         reply = await self.ask(request)
         self.answers.note(reply.key)
         return reply

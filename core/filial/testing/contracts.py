@@ -6,16 +6,23 @@ import copy
 import inspect
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, ClassVar
 from unittest.mock import patch
 
+from filial.contracts.concurrency import Worker
 from filial.contracts.context import Context
 from filial.contracts.errors import UsageError
-from filial.contracts.kinds import Drop, Filter, Generator, Judge, Keep, Strategy, Teacher, Verdict
+from filial.contracts.kinds import BATCH, Drop, Filter, Generator, Judge, Keep, Strategy, Teacher, Verdict
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Origin, Record
 from filial.testing.base import RECORDS, ComponentContract, check_reason
 from filial.testing.scripted import Script, context, finished, scripted
+
+
+def cut(records: Sequence[Record], size: int) -> list[Sequence[Record]]:
+    """Records in batches of so many."""
+    return [records[i : i + size] for i in range(0, len(records), size)]
 
 
 class FilterContract(ComponentContract):
@@ -24,20 +31,35 @@ class FilterContract(ComponentContract):
     reply: ClassVar[Any] = "Yes."
     records: ClassVar[Sequence[Record]] = RECORDS
 
-    def check_all(self, records: Sequence[Record]) -> list[Keep | Drop]:
-        """The verdicts on records that come in this order, within one stage."""
+    def check_all(self, records: Sequence[Record], size: int = BATCH) -> list[Keep | Drop]:
+        """The verdicts on records that come in this order, within one stage; for `check_batch` cut by ``size``."""
         memory: dict[str, Any] = {}
+        batched = self.batched()
+        method = self.component.check_batch if batched else self.component.check
 
         async def work() -> list[Keep | Drop]:
-            verdicts = []
-            for record in records:
-                ctx = context(type(self).reply, key=("test", record.id), memory=memory)
-                verdict = self.component.check(record, ctx)
-                verdicts.append(await verdict if inspect.isawaitable(verdict) else verdict)
+            verdicts: list[Keep | Drop] = []
+            with closing(Worker()) as worker:
+                for batch in [records] if self.component.whole_set else cut(records, size if batched else 1):
+                    ctx = context(type(self).reply, key=("test", batch[0].id), memory=memory)
+                    given = batch if batched else batch[0]
+                    words = await (method(given, ctx) if awaits else worker.call(method, given, ctx))
+                    if inspect.iscoroutine(words):
+                        words.close()
+                        raise AssertionError(f"{method.__name__} awaits; write it as 'async def'")
+                    words = words if batched else [words]
+                    assert isinstance(words, list | tuple), f"check_batch returned {words!r}"
+                    assert len(words) == len(batch), f"{len(words)} verdicts on {len(batch)} records"
+                    verdicts += words
             return verdicts
 
+        awaits = inspect.iscoroutinefunction(method)
         verdicts: list[Keep | Drop] = finished(work())
         return verdicts
+
+    def batched(self) -> bool:
+        """Whether the filter checks batches."""
+        return type(self.component).check_batch is not Filter.check_batch
 
     def test_check_returns_keep_or_drop(self) -> None:
         """With a slug for a reason, finite scores, and a record where it mended one."""
@@ -58,6 +80,12 @@ class FilterContract(ComponentContract):
         """Also for a filter that remembers, whose memory starts empty with every stage."""
         assert self.check_all(self.records) == self.check_all(self.records)
 
+    def test_batches_may_be_cut_anywhere(self) -> None:
+        """A verdict does not depend on what else is in the batch; set ``whole_set = True`` where it must."""
+        if self.batched() and not self.component.whole_set:
+            each = [(type(word), getattr(word, "reason", "")) for word in self.check_all(self.records, size=1)]
+            assert each == [(type(word), getattr(word, "reason", "")) for word in self.check_all(self.records)]
+
     def test_question_rules_are_a_filter_or_none(self) -> None:
         """What it is without its rules on answers; None where it judges answers only."""
         rules = self.component.question_rules()
@@ -65,7 +93,7 @@ class FilterContract(ComponentContract):
 
     def test_order_matters_only_to_a_filter_that_remembers(self) -> None:
         """A filter whose verdict depends on earlier records says ``remembers = True``."""
-        if not type(self.component).remembers:
+        if not (type(self.component).remembers or self.component.whole_set):
             backwards = self.check_all(self.records[::-1])
             assert backwards[::-1] == self.check_all(self.records), "set remembers = True on the class"
 
