@@ -15,6 +15,7 @@ from filial.engine.evolve import Choice, evolve_records
 from filial.engine.filter import FilterStep, filter_records
 from filial.engine.generate import generate_records
 from filial.engine.stage import DropRow, StageContext
+from filial.gateway.deadlines import LoopClock
 from filial.gateway.retries import heard
 from filial.plugins import Manager, index
 from filial.testing import ScriptedTeacher
@@ -120,7 +121,8 @@ def staged(answer: str | Callable[[str], str]) -> StageContext:
         return Reply(text=answer(request.messages[-1].content) if callable(answer) else answer)
 
     teacher = ScriptedTeacher.model_validate({"script": said})
-    return StageContext(stage="s", seed=1, writer=Rows(), ask=lambda request: heard("hostile", teacher, request))
+    clock = LoopClock()
+    return StageContext(stage="s", seed=1, writer=Rows(), ask=lambda request: heard("hostile", teacher, request, clock))
 
 
 async def _ended(work: Callable[[StageContext], Any], env: StageContext) -> FilialError | None:

@@ -14,6 +14,7 @@ from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
 from filial.contracts.plugin_errors import half_character
 from filial.gateway.budget import Budget, BudgetAccount, Totals, Usage, picodollars, unknown_price
+from filial.gateway.deadlines import LoopClock
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.gateway.proving import Proof
 from filial.gateway.rate_limits import Pace, Pause, Window
@@ -88,7 +89,7 @@ class Gateway:
         self._retrying = Retrying(use, teacher.max_retries, self.slots, self.pause)
         answered = partial(ledger.latest, self._addresses.identity)
         self._proof = Proof(self._retrying, teacher.bound, answered, self._in_flight, self._on_the_wire)
-        self._usual = 0.0
+        self._clock, self._usual = LoopClock(), 0.0
         self._closing = self._introduced = self._overspent = False
 
     @property
@@ -253,7 +254,7 @@ class Gateway:
         lost = Totals(requests=1, prompt=given.tokens, unsure=given.pico)
         cost = lost
         try:
-            reply = await heard(self.use, self.teacher, call.request)
+            reply = await heard(self.use, self.teacher, call.request, self._clock)
             cost = self._cost(call.bound, reply)
             self._retrying.answered(call.tried)
             self._usual = 0.9 * self._usual + 0.1 * cost.tokens if self._usual else cost.tokens

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachabl
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
 from filial.contracts.plugin_errors import failure, half_character
+from filial.gateway.deadlines import Deadline, LoopClock
 from filial.gateway.rate_limits import Pause, Window
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
@@ -123,15 +123,15 @@ def _cause(error: TeacherError) -> str:
     return error.detail or error.reason
 
 
-async def heard(use: str, teacher: Teacher, request: Request) -> Reply:
-    """What the teacher says, if it can be used.
+async def heard(use: str, teacher: Teacher, request: Request, clock: LoopClock) -> Reply:
+    """What the teacher says, if it can be used and comes in time by the clock.
 
     Raises:
         TeacherError: it cannot, or there is none.
     """
     who = f"the teacher {use!r}"
     try:
-        async with asyncio.timeout(teacher.timeout):
+        async with Deadline(clock, teacher.timeout):
             reply = await teacher.reply(request)
     except TimeoutError:
         late = f"no answer within {teacher.timeout:g} s"
