@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import home_parameter, manager, opened, print_json
+from filial.cli.common import home_parameter, manager, opened, print_json, watchdog
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.contracts.errors import FAILED, ROWS_LOST, TeacherError, UsageError
 from filial.engine import interrupts
@@ -46,13 +46,14 @@ def _call(
         raise UsageError("give a PROMPT, or a file of them with --prompts FILE")
     kept = None if fresh else home
     if prompts is not None:
-        return interrupts.run(_all(ctx, name, chosen, _read(prompts, manager(ctx)), kept, as_json, **asked))
+        work = _all(ctx, name, chosen, _read(prompts, manager(ctx)), kept, as_json, **asked)
+        return interrupts.run(work, watchdog(ctx))
     if prompt == "-":
         prompt = sys.stdin.read().strip()
     if not prompt:
         raise UsageError("the prompt is empty; give a text, or - to read it from standard input")
     try:
-        reply = interrupts.run(_one(ctx, name, chosen, prompt, kept, **asked))
+        reply = interrupts.run(_one(ctx, name, chosen, prompt, kept, **asked), watchdog(ctx))
     except TeacherError as err:
         cut = f"; it began: {err.answer[:200]!r}" if err.answer else ""
         click.echo(f"Error: the teacher {name!r} gave no answer: {err}{cut}", err=True)

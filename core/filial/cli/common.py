@@ -13,6 +13,7 @@ import click
 from filial.contracts.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
+    from filial.engine.watchdog import Watchdog
     from filial.gateway.budget import Budget
     from filial.gateway.gateway import Gateway
     from filial.plugins.discovery import Index
@@ -58,6 +59,15 @@ def _show_warnings(root: click.Context) -> None:
     logger, handler = logging.getLogger("filial"), Shown(logging.WARNING)
     logger.addHandler(handler)
     root.call_on_close(partial(logger.removeHandler, handler))
+
+
+def watchdog(ctx: click.Context) -> Watchdog:
+    """What names the plugin that holds the event loop of this command."""
+    import logging
+
+    from filial.engine.watchdog import Watchdog
+
+    return Watchdog(manager(ctx).owner, logging.getLogger("filial").warning)
 
 
 def foreign_command(ctx: click.Context, name: str) -> click.Command:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial import formats
-from filial.cli.common import asking, manager, print_json, seed_parameter, teacher_parameters
+from filial.cli.common import asking, manager, print_json, seed_parameter, teacher_parameters, watchdog
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.contracts.records import Record
@@ -129,7 +129,7 @@ def _work(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> i
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
     with writing(flags["out"], flags["to"], flags["drops"], manager(ctx)) as output:
         env = StageContext(stage=stage.verb, seed=flags["seed"], writer=output)
-        report = interrupts.run(_asking(ctx, stage, flags, env))
+        report = interrupts.run(_asking(ctx, stage, flags, env), watchdog(ctx))
         env.counters.check(stage.verb)
     if flags["as_json"]:
         _print_counts(output, env.counters, report)

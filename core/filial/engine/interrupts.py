@@ -9,6 +9,8 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
+from filial.engine.watchdog import Watchdog
+
 Result = TypeVar("Result")
 
 USUAL = {
@@ -19,7 +21,7 @@ USUAL = {
 """The signals that ask to stop, each with the handler that says that nobody else takes care of it."""
 
 
-def run(work: Coroutine[Any, Any, Result]) -> Result:
+def run(work: Coroutine[Any, Any, Result], watchdog: Watchdog | None = None) -> Result:
     """`asyncio.run`, told three ways to end.
 
     The first signal (Ctrl-C, SIGTERM, SIGHUP) cancels the work, whose clean-up may wait for what is in flight; the
@@ -27,11 +29,14 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     that, and is lost where Python happens to be inside a destructor. A SIGHUP after another signal does not count: a
     terminal that closes sends several, and systemd sends one behind its SIGTERM.
 
-    Signals that somebody else takes care of are left to them, and all are outside of the main thread.
+    Signals that somebody else takes care of are left to them, and all are outside of the main thread. ``watchdog``
+    watches the loop meanwhile.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
     """
+    if watchdog is not None:
+        work = watchdog.over(work)
     if threading.current_thread() is not threading.main_thread():
         return asyncio.run(work)
     ours = [number for number, usual in USUAL.items() if signal.getsignal(number) is usual]

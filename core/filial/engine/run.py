@@ -17,6 +17,7 @@ from filial.engine.build import Source, depends_on, provenance, seeds_of, source
 from filial.engine.progress import Reporter
 from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext, is_lost
 from filial.engine.verbs import VERBS
+from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import Budget, BudgetAccount, Journal, Usage
 from filial.gateway.gateway import Gateway, stopping
 from filial.gateway.ledger import Ledger
@@ -91,7 +92,7 @@ class Run:
 
     def _run(self) -> None:
         self.summary = {"run": self.name, "filial": __version__, "seed": self.recipe.seed, "stages": []}
-        records, key = interrupts.run(self._stages())
+        records, key = interrupts.run(self._stages(), Watchdog(self.manager.owner, self.reporter.note))
         if self.recipe.train is not None:
             from filial.engine.judge import judge_model
             from filial.engine.train import dataset_key, train_model, write_dataset

@@ -37,6 +37,7 @@ class Manager:
         self.hook = Hooks(self._pm)
         self._found: dict[tuple[str, str, str], type[Component]] = {}  # (distribution, kind, name)
         self._failed: dict[str, str] = {}  # plugin -> cause
+        self._owners: dict[str, str] = {}  # top-level module -> distribution and version
         self._staged: dict[tuple[str, str], type[Component]] | None = None  # what is being registered just now
         for kind in KINDS:  # historic: every plugin loaded later still receives this call
             caller: pluggy.HookCaller = getattr(self._pm.hook, f"register_{kind}")
@@ -95,6 +96,10 @@ class Manager:
             if found is cls:
                 return self.provenance(kind, f"{dist}:{short}")
         return f"{cls.__module__}:{cls.__qualname__}"
+
+    def owner(self, module: str) -> str:
+        """The distribution and version of the loaded plugin that a module belongs to; "" where there is none."""
+        return self._owners.get(module.partition(".")[0], "")
 
     def check_requirements(self, cls: type[Component]) -> None:
         """See that what a component needs beyond the core is installed, without importing it.
@@ -173,6 +178,8 @@ class Manager:
             try:
                 check_hooks(self._pm, module, claim.kind in KINDS)
                 self._pm.register(module, name=_plugin(claim))
+                name = getattr(module, "__name__", type(module).__module__)
+                self._owners[name.partition(".")[0]] = claim.owner
                 for (kind, name), cls in self._staged.items():
                     self._found[claim.dist, kind, name] = cls
             except BaseException:  # pluggy does not undo a registration that fails half way

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teacher, hookimpl
 from filial.gateway import secret
 from filial_plugins.teachers.openai_answers import Answers
-from filial_plugins.teachers.openai_client import Connection
+from filial_plugins.teachers.openai_client import Connection, import_client
 from filial_plugins.teachers.openai_prices import Charges, price_of
 from filial_plugins.teachers.openai_profiles import (
     PROFILES,
@@ -139,6 +140,8 @@ class OpenAI(Teacher):
         """
         dialect = self._dialect
         limit = dialect.limit(request.max_tokens, self.max_tokens)
+        if self._connection is None:
+            await asyncio.to_thread(import_client)
         raw = await self._connected().post(dialect.body(request, limit))
         reply = self._answers.read(raw, limit, request.stop)
         dialect.heard(reply.prompt_tokens + reply.completion_tokens)

@@ -4,6 +4,7 @@ nothing again by itself."""
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 from filial import TeacherError
@@ -14,6 +15,12 @@ IDLE = 4.0
 a reset to the request that comes just then."""
 OWN_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
 TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async", "Retry-Count")
+
+
+def import_client() -> None:
+    """Import what a connection needs; it takes a second, in which the event loop should not stand."""
+    for name in ("aiohttp", "openai"):
+        import_module(name)
 
 
 class Connection:

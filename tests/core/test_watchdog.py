@@ -1,0 +1,249 @@
+"""Who holds the event loop is named, once, and nobody else is."""
+
+import asyncio
+import sys
+import threading
+import time
+
+import pytest
+
+from filial import UsageError
+from filial.engine import interrupts, watchdog
+from filial.engine.watchdog import EVERY, HELD, Watchdog
+from filial.plugins import Manager
+
+PATIENCE = 60.0
+"""Seconds after which a test of what waits for whom fails instead of hanging."""
+
+PIRATE = """
+import time
+from filial import Drop, Filter, Keep, Strategy, hookimpl
+from filial.formats import read
+
+class Pirate(Strategy):
+    '''Retell the instruction the way a pirate would.'''
+    async def evolve(self, record, ctx):
+        self.compute(ctx)
+        await ctx.ask(record)
+        return record.evolved(instruction="x")
+    def compute(self, ctx):
+        ctx.until()
+        ctx.until()
+    def reading(self, ctx):
+        return list(read(ctx.path))
+
+@hookimpl
+def register_strategies(register):
+    register("pirate", Pirate)
+"""
+
+
+class Told(list):
+    """The notes; `until` holds the loop until the dog has caught who does."""
+
+    def __init__(self):
+        self.dog = None
+
+    def until(self):
+        end = time.monotonic() + PATIENCE
+        while self.dog._caught is None:
+            assert time.monotonic() < end, "nothing was caught"
+            time.sleep(0.01)
+
+    async def ask(self, record):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def pirate(tmp_path):
+    """The plugin's manager and a component of it, from a file."""
+    (tmp_path / "pirate.py").write_text(PIRATE.lstrip())
+    manager = Manager()
+    manager.load_file(tmp_path / "pirate.py")
+    return manager, manager.build("strategies", "pirate")
+
+
+def test_a_plugin_that_holds_the_loop_is_named_with_file_and_line_once(pirate, site):
+    manager, component = pirate
+    told = Told()
+    told.dog = dog = Watchdog(manager.owner, told.append)
+
+    async def work():
+        for _ in range(3):
+            dog._caught = None
+            component.compute(told)
+            await asyncio.sleep(3 * EVERY)
+
+    interrupts.run(work(), dog)
+    (note,) = told
+    # The innermost frame of a plugin is named, not the test that called it, nor the wait that it called.
+    assert note.startswith("pirate.py 0+")
+    assert "(pirate.py:12, in compute) held the event loop for " in note
+    assert "to_thread" in note
+    assert 0.9 < float(note.partition("loop for ")[2].partition(" s,")[0]) < PATIENCE
+
+
+def test_what_never_ends_is_told_while_it_lasts():
+    told = []
+    dog = Watchdog(lambda module: "", told.append)
+    dog.beat(100.0)
+    for now in range(101, 200):
+        dog.look(float(now), 0.0, 0.0, sys._getframe())
+    (note,) = told
+    assert note.startswith(f"{__file__}:")
+    assert "in test_what_never_ends_is_told_while_it_lasts, held the event loop for 31.0 s so far" in note
+    dog.beat(300.0)
+    assert len(told) == 1
+
+
+def test_a_loop_that_comes_round_or_waits_is_not_told_of():
+    async def work():
+        await asyncio.sleep(0)
+        for now in (0.5, 1.5, 2.5, 200.0):
+            dog.look(now, 0.0, 0.0, waiting)
+
+    told, found = [], threading.Event()
+    waiting = None
+
+    async def wait():
+        await asyncio.to_thread(find, threading.get_ident())
+
+    def find(thread):
+        nonlocal waiting
+        waiting = sys._current_frames()[thread]
+        found.set()
+
+    asyncio.run(wait())
+    dog = Watchdog(lambda module: "", told.append)
+    dog.beat(0.0)
+    asyncio.run(work())
+    dog.beat(200.0)
+    for now in range(200, 300):
+        dog.look(float(now), 0.0, 0.0, sys._getframe())
+        dog.beat(now + 0.5)
+    assert found.is_set()
+    assert told == []
+
+
+@pytest.mark.parametrize(("late", "cpu", "named"), [(5.0, 0.0, False), (5.0, 0.4, False), (5.0, 4.9, True)])
+def test_a_process_that_was_stopped_or_starved_is_told_from_one_that_computes(late, cpu, named):
+    """With Python's lock in its hand, a plugin also keeps the watchdog from looking."""
+    told = []
+    dog = Watchdog(lambda module: "", told.append)
+    dog.beat(100.0)
+    dog.look(100.0 + EVERY + late, late, cpu, sys._getframe())
+    dog.beat(101.0 + late)
+    assert bool(told) == named
+
+
+def test_of_a_process_that_is_starved_all_the_time_only_its_share_counts():
+    told, now = [], 100.0
+    dog = Watchdog(lambda module: "", told.append)
+    dog.beat(now)
+    for _ in range(100):
+        now += 3 * EVERY
+        dog.look(now, 2 * EVERY, 0.0, sys._getframe())
+        if now > dog._beaten + HELD:
+            break
+    assert now - 100.0 > 2.5 * HELD, "it had a third of the time"
+
+
+def test_the_core_is_not_named_nor_a_plugin_that_awaits_it_but_one_that_calls_it(pirate, tmp_path):
+    manager, component = pirate
+    dog = Watchdog(manager.owner, print)
+    seen = {}
+
+    async def core(record):
+        """Stands for the core: a coroutine of one of its files."""
+        seen["awaited"] = dog.place(sys._getframe())
+
+    class Source:
+        """A path that the core asks for its name, in the call that the plugin made."""
+
+        def __str__(self):
+            seen["calling"] = dog.place(sys._getframe())
+            return str(tmp_path / "none")
+
+    class Ctx:
+        def until(self):
+            seen["called"] = dog.place(sys._getframe())
+
+        ask = staticmethod(core)
+        path = Source()
+
+    core.__code__ = core.__code__.replace(co_filename=f"{watchdog.CORE}/gateway/gateway.py")
+    with pytest.raises(AttributeError):
+        asyncio.run(component.evolve(None, Ctx()))
+    with pytest.raises(UsageError, match="no such file"):
+        component.reading(Ctx())
+    assert seen["awaited"] is None
+    assert seen["called"].words.startswith("pirate.py 0+")
+    assert "(pirate.py:15, in reading)" in seen["calling"].words
+
+
+def test_an_import_is_not_told_of(site):
+    dog = Watchdog(lambda module: "", print)
+    (site.folder / "heavy_thing.py").write_text("import sys\nsys.see(sys._getframe())\n")
+    places = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "see", lambda frame: places.append(dog.place(frame)), raising=False)
+        import heavy_thing  # noqa: F401
+    assert places == [None]
+
+
+def test_modules_of_a_package_belong_to_its_distribution(site, source):
+    site.dist("filial-x", {"filial.strategies": {"x": "x_package.plugin"}})
+    (site.folder / "x_package").mkdir()
+    (site.folder / "x_package" / "__init__.py").write_text("")
+    (site.folder / "x_package" / "plugin.py").write_text(source("x"))
+    (site.folder / "x_package" / "deep.py").write_text("def compute(see):\n    return see()\n")
+    manager = site.manager()
+    assert manager.owner("x_package.deep") == ""
+    manager.get("strategies", "x")
+    from x_package import deep
+
+    place = Watchdog(manager.owner, print).place(deep.compute(lambda: sys._getframe(1)))
+    assert place.words == "filial-x 1.0 (x_package/deep.py:2, in compute)"
+    assert manager.owner("json") == ""
+
+
+def test_the_watch_ends_with_the_work_however_that_ends():
+    before = threading.active_count()
+
+    async def fail():
+        assert threading.active_count() == before + 1
+        raise KeyError("k")
+
+    with pytest.raises(KeyError):
+        interrupts.run(fail(), Watchdog(lambda module: "", print))
+    assert threading.active_count() == before
+
+
+HOLDING = """
+import threading, time
+from filial import Filter, Keep, hookimpl
+
+class Holding(Filter):
+    '''Holds the loop until somebody has seen that.'''
+    async def check(self, record, ctx):
+        (dog,) = [thread._target.__self__ for thread in threading.enumerate() if thread.name == "filial watchdog"]
+        end = time.monotonic() + 60
+        while dog._caught is None and not dog._told:
+            assert time.monotonic() < end
+        return Keep()
+
+@hookimpl
+def register_filters(register):
+    register("holding", Holding)
+"""
+
+
+@pytest.mark.parametrize("command", [["run", "r.yaml"], ["filter", "holding", "in.jsonl", "-o", "out.jsonl"]])
+def test_commands_tell_who_holds_their_loop(cli, command):
+    cli.write("in.jsonl", {"instruction": "a"}, {"instruction": "b"})
+    (cli.folder / "holding.py").write_text(HOLDING.lstrip())
+    (cli.folder / "r.yaml").write_text("data: in.jsonl\nstages:\n  - filter: [holding]\n")
+    assert cli("--plugin", "holding.py", *command) == 0
+    (line,) = [line for line in cli.err.splitlines() if "held the event loop for" in line]
+    assert "(holding.py:" in line
+    assert ", in check)" in line
