@@ -1,7 +1,9 @@
 """The generate stage: ids, what passes through, and what a generator's drops say."""
 
 import asyncio
+import json
 
+import pytest
 from stage_kit import Rows
 
 from filial import Drop, Generator, Origin, Record
@@ -75,3 +77,62 @@ def test_a_generator_is_stopped_and_closed_when_it_has_made_enough():
     assert [r.instruction for r in rows.kept] == ["before", "before", "task 0", "task 2", "task 4"]
     assert len(rows.dropped) == 2
     assert ended == [4]
+
+
+SEEDLESS = """
+from filial import Field, Generator, Record, hookimpl
+
+
+class Numbers(Generator):
+    \"\"\"Tasks from nothing.\"\"\"
+
+    asks = False
+    needs_seeds = False
+    count: int = Field(default=3, description="How many.")
+
+    async def generate(self, seeds, ctx):
+        for seed in seeds:
+            yield Record(instruction=f"like {seed.instruction}")
+        for i in range(self.count):
+            yield Record(instruction=f"task {i} of {len(seeds)} seeds", output=str(i))
+
+
+@hookimpl
+def register_generators(register):
+    register("numbers", Numbers)
+"""
+
+
+@pytest.fixture
+def numbers(cli):
+    (cli.folder / "numbers.py").write_text(SEEDLESS)
+    return lambda *args: cli("--plugin", "numbers.py", *args)
+
+
+def test_a_recipe_may_begin_with_a_generator_that_needs_no_seeds(cli, numbers):
+    (cli.folder / "r.yaml").write_text("stages:\n- generate: numbers\n")
+    assert numbers("check", "r.yaml") == 0, cli.err
+    assert numbers("plan", "r.yaml") == 0, cli.err
+    assert numbers("run", "r.yaml") == 0, cli.err
+    made = [r["instruction"] for r in cli.rows("runs/r/stages/01-generate/records.jsonl")]
+    assert made == [f"task {i} of 0 seeds" for i in range(3)]
+    assert json.loads((cli.folder / "runs/r/summary.json").read_text())["stages"][0]["made"] == 3
+
+
+def test_seeds_for_one_that_needs_none_are_given_to_it(cli, numbers):
+    cli.write("seeds.jsonl", {"instruction": "Name a river."})
+    (cli.folder / "r.yaml").write_text("stages:\n- generate: {use: numbers, count: 1, seeds: seeds.jsonl}\n")
+    assert numbers("run", "r.yaml") == 0, cli.err
+    made = [r["instruction"] for r in cli.rows("runs/r/stages/01-generate/records.jsonl")]
+    assert made == ["like Name a river.", "task 0 of 1 seeds"]
+
+
+def test_a_command_with_one_that_needs_no_seeds_takes_no_input(cli, numbers):
+    assert numbers("generate", "numbers", "--count", "2", "-o", "out.jsonl") == 0, cli.err
+    assert [r["output"] for r in cli.rows("out.jsonl")] == ["0", "1"]
+
+
+def test_a_command_with_one_that_needs_seeds_asks_for_them(cli):
+    assert cli("generate", "count", "-o", "out.jsonl", "--teacher", "echo") == 2
+    assert cli.err == "Error: the generator count needs seeds; name an INPUT file\n"
+    assert "out.jsonl" not in cli.files()

@@ -102,9 +102,9 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
             raise
 
 
-def _file_parameters() -> list[click.Parameter]:
+def _file_parameters(required: bool = True) -> list[click.Parameter]:
     return [
-        click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT..."),
+        click.Argument(["inputs"], nargs=-1, required=required, metavar="INPUT..."),
         click.Option(["-o", "--out"], required=True, metavar="OUT", help="File for the records; - for stdout."),
         click.Option(
             ["--drops"], metavar="FILE",
@@ -194,9 +194,12 @@ def _group(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
         def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
             given = {str(option.name): flags.pop(str(option.name)) for option in own}
             names, flags["inputs"] = _named(ctx, kind, name, flags["inputs"]) if more else ([name], flags["inputs"])
+            if getattr(chosen, "needs_seeds", True) and not flags["inputs"]:
+                raise UsageError(f"the generator {name} needs seeds; name an INPUT file")
             return _work(ctx, _stage(verb, kind, names, chosen, given), flags)
 
-        return call, [*_file_parameters(), *own, *(teacher_parameters() if kind != "mixers" else [])]
+        teacher = teacher_parameters() if kind != "mixers" else []
+        return call, [*_file_parameters(kind != "generators"), *own, *teacher]
 
     return PluginGroup(verb, kind, make, help, more)
 

@@ -136,10 +136,14 @@ class Generator(Component):
 
     One that says what becomes of each record it is given sets ``consumes = True``: of these go on the ones that it
     yields as they are; a `Drop` whose ``record`` is one of them says why that one does not.
+
+    One that can start from nothing sets ``needs_seeds = False``: a recipe may begin with it, and a command needs no
+    input file. Where there are no seeds, it is given an empty sequence.
     """
 
     asks: ClassVar[bool] = True
     consumes: ClassVar[bool] = False
+    needs_seeds: ClassVar[bool] = True
 
     @abstractmethod
     def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:

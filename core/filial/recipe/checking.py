@@ -84,13 +84,14 @@ class Components:
     """Reads the components of one recipe; what is wrong goes to ``faults``.
 
     ``asking`` collects the addresses of components whose class says that it asks a teacher, ``consuming`` those of
-    generators that say what becomes of each record they are given.
+    generators that say what becomes of each record they are given, ``seedless`` those of generators that need none.
     """
 
     def __init__(self, manager: Manager, faults: Faults, files: Files) -> None:
         self.manager, self._faults, self._files = manager, faults, files
         self.asking: list[Address] = []
         self.consuming: list[Address] = []
+        self.seedless: list[Address] = []
 
     def read(self, item: Any, kind: str, address: Address, beside: type[Settings] = Settings) -> ComponentSpec | None:
         """The component at an address, ``name`` or ``{use: name, …}``; None when something is wrong with it.
@@ -154,8 +155,9 @@ class Components:
             )
         if component.asks:
             self.asking.append(address)
-        if isinstance(component, Generator) and component.consumes:
-            self.consuming.append(address)
+        if isinstance(component, Generator):
+            self.consuming += [address] if component.consumes else []
+            self.seedless += [] if component.needs_seeds else [address]
         return len(self._faults) == before
 
 
@@ -257,7 +259,8 @@ class _Walk:
     def _generate(self, body: Any, at: Address, starts: bool) -> Read:
         spec = self._components.read(body, Generate.kind, at, Generate)
         given = body if isinstance(body, dict) else {}
-        if starts and given.get("seeds") is None and isinstance(body, str | dict):
+        needed = at not in self._components.seedless
+        if starts and needed and given.get("seeds") is None and isinstance(body, str | dict):
             self._faults.add(at, "the first stage has nothing to start from; add 'seeds: FILE'")
         consumes = at in self._components.consuming and given.get("seeds") is None
         if (starts or consumes) and "keep_inputs" in given:

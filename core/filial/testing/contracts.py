@@ -300,6 +300,11 @@ class GeneratorContract(ComponentContract):
             silent = [seed.id for seed in self.seeds[: self.limit] if not any(one is seed for one in spoken)]
             assert not silent, f"nothing is said of {', '.join(silent)}"
 
+    def test_one_that_needs_no_seeds_makes_something_without(self) -> None:
+        """``needs_seeds = False`` is a promise: recipes begin with it."""
+        if not self.component.needs_seeds:
+            assert self.generate([]), "nothing was generated without seeds; set needs_seeds = True"
+
     def test_no_seeds_is_nothing_or_a_clear_error(self) -> None:
         """Never a crash, and never a record from nowhere passed off as having a parent."""
         try:
