@@ -42,18 +42,16 @@ def page(text: str, manager: Manager) -> str:
 
 
 def block(name: str, manager: Manager) -> str:
-    """The text of one block: ``KIND`` of plugin, ``commands``, ``hooks``, ``constraints`` (their types), or a model of
-    `filial.recipe.settings`.
+    """The text of one block: ``KIND`` of plugin or ``hooks``, ``commands``, ``constraints`` (their types), or a model
+    of `filial.recipe.settings`.
 
     Raises:
         KeyError: there is no such block.
     """
-    if name in KINDS:
+    if name in (*KINDS, discovery.HOOKS):
         return "\n".join(_plugin(manager, name, short) for short in manager.index[name])
-    if name in ("commands", "hooks"):
-        before = "filial " if name == "commands" else ""
-        lines = [f"* `{before}{short}`: {claims[0].summary()}" for short, claims in manager.index[name].items()]
-        return "\n".join(lines) + "\n"
+    if name == "commands":
+        return "".join(f"* `filial {short}`: {claims[0].summary()}\n" for short, claims in manager.index[name].items())
     if name == "constraints":
         return _constraints()
     schema = json_schema(vars(settings)[name])
@@ -89,7 +87,7 @@ def _plugin(manager: Manager, kind: str, name: str) -> str:
 
 def _own_first(cls: type[Component]) -> list[str]:
     """The options in the order they are declared, those of the kind's base class last."""
-    base = next(one for one in KINDS.values() if issubclass(cls, one))
+    base = next((one for one in KINDS.values() if issubclass(cls, one)), Component)
     return sorted(cls.model_fields, key=lambda name: name in base.model_fields)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Filter,
         Format,
         Generator,
+        HookPlugin,
         InputFile,
         Judge,
         Keep,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "filial.contracts.kinds": (
-        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Format", "Generator", "InputFile", "Judge", "Keep",
-        "Mixer", "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
+        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Format", "Generator", "HookPlugin", "InputFile", "Judge",
+        "Keep", "Mixer", "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
     ),
     "filial.contracts.context": ("Context", "TrainContext", "seeded"),
     "filial.contracts.concurrency": ("in_order",),
@@ -72,6 +73,7 @@ __all__ = [
     "Filter",
     "Format",
     "Generator",
+    "HookPlugin",
     "InputFile",
     "Judge",
     "Keep",

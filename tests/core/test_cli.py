@@ -163,6 +163,14 @@ def test_a_plugin_of_another_kind_and_a_kind_there_is_not_are_told(cli, kind, to
     assert told in cli.err
 
 
+def test_plugins_of_hooks_are_shown_with_their_options_too(cli):
+    assert cli("plugins", "show", "redact", toy=False) == 0
+    assert cli.out.startswith("redact (hooks), filial:redact==")
+    assert "  what: list of 'email' | 'phone'" in cli.out
+    assert cli("schema", "hook", "redact", toy=False) == 0
+    assert json.loads(cli.out)["properties"]["what"]["minItems"] == 1
+
+
 def test_every_kind_is_found_by_either_of_its_names():
     for kind in KINDS:
         assert kind_of(kind) == kind_of(singular(kind)) == kind

@@ -198,7 +198,7 @@ def test_generated_tables_are_those_of_the_code():
 def test_every_built_in_stands_in_the_reference():
     said = re.findall(r"^### (\S+)$", read("docs/plugins.md"), re.M)
     index = build().installed().index
-    assert said == [name for kind in KINDS for name in index[kind]]
+    assert said == [name for kind in (*KINDS, "hooks") for name in index[kind]]
     assert said
 
 

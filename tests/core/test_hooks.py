@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import logging
 import textwrap
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from filial import Drop, Message, Record, Reply, Request
-from filial.contracts.errors import PluginError
+from filial.contracts.errors import PluginError, UsageError
 from filial.contracts.kinds import KINDS
 from filial.plugins import Manager
 from filial.plugins.loading import HOOKS
@@ -330,31 +331,98 @@ def test_a_plugin_loaded_late_still_gets_its_registration_call(site, source):
     assert manager.get("strategies", "early") is not manager.get("strategies", "late")
 
 
-def test_where_an_entry_names_a_class_each_manager_has_an_object_of_it(site):
-    code = """
-from filial import hookimpl
-class Counter:
-    def __init__(self):
-        self.count = 0
+COUNTING = """
+from filial import Field, HookPlugin, InputFile, hookimpl
+class Counter(HookPlugin):
+    \"\"\"Count runs.\"\"\"
+    step: int = Field(default=1, ge=1, description="Added each time.")
+    names: InputFile | None = Field(default=None, description="A file.")
+    _count: int = 0
     @hookimpl
     def run_started(self, run):
-        self.count += 1
-        run["seen"].append(self.count)
-class Demanding(Counter):
-    def __init__(self, options):
+        self._count += self.step
+        run["seen"].append(self._count)
+    @hookimpl
+    async def ask(self, request, proceed):
+        return await proceed(request)
+class Plain:
+    @hookimpl
+    def run_started(self, run):
         pass
+class Idle(HookPlugin):
+    \"\"\"Joins in nothing.\"\"\"
 """
-    entries = {"filial.hooks": {"count": "counting:Counter", "demanding": "counting:Demanding"}}
-    site.dist("filial-count", entries, {"counting": code})
+
+
+@pytest.fixture
+def counting(site):
+    """A package whose entry names a class of hooks."""
+    entries = {"filial.hooks": {"count": "counting:Counter", "plain": "counting:Plain", "idle": "counting:Idle"}}
+    site.dist("filial-count", entries, {"counting": COUNTING})
+    return site
+
+
+def test_where_an_entry_names_a_class_each_manager_has_an_object_of_it(counting):
     run: Any = {"seen": []}
     for _ in range(2):
-        manager = site.manager()
+        manager = counting.manager()
         manager.activate("count")
         for _ in range(2):
+            manager.activate("count")
             manager.hook.run_started(run)
     assert run["seen"] == [1, 2, 1, 2]
-    with pytest.raises(PluginError, match="demanding = counting:Demanding does not load: TypeError"):
-        manager.activate("demanding")
+
+
+def test_options_of_hooks_are_fields_of_their_class(counting):
+    manager = counting.manager()
+    run: Any = {"seen": []}
+    manager.activate("count", {"step": 5})
+    manager.hook.run_started(run)
+    manager.activate("count", {"step": 7})
+    manager.hook.run_started(run)
+    assert run["seen"] == [5, 7], "with other options it takes the place of the one before"
+    with pytest.raises(UsageError, match="hook 'count': 'step': 0 is too small; the least is 1"):
+        manager.activate("count", {"step": 0})
+    with pytest.raises(UsageError, match="hook 'count' has no 'stop'; did you mean 'step'"):
+        manager.activate("count", {"stop": 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("plain", "neither a module nor a subclass of filial.HookPlugin"), ("idle", "implements no hook")]
+)
+def test_a_class_that_is_no_plugin_of_hooks_is_refused(counting, name, why):
+    with pytest.raises(PluginError, match=f"{name} = counting:{name.title()} does not load: .*{why}"):
+        counting.manager().activate(name)
+
+
+def test_who_wraps_questions_is_known_with_options_for_the_keys(counting, source, tmp_path):
+    code = "from filial import hookimpl\n@hookimpl(trylast=True)\nasync def ask(request, proceed):\n    return 1\n"
+    both = {"filial.strategies": {"x": "x_module", "y": "x_module"}}
+    two = source("x").replace("    register(", "    register('y', type('Y', (X,), {}))\n    register(")
+    counting.dist("filial-x", both, {"x_module": two + code.partition("\n")[2].replace("(trylast=True)", "")})
+    counting.dist("filial-bare", {"filial.hooks": {"bare": "bare_module"}}, {"bare_module": code}, version="2.1")
+    (tmp_path / "mine.py").write_text(code)
+    names = tmp_path / "names.txt"
+    names.write_text("Ann")
+    found = []
+    for first in "xy":
+        manager = counting.manager()
+        manager.get("strategies", first)
+        manager.activate("bare")
+        manager.activate("count", {"step": 2, "names": "names.txt"}, tmp_path)
+        manager.load_file(tmp_path / "mine.py")
+        found.append(manager.ask_hooks())
+    assert found[0] == found[1], "which component of a module is loaded first says nothing"
+    digest = hashlib.sha256(b"Ann").hexdigest()
+    assert [(who.partition("+")[0], options) for who, options in found[0]] == [
+        ("mine.py:mine==0", {}),
+        ("filial-bare:bare==2.1", {}),
+        ("filial-x:x_module==1.0", {}),
+        ("filial-count:count==1.0", {"step": 2, "names": digest}),
+    ]
+    names.write_text("Bob")
+    assert manager.ask_hooks()[-1] != found[0][-1], "a file counts by what it holds"
+    assert manager.hook.implementing("ask") == [impl.plugin_name for impl in manager._pm.hook.ask.get_hookimpls()]
 
 
 def test_reply_type_is_public():

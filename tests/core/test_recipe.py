@@ -91,7 +91,49 @@ def test_a_plugin_that_only_has_hooks_is_loaded_by_its_name(tmp_path: Path, site
     (tmp_path / "d.jsonl").write_text('{"instruction": "Name a river."}\n')
     manager = site.manager()
     recipe = loads("hooks: [watch]\ndata: d.jsonl\n", "r.yaml", manager, base=tmp_path)
-    assert recipe.hooks == ("watch",)
+    assert [(hook.use, hook.options) for hook in recipe.hooks] == [("watch", {})]
     assert manager.hook.implemented("run_started")
     with pytest.raises(RecipeError, match=r"r\.yaml:1:9: .*did you mean 'watch'"):
         loads("hooks: [wach]\ndata: d.jsonl\n", "r.yaml", manager, base=tmp_path)
+
+
+OPTIONED = """
+from filial import Field, HookPlugin, InputFile, hookimpl
+class Watch(HookPlugin):
+    \"\"\"Watch.\"\"\"
+    word: str = Field(default="", max_length=5, description="A word.")
+    names: InputFile | None = Field(default=None, description="A file.")
+    @hookimpl
+    def run_started(self, run):
+        run.append((self.word, self.names))
+"""
+
+
+def test_hooks_have_options_as_any_component_has(tmp_path: Path, site: Any) -> None:
+    site.dist("filial-watch", {"filial.hooks": {"watch": "filial_watch:Watch"}}, {"filial_watch": OPTIONED})
+    (tmp_path / "d.jsonl").write_text('{"instruction": "Name a river."}\n')
+    (tmp_path / "n.txt").write_text("Ann")
+    manager, seen = site.manager(), list[Any]()
+
+    def read(hooks: str) -> Any:
+        return loads(f"hooks: {hooks}\ndata: d.jsonl\n", "r.yaml", manager, base=tmp_path)
+
+    recipe = read("[{use: watch, word: hi, names: n.txt}]")
+    manager.hook.run_started(seen)
+    assert seen == [("hi", str(tmp_path / "n.txt"))]
+    assert recipe.resolved()["hooks"] == [{"use": "watch", "word": "hi", "names": "n.txt"}]
+    assert "# hooks watch: filial-watch:watch==1.0" in recipe.lock(manager)
+    assert from_dict(recipe.resolved(), manager, base=tmp_path).resolved() == recipe.resolved()
+    for hooks, told in [
+        ("[{use: watch, wort: hi}]", "r.yaml:1:22: hook 'watch' has no 'wort'; did you mean 'word'?"),
+        ("[{use: watch, word: longer}]", "r.yaml:1:28: the text is longer than 5 characters"),
+        ("[{use: watch, names: m.txt}]", "r.yaml:1:29: no file 'm.txt'"),
+        ("[watch, {use: 'filial-watch:watch'}]", "r.yaml:1:16: the hook 'filial-watch:watch' is named twice"),
+        ("[watch, watch]", "r.yaml:1:8: the list names something twice"),
+        ("[3]", "r.yaml:1:9: the name of a hook belongs here, or {use: NAME, …}, not 3"),
+        ("watch", "r.yaml:1:8: "),
+    ]:
+        with pytest.raises(RecipeError) as caught:
+            read(hooks)
+        (fault,) = caught.value.faults
+        assert fault.startswith(told)

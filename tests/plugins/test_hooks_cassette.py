@@ -157,6 +157,17 @@ def test_a_recipe_that_asks_nobody_leaves_none(run: Any) -> None:
     assert not TAPE.exists()
 
 
+def test_its_file_has_the_name_that_the_recipe_gives_it(run: Any, capsys: Any) -> None:
+    assert run(hooks="[{use: cassette, file: answers.jsonl}]") == 0
+    assert len(held(Path("runs/r/answers.jsonl"))) == 24
+    assert not TAPE.exists()
+    for name in ("../out.jsonl", "/tmp/out.jsonl", "summary.json"):
+        assert run(hooks=f"[{{use: cassette, file: {name}}}]") == 2
+        assert "r.yaml:3:31: " in capsys.readouterr().err
+    assert invoke(["plugins", "show", "cassette"]) == 0
+    assert "file: string, default 'cassette.jsonl'" in capsys.readouterr().out
+
+
 def test_two_runs_in_one_process_have_a_recorder_each(run: Any) -> None:
     """As when one run is started from a hook of the other."""
     run()

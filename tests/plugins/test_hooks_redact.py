@@ -184,9 +184,16 @@ def test_a_number_that_is_called_a_phone_is_one() -> None:
     )
 
 
+def test_only_what_is_to_be_masked_is() -> None:
+    said = f"ann@mail.example, +49 30 1234567, 10.1.2.3, 4242424242424242, {IBANS[0]}, {KEYS[5]}"
+    marks = ("email", "phone", "ip", "card", "iban", "key")
+    for kind, secret in zip(marks, said.split(", "), strict=True):
+        assert redacted(said, (kind,)) == said.replace(secret, f"[{kind}]")
+
+
 RECIPE = """
 seed: 1
-hooks: [redact]
+hooks: {hooks}
 teacher: {{use: echo, log: {log}}}
 data: seeds.jsonl
 stages:
@@ -199,7 +206,7 @@ MASKED = "Ask Ann ([email], [phone], [ip]) what 12.5 + 30 is on 2024-05-06."
 def test_in_a_run_neither_the_teacher_nor_the_ledger_sees_it(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     Path("seeds.jsonl").write_text(json.dumps({"instruction": SECRET, "output": "42.5"}) + "\n")
-    Path("r.yaml").write_text(RECIPE.format(log=tmp_path / "asked.txt"))
+    Path("r.yaml").write_text(RECIPE.format(log=tmp_path / "asked.txt", hooks="[redact]"))
     assert invoke(["--plugin", str(TOY), "run", "r.yaml"]) == 0
     asked = Path("asked.txt").read_text()
     with closing(sqlite3.connect(".filial/ledger.sqlite")) as db:
@@ -211,6 +218,17 @@ def test_in_a_run_neither_the_teacher_nor_the_ledger_sees_it(tmp_path: Path, mon
     for text in (asked, *stored):
         assert MASKED in text
         assert not re.search(r"ann@|1234567|10\.1\.2\.3", text)
+
+
+def test_a_recipe_says_what_is_masked(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("seeds.jsonl").write_text(json.dumps({"instruction": SECRET, "output": "42.5"}) + "\n")
+    Path("r.yaml").write_text(RECIPE.format(log=tmp_path / "asked.txt", hooks="[{use: redact, what: [email]}]"))
+    assert invoke(["--plugin", str(TOY), "run", "r.yaml"]) == 0
+    assert f"longer: {SECRET.replace('ann@mail.example', '[email]')}" in Path("asked.txt").read_text()
+    Path("r.yaml").write_text(RECIPE.format(log=tmp_path / "asked.txt", hooks="[{use: redact, what: [emails]}]"))
+    assert invoke(["--plugin", str(TOY), "check", "r.yaml"]) == 2
+    assert "r.yaml:3:30: 'emails' is not one of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["1-" * 9000, "a.b" * 7000, "a@" * 9000, ":" * 20000, "DE89 " * 4000, "x@a." * 5000])

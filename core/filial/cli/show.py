@@ -53,8 +53,6 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
 
     from filial.cli.common import manager
     from filial.contracts.errors import UsageError
-    from filial.contracts.kinds import KINDS
-    from filial.plugins.discovery import singular
     from filial.plugins.options import json_schema
 
     known = manager(ctx)
@@ -62,13 +60,13 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
     if kind is not None:
         one = kind_of(kind)
         if one is None:
-            raise UsageError(f"--kind {kind!r}: there is no such kind; kinds are {', '.join(map(singular, KINDS))}")
+            raise UsageError(f"--kind {kind!r}: there is no such kind; kinds are {', '.join(_kinds())}")
         known.index.claim(one, name)
         kinds = [one]
     else:
-        kinds = [k for k in KINDS if short in known.index[k]]
+        kinds = [k for k in _kinds().values() if short in known.index[k]]
     if not kinds:
-        names = sorted({n for k in KINDS for n in known.index[k]})
+        names = sorted({n for k in _kinds().values() for n in known.index[k]})
         near = difflib.get_close_matches(short, names, 1, 0.7)
         raise UsageError(f"no plugin named {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     for found in kinds:
@@ -79,12 +77,18 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
             click.echo(f"  {option}: {_facts(facts, option in schema.get('required', ()))}")
 
 
+def _kinds() -> dict[str, str]:
+    """What has options: the kinds of plugins, and plugins that bring hooks only; singular -> group."""
+    from filial.contracts.kinds import KINDS
+    from filial.plugins.discovery import HOOKS, singular
+
+    return {singular(kind): kind for kind in (*KINDS, HOOKS)}
+
+
 def kind_of(word: str) -> str | None:
     """Which kind of plugin a user means who writes ``strategy`` or ``strategies``; None if it is none."""
-    from filial.contracts.kinds import KINDS
-    from filial.plugins.discovery import singular
-
-    return next((kind for kind in KINDS if word in (kind, singular(kind))), None)
+    kinds = _kinds()
+    return word if word in kinds.values() else kinds.get(word)
 
 
 def _described(cls: type) -> str:

@@ -344,6 +344,17 @@ class Format(Component):
         return type(self).write is not Format.write
 
 
+class HookPlugin(Component):
+    """Joins in what a run does: its methods marked with `hookimpl` are hooks, its fields their options.
+
+    An entry of the group ``filial.hooks`` names such a class as ``module:Class``. An object of it is made for the
+    recipe that names it; what it remembers stands in private attributes (``_seen: int = 0``).
+    """
+
+    __eq__ = object.__eq__  # two with the same options have memories of their own
+    __hash__ = object.__hash__
+
+
 KINDS: dict[str, type[Component]] = {
     "generators": Generator,
     "strategies": Strategy,

@@ -19,6 +19,8 @@ GROUPS = (
     "formats", "commands", "hooks",
 )  # fmt: skip
 OURSELVES = "filial"
+HOOKS = "hooks"
+"""The group of plugins that bring hooks only; beside the kinds, since they register nothing."""
 
 
 @dataclass(frozen=True, slots=True)

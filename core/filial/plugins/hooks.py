@@ -33,6 +33,10 @@ class Hooks:
         """Whether any loaded plugin implements this hook."""
         return bool(getattr(self._pm.hook, hook).get_hookimpls())
 
+    def implementing(self, hook: str) -> list[str]:
+        """The loaded plugins that implement a hook, in pluggy's order: of wrappers the innermost first."""
+        return [impl.plugin_name for impl in _impls(self._pm, hook)]
+
     def run_started(self, run: RunInfo) -> None:
         """A run begins."""
         self._broadcast("run_started", run=run)

@@ -6,12 +6,14 @@ import inspect
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pluggy
 
 from filial import __version__
 from filial.contracts.errors import PluginError
+from filial.contracts.kinds import HookPlugin
 from filial.plugins import hookspecs
 from filial.plugins.discovery import OURSELVES, Claim, normalized
 
@@ -44,6 +46,17 @@ def from_file(path: Path) -> Any:
         del sys.modules[name]
         raise
     return module
+
+
+def hooks_class(claim: Claim) -> tuple[type[HookPlugin], ModuleType | None]:
+    """What an entry of the group ``filial.hooks`` names: a class, whose fields are options; or a module, which has none
+    and stands for itself."""
+    found = imported(claim.value)
+    if isinstance(found, ModuleType):
+        return type(claim.name, (HookPlugin,), {"__doc__": found.__doc__, "__module__": found.__name__}), found
+    if not (isinstance(found, type) and issubclass(found, HookPlugin)):
+        raise PluginError(f"it points at {found!r}, which is neither a module nor a subclass of filial.HookPlugin")
+    return found, None
 
 
 def check_range(claim: Claim) -> None:

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pluggy
 
 from filial.contracts.context import Asker
 from filial.contracts.errors import MissingExtra, PluginError, UsageError
-from filial.contracts.kinds import KINDS, Component, Teacher
+from filial.contracts.kinds import KINDS, Component, HookPlugin, Teacher
 from filial.plugins import discovery, hookspecs
-from filial.plugins.discovery import Claim, Index, singular
+from filial.plugins.discovery import HOOKS, Claim, Index, singular
 from filial.plugins.hooks import Hooks
-from filial.plugins.loading import check_hooks, check_range, from_file, imported, installed
+from filial.plugins.loading import check_hooks, check_range, from_file, hooks_class, imported, installed
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -36,6 +37,8 @@ class Manager:
         self._pm.add_hookspecs(hookspecs)
         self.hook = Hooks(self._pm)
         self._found: dict[tuple[str, str, str], type[Component]] = {}  # (distribution, kind, name)
+        self._claims: dict[str, Claim] = {}  # plugin -> the claim that loaded it
+        self._modules: dict[str, ModuleType] = {}  # plugin -> the module, where it brings hooks only and is no class
         self._failed: dict[str, str] = {}  # plugin -> cause
         self._owners: dict[str, str] = {}  # top-level module -> distribution and version
         self._staged: dict[tuple[str, str], type[Component]] | None = None  # what is being registered just now
@@ -46,12 +49,19 @@ class Manager:
     def get(self, kind: str, name: str) -> type[Component]:
         """The class behind ``name`` or ``dist:name``; its plugin is imported if it was not yet.
 
+        Of the kind "hooks" it is a `HookPlugin`, which joins in nothing before `activate`.
+
         Raises:
             PluginError: the name is unknown, blocked or claimed twice, or its plugin is broken.
         """
         claim = self.index.claim(kind, name)
         key = (claim.dist, kind, claim.name)
-        if key not in self._found:
+        if key not in self._found and kind == HOOKS:
+            with self._contained(claim):
+                self._found[key], module = hooks_class(claim)
+            if module is not None:
+                self._modules[_plugin(claim)] = module
+        elif key not in self._found:
             self._load(claim)
         if key not in self._found:
             names = [n for d, k, n in self._found if (d, k) == (claim.dist, kind)]
@@ -126,13 +136,55 @@ class Manager:
         with self._contained(claim):
             return imported(claim.value)
 
-    def activate(self, name: str) -> None:
-        """Load a plugin that brings hooks only: an entry of the group ``filial.hooks``.
+    def activate(self, name: str, options: Mapping[str, Any] | None = None, base: Path | None = None) -> None:
+        """Let a plugin that brings hooks only (an entry of the group ``filial.hooks``) join in, with these options.
+
+        With other options than before, it takes the place of the one before.
+
+        Args:
+            base: the folder in which the files that options name are looked for; default: the current one.
 
         Raises:
-            PluginError: as `get`.
+            UsageError: its options are wrong; or it is broken (`PluginError`, as `get`).
         """
-        self._load(self.index.claim("hooks", name))
+        from filial.plugins.options import locate_files, validated
+
+        cls, claim = self.get(HOOKS, name), self.index.claim(HOOKS, name)
+        plugin: Any = locate_files(validated(cls, options or {}, owner=f"hook {name!r}"), base or Path.cwd())
+        plugin = self._modules.get(_plugin(claim), plugin)
+        before = self._pm.get_plugin(_plugin(claim))
+        if isinstance(before, HookPlugin) and before.model_dump() != plugin.model_dump():
+            self._pm.unregister(name=_plugin(claim))
+        self._load(claim, lambda: plugin)
+
+    def ask_hooks(self) -> list[tuple[str, dict[str, Any]]]:
+        """Whoever wraps calls to a teacher, the innermost first: ``dist:name==version`` and options.
+
+        A file that an option names is given by a digest of what it holds.
+        """
+        return [
+            (self._hooks_name(self._claims[name]), self._hook_options(name)) for name in self.hook.implementing("ask")
+        ]
+
+    def _hooks_name(self, claim: Claim) -> str:
+        """One name per module, whichever of its components was loaded first."""
+        same = [c for claims in self.index[HOOKS].values() for c in claims if _plugin(c) == _plugin(claim)]
+        name = claim.name if claim.kind == HOOKS else same[0].name if same else claim.value
+        return f"{claim.dist}:{name}=={claim.version}"
+
+    def _hook_options(self, name: str) -> dict[str, Any]:
+        from filial.plugins.options import named
+        from filial.storage import file_sha256
+
+        plugin = self._pm.get_plugin(name)
+        options: dict[str, Any] = plugin.model_dump(mode="json") if isinstance(plugin, HookPlugin) else {}
+        for (option, *at), path in list(named(type(plugin), options)) if options else ():
+            said = file_sha256(Path(path)) if Path(path).is_file() else path
+            if at:
+                options[str(option)][at[0]] = said
+            else:
+                options[str(option)] = said
+        return options
 
     def wrap_ask(self, teacher: Teacher) -> Callable[[Asker], Asker]:
         """What puts the `ask` hooks of all loaded plugins round a core that calls this teacher."""
@@ -172,11 +224,10 @@ class Manager:
             return
         with self._contained(claim):
             module = importer() if importer else imported(claim.value)
-            if claim.kind == "hooks" and isinstance(module, type):
-                module = module()  # an object of its own for this manager, so that hooks that remember need no global
             self._staged = {}
             try:
                 check_hooks(self._pm, module, claim.kind in KINDS)
+                self._claims[_plugin(claim)] = claim
                 self._pm.register(module, name=_plugin(claim))
                 name = getattr(module, "__name__", type(module).__module__)
                 self._owners[name.partition(".")[0]] = claim.owner

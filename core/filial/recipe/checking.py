@@ -200,26 +200,30 @@ class _Walk:
         if isinstance(data.get("train"), dict):
             self._files.check_model(data["train"].get("model"), ("train", "model"))
         judges = self._judges()
-        self._hooks()
+        hooks = self._hooks()
         self._across()
         self._allowed(teacher)
         if root is None:
             return None
         return Recipe(
-            name=self._name, base=self._base, seed=root.seed, teacher=teacher, hooks=tuple(root.hooks),
+            name=self._name, base=self._base, seed=root.seed, teacher=teacher, hooks=hooks,
             budget=root.budget.own() if root.budget else {}, data=root.data, stages=stages, heldout=root.heldout,
             template=template, train=train, judges=judges,
         )  # fmt: skip
 
-    def _hooks(self) -> None:
-        """Load the plugins that only have hooks; they join the run when it starts."""
-        named = self._data.get("hooks", [])
-        for i, name in enumerate(named if isinstance(named, list) else []):
-            if isinstance(name, str):
-                try:
-                    self._components.manager.activate(name)
-                except PluginError as err:
-                    self._faults.add(("hooks", i), str(err))
+    def _hooks(self) -> tuple[ComponentSpec, ...]:
+        """The plugins that only have hooks, loaded: they join in what the recipe does."""
+        manager, hooks = self._components.manager, dict[str, ComponentSpec]()
+        for spec in self._components.listed(self._data.get("hooks", []), parts(Root)["hooks"], ("hooks",)):
+            first = hooks.setdefault(manager.provenance(spec.kind, spec.use), spec)
+            if first.written() != spec.written():  # where they are equal, the check of the list has said so
+                self._faults.add(spec.path, f"the hook {shown(spec.use)} is named twice; once is all it can be had")
+        for spec in hooks.values():
+            try:
+                manager.activate(spec.use, spec.options, self._base)
+            except UsageError as err:
+                self._faults.add(spec.path, str(err))
+        return tuple(hooks.values())
 
     def _single(self, key: str, kind: str, beside: type[Settings] = Settings) -> ComponentSpec | None:
         return self._components.read(self._data[key], kind, (key,), beside) if key in self._data else None

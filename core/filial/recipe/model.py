@@ -120,7 +120,7 @@ class Recipe:
     seed: int = 42
     teacher: ComponentSpec | None = None
     budget: dict[str, Any] = field(default_factory=dict)
-    hooks: tuple[str, ...] = ()
+    hooks: tuple[ComponentSpec, ...] = ()
     data: str | None = None
     stages: tuple[StageSpec[Any], ...] = ()
     heldout: int = 0
@@ -137,6 +137,7 @@ class Recipe:
     def components(self) -> Iterator[ComponentSpec]:
         """Every component the recipe names, in the order in which they come into play."""
         yield from [self.teacher] if self.teacher else []
+        yield from self.hooks
         for stage in self.stages:
             yield from stage.components
         yield from [spec for spec in (self.template, self.train) if spec]
@@ -157,7 +158,8 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """The whole recipe as plain data, nothing left to defaults; `from_dict` reads it back."""
         out = {
-            "seed": self.seed, "teacher": self.teacher and self.teacher.written(), "hooks": list(self.hooks),
+            "seed": self.seed, "teacher": self.teacher and self.teacher.written(),
+            "hooks": [hook.written() for hook in self.hooks],
             "budget": self.budget, "data": self.data, "stages": [stage.written() for stage in self.stages],
             "heldout": self.heldout, "template": self.template and self.template.written(),
             "train": self.train and self.train.written(), "judge": [judge.written() for judge in self.judges],

@@ -8,6 +8,7 @@ import msgspec
 
 from filial.contracts.errors import PluginError
 from filial.contracts.kinds import KINDS, Component
+from filial.plugins.discovery import HOOKS
 from filial.plugins.options import json_schema
 from filial.recipe.settings import VERBS, Generate, Judge, Mix, Root, Settings, Strategy, Train
 
@@ -29,7 +30,7 @@ def recipe_schema(manager: Manager) -> Schema:
     keys["judge"] = {"description": keys["judge"]["description"], **_one_or_more(Judge.kind)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "filial recipe", **root,
-        "$defs": {kind: _component(kind, _classes(manager, kind)) for kind in KINDS if kind != "formats"},
+        "$defs": {kind: _component(kind, _classes(manager, kind)) for kind in (*KINDS, HOOKS) if kind != "formats"},
     }  # fmt: skip
 
 
@@ -99,10 +100,11 @@ def _component(kind: str, classes: dict[tuple[str, ...], type[Component] | None]
         for name in names
         if not required and not (schema or {}).get("required")
     ]
+    known = [_when(names, schema, own["properties"]) for names, schema in schemas.items() if schema is not None]
     mapping = {
         "required": ["use", *required],
         "properties": {"use": {"enum": [name for names in classes for name in names]}},
-        "allOf": [_when(names, schema, own["properties"]) for names, schema in schemas.items() if schema is not None],
+        **({"allOf": known} if known else {}),  # JSON Schema knows no empty list here
     }
     return {"type": ["string", "object"], "if": {"type": "string"}, "then": {"enum": bare}, "else": mapping}
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from filial.contracts.kinds import InputFile as RecordFile
+from filial.plugins.discovery import HOOKS
 
 HELDOUT = "heldout"
 """The word that stands for the records kept back, where a judge's data is named."""
@@ -118,7 +119,9 @@ class Generate(Settings):
     """A generate stage."""
 
     kind, by_inputs = "generators", ("seeds", "seeds_format", "keep_inputs")
-    seeds: RecordFile | None = _key(None, "Seed tasks: a file, pkg:PACKAGE/FILE or hf:NAME. The first stage needs it.")
+    seeds: RecordFile | None = _key(
+        None, "Seed tasks: a file, pkg:PACKAGE/FILE or hf:NAME. Most generators need it in the first stage."
+    )
     seeds_format: Word | None = _key(None, "The seeds' format, if not clear.")
     keep_inputs: bool | None = _key(
         None,
@@ -213,8 +216,8 @@ class Root(Settings):
     )
     heldout: int = _key(0, "How many records are kept back from training, for judging (judge: data: heldout).", ge=0)
     budget: Budget | None = _key(None, "The run stops before it would pass one of these, however often it is resumed.")
-    hooks: Annotated[list[Word], AfterValidator(_distinct)] = _key(
-        [], "Installed plugins that only watch or wrap (entry points filial.hooks), by name.", UNIQUE
+    hooks: Annotated[list[Annotated[Any, Part(HOOKS)]], AfterValidator(_distinct)] = _key(
+        [], "Installed plugins that only watch or wrap (entry points filial.hooks), with their options.", UNIQUE
     )
     teacher: Annotated[Any, Part("teachers")] = _key(None, "The model that is asked. Needed by every stage that asks.")
     stages: list[Any] = _key([], "What happens to the records, in this order.", {"items": {"type": "object"}})

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from filial import hookimpl
+from filial import Field, HookPlugin, hookimpl
 from filial_plugins.ledger.cassette import CassetteWriter
 
 
-class Recorder:
-    """Writes the same format as ``filial ledger export``; ``filial ledger import`` reads it.
+class Recorder(HookPlugin):
+    """Record each question to a teacher and its answer, as they come.
 
-    A run that goes on continues the file. What is done already is not asked again and so not recorded again.
+    In the same format as `filial ledger export`; `filial ledger import` reads it. A run that goes on continues the
+    file. What is done already is not asked again and so not recorded again.
     """
 
-    def __init__(self) -> None:
-        self._tape: CassetteWriter | None = None
+    file: str = Field(
+        default="cassette.jsonl", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.jsonl$",
+        description="Name of the file in the run's folder.",
+    )  # fmt: skip
+    _tape: CassetteWriter | None = None
 
     @hookimpl
     def run_started(self, run):
         if run.recipe.teacher is not None:
-            self._tape = CassetteWriter(run.folder / "cassette.jsonl", run.recipe.teacher.use)
+            self._tape = CassetteWriter(run.folder / self.file, run.recipe.teacher.use)
 
     @hookimpl(trylast=True)
     async def ask(self, request, teacher, proceed):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
+from typing import Literal, get_args
 
 from msgspec.structs import replace
 
-from filial import hookimpl
+from filial import Field, HookPlugin, hookimpl
+
+Masked = Literal["email", "phone", "iban", "card", "ip", "key"]
+ALL: tuple[Masked, ...] = get_args(Masked)
 
 _KEY = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----"
@@ -52,32 +57,49 @@ _CALLED = re.compile(
 )
 
 
-def redacted(text: str) -> str:
+def redacted(text: str, what: Collection[Masked] = ALL) -> str:
     """A text with ``[email]``, ``[phone]``, ``[iban]``, ``[card]``, ``[ip]`` and ``[key]`` in the place of such things.
 
     Numbers that are none of these stay: dates, decimals, sums, lists.
     """
-    while (masked := _once(text)) != text:  # what stood beside a masked thing may be seen for what it is now
+    while (masked := _once(text, what)) != text:  # what stood beside a masked thing may be seen for what it is now
         text = masked
     return text
 
 
-@hookimpl
-async def ask(request, proceed):
-    """What is masked here is not in the ledger either, which stands behind this."""
-    messages = tuple(map(_masked, request.messages))
-    return await proceed(request if messages == request.messages else replace(request, messages=messages))
+class Redact(HookPlugin):
+    """Mask what identifies people and accounts in everything that is said to a teacher.
+
+    What is masked is not in the ledger either, which stands behind this.
+    """
+
+    what: tuple[Masked, ...] = Field(default=ALL, min_length=1, description="What is masked.")
+
+    @hookimpl
+    async def ask(self, request, proceed):
+        said = tuple(map(self._masked, request.messages))
+        return await proceed(request if said == request.messages else replace(request, messages=said))
+
+    def _masked(self, message):
+        calls = tuple(replace(call, arguments=redacted(call.arguments, self.what)) for call in message.tool_calls)
+        content, reasoning = redacted(message.content, self.what), redacted(message.reasoning, self.what)
+        return replace(message, content=content, reasoning=reasoning, tool_calls=calls)
 
 
-def _once(text: str) -> str:
-    text = _KEY.sub("[key]", text)
-    text = _EMAIL.sub("[email]", text)
-    text = _IBAN.sub(_iban, text)
-    text = _CARD.sub(_card, text)
-    text = _IPV6.sub(_ipv6, text)
-    text = _IPV4.sub("[ip]", text)
-    text = _PHONE.sub("[phone]", text)
-    return _CALLED.sub(r"\1[phone]", text)
+def _once(text: str, what: Collection[Masked]) -> str:
+    if "key" in what:
+        text = _KEY.sub("[key]", text)
+    if "email" in what:
+        text = _EMAIL.sub("[email]", text)
+    if "iban" in what:
+        text = _IBAN.sub(_iban, text)
+    if "card" in what:
+        text = _CARD.sub(_card, text)
+    if "ip" in what:
+        text = _IPV4.sub("[ip]", _IPV6.sub(_ipv6, text))
+    if "phone" in what:
+        text = _CALLED.sub(r"\1[phone]", _PHONE.sub("[phone]", text))
+    return text
 
 
 def _iban(found: re.Match[str]) -> str:
@@ -109,9 +131,3 @@ def _ipv6(found: re.Match[str]) -> str:
     looks = len(groups) > 2 and ("::" in text or re.search("[a-fA-F]", text) or len(groups[0]) == 4)
     linked = len(groups) == 2 and re.fullmatch("(?=.*[a-fA-F]).{4}", groups[0])
     return f"[ip]{found[0][len(text) :]}" if looks or linked else found[0]
-
-
-def _masked(message):
-    calls = tuple(replace(call, arguments=redacted(call.arguments)) for call in message.tool_calls)
-    content, reasoning = redacted(message.content), redacted(message.reasoning)
-    return replace(message, content=content, reasoning=reasoning, tool_calls=calls)
