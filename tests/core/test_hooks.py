@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import json
 import logging
 import textwrap
 from pathlib import Path
@@ -25,6 +26,8 @@ SIGNATURES = {
     "run_started": ("run",),
     "stage_finished": ("run", "stage", "kept", "dropped"),
     "record_dropped": ("run", "stage", "record", "drop"),
+    "training_started": ("run", "model", "data"),
+    "training_finished": ("run", "model", "figures", "error"),
     "run_finished": ("run", "error"),
     "ask": ("request", "teacher", "proceed"),
     "checkup": (),
@@ -154,6 +157,28 @@ def test_hook_record_dropped(site, capsys):
     assert capsys.readouterr().err == "03-filter: a threat\n"
 
 
+def test_hook_training_started(site, tmp_path):
+    (tmp_path / "train.jsonl").write_text("{}\n{}\n")
+    manager = plugin(site, example("training_started"))
+    with manager.hook.training(SimpleNamespace(folder=tmp_path), "some-model", tmp_path, tmp_path / "model"):
+        assert (tmp_path / "training.txt").read_text() == "some-model on 2 records"
+
+
+def test_hook_training_finished(site, tmp_path):
+    manager, run, model = plugin(site, example("training_finished")), SimpleNamespace(folder=tmp_path), tmp_path / "m"
+    model.mkdir()
+    good = tmp_path / "good-model"
+    with manager.hook.training(run, "some-model", tmp_path, model) as figures:
+        figures["loss"] = 2.0
+    with pytest.raises(KeyboardInterrupt), manager.hook.training(run, "some-model", tmp_path, model):
+        raise KeyboardInterrupt
+    assert not good.exists()
+    with manager.hook.training(run, "some-model", tmp_path, model) as figures:
+        figures["loss"] = 0.5
+        assert not good.exists()
+    assert good.is_dir()
+
+
 def test_hook_run_finished(site, tmp_path):
     manager = plugin(site, example("run_finished"))
     manager.hook.run_finished(SimpleNamespace(folder=tmp_path), KeyboardInterrupt())
@@ -255,14 +280,14 @@ def test_an_ask_wrapper_that_returns_no_reply_is_named(site):
 
 def test_one_plugins_error_does_not_keep_others_from_the_call(site, caplog):
     bad = "from filial import hookimpl\n@hookimpl\ndef run_started(run):\n    {}\n"
-    manager = plugin(site, bad.format("run['seen'].append('first')"), "first")
+    manager = plugin(site, bad.format("run.seen.append('first')"), "first")
     plugin(site, bad.format("raise ValueError('oh')"), "bad", manager)
     plugin(site, bad.format("import sys; sys.exit(3)"), "exits", manager)
-    plugin(site, bad.format("run['seen'].append('last')"), "last", manager)
-    run: Any = {"seen": []}
+    plugin(site, bad.format("run.seen.append('last')"), "last", manager)
+    run: Any = SimpleNamespace(seen=[])
     with caplog.at_level(logging.ERROR, "filial.plugins"):
         manager.hook.run_started(run)
-    assert run["seen"] == ["last", "first"], "pluggy's order: last registered, first called"
+    assert run.seen == ["last", "first"], "pluggy's order: last registered, first called"
     assert [r.getMessage() for r in caplog.records] == [
         "plugin filial-exits:exits_hooks: its hook run_started raises SystemExit: 3; the run goes on",
         "plugin filial-bad:bad_hooks: its hook run_started raises ValueError: oh; the run goes on",
@@ -331,6 +356,67 @@ def test_a_plugin_loaded_late_still_gets_its_registration_call(site, source):
     assert manager.get("strategies", "early") is not manager.get("strategies", "late")
 
 
+WATCHING = """
+import json
+from filial import Trainer, hookimpl
+
+class Pretend(Trainer):
+    \"\"\"Write a file.\"\"\"
+    def train(self, data, model, template, out, ctx):
+        if (data.parent / "fail").exists():
+            raise ValueError("oh")
+        out.mkdir(exist_ok=True)
+        (out / "weights").write_text(model)
+        return {"loss": 0.5, "curve": [1, 2]}
+
+@hookimpl
+def register_trainers(register):
+    register("pretend", Pretend)
+
+def note(run, **facts):
+    facts |= {"name": run.name, "use": run.recipe["train"]["use"], "teacher": run.teacher}
+    with open(run.folder.parent / "notes.jsonl", "a") as file:
+        file.write(json.dumps(facts) + "\\n")
+    run.recipe.clear()
+    run.summary.clear()
+
+@hookimpl
+def training_started(run, model, data):
+    note(run, model=model, data=[data.name, (data / "train.jsonl").is_file()])
+
+@hookimpl
+def training_finished(run, model, figures, error):
+    note(run, loss=figures.get("loss"), whole=(model / "manifest.json").is_file(), error=type(error).__name__)
+    figures.clear()
+
+@hookimpl
+def run_finished(run):
+    note(run)
+"""
+
+
+def test_hooks_round_a_training_are_called_once_per_training_and_change_nothing(cli):
+    cli.write("d.jsonl", *({"instruction": f"Name river {i}.", "output": "Po"} for i in range(4)))
+    (cli.folder / "w.py").write_text(WATCHING)
+    recipe = "data: d.jsonl\nteacher: echo\ntemplate: alpaca\ntrain: {use: pretend, model: some-model}\n"
+    (cli.folder / "r.yaml").write_text(recipe)
+    always = {"name": "r", "use": "pretend", "teacher": "toy.py:echo"}
+    before = {"model": "some-model", "data": ["dataset", True]} | always
+    (cli.folder / "runs/r").mkdir(parents=True)
+    (cli.folder / "runs/r/fail").touch()
+    assert cli("--plugin", "w.py", "run", "r.yaml") == 1
+    failed = {"loss": None, "whole": False, "error": "FilialError"} | always
+    assert cli.rows("runs/notes.jsonl") == [before, failed, always]
+    (cli.folder / "runs/r/fail").unlink()
+    for _ in range(2):
+        assert cli("--plugin", "w.py", "run", "r.yaml") == 0, cli.err
+    done = {"loss": 0.5, "whole": True, "error": "NoneType"} | always
+    assert cli.rows("runs/notes.jsonl")[3:] == [before, done, always, always], "the second time nothing is trained"
+    summary = json.loads((cli.folder / "runs/r/summary.json").read_text())
+    assert summary["train"] == {"loss": 0.5, "curve": [1, 2]}
+    assert "raises" not in cli.err
+
+
 COUNTING = """
 from filial import Field, HookPlugin, InputFile, hookimpl
 class Counter(HookPlugin):
@@ -341,7 +427,7 @@ class Counter(HookPlugin):
     @hookimpl
     def run_started(self, run):
         self._count += self.step
-        run["seen"].append(self._count)
+        run.seen.append(self._count)
     @hookimpl
     async def ask(self, request, proceed):
         return await proceed(request)
@@ -363,24 +449,24 @@ def counting(site):
 
 
 def test_where_an_entry_names_a_class_each_manager_has_an_object_of_it(counting):
-    run: Any = {"seen": []}
+    run: Any = SimpleNamespace(seen=[])
     for _ in range(2):
         manager = counting.manager()
         manager.activate("count")
         for _ in range(2):
             manager.activate("count")
             manager.hook.run_started(run)
-    assert run["seen"] == [1, 2, 1, 2]
+    assert run.seen == [1, 2, 1, 2]
 
 
 def test_options_of_hooks_are_fields_of_their_class(counting):
     manager = counting.manager()
-    run: Any = {"seen": []}
+    run: Any = SimpleNamespace(seen=[])
     manager.activate("count", {"step": 5})
     manager.hook.run_started(run)
     manager.activate("count", {"step": 7})
     manager.hook.run_started(run)
-    assert run["seen"] == [5, 7], "with other options it takes the place of the one before"
+    assert run.seen == [5, 7], "with other options it takes the place of the one before"
     with pytest.raises(UsageError, match="hook 'count': 'step': 0 is too small; the least is 1"):
         manager.activate("count", {"step": 0})
     with pytest.raises(UsageError, match="hook 'count' has no 'stop'; did you mean 'step'"):

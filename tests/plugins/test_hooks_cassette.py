@@ -178,11 +178,11 @@ def test_two_runs_in_one_process_have_a_recorder_each(run: Any) -> None:
         runs.append(Run(load(Path("r.yaml"), manager), manager, Path("."), name))
     first, second = runs
     first.folder.mkdir(parents=True)
-    first.manager.hook.run_started(run=first)
+    first.manager.hook.run_started(run=first.info())
     second.execute()
     assert len(held(second.folder / "cassette.jsonl")) == 24
     assert (first.folder / "cassette.jsonl").read_bytes() == b""
-    first.manager.hook.run_finished(run=first, error=None)
+    first.manager.hook.run_finished(run=first.info(), error=None)
 
 
 def test_no_key_is_in_it_nor_in_what_is_exported(run: Any, mock_llm: Any, config: Any, monkeypatch: Any) -> None:

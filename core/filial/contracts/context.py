@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -121,20 +122,27 @@ class Context:
         )
 
 
-class RunInfo(Protocol):
-    """What hooks may read of a run.
+class RunInfo:
+    """What hooks may read of a run, and not change.
 
-    ``folder`` is the run's own, ``recipe`` what runs, ``summary`` the figures so far, as in ``summary.json``.
+    ``folder`` is the run's own, ``teacher`` who is asked, as ``dist:name``; empty where nobody is. ``recipe`` is what
+    runs, as in ``recipe.lock.yaml``, ``summary`` the figures so far, as in ``summary.json``; each time a copy.
     """
 
+    __slots__ = ("_recipe", "_summary", "folder", "name", "teacher")
+
+    def __init__(
+        self, name: str, folder: Path, teacher: str, recipe: Callable[[], dict[str, Any]], summary: dict[str, Any]
+    ) -> None:
+        self.name, self.folder, self.teacher, self._recipe, self._summary = name, folder, teacher, recipe, summary
+
     @property
-    def folder(self) -> Path: ...
+    def recipe(self) -> dict[str, Any]:
+        return deepcopy(self._recipe())
+
     @property
-    def name(self) -> str: ...
-    @property
-    def recipe(self) -> Any: ...
-    @property
-    def summary(self) -> dict[str, Any]: ...
+    def summary(self) -> dict[str, Any]:
+        return deepcopy(self._summary)
 
 
 class DropInfo(Protocol):

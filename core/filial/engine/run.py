@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from filial import __version__
+from filial.contracts.context import RunInfo
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.engine import commit, interrupts
 from filial.engine.build import Source, depends_on, provenance, seeds_of, source_digest
@@ -34,7 +35,7 @@ LOCK = "recipe.lock.yaml"
 
 @dataclass(slots=True)
 class Run:
-    """One run directory and what works on it. Passed to lifecycle hooks.
+    """One run directory and what works on it.
 
     ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
     ``retry_lost``: a stage that lost rows to faults is not done.
@@ -66,6 +67,12 @@ class Run:
     def model(self) -> Path:
         return self.folder / "model"
 
+    def info(self) -> RunInfo:
+        """What hooks may read of it."""
+        teacher = self.recipe.teacher
+        who = self.manager.provenance("teachers", teacher.use).partition("==")[0] if teacher else ""
+        return RunInfo(self.name, self.folder, who, self.recipe.resolved, self.summary)
+
     def execute(self) -> dict[str, Any]:
         """Do what is not done yet. Returns the summary, which is also in ``summary.json``.
 
@@ -77,7 +84,7 @@ class Run:
         with locked(self.folder):
             sweep(self.folder)
             write_bytes(self.folder / LOCK, self.recipe.lock(self.manager).encode())
-            self.manager.hook.run_started(run=self)
+            self.manager.hook.run_started(run=self.info())
             error: BaseException | None = None
             try:
                 self._run()
@@ -87,7 +94,7 @@ class Run:
             finally:
                 if self.account is not None:
                     self.account.close()
-                self.manager.hook.run_finished(run=self, error=error)
+                self.manager.hook.run_finished(run=self.info(), error=error)
         return self.summary
 
     def _run(self) -> None:
@@ -208,7 +215,7 @@ class Run:
         return commit.rows(folder, manifest)
 
     def _dropped(self, row: DropRow) -> None:
-        self.manager.hook.record_dropped(run=self, stage=row.stage, record=row.record, drop=row)
+        self.manager.hook.record_dropped(run=self.info(), stage=row.stage, record=row.record, drop=row)
 
     def _book(self, stage: StageSpec[Any], manifest: dict[str, Any], *, done_before: bool) -> None:
         """Enter a finished stage into the summary and tell who watches."""
@@ -219,7 +226,9 @@ class Run:
             return
         if warning := refusals(row):
             self.reporter.note(warning)
-        self.manager.hook.stage_finished(run=self, stage=stage.name, kept=row["out"], dropped=dict(manifest["reasons"]))
+        self.manager.hook.stage_finished(
+            run=self.info(), stage=stage.name, kept=row["out"], dropped=manifest["reasons"]
+        )
 
     def exit_code(self) -> int:
         """0, or 5 when rows were lost to faults rather than decided against."""

@@ -74,7 +74,10 @@ def train_model(run: Run, data: dict[str, Any]) -> str:
     if manifest is not None:
         run.reporter.note("model: trained before")
     else:
-        manifest = _trained(run, base_model(run), key)
+        base = base_model(run)
+        with run.manager.hook.training(run.info(), base, run.folder / "dataset", run.model) as told:
+            manifest = _trained(run, base, key)
+            told.update(manifest["figures"])
     run.summary["train"] = manifest["figures"]
     return key
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -49,6 +52,20 @@ class Hooks:
         """A record does not go on."""
         self._broadcast("record_dropped", run=run, stage=stage, record=record, drop=drop)
 
+    @contextmanager
+    def training(self, run: RunInfo, model: str, data: Path, out: Path) -> Iterator[dict[str, Any]]:
+        """A model is trained meanwhile; its figures are to be put into what this gives."""
+        figures: dict[str, Any] = {}
+        error: BaseException | None = None
+        self._broadcast("training_started", run=run, model=model, data=data)
+        try:
+            yield figures
+        except BaseException as err:
+            error = err
+            raise
+        finally:
+            self._broadcast("training_finished", run=run, model=out, figures=figures, error=error)
+
     def run_finished(self, run: RunInfo, error: BaseException | None) -> None:
         """A run ends."""
         self._broadcast("run_finished", run=run, error=error)
@@ -78,8 +95,8 @@ class Hooks:
 
     def _broadcast(self, hook: str, **arguments: Any) -> None:
         for impl in reversed(_impls(self._pm, hook)):
-            # A dictionary is handed out as a copy; all else that specs pass is immutable or the run itself.
-            given = [dict(v) if isinstance(v := arguments[name], dict) else v for name in impl.argnames]
+            # A dictionary is handed out as a copy; all else that specs pass cannot be changed.
+            given = [deepcopy(v) if isinstance(v := arguments[name], dict) else v for name in impl.argnames]
             try:
                 impl.function(*given)
             except (Exception, SystemExit) as err:

@@ -7,11 +7,13 @@ and needs no ``wrapper=True``: `ask` is a wrapper by nature, the others have not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from filial.contracts.context import Asker, DropInfo, RunInfo
     from filial.contracts.kinds import Filter, Format, Generator, Judge, Mixer, Strategy, Teacher, Template, Trainer
     from filial.contracts.messages import Reply, Request
@@ -243,6 +245,37 @@ def record_dropped(run: RunInfo, stage: str, record: Record | None, drop: DropIn
         def record_dropped(stage, drop):
             if drop.reason == "harm":
                 print(f"{stage}: {drop.detail}", file=sys.stderr)
+    """
+
+
+@hookspec
+def training_started(run: RunInfo, model: str, data: Path) -> None:
+    """A model is about to be trained, one that was not trained before: ``model`` names the one to start from, ``data``
+    is the folder of the data set. An error here is logged and does not stop the run.
+
+    Example:
+        from filial import hookimpl
+
+        @hookimpl
+        def training_started(run, model, data):
+            with open(data / "train.jsonl", "rb") as lines:
+                (run.folder / "training.txt").write_text(f"{model} on {sum(1 for _ in lines)} records")
+    """
+
+
+@hookspec
+def training_finished(run: RunInfo, model: Path, figures: dict[str, Any], error: BaseException | None) -> None:
+    """A training ends: well (``error`` is None), with a whole model in the folder ``model`` and the trainer's figures,
+    or by an error or Ctrl-C. An error here is logged only.
+
+    Example:
+        import shutil
+        from filial import hookimpl
+
+        @hookimpl
+        def training_finished(run, model, figures, error):
+            if error is None and figures.get("loss", 0.0) < 1.0:
+                shutil.copytree(model, run.folder / "good-model", dirs_exist_ok=True)
     """
 
 

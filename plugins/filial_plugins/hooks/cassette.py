@@ -21,8 +21,8 @@ class Recorder(HookPlugin):
 
     @hookimpl
     def run_started(self, run):
-        if run.recipe.teacher is not None:
-            self._tape = CassetteWriter(run.folder / self.file, run.recipe.teacher.use)
+        if run.teacher:
+            self._tape = CassetteWriter(run.folder / self.file, run.recipe["teacher"]["use"])
 
     @hookimpl(trylast=True)
     async def ask(self, request, teacher, proceed):
