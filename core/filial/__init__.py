@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "filial.contracts.kinds": (
-        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Format", "Generator", "HookPlugin", "InputFile", "Judge",
-        "Keep", "Mixer", "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
+        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Format", "Generator", "HookPlugin", "InputFile",
+        "Judge", "Keep", "Mixer", "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
     ),
     "filial.contracts.context": ("Context", "TrainContext", "seeded"),
     "filial.contracts.concurrency": ("in_order",),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from filial import Drop, Message, Record, Reply, Request
-from filial.contracts.errors import PluginError, UsageError
+from filial.contracts.errors import FilialError, PluginError, UsageError
 from filial.contracts.kinds import KINDS
 from filial.plugins import Manager
 from filial.plugins.loading import HOOKS
@@ -191,7 +191,7 @@ def test_hook_checkup(site, monkeypatch):
     monkeypatch.delenv("PIRATE_KEY", raising=False)
     manager = plugin(site, example("checkup"))
     assert list(manager.hook.checkup()) == [
-        ("filial-one:one_hooks", "warn", "PIRATE_KEY is not set; export it before a run")
+        ("filial-one:one==1.0", "warn", "PIRATE_KEY is not set; export it before a run")
     ]
 
 
@@ -262,11 +262,11 @@ async def ask(request):
     assert asyncio.run(manager.wrap_ask(teacher)(teacher.reply)(REQUEST)).text == "again(from the cassette)"
 
 
-def test_an_error_in_an_ask_wrapper_reaches_the_caller(site):
+def test_an_error_in_an_ask_wrapper_reaches_the_caller_with_the_name_of_the_plugin(site):
     broken = "from filial import hookimpl\n@hookimpl\nasync def ask(request):\n    raise RuntimeError('no budget')\n"
     teacher = ScriptedTeacher(script="x")
     asker = plugin(site, broken).wrap_ask(teacher)(teacher.reply)
-    with pytest.raises(RuntimeError, match="no budget"):
+    with pytest.raises(FilialError, match=r"filial-one:one==1\.0 fails in its hook ask: RuntimeError: no budget"):
         asyncio.run(asker(REQUEST))
 
 
@@ -274,7 +274,7 @@ def test_an_ask_wrapper_that_returns_no_reply_is_named(site):
     forgot = "from filial import hookimpl\n@hookimpl\nasync def ask(request, proceed):\n    await proceed(request)\n"
     teacher = ScriptedTeacher(script="x")
     asker = plugin(site, forgot).wrap_ask(teacher)(teacher.reply)
-    with pytest.raises(TypeError, match="plugin filial-one:one_hooks: its hook ask returns NoneType, not a Reply"):
+    with pytest.raises(FilialError, match=r"one==1\.0 breaks its contract in its hook ask: it gives nothing"):
         asyncio.run(asker(REQUEST))
 
 
@@ -289,8 +289,8 @@ def test_one_plugins_error_does_not_keep_others_from_the_call(site, caplog):
         manager.hook.run_started(run)
     assert run.seen == ["last", "first"], "pluggy's order: last registered, first called"
     assert [r.getMessage() for r in caplog.records] == [
-        "plugin filial-exits:exits_hooks: its hook run_started raises SystemExit: 3; the run goes on",
-        "plugin filial-bad:bad_hooks: its hook run_started raises ValueError: oh; the run goes on",
+        "plugin filial-exits:exits==1.0: its hook run_started raises SystemExit: 3; the run goes on",
+        "plugin filial-bad:bad==1.0: its hook run_started raises ValueError: oh; the run goes on",
     ]
 
 
@@ -313,8 +313,8 @@ def test_checkup_contains_errors_and_unknown_levels(site):
     bad = "from filial import hookimpl\n@hookimpl\ndef checkup():\n    raise OSError('disk')\n    yield\n"
     plugin(site, bad, "bad", manager)
     assert list(manager.hook.checkup()) == [
-        ("filial-bad:bad_hooks", "fail", "its checkup raises OSError: disk"),
-        ("filial-odd:odd_hooks", "warn", "panic: all is lost"),
+        ("filial-bad:bad==1.0", "fail", "its checkup raises OSError: disk"),
+        ("filial-odd:odd==1.0", "warn", "panic: all is lost"),
     ]
 
 

@@ -144,7 +144,7 @@ def test_a_filter_that_remembers_sees_what_earlier_ones_mended_in_order():
 
 def test_a_mended_text_that_no_file_can_hold_is_a_drop_and_what_is_no_record_an_error():
     assert [row.reason for row in filtered(records(1), Half()).dropped] == ["not-unicode"]
-    with pytest.raises(FilialError, match=r"Keep\.record gave a value of type str, not a Record"):
+    with pytest.raises(FilialError, match=r"record r0: Keep\.record is 'a text', not a Record"):
         filtered(records(1), Wrong())
 
 

@@ -26,20 +26,75 @@ CASES = {
     "drop of a bad record": (EVOLVE, "return Drop('no', record='text')", "Drop.record"),
     "filter raises": (CHECK, "raise KeyError('k')", "KeyError"),
     "filter gives a bool": (CHECK, "return True", "check gave a value of type bool, not Keep or Drop"),
-    "filter gives a bad score": (CHECK, "return Keep(scores={'s': 'high'})", "/scores: Expected `float`"),
+    "filter gives a bad score": (
+        CHECK,
+        "return Keep(scores={'s': 'high'})",
+        "Keep.scores gives 's' 'high', not a finite",
+    ),
     "filter that remembers": (f"remembers = True\n    {CHECK}", "raise KeyError('k')", "KeyError"),
     "generator raises": (GENERATE, "yield seeds[0]; raise OSError('gone')", "OSError: gone"),
-    "generator yields text": (GENERATE, "yield 'x'", "generate gave a value of type str"),
+    "generator yields text": (GENERATE, "yield 'x'", "generate, result 1, gave a value of type str"),
     "generator returns": (GENERATE, "return seeds", "'async def' with 'yield'"),
     "generator is not async": ("def generate(self, seeds, ctx):", "yield seeds[0]", "'async def' with 'yield'"),
     "failed call goes through": (GENERATE, "yield seeds[0]; await ctx.ask('bad')", "gave up in stage"),
     "mixer raises": (RATES, "return sizes['nope']", "KeyError"),
     "mixer gives a list": (RATES, "return [1]", "rates gave a value of type list"),
     "mixer gives words": (RATES, "return dict.fromkeys(sizes, 'much')", "dict of numbers"),
+    **{
+        f"strategy: {statements}": (EVOLVE, statements, cause)
+        for statements, cause in {
+            "return Drop('Too short')": "Drop.reason is 'Too short', no slug such as 'too-short'",
+            "return Drop('')": "Drop.reason is '', no slug",
+            "return Drop('no', 3)": "Drop.detail is 3, not a text",
+            "return Drop('no', answer=3)": "Drop.answer is 3, not a text",
+            "return Drop('no', scores={'s': float('nan')})": "Drop.scores gives 's' nan, not a finite number",
+            "return Record(instruction='x', origin=Origin(parents=('nobody',)))": "names the parent 'nobody'",
+            "return record.evolved(instruction='x').replaced(origin=Origin(parents=3))": "TypeError",
+            "return record.replaced(origin=Origin(parents=(record.id,), round=-1))": "/origin/round",
+            "return record.evolved(instruction='x', tags=(3,))": "/tags/0",
+            "record.scores['s'] = 1.0; return record.evolved(instruction='x')": "changes the scores of the record",
+            "record.scores['s'] = 1.0; return Drop('no')": "changes the scores of the record it was given",
+        }.items()
+    },
+    **{
+        f"filter: {statements}": (CHECK, statements, cause)
+        for statements, cause in {
+            "return Keep(tags='good')": "Keep.tags is 'good', not a tuple of texts",
+            "return Keep(tags=('good', 1))": "Keep.tags is ('good', 1), not a tuple of texts",
+            "return Keep(tags=None)": "Keep.tags is nothing (None), not a tuple of texts",
+            "return Keep(scores=None)": "Keep.scores is nothing (None), not names with numbers",
+            "return Keep(scores={'s': float('nan')})": "Keep.scores gives 's' nan, not a finite number",
+            "return Keep(scores={'s': -1e999})": "Keep.scores gives 's' -inf, not a finite number",
+            "return Keep(scores={'s': True})": "Keep.scores gives 's' True, not a finite number",
+            "return Keep(scores={3: 1.0})": "Keep.scores names a score 3, not by a text",
+            "return Keep(record='text')": "Keep.record is 'text', not a Record",
+            "return Keep(record=record.replaced(output=7))": "/output",
+            "return Drop('Harm: ' + record.id)": "no slug such as 'too-short'",
+            "return Drop('harm', scores=[1])": "Drop.scores is [1], not names with numbers",
+            "record.scores['s'] = 1.0; return Keep()": "changes the scores of the record it was given",
+            "record.scores['s'] = 1.0; return Keep(scores=record.scores)": "changes the scores of the record",
+        }.items()
+    },
+    **{
+        f"generator: {statements}": (GENERATE, statements, cause)
+        for statements, cause in {
+            "yield Record(instruction='x', origin=Origin(parents=('nobody',)))": "names the parent 'nobody'",
+            "yield Drop('no', record=Record(instruction='x', origin=Origin(parents=('nobody',))))": "parent 'nobody'",
+            "yield Record(instruction='x', origin=Origin(parents=3))": "TypeError",
+            "yield Record(instruction='x', task=3)": "/task",
+            "yield Drop('Not this')": "Drop.reason is 'Not this', no slug",
+            "yield seeds[0]; seeds[0].scores['s'] = 1.0": "changes the scores of the record it was given",
+        }.items()
+    },
+    **{
+        f"mixer: {rate}": (RATES, f"return dict.fromkeys(sizes, {rate})", "rates gives task '' the rate")
+        for rate in ("float('nan')", "-1.0", "1e999", "True", "1e200", "1e-200")
+    },
 }
 KINDS = {
     "evolve": ("strategies", "Strategy"), "check": ("filters", "Filter"), "generate": ("generators", "Generator"),
     "rates": ("mixers", "Mixer"), "reply": ("teachers", "Teacher"), "train": ("trainers", "Trainer"),
+    "render": ("templates", "Template"),
 }  # fmt: skip
 USES = {
     "strategies": "evolve: {strategies: [faulty], eliminate: []}",
@@ -81,6 +136,8 @@ def test_a_faulty_plugin_is_one_sentence_with_its_name_and_stage_and_exit_1(faul
     assert error.startswith("Error: faulty.py:faulty==0+")
     assert cause in error
     assert "stage 02-" in error
+    if method in (EVOLVE, CHECK):
+        assert any(f"record {r['id']}" in error for r in cli.rows("runs/r/stages/01-generate/records.jsonl"))
     assert "Traceback" not in cli.err
     assert [f for f in cli.files() if "02-" in f] == []
     assert "runs/r/stages/01-generate/manifest.json" in cli.files()
@@ -109,14 +166,38 @@ def test_a_mended_plugin_file_goes_on_where_the_faulty_one_stopped(faulty, cli):
     assert "01-generate: done before" in cli.err
 
 
-@pytest.mark.parametrize("reply", ["raise ValueError('boom')", "return 'text'", "sys.exit(3)"])
+TEACHERS = {
+    "raise ValueError('boom')": "ValueError: boom",
+    "return 'text'": "it gives 'text', not a Reply",
+    "sys.exit(3)": "SystemExit",
+    "return Reply(text=None)": "Reply.text is nothing (None), not a text",
+    "return Reply(text=['a'])": "Reply.text is ['a'], not a text",
+    "return Reply(text='a', reasoning=None)": "Reply.reasoning is nothing (None), not a text",
+    "return Reply(text='a', finish_reason=None)": "Reply.finish_reason is nothing (None), not a text",
+    "return Reply(text='a', model=3)": "Reply.model is 3, not a text",
+    "return Reply(text='a', prompt_tokens=-1)": "Reply.prompt_tokens is -1, no number of tokens",
+    "return Reply(text='a', completion_tokens=1.5)": "Reply.completion_tokens is 1.5, no number of tokens",
+    "return Reply(text='a', cached_tokens=True)": "Reply.cached_tokens is True, no number of tokens",
+    "return Reply(text='a', reasoning_tokens=10**12)": "Reply.reasoning_tokens is 1000000000000, no number of tokens",
+    "raise TeacherError('Server busy')": "TeacherError.reason is 'Server busy', no slug such as 'timeout'",
+    "raise TeacherError('busy', 3)": "TeacherError.detail is 3, not a text",
+    "raise TeacherError('busy', answer=3)": "TeacherError.answer is 3, not a text",
+    "raise TeacherError('busy', retry=True, retry_after=float('nan'))": "TeacherError.retry_after is nan, no number of",
+    "raise TeacherError('busy', retry=True, retry_after=-1)": "TeacherError.retry_after is -1, no number of seconds",
+    "raise TeacherError('busy', billed=(-5, 0))": "TeacherError.billed is (-5, 0), not two numbers of tokens",
+}
+
+
+@pytest.mark.parametrize("reply", TEACHERS)
 def test_a_faulty_teacher_is_named_not_the_plugin_that_asked_it(cli, reply):
     cli.write("in.jsonl", {"instruction": "Name a river."})
     (cli.folder / "faulty.py").write_text(plugin("async def reply(self, request):", reply)[1])
     assert cli("--plugin", "faulty.py", "evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "faulty") == 1
     assert "the teacher 'faulty'" in cli.err
+    assert TEACHERS[reply] in cli.err
     assert "longer" not in cli.err
     assert len(cli.err.splitlines()) == 1
+    assert "o.jsonl" not in cli.files()
 
 
 def test_a_plugin_that_swallows_everything_cannot_hide_why_the_run_must_stop(cli):
@@ -172,3 +253,48 @@ def test_a_trainer_is_blamed_too(cli):
         assert "stage train" in cli.err
         assert told in cli.err
         assert not (cli.folder / "runs/r/model/manifest.json").exists()
+
+
+TEMPLATES = {
+    "return 'text'": "render gives 'text', not a list of Span",
+    "return None": "render gives nothing (None), not a list of Span",
+    "return (Span('a'),)": "render gives (Span(text='a', train=False, special=False),), not a list of",
+    "return [Span('a'), 'text']": "render gives 'text' in place 2, not a Span",
+    "return [Span(3)]": "render gives a value of type Span in place 1, which is no text with two switches",
+    "return [Span('a', train=None)]": "render gives a value of type Span in place 1, which is no text",
+    "record.scores['s'] = 1.0; return [Span('a')]": "changes the scores of the record it was given",
+    "record.constraints[0].args['n'] = 4; return [Span('a')]": "changes the constraints of the record it was given",
+}
+
+
+@pytest.mark.parametrize("statements", TEMPLATES)
+def test_what_a_template_gives_is_looked_at_wherever_it_is_asked(cli, statements):
+    constraint = {"type": "words", "args": {"n": 3}, "text": "Use three words."}
+    cli.write("in.jsonl", {"id": "r1", "instruction": "Name a river.", "output": "Po", "constraints": [constraint]})
+    (cli.folder / "faulty.py").write_text(plugin("def render(self, record):", statements)[1])
+    assert cli("--plugin", "faulty.py", "render", "faulty", "in.jsonl") == 1
+    (error,) = cli.err.splitlines()
+    assert error.startswith("Error: filial_file_faulty:Faulty breaks its contract in stage template, record r1: ")
+    assert TEMPLATES[statements] in error
+
+
+def test_ids_that_a_plugin_gives_are_not_taken_over(faulty, cli):
+    assert faulty(GENERATE, "for i in range(3): yield Record(id='same', instruction='Name a river.')") == 0
+    made = cli.rows("runs/r/stages/02-generate/records.jsonl")
+    assert len({r["id"] for r in made} - {"same"}) == len(made)
+
+
+def test_a_record_that_is_no_child_names_no_grandparent(faulty, cli):
+    """Handed on as it came, a child would be its parent's sibling."""
+    assert faulty(EVOLVE, "return record.evolved(instruction=record.instruction + '!')") == 0
+    uses = "  - evolve: {strategies: [faulty], rounds: 2, eliminate: []}\n"
+    (cli.folder / "r.yaml").write_text("data: seeds.jsonl\nteacher: echo\nstages:\n" + uses)
+    body = "return record.replaced(instruction='x') if record.origin.parents else record.evolved(instruction='y')"
+    (cli.folder / "faulty.py").write_text(plugin(EVOLVE, body)[1])
+    assert cli("--plugin", "faulty.py", "run", "r.yaml", "--name", "s") == 1
+    assert "names the parent 's', and it was given no such record" in cli.err
+
+
+def test_a_seed_of_the_recipe_may_be_a_parent(faulty, cli):
+    body = "s = next(iter(ctx.seeds())); return Record(instruction=s.instruction, origin=Origin(parents=(s.id,)))"
+    assert faulty(EVOLVE, body) == 0, cli.err

@@ -24,7 +24,8 @@ class Given(Generator):
 def generated(*items, **options):
     rows = Rows()
     env = StageContext(stage="01-generate", seed=1, writer=rows)
-    asyncio.run(generate_records([], "d:g==1", Given(items=list(items)), env, **options))
+    seeds = [Record(id=name, instruction=f"seed {name}") for name in ("s", "s1", "s2")]
+    asyncio.run(generate_records(seeds, "d:g==1", Given(items=list(items)), env, **options))
     env.counters.check("generate")
     return rows, env.counters
 

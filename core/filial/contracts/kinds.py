@@ -7,8 +7,9 @@ JSON Schema, recipe validation, click flags, ``--help`` and the reference docs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -17,8 +18,10 @@ import pluggy
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Field
 
+from filial.contracts.checks import SLUG, changed, fault_of_scores, lent, shown
 from filial.contracts.errors import UsageError
 from filial.contracts.messages import Bound, Destination, Price, Reply, Request
+from filial.contracts.plugin_errors import breach
 from filial.contracts.records import Record
 
 if TYPE_CHECKING:
@@ -65,6 +68,18 @@ class Drop:
         counts the row as lost rather than decided against."""
         return cls(f"teacher-{error.reason}", error.detail, error.answer, record)
 
+    def fault(self) -> str:
+        """What is wrong with it, where a plugin gave nonsense; empty if nothing is."""
+        if not isinstance(self.reason, str) or not SLUG.fullmatch(self.reason):
+            return f"Drop.reason is {shown(self.reason)}, no slug such as 'too-short'"
+        if not isinstance(self.detail, str):
+            return f"Drop.detail is {shown(self.detail)}, not a text"
+        if not isinstance(self.answer, str | None):
+            return f"Drop.answer is {shown(self.answer)}, not a text"
+        if not isinstance(self.record, Record | None):
+            return f"Drop.record is {shown(self.record)}, not a Record"
+        return fault_of_scores("Drop", self.scores)
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:
@@ -77,6 +92,14 @@ class Keep:
     scores: dict[str, float] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     record: Record | None = None
+
+    def fault(self) -> str:
+        """What is wrong with it, where a plugin gave nonsense; empty if nothing is."""
+        if not isinstance(self.record, Record | None):
+            return f"Keep.record is {shown(self.record)}, not a Record"
+        if not isinstance(self.tags, tuple | list) or not all(isinstance(tag, str) for tag in self.tags):
+            return f"Keep.tags is {shown(self.tags)}, not a tuple of texts"
+        return fault_of_scores("Keep", self.scores)
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
@@ -214,7 +237,17 @@ class Mixer(Component):
 
 
 class Template(Component):
-    """Turns a record into the text a model is trained on. Pure."""
+    """Turns a record into the text a model is trained on. Pure.
+
+    Whoever calls `render` is given spans or an error that names the template and the record: what is no list of `Span`,
+    or of spans of something else than texts, is refused.
+    """
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "render" in vars(cls):
+            cls.render = _checked(cls.render)  # type: ignore[method-assign, assignment]
 
     @abstractmethod
     def render(self, record: Record) -> list[Span]:
@@ -231,6 +264,31 @@ class Template(Component):
         text that does not name ``bos_token`` gets it in front where the tokenizer begins texts with it.
         """
         return None
+
+
+def _fault_of_spans(spans: object) -> str:
+    if not isinstance(spans, list):
+        return f"render gives {shown(spans)}, not a list of Span"
+    for place, span in enumerate(spans, 1):
+        if not isinstance(span, Span):
+            return f"render gives {shown(span)} in place {place}, not a Span"
+        if not isinstance(span.text, str) or not isinstance(span.train, bool) or not isinstance(span.special, bool):
+            return f"render gives {shown(span)} in place {place}, which is no text with two switches"
+    return ""
+
+
+def _checked(render: Callable[[Any, Record], list[Span]]) -> Callable[[Any, Record], list[Span]]:
+    """`Template.render` as its author wrote it, with what it gives looked at."""
+
+    @wraps(render)
+    def checked(self: Template, record: Record) -> list[Span]:
+        copy = lent(record)
+        spans = render(self, copy)
+        if fault := changed(copy, record) or _fault_of_spans(spans):
+            raise breach(f"{type(self).__module__}:{type(self).__qualname__}", "template", fault, record)
+        return spans
+
+    return checked
 
 
 class Trainer(Component):

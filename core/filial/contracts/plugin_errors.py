@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from filial.contracts.errors import FilialError, TeacherError
+
+if TYPE_CHECKING:
+    from filial.contracts.records import Record
 
 
 class blamed:
     """Turn what no plugin should raise, ``sys.exit()`` too, into one sentence. Errors written for users pass.
 
     Raises:
-        FilialError: naming the plugin and the stage; the traceback is kept as its cause.
+        FilialError: naming the plugin, the stage and the record; the traceback is kept as its cause.
     """
 
-    __slots__ = ("_plugin", "_stage")
+    __slots__ = ("_plugin", "_record", "_stage")
 
-    def __init__(self, plugin: str, stage: str) -> None:
-        self._plugin, self._stage = plugin, stage
+    def __init__(self, plugin: str, stage: str, record: Record | None = None) -> None:
+        self._plugin, self._stage, self._record = plugin, stage, record
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
         if isinstance(err, TeacherError):
             raise FilialError(
-                f"{self._plugin} gave up in stage {self._stage} when a teacher call failed: {err}; "
+                f"{self._plugin} gave up in {_place(self._stage, self._record)} when a teacher call failed: {err}; "
                 "every answer is kept, so run it again"
             ) from err
         if isinstance(err, Exception | SystemExit) and not isinstance(err, FilialError):
-            raise failure(f"{self._plugin} fails in stage {self._stage}", err) from err
+            raise failure(f"{self._plugin} fails in {_place(self._stage, self._record)}", err) from err
 
 
 def failure(what: str, err: BaseException) -> FilialError:
@@ -39,13 +43,21 @@ def failure(what: str, err: BaseException) -> FilialError:
     return FilialError(f"{what}: {cause} (filial --debug shows the traceback)")
 
 
-def wrong_type(plugin: str, stage: str, call: str, got: object, wanted: str) -> FilialError:
+def breach(plugin: str, stage: str, fault: str, record: Record | None = None) -> FilialError:
+    """The error for a plugin that hands back nonsense."""
+    return FilialError(f"{plugin} breaks its contract in {_place(stage, record)}: {fault}")
+
+
+def wrong_type(
+    plugin: str, stage: str, call: str, got: object, wanted: str, record: Record | None = None
+) -> FilialError:
     """The error for a plugin that returns something else than its contract says."""
-    return FilialError(f"{plugin} breaks its contract in stage {stage}: {call} gave {_what(got)}, not {wanted}")
+    what = "nothing (None)" if got is None else f"a value of type {type(got).__name__}"
+    return breach(plugin, stage, f"{call} gave {what}, not {wanted}", record)
 
 
-def _what(value: object) -> str:
-    return "nothing (None)" if value is None else f"a value of type {type(value).__name__}"
+def _place(stage: str, record: Record | None) -> str:
+    return f"stage {stage}, record {record.id}" if record is not None and record.id else f"stage {stage}"
 
 
 def half_character(err: UnicodeEncodeError) -> str:

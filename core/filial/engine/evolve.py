@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
+from filial.contracts.checks import changed, lent
 from filial.contracts.concurrency import in_order
 from filial.contracts.context import Context, seeded
 from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop, Strategy
 from filial.contracts.messages import Reply
-from filial.contracts.plugin_errors import blamed, wrong_type
+from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import build, provenance
 from filial.engine.filter import FilterStep, last_answer
@@ -383,12 +384,16 @@ async def _evolved(attempt: Attempt, plan: Evolution, env: StageContext) -> Outc
 async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageContext) -> Record | Drop:
     """The evolved record with its answer, or why there is none."""
     parent, plugin = attempt.parent, attempt.choice.plugin
-    with blamed(plugin, env.stage):
-        result = await settled(attempt.choice.strategy.evolve(parent, ctx))
+    with blamed(plugin, env.stage, parent):
+        copy = lent(parent)
+        result = await settled(attempt.choice.strategy.evolve(copy, ctx))
+        if not isinstance(result, Record | Drop):
+            raise wrong_type(plugin, env.stage, "evolve", result, "Record or Drop", parent)
+        if fault := changed(copy, parent) or (result.fault() if isinstance(result, Drop) else ""):
+            raise breach(plugin, env.stage, fault, parent)
         if isinstance(result, Drop):
             return replace(result, answer=last_answer(ctx)) if result.answer is None else result
-        if not isinstance(result, Record):
-            raise wrong_type(plugin, env.stage, "evolve", result, "Record or Drop")
+        env.check_parents(result, (parent.id,), plugin, parent)
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
     child = child.replaced(origin=msgspec.structs.replace(child.origin, stage=env.stage, plugin=plugin))
     if plan.settings.answer and child.instruction and not child.answer():
@@ -406,7 +411,7 @@ def _identify(
     """Give the child its id, unless it is like a sibling; ``siblings`` are those so far, and then it too."""
     if isinstance(outcome.result, Record):
         alike = unlike(outcome.result, siblings)
-        named = alike if isinstance(alike, Drop) else env.identified(alike, attempt.choice.plugin, rank)
+        named = alike if isinstance(alike, Drop) else env.identified(alike, attempt.choice.plugin, rank, attempt.parent)
         outcome.result = named
         if isinstance(named, Record):
             siblings.append(named)

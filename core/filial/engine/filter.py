@@ -13,11 +13,12 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
+from filial.contracts.checks import changed, lent
 from filial.contracts.concurrency import SLICE, TURN, ready_in_order
 from filial.contracts.context import Context
 from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import BATCH, Drop, Filter, Keep
-from filial.contracts.plugin_errors import blamed, wrong_type
+from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Origin, Record, record_id
 from filial.engine.build import build, provenance
 from filial.engine.stage import Expected, Records, Report, StageContext, unsound
@@ -86,12 +87,13 @@ class FilterStep:
         """
         if not self.waits:
             return await env.worker.call(self.compute, records, ctx, env.stage, scores)
-        with blamed(self.plugin, env.stage):
+        copies = [lent(record) for record in records]
+        with blamed(self.plugin, env.stage, self._alone(records)):
             try:
-                words = await self._call(records, ctx)
+                words = await self._call(copies, ctx)
             except TeacherError as err:
                 words = [Drop.failed(err)] * len(records) if self.batched else Drop.failed(err)
-            return self._decided(words, records, ctx, env.stage, scores)
+            return self._decided(words, copies, records, ctx, env.stage, scores)
 
     def compute(
         self, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
@@ -101,50 +103,55 @@ class FilterStep:
         Raises:
             FilialError: the filter failed or broke its contract.
         """
-        with blamed(self.plugin, stage):
-            return self._decided(self._call(records, ctx), records, ctx, stage, scores)
+        copies = [lent(record) for record in records]
+        with blamed(self.plugin, stage, self._alone(records)):
+            return self._decided(self._call(copies, ctx), copies, records, ctx, stage, scores)
+
+    def _alone(self, records: Sequence[Record]) -> Record | None:
+        """The record that an error is about; None for a batch."""
+        return None if self.batched else records[0]
 
     def _call(self, records: Sequence[Record], ctx: Context) -> Any:
         ctx.memory = self.memory
         return self.filter.check_batch(records, ctx) if self.batched else self.filter.check(records[0], ctx)
 
     def _decided(
-        self, words: Any, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
-    ) -> list[Record | Drop]:
-        """What the filter's words make of the records."""
+        self, words: Any, copies: Sequence[Record], records: Sequence[Record], ctx: Context, stage: str,
+        scores: Sequence[dict[str, float]],
+    ) -> list[Record | Drop]:  # fmt: skip
+        """What the filter's words make of the records; ``copies`` are what it was given of them."""
         if not self.batched:
             words = [words]
         elif not isinstance(words, list | tuple):
             raise self._wrong(stage, words, "a list of Keep or Drop")
         if len(words) != len(records):
-            raise FilialError(
-                f"{self.plugin} breaks its contract in stage {stage}: check_batch gave {len(words):,} verdicts on "
-                f"{len(records):,} records"
-            )
-        given = zip(words, records, scores, strict=True)
-        return [self._result(word, record, ctx, stage, measured) for word, record, measured in given]
+            raise breach(self.plugin, stage, f"check_batch gave {len(words):,} verdicts on {len(records):,} records")
+        given = zip(words, copies, records, scores, strict=True)
+        return [self._result(word, copy, record, ctx, stage, of) for word, copy, record, of in given]
 
-    def _result(self, word: Any, record: Record, ctx: Context, stage: str, scores: dict[str, float]) -> Record | Drop:
+    def _result(
+        self, word: Any, copy: Record, record: Record, ctx: Context, stage: str, scores: dict[str, float]
+    ) -> Record | Drop:
+        if not isinstance(word, Keep | Drop):
+            raise self._wrong(stage, word, "Keep or Drop", record)
+        if wrong := changed(copy, record) or word.fault():
+            raise breach(self.plugin, stage, wrong, record)
         if isinstance(word, Drop):
             scores |= word.scores
             return replace(word, answer=last_answer(ctx)) if word.answer is None and not self.batched else word
-        if not isinstance(word, Keep):
-            raise self._wrong(stage, word, "Keep or Drop")
-        if not isinstance(word.record, Record | None):
-            raise wrong_type(self.plugin, stage, "Keep.record", word.record, "a Record")
         if word == Keep():
             return record
         new = marked(record, word)
-        if fault := unsound(new, self.plugin, stage):
+        if fault := unsound(new, self.plugin, stage, record):
             return fault
         scores |= word.scores
         return new
 
-    def _wrong(self, stage: str, word: object, wanted: str) -> FilialError:
+    def _wrong(self, stage: str, word: object, wanted: str, record: Record | None = None) -> FilialError:
         if iscoroutine(word):
             word.close()
             wanted += "; a method that awaits is written as 'async def'"
-        return wrong_type(self.plugin, stage, "check_batch" if self.batched else "check", word, wanted)
+        return wrong_type(self.plugin, stage, "check_batch" if self.batched else "check", word, wanted, record)
 
 
 def marked(record: Record, keep: Keep) -> Record:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from filial.contracts.checks import changed, lent
 from filial.contracts.kinds import Drop, Generator
-from filial.contracts.plugin_errors import blamed, wrong_type
+from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import Source, build, provenance, read_inputs
 from filial.engine.stage import Expected, Records, Report, StageContext
@@ -66,10 +67,10 @@ async def generate_records(
     env.counters.entered = len(passed_on) + len(left_out)
     for record in passed_on:
         env.keep(record)
-    given = [seed.single() for seed in seeds]
-    inputs = Inputs(entered=bool(left_out))
+    copies = tuple(lent(seed.single()) for seed in seeds)
+    inputs = Inputs({seed.id for seed in seeds}, entered=bool(left_out))
     if generator.consumes:
-        inputs.waiting = {id(one): seed for one, seed in zip(given, seeds, strict=True)}
+        inputs.waiting = {id(copy): seed for copy, seed in zip(copies, seeds, strict=True)}
     else:
         for record in left_out:
             env.drop(Drop(LEFT_OUT, "keep_inputs is off"), plugin, record)
@@ -77,7 +78,7 @@ async def generate_records(
     env.counters.total = count if isinstance(count, int) else limit
     async with AsyncExitStack() as stack:
         with blamed(plugin, env.stage):
-            made = aiter(_begun(generator, given, plugin, env))
+            made = aiter(_begun(generator, copies, plugin, env))
         if hasattr(made, "aclose"):  # an async generator; other iterators need no closing
             stack.push_async_callback(made.aclose)
         most = None if limit is None else env.counters.out + limit
@@ -88,7 +89,10 @@ async def generate_records(
                 except StopAsyncIteration:
                     break
             if not inputs.settled(item, plugin, env):
-                _book(item, plugin, env)
+                _book(item, inputs.ids, plugin, env)
+    for copy, seed in zip(copies, seeds, strict=True):
+        if fault := changed(copy, seed):
+            raise breach(plugin, env.stage, fault, seed)
     inputs.let_go(plugin, env)
 
 
@@ -97,11 +101,13 @@ LEFT_OUT = "input-not-kept"
 
 @dataclass(slots=True)
 class Inputs:
-    """The records given to a generator that consumes them, by identity, until it says what becomes of each.
+    """The records given to a generator, by their ids; and where it consumes them, by identity, until it says what
+    becomes of each.
 
     ``entered``: they come from the stage before; otherwise from a file, and count as made when they are handed on.
     """
 
+    ids: set[str]
     entered: bool
     waiting: dict[int, Record] = field(default_factory=dict)
 
@@ -125,8 +131,8 @@ class Inputs:
                 env.drop(Drop(LEFT_OUT, "the generator ended before it said what becomes of this"), plugin, record)
 
 
-def _begun(generator: Generator, given: Sequence[Record], plugin: str, env: StageContext) -> AsyncIterator[Any]:
-    made: Any = generator.generate(given, env.context())
+def _begun(generator: Generator, seeds: Sequence[Record], plugin: str, env: StageContext) -> AsyncIterator[Any]:
+    made: Any = generator.generate(seeds, env.context())
     if hasattr(made, "__aiter__"):
         return made  # type: ignore[no-any-return]
     if asyncio.iscoroutine(made):
@@ -135,10 +141,13 @@ def _begun(generator: Generator, given: Sequence[Record], plugin: str, env: Stag
     raise wrong_type(plugin, env.stage, name, made, "an async iterator; write it as 'async def' with 'yield'")
 
 
-def _book(item: Any, plugin: str, env: StageContext) -> None:
-    """Keep or drop what a generator yielded."""
+def _book(item: Any, given: Container[str], plugin: str, env: StageContext) -> None:
+    """Keep or drop what a generator yielded; ``given`` are the ids of its seeds."""
     if not isinstance(item, Record | Drop):
-        raise wrong_type(plugin, env.stage, "generate", item, "Record or Drop")
+        raise wrong_type(plugin, env.stage, f"generate, result {env.counters.made + 1},", item, "Record or Drop")
+    made = item if isinstance(item, Record) else item.record
+    if isinstance(made, Record):
+        env.check_parents(made, given, plugin)
     env.counters.made += 1
     env.counters.done += isinstance(item, Record)
     result = env.identified(item, plugin) if isinstance(item, Record) else item

@@ -7,16 +7,20 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
+from filial.contracts.checks import is_number
 from filial.contracts.context import seeded
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop, Mixer
-from filial.contracts.plugin_errors import blamed, wrong_type
+from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import build, provenance, read_inputs
 from filial.engine.stage import Expected, Records, Report, StageContext
 from filial.plugins.manager import Manager
 from filial.recipe import StageSpec
 from filial.recipe.settings import Mix
+
+LEAST_RATE, MOST_RATE = 1e-100, 1e100
+"""Bounds of a rate that is not 0: between them, sums and quotients of rates are finite."""
 
 
 def shares(rates: dict[str, float], total: int) -> dict[str, int]:
@@ -104,13 +108,17 @@ async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env:
     """The mixer's rate for every group.
 
     Raises:
-        FilialError: the mixer failed, or gave no numbers.
+        FilialError: the mixer failed, or gave something that is no rate.
         UsageError: it gives a rate to a group that there is not.
     """
     with blamed(plugin, env.stage), closing(env.worker):
         rates = await env.worker.call(mixer.rates, dict(sizes))
         if not isinstance(rates, dict) or not all(isinstance(r, int | float) for r in rates.values()):
             raise wrong_type(plugin, env.stage, "rates", rates, "a dict of numbers")
+    for name, rate in rates.items():
+        if not (is_number(rate) and (rate == 0 or LEAST_RATE <= rate <= MOST_RATE)):
+            wanted = f"neither 0 nor a number from {LEAST_RATE:g} to {MOST_RATE:g}"
+            raise breach(plugin, env.stage, f"rates gives {by} {name!r} the rate {rate!r}, {wanted}")
     if unknown := sorted(set(rates) - set(sizes), key=str):
         known = ", ".join(map(repr, sorted(sizes)))
         raise UsageError(f"{plugin} gives a rate to {by} {unknown[0]!r}, but the records have {by} {known}")

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from filial.contracts.concurrency import Worker
 from filial.contracts.context import Asker, Context
-from filial.contracts.errors import FilialError, TeacherError, UsageError
+from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
-from filial.contracts.plugin_errors import half_character, wrong_type
+from filial.contracts.plugin_errors import blamed, breach, half_character
 from filial.contracts.records import Origin, Record, record_id
 from filial.formats.records import decode_fast, encode
 
 
-def unsound(record: Record, plugin: str, stage: str) -> Drop | None:
-    """A drop for a record whose text no file can hold; None for a record that can be written and read back.
+def unsound(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
+    """A drop for a record whose text no file can hold; None for a record that can be written and read back. ``given``
+    is the one that the plugin made it from.
 
     Raises:
         FilialError: the plugin gave a field the wrong type, or a score that is no number.
@@ -39,7 +39,7 @@ def unsound(record: Record, plugin: str, stage: str) -> Drop | None:
         try:
             encoded(record)
         except UsageError as why:
-            raise FilialError(f"{plugin} breaks its contract in stage {stage}: {why}") from why
+            raise breach(plugin, stage, str(why), given) from why
         raise
     return None
 
@@ -220,6 +220,7 @@ class StageContext:
     means: Means = field(default_factory=Means)
     worker: Worker = field(default_factory=Worker)
     _same: Ranks = field(default_factory=Ranks)
+    _seed_ids: frozenset[str] | None = None
 
     def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
         """A context seeded from (run seed, stage, key)."""
@@ -235,15 +236,18 @@ class StageContext:
         self.answers.note(reply.key)
         return reply
 
-    def identified(self, record: Record, plugin: str, ordinal: int | None = None) -> Record | Drop:
+    def identified(
+        self, record: Record, plugin: str, ordinal: int | None = None, given: Record | None = None
+    ) -> Record | Drop:
         """The record with its id and full origin. ``ordinal`` tells equal siblings apart; None: their order does.
+        ``given`` is the record that the plugin made it from.
 
         A record whose text cannot be written is a drop.
 
         Raises:
             FilialError: the plugin gave a field the wrong type.
         """
-        if fault := unsound(record, plugin, self.stage):
+        if fault := unsound(record, plugin, self.stage, given):
             return replace(fault, record=record)
         parents, turn, answers = record.origin.parents, record.origin.round, record.origin.answers
         origin = Origin(stage=self.stage, plugin=plugin, parents=parents, round=turn, answers=answers)
@@ -282,7 +286,8 @@ class StageContext:
         Raises:
             FilialError: the plugin's `Drop` holds something of the wrong type.
         """
-        self._check(drop, plugin)
+        if fault := drop.fault():
+            raise breach(plugin, self.stage, fault, record)
         shown = drop.record or record
         if shown is not None and drop.scores:
             shown = shown.replaced(scores={**shown.scores, **drop.scores})
@@ -296,26 +301,20 @@ class StageContext:
             self.on_drop(row)
         self.told(self.counters)
 
-    def _check(self, drop: Drop, plugin: str) -> None:
-        if not isinstance(drop.reason, str) or not drop.reason:
-            self._refuse(plugin, "reason", drop.reason, "a word such as 'too-short'")
-        if not isinstance(drop.detail, str):
-            self._refuse(plugin, "detail", drop.detail, "a text")
-        if not isinstance(drop.answer, str | None):
-            self._refuse(plugin, "answer", drop.answer, "a text")
-        if not isinstance(drop.record, Record | None):
-            self._refuse(plugin, "record", drop.record, "a Record")
-        if not isinstance(drop.scores, dict) or not all(map(_is_score, drop.scores.items())):
-            self._refuse(plugin, "scores", drop.scores, "names with numbers")
+    def check_parents(self, record: Record, given: Container[str], plugin: str, about: Record | None = None) -> None:
+        """See that a record names parents that there are: some of those ``given``, or seeds of the recipe.
 
-    def _refuse(self, plugin: str, name: str, got: object, wanted: str) -> NoReturn:
-        raise wrong_type(plugin, self.stage, f"Drop.{name}", got, wanted)
-
-
-def _is_score(item: tuple[object, object]) -> bool:
-    name, score = item
-    number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
-    return isinstance(name, str) and number
+        Raises:
+            FilialError: the plugin has invented one.
+        """
+        with blamed(plugin, self.stage, about):
+            strange = [parent for parent in record.origin.parents if parent not in given]
+        if strange and self._seed_ids is None:
+            self._seed_ids = frozenset(seed.id for seed in self.seeds())
+        for parent in strange:
+            if self._seed_ids is None or parent not in self._seed_ids:
+                fault = f"a record that it makes names the parent {parent!r}, and it was given no such record"
+                raise breach(plugin, self.stage, fault, about)
 
 
 async def settled(work: Awaitable[Any] | Any) -> Any:

@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import dataclass, field
 
+from filial.contracts.checks import fault_of_error, fault_of_reply
 from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachable
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
@@ -137,13 +138,15 @@ async def heard(use: str, teacher: Teacher, request: Request, clock: LoopClock) 
         late = f"no answer within {teacher.timeout:g} s"
         raise TeacherError("timeout", late, retry=True, billed=None) from None
     except FilialError as err:
+        if isinstance(err, TeacherError) and (fault := fault_of_error(err)):
+            raise FilialError(f"{who} breaks its contract: {fault}") from err
         if (cut := _cut(err, request)) is None:
             raise
         reply = cut
     except (Exception, SystemExit) as err:
         raise failure(f"{who} fails", err) from err
-    if not isinstance(reply, Reply) or not isinstance(reply.text, str) or not isinstance(reply.reasoning, str):
-        raise FilialError(f"{who} breaks its contract: reply gave {type(reply).__name__}, not a Reply with a text")
+    if fault := fault_of_reply(reply):
+        raise FilialError(f"{who} breaks its contract: {fault}")
     told = (reply.prompt_tokens, reply.completion_tokens)
     billed = told if any(told) else None
     try:

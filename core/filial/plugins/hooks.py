@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from filial.contracts.checks import fault_of_reply
 from filial.contracts.context import Asker, DropInfo, RunInfo
+from filial.contracts.errors import FilialError
 from filial.contracts.messages import Reply, Request
+from filial.contracts.plugin_errors import failure
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Teacher
@@ -26,11 +29,11 @@ class Hooks:
     """The hooks that are called during a run, one method each. See `filial.plugins.hookspecs` for what they mean.
 
     pluggy keeps who implements what and in which order; the calls are made here, because one plugin's error
-    must not keep the others from being called.
+    must not keep the others from being called. ``named`` says who a plugin is, as ``dist:name==version``.
     """
 
-    def __init__(self, pm: pluggy.PluginManager) -> None:
-        self._pm = pm
+    def __init__(self, pm: pluggy.PluginManager, named: Callable[[str], str]) -> None:
+        self._pm, self._named = pm, named
 
     def implemented(self, hook: str) -> bool:
         """Whether any loaded plugin implements this hook."""
@@ -77,21 +80,41 @@ class Hooks:
         """
         asker = core
         for impl in _impls(self._pm, "ask"):  # pluggy's order: the last of the list comes first, so it is outermost
-            asker = _layer(impl, teacher, asker)
+            asker = self._layer(impl, teacher, asker)
         return asker
 
     def checkup(self) -> Iterator[tuple[str, str, str]]:
         """(plugin, level, sentence) from every loaded plugin; one that raises is a "fail" itself."""
         for impl in reversed(_impls(self._pm, "checkup")):
+            who = self._named(impl.plugin_name)
             try:
                 findings: Any = impl.function()
                 found = [(str(level), str(text)) for level, text in findings]
             except (Exception, SystemExit) as err:
-                yield impl.plugin_name, "fail", f"its checkup raises {type(err).__name__}: {err}"
+                yield who, "fail", f"its checkup raises {type(err).__name__}: {err}"
                 continue
             for level, text in found:
                 known = level in LEVELS
-                yield impl.plugin_name, level if known else "warn", text if known else f"{level}: {text}"
+                yield who, level if known else "warn", text if known else f"{level}: {text}"
+
+    def _layer(self, impl: pluggy.HookImpl, teacher: Teacher, proceed: Asker) -> Asker:
+        """One wrapper round ``proceed``."""
+        who, fixed = self._named(impl.plugin_name), {"teacher": teacher, "proceed": proceed}
+
+        async def asker(request: Request) -> Reply:
+            given = [request if name == "request" else fixed[name] for name in impl.argnames]
+            try:
+                answering: Any = impl.function(*given)
+                reply: Reply = await answering
+            except FilialError:
+                raise
+            except (Exception, SystemExit) as err:
+                raise failure(f"{who} fails in its hook ask", err) from err
+            if fault := fault_of_reply(reply):
+                raise FilialError(f"{who} breaks its contract in its hook ask: {fault}")
+            return reply
+
+        return asker
 
     def _broadcast(self, hook: str, **arguments: Any) -> None:
         for impl in reversed(_impls(self._pm, hook)):
@@ -101,25 +124,11 @@ class Hooks:
                 impl.function(*given)
             except (Exception, SystemExit) as err:
                 cause = f"{type(err).__name__}: {err}"
-                log.error("plugin %s: its hook %s raises %s; the run goes on", impl.plugin_name, hook, cause)
-                log.debug("traceback of %s in %s", hook, impl.plugin_name, exc_info=err)
+                who = self._named(impl.plugin_name)
+                log.error("plugin %s: its hook %s raises %s; the run goes on", who, hook, cause)
+                log.debug("traceback of %s in %s", hook, who, exc_info=err)
 
 
 def _impls(pm: pluggy.PluginManager, hook: str) -> list[pluggy.HookImpl]:
     caller: pluggy.HookCaller = getattr(pm.hook, hook)
     return caller.get_hookimpls()
-
-
-def _layer(impl: pluggy.HookImpl, teacher: Teacher, proceed: Asker) -> Asker:
-    """One wrapper round ``proceed``."""
-    fixed = {"teacher": teacher, "proceed": proceed}
-
-    async def asker(request: Request) -> Reply:
-        given = [request if name == "request" else fixed[name] for name in impl.argnames]
-        answering: Any = impl.function(*given)
-        reply = await answering
-        if not isinstance(reply, Reply):
-            raise TypeError(f"plugin {impl.plugin_name}: its hook ask returns {type(reply).__name__}, not a Reply")
-        return reply
-
-    return asker

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 import pluggy
 
+from filial.contracts.checks import SLUG
 from filial.contracts.context import Asker
 from filial.contracts.errors import MissingExtra, PluginError, UsageError
 from filial.contracts.kinds import KINDS, Component, HookPlugin, Teacher
@@ -19,8 +19,6 @@ from filial.plugins import discovery, hookspecs
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
 from filial.plugins.hooks import Hooks
 from filial.plugins.loading import check_hooks, check_range, from_file, hooks_class, imported, installed
-
-_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Manager:
@@ -35,7 +33,7 @@ class Manager:
         self.index = discovery.index(no_plugins=no_plugins) if index is None else index
         self._pm = pluggy.PluginManager("filial")
         self._pm.add_hookspecs(hookspecs)
-        self.hook = Hooks(self._pm)
+        self.hook = Hooks(self._pm, lambda name: self._hooks_name(self._claims[name]))
         self._found: dict[tuple[str, str, str], type[Component]] = {}  # (distribution, kind, name)
         self._claims: dict[str, Claim] = {}  # plugin -> the claim that loaded it
         self._modules: dict[str, ModuleType] = {}  # plugin -> the module, where it brings hooks only and is no class
@@ -263,7 +261,7 @@ class Manager:
             raise PluginError(f"register({name!r}, ...) may be called inside the hook register_{kind} only")
         what = f"it registers {name!r} as a {singular(kind)}, but"
         base = KINDS[kind]
-        if not isinstance(name, str) or not _KEBAB.fullmatch(name):
+        if not isinstance(name, str) or not SLUG.fullmatch(name):
             raise PluginError(f"{what} a name is kebab-case, such as 'deep-sea'")
         if not (isinstance(cls, type) and issubclass(cls, base)):
             raise PluginError(f"{what} {cls!r} is no subclass of filial.{base.__name__}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from filial.contracts.checks import SLUG
 from filial.contracts.kinds import Drop
 from filial.contracts.records import Record
 from filial.testing.scripted import PATIENCE
@@ -95,9 +95,7 @@ class ComponentContract:
 def check_reason(outcome: object) -> None:
     """A drop's reason is a slug, because reasons are counted."""
     if isinstance(outcome, Drop):
-        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", outcome.reason), (
-            f"the reason {outcome.reason!r} is no slug such as 'empty-reply'"
-        )
+        assert SLUG.fullmatch(outcome.reason), f"the reason {outcome.reason!r} is no slug such as 'empty-reply'"
 
 
 _PROBE = """
