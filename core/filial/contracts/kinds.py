@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import msgspec
 import pluggy
 from pydantic import BaseModel, ConfigDict
-from pydantic import Field as Field
 
 from filial.contracts.checks import SLUG, changed, fault_of_scores, lent, shown
 from filial.contracts.errors import UsageError
+from filial.contracts.fields import Field as Field
 from filial.contracts.messages import Bound, Destination, Price, Reply, Request
 from filial.contracts.plugin_errors import breach
 from filial.contracts.records import Record
