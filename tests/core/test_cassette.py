@@ -227,7 +227,7 @@ def test_a_damaged_line_is_named_and_nothing_is_taken_in(cli, good):
     refused(
         cli, b"".join([header, first, *rest[:3], changed, *rest[4:]]), "bad.jsonl:6: the line is not what was written"
     )
-    refused(cli, good[:-10], f"bad.jsonl:{len(good.splitlines())}: not JSON: the line ends in the middle")
+    refused(cli, good[:-10], f"bad.jsonl:{len(good.splitlines())}: not JSON: unterminated string")
     refused(cli, b"".join([header, first]), "holds 1 answers where its header says")
     refused(cli, first + header, "bad.jsonl:1: this is no cassette")
     refused(cli, b"", "the cassette is empty")
