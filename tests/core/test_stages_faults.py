@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from filial import Constraint, Record
+from filial.contracts.checks import changed, lent
+from filial.contracts.records import to_json
+
 HEADER = """
 import asyncio, os, sys
 from filial import *
@@ -298,3 +302,36 @@ def test_a_record_that_is_no_child_names_no_grandparent(faulty, cli):
 def test_a_seed_of_the_recipe_may_be_a_parent(faulty, cli):
     body = "s = next(iter(ctx.seeds())); return Record(instruction=s.instruction, origin=Origin(parents=(s.id,)))"
     assert faulty(EVOLVE, body) == 0, cli.err
+
+
+FULL = Record(
+    id="r", instruction="Name a river.", scores={"s": 1.0}, extra={"a": {"b": [1, {"c": 2}]}},
+    tools=({"name": "maps", "parameters": {"type": "object"}},),
+    constraints=(Constraint("words", {"range": [1, {"most": 2}]}, "Use two words."),),
+)  # fmt: skip
+INSIDE = {
+    "scores": lambda r: r.scores.clear(),
+    "extra": lambda r: r.extra["a"]["b"][1].update(c=3),
+    "tools": lambda r: r.tools[0]["parameters"].clear(),
+    "constraints": lambda r: r.constraints[0].args["range"].pop(),
+}
+
+
+@pytest.mark.parametrize("field", INSIDE)
+def test_what_is_changed_inside_a_record_is_seen_and_stays_with_who_did_it(field):
+    copy = lent(FULL)
+    assert copy == FULL
+    assert changed(copy, FULL) == ""
+    before = to_json(FULL)
+    INSIDE[field](copy)
+    assert f"changes the {field} of the record it was given" in changed(copy, FULL)
+    assert to_json(FULL) == before
+
+
+@pytest.mark.parametrize("field", ["scores", "extra"])
+def test_what_is_added_to_an_empty_record_is_seen(field):
+    plain = Record(id="r", instruction="Name a river.")
+    copy = lent(plain)
+    getattr(copy, field)["new"] = 1.0
+    assert f"changes the {field}" in changed(copy, plain)
+    assert getattr(plain, field) == {}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from filial import Message, Reply, Request, ToolCall
 from filial.cli import invoke
-from filial_plugins.hooks.redact import ask, redacted
+from filial_plugins.hooks.redact import Redact, redacted
 
 TOY = Path(__file__).parents[1] / "core" / "toy.py"
 MARKS = re.compile(r"\[(?:email|phone|iban|card|ip|key)\]")
@@ -251,5 +251,5 @@ def test_what_is_masked_in_a_turn_is_all_that_it_says():
         seen.append(request)
         return Reply(text="")
 
-    asyncio.run(ask(Request(messages=(turn(mail),)), proceed))
+    asyncio.run(Redact().ask(Request(messages=(turn(mail),)), proceed))
     assert seen[0].messages == (turn(masked),)

@@ -87,13 +87,14 @@ class FilterStep:
         """
         if not self.waits:
             return await env.worker.call(self.compute, records, ctx, env.stage, scores)
-        copies = [lent(record) for record in records]
-        with blamed(self.plugin, env.stage, self._alone(records)):
+        copies = list(map(lent, records))
+        with self._blamed(records, env.stage):
             try:
                 words = await self._call(copies, ctx)
             except TeacherError as err:
                 words = [Drop.failed(err)] * len(records) if self.batched else Drop.failed(err)
-            return self._decided(words, copies, records, ctx, env.stage, scores)
+            self._untouched(copies, records, env.stage)
+            return self._decided(words, records, ctx, env.stage, scores)
 
     def compute(
         self, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
@@ -103,51 +104,55 @@ class FilterStep:
         Raises:
             FilialError: the filter failed or broke its contract.
         """
-        copies = [lent(record) for record in records]
-        with blamed(self.plugin, stage, self._alone(records)):
-            return self._decided(self._call(copies, ctx), copies, records, ctx, stage, scores)
+        copies = list(map(lent, records))
+        with self._blamed(records, stage):
+            words = self._call(copies, ctx)
+            self._untouched(copies, records, stage)
+            return self._decided(words, records, ctx, stage, scores)
 
-    def _alone(self, records: Sequence[Record]) -> Record | None:
-        """The record that an error is about; None for a batch."""
-        return None if self.batched else records[0]
+    def _blamed(self, records: Sequence[Record], stage: str) -> blamed:
+        return blamed(self.plugin, stage, None if self.batched else records[0])
+
+    def _untouched(self, copies: Sequence[Record], records: Sequence[Record], stage: str) -> None:
+        for copy, record in zip(copies, records, strict=True):
+            if fault := changed(copy, record):
+                raise breach(self.plugin, stage, fault, record)
 
     def _call(self, records: Sequence[Record], ctx: Context) -> Any:
         ctx.memory = self.memory
         return self.filter.check_batch(records, ctx) if self.batched else self.filter.check(records[0], ctx)
 
     def _decided(
-        self, words: Any, copies: Sequence[Record], records: Sequence[Record], ctx: Context, stage: str,
-        scores: Sequence[dict[str, float]],
-    ) -> list[Record | Drop]:  # fmt: skip
-        """What the filter's words make of the records; ``copies`` are what it was given of them."""
+        self, words: Any, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
+    ) -> list[Record | Drop]:
+        """What the filter's words make of the records."""
         if not self.batched:
             words = [words]
         elif not isinstance(words, list | tuple):
-            raise self._wrong(stage, words, "a list of Keep or Drop")
+            raise self._wrong(stage, words, "a list of Keep or Drop", None)
         if len(words) != len(records):
-            raise breach(self.plugin, stage, f"check_batch gave {len(words):,} verdicts on {len(records):,} records")
-        given = zip(words, copies, records, scores, strict=True)
-        return [self._result(word, copy, record, ctx, stage, of) for word, copy, record, of in given]
+            fault = f"check_batch gave {len(words):,} verdicts on {len(records):,} records"
+            raise breach(self.plugin, stage, fault)
+        given = zip(words, records, scores, strict=True)
+        return [self._result(word, record, ctx, stage, measured) for word, record, measured in given]
 
-    def _result(
-        self, word: Any, copy: Record, record: Record, ctx: Context, stage: str, scores: dict[str, float]
-    ) -> Record | Drop:
+    def _result(self, word: Any, record: Record, ctx: Context, stage: str, scores: dict[str, float]) -> Record | Drop:
         if not isinstance(word, Keep | Drop):
             raise self._wrong(stage, word, "Keep or Drop", record)
-        if wrong := changed(copy, record) or word.fault():
-            raise breach(self.plugin, stage, wrong, record)
+        if fault := word.fault():
+            raise breach(self.plugin, stage, fault, record)
         if isinstance(word, Drop):
             scores |= word.scores
             return replace(word, answer=last_answer(ctx)) if word.answer is None and not self.batched else word
         if word == Keep():
             return record
         new = marked(record, word)
-        if fault := unsound(new, self.plugin, stage, record):
-            return fault
+        if drop := unsound(new, self.plugin, stage, record):
+            return drop
         scores |= word.scores
         return new
 
-    def _wrong(self, stage: str, word: object, wanted: str, record: Record | None = None) -> FilialError:
+    def _wrong(self, stage: str, word: object, wanted: str, record: Record | None) -> FilialError:
         if iscoroutine(word):
             word.close()
             wanted += "; a method that awaits is written as 'async def'"
