@@ -107,7 +107,7 @@ def make_tokenizer(folder: Path, texts: Iterator[str]) -> None:
 def filial_side(work: Path, shape: str, limit: int) -> Row:
     """Prepare with filial. Runs in a process of its own."""
     from filial.labels import Encoder
-    from filial.local.models import load_tokenizer
+    from filial_plugins.local.pretrained import load_tokenizer
     from filial_plugins.templates.alpaca import Alpaca
     from filial_plugins.templates.chat import Chat
     from filial_plugins.trainers.rows.caching import prepared

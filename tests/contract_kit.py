@@ -90,8 +90,8 @@ class GoodTeacher(Teacher):
 class GoodJudge(Judge):
     """Right or wrong."""
 
-    async def judge(self, record, answers, ctx):
-        right = answers[0] == record.output
+    async def judge(self, record, candidates, ctx):
+        right = (await candidates[0].ask(record.question())).text == record.output
         return Verdict(score=float(right), passed=right)
 
 

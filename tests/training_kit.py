@@ -21,7 +21,7 @@ from transformers import (
 from filial import Record, TrainContext
 from filial.contracts.records import to_json
 from filial.labels import Encoder
-from filial.local.models import load_model, load_tokenizer
+from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.loop import Loop

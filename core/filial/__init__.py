@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from filial.contracts.concurrency import in_order
-    from filial.contracts.context import Context, TrainContext, seeded
+    from filial.contracts.context import Candidate, Context, TrainContext, seeded
     from filial.contracts.errors import FilialError, MissingExtra, TeacherError, UsageError
     from filial.contracts.kinds import (
         BEGIN,
@@ -45,7 +45,7 @@ _HOME = {
         "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Format", "Generator", "HookPlugin", "InputFile",
         "Judge", "Keep", "Mixer", "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
     ),
-    "filial.contracts.context": ("Context", "TrainContext", "seeded"),
+    "filial.contracts.context": ("Candidate", "Context", "TrainContext", "seeded"),
     "filial.contracts.concurrency": ("in_order",),
     "filial.contracts.errors": ("FilialError", "MissingExtra", "TeacherError", "UsageError"),
     "filial.contracts.prompting": ("PromptStrategy",),
@@ -63,6 +63,7 @@ __all__ = [
     "END",
     "FREE",
     "Bound",
+    "Candidate",
     "Component",
     "Constraint",
     "Context",

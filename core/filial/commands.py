@@ -15,9 +15,9 @@ from filial.contracts.errors import DONE, FAILED
 from filial.contracts.plugin_errors import blamed
 from filial.engine.build import read as read_source
 from filial.engine.commit import ANSWERS
+from filial.engine.model_notes import load_template
 from filial.engine.run import Run
 from filial.engine.stage import is_lost
-from filial.local.models import answer, load_template
 from filial.recipe import from_dict, load, loads
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Invoke",
     "PluginGroup",
     "Run",
-    "answer",
     "blamed",
     "figure",
     "from_dict",

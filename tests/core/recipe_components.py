@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from filial import (
+    FREE,
     Field,
     Filter,
     Generator,
@@ -108,6 +109,16 @@ class Remote(Teacher):
         return Reply(text="")
 
 
+class Copying(Teacher):
+    """Costs nothing."""
+
+    async def reply(self, request):
+        return Reply(text="")
+
+    def price(self):
+        return FREE
+
+
 class Plain(Template):
     """No frame at all."""
 
@@ -123,12 +134,33 @@ class Sft(Trainer):
     def train(self, data, model, template, out, ctx):
         return {}
 
+    def teacher(self, out):
+        return Copying()
+
+
+class Mute(Sft):
+    """Does not say how its models are asked."""
+
+    teacher = Trainer.teacher
+
 
 class Exact(Judge):
     """Compares."""
 
-    async def judge(self, record, answers, ctx):
+    async def judge(self, record, candidates, ctx):
         return Verdict(1.0)
+
+
+class Pairs(Exact):
+    """Compares two."""
+
+    compares = 2
+
+
+class Crowd(Exact):
+    """Compares three."""
+
+    compares = 3
 
 
 class Clash(Judge):
@@ -136,7 +168,7 @@ class Clash(Judge):
 
     limit: int = 3
 
-    async def judge(self, record, answers, ctx):
+    async def judge(self, record, candidates, ctx):
         return Verdict(1.0)
 
 
@@ -167,6 +199,7 @@ def register_mixers(register):
 @hookimpl
 def register_teachers(register):
     register("remote", Remote)
+    register("nearest", Copying)
 
 
 @hookimpl
@@ -177,9 +210,12 @@ def register_templates(register):
 @hookimpl
 def register_trainers(register):
     register("sft", Sft)
+    register("mute", Mute)
 
 
 @hookimpl
 def register_judges(register):
     register("exact", Exact)
+    register("pairs", Pairs)
+    register("crowd", Crowd)
     register("clash", Clash)

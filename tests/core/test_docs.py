@@ -81,13 +81,14 @@ def test_the_guide_has_a_plugin_of_each_kind(loaded):
 CONTRACTS = {
     "pirate.py": testing.StrategyContract, "parrot.py": testing.TeacherContract, "quota.py": testing.FilterContract,
     "paraphrase.py": testing.GeneratorContract, "root.py": testing.MixerContract, "letter.py": testing.TemplateContract,
-    "lookup.py": testing.ComponentContract, "overlap.py": testing.JudgeContract, "cards.py": testing.FormatContract,
+    "lookup.py": testing.TrainerContract, "overlap.py": testing.JudgeContract, "cards.py": testing.FormatContract,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_examples_keep_the_contract_of_their_kind(loaded, name):
-    manager, ((kind, short),) = loaded(name)
+    manager, found = loaded(name)
+    kind, short = found[-1]
     component = manager.build(kind, short)
     settings = {"component": component, "offline": True}
     checks = type("Checks", (CONTRACTS[name],), settings)()
@@ -148,6 +149,34 @@ def test_the_command_of_the_guide_becomes_one_of_filial(site, tmp_path, capsys):
     assert re.search(r"longest +Show the longest instruction of a file\.", capsys.readouterr().out)
     assert invoke(["longest", str(tmp_path / "data.jsonl")]) == 0
     assert capsys.readouterr().out == "One, two.\n"
+
+
+def test_the_lookup_of_the_guide_is_judged_in_a_recipe_and_by_the_command(cli):
+    """By the guide's own judge, beside the copying baseline; a model that is no Hugging Face model."""
+    plugins = ("lookup.py", "letter.py", "overlap.py")
+    for name in plugins:
+        (cli.folder / name).write_text(PLUGINS[name], encoding="utf-8")
+    files = [word for name in plugins for word in ("--plugin", name)]
+    cli.write("data.jsonl", *({"instruction": f"Name river {i}.", "output": f"River {i}"} for i in range(20)))
+    cli.write("exam.jsonl", *({"instruction": f"Name river {i} now.", "output": f"River {i}"} for i in range(3)))
+    (cli.folder / "r.yaml").write_text(
+        "data: data.jsonl\ntemplate: letter\ntrain: {use: lookup, model: none}\nheldout: 4\nbudget: {requests: 1}\n"
+        "judge:\n- {use: overlap, data: heldout, against: [nearest]}\n"
+        "- {use: exact-match, name: exam, data: exam.jsonl, against: [nearest]}\n"
+    )
+    assert cli(*files, "run", "r.yaml", toy=False) == 0, cli.err
+    judge = json.loads((cli.folder / "runs/r/summary.json").read_text())["judge"]
+    assert list(judge["overlap"]) == list(judge["exam"]) == ["model", "nearest"]
+    assert judge["overlap"]["model"] == {"records": 4, "judged": 4, "mean": 0.0, "passed": 0.0}, "it was not taught"
+    assert judge["overlap"]["nearest"]["mean"] == 0.5, "another river"
+    model = cli.folder / "runs/r/model"
+    note = json.loads((model / "filial_teacher.json").read_text())
+    assert note == {"use": "lookup.py:recall", "known": "known.json"}
+    model.rename(cli.folder / "moved")
+    assert cli(*files, "judge", "exact-match", "runs/r/dataset/train.jsonl", "--model", "moved", toy=False) == 0, (
+        cli.err
+    )
+    assert cli.out == "exact-match on runs/r/dataset/train.jsonl: 100.0 % of 16 records\n"
 
 
 def test_the_diary_is_kept(loaded, tmp_path):

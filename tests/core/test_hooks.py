@@ -19,7 +19,7 @@ from filial.contracts.errors import FilialError, PluginError, UsageError
 from filial.contracts.kinds import KINDS
 from filial.plugins import Manager
 from filial.plugins.loading import HOOKS
-from filial.testing import ScriptedTeacher, context, finished
+from filial.testing import ScriptedTeacher, candidate, context, finished
 
 SIGNATURES = {
     **{f"register_{kind}": ("register",) for kind in KINDS},
@@ -125,7 +125,8 @@ def test_hook_register_teachers(site):
 
 def test_hook_register_judges(site):
     concise = component(site, "register_judges", "concise")
-    short, long = (finished(concise.judge(SEED, [answer], context())).score for answer in ("Red.", "Red, I think."))
+    answers = ("Red.", "Red, I think.")
+    short, long = (finished(concise.judge(SEED, [candidate(text)], context())).score for text in answers)
     assert short > long
 
 

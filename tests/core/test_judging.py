@@ -1,46 +1,51 @@
-"""Judging: clean exams, figures that add up, and a copying baseline that is exactly the nearest neighbour."""
+"""Judging: clean exams, figures that add up, nothing that a judge says taken for more than it is."""
 
 import asyncio
 import json
+import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from filial import FilialError, Judge, Message, Record, TeacherError, Verdict
+from filial import Candidate, FilialError, Judge, Message, Record, Reply, TeacherError, Verdict
 from filial.contracts.records import question_key
-from filial.engine.judge import Exam, Silent, judged, nearest
+from filial.engine.exams import Exam
+from filial.engine.judge import Silent, judged
 from filial.engine.stage import StageContext
-
-WORDS = st.lists(st.sampled_from(["a", "B", "c", "dd", "e"]), min_size=1, max_size=5).map(" ".join)
-RECORDS = st.lists(st.builds(lambda i, x, o: Record(instruction=i, input=x, output=o), WORDS, WORDS, WORDS), max_size=8)
+from filial.testing import candidate
 
 
 class Same(Judge):
     """Right when equal; fails where told."""
 
-    async def judge(self, record, answers, ctx):
-        await asyncio.sleep(0.001 * (len(record.instruction) % 3))
+    async def judge(self, record, candidates, ctx):
+        reply = await candidates[0].ask(record.question())
+        for _ in range(len(record.instruction) % 3):
+            await asyncio.sleep(0)
         if "fail" in record.instruction:
             raise TeacherError("timeout", "too slow")
         if "crash" in record.instruction:
             raise ZeroDivisionError("a bug")
         if "nothing" in record.instruction:
             return None
-        right = answers[0] == record.output
+        right = reply.text == record.output
         return Verdict(float(right), right, "equal" if right else "")
 
 
 class Grade(Judge):
     """Scores only."""
 
-    async def judge(self, record, answers, ctx):
-        return Verdict(float(len(answers[0])))
+    async def judge(self, record, candidates, ctx):
+        return Verdict(float(len((await candidates[0].ask(record.question())).text)))
 
 
-def verdicts(judge, records, answers):
+def verdicts(judge, records, *rivals, **answers):
+    """Figures and lines of an exam on which a model says ``answers`` to the records' ids."""
     env = StageContext(stage="judge exam", seed=1, writer=Silent())
-    figures, lines = asyncio.run(judged(judge, "d:j==1", Exam("exam", records), answers, env))
+
+    def seated(record):
+        return [candidate(answers.get(record.id, "x")), *rivals]
+
+    figures, lines = asyncio.run(judged(judge, "d:j==1", Exam("exam", records), seated, env))
     return figures, [json.loads(line) for line in lines]
 
 
@@ -50,29 +55,53 @@ def talk(*texts):
 
 
 def test_the_figures_are_shares_of_what_was_judged_in_the_order_of_the_exam():
-    records = [Record(id=str(i), instruction=f"q{i}" + "!" * i, output="right") for i in range(5)]
-    figures, lines = verdicts(Same(), records, ["right", "no", "right", "right", "no"])
+    records = [Record(id=f"r{i}", instruction=f"q{i}" + "!" * i, output="right") for i in range(5)]
+    figures, lines = verdicts(Same(), records, r0="right", r1="no", r2="right", r3="right", r4="no")
     assert figures == {"records": 5, "judged": 5, "mean": 0.6, "passed": 0.6}
-    assert [line["id"] for line in lines] == list("01234")
-    assert lines[0] == {"id": "0", "question": "q0", "want": "right", "answer": "right", "score": 1.0, "passed": True,
+    assert [line["id"] for line in lines] == [f"r{i}" for i in range(5)]
+    assert lines[0] == {"id": "r0", "question": "q0", "want": "right", "answer": "right", "score": 1.0, "passed": True,
                         "detail": "equal"}  # fmt: skip
 
 
 def test_a_verdict_that_needs_a_failed_call_is_not_judged_and_says_why():
     records = [Record(id="a", instruction="fail", output="x"), Record(id="b", instruction="ok", output="x")]
-    figures, lines = verdicts(Same(), records, ["x", "x"])
+    figures, lines = verdicts(Same(), records)
     assert (figures["records"], figures["judged"], figures["passed"]) == (2, 1, 1.0)
     assert (lines[0]["unjudged"], lines[0]["detail"]) == ("teacher-timeout", "too slow")
     assert "score" not in lines[0]
 
 
+def test_a_candidate_that_fails_is_not_judged_whatever_the_judge_makes_of_it():
+    class Harsh(Judge):
+        """0 for whoever does not answer."""
+
+        async def judge(self, record, candidates, ctx):
+            try:
+                await candidates[0].ask("a")
+                await candidates[1].ask("b")
+            except TeacherError:
+                return Verdict(0.0, False)
+            return Verdict(1.0, True)
+
+    async def broken(request):
+        raise TeacherError("http-500", "no use")
+
+    record = Record(id="a", instruction="x")
+    figures, (line,) = verdicts(Harsh(), [record], Candidate("rival", broken), a="said")
+    assert figures == {"records": 1, "judged": 0, "mean": None, "passed": None}
+    assert (line["unjudged"], line["detail"]) == ("teacher-http-500", "no use")
+    assert line["answers"] == {"model": ["said"], "rival": []}
+    assert verdicts(Harsh(), [record], candidate("b", "rival"), a="said")[0]["passed"] == 1.0
+
+
 def test_a_judge_without_right_and_wrong_has_a_mean_and_no_share():
-    figures, _ = verdicts(Grade(), [Record(instruction="a"), Record(instruction="b")], ["xx", "xxxx"])
+    records = [Record(id="a", instruction="a"), Record(id="b", instruction="b")]
+    figures, _ = verdicts(Grade(), records, a="xx", b="xxxx")
     assert (figures["mean"], figures["passed"]) == (3.0, None)
 
 
 def test_an_empty_exam_has_no_figures():
-    figures, lines = verdicts(Same(), [], [])
+    figures, lines = verdicts(Same(), [])
     assert figures == {"records": 0, "judged": 0, "mean": None, "passed": None}
     assert lines == []
 
@@ -80,7 +109,97 @@ def test_an_empty_exam_has_no_figures():
 @pytest.mark.parametrize(("word", "cause"), [("crash", "ZeroDivisionError"), ("nothing", "not Verdict")])
 def test_a_faulty_judge_is_named(word, cause):
     with pytest.raises(FilialError, match=rf"d:j==1.*judge exam.*{cause}"):
-        verdicts(Same(), [Record(instruction=word)], ["x"])
+        verdicts(Same(), [Record(instruction=word)])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "what"),
+    [
+        (Verdict(math.nan), "score .*is nan, not a finite number"),
+        (Verdict(-math.inf), "score .*is -inf"),
+        (Verdict(True), "score .*is True"),
+        (Verdict("0.5"), "score .*is '0.5'"),
+        (Verdict(None), "score .*is None"),
+        (Verdict(0.5, 1), "passed .*is 1, not True, False or None"),
+        (Verdict(0.5, None, None), "detail .*is None, not a text"),
+        (0.5, "gave a value of type float, not Verdict"),
+    ],
+)
+def test_nonsense_is_refused_naming_plugin_and_record(verdict, what):
+    class Nonsense(Judge):
+        """Says it of the third record."""
+
+        async def judge(self, record, candidates, ctx):
+            return verdict if record.id == "r2" else Verdict(1)
+
+    records = [Record(id=f"r{i}", instruction="x") for i in range(4)]
+    with pytest.raises(FilialError, match=rf"^d:j==1 .*judge exam.*{what}") as caught:
+        verdicts(Nonsense(), records)
+    assert "record 'r2'" in str(caught.value)
+
+
+class Debate(Judge):
+    """Which of two keeps to its answer when asked again; asked in either order, and right only when both agree."""
+
+    compares = 2
+
+    async def judge(self, record, candidates, ctx):
+        first, second = [await self.second_turn(one, record) for one in candidates]
+        forth = await ctx.ask(f"{record.instruction}\nA: {first}\nB: {second}\nA or B?")
+        back = await ctx.ask(f"{record.instruction}\nA: {second}\nB: {first}\nA or B?")
+        words = (forth.text, back.text)
+        score = {("A", "B"): 1.0, ("B", "A"): 0.0}.get(words, 0.5)
+        return Verdict(score, None if score == 0.5 else score == 1.0, "" if score != 0.5 else "the order decides")
+
+    async def second_turn(self, one, record):
+        question = Message("user", record.question())
+        reply = await one.ask([question])
+        again = Message("user", "Are you sure?")
+        return (await one.ask([question, Message("assistant", reply.text), again])).text
+
+
+def says(name):
+    """A candidate that names itself, the turn and the last but one text; and what it was asked."""
+    heard = []
+
+    async def ask(request):
+        heard.append(request)
+        turns = [message.content for message in request.messages]
+        return Reply(text=f"{name}{len(turns)}({turns[-2] if len(turns) > 1 else ''})", key="")
+
+    return Candidate(name, ask, max_tokens=9), heard
+
+
+def test_a_judge_of_pairs_swaps_places_over_two_turns():
+    def seat(verdict):
+        """The referee prefers the text that names "model", or always says A where the record is about ties."""
+        prompt = verdict.messages[-1].content
+        a = next(line for line in prompt.splitlines() if line.startswith("A: "))
+        return Reply(text="A" if "tie" in prompt or "model" in a else "B")
+
+    env = StageContext(stage="judge exam", seed=1, writer=Silent())
+
+    async def referee(request):
+        return seat(request)
+
+    env.ask = referee
+    asked_of = []
+
+    def seated(record):
+        (model, one), (base, two) = says("model"), says("base")
+        asked_of.append((one, two))
+        return [model, base]
+
+    records = [Record(id="a", instruction="who?"), Record(id="b", instruction="a tie?")]
+    figures, lines = asyncio.run(judged(Debate(), "d:j==1", Exam("exam", records), seated, env))
+    assert figures == {"records": 2, "judged": 2, "mean": 0.75, "passed": 1.0}
+    one, two = map(json.loads, lines)
+    assert one["answers"] == {"model": ["model1()", "model3(model1())"], "base": ["base1()", "base3(base1())"]}
+    assert (one["score"], two["score"], two["passed"], two["detail"]) == (1.0, 0.5, None, "the order decides")
+    for requests in asked_of[0]:
+        first, second = requests
+        assert second.messages[:2] == (*first.messages, Message("assistant", second.messages[1].content))
+        assert (first.max_tokens, first.partial) == (9, True), "the exam's limit; a cut answer is one"
 
 
 def test_the_question_of_a_conversation_is_all_before_its_last_answer():
@@ -88,23 +207,3 @@ def test_the_question_of_a_conversation_is_all_before_its_last_answer():
     assert question_key(talk("hi")) == ("hi",)
     assert question_key(Record(instruction="sort", input="2 1", output="1 2")) == ("sort\n\n2 1",)
     assert question_key(Record(instruction="sort", input="2 1")) == question_key(talk("sort\n\n2 1", "1 2"))
-
-
-@given(RECORDS, RECORDS)
-def test_the_copying_baseline_is_the_nearest_neighbour_by_jaccard(trained, questions):
-    def jaccard(one, other):
-        a, b = (set(r.question().lower().split()) for r in (one, other))
-        return len(a & b) / len(a | b)
-
-    answers = nearest(trained)(questions)
-    for record, answer in zip(questions, answers, strict=True):
-        best = max(trained, key=lambda r: jaccard(record, r), default=None)
-        if best is None or jaccard(record, best) == 0:
-            assert answer == ""
-        else:
-            assert answer == best.output, "the first of the best"
-
-
-def test_the_copying_baseline_copies_the_last_turn_of_a_conversation():
-    trained = [talk("name a river", "Po", "and a lake", "Garda"), Record(instruction="sort words", output="done")]
-    assert nearest(trained)([Record(instruction="name a lake and a river")]) == ["Garda"]

@@ -8,7 +8,7 @@ import pytest
 PLUGIN = '''
 from pathlib import Path
 
-from filial import BEGIN, Field, InputFile, Judge, Span, Template, Trainer, Verdict, hookimpl
+from filial import FREE, Field, InputFile, Judge, Reply, Span, Teacher, Template, Trainer, Verdict, hookimpl
 
 
 class Note(Trainer):
@@ -23,6 +23,19 @@ class Note(Trainer):
         with open("called.txt", "a") as f:
             f.write("train\\\\n")
         return {"steps": self.epochs}
+
+    def teacher(self, out):
+        return Yes()
+
+
+class Yes(Teacher):
+    """Says yes."""
+
+    async def reply(self, request):
+        return Reply(text="yes")
+
+    def price(self):
+        return FREE
 
 
 class Plain(Template):
@@ -40,10 +53,10 @@ class Grade(Judge):
     by: int = Field(1, description="Points per letter.")
     words: InputFile | None = Field(None, description="A file it reads.")
 
-    async def judge(self, record, answers, ctx):
+    async def judge(self, record, candidates, ctx):
         with open("called.txt", "a") as f:
             f.write("judge\\\\n")
-        return Verdict(float(self.by * len(answers[0])))
+        return Verdict(float(self.by * len((await candidates[0].ask(record.question())).text)))
 
 
 @hookimpl
@@ -74,11 +87,8 @@ judge:
 
 
 @pytest.fixture
-def planned(cli, monkeypatch):
+def planned(cli):
     """``planned()`` gives the states of a plan, and what the run behind it did: "train", "judge"."""
-    monkeypatch.setattr(
-        "filial.local.models.answer", lambda folder, records, template, **options: ["yes"] * len(records)
-    )
     (cli.folder / "own.py").write_text(PLUGIN)
     (cli.folder / "r.yaml").write_text(RECIPE)
     (cli.folder / "base").mkdir()

@@ -34,7 +34,7 @@ def test_a_good_recipe_comes_back_typed_and_complete(manager: Manager, base: Pat
     first, second = recipe.judges
     assert (first.name, first.data, first.only, first.rivals) == ("exact", "heldout", "evolved", ("base", "nearest"))
     assert (second.name, second.limit, second.rivals) == ("exact-2", 9, ())
-    assert len(list(recipe.components())) == 12
+    assert len(list(recipe.components())) == 13
 
 
 def test_the_least_recipe_has_documented_defaults(manager: Manager, base: Path) -> None:

@@ -153,7 +153,16 @@ TRAINED = HEAD + "template: alpaca\ntrain: {use: sft, model: x/y}\n"
         ("judge: exact", "r.yaml:5:8: judge 'exact' needs 'data'"),
         ("judge: []", "r.yaml:5:8: no judge is named"),
         ("judge: [{use: exact, data: more.jsonl, only: evolved}]", "r.yaml:5:40: this goes with 'data: heldout' only"),
-        ("judge: {use: exact, data: more.jsonl, against: [bse]}", "r.yaml:5:49: 'bse' is not one of base, nearest"),
+        ("judge: {use: exact, data: more.jsonl, against: [bse]}", "r.yaml:5:49: no rival 'bse'; did you mean 'base'?"),
+        ("judge: {use: exact, data: more.jsonl, against: [nearst]}", "r.yaml:5:49: no teacher named 'nearst'; did you"),
+        ("judge: {use: exact, data: more.jsonl, against: [base, base]}", "r.yaml:5:48: the list names something twice"),
+        ("judge: {use: exact, data: more.jsonl, against: [{use: remote, model: m, modl: n}]}", "r.yaml:5:73: teacher "),
+        (
+            "judge: {use: exact, data: more.jsonl, against: [nearest, {use: nearest, name: nearest}]}",
+            "r.yaml:5:79: another is called 'nearest' already",
+        ),
+        ("judge: {use: pairs, data: more.jsonl}", "r.yaml:5:8: this judge compares pairs, so name a rival"),
+        ("judge: {use: crowd, data: more.jsonl}", "r.yaml:5:8: judge 'crowd' compares 3 candidates"),
         ("judge: {use: exact, data: more.jsonl, name: ../x}", "r.yaml:5:45: '../x' does not have the form"),
         ("judge: {use: clash, data: more.jsonl}", "r.yaml:5:14: judge 'clash' has an option 'limit'"),
         ("judge: [{use: exact, name: a, data: more.jsonl}, {use: exact, name: a, data: more.jsonl}]", "r.yaml:5:69: "),
@@ -162,6 +171,21 @@ TRAINED = HEAD + "template: alpaca\ntrain: {use: sft, model: x/y}\n"
 def test_judges_are_checked_too(text: str, start: str, manager: Manager, base: Path) -> None:
     (fault,) = faults(TRAINED + text, manager, base)
     assert fault.startswith(start)
+
+
+def test_a_model_that_nobody_can_ask_is_not_to_be_judged(manager: Manager, base: Path) -> None:
+    text = TRAINED.replace("sft", "mute")
+    assert faults(text, manager, base) == []
+    (fault,) = faults(text + "judge: {use: exact, data: more.jsonl}", manager, base)
+    assert fault.startswith("r.yaml:5:1: the trainer does not say how its models are asked, so none can be judged")
+
+
+def test_a_rival_s_price_is_known_where_money_is_capped(manager: Manager, base: Path) -> None:
+    text = TRAINED.replace("use: remote, model: m", "use: nearest") + "budget: {usd: 1}\n"
+    judge = "judge: {use: exact, data: more.jsonl, against: [nearest, %s]}"
+    assert faults(text + judge % "base", manager, base) == []
+    (fault,) = faults(text + judge % "{use: remote, model: m}", manager, base)
+    assert "this caps money, but what the teacher 'remote' costs is not known" in fault
 
 
 def test_what_needs_no_teacher_asks_for_none(manager: Manager, base: Path) -> None:

@@ -48,8 +48,9 @@ class Endless(Generator):
 class Asking(Judge):
     """Asks whether the answer is right."""
 
-    async def judge(self, record, answers, ctx):
-        return Verdict(float(len((await ctx.ask(f"{record.instruction} {answers[0]}")).text)))
+    async def judge(self, record, candidates, ctx):
+        said = await candidates[0].ask(record.question())
+        return Verdict(float(len((await ctx.ask(f"{record.instruction} {said.text}")).text)))
 
 
 @hookimpl
@@ -211,23 +212,3 @@ def test_what_is_smaller_than_the_limit_stays(project):
     assert [s.settings for s in large.stages] == [s.settings for s in recipe.stages]
     assert (large.heldout, [j.limit for j in large.judges]) == (40, [9, 1000])
     assert recipe == made(project).recipe, "the recipe itself is untouched"
-
-
-def test_a_judge_lists_the_answers_it_used_too(project):
-    from filial import Record
-    from filial.engine.judge import Exam, _judged
-
-    (project / "r.yaml").write_text(
-        f"teacher: {{use: moody, flag: {project / 'flag'}}}\ndata: seeds.jsonl\ntemplate: alpaca\n"
-        "train: {use: sft, model: m}\njudge: [{use: asking, data: seeds.jsonl}]\n"
-    )
-    work = made(project)
-    work.folder.mkdir(parents=True)
-    exam = Exam("asking", [Record(id=str(i), instruction=f"Question {i}?", output="o") for i in range(5)])
-    (spec,) = work.recipe.judges
-    figures = _judged(work, spec, exam, "model", lambda records: ["An answer."] * len(records), "key")
-    assert figures["judged"] == 5
-    with sqlite3.connect(project / ".filial" / "ledger.sqlite") as db:
-        asked = sorted(k for (k,) in db.execute("select key from answers"))
-    assert (project / "runs/r/judge/asking-model.answers.txt").read_text().splitlines() == asked
-    assert "asking-model.answers.txt" in json.loads((project / "runs/r/judge/asking-model.json").read_text())["files"]

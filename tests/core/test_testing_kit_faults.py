@@ -199,8 +199,9 @@ class Silent(GoodGenerator):
 class UpsideDown(GoodJudge):
     """Smaller is better."""
 
-    async def judge(self, record, answers, ctx):
-        return Verdict(score=float(answers[0] != record.output))
+    async def judge(self, record, candidates, ctx):
+        reply = await candidates[0].ask(record.question())
+        return Verdict(score=float(reply.text != record.output))
 
 
 class OneSided(GoodFormat):

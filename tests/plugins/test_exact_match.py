@@ -1,15 +1,18 @@
 """Exact match judges text, not layout, and only what it can compare."""
 
-import asyncio
-
 import pytest
 
 from filial import Context, Message, Record, UsageError, Verdict
+from filial.testing import JudgeContract, candidate, finished
 from filial_plugins.judges.exact_match import ExactMatch
 
 
-def judged(record: Record, *answers: str, **options: bool) -> Verdict:
-    return asyncio.run(ExactMatch(**options).judge(record, answers, Context(None)))
+class TestContract(JudgeContract):
+    component = ExactMatch()
+
+
+def judged(record: Record, answer: object, **options: bool) -> Verdict:
+    return finished(ExactMatch(**options).judge(record, [candidate(answer)], Context(None)))
 
 
 TEN = Record(id="r1", instruction="Count.", output="Ten  apples ")
@@ -32,21 +35,25 @@ def test_one_answer(answer: str, options: dict[str, bool], passed: bool) -> None
     assert judged(TEN, answer, **options) == Verdict(float(passed), passed=passed)
 
 
-def test_several_answers_score_the_share_that_matches() -> None:
-    assert judged(TEN, "Ten  apples", "nine") == Verdict(0.5, passed=False)
+def test_a_conversation_is_asked_up_to_its_last_answer_which_is_expected() -> None:
+    talk = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"), Message("assistant", "d"))
 
+    def answer(request):
+        assert request.messages == talk[:3]
+        return "d"
 
-def test_a_conversation_expects_its_last_answer() -> None:
-    talk = Record(
-        messages=(Message("user", "a"), Message("assistant", "b"), Message("user", "c"), Message("assistant", "d"))
-    )
-    assert judged(talk, "d").passed
-    assert not judged(talk, "b").passed
+    assert judged(Record(messages=talk), answer).passed
+    assert not judged(Record(messages=talk), "b").passed
 
 
 @pytest.mark.parametrize(
-    "record", [Record(id="r1", instruction="x"), Record(id="r1", messages=(Message("user", "x"),))]
+    "record",
+    [
+        Record(id="r1", instruction="x"),
+        Record(id="r1", messages=(Message("user", "x"),)),
+        Record(id="r1", messages=(Message("assistant", "x"),)),
+    ],
 )
-def test_without_an_expected_answer_there_is_nothing_to_judge(record: Record) -> None:
+def test_without_a_question_and_its_answer_there_is_nothing_to_judge(record: Record) -> None:
     with pytest.raises(UsageError, match="'r1' has no expected answer"):
         judged(record, "")

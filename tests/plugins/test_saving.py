@@ -16,7 +16,7 @@ from training_kit import CHAT, make
 from transformers import GenerationConfig, T5Config, T5ForConditionalGeneration
 
 from filial import FilialError, TrainContext
-from filial.local.models import load_model, load_tokenizer
+from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.question import Question
 from filial_plugins.trainers.results.generation import drop_contradictions

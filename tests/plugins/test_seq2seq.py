@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from answers_kit import answers, note_template, own_answers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, T5Config
 from transformers import T5ForConditionalGeneration as T5
@@ -15,8 +16,8 @@ from transformers import T5ForConditionalGeneration as T5
 from filial import Message, Record, Request, TrainContext, UsageError
 from filial.contracts.records import to_json
 from filial.labels import Encoder
-from filial.local.models import answer, load_model, load_tokenizer, save_template
-from filial.testing import ComponentContract
+from filial.testing import TrainerContract
+from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.teachers.transformers import Transformers
 from filial_plugins.templates.question import Question
 from filial_plugins.trainers.devices.team import Team
@@ -33,7 +34,7 @@ ECHO = [Record(id=f"r{a}{b}", instruction=f"say {a} not {b}", output=a) for a in
 TAUGHT = [r for i, r in enumerate(ECHO) if i % 7 != 3]
 
 
-class TestSeq2Seq(ComponentContract):
+class TestSeq2Seq(TrainerContract):
     component = Seq2Seq()
 
 
@@ -148,7 +149,8 @@ def test_it_learns_and_the_saved_model_answers(base: Path, data: Path, tmp_path:
     assert figures["rows"] == len(TAUGHT)
     assert figures["trained_tokens"] == sum(len(r.output) + 1 for r in TAUGHT)
     assert figures["stop_rate"] == 1
-    said = answer(tmp_path / "model", TAUGHT, Question(), max_new_tokens=8, batch_size=7)
+    said = answers(tmp_path / "model", TAUGHT, Question(), max_new_tokens=8, batch_size=7)
+    assert said == own_answers(tmp_path / "model", TAUGHT, Question(), max_new_tokens=8)
     assert sum(a == r.output for a, r in zip(said, TAUGHT, strict=True)) >= 60
     saved = load_model(tmp_path / "model", encoder_decoder=True)
     assert saved.generation_config.decoder_start_token_id == 0
@@ -218,8 +220,8 @@ def test_the_teacher_asks_as_the_judge_does(tmp_path: Path) -> None:
     config = T5Config(vocab_size=258, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, initializer_factor=3.0)
     config.decoder_start_token_id = 0
     T5(config).save_pretrained(tmp_path)
-    save_template(tmp_path, {"use": "question"})
-    expected = answer(tmp_path, WORDS, Question(), max_new_tokens=9)
+    note_template(tmp_path, {"use": "question"})
+    expected = own_answers(tmp_path, WORDS, Question(), max_new_tokens=9)
     assert len(set(expected)) > 3, "a model that says the same to everything tests nothing"
     teacher = Transformers(model=str(tmp_path), max_tokens=9, threads=1)
 

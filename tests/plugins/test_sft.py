@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from answers_kit import answers, own_answers
 from training_kit import CHAT, ECHO, SIZES, SPECIAL, TAUGHT, falls, loop, make, store_of, write
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from filial import FilialError, Message, Record, Template, TrainContext, UsageError
 from filial.contracts.records import to_json
-from filial.local.models import answer, load_model
+from filial_plugins.local.pretrained import load_model
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.plain import Plain
@@ -36,7 +37,8 @@ def test_training_learns_and_the_saved_model_answers(base: Path, data: Path, tmp
     assert len(figures["samples"]) == 3
     assert heard == sorted(heard)
     assert heard[-1] == 1
-    said = answer(tmp_path / "model", TAUGHT, Chat(), max_new_tokens=8, batch_size=7)
+    said = answers(tmp_path / "model", TAUGHT, Chat(), max_new_tokens=8, batch_size=7)
+    assert said == own_answers(tmp_path / "model", TAUGHT, Chat(), max_new_tokens=8)
     assert sum(a == r.output for a, r in zip(said, TAUGHT, strict=True)) >= 60
     saved = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert saved.generation_config.eos_token_id == SPECIAL.index("<|end|>")

@@ -10,7 +10,7 @@ from training_kit import ECHO, UNEQUAL, gradient, lessons, make, reference, sess
 
 from filial import END, Record, Span, UsageError
 from filial.labels import Encoder
-from filial.local.models import load_model
+from filial_plugins.local.pretrained import load_model
 from filial_plugins.templates.plain import Plain
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.rows.preparing import prepare

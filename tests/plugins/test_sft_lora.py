@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from answers_kit import answers, note_template
 from safetensors.torch import load_file
 from training_kit import ECHO, SPECIAL, TAUGHT, make, store_of, write
 from transformers import AutoModelForCausalLM
 
 from filial import FilialError, MissingExtra, Record, TrainContext, UsageError
-from filial.local.models import answer, load_model, load_tokenizer, save_template
+from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers import sft
 from filial_plugins.trainers.lora import LoRA, adapted, merge
@@ -40,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(base: Path, data: Path, out: Path, lora: dict[str, Any], **options: Any) -> dict[str, Any]:
     made = SFT(**{"max_steps": 150, "batch_size": 16, "lr": 1e-2, "threads": 1, "lora": lora, **options})
     figures = made.train(data, str(base), Chat(), out, TrainContext(1))
-    save_template(out, {"use": "chat"})
+    note_template(out, {"use": "chat"})
     return figures
 
 
@@ -83,18 +84,18 @@ def test_an_adapter_alone_is_small_and_leaves_the_base_as_it_is(base: Path, both
 
 
 def test_adapters_answer_as_the_merged_model_does(both: tuple[Path, Path]) -> None:
-    said = [answer(folder, TAUGHT[:40], Chat(), max_new_tokens=8) for folder in both]
+    said = [answers(folder, TAUGHT[:40], Chat(), max_new_tokens=8) for folder in both]
     assert said[0] == said[1]
     assert sum(a == r.output for a, r in zip(said[0], TAUGHT, strict=False)) >= 30
 
 
 def test_ask_and_judge_use_both_with_their_template(both: tuple[Path, Path], cli: Any, tmp_path: Path) -> None:
     write(tmp_path / "exam.jsonl", TAUGHT[:20])
-    said = []
+    said, judge = [], ("judge", "exact-match", str(tmp_path / "exam.jsonl"))
     for folder in both:
         assert cli("ask", "transformers", "say owl cat", "--model", str(folder), "--threads", "1", toy=False) == 0
         said.append(cli.out.strip())
-        assert cli("judge", "exact-match", str(tmp_path / "exam.jsonl"), "--model", str(folder), toy=False) == 0
+        assert cli(*judge, "--teacher", "transformers", "-T", f"model={folder}", toy=False) == 0
         said.append(cli.out.strip())
     assert said[:2] == said[2:]
     assert said[0] in {r.output for r in ECHO}
@@ -142,7 +143,7 @@ def test_a_merge_that_changes_the_model_is_refused_and_the_adapters_kept(
     with pytest.raises(FilialError, match=r"a logit moved by 50\.0%.*the trained weights are in .*m\.trained,"):
         train(base, data, tmp_path / "m", {"rank": 4}, max_steps=3)
     assert (tmp_path / "m.trained" / "adapter_model.safetensors").is_file()
-    assert answer(tmp_path / "m.trained", TAUGHT[:1], Chat(), max_new_tokens=2)
+    assert answers(tmp_path / "m.trained", TAUGHT[:1], Chat(), max_new_tokens=2)
     assert not (tmp_path / "m").exists()
 
 

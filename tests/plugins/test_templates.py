@@ -1,6 +1,7 @@
 """What the templates write, which of it is trained, and that data never turns into control tokens."""
 
 import pytest
+from answers_kit import note_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_kit import FORMAT_TOKENS, byte_level
@@ -9,8 +10,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from filial import Message, Record, Span, ToolCall, UsageError
+from filial.commands import load_template
 from filial.labels import Encoder
-from filial.local.models import load_template, question, save_template
 from filial_plugins.teachers.local_prompts import as_trained
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat, text_of
@@ -236,17 +237,17 @@ def test_turns_says_which_answers_are_trained(name: str) -> None:
     {"use": "vicuna", "system": "Be brief.", "turns": "last"}, {"use": "alpaca", "newline_after_response": True},
 ])  # fmt: skip
 def test_a_model_is_asked_with_the_template_it_was_saved_with(spec: dict, tmp_path) -> None:
-    """`filial ask transformers`, `judge` and `answer` read conversations with the template noted beside the weights."""
+    """`filial ask transformers` and `judge` read conversations with the template noted beside the weights."""
     made = byte_level(bos=True, special=(*KIT_TOKENS, *FORMAT_TOKENS))
-    save_template(tmp_path, spec)
+    note_template(tmp_path, spec)
     template = load_template(tmp_path)
     assert template is not None
     assert {"use": spec["use"], **template.model_dump(exclude_defaults=True)} == spec
     told = (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Ho"), Message("user", "Bye"))
     whole = Encoder(made).encode(template.bind(made).render(Record(messages=(*told, Message("assistant", "Ciao")))))
-    asked = as_trained(made, template)(told)
+    asked = as_trained(made, template)(told, "")
     assert asked == whole.ids[: whole.runs[-1][0]]
-    assert asked == Encoder(made).encode(template.bind(made).render(question(Record(messages=told)))).ids
+    assert asked == Encoder(made).encode(template.bind(made).render(Record(messages=told).without_answer())).ids
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

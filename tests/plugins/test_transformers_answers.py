@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+from answers_kit import answers, note_template, own_answers
 from local_model_kit import CHAT, PROMPTS, llama, llama_of, one, own, same_text, teacher, tokenizer, told, user
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaForCausalLM, T5ForConditionalGeneration
 
-from filial import Message, Record, Reply, Request
-from filial.local.models import save_template
+from filial import Message, Record, Reply, Request, Template
 from filial.testing import TeacherContract
 from filial_plugins.templates.alpaca import Alpaca
+from filial_plugins.templates.plain import Plain
+from filial_plugins.templates.question import Question
+from filial_plugins.templates.vicuna import Vicuna
 
 
 class TestContract(TeacherContract):
@@ -68,11 +71,30 @@ def test_control_tokens_in_a_question_stay_text(chatty: Path, causal: Path) -> N
 
 def test_a_model_filial_trained_is_asked_as_it_was_trained(tmp_path: Path) -> None:
     folder = llama(tmp_path, chat=CHAT, max_position_embeddings=512)
-    save_template(folder, {"use": "alpaca"})
+    note_template(folder, {"use": "alpaca"})
     prompt = "".join(span.text for span in Alpaca().render(Record(instruction="Name a river.")) if span.text != "{bos}")
     ids = tokenizer()(prompt)["input_ids"]
     model = LlamaForCausalLM.from_pretrained(folder)
     assert same_text(one(teacher(folder), user("Name a river.")), own(model, ids, 12))
+
+
+@pytest.mark.parametrize("template", [Alpaca(), Plain(), Question(), Vicuna()], ids=lambda one: type(one).__name__)
+def test_a_judged_model_is_asked_token_by_token_as_it_was_trained(tmp_path: Path, template: Template) -> None:
+    """Some write an input in a place of its own, which messages do not tell apart; the request does."""
+    folder = llama(tmp_path, max_position_embeddings=512)
+    said = ("Name a river.", "Po", "And a lake?", "Garda")
+    talk = Record(messages=tuple(map(Message, ("user", "assistant", "user", "assistant"), said)))
+    records = [
+        Record(instruction="Add.", input="2 and 40", output="42"),
+        Record(instruction="Name a river.", output="Po"),
+        Record(instruction="Add.\n\n2 and 40", output="42"),
+        Record(instruction="Add.", input="2 and 40", output="42", system="Be brief."),
+        *([] if isinstance(template, Question) else [talk]),
+    ]
+    found = answers(folder, records, template, max_new_tokens=12)
+    assert found == own_answers(folder, records, template, max_new_tokens=12)
+    if isinstance(template, Alpaca | Plain):
+        assert found[0] != found[2], "a model that says the same to both would tell nothing"
 
 
 def test_a_draw_a_seed_and_a_request_s_seed_change_what_is_sampled_and_nothing_else(causal: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from answers_kit import note_template
 from local_model_kit import llama, teacher, tokenizer, told, user
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from filial import Reply, UsageError
-from filial.local.models import save_template
 from filial.testing import finished
 from filial_plugins.teachers.transformers import Transformers
 
@@ -31,7 +31,7 @@ def test_another_model_is_another_identity_and_another_place_is_not(causal: Path
         (copied / file.name).write_bytes(file.read_bytes())
     assert teacher(copied, batch_size=3, device="cpu", threads=2, batch_tokens=99, timeout=5).identity() == base
     assert teacher(other).identity() != base
-    save_template(copied, {"use": "alpaca"})
+    note_template(copied, {"use": "alpaca"})
     assert teacher(copied).identity() != base
     for option in ({"temperature": 1.0}, {"seed": 1}, {"dtype": "bfloat16"}, {"max_tokens": 9}, {"chat": "plain"}):
         assert teacher(causal, **option).identity() != base

@@ -9,7 +9,7 @@ import pytest
 
 from filial import Record
 from filial.labels import Encoded, Encoder
-from filial.local.models import load_tokenizer
+from filial_plugins.local.pretrained import load_tokenizer
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.plain import Plain
 

@@ -13,7 +13,7 @@ import pytest
 
 from filial import Message, Record, Span, Template, UsageError
 from filial.labels import Encoder
-from filial.local.models import load_tokenizer
+from filial_plugins.local.pretrained import load_tokenizer
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.vicuna import Vicuna

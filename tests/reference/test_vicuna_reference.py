@@ -10,7 +10,7 @@ from tokenizer_kit import trained_runs
 
 from filial import Message, Record, UsageError
 from filial.labels import Encoder
-from filial.local.models import load_tokenizer
+from filial_plugins.local.pretrained import load_tokenizer
 from filial_plugins.templates.vicuna import Vicuna
 
 SHARED = Path(__file__).parents[2].parent / "shared"

@@ -14,7 +14,7 @@ from filial.contracts.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
     from filial.engine.watchdog import Watchdog
-    from filial.gateway.budget import Budget
+    from filial.gateway.budget import Budget, BudgetAccount
     from filial.gateway.gateway import Gateway
     from filial.plugins.discovery import Index
     from filial.plugins.manager import Manager
@@ -148,7 +148,9 @@ async def asking(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gat
     plugins.check_requirements(plugins.get("teachers", name))
     spec = {"use": name, **options_of("--teacher-option", pairs)}
     teacher = plugins.build("teachers", spec, "--teacher")
-    gateway = opened(ctx, name, teacher, flags["home"], budget_of(flags["budget"]))
+    from filial.gateway.budget import BudgetAccount
+
+    gateway = opened(ctx, name, teacher, flags["home"], BudgetAccount(budget_of(flags["budget"])))
     try:
         yield gateway
     finally:
@@ -168,15 +170,18 @@ def budget_of(pairs: tuple[str, ...]) -> Budget:
     return Budget(**validated(Caps, options_of("--budget", pairs), owner="--budget").own())
 
 
-def opened(ctx: click.Context, name: str, teacher: Any, home: Path | None, budget: Budget | None = None) -> Gateway:
-    """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none."""
-    from filial.gateway.budget import Budget, BudgetAccount
+def opened(
+    ctx: click.Context, name: str, teacher: Any, home: Path | None, account: BudgetAccount | None = None, *,
+    hooked: bool = True, facts: dict[str, Any] | None = None,
+) -> Gateway:  # fmt: skip
+    """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none; ``hooked``: behind
+    the `ask` hooks. ``facts``: what answers depend on beside the teacher's identity."""
     from filial.gateway.gateway import Gateway
     from filial.gateway.ledger import Ledger
 
     ledger = Ledger(home / ".filial" / "ledger.sqlite" if home else Path(":memory:"))
-    wrap = partial(manager(ctx).hook.ask, teacher)
-    return Gateway(name, teacher, ledger, BudgetAccount(budget or Budget()), wrap, note=partial(click.echo, err=True))
+    wrap = partial(manager(ctx).hook.ask, teacher) if hooked else None
+    return Gateway(name, teacher, ledger, account, wrap, facts=facts, note=partial(click.echo, err=True))
 
 
 def print_json(value: Any) -> None:

@@ -1,22 +1,25 @@
-"""``filial train NAME DATA`` and ``filial judge NAME DATA``: tune a model on files, and judge one."""
+"""``filial train NAME DATA`` and ``filial judge NAME DATA``: tune a model on files, and judge one or any teacher."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import asking, manager, options_of, print_json, seed_parameter, teacher_parameters
+from filial.cli.common import asking, manager, opened, options_of, print_json, seed_parameter, teacher_parameters
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.engine import interrupts
 
 if TYPE_CHECKING:
     from filial.contracts.records import Record
+    from filial.engine.exams import Exam
+    from filial.engine.judge import Answerer, Sitting
     from filial.plugins.manager import Manager
 
 
@@ -65,8 +68,8 @@ def _train(
     from filial.contracts.paths import resolve
     from filial.contracts.plugin_errors import blamed
     from filial.engine import dataset
+    from filial.engine.model_notes import save_notes
     from filial.engine.progress import Reporter
-    from filial.local import models
     from filial.storage import refuse_links
 
     made = _template(ctx, template, template_options)
@@ -84,7 +87,7 @@ def _train(
             figures = chosen.train(Path(folder), base, made[0], Path(out), context)
     if not _leads():
         return 0
-    models.save_template(Path(out), made[1])
+    save_notes(Path(out), chosen, made[1], manager(ctx), said.note)
     if as_json:
         print_json(figures)
         return 0
@@ -115,7 +118,11 @@ def _passing(data: str, plugins: Manager, format: str, limit: int | None = None)
 def _make_judge() -> tuple[Invoke, list[click.Parameter]]:
     parameters: list[click.Parameter] = [
         click.Argument(["data"], metavar="DATA"),
-        click.Option(["--model"], required=True, help="Folder of the model whose answers are judged."),
+        click.Option(["--model"], metavar="DIR", help="Folder that train wrote; without it, --teacher is judged."),
+        click.Option(
+            ["--against"], metavar="WHOM", multiple=True,
+            help="Another such folder, a teacher's NAME or '{use: NAME, …}' to judge beside it; may be repeated.",
+        ),
         click.Option(["-o", "--out"], metavar="OUT", help="File for answers and verdicts, one JSON line per record."),
         click.Option(["--limit"], type=click.IntRange(1), help="Judge at most this many records."),
         click.Option(
@@ -126,54 +133,141 @@ def _make_judge() -> tuple[Invoke, list[click.Parameter]]:
         *_template_parameters(),
         *teacher_parameters(),
         seed_parameter(),
-    ]
+    ]  # fmt: skip
     return _judge, parameters
 
 
 def _judge(
-    ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str | None, limit: int | None,
-    max_new_tokens: int, format: str, as_json: bool, template: str | None, template_options: tuple[str, ...],
-    **flags: Any,
+    ctx: click.Context, name: str, chosen: Any, data: str, model: str | None, against: tuple[str, ...],
+    out: str | None, limit: int | None, max_new_tokens: int, format: str, as_json: bool, template: str | None,
+    template_options: tuple[str, ...], **flags: Any,
 ) -> int:  # fmt: skip
     from filial.cli.tables import figure
-    from filial.contracts.paths import resolve
-    from filial.engine.judge import Exam
-    from filial.local import models
+    from filial.engine.exams import Exam
+    from filial.engine.judge import label
     from filial.storage import write_bytes
 
-    folder = resolve(model)
-    if not folder.is_dir():
-        raise UsageError(f"--model {model}: no such folder; give one that train wrote, or any model's folder")
-    records = list(_passing(data, manager(ctx), format, limit))
+    if model is None and flags["teacher"] is None:
+        raise UsageError("name whom to judge: --model DIR for a folder that train wrote, or --teacher NAME")
+    if model is None and chosen.asks:
+        raise UsageError(f"the judge {name!r} asks the teacher itself; name whom to judge with --model or --against")
     made = _template(ctx, template, template_options)
-    chosen_template = made[0] if made else models.load_template(folder, manager(ctx))
-    if chosen_template is None:
-        raise UsageError(f"{model} does not say which template it was trained with; add --template NAME")
-    answers = models.answer(folder, records, chosen_template, max_new_tokens=max_new_tokens)
-    figures, lines = interrupts.run(_verdicts(ctx, name, chosen, Exam(data, records), answers, flags))
+    first = []
+    if model is not None:
+        first = [_answerer(ctx, "model", model, made)]
+    elif made is not None:
+        first = [_with_template(ctx, flags, made)]
+    rivals = [_answerer(ctx, f"./{text}" if text == "model" else text, text, made) for text in dict.fromkeys(against)]
+    if chosen.compares == 2 and not rivals:
+        raise UsageError(f"the judge {name!r} compares pairs; name a rival with --against")
+    exam = Exam(data, list(_passing(data, manager(ctx), format, limit)))
+    results = interrupts.run(_verdicts(ctx, name, chosen, exam, [*first, *rivals], max_new_tokens, flags))
     if out:
-        write_bytes(Path(out), b"".join(line + b"\n" for line in lines))
+        write_bytes(Path(out), b"".join(_told(line, who, len(results)) for who, _, lines in results for line in lines))
     if as_json:
-        print_json(figures)
+        print_json({label(who): figures for who, figures, _ in results} if len(results) > 1 else results[0][1])
     else:
-        click.echo(f"{name} on {data}: {figure(figures)} of {figures['judged']:,} records")
-    return ROWS_LOST if figures["judged"] < figures["records"] else 0
+        for who, figures, _ in results:
+            said = f"{name} on {data}" + (f", {label(who)}" if len(results) > 1 else "")
+            click.echo(f"{said}: {figure(figures)} of {figures['judged']:,} records")
+    return ROWS_LOST if any(figures["judged"] < figures["records"] for _, figures, _ in results) else 0
+
+
+def _told(line: bytes, who: Sitting, count: int) -> bytes:
+    """A line of the verdicts' file; where several candidates were judged it says whose it is."""
+    import msgspec
+
+    from filial.engine.judge import label
+
+    begin = b'{"candidate":' + msgspec.json.encode(label(who)) + b"," if count > 1 else b"{"
+    return begin + line[1:] + b"\n"
+
+
+def _answerer(
+    ctx: click.Context, name: str, text: str, made: tuple[Any, dict[str, Any]] | None
+) -> tuple[Answerer, dict[str, Any]]:
+    """Whom flags name, a model's folder that says how it is asked or a teacher; and what answers depend on beside."""
+    import yaml
+
+    from filial.contracts.paths import resolve
+    from filial.engine.judge import Answerer
+    from filial.engine.model_notes import load_teacher, load_template
+    from filial.engine.train import weights
+    from filial.plugins.options import locate_files
+
+    folder, plugins = resolve(text), manager(ctx)
+    if not folder.is_dir():
+        if name == "model":
+            raise UsageError(f"--model {text}: no such folder; give one that train wrote, or a teacher with --teacher")
+        try:
+            spec = yaml.safe_load(text)
+        except yaml.YAMLError:
+            spec = None
+        if not isinstance(spec, str | dict):
+            raise UsageError(f"--against {text!r}: write a folder, NAME or '{{use: NAME, …}}'")
+        teacher: Any = plugins.build("teachers", spec, "--against")
+        plugins.check_requirements(type(teacher))
+        use = str(spec["use"] if isinstance(spec, dict) else spec)
+        return Answerer(use, use, locate_files(teacher, Path.cwd())), {}
+    noted = load_teacher(folder, plugins)
+    if noted is None:
+        raise UsageError(
+            f"{text} does not say how it is asked; name a teacher that asks such models instead, as in "
+            f"--teacher NAME -T model={text}"
+        )
+    use, teacher = noted
+    template = made[0] if made else load_template(folder, plugins)
+    return Answerer(name, use, teacher.for_template(template) if template is not None else teacher, own=True), {
+        "bytes": weights(str(folder)),
+        "template": [plugins.provenance(template), template.model_dump(mode="json")] if template is not None else None,
+    }
+
+
+def _with_template(
+    ctx: click.Context, flags: dict[str, Any], made: tuple[Any, dict[str, Any]]
+) -> tuple[Answerer, dict[str, Any]]:
+    """The teacher that flags name, for a model that was trained with the template that they name."""
+    from filial.engine.judge import Answerer
+
+    name, (template, said) = flags["teacher"], made
+    spec = {"use": name, **options_of("--teacher-option", flags["teacher_options"])}
+    teacher: Any = manager(ctx).build("teachers", spec, "--teacher")
+    facts = {"template": [manager(ctx).provenance(template), said]}
+    return Answerer("model", name, teacher.for_template(template), own=True), facts
 
 
 async def _verdicts(
-    ctx: click.Context, name: str, judge: Any, exam: Any, answers: list[str], flags: dict[str, Any]
-) -> tuple[dict[str, Any], list[bytes]]:
+    ctx: click.Context, name: str, judge: Any, exam: Exam, named: list[tuple[Answerer, dict[str, Any]]],
+    max_tokens: int, flags: dict[str, Any],
+) -> list[tuple[Sitting, dict[str, Any], list[bytes]]]:  # fmt: skip
     """The judge's word on every answer, with the teacher it may ask."""
-    from filial.engine.judge import Silent, judged
+    from filial.engine.judge import Answerer, Silent, candidates, judged
     from filial.engine.stage import StageContext
     from filial.gateway.gateway import stopping
 
-    async with asking(ctx, flags) as gateway:
-        env = StageContext(stage="judge", seed=flags["seed"], writer=Silent())
-        if gateway is not None:
-            env.ask, env.window = gateway.ask, gateway.window
-        with stopping(gateway):
-            return await judged(judge, manager(ctx).provenance("judges", name), exam, answers, env)
+    results = []
+    async with asking(ctx, flags) as teacher, AsyncExitStack() as stack:
+        seats = []
+        if teacher is not None and not any(who.name == "model" for who, _ in named):
+            seats.append((Answerer("model", teacher.use, teacher.teacher), teacher))
+        for who, facts in named:
+            account = teacher.account if teacher is not None and not who.here else None
+            gateway = opened(ctx, who.use, who.teacher, flags["home"], account, hooked=not who.own, facts=facts)
+            stack.push_async_callback(gateway.close)
+            seats.append((who, gateway))
+        sat = [[seats[0], rival] for rival in seats[1:]] if judge.compares == 2 else [[seat] for seat in seats]
+        for present in sat:
+            env = StageContext(stage="judge", seed=flags["seed"], writer=Silent())
+            if teacher is not None:
+                env.ask = teacher.ask
+            env.window = max(gateway.window for _, gateway in present)
+            with ExitStack() as stopped:
+                for gateway in [*([teacher] if teacher is not None else []), *(gateway for _, gateway in present)]:
+                    stopped.enter_context(stopping(gateway))
+                seated = candidates(present, env, max_tokens)
+                figures, lines = await judged(judge, manager(ctx).provenance("judges", name), exam, seated, env)
+            results.append((tuple(who.name for who, _ in present), figures, lines))
+    return results
 
 
 train = PluginGroup("train", "trainers", _make_train, "Train a model on records.")

@@ -92,17 +92,18 @@ def measured(summary: dict[str, Any]) -> str:
 
 
 def judged(summary: dict[str, Any]) -> str:
-    """Share passed, or mean score, of the model, its base and the copying baseline on every exam."""
+    """Share passed, or mean score, of the model and its rivals on every exam."""
     exams = summary.get("judge") or {}
     if not exams:
         return ""
-    who = [w for w in ("base", "nearest", "model") if any(w in results for results in exams.values())]
-    names = {"base": "before", "nearest": "nearest neighbour", "model": "after"}
+    found = dict.fromkeys(who for results in exams.values() for who in results)
+    who = sorted(found, key=lambda name: {"base": 0, "model": 2}.get(name, 1))
+    names = {"base": "before", "model": "after"}
     rows = []
     for name, results in exams.items():
         first = next(iter(results.values()))
         rows.append([name, f"{first['judged']:,}", *(figure(results.get(w)) for w in who)])
-    return grid(["judged on", "records", *(names[w] for w in who)], rows)
+    return grid(["judged on", "records", *(names.get(w, w) for w in who)], rows)
 
 
 def figure(result: dict[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Protocol
 
+from filial.contracts.errors import TeacherError
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Record
 
@@ -120,6 +121,55 @@ class Context:
             note=self.note,
             seeds=self.seeds,
         )
+
+
+class Candidate:
+    """One of those whose answers a judge compares: the trained model, the model it came from, any teacher.
+
+    Attributes:
+        name: what the figures call it.
+        replies: what it said, in order.
+        failed: the error of the first call that failed for good; None where none did.
+    """
+
+    def __init__(self, name: str, ask: Asker, *, max_tokens: int | None = None) -> None:
+        self.name = name
+        self.replies: list[Reply] = []
+        self.failed: TeacherError | None = None
+        self._ask, self._max_tokens = ask, max_tokens
+
+    async def ask(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        system: str = "",
+        draw: int = 0,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        stop: tuple[str, ...] = (),
+        schema: dict[str, Any] | None = None,
+        partial: bool = True,
+    ) -> Reply:
+        """Ask it; arguments as for `Context.ask`. A conversation of several turns is asked again with each turn.
+
+        Args:
+            max_tokens: tokens of the answer at most; the exam's own limit unless given.
+            partial: an answer that was cut at that limit counts as it is, and so does an empty one.
+
+        Raises:
+            TeacherError: the call failed for good. The record is then not judged, whatever becomes of this error.
+        """
+        try:
+            reply = await Context(self._ask).ask(
+                messages, system=system, draw=draw, temperature=temperature, top_p=top_p,
+                max_tokens=max_tokens or self._max_tokens, stop=stop, schema=schema, partial=partial,
+            )  # fmt: skip
+        except TeacherError as error:
+            self.failed = self.failed or error
+            raise
+        self.replies.append(reply)
+        return reply
 
 
 class RunInfo:

@@ -25,7 +25,7 @@ from filial.contracts.plugin_errors import breach
 from filial.contracts.records import Record
 
 if TYPE_CHECKING:
-    from filial.contracts.context import Context, TrainContext
+    from filial.contracts.context import Candidate, Context, TrainContext
     from filial.contracts.errors import TeacherError
 
 
@@ -301,6 +301,14 @@ class Trainer(Component):
         Returns figures for the run's summary (steps, seconds, tokens, losses).
         """
 
+    def teacher(self, out: Path) -> Teacher:
+        """How a model that was saved to ``out`` is asked, or one in the same form that was not trained yet.
+
+        It opens nothing: a run wants to know before it trains. A trainer without this trains, but nobody can judge
+        what comes of it.
+        """
+        raise UsageError(f"{type(self).__name__} does not say how its models are asked (Trainer.teacher)")
+
 
 class Teacher(Component):
     """Answers requests. The only door to a model.
@@ -346,16 +354,35 @@ class Teacher(Component):
         """Where requests go and which key goes along, for `check` and `plan`; None when they leave no machine."""
         return None
 
+    def for_dataset(self, folder: Path) -> Teacher:
+        """This teacher as a candidate of a run whose data set (``train.jsonl``) lies in ``folder``."""
+        return self
+
+    def for_template(self, template: Template) -> Teacher:
+        """This teacher for a model that was trained on texts of ``template``; the default has words of its own.
+
+        Whoever asks through it has to tell its answers apart by the template; `identity` need not.
+        """
+        return self
+
     async def close(self) -> None:
         """Let go of connections. Called once, in the loop that used the teacher."""
 
 
 class Judge(Component):
-    """Compares answers with what a record asks for."""
+    """Asks candidates what a record asks, and compares their answers with its own or with each other.
+
+    ``compares`` is how many candidates one verdict is about: 1, or 2 for a judge of pairs, whose score is the first's.
+    """
+
+    compares: ClassVar[int] = 1
 
     @abstractmethod
-    async def judge(self, record: Record, answers: Sequence[str], ctx: Context) -> Verdict:
-        """A verdict on ``answers`` (one string per model under test) to ``record``."""
+    async def judge(self, record: Record, candidates: Sequence[Candidate], ctx: Context) -> Verdict:
+        """A verdict on ``candidates``; each is asked with ``await candidate.ask(...)``, as often as need be.
+
+        A `TeacherError` of a call that failed may pass: the record is then not judged, and counted as such.
+        """
 
 
 Item = Record | dict[str, Any] | ValueError

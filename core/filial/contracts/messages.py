@@ -47,7 +47,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``draw`` numbers independent answers to the same request. ``max_tokens`` counts completion tokens.
     ``schema`` is a JSON Schema the answer must satisfy. ``None`` means: the teacher's own default. ``partial``: an
-    answer cut at the token limit is welcome; the teacher is not told.
+    answer cut at the token limit is welcome, and so is one that says nothing. ``input`` is the end of the last user
+    message that its record keeps apart from the instruction; it is there for models that learned to read them apart.
     """
 
     messages: tuple[Message, ...]
@@ -59,6 +60,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seed: int | None = None
     schema: dict[str, Any] | None = None
     partial: bool = False
+    input: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,10 +1,15 @@
-"""Judging a trained model on records it has not seen, beside the model it came from and a baseline that only copies."""
+"""Judging: candidates answer the questions of an exam, a judge compares, and figures come of its verdicts.
+
+Candidates are the trained model, the model it came from and whatever teachers a recipe names beside them. Each is asked
+through a gateway of its own with the run's ledger, so that a judging that was cut off goes on where it was.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,58 +17,100 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from filial.contracts.concurrency import in_order
-from filial.contracts.kinds import Drop, Judge, Template, Verdict
+from filial.contracts.context import Asker, Candidate
+from filial.contracts.errors import FilialError, UsageError
+from filial.contracts.kinds import Drop, Judge, Teacher, Trainer, Verdict
+from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import blamed, wrong_type
-from filial.contracts.records import Question, Record, question_key
+from filial.contracts.records import Record, question_key
 from filial.engine import interrupts
-from filial.engine.build import build, provenance, read
-from filial.engine.commit import ANSWERS
+from filial.engine.build import build, option_files, provenance, source_digest
+from filial.engine.commit import ANSWERS, MANIFEST
+from filial.engine.exams import Exam, TrainingRun, exam_records
+from filial.engine.model_notes import registered_name, teacher_of
 from filial.engine.stage import DropRow, StageContext, settled
-from filial.engine.train import base_model, judged_at, judging_key, read_rows
-from filial.gateway.gateway import stopping
-from filial.local import models
-from filial.storage import file_sha256, kept, write_bytes, write_manifest
+from filial.engine.train import base_model, weights
+from filial.gateway.budget import unknown_price
+from filial.gateway.gateway import Gateway, stopping
+from filial.storage import digest, file_sha256, kept, read_manifest, write_bytes, write_manifest
 
 if TYPE_CHECKING:
-    from filial.engine.run import Run
-    from filial.recipe import JudgeSpec
+    from filial.plugins.manager import Manager
+    from filial.recipe import ComponentSpec, JudgeSpec
 
-
-Answerer = Callable[[Sequence[Record]], list[str]]
+MODEL = "model"
+"""What the figures call the trained model."""
+Sitting = tuple[str, ...]
+"""The candidates of one verdict, by name: one, or the model and a rival."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
-    """What a judge looks at: records with right answers, none of whose questions was trained on."""
+class Answerer:
+    """Who can be a candidate: its name in the figures, ``dist:name`` of its teacher, and that.
+
+    ``own``: a model that was trained here, or one in its form; it is asked as the training data are written, with no
+    hook between.
+    """
 
     name: str
-    records: list[Record]
+    use: str
+    teacher: Teacher
+    own: bool = False
+
+    @property
+    def here(self) -> bool:
+        """Whether asking it is known to cost nothing and to leave no machine."""
+        price = self.teacher.price()
+        return self.teacher.destination() is None and price is not None and price.prompt == price.completion == 0
+
+
+def candidates(
+    seats: Sequence[tuple[Answerer, Gateway]], env: StageContext, max_tokens: int | None
+) -> Callable[[Record], list[Candidate]]:
+    """What makes the candidates for a record; what they say is noted among the stage's answers."""
+
+    def ask(gateway: Gateway, record: Record) -> Asker:
+        async def asker(request: Request) -> Reply:
+            if record.input and request.messages == record.prompt():
+                request = msgspec.structs.replace(request, input=record.input)
+            reply = await gateway.ask(request)
+            env.answers.note(reply.key)
+            return reply
+
+        return asker
+
+    def made(record: Record) -> list[Candidate]:
+        return [Candidate(who.name, ask(gateway, record), max_tokens=max_tokens) for who, gateway in seats]
+
+    return made
 
 
 async def judged(
-    judge: Judge, plugin: str, exam: Exam, answers: list[str], env: StageContext
+    judge: Judge, plugin: str, exam: Exam, seated: Callable[[Record], list[Candidate]], env: StageContext
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Figures over the exam, and one JSON line per record with the answer and the verdict.
+    """Figures over the exam, and one JSON line per record with what was said and the verdict.
 
-    A record whose verdict needed a teacher call that failed is not judged: its line says why.
+    A record for which a call failed for good, to a candidate or to the judge's own teacher, is not judged, whatever the
+    judge makes of the failure: its line says why.
 
     Raises:
         FilialError: the judge failed or broke its contract.
     """
 
-    async def one(pair: tuple[Record, str]) -> Verdict | Drop:
-        record, answer = pair
+    async def one(record: Record) -> tuple[list[Candidate], Verdict | Drop]:
+        present = seated(record)
         with blamed(plugin, env.stage):
-            word = await settled(judge.judge(record, [answer], env.context(exam.name, record.id)))
-            if not isinstance(word, Verdict | Drop):
-                raise wrong_type(plugin, env.stage, "judge", word, "Verdict")
-        return word
+            word = await settled(judge.judge(record, present, env.context(exam.name, record.id)))
+        if failed := next((c.failed for c in present if c.failed), None):
+            return present, Drop.failed(failed)
+        if not isinstance(word, Drop):
+            check_verdict(word, plugin, env.stage, record)
+        return present, word
 
     lines, scores, passed = [], [], Counter[bool]()
-    pairs = list(zip(exam.records, answers, strict=True))
-    async with aclosing(in_order(pairs, one, env.window)) as verdicts:
-        async for (record, answer), word in verdicts:
-            lines.append(msgspec.json.encode(_line(record, answer, word)))
+    async with aclosing(in_order(exam.records, one, env.window)) as verdicts:
+        async for record, (present, word) in verdicts:
+            lines.append(msgspec.json.encode(_line(record, present, word)))
             if isinstance(word, Verdict):
                 scores.append(word.score)
                 passed[bool(word.passed)] += word.passed is not None
@@ -74,39 +121,42 @@ async def judged(
     }, lines  # fmt: skip
 
 
-def _line(record: Record, answer: str, word: Verdict | Drop) -> dict[str, Any]:
-    row = {"id": record.id, "question": "\n\n".join(question_key(record)), "want": record.answer(), "answer": answer}
+def check_verdict(word: object, plugin: str, stage: str, record: Record) -> None:
+    """Refuse what is no verdict.
+
+    Raises:
+        FilialError: naming the plugin and the record.
+    """
+    if not isinstance(word, Verdict):
+        raise wrong_type(plugin, stage, f"judge of {_named(record)}", word, "Verdict")
+    score = word.score
+    if not isinstance(score, int | float) or isinstance(score, bool) or not math.isfinite(score):
+        _refuse(plugin, stage, record, "score", score, "a finite number")
+    if not isinstance(word.passed, bool | None):
+        _refuse(plugin, stage, record, "passed", word.passed, "True, False or None")
+    if not isinstance(word.detail, str):
+        _refuse(plugin, stage, record, "detail", word.detail, "a text")
+
+
+def _refuse(plugin: str, stage: str, record: Record, name: str, got: object, wanted: str) -> None:
+    raise FilialError(
+        f"{plugin} breaks its contract in stage {stage}: Verdict.{name} for {_named(record)} is {got!r}, not {wanted}"
+    )
+
+
+def _named(record: Record) -> str:
+    return f"record {record.id or record.turns()[0].content[:40]!r}"
+
+
+def _line(record: Record, present: Sequence[Candidate], word: Verdict | Drop) -> dict[str, Any]:
+    said = {candidate.name: [reply.text for reply in candidate.replies] for candidate in present}
+    texts = next(iter(said.values())) if len(said) == 1 else []
+    answers: dict[str, Any] = {"answer": texts[0]} if len(texts) == 1 else {"answers": said}
+    row = {"id": record.id, "question": "\n\n".join(question_key(record)), "want": record.answer(), **answers}
     if isinstance(word, Drop):
         return {**row, "unjudged": word.reason, "detail": word.detail}
     detail = {"detail": word.detail} if word.detail else {}
     return {**row, "score": word.score, "passed": word.passed, **detail}
-
-
-def nearest(trained: list[Record]) -> Answerer:
-    """The copying baseline: the answer of the training record whose words overlap most (Jaccard; first on ties).
-
-    It knows the data and nothing else, so what a model has beyond it was learned.
-    """
-    bags = [_bag(r) for r in trained]
-    holders: dict[str, list[int]] = defaultdict(list)
-    for i, bag in enumerate(bags):
-        for word in sorted(bag):
-            holders[word].append(i)
-
-    def answer(records: Sequence[Record]) -> list[str]:
-        out = []
-        for record in records:
-            bag = _bag(record)
-            shared = Counter(i for word in bag for i in holders.get(word, ()))
-            best = min(shared, key=lambda i: (-shared[i] / (len(bag) + len(bags[i]) - shared[i]), i), default=None)
-            out.append(trained[best].answer() if best is not None else "")
-        return out
-
-    return answer
-
-
-def _bag(record: Record) -> frozenset[str]:
-    return frozenset(" ".join(question_key(record)).lower().split())
 
 
 class Silent:
@@ -119,89 +169,154 @@ class Silent:
         raise AssertionError("a judge drops no records")
 
 
-def judge_model(run: Run, data: dict[str, Any], model: str) -> None:
-    """Every judge of the recipe: the model, its base and the copying baseline on the same records. ``model`` is the
-    key of the trained model."""
-    if not run.recipe.judges:
-        return
-    assert run.recipe.template is not None
-    template: Template = build(run.manager, run.recipe.template, run.recipe.base)
-    run.summary["judge"] = {}
+def sittings(spec: JudgeSpec, manager: Manager) -> list[Sitting]:
+    """Who sits the exam of a judge: each candidate alone, or for a judge of pairs the model beside each rival."""
+    pairs = manager.get("judges", spec.component.use).compares == 2  # type: ignore[attr-defined]
+    return [(MODEL, name) for name in spec.rivals] if pairs else [(name,) for name in (MODEL, *spec.rivals)]
+
+
+def label(sitting: Sitting) -> str:
+    """What the figures call a sitting."""
+    return " vs ".join(sitting)
+
+
+def judging_key(run: TrainingRun, spec: JudgeSpec, sitting: Sitting, data: dict[str, Any], model: str) -> str:
+    """What the figures of a sitting depend on: the trained model by its key, the judge, what it looks at, rivals."""
+    base, manager = run.recipe.base, run.manager
+    heldout = spec.data == "heldout"
+    looked_at = data["files"]["heldout.jsonl"]["sha256"] if heldout else source_digest(spec.data, base)
+    asked = [spec.only, spec.limit, spec.max_new_tokens, spec.component.options]
+    files = option_files(spec.component, base, manager)
+    rivals = [
+        [provenance(manager, rival), rival.options, option_files(rival, base, manager)]
+        for rival in _teachers(spec, sitting)
+    ]
+    plugin = provenance(manager, spec.component)
+    return digest(label(sitting), model, plugin, asked, looked_at, *([files] if files else []), *rivals)
+
+
+def _teachers(spec: JudgeSpec, sitting: Sitting) -> list[ComponentSpec]:
+    """The teachers that a recipe names for rivals of a sitting."""
+    return [rival for rival in spec.against if rival is not None and rival.name in sitting]
+
+
+def judged_at(run: TrainingRun, spec: JudgeSpec, sitting: Sitting) -> Path:
+    """The manifest of a sitting's figures."""
+    return run.folder / "judge" / f"{spec.name}-{label(sitting).replace(' ', '-')}.json"
+
+
+def answerer(run: TrainingRun, spec: JudgeSpec, name: str) -> Answerer:
+    """A candidate of a judge, its teacher new."""
+    recipe, manager = run.recipe, run.manager
+    for rival in _teachers(spec, (name,)):
+        teacher: Teacher = build(manager, rival, recipe.base)
+        claim = manager.index.claim("teachers", rival.use)
+        return Answerer(name, f"{claim.dist}:{claim.name}", teacher.for_dataset(run.folder / "dataset"))
+    assert recipe.train is not None
+    assert recipe.template is not None
+    trainer: Trainer = build(manager, recipe.train, recipe.base)
+    teacher = teacher_of(trainer, run.model if name == MODEL else Path(base_model(run)), manager)
+    use = registered_name(manager, teacher) or manager.provenance(teacher)
+    return Answerer(name, use, teacher.for_template(build(manager, recipe.template, recipe.base)), own=True)
+
+
+def facts(run: TrainingRun, name: str) -> dict[str, Any]:
+    """What an own model's answers depend on, whatever its teacher knows of that: its bytes and the template."""
+    recipe, manager = run.recipe, run.manager
+    assert recipe.template is not None
+    template = [provenance(manager, recipe.template), recipe.template.options]
+    files = option_files(recipe.template, recipe.base, manager)
+    trained = read_manifest(run.model / MANIFEST) if name == MODEL else None
+    bytes_ = digest(trained["files"]) if trained else weights(base_model(run))
+    return {"bytes": bytes_, "template": [*template, *([files] if files else [])]}
+
+
+def check_candidates(run: TrainingRun) -> None:
+    """See, before a run trains, that its judges can ask whom they are to ask.
+
+    Raises:
+        FilialError: a trainer breaks its contract; or something that a teacher needs is not installed.
+        UsageError: what a candidate costs is not known, but money is capped.
+    """
+    capped = run.recipe.budget.get("usd") is not None
     for spec in run.recipe.judges:
-        exam = Exam(spec.name, exam_records(run, spec))
-        answerers: dict[str, Answerer] = {"model": _model(run.model, template, spec.max_new_tokens)}
-        if "base" in spec.rivals:
-            answerers["base"] = _model(Path(base_model(run)), template, spec.max_new_tokens)
-        if "nearest" in spec.rivals:
-            answerers["nearest"] = _nearest(run.folder / "dataset" / "train.jsonl")
-        run.summary["judge"][spec.name] = {
-            who: _judged(run, spec, exam, who, answer, judging_key(run, spec, who, data, model))
-            for who, answer in answerers.items()
-        }
+        for name in dict.fromkeys(name for sitting in sittings(spec, run.manager) for name in sitting):
+            who = answerer(run, spec, name)
+            run.manager.check_requirements(type(who.teacher))
+            if capped and who.teacher.price() is None:
+                raise UsageError(f"judge {spec.name}, {name}: {unknown_price(who.use)}")
 
 
-def exam_questions(run: Run) -> set[Question]:
-    """What the recipe's exams ask; no record that asks the same may be trained on."""
-    files = [spec for spec in run.recipe.judges if spec.data != "heldout"]
-    return {question_key(record) for spec in files for record in exam_records(run, spec)}
+def judge_model(run: TrainingRun, data: dict[str, Any], model: str) -> dict[str, dict[str, Any]]:
+    """The figures of every judge of the recipe, by sitting. ``model`` is the key of the trained model.
 
-
-def exam_records(run: Run, spec: JudgeSpec) -> list[Record]:
-    """The records a judge looks at, in the file's order."""
-    if spec.data == "heldout":
-        records = read_rows(run.folder / "dataset" / "heldout.jsonl")
-        if spec.only == "seed-level":
-            records = [r for r in records if r.origin.round == 0]
-        elif spec.only == "evolved":
-            records = [r for r in records if r.origin.round > 0]
-    else:
-        records = list(read(spec.data, run.recipe.base, run.manager, strict=True))
-    return records[: spec.limit] if spec.limit else records
-
-
-def _model(folder: Path, template: Template, max_new_tokens: int) -> Answerer:
-    def answer(records: Any) -> list[str]:
-        return models.answer(folder, list(records), template, max_new_tokens=max_new_tokens)
-
-    return answer
-
-
-def _nearest(trained: Path) -> Answerer:
-    def answer(records: Any) -> list[str]:
-        return nearest(read_rows(trained))(records)
-
-    return answer
-
-
-def _judged(run: Run, spec: JudgeSpec, exam: Exam, who: str, answer: Answerer, key: str) -> dict[str, Any]:
-    """One answerer's figures, kept in ``judge/`` so that a finished run repeated does not ask again."""
-    at = judged_at(run, spec, who)
-    if (manifest := kept(at, key)) is not None:
-        return dict(manifest["figures"])
-    folder, file = at.parent, f"{spec.name}-{who}.jsonl"
-    figures, lines, used = interrupts.run(_asked(run, spec, exam, answer(exam.records)))
-    files = {file: lines, f"{spec.name}-{who}.{ANSWERS}": used}
-    for name, rows in files.items():
-        write_bytes(folder / name, b"".join(row + b"\n" for row in rows))
-    checked = {name: {"sha256": file_sha256(folder / name)} for name in files}
-    body = {"format": 1, "key": key, "figures": figures, "files": checked}
-    write_manifest(at, body)
+    They are kept in ``judge/``, so that a finished run repeated does not ask again.
+    """
+    figures: dict[str, dict[str, Any]] = {}
+    due: dict[tuple[Any, ...], list[tuple[JudgeSpec, Sitting, str]]] = {}
+    for spec in run.recipe.judges:
+        figures[spec.name] = {}
+        for sitting in sittings(spec, run.manager):
+            key = judging_key(run, spec, sitting, data, model)
+            manifest = kept(judged_at(run, spec, sitting), key)
+            figures[spec.name][label(sitting)] = manifest and manifest["figures"]
+            if manifest is None:
+                due.setdefault(_group(spec, sitting), []).append((spec, sitting, key))
+    if due:
+        interrupts.run(_sat(run, list(due.values()), figures))
     return figures
 
 
-async def _asked(
-    run: Run, spec: JudgeSpec, exam: Exam, answers: list[str]
-) -> tuple[dict[str, Any], list[bytes], list[bytes]]:
-    """Figures, a line per record, and the ledger keys of what the judge was told."""
+def _group(spec: JudgeSpec, sitting: Sitting) -> tuple[Any, ...]:
+    """Sittings of the same candidates come after each other, so that a model in memory serves them all."""
+    return (sitting, *(digest(teacher.use, teacher.options) for teacher in _teachers(spec, sitting)))
+
+
+async def _sat(
+    run: TrainingRun, groups: list[list[tuple[JudgeSpec, Sitting, str]]], figures: dict[str, dict[str, Any]]
+) -> None:
+    """Have what is due judged, group by group, and enter its figures."""
+    async with AsyncExitStack() as stack:
+        teacher = run.gateway()
+        if teacher is not None:
+            stack.push_async_callback(teacher.close)
+        for group in groups:
+            async with AsyncExitStack() as open_:
+                first, sitting, _ = group[0]
+                seats = []
+                for name in sitting:
+                    who = answerer(run, first, name)
+                    gateway = run.opened(
+                        who.use, who.teacher, counted=not who.here, hooked=not who.own,
+                        facts=facts(run, name) if who.own else None,
+                    )  # fmt: skip
+                    open_.push_async_callback(gateway.close)
+                    seats.append((who, gateway))
+                for spec, _, key in group:
+                    figures[spec.name][label(sitting)] = await _judging(run, spec, sitting, seats, teacher, key)
+
+
+async def _judging(
+    run: TrainingRun, spec: JudgeSpec, sitting: Sitting, seats: list[tuple[Answerer, Gateway]],
+    teacher: Gateway | None, key: str,
+) -> dict[str, Any]:  # fmt: skip
+    """One sitting, kept: its figures, a line per record, and the ledger keys of all that was said."""
     judge: Judge = build(run.manager, spec.component, run.recipe.base)
-    gateway = run.gateway()
+    exam = Exam(spec.name, exam_records(run, spec))
     env = StageContext(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=Silent())
-    try:
-        if gateway is not None:
-            env.ask, env.window = gateway.ask, gateway.window
-        with stopping(gateway):
-            figures, lines = await judged(judge, provenance(run.manager, spec.component), exam, answers, env)
-        return figures, lines, list(env.answers.lines())
-    finally:
-        if gateway is not None:
-            await gateway.close()
+    gateways = [gateway for _, gateway in seats] + ([teacher] if teacher is not None else [])
+    if teacher is not None:
+        env.ask = teacher.ask
+    env.window = max(gateway.window for gateway in gateways)
+    with ExitStack() as stack:
+        for gateway in gateways:
+            stack.enter_context(stopping(gateway))
+        seated = candidates(seats, env, spec.max_new_tokens)
+        figures, lines = await judged(judge, provenance(run.manager, spec.component), exam, seated, env)
+    at = judged_at(run, spec, sitting)
+    files = {f"{at.stem}.jsonl": lines, f"{at.stem}.{ANSWERS}": list(env.answers.lines())}
+    for name, rows in files.items():
+        write_bytes(at.parent / name, b"".join(row + b"\n" for row in rows))
+    checked = {name: {"sha256": file_sha256(at.parent / name)} for name in files}
+    write_manifest(at, {"format": 1, "key": key, "figures": figures, "files": checked})
+    return figures

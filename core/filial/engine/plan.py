@@ -15,7 +15,7 @@ from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import Component
 from filial.contracts.messages import Reply, Request
 from filial.contracts.records import Record
-from filial.engine import commit
+from filial.engine import commit, judge
 from filial.engine import train as tuning
 from filial.engine.build import Source, build, provenance, seeds_of
 from filial.engine.commit import MANIFEST
@@ -119,11 +119,18 @@ class Estimator:
         assert self._records is not None
         return self._records
 
-    def judge(self, judge: JudgeSpec, records: int, answerers: int) -> Estimate:
-        """A judge on so many records, for so many of the model and its rivals."""
-        component: Component = build(self._run.manager, judge.component, self._run.recipe.base)
-        calls = component.calls(records) * answerers
-        return self._estimate(records, calls, 0, None, ROUGH if calls else EXACT)
+    def judge(self, spec: JudgeSpec, records: int, left: list[judge.Sitting]) -> Estimate:
+        """A judge on so many records, for the sittings that are left; candidates are asked once a record."""
+        component: Component = build(self._run.manager, spec.component, self._run.recipe.base)
+        told = self._estimate(records, component.calls(records) * len(left), 0, None, ROUGH)
+        calls, tokens, usd = told.calls, told.tokens, told.usd
+        for name in {name: None for sitting in left for name in sitting}:
+            who = judge.answerer(self._run, spec, name)
+            if not who.here:
+                calls, tokens, price = calls + records, tokens + (PROMPT + ANSWER) * records, who.teacher.price()
+                cost = price.cost(PROMPT * records, ANSWER * records) if price else None
+                usd = None if usd is None or cost is None else usd + cost
+        return Estimate(records, calls, 0, tokens, usd, ROUGH if calls else EXACT)
 
     @property
     def count(self) -> int:
@@ -144,11 +151,11 @@ class Estimator:
         return Estimate(entered, round(calls), held, round(asked + answered), usd, sure)
 
 
-def exam_size(run: Run, judge: JudgeSpec) -> int:
+def exam_size(run: Run, spec: JudgeSpec) -> int:
     """How many records a judge looks at."""
     recipe = run.recipe
-    size = recipe.heldout if judge.data == "heldout" else len(Source(judge.data, recipe.base, run.manager))
-    return min(size, judge.limit) if judge.limit else size
+    size = recipe.heldout if spec.data == "heldout" else len(Source(spec.data, recipe.base, run.manager))
+    return min(size, spec.limit) if spec.limit else size
 
 
 DONE, CHANGED, TO_DO = "done", "changed", "to do"
@@ -183,7 +190,7 @@ async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
         rows.append(_row(run, stage.name, state, what, stage.components, estimate))
     if recipe.train:
         data, key, model = dict[str, Any](), "", run.model / MANIFEST
-        found = [tuning.judged_at(run, judge, who) for judge in recipe.judges for who in _answerers(judge)]
+        found = [judge.judged_at(run, s, sitting) for s in recipe.judges for sitting in judge.sittings(s, run.manager)]
         if state == DONE and any(path.exists() for path in (model, *found)):
             data = _dataset(run, estimator.records)
             key = tuning.training_key(run, data)
@@ -192,24 +199,22 @@ async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
         plugins = [s for s in (recipe.train, recipe.template) if s]
         estimate = Estimate(estimator.count, 0, 0, 0, 0.0, EXACT)
         rows.append(_row(run, "train", _state(model, key), what, plugins, estimate))
-        rows += [_judge(run, judge, estimator, data, key) for judge in recipe.judges]
+        rows += [_judge(run, spec, estimator, data, key) for spec in recipe.judges]
     return rows
 
 
-def _judge(run: Run, judge: JudgeSpec, estimator: Estimator, data: dict[str, Any], model: str) -> dict[str, Any]:
+def _judge(run: Run, spec: JudgeSpec, estimator: Estimator, data: dict[str, Any], model: str) -> dict[str, Any]:
     """The row of a judge. ``model`` is the key of the model, trained or to be trained; empty where it is not known."""
-    left = []
-    for who in _answerers(judge):
-        key = tuning.judging_key(run, judge, who, data, model) if model else ""
-        left += [state] if (state := _state(tuning.judged_at(run, judge, who), key)) != DONE else []
-    state = DONE if not left else CHANGED if CHANGED in left else TO_DO
-    size = exam_size(run, judge)
-    estimate = estimator.judge(judge, size, len(left)) if left else Estimate(size, 0, 0, 0, 0.0, EXACT)
-    return _row(run, f"judge {judge.name}", state, _judging(judge), [judge.component], estimate)
-
-
-def _answerers(judge: JudgeSpec) -> tuple[str, ...]:
-    return ("model", *judge.rivals)
+    states = {}
+    for sitting in judge.sittings(spec, run.manager):
+        key = judge.judging_key(run, spec, sitting, data, model) if model else ""
+        states[sitting] = _state(judge.judged_at(run, spec, sitting), key)
+    left = [sitting for sitting, state in states.items() if state != DONE]
+    state = DONE if not left else CHANGED if CHANGED in states.values() else TO_DO
+    size = exam_size(run, spec)
+    estimate = estimator.judge(spec, size, left) if left else Estimate(size, 0, 0, 0, 0.0, EXACT)
+    rivals = [rival for rival in spec.against if rival is not None]
+    return _row(run, f"judge {spec.name}", state, _judging(run, spec), [spec.component, *rivals], estimate)
 
 
 def _state(manifest: Path, key: str) -> str:
@@ -279,9 +284,14 @@ def _stage(stage: StageSpec[Any]) -> str:
     return f"{names} from {settings.seeds}" if isinstance(settings, Generate) and settings.seeds else names
 
 
-def _judging(judge: JudgeSpec) -> str:
-    rivals = f", against {' and '.join(judge.rivals)}" if judge.rivals else ""
-    return f"{judge.component.use} on {judge.data}{rivals}"
+def _judging(run: Run, spec: JudgeSpec) -> str:
+    """Who judges on what, and beside the model whom: a rival's host and the name of its key, too."""
+    rivals = []
+    for rival, name in zip(spec.against, spec.rivals, strict=True):
+        place = judge.answerer(run, spec, name).teacher.destination() if rival is not None else None
+        words = [f"host {place.host}", *([f"key from ${place.key}"] if place.key else [])] if place else []
+        rivals.append(f"{name} ({', '.join(words)})" if words else name)
+    return f"{spec.component.use} on {spec.data}" + (f", against {' and '.join(rivals)}" if rivals else "")
 
 
 SAMPLE = 1000

@@ -25,6 +25,7 @@ from filial.gateway.ledger import Ledger
 from filial.storage import digest, locked, refuse_links, sweep, write_bytes
 
 if TYPE_CHECKING:
+    from filial.contracts.kinds import Teacher
     from filial.plugins.manager import Manager
     from filial.recipe import Recipe, StageSpec
 
@@ -108,15 +109,21 @@ class Run:
             self.summary["dataset"] = {name: data[name] for name in ("train", "heldout", "contaminated")}
             if data["contaminated"]:
                 self.reporter.note(f"{data['contaminated']:,} records ask what an exam asks; they are not trained on")
-            judge_model(self, data, train_model(self, data))
+            key, self.summary["train"] = train_model(self, data)
+            if self.recipe.judges:
+                self.summary["judge"] = judge_model(self, data, key)
         self.summary["teacher"] = {**asdict(self.spent), "run_usd": self.account.usd if self.account else 0.0}
         text = msgspec.json.format(msgspec.json.encode(self.summary), indent=1)
         write_bytes(self.folder / "summary.json", text + b"\n")
 
     def _check_requirements(self) -> None:
-        """Everything named is installed and loads, before any work."""
+        """Everything named is installed and loads, and whom judges ask can be asked, before any work."""
         for spec in self.recipe.components():
             self.manager.check_requirements(self.manager.get(spec.kind, spec.use))
+        if self.recipe.judges:
+            from filial.engine.judge import check_candidates
+
+            check_candidates(self)
 
     def _check_links(self) -> None:
         """Nothing is written through a link, but for ``runs`` and ``.filial``: these may lie on another disk.
@@ -141,14 +148,23 @@ class Run:
     def gateway(self) -> Gateway | None:
         """The run's teacher behind its gateway; made and closed in one event loop."""
         spec = self.recipe.teacher
-        if spec is None:
-            return None
-        teacher = self.recipe.teacher_of(self.manager)
+        return None if spec is None else self.opened(spec.use, self.recipe.teacher_of(self.manager))
+
+    def opened(
+        self, use: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,
+        facts: dict[str, Any] | None = None,
+    ) -> Gateway:  # fmt: skip
+        """A teacher behind a gateway with the run's ledger; made and closed in one event loop.
+
+        ``counted``: it is on the run's account, below its caps, and silent where the run is offline. ``hooked``: the
+        `ask` hooks stand between. ``facts``: what its answers depend on beside its own identity.
+        """
         if self.account is None:
             self.account = BudgetAccount(Budget(**self.recipe.budget), Journal(self.folder / "spend.jsonl"), self.spent)
         return Gateway(
-            spec.use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), self.account,
-            partial(self.manager.hook.ask, teacher), offline=self.offline, note=self.reporter.note,
+            use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), self.account if counted else BudgetAccount(),
+            partial(self.manager.hook.ask, teacher) if hooked else None, offline=self.offline and counted,
+            facts=facts, note=self.reporter.note,
         )  # fmt: skip
 
     async def _stages(self) -> tuple[Records, str]:

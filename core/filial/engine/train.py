@@ -1,36 +1,25 @@
-"""The last steps of a run: train on its data set, then judge the model on what it has not seen."""
+"""Training: the last stage's records become a data set, and a trainer's model of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filial.contracts.context import TrainContext
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Template, Trainer
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed, wrong_type
-from filial.contracts.records import Record
 from filial.engine import dataset
 from filial.engine.build import build, option_files, provenance, source_digest
 from filial.engine.commit import MANIFEST
+from filial.engine.exams import TrainingRun, exam_questions
+from filial.engine.model_notes import save_notes
 from filial.engine.stage import Records
-from filial.formats.records import decode_fast
-from filial.local import models
 from filial.storage import digest, file_sha256, kept, write_manifest
 
-if TYPE_CHECKING:
-    from filial.engine.run import Run
-    from filial.recipe import JudgeSpec
 
-
-def read_rows(path: Path) -> list[Record]:
-    """The records of a file the run wrote itself."""
-    with open(path, "rb") as f:
-        return list(map(decode_fast, f))
-
-
-def base_model(run: Run) -> str:
+def base_model(run: TrainingRun) -> str:
     """The model to start from: a folder beside the recipe or in a package, else a hub id as it stands."""
     assert run.recipe.train is not None
     name = run.recipe.model or ""
@@ -38,21 +27,19 @@ def base_model(run: Run) -> str:
     return str(path) if name.startswith("pkg:") or path.exists() else name
 
 
-def dataset_key(run: Run, records: str) -> str:
+def dataset_key(run: TrainingRun, records: str) -> str:
     """What the data set depends on; ``records`` says which records the last stage gave."""
     recipe = run.recipe
     exams = [source_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
     return digest(records, recipe.heldout, recipe.seed, exams)
 
 
-def write_dataset(run: Run, records: Records, key: str, folder: Path) -> dict[str, Any]:
+def write_dataset(run: TrainingRun, records: Records, key: str, folder: Path) -> dict[str, Any]:
     """Write the data set of these records to a folder, unless it is there for this key. Returns its manifest."""
-    from filial.engine.judge import exam_questions
-
     return dataset.write(folder, records, run.recipe.heldout, run.recipe.seed, key, exam_questions(run))
 
 
-def training_key(run: Run, data: dict[str, Any]) -> str:
+def training_key(run: TrainingRun, data: dict[str, Any]) -> str:
     """What the model depends on: the data set, the trainer and the template with their options, the base model, the
     seed."""
     recipe = run.recipe
@@ -62,13 +49,13 @@ def training_key(run: Run, data: dict[str, Any]) -> str:
     files = [file for spec in (recipe.train, recipe.template) for file in option_files(spec, recipe.base, run.manager)]
     return digest(
         data["files"]["train.jsonl"], provenance(run.manager, recipe.train), recipe.train.options,
-        provenance(run.manager, recipe.template), recipe.template.options, _weights(base_model(run)), recipe.seed,
+        provenance(run.manager, recipe.template), recipe.template.options, weights(base_model(run)), recipe.seed,
         *([files] if files else []),
     )  # fmt: skip
 
 
-def train_model(run: Run, data: dict[str, Any]) -> str:
-    """Train, unless a whole model for this data, template and these options is there. Returns the model's key."""
+def train_model(run: TrainingRun, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Train, unless a whole model for this data, template and these options is there. Returns its key and figures."""
     key = training_key(run, data)
     manifest = kept(run.model / MANIFEST, key)
     if manifest is not None:
@@ -78,11 +65,10 @@ def train_model(run: Run, data: dict[str, Any]) -> str:
         with run.manager.hook.training(run.info(), base, run.folder / "dataset", run.model) as told:
             manifest = _trained(run, base, key)
             told.update(manifest["figures"])
-    run.summary["train"] = manifest["figures"]
-    return key
+    return key, manifest["figures"]
 
 
-def _trained(run: Run, model: str, key: str) -> dict[str, Any]:
+def _trained(run: TrainingRun, model: str, key: str) -> dict[str, Any]:
     """Train now. Returns the new model's manifest."""
     recipe = run.recipe
     assert recipe.train is not None
@@ -96,7 +82,9 @@ def _trained(run: Run, model: str, key: str) -> dict[str, Any]:
         figures = trainer.train(run.folder / "dataset", model, template, run.model, ctx)
         if not isinstance(figures, dict) or not run.model.is_dir():
             raise wrong_type(plugin, "train", "train", figures, f"a dict of figures and a model in {run.model}")
-    models.save_template(run.model, {"use": recipe.template.use, **recipe.template.options})
+    save_notes(
+        run.model, trainer, {"use": recipe.template.use, **recipe.template.options}, run.manager, run.reporter.note
+    )
     files = {p.name: {"sha256": file_sha256(p)} for p in _files(run.model) if p.name != MANIFEST}
     manifest = {"format": 1, "key": key, "base": model, "figures": figures, "files": files}
     write_manifest(run.model / MANIFEST, manifest)
@@ -107,22 +95,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file())
 
 
-def _weights(model: str) -> str:
-    """What the base model's bytes are, where it is a local folder; else its name."""
+def weights(model: str) -> str:
+    """What a model's bytes are, where it is a local folder; else its name."""
     folder = Path(model)
     return digest([[f.name, file_sha256(f)] for f in _files(folder)]) if folder.is_dir() else model
-
-
-def judging_key(run: Run, spec: JudgeSpec, who: str, data: dict[str, Any], model: str) -> str:
-    """What the figures of one answerer depend on: the trained model by its key, the judge, what it looks at."""
-    heldout = spec.data == "heldout"
-    looked_at = data["files"]["heldout.jsonl"]["sha256"] if heldout else source_digest(spec.data, run.recipe.base)
-    asked = [spec.only, spec.limit, spec.max_new_tokens, spec.component.options]
-    files = option_files(spec.component, run.recipe.base, run.manager)
-    plugin = provenance(run.manager, spec.component)
-    return digest(who, model, plugin, asked, looked_at, *([files] if files else []))
-
-
-def judged_at(run: Run, spec: JudgeSpec, who: str) -> Path:
-    """The manifest of one answerer's figures."""
-    return run.folder / "judge" / f"{spec.name}-{who}.json"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachable, UsageError
 from filial.contracts.kinds import Teacher
@@ -52,7 +52,8 @@ class Gateway:
     """Asks one teacher for everybody: from the ledger when it can, else once, with retries, below the caps.
 
     ``wrap`` is the chain of ``ask`` hooks; it stands outside the ledger, so what a wrapper changes in a request is
-    what gets stored. ``offline``: answer from the ledger alone. ``stopped`` holds the error that ends the whole run,
+    what gets stored. ``offline``: answer from the ledger alone. ``facts``: what answers depend on beside the teacher's
+    own identity. ``stopped`` holds the error that ends the whole run,
     once there is one: a plugin that catches too much cannot hide it. What is in flight then is still waited for and
     stored (`close`).
 
@@ -71,6 +72,7 @@ class Gateway:
         wrap: Callable[[Proceed], Proceed] | None = None,
         *,
         offline: bool = False,
+        facts: dict[str, Any] | None = None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.use, self.teacher, self.ledger, self.account = use, teacher, ledger, account or BudgetAccount()
@@ -82,7 +84,7 @@ class Gateway:
         self.pause = Pause()
         self.stopped: FilialError | None = None
         self.ask: Proceed = wrap(self._answer) if wrap else self._answer
-        self._addresses = TeacherKeys(use, teacher.identity())
+        self._addresses = TeacherKeys(use, {**teacher.identity(), **(facts or {})})
         self._requests, self._tokens = Pace(teacher.requests_per_minute), Pace(teacher.tokens_per_minute)
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()

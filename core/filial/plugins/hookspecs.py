@@ -169,8 +169,9 @@ def register_judges(register: Callable[[str, type[Judge]], None]) -> None:
         class Concise(Judge):
             '''The shorter the answer, the better.'''
 
-            async def judge(self, record, answers, ctx):
-                return Verdict(score=1 / (1 + len(answers[0])))
+            async def judge(self, record, candidates, ctx):
+                reply = await candidates[0].ask(record.question())
+                return Verdict(score=1 / (1 + len(reply.text)))
 
         @hookimpl
         def register_judges(register):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filial.contracts import kinds
 from filial.contracts.errors import FilialError, PluginError, UsageError
 from filial.contracts.kinds import Component, Generator
 from filial.contracts.paths import resolve
@@ -18,7 +20,7 @@ from filial.plugins.options import named as named_files
 from filial.plugins.wording import near, shown, suggestion, wrong_type
 from filial.plugins.yaml import Address
 from filial.recipe.faults import Faults
-from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec
+from filial.recipe.model import BASE, ComponentSpec, JudgeSpec, Recipe, StageSpec
 from filial.recipe.settings import (
     HELDOUT,
     VERBS,
@@ -84,7 +86,8 @@ class Components:
     """Reads the components of one recipe; what is wrong goes to ``faults``.
 
     ``asking`` collects the addresses of components whose class says that it asks a teacher, ``consuming`` those of
-    generators that say what becomes of each record they are given, ``seedless`` those of generators that need none.
+    generators that say what becomes of each record they are given, ``seedless`` those of generators that need none,
+    ``pairing`` those of judges of pairs, ``silent`` those of trainers that do not say how their models are asked.
     """
 
     def __init__(self, manager: Manager, faults: Faults, files: Files) -> None:
@@ -92,6 +95,8 @@ class Components:
         self.asking: list[Address] = []
         self.consuming: list[Address] = []
         self.seedless: list[Address] = []
+        self.pairing: list[Address] = []
+        self.silent: list[Address] = []
 
     def read(self, item: Any, kind: str, address: Address, beside: type[Settings] = Settings) -> ComponentSpec | None:
         """The component at an address, ``name`` or ``{use: name, …}``; None when something is wrong with it.
@@ -158,6 +163,12 @@ class Components:
         if isinstance(component, Generator):
             self.consuming += [address] if component.consumes else []
             self.seedless += [] if component.needs_seeds else [address]
+        if isinstance(component, kinds.Judge) and component.compares == 2:
+            self.pairing.append(address)
+        if isinstance(component, kinds.Judge) and component.compares not in (1, 2):
+            self._faults.add(address, f"{owner} compares {component.compares!r} candidates; a judge compares 1 or 2")
+        if isinstance(component, kinds.Trainer) and type(component).teacher is kinds.Trainer.teacher:
+            self.silent.append(address)
         return len(self._faults) == before
 
 
@@ -336,29 +347,36 @@ class _Walk:
         if spec is None:
             return None
         own = spec.settings
+        if address in self._components.pairing and not own.against:
+            self._faults.add(address, "this judge compares pairs, so name a rival: add 'against: [base]', say")
         if own.only is not None and own.data != HELDOUT:
             self._faults.add((*address, "only"), "this goes with 'data: heldout' only; remove it", at_key=True)
-        name = self._judge_name(own.name, spec.use, (*address, "name"), names)
+        name = self._own_name(own.name, spec.use, (*address, "name"), names)
         return JudgeSpec(spec, name, own.data, rivals, own.only, own.limit, own.max_new_tokens)
 
     def _rivals(self, items: Any, address: Address) -> tuple[ComponentSpec | None, ...]:
-        """Who is judged beside the model; None: the model before training."""
+        """Who is judged beside the model; None: the model before training. A teacher may cost money and take a key
+        along, as the recipe's own does."""
         found: list[ComponentSpec | None] = []
+        names = {BASE: 1, "model": 1}
         for i, item in enumerate(items if isinstance(items, list) else []):
-            if item in ("nearest", {"use": "nearest"}):
-                found.append(ComponentSpec(Rival.kind, "nearest", {}, Rival()))
-            elif item == "base":
+            at = (*address, i)
+            if item == BASE:
                 found.append(None)
-            else:
-                self._faults.add((*address, i), f"{shown(item)} is not one of base, nearest")
+            elif isinstance(item, str) and near(item, [BASE]):
+                self._faults.add(at, f"no rival {shown(item)}; did you mean {BASE!r}?")
+            elif spec := self._components.read(item, Rival.kind, at, Rival):
+                self._allowed(spec)
+                name = self._own_name(spec.settings.name, spec.use, (*at, "name"), names)
+                found.append(replace(spec, settings=Rival(name=name)))
         return tuple(found)
 
-    def _judge_name(self, given: str | None, use: str, address: Address, names: dict[str, int]) -> str:
+    def _own_name(self, given: str | None, use: str, address: Address, names: dict[str, int]) -> str:
         """A name for the figures, each once: the one given, or the judge's own with a number if need be."""
         name = given or use.rpartition(":")[2]
         names[name] = names.get(name, 0) + 1
         if names[name] > 1 and given:
-            self._faults.add(address, f"another judge is called {given!r} already; give this one a name of its own")
+            self._faults.add(address, f"another is called {given!r} already; give this one a name of its own")
         return name if names[name] == 1 else f"{name}-{names[name]}"
 
     def _across(self) -> None:
@@ -371,6 +389,9 @@ class _Walk:
             faults.add(("train",), "training needs a template; add a line 'template: {use: NAME}'", at_key=True)
         if "judge" in data and "train" not in data:
             message = "there is no model to judge; add 'train:', or judge a finished model with 'filial judge'"
+            faults.add(("judge",), message, at_key=True)
+        if "judge" in data and self._components.silent:
+            message = "the trainer does not say how its models are asked, so none can be judged; remove 'judge:'"
             faults.add(("judge",), message, at_key=True)
         if data.get("stages", []) == [] and "data" not in data:
             faults.add((), "this recipe has no records to work on; add 'stages:' or 'data: FILE'")

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from filial.plugins.manager import Manager
 
 
+BASE = "base"
+"""How a recipe and its figures name the model before training."""
+
+
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
     """One component of a recipe.
@@ -101,12 +105,12 @@ class JudgeSpec:
     @property
     def rivals(self) -> tuple[str, ...]:
         """What the figures call those beside the model."""
-        return tuple("base" if rival is None else rival.name for rival in self.against)
+        return tuple(BASE if rival is None else rival.name for rival in self.against)
 
     def written(self) -> dict[str, Any]:
         """As the recipe would say it, with nothing left to defaults."""
         own = self.component.settings.model_copy(update={"name": self.name, "limit": self.limit}).own()
-        own["against"] = ["base" if rival is None else rival.written() for rival in self.against]
+        own["against"] = [BASE if rival is None else rival.written() for rival in self.against]
         return {"use": self.component.use, **own, **self.component.options}
 
 
@@ -141,7 +145,9 @@ class Recipe:
         for stage in self.stages:
             yield from stage.components
         yield from [spec for spec in (self.template, self.train) if spec]
-        yield from (judge.component for judge in self.judges)
+        for judge in self.judges:
+            yield judge.component
+            yield from [rival for rival in judge.against if rival is not None]
 
     def teacher_identity(self, manager: Manager) -> dict[str, Any] | None:
         """What the teacher's answers depend on beside the request; limits such as concurrency do not count."""

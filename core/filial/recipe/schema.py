@@ -10,14 +10,14 @@ from filial.contracts.errors import PluginError
 from filial.contracts.kinds import KINDS, Component
 from filial.plugins.discovery import HOOKS
 from filial.plugins.options import json_schema
-from filial.recipe.settings import VERBS, Generate, Judge, Mix, Root, Settings, Strategy, Train
+from filial.recipe.settings import VERBS, Generate, Judge, Mix, Rival, Root, Settings, Strategy, Train
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
 
 Schema = dict[str, Any]
-_BESIDE: dict[str, type[Settings]] = {model.kind: model for model in (Generate, Strategy, Mix, Train, Judge)}
-"""The recipe's own keys beside the options of a kind."""
+_BESIDE: dict[str, type[Settings]] = {model.kind: model for model in (Generate, Strategy, Mix, Train, Judge, Rival)}
+"""The recipe's own keys beside the options of a kind; those of a rival show for every teacher."""
 
 
 def recipe_schema(manager: Manager) -> Schema:

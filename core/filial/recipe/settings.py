@@ -196,9 +196,9 @@ class Judge(Settings):
     kind = "judges"
     data: RecordFile = _key(..., "Records with right answers: a file, pkg:PACKAGE/FILE, hf:NAME, or the word heldout.")
     name: Name | None = _key(None, "What the figures are called.")
-    against: Annotated[
-        list[Literal["base", "nearest"] | Annotated[Any, Part("teachers", Rival)]], AfterValidator(_distinct)
-    ] = _key([], "Also measure the model before training, or the copying baseline.", UNIQUE)
+    against: Annotated[list[Literal["base"] | Annotated[Any, Part("teachers", Rival)]], AfterValidator(_distinct)] = (
+        _key([], "Judged beside the model: base (the untrained one) or teachers, NAME or {use: NAME, …}.", UNIQUE)
+    )
     only: Literal["seed-level", "evolved"] | None = _key(
         None, "With data: heldout, only the records no strategy has changed, or only the others."
     )

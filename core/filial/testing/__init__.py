@@ -22,9 +22,10 @@ from filial.testing.contracts import (
     StrategyContract,
     TeacherContract,
     TemplateContract,
+    TrainerContract,
 )
 from filial.testing.formats import FormatContract
-from filial.testing.scripted import ScriptedTeacher, context, finished
+from filial.testing.scripted import ScriptedTeacher, candidate, context, finished
 
 __all__ = [
     "ComponentContract",
@@ -37,6 +38,8 @@ __all__ = [
     "StrategyContract",
     "TeacherContract",
     "TemplateContract",
+    "TrainerContract",
+    "candidate",
     "context",
     "finished",
 ]

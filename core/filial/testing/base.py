@@ -24,7 +24,7 @@ RECORDS = (
 
 
 class ComponentContract:
-    """What holds for a component of any kind. Subclass the contract of your kind; a trainer's is this one.
+    """What holds for a component of any kind. Subclass the contract of your kind.
 
     Set ``component`` to an instance with the options to test.
     """

@@ -7,17 +7,19 @@ import inspect
 import math
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from unittest.mock import patch
 
 from filial.contracts.concurrency import Worker
 from filial.contracts.context import Context
 from filial.contracts.errors import UsageError
-from filial.contracts.kinds import BATCH, Drop, Filter, Generator, Judge, Keep, Strategy, Teacher, Verdict
+from filial.contracts.kinds import BATCH, Drop, Filter, Generator, Judge, Keep, Strategy, Teacher, Trainer, Verdict
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Origin, Record
 from filial.testing.base import RECORDS, ComponentContract, check_reason
-from filial.testing.scripted import Script, context, finished, scripted
+from filial.testing.scripted import Script, candidate, context, finished, scripted
 
 
 def cut(records: Sequence[Record], size: int) -> list[Sequence[Record]]:
@@ -314,32 +316,69 @@ class GeneratorContract(ComponentContract):
         assert all(not r.origin.parents for r in results if isinstance(r, Record))
 
 
+class TrainerContract(ComponentContract):
+    """What a trainer says before anything is trained; nothing is trained here."""
+
+    def test_its_models_can_be_asked(self) -> None:
+        """``teacher(out)`` gives a teacher, the same each time, and touches nothing: the model is not there yet."""
+        import pytest
+
+        trainer: Trainer = self.component
+        if type(trainer).teacher is Trainer.teacher:
+            pytest.skip("it has no method teacher, so its models cannot be judged")
+        with TemporaryDirectory() as folder:
+            out = Path(folder) / "model"
+            first, second = trainer.teacher(out), trainer.teacher(out)
+            assert isinstance(first, Teacher), f"teacher gave {first!r}"
+            assert first == second
+            assert not out.exists(), "teacher(out) writes to out"
+
+
 class JudgeContract(ComponentContract):
-    """``records`` are judged by their own answer and a wrong one; ``reply`` is what the teacher says."""
+    """``records`` are judged by their own answer and a wrong one; ``reply`` is what the teacher says.
+
+    A judge of pairs gets the answer to judge first, and the wrong one beside it.
+    """
 
     reply: ClassVar[Any] = "5"
     records: ClassVar[Sequence[Record]] = RECORDS
+    wrong: ClassVar[str] = "No idea."
 
-    def judge(self, record: Record, answers: Sequence[str]) -> Verdict:
-        """One verdict with a fresh context."""
+    def judge(self, record: Record, answer: Any) -> Verdict:
+        """One verdict with a fresh context on candidates that say ``answer`` (a text, texts in order, a function)."""
         judge: Judge = self.component
-        verdict: Verdict = finished(judge.judge(record, answers, context(type(self).reply)))
+        rivals = [candidate(self.wrong, "base")] * (judge.compares - 1)
+        present = [candidate(answer), *rivals]
+        verdict: Verdict = finished(judge.judge(record, present, context(type(self).reply)))
         return verdict
 
     def test_judge_gives_a_finite_score(self) -> None:
         """To a right, a wrong and an empty answer."""
         for record in self.records:
-            for answer in (record.output, "No idea.", ""):
-                verdict = self.judge(record, [answer])
-                assert isinstance(verdict, Verdict), f"judge returned {verdict!r}"
-                assert math.isfinite(verdict.score)
+            for answer in (record.output, self.wrong, ""):
+                verdict = self.judge(record, answer)
+                check_verdict(verdict)
+
+    def test_it_compares_one_candidate_or_two(self) -> None:
+        """``compares`` says how many."""
+        assert type(self.component).compares in (1, 2)
 
     def test_same_answers_same_verdict(self) -> None:
         """Randomness comes from ``ctx.rng`` alone."""
         for record in self.records:
-            assert self.judge(record, [record.output]) == self.judge(record, [record.output])
+            assert self.judge(record, record.output) == self.judge(record, record.output)
 
     def test_a_wrong_answer_is_no_better_than_the_right_one(self) -> None:
         """Larger is better."""
         for record in self.records:
-            assert self.judge(record, [record.output]).score >= self.judge(record, ["No idea."]).score
+            assert self.judge(record, record.output).score >= self.judge(record, self.wrong).score
+
+
+def check_verdict(verdict: object) -> None:
+    """A verdict has a finite score, and says right, wrong or neither."""
+    assert isinstance(verdict, Verdict), f"judge returned {verdict!r}"
+    assert isinstance(verdict.score, int | float), f"the score is {verdict.score!r}"
+    assert not isinstance(verdict.score, bool), "the score is True or False; say that with passed"
+    assert math.isfinite(verdict.score), f"the score is {verdict.score!r}"
+    assert isinstance(verdict.passed, bool | None), f"passed is {verdict.passed!r}"
+    assert isinstance(verdict.detail, str), f"detail is {verdict.detail!r}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from filial.contracts.context import Context
+from filial.contracts.context import Candidate, Context
 from filial.contracts.errors import TeacherError
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Reply, Request
@@ -66,6 +66,11 @@ def context(
 ) -> Context:
     """A context whose teacher says ``reply``; its random generator is seeded from ``key``."""
     return Context(scripted(reply).reply, key=key, memory=memory)
+
+
+def candidate(reply: Script = "", name: str = "model") -> Candidate:
+    """A candidate for a judge that says ``reply`` to whatever it is asked."""
+    return Candidate(name, scripted(reply).reply)
 
 
 def finished(work: Coroutine[Any, Any, Any]) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from filial import Context, Drop, Field, Generator, InputFile, Message, Origin, Record, hookimpl
-from filial.local.models import load_tokenizer
+from filial_plugins.local.pretrained import load_tokenizer
 from filial_plugins.texts import count_words
 
 Measure = Callable[[str], int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from filial import Context, Field, Judge, Record, UsageError, Verdict, hookimpl
+from filial import Candidate, Context, Field, Judge, Record, UsageError, Verdict, hookimpl
 
 
 class ExactMatch(Judge):
@@ -13,18 +13,18 @@ class ExactMatch(Judge):
     case_sensitive: bool = Field(True, description="Whether upper and lower case differ.")
     normalize_whitespace: bool = Field(False, description="Whether every run of blanks counts as one space.")
 
-    async def judge(self, record: Record, answers: Sequence[str], ctx: Context) -> Verdict:
-        """The share of answers that match; passed if all do.
+    async def judge(self, record: Record, candidates: Sequence[Candidate], ctx: Context) -> Verdict:
+        """Ask what the record asks last, with all that was said before.
 
         Raises:
-            UsageError: the record has no expected answer, or there is nothing to judge.
+            UsageError: the record has no expected answer, or nothing is asked.
         """
-        wanted = record.answer()
-        if not wanted or not answers:
-            missing = "answer to judge" if wanted else "expected answer to compare with"
-            raise UsageError(f"record {record.id or record.question()[:40]!r} has no {missing}")
-        hits = [self._plain(answer) == self._plain(wanted) for answer in answers]
-        return Verdict(sum(hits) / len(hits), passed=all(hits))
+        asked, wanted = record.prompt(), record.answer()
+        if not asked or not wanted:
+            raise UsageError(f"record {record.id or wanted[:40]!r} has no expected answer to compare with")
+        reply = await candidates[0].ask(asked)
+        right = self._plain(reply.text) == self._plain(wanted)
+        return Verdict(float(right), passed=right)
 
     def _plain(self, text: str) -> str:
         text = " ".join(text.split()) if self.normalize_whitespace else text.strip()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
 
-from filial import Template, UsageError, resolve
+from filial import Message, Record, Request, Teacher, Template, UsageError, resolve
 from filial.commands import (
     Run,
-    answer,
     from_dict,
     funnel,
     grid,
@@ -25,6 +26,7 @@ from filial.commands import (
     survival,
 )
 from filial.formats import read
+from filial_plugins.teachers.transformers import Transformers
 
 HERE = Path(__file__).parent
 PACKAGED = HERE / "demo.yaml"
@@ -96,15 +98,28 @@ def probe_plain(ctx: click.Context, run: Run) -> dict[str, float]:
     """
     template = manager(ctx).build("templates", {"use": "plain"})
     assert isinstance(template, Template)
+    base = Transformers(model=str(resolve(run.recipe.model or "", run.recipe.base)), dtype="float32")
+    teacher = base.for_template(template)
     shares = {}
     for judge in run.recipe.judges:
         if judge.data == "heldout":
             continue
         records = list(read(resolve(judge.data, run.recipe.base), strict=True, limit=100))
-        model = resolve(run.recipe.model or "", run.recipe.base)
-        answers = answer(model, records, template, max_new_tokens=judge.max_new_tokens)
+        answers = asyncio.run(_answers(teacher, records, judge.max_new_tokens))
         shares[judge.name] = sum(a == r.output for a, r in zip(answers, records, strict=True)) / len(records)
     return shares
+
+
+async def _answers(teacher: Teacher, records: Sequence[Record], most: int) -> list[str]:
+    """What a teacher says to the questions of single-turn records, cut or not."""
+    asked = [
+        Request(messages=(Message("user", one.question()),), input=one.input, max_tokens=most, partial=True)
+        for one in records
+    ]
+    try:
+        return [reply.text for reply in await asyncio.gather(*map(teacher.reply, asked))]
+    finally:
+        await teacher.close()
 
 
 def _tell(run: Run, path: Path, summary: dict[str, Any], probe: dict[str, float], rows: list[dict[str, Any]]) -> None:

@@ -77,7 +77,7 @@ def _bound(
 
     if tokenizer is not None:
         from filial.labels import Encoder
-        from filial.local.models import load_tokenizer
+        from filial_plugins.local.pretrained import load_tokenizer
 
         loaded = load_tokenizer(resolve(tokenizer))
         return chosen.bind(loaded), Encoder(loaded)

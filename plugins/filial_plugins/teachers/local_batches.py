@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Job:
 
 
 Outcome = tuple[Job, Reply | Exception]
-Work = Callable[[Sequence[Job]], list[Outcome]]
+Work = Callable[[list[Job]], list[Outcome]]
 
 
 class Batches:

@@ -6,16 +6,48 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
 
-from filial import Reply, TeacherError, UsageError
-from filial.local.models import import_torch, load_model, load_template, load_tokenizer, stops, threads
+from filial import Reply, Request, TeacherError, Template, UsageError
+from filial_plugins.local.cores import threads
+from filial_plugins.local.models import stops
+from filial_plugins.local.pretrained import import_torch, load_model, load_tokenizer
 from filial_plugins.teachers.local_batches import Job, Outcome
-from filial_plugins.teachers.local_prompts import Read, as_chat, as_text, as_trained, messages_of, read
+from filial_plugins.teachers.local_prompts import Read, as_chat, as_text, as_trained, read
 from filial_plugins.teachers.local_sampling import Sampler, Sampling
 
-if TYPE_CHECKING:
-    from filial_plugins.teachers.transformers import Transformers
+
+class Options(Protocol):
+    """What a teacher says about its model: how it is loaded, where it computes, in what batches, how it is asked."""
+
+    @property
+    def code(self) -> str | None: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def dtype(self) -> Literal["auto", "float32", "bfloat16", "float16"]: ...
+    @property
+    def threads(self) -> int | Literal["auto"]: ...
+    @property
+    def chat(self) -> Literal["auto", "template", "plain"]: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def batch_tokens(self) -> int: ...
+
+    @property
+    def pinned(self) -> str | None:
+        """The revision to load, where one is named."""
+
+    @property
+    def trained_with(self) -> Template | None:
+        """The template that the model was trained with, where the teacher was told."""
+
+    def limit(self, request: Request) -> int:
+        """Most tokens of the answer to a request."""
+
+    def sampling(self, request: Request) -> Sampling | None:
+        """How the answer to a request is drawn; None for greedily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +75,17 @@ class LocalModel:
         UsageError: the model cannot be loaded, or not to that device.
     """
 
-    def __init__(self, options: Transformers, place: Path | str) -> None:
+    def __init__(self, options: Options, place: Path | str) -> None:
         self.options, self.torch = options, import_torch()
         self.torch.set_num_threads(threads(options.threads))
-        origin = {"revision": options.pinned, "run_code": options.code is not None}
+        origin: dict[str, Any] = {"revision": options.pinned, "run_code": options.code is not None}
         self.tokenizer = load_tokenizer(place, **origin)
         self.model = load_model(place, options.dtype, encoder_decoder=True, **origin).eval()
         self._clean_generation_config()
         self._move(options.device)
         self.encoder_decoder = bool(self.model.config.is_encoder_decoder)
         self.stop_ids = self._stop_ids()
-        self.read = _reader(options.chat, self.tokenizer, place, closed=self.encoder_decoder)
+        self.read = _reader(options, self.tokenizer, place, closed=self.encoder_decoder)
         room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.room = room or math.inf
         self.name = Path(place).name if isinstance(place, Path) else place
@@ -72,7 +104,7 @@ class LocalModel:
 
     def _row(self, job: Job) -> Row:
         request, options = job.request, self.options
-        ids = read(messages_of(request), self.read)
+        ids = read(request, self.read)
         # The tokens of an answer stand behind the prompt, unless a decoder of their own writes them.
         room = self.room - 1 if self.encoder_decoder else self.room - len(ids)
         if room < 1 or len(ids) > self.room:
@@ -110,7 +142,7 @@ class LocalModel:
         except self.torch.OutOfMemoryError:
             continued = None
         if continued is not None:
-            return [(job, self._reply(job.row, ids)) for job, ids in zip(batch, continued, strict=True)]
+            return [(job, self._reply(job, ids)) for job, ids in zip(batch, continued, strict=True)]
         if self.model.device.type == "cuda":
             self.torch.cuda.empty_cache()
         if len(batch) > 1:
@@ -152,7 +184,8 @@ class LocalModel:
             )  # fmt: skip
         return watch, out[:, watch.start :].tolist()
 
-    def _reply(self, row: Row, ids: list[int] | None) -> Reply | TeacherError:
+    def _reply(self, job: Job, ids: list[int] | None) -> Reply | TeacherError:
+        row: Row = job.row
         if ids is None:
             return TeacherError(
                 "not-a-number", f"the model computes no numbers in {self.model.dtype}; choose another dtype"
@@ -161,7 +194,7 @@ class LocalModel:
         ends = [at for stop in row.stop if (at := text.find(stop)) >= 0]
         whole = bool(ends) or (bool(ids) and ids[-1] in self.stop_ids)
         text = text[: min(ends, default=len(text))].strip()
-        if whole and not text:
+        if whole and not text and not job.request.partial:
             spent = (len(row.ids), len(ids))
             return TeacherError("empty-answer", "the model ends its answer at once", answer="", billed=spent)
         return Reply(
@@ -250,10 +283,14 @@ def _padded(values: list[int], width: int, pad: int, left: bool) -> list[int]:
     return padding + values if left else values + padding
 
 
-def _reader(chat: str, tokenizer: Any, place: Path | str, *, closed: bool) -> Read:
+def _reader(options: Options, tokenizer: Any, place: Path | str, *, closed: bool) -> Read:
     """How this model reads a conversation; an encoder's texts are ``closed``."""
-    trained = load_template(place) if chat == "auto" and isinstance(place, Path) else None
-    if trained is not None:
+    chat, trained = options.chat, options.trained_with
+    if chat == "auto" and trained is None and isinstance(place, Path):
+        from filial.commands import load_template
+
+        trained = load_template(place)
+    if chat == "auto" and trained is not None:
         return as_trained(tokenizer, trained, closed=closed)
     if chat == "template" or (chat == "auto" and getattr(tokenizer, "chat_template", None) is not None):
         return as_chat(tokenizer, closed=closed)

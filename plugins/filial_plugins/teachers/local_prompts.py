@@ -11,8 +11,8 @@ from filial import Message, Record, Request, TeacherError, Template, UsageError
 from filial.labels import Encoder, Unencodable
 from filial_plugins.templates.layout import Renderer, lay_out, own_template
 
-Read = Callable[[Sequence[Message]], list[int]]
-"""How a conversation becomes tokens."""
+Read = Callable[[Sequence[Message], str], list[int]]
+"""How a conversation becomes tokens; the text is what its last question keeps apart as input (`Request.input`)."""
 
 SCHEMA = "Answer with JSON alone, with nothing before or after it. The JSON must satisfy this JSON Schema:\n"
 
@@ -30,12 +30,13 @@ def messages_of(request: Request) -> tuple[Message, ...]:
     return (*turns[:last], asked, *turns[last + 1 :])
 
 
-def read(turns: Sequence[Message], how: Read) -> list[int]:
-    """The tokens of a conversation.
+def read(request: Request, how: Read) -> list[int]:
+    """The tokens of a request.
 
     Raises:
         TeacherError: it is empty, is no Unicode text, or does not fit into the model's form of a conversation.
     """
+    turns = messages_of(request)
     if any(turn.tool_calls or turn.tool_call_id for turn in turns):
         raise TeacherError("unfit-conversation", "this teacher reads no calls of tools; leave such records out")
     if not any(turn.content.strip() for turn in turns):
@@ -43,7 +44,7 @@ def read(turns: Sequence[Message], how: Read) -> list[int]:
     try:
         for turn in turns:
             turn.content.encode()
-        ids = how(turns)
+        ids = how(turns, request.input)
     except UnicodeEncodeError:
         raise TeacherError("not-unicode", "the prompt holds a lone surrogate; clean the record") from None
     except (UsageError, Unencodable) as error:
@@ -56,7 +57,7 @@ def read(turns: Sequence[Message], how: Read) -> list[int]:
 def as_text(tokenizer: Any) -> Read:
     """All that was said, with blank lines between, as the tokenizer reads any text."""
 
-    def read(turns: Sequence[Message]) -> list[int]:
+    def read(turns: Sequence[Message], given: str) -> list[int]:
         text = "\n\n".join(turn.content for turn in turns)
         # Special tokens' strings in a user's text stay text.
         return list(tokenizer(text, split_special_tokens=True, verbose=False)["input_ids"])
@@ -79,7 +80,7 @@ def as_chat(tokenizer: Any, *, closed: bool = False) -> Read:
     render, encoder = Renderer(tokenizer, source), Encoder(tokenizer)
     closing = encoder.closing if closed else []
 
-    def read(turns: Sequence[Message]) -> list[int]:
+    def read(turns: Sequence[Message], given: str) -> list[int]:
         said = [(turn.role, turn.content) for turn in turns]
         layout = lay_out([turn.role for turn in turns], render, to_train=False)
         spans = layout.filled([turn.content for turn in turns])
@@ -95,9 +96,19 @@ def as_trained(tokenizer: Any, template: Template, *, closed: bool = False) -> R
     bound, encoder = template.bind(tokenizer), Encoder(tokenizer)
     closing = encoder.closing if closed else []
 
-    def read(turns: Sequence[Message]) -> list[int]:
-        alone = len(turns) == 1 and turns[0].role == "user"
-        record = Record(instruction=turns[0].content) if alone else Record(messages=tuple(turns))
-        return encoder.encode(bound.render(record)).ids + closing
+    def read(turns: Sequence[Message], given: str) -> list[int]:
+        return encoder.encode(bound.render(_asked(turns, given))).ids + closing
 
     return read
+
+
+def _asked(turns: Sequence[Message], given: str) -> Record:
+    """What is asked, as a record: templates write an input in a place of its own."""
+    *system, question = turns
+    if question.role != "user" or [turn.role for turn in system] not in ([], ["system"]):
+        return Record(messages=tuple(turns))
+    instruction = question.content.removesuffix(f"\n\n{given}") if given else question.content
+    return Record(
+        instruction=instruction, input=given if instruction != question.content else "",
+        system=system[0].content if system else "",
+    )  # fmt: skip

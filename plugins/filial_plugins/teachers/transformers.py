@@ -6,17 +6,15 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import PrivateAttr, model_validator
 
-from filial import FREE, Bound, Field, Price, Reply, Request, Teacher, UsageError, hookimpl, resolve
+from filial import FREE, Bound, Field, Price, Reply, Request, Teacher, Template, UsageError, hookimpl, resolve
 from filial_plugins.teachers.local_batches import Batches, Job, Outcome
+from filial_plugins.teachers.local_model import LocalModel
 from filial_plugins.teachers.local_prompts import messages_of
 from filial_plugins.teachers.local_sampling import Sampling
-
-if TYPE_CHECKING:
-    from filial_plugins.teachers.local_model import LocalModel
 
 TEMPLATE_TOKENS = 256
 """More than a template puts round a conversation."""
@@ -70,6 +68,7 @@ class Transformers(Teacher):
     _batches: Batches | None = PrivateAttr(None)
     _loaded: LocalModel | None = PrivateAttr(None)
     _fingerprint: str = PrivateAttr("")
+    _trained_with: Template | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _code_of_this_model(self) -> Transformers:
@@ -87,10 +86,21 @@ class Transformers(Teacher):
         """The revision to load, where one is named."""
         return self.code.partition("@")[2] if self.code else self.revision
 
-    def located(self, base: Path) -> Teacher:
+    def located(self, base: Path) -> Self:
         """A model's folder is looked for beside the recipe; a name on the hub stays one."""
         path = resolve(self.model, base)
         return self.model_copy(update={"model": str(path)}) if path.is_dir() else self
+
+    @property
+    def trained_with(self) -> Template | None:
+        """The template that the model was trained with, where `for_template` told."""
+        return self._trained_with
+
+    def for_template(self, template: Template) -> Teacher:
+        """This model, asked by a template in place of the one that its folder names, unless ``chat`` says how."""
+        made = self.model_copy()
+        made._trained_with = template
+        return made
 
     def identity(self) -> dict[str, Any]:
         """The model and all that shapes its answers, not where and in what batches they are computed.
@@ -145,8 +155,6 @@ class Transformers(Teacher):
 
     def _work(self, jobs: list[Job]) -> list[Outcome]:
         """Answer some of the jobs; called in a thread."""
-        from filial_plugins.teachers.local_model import LocalModel
-
         if self._loaded is None:
             self._loaded = LocalModel(self, self._place())
         return self._loaded.work(jobs)
@@ -164,12 +172,15 @@ class Transformers(Teacher):
 
     def __getstate__(self) -> dict[Any, Any]:
         """Without the model in memory: a copy, here or in another process, loads its own."""
-        return {**super().__getstate__(), "__pydantic_private__": dict(_NOTHING_LOADED)}
+        return {**super().__getstate__(), "__pydantic_private__": self._unloaded()}
 
     def __copy__(self) -> Transformers:
         made = super().__copy__()
-        made.__pydantic_private__ = dict(_NOTHING_LOADED)
+        made.__pydantic_private__ = self._unloaded()
         return made
+
+    def _unloaded(self) -> dict[str, Any]:
+        return {**_NOTHING_LOADED, "_trained_with": self._trained_with}
 
 
 def _digest(folder: Path) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from filial import Field, TrainContext, Trainer
+from filial import Field, Teacher, TrainContext, Trainer
+from filial_plugins.teachers.transformers import Transformers
 
 Report = Literal["tensorboard", "wandb", "trackio"]
 
@@ -68,6 +70,10 @@ class Tuning(Trainer):
         if len(set(self.report_to)) < len(self.report_to):
             raise ValueError("report_to names a place twice")
         return self
+
+    def teacher(self, out: Path) -> Teacher:
+        """A saved model, asked in full precision whatever it was saved in."""
+        return Transformers(model=str(out), dtype="float32")
 
     def seed_in(self, ctx: TrainContext) -> int:
         """The seed of order and dropout."""

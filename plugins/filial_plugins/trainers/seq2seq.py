@@ -14,7 +14,7 @@ from typing import Any
 
 from filial import Field, Template, TrainContext, UsageError, hookimpl
 from filial.labels import Encoder
-from filial.local.models import import_torch, load_model
+from filial_plugins.local.pretrained import import_torch, load_model
 from filial_plugins.trainers.devices.launching import Job, together
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.options import Tuning

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from filial import FilialError, Record, Template, TrainContext, resolve
-from filial.local.models import ended_replies
+from filial_plugins.local.models import ended_replies
 from filial_plugins.trainers.devices.sharding import whole_model
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.loop import Loop, NotANumber, Work

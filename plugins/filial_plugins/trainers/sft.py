@@ -14,7 +14,7 @@ from pydantic import model_validator
 
 from filial import Field, FilialError, Template, TrainContext, UsageError, hookimpl
 from filial.labels import Encoder
-from filial.local.models import import_torch, load_model
+from filial_plugins.local.pretrained import import_torch, load_model
 from filial_plugins.trainers.devices.launching import Job, member, together
 from filial_plugins.trainers.devices.sharding import sharded
 from filial_plugins.trainers.devices.team import Team

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from filial.local.models import cores
+from filial_plugins.local.cores import cores
 
 TRIAL = 3  # steps with each number of threads in a trial
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0  # seconds until the next trial; a trial that changes nothing doubles it

@@ -10,7 +10,7 @@ from typing import Any
 
 from filial import Record, Template, UsageError
 from filial.labels import Encoder
-from filial.local.models import load_tokenizer
+from filial_plugins.local.pretrained import load_tokenizer
 from filial_plugins.trainers.rows.preparing import DataFile
 from filial_plugins.trainers.rows.store import TokenStore
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filial.contracts.errors import FilialError, MissingExtra, UsageError
+from filial import FilialError, MissingExtra, UsageError
 
 ADAPTER = "adapter_config.json"
 """What tells a folder of adapters from one of a whole model."""

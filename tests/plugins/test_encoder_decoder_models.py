@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from answers_kit import answers, own_answers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     BartConfig,
@@ -16,7 +17,8 @@ from transformers import (
 
 from filial import BEGIN, END, Message, Record, Span, Template, UsageError
 from filial.labels import Encoder
-from filial.local import models as local
+from filial_plugins.local.models import ended_replies
+from filial_plugins.local.pretrained import load_model, load_tokenizer
 
 SPECIAL = ["<pad>", "</s>", "<s>"]
 QUESTIONS = ["a", "what is it", "b", "a rather longer question", "xy"]
@@ -72,7 +74,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def one_by_one(folder: Path, question: str, new: int) -> str:
     """Greedy decoding without cache, batch or padding, of what the tokenizer itself makes of the text."""
-    model, own = local.load_model(folder, encoder_decoder=True).eval(), local.load_tokenizer(folder)
+    model, own = load_model(folder, encoder_decoder=True).eval(), load_tokenizer(folder)
     ids, out = torch.tensor([own(question + " ->")["input_ids"]]), [model.config.decoder_start_token_id]
     with torch.no_grad():
         while len(out) <= new and (len(out) == 1 or out[-1] != own.eos_token_id):
@@ -84,19 +86,19 @@ def test_batched_answers_are_those_of_one_question_at_a_time(folder: Path) -> No
     alone = [one_by_one(folder, question, 12) for question in QUESTIONS]
     assert len(set(alone)) > 2, "a model that says the same to everything tests nothing"
     for batch_size in (1, 2, 5):
-        assert local.answer(folder, QUESTIONS, Arrow(), max_new_tokens=12, batch_size=batch_size) == alone
+        for ask in (answers, own_answers):
+            assert ask(folder, QUESTIONS, Arrow(), max_new_tokens=12, batch_size=batch_size) == alone
 
 
 def test_a_record_s_answer_is_not_shown_to_the_model(folder: Path) -> None:
-    bare = local.answer(folder, [Record(instruction="what")], Arrow(), max_new_tokens=6)
     talk = Record(messages=(Message("user", "what"), Message("assistant", "this")))
-    assert (
-        local.answer(folder, [Record(instruction="what", output="this"), talk], Arrow(), max_new_tokens=6) == bare * 2
-    )
+    for ask in (answers, own_answers):
+        bare = ask(folder, [Record(instruction="what")], Arrow(), max_new_tokens=6)
+        assert ask(folder, [Record(instruction="what", output="this"), talk], Arrow(), max_new_tokens=6) == bare * 2
 
 
 def test_what_a_tokenizer_puts_behind_a_text_is_known(folder: Path) -> None:
-    own = local.load_tokenizer(folder)
+    own = load_tokenizer(folder)
     assert Encoder(own).closing == own("a")["input_ids"][-1:]
     assert Encoder(tokenizer("$A")).closing == []
 
@@ -104,10 +106,11 @@ def test_what_a_tokenizer_puts_behind_a_text_is_known(folder: Path) -> None:
 def test_a_question_longer_than_the_positions_gets_no_answer() -> None:
     torch.manual_seed(4)
     model, own = bart(), tokenizer("<s> $A </s>")
-    assert local.replies(model, own, ["x" * 36], Arrow()) == [""]  # and " ->", <s> and </s>: 41 tokens for 40 places
-    assert 0 < len(local.replies(model, own, ["x" * 35], Arrow(), max_new_tokens=60)[0]) <= 39
+    # With " ->", <s> and </s> these are 41 tokens for 40 places, and then 40.
+    assert ended_replies(model, own, ["x" * 36], Arrow()) == [("", False)]
+    assert 0 < len(ended_replies(model, own, ["x" * 35], Arrow(), max_new_tokens=60)[0][0]) <= 39
 
 
 def test_a_trainer_of_causal_models_is_told(folder: Path) -> None:
     with pytest.raises(UsageError, match="encoder-decoder model; give a causal one"):
-        local.load_model(folder)
+        load_model(folder)

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from answers_kit import answers, note_template, own_answers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Message, MissingExtra, Record, Span, Template, UsageError
-from filial.local import models as local
-from filial.local.cores import _quota as quota_of
+from filial.commands import load_template
+from filial_plugins.local.cores import _quota as quota_of
+from filial_plugins.local.cores import threads
+from filial_plugins.local.models import ended_replies
+from filial_plugins.local.pretrained import load_model, load_tokenizer
 
 SPECIAL = ["<|pad|>", "<|end|>"]
 
@@ -54,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def one_by_one(folder: Path, question: str, new: int) -> str:
     """Greedy decoding without cache, batch or padding."""
-    model, tokenizer = local.load_model(folder), local.load_tokenizer(folder)
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
     ids = tokenizer(question + " ->")["input_ids"]
     out: list[int] = []
     with torch.no_grad():
@@ -68,18 +72,19 @@ def test_batched_answers_are_those_of_one_question_at_a_time(folder: Path) -> No
     alone = [one_by_one(folder, q, 12) for q in questions]
     assert len(set(alone)) > 2, "a model that says the same to everything tests nothing"
     for batch_size in (1, 2, 5):
-        assert local.answer(folder, questions, Arrow(), max_new_tokens=12, batch_size=batch_size) == alone
+        for ask in (answers, own_answers):
+            assert ask(folder, questions, Arrow(), max_new_tokens=12, batch_size=batch_size) == alone
 
 
 def test_a_record_s_answer_is_not_shown_to_the_model(folder: Path) -> None:
-    bare = local.answer(folder, [Record(instruction="what")], Arrow(), max_new_tokens=6)
-    assert local.answer(folder, [Record(instruction="what", output="this")], Arrow(), max_new_tokens=6) == bare
     talk = Record(messages=(Message("user", "what"), Message("assistant", "this")))
-    assert local.answer(folder, [talk], Arrow(), max_new_tokens=6) == bare
+    for ask in (answers, own_answers):
+        bare = ask(folder, [Record(instruction="what")], Arrow(), max_new_tokens=6)
+        assert ask(folder, [Record(instruction="what", output="this"), talk], Arrow(), max_new_tokens=6) == bare * 2
 
 
 def test_answers_end_at_any_stop_token_and_keep_text_that_looks_like_one(folder: Path) -> None:
-    tokenizer = local.load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     text = tokenizer.convert_tokens_to_ids(list("<|end|>"))
 
     class Parrot(LlamaForCausalLM):
@@ -92,16 +97,17 @@ def test_answers_end_at_any_stop_token_and_keep_text_that_looks_like_one(folder:
     model = Parrot.from_pretrained(folder)
     for closing, named in ((1, None), (5, [5, 7])):
         model.closing, model.generation_config.eos_token_id = closing, named
-        assert local.replies(model, tokenizer, ["x"], Arrow()) == ["<|end|>"]
+        assert ended_replies(model, tokenizer, ["x"], Arrow()) == [("<|end|>", True)]
 
 
 def test_a_question_without_room_for_an_answer_gets_none(folder: Path) -> None:
-    answers = local.answer(folder, ["x" * 100, "x" * 55, "x"], Arrow(), max_new_tokens=40)
-    assert answers[0] == ""
-    assert len(answers[1]) <= 64 - 58
+    for ask in (answers, own_answers):
+        said = ask(folder, ["x" * 100, "x" * 55, "x"], Arrow(), max_new_tokens=40)
+        assert said[0] == ""
+        assert len(said[1]) <= 64 - 58
 
 
-@pytest.mark.parametrize("load", [local.load_model, local.load_tokenizer])
+@pytest.mark.parametrize("load", [load_model, load_tokenizer])
 def test_a_missing_or_empty_folder_is_one_sentence(load, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UsageError, match="no such folder"):
         load(tmp_path / "nowhere")
@@ -111,10 +117,10 @@ def test_a_missing_or_empty_folder_is_one_sentence(load, tmp_path: Path) -> None
 
 
 def test_pickled_weights_are_not_loaded(folder: Path, tmp_path: Path) -> None:
-    torch.save(local.load_model(folder).state_dict(), tmp_path / "pytorch_model.bin")
+    torch.save(load_model(folder).state_dict(), tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     with pytest.raises(UsageError, match="no model can be loaded"):
-        local.load_model(tmp_path)
+        load_model(tmp_path)
 
 
 def test_a_missing_library_is_one_sentence_with_its_cure(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -124,11 +130,11 @@ def test_a_missing_library_is_one_sentence_with_its_cure(monkeypatch: pytest.Mon
             with pytest.raises(
                 MissingExtra, match=rf"{package}, which is not installed: pip install 'filial\[train\]'"
             ):
-                local.load_model(folder)
+                load_model(folder)
 
 
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:
-    modules = "filial.local.models, filial.labels, filial_plugins.render.survey"
+    modules = "filial_plugins.local.models, filial.labels, filial_plugins.render.survey"
     code = f"import sys, {modules}; print({{'torch', 'transformers'}} & {{*sys.modules}})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
@@ -143,12 +149,12 @@ class Builder:
 
 
 def test_a_model_folder_remembers_its_template(tmp_path: Path) -> None:
-    assert local.load_template(tmp_path, Builder()) is None  # type: ignore[arg-type]
-    local.save_template(tmp_path, {"use": "arrow", "width": 3})
-    assert local.load_template(tmp_path, Builder()) == Arrow()  # type: ignore[arg-type]
+    assert load_template(tmp_path, Builder()) is None  # type: ignore[arg-type]
+    note_template(tmp_path, {"use": "arrow", "width": 3})
+    assert load_template(tmp_path, Builder()) == Arrow()  # type: ignore[arg-type]
     (tmp_path / "filial_template.json").write_text("{")
     with pytest.raises(UsageError, match=r"filial_template\.json"):
-        local.load_template(tmp_path, Builder())  # type: ignore[arg-type]
+        load_template(tmp_path, Builder())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -170,9 +176,9 @@ def test_threads_are_the_cores_nobody_else_uses(
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(usable)), raising=False)
-    monkeypatch.setattr("filial.local.cores._quota", lambda: quota)
-    assert local.threads("auto") == expected
-    assert local.threads(7) == 7
+    monkeypatch.setattr("filial_plugins.local.cores._quota", lambda: quota)
+    assert threads("auto") == expected
+    assert threads(7) == 7
 
 
 @pytest.mark.parametrize(
@@ -210,7 +216,7 @@ def test_weights_are_never_made_up(folder: Path, tmp_path: Path, damage, why: st
     name, weights = "model.layers.1.mlp.up_proj.weight", load_file(folder / "model.safetensors")
     save_file(damage(weights, name), tmp_path / "m" / "model.safetensors", {"format": "pt"})
     with pytest.raises(UsageError, match=f"{name} {why}; copy the model again"):
-        local.load_model(tmp_path / "m")
+        load_model(tmp_path / "m")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"])
@@ -219,4 +225,4 @@ def test_a_damaged_file_of_a_model_is_one_sentence(folder: Path, tmp_path: Path,
     shutil.copytree(folder, tmp_path / "m")
     (tmp_path / "m" / name).write_bytes(content)
     with pytest.raises(UsageError, match=r"no (model|tokenizer) can be loaded from here: ."):
-        local.answer(tmp_path / "m", ["a"], Arrow())
+        own_answers(tmp_path / "m", ["a"], Arrow())

@@ -1,0 +1,71 @@
+"""The copying baseline is exactly the nearest neighbour by common words."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from filial import FREE, Message, Record, Request, UsageError
+from filial.formats import write
+from filial.testing import TeacherContract, finished
+from filial_plugins.teachers.nearest import Known, Nearest
+
+WORDS = st.lists(st.sampled_from(["a", "B", "c", "dd", "e"]), min_size=1, max_size=5).map(" ".join)
+RECORDS = st.lists(
+    st.builds(lambda i, x, o: Record(instruction=i, input=x, output=o), WORDS, WORDS, WORDS), min_size=1, max_size=8
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nearest")
+
+
+class TestContract(TeacherContract):
+    offline = True
+
+    @pytest.fixture(autouse=True)
+    def _component(self, folder: Path) -> None:
+        write(folder / "some.jsonl", [Record(instruction="Name three colours", output="Red")])
+        type(self).component = Nearest(data=str(folder / "some.jsonl"))
+
+
+def jaccard(one: Record, other: Record) -> float:
+    a, b = (set(r.question().lower().split()) for r in (one, other))
+    return len(a & b) / len(a | b)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(RECORDS, RECORDS)
+def test_it_says_the_answer_of_the_first_of_the_nearest_records(
+    folder: Path, trained: list[Record], questions: list[Record]
+) -> None:
+    write(folder / "train.jsonl", trained)
+    known = Known(folder / "train.jsonl")
+    for record in questions:
+        best = max(trained, key=lambda r: jaccard(record, r))
+        wanted = best.output if jaccard(record, best) else ""
+        assert known.answer([Message("user", record.question())]) == wanted
+
+
+def test_it_copies_the_last_answer_of_a_conversation_and_compares_all_that_was_said(tmp_path: Path) -> None:
+    texts = ("name a river", "Po", "and a lake", "Garda")
+    roles = ("user", "assistant", "user", "assistant")
+    talk = Record(messages=tuple(map(Message, roles, texts)))
+    write(tmp_path / "train.jsonl", [Record(instruction="sort words", output="done"), talk])
+    teacher = Nearest().for_dataset(tmp_path)
+    asked = Request(messages=tuple(map(Message, ("user", "assistant", "user"), ("a river", "Rhine", "and a lake"))))
+    assert finished(teacher.reply(asked)).text == "Garda"
+    assert finished(teacher.reply(Request(messages=(Message("user", "prove it"),)))).text == "", "no word in common"
+    assert (teacher.price(), teacher.destination()) == (FREE, None)
+
+
+def test_it_knows_what_it_was_told_to_rather_than_the_data_set(tmp_path: Path) -> None:
+    own = Nearest(data=str(tmp_path / "own.jsonl"))
+    assert own.for_dataset(tmp_path) is own
+    with pytest.raises(UsageError, match="copies from records, and none are named"):
+        Nearest().identity()
+    for name in ("own", "train"):
+        write(tmp_path / f"{name}.jsonl", [Record(instruction=name)])
+    assert own.identity() != Nearest().for_dataset(tmp_path).identity()
