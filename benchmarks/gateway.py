@@ -72,8 +72,8 @@ def opened(url: str, folder: Path, at_once: int) -> Gateway:
     """A gateway as a capped run has it: with a ledger and a journal of what it spends."""
     price = {"prompt": 0.15, "completion": 0.6}
     teacher = OpenAI(model="m", base_url=url, max_concurrency=at_once, usd_per_million=price)
-    account = BudgetAccount(Budget(usd=1000.0), Journal(folder / "spend.jsonl"))
-    return Gateway("openai", teacher, Ledger(folder / "ledger.sqlite"), account)
+    account = BudgetAccount(Budget(usd=1000.0), Journal(folder / "spend.sqlite"))
+    return Gateway("filial:openai", teacher, Ledger(folder / "ledger.sqlite"), account)
 
 
 async def through_gateway(url: str, label: str, n: int, at_once: int, folder: Path) -> float:
@@ -89,6 +89,7 @@ async def through_gateway(url: str, label: str, n: int, at_once: int, folder: Pa
         return await timed(work, label, n)
     finally:
         await gateway.close()
+        gateway.account.close()
 
 
 async def through_evolve(url: str, label: str, n: int, at_once: int, folder: Path) -> float:
@@ -109,6 +110,7 @@ async def through_evolve(url: str, label: str, n: int, at_once: int, folder: Pat
         return await timed(work, label, n)
     finally:
         await gateway.close()
+        gateway.account.close()
 
 
 def cost(endpoint: Endpoint, n: int) -> None:
@@ -153,6 +155,7 @@ async def filled(endpoint: Endpoint, at_once: int, n: int, latency_ms: float) ->
         cpu = time.process_time() - start
         watching.cancel()
         await gateway.close()
+        gateway.account.close()
     share = sum(i for i, _ in samples) / sum(w for _, w in samples)
     mean = sum(i for i, _ in samples) / len(samples)
     server = endpoint.stats()

@@ -4,9 +4,14 @@ import asyncio
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+import zlib
+from contextlib import closing
+from dataclasses import astuple
 
+import msgspec
 import pytest
 
 from filial import Bound, FilialError, Price, UsageError
@@ -74,7 +79,7 @@ def test_what_was_lost_on_its_way_counts_with_the_most_it_could_cost():
 
 def test_spend_survives_the_process(tmp_path):
     for _ in range(3):
-        account = BudgetAccount(Budget(usd=1.0), Journal(tmp_path / "spend.jsonl"))
+        account = BudgetAccount(Budget(usd=1.0), Journal(tmp_path / "spend.sqlite"))
 
         async def one(account=account):
             account.settle(await account.reserve(Bound(400, 200), PRICE), cost(60, 30))
@@ -83,7 +88,7 @@ def test_spend_survives_the_process(tmp_path):
         account.close()
     assert account.settled == Totals(3, 180, 90, 3 * cost(60, 30).pico, 0)
     assert account.spent.requests == 1
-    assert len((tmp_path / "spend.jsonl").read_bytes().splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["spend.sqlite"]
 
 
 KILLED = """
@@ -91,60 +96,110 @@ import asyncio, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 import test_budget as t
-account = t.BudgetAccount(t.Budget(usd=5.0), t.Journal(Path(sys.argv[1])))
-print("ready", flush=True)
+
+class Told(t.BudgetAccount):
+    def settle(self, given, cost):
+        super().settle(given, cost)
+        print(given.number, flush=True)
+
+account = Told(t.Budget(usd=float(sys.argv[3])) if sys.argv[3] else t.Budget(), t.Journal(Path(sys.argv[1])))
 asyncio.run(t.spend(account, 8, t.random.Random(3)))
 """
 
 
-def test_what_was_in_flight_when_the_process_was_killed_counts_with_the_most(tmp_path):
-    path = tmp_path / "spend.jsonl"
-    done = before = 0
+@pytest.mark.parametrize("cap", ["5", ""])
+def test_what_was_in_flight_when_the_process_was_killed_counts_with_the_most(tmp_path, cap):
+    """With and without a cap: one may be set later."""
+    path = tmp_path / "spend.sqlite"
+    done = 0
     for kill in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(path), os.path.dirname(__file__)], stdout=subprocess.PIPE
-        )
-        process.stdout.readline()
-        while not path.exists() or path.stat().st_ino == before or path.stat().st_size < 5_000:
-            assert process.poll() is None
-        before = path.stat().st_ino
+        command = [sys.executable, "-c", KILLED, str(path), os.path.dirname(__file__), cap]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        for _ in range(40 + 17 * kill):
+            assert process.stdout.readline()
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
         totals = Journal(path).read()
-        assert totals.requests > done
-        assert totals.unsure <= 8 * (kill + 1) * picodollars(PRICE.cost(400, 200))
+        assert totals.requests >= done + 40 + 17 * kill
+        worst = picodollars(PRICE.cost(400, 200))
+        assert worst <= totals.unsure <= (kill + 1) * (8 + 8) * worst, "8 in flight, and 8 whose cost was not noted yet"
+        assert Journal(path).read() == totals, "reading changes nothing"
         done = totals.requests
 
 
-def test_a_torn_last_line_is_no_damage_and_any_other_is_told(tmp_path):
-    path = tmp_path / "spend.jsonl"
+def test_sums_beyond_64_bits_are_kept(tmp_path):
+    path = tmp_path / "spend.sqlite"
+    large = Totals(1, 2**70, 3, 2**80, 2**65)
     journal = Journal(path)
-    journal.opened(1, 600, 5)
-    journal.closed(1, cost(60, 30))
-    journal.opened(2, 600, 7)
-    whole = path.read_bytes()
-    lines = whole.splitlines(keepends=True)
-    expected = Totals(2, 660, 30, cost(60, 30).pico, 7)
+    journal.opened(1, 2**64, 2**66, large)
+    journal.closed(1)
+    journal.close(large)
+    assert Journal(path).read() == large
+
+
+def test_an_account_that_is_damaged_is_told_with_the_way_out(tmp_path):
+    path = tmp_path / "spend.sqlite"
+    path.write_bytes(b"not a database, and long enough to be sure of it" * 30)
+    with pytest.raises(FilialError, match=r"spend\.sqlite: the account cannot be opened: .*, move it away"):
+        BudgetAccount(Budget(), Journal(path))
+    path.unlink()
+    journal = Journal(path)
+    journal.opened(1, 2, 3, Totals())
+    journal.close(Totals())
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("update settled set totals='1 2 x 4 5'")
+    with pytest.raises(FilialError, match="the account cannot be read"):
+        Journal(path).read()
+
+
+def test_a_full_disk_is_told_before_anything_is_sent(tmp_path):
+    """The file may not grow, as on a full disk."""
+    account = BudgetAccount(Budget(usd=1.0), Journal(tmp_path / "spend.sqlite"))
+
+    async def send(n):
+        for _ in range(n):
+            await account.reserve(WORST, PRICE)
+
+    asyncio.run(send(1))
+    account.journal._file._db.execute("pragma max_page_count=1")
+    with pytest.raises(FilialError, match="disk is full"):
+        asyncio.run(send(1000))
+
+
+def line(*entry):
+    """As filial 0.1 wrote ``spend.jsonl``."""
+    return msgspec.json.encode([*entry, zlib.crc32(msgspec.json.encode(entry))]) + b"\n"
+
+
+def test_what_0_1_noted_is_taken_over_once(tmp_path):
+    old, path = tmp_path / "spend.jsonl", tmp_path / "spend.sqlite"
+    old.write_bytes(line("total", 5, 50, 5, 10, 0) + line("open", 1, 600, 5) + line("close", 1, *astuple(cost(60, 30))))
+    old.write_bytes(old.read_bytes() + line("open", 2, 600, 7) + b'["close",2,1,')
+    expected = Totals(7, 710, 35, 10 + cost(60, 30).pico, 7)
     assert Journal(path).read() == expected
-    for end in range(len(whole) - len(lines[-1]) + 1, len(whole) - 1):
-        path.write_bytes(whole[:end])
-        assert Journal(path).read() == cost(60, 30)
-    for place in range(len(lines[0]) - 1):
-        path.write_bytes(bytes([*whole[:place], whole[place] ^ 1, *whole[place + 1 :]]))
+    account = BudgetAccount(Budget(requests=8), Journal(path))
+    assert account.settled == expected
+    account.settle(asyncio.run(account.reserve(WORST, None)), cost(60, 30))
+    with pytest.raises(BudgetStop):
+        asyncio.run(account.reserve(WORST, None))
+    account.close()
+    assert not old.exists()
+    expected.add(cost(60, 30))
+    assert Journal(path).read() == expected
+
+
+def test_a_damaged_line_of_0_1_is_told_unless_a_kill_tore_it(tmp_path):
+    old, whole = tmp_path / "spend.jsonl", line("open", 1, 600, 5) + line("close", 1, 1, 60, 30, 27, 0)
+    first = whole.index(b"\n")
+    for end in range(first + 1, len(whole)):
+        old.write_bytes(whole[:end])
+        expected = Totals(1, 60, 30, 27) if end == len(whole) - 1 else Totals(1, 600, 0, 0, 5)
+        assert Journal(tmp_path / "spend.sqlite").read() == expected
+    for place in range(first):
+        old.write_bytes(bytes([*whole[:place], whole[place] ^ 1, *whole[place + 1 :]]))
         with pytest.raises(UsageError, match=r"spend\.jsonl:1: this line is damaged"):
-            Journal(path).read()
-
-
-def test_a_full_disk_is_told_before_anything_is_sent_and_half_a_line_stays_the_last(tmp_path, monkeypatch):
-    path = tmp_path / "spend.jsonl"
-    account, write = BudgetAccount(Budget(usd=1.0), Journal(path)), os.write
-    monkeypatch.setattr("filial.gateway.budget.os.write", lambda fd, line: write(fd, line[:9]))
-    for _ in range(2):
-        with pytest.raises(FilialError, match="disk is full"):
-            asyncio.run(account.reserve(WORST, PRICE))
-    assert path.stat().st_size == 9
-    assert Journal(path).read() == Totals()
+            Journal(tmp_path / "spend.sqlite").read()
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_a_cassette_is_text_with_who_was_asked_what_in_the_same_bytes_always(cli
     assert header == {
         "filial_cassette": 1,
         "answers": len(rows),
-        "teachers": {identity: {"use": "echo", "options": {"echo": 1, "fail_on": ""}}},
+        "teachers": {identity: {"use": "toy.py:echo", "options": {"echo": 1, "fail_on": ""}}},
     }
     assert [row["key"] for row in rows] == sorted(row["key"] for row in rows)
     assert {row["identity"] for row in rows} == {identity}
@@ -235,7 +235,9 @@ def test_a_damaged_line_is_named_and_nothing_is_taken_in(cli, good):
     refused(
         cli, header.replace(b'"filial_cassette":1', b'"filial_cassette":2') + first, "bad.jsonl:1: this filial reads"
     )
-    refused(cli, header.replace(b'"echo":1', b'"echo":2') + first, "bad.jsonl:1: the teacher 'echo' is not the one")
+    refused(
+        cli, header.replace(b'"echo":1', b'"echo":2') + first, "bad.jsonl:1: the teacher 'toy.py:echo' is not the one"
+    )
     refused(cli, gzip.compress(good)[:-200], "the packed data is damaged", "bad.jsonl.gz")
 
 

@@ -1,7 +1,9 @@
 """The gateway: asked once, below the caps, and never silent about a failure."""
 
 import asyncio
+import sqlite3
 import zlib
+from contextlib import closing
 
 import gateway_kit
 import pytest
@@ -9,7 +11,7 @@ from gateway_kit import Moody, ask, request
 
 from filial import FilialError, Reply, TeacherError
 from filial.contracts.errors import BudgetStop, TeacherUnreachable
-from filial.gateway import Budget, Gateway, Ledger
+from filial.gateway import Budget, Gateway, Ledger, encode_request
 
 clock, gateway = gateway_kit.clock, gateway_kit.gateway
 
@@ -180,3 +182,58 @@ def test_half_a_character_in_thoughts_costs_the_row_and_not_the_run(gateway):
     assert ask(g, "q")[0].reason == "not-unicode"
     g = gateway(lambda r, n: Reply(text="Yes.", reasoning=None))
     assert "breaks its contract" in str(ask(g, "q")[0])
+
+
+def test_what_another_run_was_answered_while_this_one_waited_is_not_asked_again(gateway):
+    """Two runs with one ledger; this one may ask one question at a time."""
+    other = gateway(lambda r, n: "the other's")
+
+    async def slow(r):
+        assert (await other.ask(request("b"))).text == "the other's"
+        return "ours"
+
+    ours = gateway(lambda r, n: slow(r), max_concurrency=1)
+    assert [reply.text for reply in ask(ours, "a", "b")] == ["ours", "the other's"]
+    assert (ours.spent.requests, ours.spent.from_ledger) == (1, 1)
+
+
+def test_what_two_runs_ask_at_the_same_time_is_asked_once(gateway):
+    """The other run begins while the question is on the wire, and waits for the answer."""
+    other = gateway(lambda r, n: "the other's")
+
+    async def both():
+        begun, end = asyncio.Event(), asyncio.Event()
+
+        async def slow():
+            begun.set()
+            await end.wait()
+            return "ours"
+
+        ours = gateway(lambda r, n: slow())
+        first = asyncio.create_task(ours.ask(request("a")))
+        await begun.wait()
+        second = asyncio.create_task(other.ask(request("a")))
+        while not other.waits:  # it looks again, and again
+            await asyncio.sleep(0)
+        end.set()
+        return [await first, await second]
+
+    assert [reply.text for reply in asyncio.run(both())] == ["ours", "ours"]
+    assert (other.spent.requests, other.spent.from_ledger) == (0, 1)
+
+
+@pytest.mark.parametrize("ends", [TeacherError("broken", "for good"), "killed"])
+def test_a_question_that_another_run_no_longer_asks_is_asked(gateway, ends):
+    ours = gateway(lambda r, n: "ours")
+    if ends == "killed":
+        with closing(sqlite3.connect(ours.ledger.path)) as db, db:
+            db.executemany("insert into asking values (?, '999999999.0', 1e12)", [(key_of(ours, "a"),)])
+    else:
+        (failed,) = ask(gateway(lambda r, n: ends), "a")
+        assert failed is ends
+    assert ask(ours, "a")[0].text == "ours"
+    assert ours.waits == []
+
+
+def key_of(gateway, text):
+    return gateway._keys.key(encode_request(request(text)))

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import zlib
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -122,3 +123,82 @@ def test_thoughts_come_back_from_the_ledger_beside_the_text(ledger):
     asyncio.run(ledger.put("k" * 32, "scripted", encode_request(question), said))
     found = ledger.get("k" * 32)
     assert (found.text, found.reasoning) == ("The Rhine.", "Long, in Basel.")
+
+
+def put(ledger, teacher, text, question=None):
+    asked = encode_request(question or request())
+    ledger.introduce(teacher)
+    return asyncio.run(ledger.put(teacher.key(asked), teacher.identity, asked, Reply(text=text)))
+
+
+def found(ledger, use, *claimants, options=None):
+    """The text that a teacher is said to have answered, and what the user is told."""
+    teacher = TeacherKeys(use, options or {"model": "m"})
+    news = ledger.recognize(teacher, claimants)
+    reply = ledger.find(teacher, encode_request(request()))
+    return reply and reply.text, news
+
+
+def test_two_distributions_teachers_of_one_name_share_nothing(ledger):
+    put(ledger, TeacherKeys("a-pack:sage", {"model": "m"}), "a")
+    assert found(ledger, "a-pack:sage", "a-pack:sage", "b-pack:sage") == ("a", "")
+    assert found(ledger, "b-pack:sage", "a-pack:sage", "b-pack:sage") == (None, "")
+
+
+def test_answers_under_a_bare_name_are_their_only_claimants_for_ever(ledger):
+    kept = put(ledger, TeacherKeys("sage", {"model": "m"}), "old")
+    assert found(ledger, "b-pack:sage", options={"model": "other"}) == (None, ""), "another teacher"
+    text, news = found(ledger, "a-pack:sage", "a-pack:sage")
+    assert text == "old"
+    assert "holds 1 answers under the bare name 'sage'" in news
+    assert news.endswith("they are those of a-pack:sage")
+    assert found(ledger, "a-pack:sage", "a-pack:sage", "b-pack:sage") == ("old", ""), "told once, true for ever"
+    assert found(ledger, "b-pack:sage", "b-pack:sage") == (None, "")
+    assert ledger.get(kept.key) == kept, "its key is what it was: runs and cassettes list it"
+
+
+def test_answers_under_a_bare_name_that_several_claim_are_nobodys_and_that_is_said(ledger):
+    put(ledger, TeacherKeys("sage", {"model": "m"}), "old")
+    text, news = found(ledger, "a-pack:sage", "a-pack:sage", "b-pack:sage")
+    assert text is None
+    assert "which a-pack:sage and b-pack:sage claim; they are not used" in news
+    assert news.endswith("run this once with FILIAL_BLOCK=b-pack")
+    assert found(ledger, "a-pack:sage", "a-pack:sage")[0] == "old", "as with the other blocked"
+
+
+def test_answers_under_several_spellings_of_one_name_are_all_found(ledger):
+    options = {"model": "m"}
+    questions = {word: request(f"Say {word}.") for word in ("sage", "a-pack:sage", "A_Pack:sage", "b-pack:sage")}
+    for word, question in questions.items():
+        put(ledger, TeacherKeys(word, options), f"{word} was asked", question)
+    put(ledger, TeacherKeys("sage", options), "by the bare name")
+    put(ledger, TeacherKeys("a-pack:sage", options), "in full")
+    teacher = TeacherKeys("a-pack:sage", options)
+    ledger.recognize(teacher, ["a-pack:sage"])
+    replies = {word: ledger.find(teacher, encode_request(question)) for word, question in questions.items()}
+    assert {word for word, reply in replies.items() if reply} == {"sage", "a-pack:sage", "A_Pack:sage"}
+    assert ledger.find(teacher, encode_request(request())).text == "in full"
+    assert ledger.latest(teacher) == request()
+    assert len(ledger) == 6, "nothing is lost"
+
+
+def test_a_dry_look_notes_nothing(ledger):
+    put(ledger, TeacherKeys("sage", {"model": "m"}), "old")
+    teacher = TeacherKeys("a-pack:sage", {"model": "m"})
+    assert ledger.recognize(teacher, ["a-pack:sage"], dry=True) == ""
+    assert ledger.find(teacher, encode_request(request())).text == "old"
+    assert ledger.owners() == {}
+
+
+def test_of_two_answers_to_one_question_the_first_is_kept_and_served_to_both(ledger):
+    key, first = store(ledger, request(), "The Rhine.")
+    with closing(Ledger(ledger.path)) as other:
+        assert store(other, request(), "The Po.") == (key, first)
+    assert ledger.get(key) == first
+
+
+def test_an_answer_takes_the_place_of_a_damaged_one(ledger):
+    key, _ = store(ledger, request())
+    ledger._db.execute("update answers set reply=x'00'")
+    assert store(ledger, request(), "The Po.")[1].text == "The Po."
+    assert ledger.get(key).text == "The Po."

@@ -103,7 +103,7 @@ def test_answers_from_the_ledger_cost_nothing_and_are_reported_apart(cli, recipe
     assert "Teacher: 40 requests, 0 answers from the ledger" in cli.out
     assert cli("run", path, "--name", "again", "--set", "budget.usd=0.000001", toy=False) == 0
     assert "Teacher: 0 requests, 40 answers from the ledger, 0 tokens." in cli.out
-    assert not (cli.folder / "runs/again/spend.jsonl").exists()
+    assert not (cli.folder / "runs/again/spend.sqlite").exists()
 
 
 def test_what_was_spent_survives_kill_9(cli, recipe, mock_llm):

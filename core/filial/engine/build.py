@@ -14,16 +14,11 @@ from filial.contracts.paths import resolve
 from filial.contracts.records import Record
 from filial.engine.stage import BAD_LINE, StageContext
 from filial.plugins.options import locate_files
-from filial.plugins.options import named as named_files
 from filial.recipe.settings import Generate
-from filial.storage import digest, file_sha256
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
-    from filial.recipe import ComponentSpec, Recipe, StageSpec
-
-SOURCES = {"seeds", "sources"}
-"""Settings that name files: what a stage's result depends on is what they hold, not where they are."""
+    from filial.recipe import ComponentSpec, Recipe
 
 
 def read_inputs(
@@ -117,35 +112,6 @@ def seeds_of(recipe: Recipe, index: int, manager: Manager) -> Iterator[Record]:
         if isinstance(generate := stage.settings, Generate) and generate.seeds:
             form = generate.seeds_format or "auto"
             yield from read(generate.seeds, recipe.base, manager, format=form, bad=lambda line: None)
-
-
-def source_digest(source: str, base: Path) -> str:
-    """What a key says about an input: the bytes of a file or of a folder's files; for a hub data set, its name."""
-    if source.startswith("hf:"):
-        return source
-    path = resolve(source, base)
-    if path.is_file():
-        return file_sha256(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file())
-    return digest([[str(p.relative_to(path)), file_sha256(p)] for p in files])
-
-
-def depends_on(stage: StageSpec[Any], base: Path, manager: Manager) -> list[Any]:
-    """Everything a stage's result depends on beside the records that enter it: inputs by content, plugins with
-    versions, options."""
-    settings = stage.settings.model_dump(mode="json", exclude=SOURCES)
-    named = named_files(type(stage.settings), stage.settings.own())
-    inputs = [[str(place[-1]), source_digest(source, base)] for place, source in named]
-    plugins = [[provenance(manager, s), s.options, getattr(s.settings, "weight", None)] for s in stage.components]
-    files = [file for spec in stage.components for file in option_files(spec, base, manager)]
-    more = [*([stage.limit] if stage.limit else []), *([files] if files else [])]
-    return [stage.name, inputs, settings, plugins, *more]
-
-
-def option_files(spec: ComponentSpec, base: Path, manager: Manager) -> list[list[Any]]:
-    """What a key says about the files that a component's options name: where they stand, and what they hold."""
-    named = named_files(manager.get(spec.kind, spec.use), spec.options)
-    return [[name, source_digest(path, base)] for name, path in named]
 
 
 def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:

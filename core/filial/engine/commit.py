@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from filial.contracts.records import Record, to_json
+from filial.engine.keys import StepKey
 from filial.engine.stage import DropRow, Rows, StageContext
-from filial.storage import kept, sync_folder, write_errors, write_manifest
+from filial.storage import kept, read_manifest, sync_folder, write_errors, write_manifest
 
 RECORDS, DROPS, ANSWERS = FILES = ("records.jsonl", "drops.jsonl", "answers.txt")
 MANIFEST = "manifest.json"
@@ -119,6 +120,19 @@ def committed(folder: Path, key: str, entered: str) -> dict[str, Any] | None:
     return manifest if manifest and manifest.get("input") == entered else None
 
 
+def why_again(folder: Path, key: StepKey) -> str:
+    """Why a stage that is not `committed` has to be done again, as the end of a sentence; empty where it never was."""
+    if not (folder / MANIFEST).exists():
+        return ""
+    manifest = read_manifest(folder / MANIFEST)
+    if manifest is None:
+        return "its files are not those that were written"
+    if manifest["key"] == key.key:
+        return "other records enter it"
+    parts = manifest.get("depends")
+    return key.changes(parts) if isinstance(parts, dict) else "filial changed"  # 0.1 did not say of what it was made
+
+
 def rows(folder: Path, manifest: dict[str, Any]) -> Rows:
     """The records of a committed stage."""
     facts = manifest["files"][RECORDS]
@@ -146,6 +160,10 @@ def manifest_schema() -> dict[str, Any]:
         "seed": {"type": "integer"},
         "plugins": {"type": "array", "items": {"type": "string"}, "description": "dist:name==version of each plugin."},
         "options": {"type": "object"},
+        "depends": {
+            "type": "object", "additionalProperties": {"type": "string"},
+            "description": "What the key is made of: a version or a digest by what it is of. Not in manifests of 0.1.",
+        },
         "report": {"type": "object", "description": "What the stage has to tell, such as the survival table."},
         "counts": {
             "type": "object", "required": ["entered", "made", "out", "dropped"], "additionalProperties": False,
@@ -160,7 +178,7 @@ def manifest_schema() -> dict[str, Any]:
         "$id": "urn:filial:manifest",
         "title": "filial stage manifest",
         "type": "object",
-        "required": list(properties),
+        "required": [name for name in properties if name != "depends"],
         "additionalProperties": False,
         "properties": properties,
     }

@@ -42,7 +42,7 @@ class TrainingRun(Protocol):
         """The run's teacher behind its gateway."""
 
     def opened(
-        self, use: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,
+        self, who: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,
         facts: dict[str, Any] | None = None,
     ) -> Gateway:  # fmt: skip
         """Another teacher behind a gateway."""

@@ -24,9 +24,10 @@ from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.contracts.records import Record, question_key
 from filial.engine import interrupts
-from filial.engine.build import build, option_files, provenance, source_digest
+from filial.engine.build import build, provenance
 from filial.engine.commit import ANSWERS, MANIFEST
 from filial.engine.exams import Exam, TrainingRun, exam_records
+from filial.engine.keys import asked_parts, component_parts, option_files, source_digest
 from filial.engine.model_notes import registered_name, teacher_of
 from filial.engine.stage import DropRow, StageContext, settled
 from filial.engine.train import base_model, weights
@@ -185,14 +186,10 @@ def judging_key(run: TrainingRun, spec: JudgeSpec, sitting: Sitting, data: dict[
     base, manager = run.recipe.base, run.manager
     heldout = spec.data == "heldout"
     looked_at = data["files"]["heldout.jsonl"]["sha256"] if heldout else source_digest(spec.data, base)
-    asked = [spec.only, spec.limit, spec.max_new_tokens, spec.component.options]
-    files = option_files(spec.component, base, manager)
-    rivals = [
-        [provenance(manager, rival), rival.options, option_files(rival, base, manager)]
-        for rival in _teachers(spec, sitting)
-    ]
-    plugin = provenance(manager, spec.component)
-    return digest(label(sitting), model, plugin, asked, looked_at, *([files] if files else []), *rivals)
+    parts = component_parts((spec.component, *_teachers(spec, sitting)), base, manager)
+    asked = asked_parts(run.recipe, manager) if manager.get("judges", spec.component.use).asks else {}
+    shape = [spec.only, spec.limit, spec.max_new_tokens]
+    return digest(label(sitting), model, parts, asked, shape, looked_at)
 
 
 def _teachers(spec: JudgeSpec, sitting: Sitting) -> list[ComponentSpec]:

@@ -69,9 +69,12 @@ class Estimator:
         self._wrap: Callable[[Proceed], Proceed] = lambda proceed: proceed
         if recipe.teacher is not None:
             teacher = recipe.teacher_of(run.manager)
-            addresses = TeacherKeys(recipe.teacher.use, teacher.identity())
-            self._prompter, self._price = Prompter(self._ledger, addresses), teacher.price()
-            self._usual = self._ledger.usual(addresses.identity) if self._ledger else None
+            use = recipe.teacher.use
+            keys = TeacherKeys(run.manager.identity("teachers", use), teacher.identity())
+            self._prompter, self._price = Prompter(self._ledger, keys), teacher.price()
+            if self._ledger is not None:
+                self._ledger.recognize(keys, run.manager.claimants("teachers", use), dry=True)
+                self._usual = self._ledger.usual(keys)
             self._wrap = partial(run.manager.hook.ask, teacher)
         self._records: Records | None = []
         if recipe.data:
@@ -177,9 +180,9 @@ async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
     recipe = run.recipe
     rows = [_row(run, "teacher", "", _teacher(run), [recipe.teacher])] if recipe.teacher else []
     state = DONE
-    for stage, key in zip(recipe.stages, run.keys()[1:], strict=True):
+    for stage, wanted in zip(recipe.stages, run.keys()[1:], strict=True):
         folder = run.folder / "stages" / stage.name
-        manifest = commit.committed(folder, key, estimator.entering) if state == DONE else None
+        manifest = commit.committed(folder, wanted, estimator.entering) if state == DONE else None
         what = _stage(stage)
         if manifest is not None:
             what += f"; {manifest['counts']['out']:,} records"
@@ -305,7 +308,7 @@ class Prompter:
     """Answers from the ledger alone, and counts what it cannot."""
 
     ledger: Ledger | None
-    addresses: TeacherKeys
+    keys: TeacherKeys
     held: int = 0
     missing: dict[str, int] = field(default_factory=dict)
     """Tokens, about, of each prompt that was not answered, by its key."""
@@ -315,11 +318,11 @@ class Prompter:
             asked = encode_request(request)
         except UnicodeEncodeError as err:
             raise TeacherError("not-unicode") from err
-        key = self.addresses.key(asked)
-        if self.ledger is not None and (known := self.ledger.get(key)) is not None:
+        if self.ledger is not None and (known := self.ledger.find(self.keys, asked)) is not None:
             self.held += 1
             return known
-        self.missing[key] = sum(len(t.encode()) for m in request.messages for t in m.texts()) // PER_TOKEN
+        tokens = sum(len(t.encode()) for m in request.messages for t in m.texts()) // PER_TOKEN
+        self.missing[self.keys.key(asked)] = tokens
         raise TeacherError("not-asked-yet")
 
 

@@ -14,7 +14,8 @@ from filial import __version__
 from filial.contracts.context import RunInfo
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.engine import commit, interrupts
-from filial.engine.build import Source, depends_on, provenance, seeds_of, source_digest
+from filial.engine.build import Source, provenance, seeds_of
+from filial.engine.keys import StepKey, run_keys
 from filial.engine.progress import Reporter
 from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext, is_lost
 from filial.engine.verbs import VERBS
@@ -65,14 +66,18 @@ class Run:
         return self.home / "runs" / self.name
 
     @property
+    def teacher(self) -> str:
+        """Who answers, as ``dist:name``; empty where the recipe names nobody."""
+        spec = self.recipe.teacher
+        return self.manager.identity("teachers", spec.use) if spec else ""
+
+    @property
     def model(self) -> Path:
         return self.folder / "model"
 
     def info(self) -> RunInfo:
         """What hooks may read of it."""
-        teacher = self.recipe.teacher
-        who = self.manager.provenance("teachers", teacher.use).partition("==")[0] if teacher else ""
-        return RunInfo(self.name, self.folder, who, self.recipe.resolved, self.summary)
+        return RunInfo(self.name, self.folder, self.teacher, self.recipe.resolved, self.summary)
 
     def execute(self) -> dict[str, Any]:
         """Do what is not done yet. Returns the summary, which is also in ``summary.json``.
@@ -148,10 +153,10 @@ class Run:
     def gateway(self) -> Gateway | None:
         """The run's teacher behind its gateway; made and closed in one event loop."""
         spec = self.recipe.teacher
-        return None if spec is None else self.opened(spec.use, self.recipe.teacher_of(self.manager))
+        return None if spec is None else self.opened(self.teacher, self.recipe.teacher_of(self.manager))
 
     def opened(
-        self, use: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,
+        self, who: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,
         facts: dict[str, Any] | None = None,
     ) -> Gateway:  # fmt: skip
         """A teacher behind a gateway with the run's ledger; made and closed in one event loop.
@@ -160,11 +165,13 @@ class Run:
         `ask` hooks stand between. ``facts``: what its answers depend on beside its own identity.
         """
         if self.account is None:
-            self.account = BudgetAccount(Budget(**self.recipe.budget), Journal(self.folder / "spend.jsonl"), self.spent)
+            journal = Journal(self.folder / "spend.sqlite")
+            self.account = BudgetAccount(Budget(**self.recipe.budget), journal, self.spent)
         return Gateway(
-            use, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"), self.account if counted else BudgetAccount(),
-            partial(self.manager.hook.ask, teacher) if hooked else None, offline=self.offline and counted,
-            facts=facts, note=self.reporter.note,
+            who, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"),
+            self.account if counted else BudgetAccount(), partial(self.manager.hook.ask, teacher) if hooked else None,
+            claimants=self.manager.claimants("teachers", who), offline=self.offline and counted, facts=facts,
+            note=self.reporter.note,
         )  # fmt: skip
 
     async def _stages(self) -> tuple[Records, str]:
@@ -185,24 +192,19 @@ class Run:
                     self.reporter.note(f"{gateway.ledger.damaged} damaged answers in the ledger were asked again")
         return records, records_key([first, *keys], records)
 
-    def keys(self) -> list[str]:
-        """What each step's result depends on, as a hash: the start, then every stage with all before it."""
-        recipe = self.recipe
-        key = digest(__version__, recipe.seed, recipe.teacher_identity(self.manager))
-        if recipe.data is not None:
-            key = digest(key, source_digest(recipe.data, recipe.base), recipe.limit)
-        out = [key]
-        for stage in recipe.stages:
-            out.append(digest(out[-1], depends_on(stage, recipe.base, self.manager)))
-        return out
+    def keys(self) -> list[StepKey]:
+        """What each step's result depends on: the start, then every stage with all before it."""
+        return run_keys(self.recipe, self.manager)
 
-    async def _stage(self, stage: StageSpec[Any], records: Records, key: str, gateway: Gateway | None) -> Rows:
+    async def _stage(self, stage: StageSpec[Any], records: Records, key: StepKey, gateway: Gateway | None) -> Rows:
         """Run one stage, unless it is done and whole."""
         folder, entered = self.folder / "stages" / stage.name, _checksum(records)
-        manifest = commit.committed(folder, key, entered)
+        manifest = commit.committed(folder, key.key, entered)
         if manifest is not None and not (self.retry_lost and any(map(is_lost, manifest["reasons"]))):
             self._book(stage, manifest, done_before=True)
             return commit.rows(folder, manifest)
+        if why := "rows were lost" if manifest else commit.why_again(folder, key):
+            self.reporter.note(f"{stage.name}: done again, since {why}")
         counters = Counters(
             entered=len(records)
         )  # the recipe's own file is read here: what is wrong with it comes first
@@ -224,9 +226,9 @@ class Run:
                 "options": {
                     "stage": stage.settings.own(), "components": [[s.use, s.options] for s in stage.components],
                 },
-                "report": report,
+                "report": report, "depends": key.parts,
             }  # fmt: skip
-            manifest = commit.commit(folder, writer, key, env, entered, facts)
+            manifest = commit.commit(folder, writer, key.key, env, entered, facts)
         self._book(stage, manifest, done_before=False)
         return commit.rows(folder, manifest)
 
@@ -254,9 +256,9 @@ class Run:
         return ROWS_LOST if unjudged or any(map(is_lost, reasons)) else 0
 
 
-def records_key(keys: list[str], records: Records) -> str:
+def records_key(keys: list[StepKey], records: Records) -> str:
     """What says which records the last stage gave: `Run.keys` and the records."""
-    return digest(keys[-1], _checksum(records))
+    return digest(keys[-1].key, _checksum(records))
 
 
 def _checksum(records: Records) -> str:

@@ -11,9 +11,10 @@ from filial.contracts.kinds import Template, Trainer
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed, wrong_type
 from filial.engine import dataset
-from filial.engine.build import build, option_files, provenance, source_digest
+from filial.engine.build import build, provenance
 from filial.engine.commit import MANIFEST
 from filial.engine.exams import TrainingRun, exam_questions
+from filial.engine.keys import component_parts, source_digest
 from filial.engine.model_notes import save_notes
 from filial.engine.stage import Records
 from filial.storage import digest, file_sha256, kept, write_manifest
@@ -46,12 +47,8 @@ def training_key(run: TrainingRun, data: dict[str, Any]) -> str:
     assert recipe.train is not None
     if recipe.template is None:
         raise UsageError("train needs a template; add one, such as template: {use: alpaca}")
-    files = [file for spec in (recipe.train, recipe.template) for file in option_files(spec, recipe.base, run.manager)]
-    return digest(
-        data["files"]["train.jsonl"], provenance(run.manager, recipe.train), recipe.train.options,
-        provenance(run.manager, recipe.template), recipe.template.options, weights(base_model(run)), recipe.seed,
-        *([files] if files else []),
-    )  # fmt: skip
+    parts = component_parts((recipe.train, recipe.template), recipe.base, run.manager)
+    return digest(data["files"]["train.jsonl"], parts, weights(base_model(run)), recipe.seed)
 
 
 def train_model(run: TrainingRun, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:

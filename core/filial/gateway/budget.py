@@ -8,12 +8,12 @@ while others are open, since they will turn out cheaper; when none is open, the 
 from __future__ import annotations
 
 import asyncio
-import errno
 import math
-import os
 import zlib
 from collections import deque
-from dataclasses import astuple, dataclass, field, fields
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import msgspec
 
 from filial.contracts.errors import BudgetStop, UsageError
 from filial.contracts.messages import Bound, Price
-from filial.storage import write_bytes, write_errors
+from filial.gateway.database import Database
 
 
 @dataclass(slots=True)
@@ -47,95 +47,119 @@ class Totals:
         self.unsure += other.unsure
 
 
+class _Spending(Database):
+    """All that is settled, as one row of texts (sums may pass 64 bits), and what is open."""
+
+    name = "the account"
+    cure = "delete it to count what the run has spent from zero again"
+    schema = """
+    create table if not exists settled (one integer primary key, totals text not null);
+    create table if not exists open (number integer primary key, tokens text not null, pico text not null);
+    """
+
+    def read(self) -> Totals | None:
+        """None where nothing was ever noted."""
+        rows = list(self._rows("cannot be read", "select totals from settled"))
+        try:
+            totals = Totals(*map(int, rows[0][0].split())) if rows else Totals()
+            for tokens, pico in self._rows("cannot be read", "select tokens, pico from open"):
+                totals.add(Totals(requests=1, prompt=int(tokens), unsure=int(pico)))
+        except (TypeError, ValueError) as err:
+            raise self._error("cannot be read", err) from err
+        return totals if rows else None
+
+    def write(self, settled: Totals, ended: Iterable[tuple[int]] | None, *begun: tuple[Any, ...]) -> None:
+        """Note what is settled now, which requests that ends (None: all that is open), and which begin."""
+        done = f"{settled.requests} {settled.prompt} {settled.completion} {settled.pico} {settled.unsure}"
+        with self._transaction("cannot be written"):
+            if ended is None:
+                self._db.execute("delete from open")
+            else:
+                self._db.executemany("delete from open where number=?", ended)
+            self._db.execute("insert or replace into settled values (0, ?)", (done,))
+            self._db.executemany("insert into open values (?,?,?)", begun)
+
+
 class Journal:
-    """The file of one run. Lines are appended with one write each, so a kill leaves at most the last one torn."""
+    """What one run has spent: a file in its folder, which a killed process leaves whole.
+
+    A request is noted before it is sent. What it did cost is noted with the next one, or at the end: a process that is
+    killed in between leaves it open, and it counts with the most it could cost. What filial 0.1 left in ``spend.jsonl``
+    is taken over.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = -1
-        self._fault: OSError | None = None
+        self._file: _Spending | None = None
+        self._ended: list[tuple[int]] = []
 
     def read(self) -> Totals:
         """All that was spent so far.
 
         Raises:
-            UsageError: a line that is not the last one is damaged.
+            FilialError: the file is damaged.
         """
-        totals, open_ = Totals(), dict[int, tuple[int, int]]()
-        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
-        for place, line in enumerate(lines):
-            if not line:
-                continue
-            entry = _checked(line)
-            if entry is None and place == len(lines) - 1:
-                break  # torn by a kill: what it opened was not sent, what it closed counts as open
-            if entry is None:
-                raise UsageError(
-                    f"{self.path}:{place + 1}: this line is damaged, so what the run has spent is not known; "
-                    "delete the file to count from zero again"
-                )
-            kind, *numbers = entry
-            if kind == "open":
-                open_[numbers[0]] = (numbers[1], numbers[2])
-            elif kind == "close":
-                open_.pop(numbers[0], None)
-                totals.add(Totals(*numbers[1:]))
-            else:
-                totals, open_ = Totals(*numbers), {}
-        for tokens, pico in open_.values():
-            totals.add(Totals(requests=1, prompt=tokens, unsure=pico))
-        return totals
-
-    def opened(self, number: int, tokens: int, pico: int) -> None:
-        """Note a request that is about to be sent."""
-        self._write("open", number, tokens, pico)
-
-    def closed(self, number: int, cost: Totals) -> None:
-        """Note what a request has cost."""
-        self._write("close", number, *astuple(cost))
-
-    def close(self, totals: Totals) -> None:
-        """Replace all lines by one."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            write_bytes(self.path, _line("total", *astuple(totals)))
-
-    def _write(self, *entry: Any) -> None:
-        if self._fd < 0:
-            self._begin()
-        line = _line(*entry)
-        with write_errors(self.path):
-            if self._fault is not None:  # after half a line, a whole one would stand in its midst
-                raise self._fault
-            try:
-                if os.write(self._fd, line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError as err:
-                self._fault = err
-                raise
-
-    def _begin(self) -> None:
-        """Open the file. What an earlier process left becomes one line first: request numbers start again."""
         if self.path.exists():
-            write_bytes(self.path, _line("total", *astuple(self.read())))
-        with write_errors(self.path):
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+            with closing(_Spending(self.path)) as file:
+                if (totals := file.read()) is not None:
+                    return totals
+        return _of_0_1(self._before) if self._before.exists() else Totals()
+
+    def opened(self, number: int, tokens: int, pico: int, settled: Totals) -> None:
+        """Note a request that is about to be sent, and what is settled until now."""
+        if self._file is None:
+            self._file = _Spending(self.path, "locking_mode=exclusive")
+            self._file.write(settled, None)  # what an earlier process left open is in it: numbers start again
+            self._before.unlink(missing_ok=True)
+        self._file.write(settled, self._ended, (number, str(tokens), str(pico)))
+        self._ended.clear()
+
+    def closed(self, number: int) -> None:
+        """A request has ended."""
+        self._ended.append((number,))
+
+    def close(self, settled: Totals) -> None:
+        """Note the rest."""
+        if self._file is not None:
+            self._file.write(settled, self._ended)
+            self._file.close()
+            self._file = None
+
+    @property
+    def _before(self) -> Path:
+        return self.path.with_name("spend.jsonl")
 
 
-def _line(*entry: Any) -> bytes:
-    return msgspec.json.encode([*entry, zlib.crc32(msgspec.json.encode(entry))]) + b"\n"
+def _of_0_1(path: Path) -> Totals:
+    """What filial 0.1 noted: lines ``[kind, numbers…, crc]``, of which a kill may have torn the last.
 
-
-def _checked(line: bytes) -> list[Any] | None:
-    """The entry of a line without its checksum; None if the line is damaged."""
-    try:
-        *entry, crc = msgspec.json.decode(line, type=list[Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        return None
-    known = {"open": 4, "close": 7, "total": 6}
-    sound = crc == zlib.crc32(msgspec.json.encode(entry)) and bool(entry)
-    return entry if sound and len(entry) == known.get(entry[0]) else None
+    Raises:
+        UsageError: another line is damaged.
+    """
+    totals, open_ = Totals(), dict[int, list[int]]()
+    lines = path.read_bytes().split(b"\n")
+    for place, line in enumerate(lines, 1):
+        try:
+            kind, *numbers, crc = msgspec.json.decode(line, type=list[Any]) if line else ("", 0)
+            if line and crc != zlib.crc32(msgspec.json.encode([kind, *numbers])):
+                raise ValueError("its checksum does not hold")
+        except ValueError as err:  # also what is no JSON and no UTF-8
+            if place == len(lines):
+                break  # what it opened was not sent, what it closed counts as open
+            raise UsageError(
+                f"{path}:{place}: this line is damaged ({err}), so what the run has spent is not known; "
+                "delete the file to count from zero again"
+            ) from err
+        if kind == "open":
+            open_[numbers[0]] = numbers[1:]
+        elif kind == "close":
+            open_.pop(numbers[0], None)
+            totals.add(Totals(*numbers[1:]))
+        elif kind == "total":
+            totals, open_ = Totals(*numbers), {}
+    for tokens, pico in open_.values():
+        totals.add(Totals(requests=1, prompt=tokens, unsure=pico))
+    return totals
 
 
 PICO = 10**12
@@ -148,10 +172,6 @@ class Budget:
     requests: int | None = None
     tokens: int | None = None
     usd: float | None = None
-
-    @property
-    def capped(self) -> bool:
-        return any(getattr(self, f.name) is not None for f in fields(self))
 
 
 @dataclass(slots=True)
@@ -200,7 +220,7 @@ class BudgetAccount:
     process's part.
 
     Raises:
-        UsageError: the journal is damaged.
+        FilialError: the journal is damaged.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -243,8 +263,8 @@ class BudgetAccount:
         self._number += 1
         self.open.add(Totals(requests=1, prompt=tokens, pico=pico))
         self.spent.requests += 1
-        if self.journal is not None and self.budget.capped:
-            self.journal.opened(self._number, tokens, pico)
+        if self.journal is not None:
+            self.journal.opened(self._number, tokens, pico, self.settled)
         return Reservation(self._number, tokens, pico)
 
     def settle(self, given: Reservation, cost: Totals) -> None:
@@ -256,7 +276,7 @@ class BudgetAccount:
         self.spent.usd += cost.pico / PICO
         self.spent.unsure_usd += cost.unsure / PICO
         if self.journal is not None:
-            self.journal.closed(given.number, cost)
+            self.journal.closed(given.number)
         self._wake()
 
     def close(self) -> None:

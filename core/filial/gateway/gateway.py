@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,10 +47,15 @@ Proceed = Callable[[Request], Awaitable[Reply]]
 USUAL_ANSWER = 512
 """Tokens an answer is expected to have before the first one came; for the pace, not for caps."""
 
+LOOK = 0.1
+"""Seconds between two looks for an answer that another run waits for."""
+
 
 class Gateway:
     """Asks one teacher for everybody: from the ledger when it can, else once, with retries, below the caps.
 
+    ``who`` is the teacher as ``dist:name`` (`Manager.identity`): answers are kept under it. ``claimants`` are all who
+    claim its name, in the same form: whose the answers are that filial 0.1 kept under the bare name.
     ``wrap`` is the chain of ``ask`` hooks; it stands outside the ledger, so what a wrapper changes in a request is
     what gets stored. ``offline``: answer from the ledger alone. ``facts``: what answers depend on beside the teacher's
     own identity. ``stopped`` holds the error that ends the whole run,
@@ -65,31 +70,34 @@ class Gateway:
 
     def __init__(
         self,
-        use: str,
+        who: str,
         teacher: Teacher,
         ledger: Ledger,
         account: BudgetAccount | None = None,
         wrap: Callable[[Proceed], Proceed] | None = None,
         *,
+        claimants: Sequence[str] = (),
         offline: bool = False,
         facts: dict[str, Any] | None = None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.use, self.teacher, self.ledger, self.account = use, teacher, ledger, account or BudgetAccount()
+        self._keys = TeacherKeys(who, {**teacher.identity(), **(facts or {})})
+        self.use, self.teacher, self.ledger, self.account = self._keys.name, teacher, ledger, account or BudgetAccount()
         self.offline, self.note = offline, note
         self.price = teacher.price()
         if self.account.budget.usd is not None and self.price is None:
-            raise UsageError(f"the budget: {unknown_price(use)}")
+            raise UsageError(f"the budget: {unknown_price(self.use)}")
         self.slots = Window(teacher.max_concurrency)
         self.pause = Pause()
         self.stopped: FilialError | None = None
         self.ask: Proceed = wrap(self._answer) if wrap else self._answer
-        self._addresses = TeacherKeys(use, {**teacher.identity(), **(facts or {})})
+        if news := ledger.recognize(self._keys, claimants):
+            note(news)
         self._requests, self._tokens = Pace(teacher.requests_per_minute), Pace(teacher.tokens_per_minute)
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
-        self._retrying = Retrying(use, teacher.max_retries, self.slots, self.pause)
-        answered = partial(ledger.latest, self._addresses.identity)
+        self._retrying = Retrying(self.use, teacher.max_retries, self.slots, self.pause)
+        answered = partial(ledger.latest, self._keys)
         self._proof = Proof(self._retrying, teacher.bound, answered, self._in_flight, self._on_the_wire)
         self._clock, self._usual = LoopClock(), 0.0
         self._closing = self._introduced = self._overspent = False
@@ -153,12 +161,10 @@ class Gateway:
             asked = encode_request(request)
         except UnicodeEncodeError as err:
             raise TeacherError("not-unicode", f"the question {half_character(err)}") from err
-        key = self._addresses.key(asked)
+        key = self._keys.key(asked)
         task = self._in_flight.get(key)
         if task is None:
-            if (known := self.ledger.get(key)) is not None:
-                self.spent.from_ledger += 1
-                self._proof.known = request
+            if (known := self._held(asked, request)) is not None:
                 return known
             if self.offline:
                 raise self._unheld(request)
@@ -172,6 +178,13 @@ class Gateway:
             if task.cancelled() and self.stopped is not None:
                 raise self.stopped from None
             raise
+
+    def _held(self, asked: bytes, request: Request) -> Reply | None:
+        """The ledger's answer, if it has one."""
+        if (known := self.ledger.find(self._keys, asked)) is not None:
+            self.spent.from_ledger += 1
+            self._proof.known = request
+        return known
 
     def _unheld(self, request: Request) -> FilialError:
         question = request.messages[-1].content[:100]
@@ -190,12 +203,14 @@ class Gateway:
         call, task = Call(request, self.teacher.bound(request)), asyncio.current_task()
         assert task is not None
         while True:
-            await self._turn(call)
+            if (known := await self._others(call, key, asked)) is not None:
+                return known
             try:
                 reply = await self._once(call, task)
                 if isinstance(reply, Reply):
                     self._proof.answered(request)
                     return await self._stored(key, asked, reply)
+                self.ledger.release(key)
                 delay = await self._failed(call, reply, task)
             except FilialError as error:
                 if not isinstance(error, TeacherError):
@@ -206,6 +221,25 @@ class Gateway:
                 self.slots.leave()
                 self._despair()
             await (self._proof.first_answer() if delay is None else asyncio.sleep(delay))
+
+    async def _others(self, call: Call, key: str, asked: bytes) -> Reply | None:
+        """What another run with this ledger was answered while this one waited for its turn, or is being answered now.
+        None: the turn is this call's, which has a place in the window then."""
+        while True:
+            await self._turn(call)
+            try:
+                known = self._held(asked, call.request)
+                if known is None and self.ledger.claim(key):
+                    return None
+            except BaseException:
+                self.slots.leave()
+                raise
+            self.slots.leave()
+            self._tokens.give_back(call.expected)
+            self._requests.give_back(1)
+            if known is not None:
+                return known
+            await asyncio.sleep(LOOK)
 
     async def _failed(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float | None:
         """Seconds until a failed request is sent again, None for when somebody is answered; raises what it ends with
@@ -297,8 +331,8 @@ class Gateway:
     async def _stored(self, key: str, asked: bytes, reply: Reply) -> Reply:
         if not self._introduced:
             self._introduced = True
-            self.ledger.introduce(self._addresses)
-        return await self.ledger.put(key, self._addresses.identity, asked, reply)
+            self.ledger.introduce(self._keys)
+        return await self.ledger.put(key, self._keys.identity, asked, reply)
 
 
 @contextmanager

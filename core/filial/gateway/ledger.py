@@ -8,20 +8,23 @@ most what was in flight.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
+import itertools
 import os
+import re
 import sqlite3
+import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from filial.contracts.errors import FilialError, UsageError
+from filial.contracts.errors import FilialError
 from filial.contracts.messages import Reply, Request
-from filial.storage import canonical, digest, write_errors
+from filial.gateway.database import REFUSED, Database
+from filial.storage import canonical, digest
 
 SEAL = 16
 """Bytes of one half of a checksum."""
@@ -97,25 +100,39 @@ create table if not exists answers (
     written text not null default (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
 );
 create table if not exists teachers (identity text primary key, use text not null, options text not null);
+create table if not exists owners (name text primary key, owner text not null);
+create table if not exists asking (key text primary key, who text not null, since integer not null);
 """
-_REFUSED = (sqlite3.Error, UnicodeDecodeError)
-"""What the module raises; the second when a message would quote damaged text."""
 _COLUMNS = "key, identity, request, reply, checksum, written"
-_INSERT = "insert or replace into answers (key, identity, request, reply, checksum) values (?,?,?,?,?)"
+_INSERT = "into answers (key, identity, request, reply, checksum) values (?,?,?,?,?)"
+
+LEASE = 600
+"""Seconds for which a process that seems to be alive is believed to be asking: its number may be another's by now."""
+_numbers = itertools.count()
 
 encode_request = msgspec.json.Encoder(order="sorted").encode
 """The canonical bytes of a request: what is hashed and what is stored."""
 
 
 class TeacherKeys:
-    """The keys of one teacher's answers. ``identity`` is a digest of who it is."""
+    """The keys of one teacher's answers.
+
+    ``use`` is who it is, ``dist:name``; ``identity`` a digest of that and its options. ``former`` is the same teacher
+    by the words that recipes used for it when filial 0.1 kept answers under these (`Ledger.recognize`).
+    """
 
     def __init__(self, use: str, identity: dict[str, Any]) -> None:
         self.use, self.options = use, canonical(identity).decode()
         self.identity = digest(use, identity)
+        self.former: tuple[TeacherKeys, ...] = ()
         self._prefix = hashlib.blake2b(digest_size=16)
         for part in (canonical(use), canonical(identity)):
             self._prefix.update(len(part).to_bytes(8, "little") + part)
+
+    @property
+    def name(self) -> str:
+        """Its bare name."""
+        return self.use.rpartition(":")[2]
 
     def key(self, request: bytes) -> str:
         """The address of an answer: 32 hex digits over who is asked, what, with which sampling, which draw.
@@ -126,90 +143,166 @@ class TeacherKeys:
         h.update(len(request).to_bytes(8, "little") + request)
         return h.hexdigest()
 
+    def _spelled(self, word: str) -> bool:
+        """Whether a word in a recipe names this teacher, its distribution however written."""
+        dist, _, name = word.rpartition(":")
+        return bool(dist) and name == self.name and _plain(dist) == _plain(self.use.rpartition(":")[0])
 
-class Ledger:
+
+def _plain(dist: str) -> str:
+    """A distribution's name as names are compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", dist).lower()
+
+
+class Ledger(Database):
     """Answers in one sqlite file (WAL), shared by all runs of a project.
 
     Answers that arrive in the same turn of the event loop are committed together; each waits for its commit.
-
-    Raises:
-        FilialError: the file cannot be opened, or the disk is full.
-        UsageError: the file is a link: whoever handed on the project could have it written over a file of the user.
     """
 
+    name = "the ledger"
+    cure = "'filial ledger prune --damaged' saves what can be read"
+    schema = _SCHEMA
+
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.damaged = 0
-        for file in (f"{path}{end}" for end in ("", "-wal", "-shm", "-journal")):
-            if os.path.islink(file):
-                raise UsageError(
-                    f"{file} is a link to {os.path.realpath(file)}, and a ledger is written through none; remove it "
-                    f"(to keep the ledger elsewhere, give --home DIR, or make {path.parent} the link)"
-                )
-        with write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text must not stop a scan
-            self._db.execute("pragma journal_mode=wal")
-            self._db.execute("pragma synchronous=normal")
-            self._prepare()
-        except _REFUSED as err:
-            raise self._error("cannot be opened", err, "move it away to start a new one") from err
-        self._pending: list[tuple[str, str, bytes, bytes, bytes]] = []
-        self._commit: asyncio.Future[None] | None = None
+        super().__init__(path)
+        self._damaged: set[str] = set()
+        self._who, self._claimed = f"{os.getpid()}.{next(_numbers)}", False
+        self._pending: list[Entry] = []
+        self._commit: asyncio.Future[dict[str, Reply]] | None = None
 
     def _prepare(self) -> None:
         """Make the tables in a new file; see that they are there in an old one, whose damage may have renamed them."""
         tables = {name for (name,) in self._db.execute("select name from sqlite_master")}
         if tables and "answers" not in tables:
             raise sqlite3.DatabaseError("it holds no answers, but something else")
-        self._db.executescript(_SCHEMA)
-        for columns in (f"{_COLUMNS} from answers", "identity, use, options from teachers"):
+        super()._prepare()
+        for columns in (f"{_COLUMNS} from answers", "identity, use, options from teachers", "name, owner from owners"):
             self._db.execute(f"select {columns} limit 0")
+
+    @property
+    def damaged(self) -> int:
+        """Damaged answers that were not served."""
+        return len(self._damaged)
 
     def introduce(self, teacher: TeacherKeys) -> None:
         """Note whose answers will come, so that `verify` can work out their keys again."""
         row = (teacher.identity, teacher.use, teacher.options)
         list(self._rows("cannot store a teacher", "insert or replace into teachers values (?,?,?)", row))
 
+    def recognize(self, teacher: TeacherKeys, claimants: Sequence[str], *, dry: bool = False) -> str:
+        """Find what this teacher has answered under the words that recipes used for it: its ``former`` keys.
+
+        filial 0.1 kept answers under the word in the recipe, and a bare name says not whose it is. Where only this
+        teacher claims it (``claimants`` are all who do, as ``dist:name``), the name is noted as its own for ever.
+        ``dry`` notes nothing.
+
+        Returns:
+            What the user should know, once; empty for nothing.
+        """
+        known = {t: use for t, (use, options) in self.teachers().items() if options == teacher.options}
+        bare = digest(teacher.name, msgspec.json.decode(teacher.options))
+        words = [use for use in known.values() if use != teacher.use and teacher._spelled(use)]
+        news = ""
+        if teacher.use != teacher.name and bare in known:
+            owner = self.owners().get(teacher.name)
+            if owner is None and teacher.use in claimants:
+                if len(claimants) > 1:
+                    return self._disputed(teacher, claimants)
+                owner = teacher.use
+                if not dry:
+                    news = self._own(teacher, bare)
+            words += [teacher.name] if owner == teacher.use else []
+        teacher.former = tuple(TeacherKeys(word, msgspec.json.decode(teacher.options)) for word in words)
+        return news
+
+    def _own(self, teacher: TeacherKeys, bare: str) -> str:
+        row = (teacher.name, teacher.use)
+        list(self._rows("cannot store whose a name is", "insert or ignore into owners values (?,?)", row))
+        ((count,),) = self._rows("cannot be read", "select count(*) from answers where identity=?", (bare,))
+        return (
+            f"{self.path} holds {count:,} answers under the bare name {teacher.name!r}, as filial 0.1 kept them; "
+            f"from now on they are those of {teacher.use}"
+        )
+
+    def _disputed(self, teacher: TeacherKeys, claimants: Sequence[str]) -> str:
+        others = [who.rpartition(":")[0] for who in claimants if who != teacher.use]
+        return (
+            f"{self.path} holds answers under the bare name {teacher.name!r}, which {' and '.join(claimants)} claim; "
+            f"they are not used. If they are those of {teacher.use}, run this once with FILIAL_BLOCK={','.join(others)}"
+        )
+
+    def owners(self) -> dict[str, str]:
+        """Whose, as ``dist:name``, the answers are that are kept under a bare name."""
+        return dict(self._rows("cannot be read", "select name, owner from owners"))
+
+    def claim(self, key: str) -> bool:
+        """Whether this is the only one to ask for an answer now; False while another process or run asks for it.
+
+        A claim ends with the answer (`put`), with `release`, or with the process.
+        """
+        mine, now = (key, self._who, int(time.time())), time.time() - LEASE
+        with self._transaction("cannot be written"):
+            held = self._db.execute("select who, since from asking where key=?", (key,)).fetchone()
+            free = held is None or held[0] == self._who or held[1] < now or not _alive(held[0])
+            if free:
+                self._claimed = True
+                self._db.execute("insert or replace into asking values (?,?,?)", mine)
+        return free
+
+    def release(self, key: str) -> None:
+        """No longer ask for an answer."""
+        list(self._rows("cannot be written", "delete from asking where key=? and who=?", (key, self._who)))
+
+    def find(self, teacher: TeacherKeys, request: bytes) -> Reply | None:
+        """The teacher's answer to a request, or None; see `get`."""
+        for keys in (teacher, *teacher.former):
+            if (known := self.get(keys.key(request))) is not None:
+                return known
+        return None
+
     def get(self, key: str) -> Reply | None:
-        """The answer under a key, or None. A damaged answer is counted in ``damaged`` and never served."""
+        """The answer under a key, or None. A damaged answer counts in `damaged` and is never served."""
         try:
             row = self._db.execute("select reply, checksum from answers where key=?", (key,)).fetchone()
-        except _REFUSED as err:
+        except REFUSED as err:
             raise self._error("cannot be read", err) from err
         if row is None:
             return None
         reply = served(key, *row)
-        self.damaged += reply is None
+        if reply is None:
+            self._damaged.add(key)
         return reply
 
     async def put(self, key: str, identity: str, request: bytes, reply: Reply) -> Reply:
-        """Store an answer and return it with its key, once it is on disk."""
-        e = sealed(key, identity, request, reply)
-        self._pending.append((e.key, e.identity, e.request, e.reply, e.checksum))
+        """Store an answer and return it with its key, once it is on disk.
+
+        Where another run was answered meanwhile, its answer stays and is returned: both go on with the same.
+        """
+        self._pending.append(sealed(key, identity, request, reply))
         if self._commit is None:
             loop = asyncio.get_running_loop()
             self._commit = loop.create_future()
             loop.call_soon(self._flush)
-        await asyncio.shield(self._commit)
-        return msgspec.structs.replace(reply, key=key)
+        kept = await asyncio.shield(self._commit)
+        return kept.get(key) or msgspec.structs.replace(reply, key=key)
 
-    def usual(self, identity: str, recent: int = 500) -> tuple[float, float] | None:
+    def usual(self, teacher: TeacherKeys, recent: int = 500) -> tuple[float, float] | None:
         """Mean tokens of prompt and completion over a teacher's latest answers; None if it has given none."""
-        statement = "select key, reply, checksum from answers where identity=? order by rowid desc limit ?"
-        replies = (served(*row) for row in self._rows("cannot be read", statement, (identity, recent)))
+        where, who = _of(teacher)
+        statement = f"select key, reply, checksum from answers where {where} order by rowid desc limit {recent}"
+        replies = (served(*row) for row in self._rows("cannot be read", statement, who))
         counted = [reply for reply in replies if reply and (reply.prompt_tokens or reply.completion_tokens)]
         if not counted:
             return None
         prompt, completion = (sum(getattr(r, f"{part}_tokens") for r in counted) for part in ("prompt", "completion"))
         return prompt / len(counted), completion / len(counted)
 
-    def latest(self, identity: str) -> Request | None:
+    def latest(self, teacher: TeacherKeys) -> Request | None:
         """What a teacher has answered last; None if it has answered nothing."""
-        statement = f"select {_COLUMNS}, rowid from answers where identity=? order by rowid desc limit 100"
-        for entry in map(_entry, self._rows("cannot be read", statement, (identity,))):
+        where, who = _of(teacher)
+        statement = f"select {_COLUMNS}, rowid from answers where {where} order by rowid desc limit 100"
+        for entry in map(_entry, self._rows("cannot be read", statement, who)):
             if entry.sound:
                 return msgspec.json.decode(entry.decoded()[0], type=Request)
         return None
@@ -253,12 +346,14 @@ class Ledger:
         with self._transaction("cannot remove answers"):
             self._db.executemany("delete from answers where rowid=? and checksum is ?", rows)
 
-    def know_only(self, teachers: Iterable[TeacherKeys]) -> None:
-        """Forget what is noted about all other teachers."""
+    def know_only(self, teachers: Iterable[TeacherKeys], owners: dict[str, str]) -> None:
+        """Forget what is noted about all other teachers, and whose other bare names are."""
         with self._transaction("cannot store teachers"):
-            self._db.execute("delete from teachers")
+            for table in ("teachers", "owners"):
+                self._db.execute(f"delete from {table}")
             for teacher in teachers:
                 self.introduce(teacher)
+            self._db.executemany("insert into owners values (?,?)", owners.items())
 
     def shrink(self) -> None:
         """Give the space of removed entries back to the disk."""
@@ -278,56 +373,34 @@ class Ledger:
         """What sqlite itself finds wrong with the file."""
         try:
             return [text for (text,) in self._db.execute("pragma integrity_check(20)") if text != "ok"]
-        except _REFUSED as err:
+        except REFUSED as err:
             return [str(err)]
 
-    def _rows(self, what: str, statement: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
-        try:
-            yield from self._db.execute(statement, values)
-        except _REFUSED as err:
-            raise self._error(what, err) from err
-
-    @contextlib.contextmanager
-    def _transaction(self, what: str) -> Iterator[None]:
-        try:
-            self._db.execute("begin immediate")
-            yield
-            self._db.execute("commit")
-        except BaseException as err:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
-            if isinstance(err, _REFUSED):
-                raise self._error(what, err) from err
-            raise
-
     def _flush(self) -> None:
-        rows, self._pending = self._pending, []
+        entries, self._pending = self._pending, []
         commit, self._commit = self._commit, None
         if commit is None:  # closing has stored them already
             return
         try:
             with self._transaction("cannot store an answer"):
-                self._db.executemany(_INSERT, rows)
+                self._db.executemany("delete from asking where key=?", [(e.key,) for e in entries])
+                kept = {e.key: held for e in entries if (held := self._inserted(e))}
         except FilialError as err:
             if not commit.cancelled():
                 commit.set_exception(err)
         else:
             if not commit.cancelled():
-                commit.set_result(None)
+                commit.set_result(kept)
 
-    def _error(
-        self, what: str, err: Exception, cure: str = "'filial ledger prune --damaged' saves what can be read"
-    ) -> FilialError:  # fmt: skip
-        """What went wrong, with the way out."""
-        code = (getattr(err, "sqlite_errorcode", None) or 0) & 0xFF  # the rest of it only says where it happened
-        ways = {
-            sqlite3.SQLITE_FULL: (FilialError, "the disk is full; free some space and run this again"),
-            sqlite3.SQLITE_READONLY: (UsageError, "it cannot be written; mend its permissions or give another --home"),
-            sqlite3.SQLITE_CANTOPEN: (UsageError, "it cannot be written; mend its permissions or give another --home"),
-            sqlite3.SQLITE_BUSY: (FilialError, "another process holds it; run this again when that has ended"),
-        }
-        kind, cure = ways.get(code, (FilialError, f"if it is damaged, {cure}"))
-        return kind(f"{self.path}: the ledger {what}: {' '.join(str(err).split())}; {cure}")
+    def _inserted(self, e: Entry) -> Reply | None:
+        """Store an entry, unless another process has done so since; the answer that is there then."""
+        row = (e.key, e.identity, e.request, e.reply, e.checksum)
+        if self._db.execute(f"insert or ignore {_INSERT}", row).rowcount:
+            return None
+        held = served(e.key, *self._db.execute("select reply, checksum from answers where key=?", (e.key,)).fetchone())
+        if held is None:  # a damaged one is what was asked for again
+            self._db.execute(f"insert or replace {_INSERT}", row)
+        return held
 
     def __len__(self) -> int:
         return int(self._db.execute("select count(*) from answers").fetchone()[0])
@@ -335,7 +408,26 @@ class Ledger:
     def close(self) -> None:
         """Store what has arrived but is not committed yet (a run that was interrupted), and close the file."""
         self._flush()
-        self._db.close()
+        if self._claimed:
+            list(self._rows("cannot be written", "delete from asking where who=?", (self._who,)))
+        super().close()
+
+
+def _alive(who: str) -> bool:
+    """Whether the process of a claim is there; one of another container seems not to be."""
+    try:
+        os.kill(int(who.partition(".")[0]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _of(teacher: TeacherKeys) -> tuple[str, tuple[str, ...]]:
+    """The condition for a teacher's answers, and its values."""
+    who = (teacher.identity, *(former.identity for former in teacher.former))
+    return f"identity in ({','.join('?' * len(who))})", who
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

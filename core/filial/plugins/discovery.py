@@ -44,6 +44,12 @@ class Claim:
         return f"{self.dist} {self.version}".rstrip()
 
     @property
+    def identity(self) -> str:
+        """``dist:name``, the same however the distribution's name is written: what keys are made of."""
+        dist = self.dist if os.path.isabs(self.value) else normalized(self.dist)  # a file's name stays as it is
+        return f"{dist}:{self.name}"
+
+    @property
     def entry(self) -> str:
         """The entry point, for people."""
         return f"entry point {self.name} = {self.value}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -11,11 +12,13 @@ from typing import Any
 
 import pluggy
 
+from filial import __version__
 from filial.contracts.checks import SLUG
 from filial.contracts.context import Asker
 from filial.contracts.errors import MissingExtra, PluginError, UsageError
 from filial.contracts.kinds import KINDS, Component, HookPlugin, Teacher
 from filial.plugins import discovery, hookspecs
+from filial.plugins.content import content
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
 from filial.plugins.hooks import Hooks
 from filial.plugins.loading import check_hooks, check_range, from_file, hooks_class, imported, installed
@@ -56,6 +59,7 @@ class Manager:
         key = (claim.dist, kind, claim.name)
         if key not in self._found and kind == HOOKS:
             with self._contained(claim):
+                _version(claim)
                 self._found[key], module = hooks_class(claim)
             if module is not None:
                 self._modules[_plugin(claim)] = module
@@ -96,14 +100,34 @@ class Manager:
 
         A component that no plugin registered is named by its module and class.
         """
+        claim = self._claim(what, name)
+        return f"{claim.dist}:{claim.name}=={claim.version}" if claim else _class_name(what)
+
+    def identity(self, what: str | Component | type[Component], name: str = "") -> str:
+        """`provenance` without the version, the same however a recipe writes the distribution: who gives an answer."""
+        claim = self._claim(what, name)
+        return claim.identity if claim else _class_name(what)
+
+    def _claim(self, what: str | Component | type[Component], name: str) -> Claim | None:
         if isinstance(what, str):
-            claim = self.index.claim(what, name)
-            return f"{claim.dist}:{claim.name}=={claim.version}"
+            return self.index.claim(what, name)
         cls = what if isinstance(what, type) else type(what)
-        for (dist, kind, short), found in self._found.items():
-            if found is cls:
-                return self.provenance(kind, f"{dist}:{short}")
-        return f"{cls.__module__}:{cls.__qualname__}"
+        found = ((kind, f"{dist}:{short}") for (dist, kind, short), known in self._found.items() if known is cls)
+        return next((self.index.claim(kind, full) for kind, full in found), None)
+
+    def claimants(self, kind: str, name: str) -> list[str]:
+        """All who claim the bare name of ``name`` or ``dist:name``, as `identity`."""
+        return [claim.identity for claim in self.index[kind].get(name.rpartition(":")[2], [])]
+
+    def version(self, kind: str, name: str) -> str:
+        """A component's version, with a digest of its code where the version does not say it all: what keys hold."""
+        return _version(self.index.claim(kind, name))
+
+    def own_version(self) -> str:
+        """filial's version, likewise."""
+        claims = (claim for names in self.index.values() for claims in names.values() for claim in claims)
+        info = next((claim.path for claim in claims if claim.dist == discovery.OURSELVES), "")
+        return _joined(__version__, content(info, "filial") if info else "")
 
     def owner(self, module: str) -> str:
         """The distribution and version of the loaded plugin that a module belongs to; "" where there is none."""
@@ -156,19 +180,18 @@ class Manager:
         self._load(claim, lambda: plugin)
 
     def ask_hooks(self) -> list[tuple[str, dict[str, Any]]]:
-        """Whoever wraps calls to a teacher, the innermost first: ``dist:name==version`` and options.
+        """Whoever wraps calls to a teacher, the innermost first: ``dist:name==version``, as `version`, and options.
 
         A file that an option names is given by a digest of what it holds.
         """
-        return [
-            (self._hooks_name(self._claims[name]), self._hook_options(name)) for name in self.hook.implementing("ask")
-        ]
+        claims = [(name, self._claims[name]) for name in self.hook.implementing("ask")]
+        return [(self._hooks_name(claim, _version(claim)), self._hook_options(name)) for name, claim in claims]
 
-    def _hooks_name(self, claim: Claim) -> str:
+    def _hooks_name(self, claim: Claim, version: str = "") -> str:
         """One name per module, whichever of its components was loaded first."""
         same = [c for claims in self.index[HOOKS].values() for c in claims if _plugin(c) == _plugin(claim)]
         name = claim.name if claim.kind == HOOKS else same[0].name if same else claim.value
-        return f"{claim.dist}:{name}=={claim.version}"
+        return f"{claim.dist}:{name}=={version or claim.version}"
 
     def _hook_options(self, name: str) -> dict[str, Any]:
         from filial.plugins.options import named
@@ -221,6 +244,7 @@ class Manager:
         if self._pm.has_plugin(_plugin(claim)):
             return
         with self._contained(claim):
+            _version(claim)  # of the code that is imported now, not of what may be edited later
             module = importer() if importer else imported(claim.value)
             self._staged = {}
             try:
@@ -276,3 +300,16 @@ class Manager:
 def _plugin(claim: Claim) -> str:
     """The name by which pluggy knows a plugin: never the bare entry, so that two cannot shadow each other."""
     return f"{claim.dist}:{claim.value}"
+
+
+def _class_name(what: Any) -> str:
+    cls = what if isinstance(what, type) else type(what)
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _version(claim: Claim) -> str:
+    return _joined(claim.version, "" if os.path.isabs(claim.value) else content(claim.path, claim.value))
+
+
+def _joined(version: str, content: str) -> str:
+    return f"{version}+{content}" if content else version

@@ -153,7 +153,7 @@ class Recipe:
         """What the teacher's answers depend on beside the request; limits such as concurrency do not count."""
         if self.teacher is None:
             return None
-        return {"use": self.teacher.use, **self.teacher_of(manager).identity()}
+        return {"use": manager.identity("teachers", self.teacher.use), **self.teacher_of(manager).identity()}
 
     def teacher_of(self, manager: Manager) -> Teacher:
         """The teacher that the recipe names."""

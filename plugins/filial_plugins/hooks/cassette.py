@@ -22,7 +22,8 @@ class Recorder(HookPlugin):
     @hookimpl
     def run_started(self, run):
         if run.teacher:
-            self._tape = CassetteWriter(run.folder / self.file, run.recipe["teacher"]["use"])
+            words = run.teacher.rpartition(":")[2], run.recipe["teacher"]["use"]
+            self._tape = CassetteWriter(run.folder / self.file, run.teacher, *words)
 
     @hookimpl(trylast=True)
     async def ask(self, request, teacher, proceed):

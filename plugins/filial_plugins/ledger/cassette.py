@@ -162,15 +162,18 @@ class CassetteWriter:
 
     A last line that a killed run left unfinished is cut off. An answer that is there already is not recorded again.
 
+    Args:
+        names: who answers, as ``dist:name``, and the words under which filial 0.1 may have kept its answers.
+
     Raises:
         UsageError: the file is there and no cassette, is damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path, use: str) -> None:
-        self._path, self._use = path, use
+    def __init__(self, path: Path, *names: str) -> None:
+        self._path, self._names = path, dict.fromkeys(names)
         self._held: set[str] = set()
         self._teacher: Teacher | None = None
-        self._addresses: TeacherKeys | None = None
+        self._keys: list[TeacherKeys] = []
         self._begun = ""
         with write_errors(path):
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close
@@ -188,26 +191,27 @@ class CassetteWriter:
         Raises:
             FilialError: the disk is full.
         """
-        addresses = self._of(teacher)
-        asked = encode_request(request)
-        key = addresses.key(asked)
-        if reply.key != key or key in self._held:
+        if reply.key in self._held:
             return
-        self._held.add(key)
-        if addresses.identity != self._begun:
-            self._begun = addresses.identity
-            self._write(_header([addresses], None))
-        self._write(_line(key, addresses.identity, asked, msgspec.structs.replace(reply, key="")))
+        asked = encode_request(request)
+        whose = next((keys for keys in self._of(teacher) if keys.key(asked) == reply.key), None)
+        if whose is None:
+            return
+        self._held.add(reply.key)
+        if whose.identity != self._begun:
+            self._begun = whose.identity
+            self._write(_header([whose], None))
+        self._write(_line(reply.key, whose.identity, asked, msgspec.structs.replace(reply, key="")))
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
-    def _of(self, teacher: Teacher) -> TeacherKeys:
-        if self._addresses is None or teacher is not self._teacher:
+    def _of(self, teacher: Teacher) -> list[TeacherKeys]:
+        if teacher is not self._teacher:
             self._teacher = teacher
-            self._addresses = TeacherKeys(self._use, teacher.identity())
-        return self._addresses
+            self._keys = [TeacherKeys(name, teacher.identity()) for name in self._names]
+        return self._keys
 
     def _write(self, line: bytes) -> None:
         with write_errors(self._path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -76,6 +76,12 @@ def teachers(ledger: Ledger) -> tuple[dict[str, TeacherKeys], int]:
     return known, damaged
 
 
+def teacher_name(identity: str, known: dict[str, TeacherKeys], owners: dict[str, str]) -> str:
+    """Who a teacher is, ``dist:name``; where that is not known, what was noted of it."""
+    teacher = known.get(identity)
+    return owners.get(teacher.use, teacher.use) if teacher else str(identity)
+
+
 def fault(entry: Entry, known: dict[str, TeacherKeys]) -> str:
     """What is wrong with an answer; empty for nothing."""
     if not entry.sound:
@@ -139,11 +145,13 @@ def rebuilt(path: Path) -> tuple[int, Path]:
         for end in ("", "-wal", "-shm"):  # of a rebuilding that was killed
             Path(f"{part}{end}").unlink(missing_ok=True)
         with closing(Ledger(part)) as new:
-            try:
+            known: dict[str, TeacherKeys] = {}
+            owners: dict[str, str] = {}
+            with suppress(FilialError):
                 known, _ = teachers(old)
-            except FilialError:
-                known = {}
-            new.know_only(known.values())
+            with suppress(FilialError):
+                owners = old.owners()
+            new.know_only(known.values(), owners)
             saved = new.add(entry for entry in readable(old) if not fault(entry, known))
         os.replace(path, aside)
         os.replace(part, path)

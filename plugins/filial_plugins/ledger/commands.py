@@ -207,7 +207,7 @@ def _remove(book: Ledger, rows: list[tuple[int, Any]], mend: bool) -> int:
     before = size(book.path)
     book.remove(rows)
     if mend:
-        book.know_only(teachers(book)[0].values())
+        book.know_only(teachers(book)[0].values(), book.owners())
     book.shrink()
     return max(0, before - size(book.path))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filial import UsageError
 from filial.gateway import Entry, Ledger, TeacherKeys
-from filial_plugins.ledger.check import fault, teachers
+from filial_plugins.ledger.check import fault, teacher_name, teachers
 from filial_plugins.ledger.used import runs, unfinished, used
 
 
@@ -16,8 +17,8 @@ from filial_plugins.ledger.used import runs, unfinished, used
 class Conditions:
     """What an answer must be to be removed: all of what is given.
 
-    ``before``: stored earlier than this, as the ledger writes times. ``teacher``: the name of who gave it. ``keep``:
-    the keys that it must not be among.
+    ``before``: stored earlier than this, as the ledger writes times. ``teacher``: who gave it, by its name or as
+    ``dist:name``. ``keep``: the keys that it must not be among.
     """
 
     damaged: bool = False
@@ -26,11 +27,7 @@ class Conditions:
     keep: frozenset[str] | None = None
 
     def meets(self, entry: Entry, known: dict[str, TeacherKeys]) -> bool:
-        """Whether an answer is to be removed."""
-        if self.teacher:
-            teacher = known.get(entry.identity)
-            if (teacher.use if teacher else entry.identity) != self.teacher:  # old ledgers note only a name
-                return False
+        """Whether an answer is to be removed, whoever gave it."""
         return (
             (not self.before or str(entry.written) < self.before)
             and (self.keep is None or entry.key not in self.keep)
@@ -42,20 +39,32 @@ def chosen(ledger: Ledger, conditions: Conditions) -> tuple[list[tuple[int, Any]
     """The answers to remove, by row and checksum, and their bytes together.
 
     Raises:
-        UsageError: a teacher of that name is not known here.
+        UsageError: a teacher of that name is not known here, or several are.
     """
-    known, _ = teachers(ledger)
-    rows, total, seen = [], 0, {teacher.use for teacher in known.values()}
+    known, owners = teachers(ledger)[0], ledger.owners()
+    rows: dict[str, list[tuple[int, Any]]] = {teacher_name(identity, known, owners): [] for identity in known}
+    weights: Counter[str] = Counter()
     for entry in ledger.entries():
-        if entry.identity not in known:
-            seen.add(str(entry.identity))
+        who = teacher_name(entry.identity, known, owners)
+        of_theirs = rows.setdefault(who, [])
         if conditions.meets(entry, known):
-            rows.append((entry.row, entry.checksum))
-            total += sum(len(value) for value in (entry.request, entry.reply) if isinstance(value, (str, bytes)))
-    if conditions.teacher and conditions.teacher not in seen:
-        there = ", ".join(sorted(seen)) or "none"
-        raise UsageError(f"--teacher {conditions.teacher}: no teacher of that name is here; there are: {there}")
-    return rows, total
+            of_theirs.append((entry.row, entry.checksum))
+            weights[who] += sum(len(v) for v in (entry.request, entry.reply) if isinstance(v, (str, bytes)))
+    meant = _meant(conditions.teacher, list(rows)) if conditions.teacher else list(rows)
+    return [row for who in meant for row in rows[who]], sum(weights[who] for who in meant)
+
+
+def _meant(name: str, there: list[str]) -> list[str]:
+    """Whom a name means among the teachers of a ledger: ``dist:name``, or a bare name that only one has.
+
+    Raises:
+        UsageError: nobody, or several.
+    """
+    meant = [who for who in there if who == name] or [who for who in there if who.rpartition(":")[2] == name]
+    if len(meant) != 1:
+        what = "several teachers have that name" if meant else "no teacher of that name is here"
+        raise UsageError(f"--teacher {name}: {what}; there are: {', '.join(sorted(meant or there)) or 'none'}")
+    return meant
 
 
 def used_by_runs(home: Path) -> frozenset[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from filial.gateway import Entry, Ledger, TeacherKeys, served
-from filial_plugins.ledger.check import teachers
+from filial.gateway import Entry, Ledger, served
+from filial_plugins.ledger.check import teacher_name, teachers
 
 SHOWN = 3
 """Options that describe a teacher which has no model."""
@@ -54,22 +54,21 @@ def tallies(ledger: Ledger) -> tuple[list[Tally], int]:
     A teacher that is not noted goes by what its answers say of it.
     """
     known, _ = teachers(ledger)
+    owners = ledger.owners()
     found: dict[str, Tally] = {}
+    whose: dict[tuple[str, str], Tally] = {}  # one teacher may have answered under several words
     damaged = 0
     for entry in ledger.entries():
         tally = found.get(entry.identity)
         if tally is None:
-            tally = found[entry.identity] = _tally(entry.identity, known)
+            teacher = known.get(entry.identity)
+            name = teacher_name(entry.identity, known, owners)
+            told = (name, teacher.options) if teacher else (f"unknown {str(entry.identity)[:12]}", "{}")
+            tally = whose.setdefault(told, Tally(told[0], msgspec.json.decode(told[1])))
+            found[entry.identity] = tally
         damaged += not tally.add(entry)
-    counted = [tally for tally in found.values() if tally.answers]
+    counted = [tally for tally in whose.values() if tally.answers]
     return sorted(counted, key=lambda t: (-t.answers, t.teacher, t.about)), damaged
-
-
-def _tally(identity: str, known: dict[str, TeacherKeys]) -> Tally:
-    teacher = known.get(identity)
-    if teacher is None:
-        return Tally(f"unknown {str(identity)[:12]}")
-    return Tally(teacher.use, msgspec.json.decode(teacher.options))
 
 
 def size(path: Path) -> int:

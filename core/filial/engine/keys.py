@@ -1,0 +1,111 @@
+"""What the result of each step depends on, by name: what is hashed to know whether a step is done, and what has changed
+where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filial.contracts.paths import resolve
+from filial.plugins.options import named as named_files
+from filial.storage import digest, file_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from filial.plugins.manager import Manager
+    from filial.recipe import ComponentSpec, Recipe, StageSpec
+
+SOURCES = {"seeds", "sources"}
+"""Settings that name files: what a stage's result depends on is what they hold, not where they are."""
+SHOWN = 3
+"""Changes to name."""
+
+
+class StepKey:
+    """A step's key, and the parts it is made of: what they are called in a sentence -> a version or a digest.
+
+    ``follows`` is the part that stands for the step before.
+    """
+
+    def __init__(self, parts: dict[str, str], follows: str = "") -> None:
+        self.parts, self.key, self._follows = parts, digest(parts), follows
+
+    def changes(self, before: dict[str, str]) -> str:
+        """What is another than it was, as the end of a sentence; ``before`` are the parts then."""
+        names = [name for name in {**self.parts, **before} if self.parts.get(name) != before.get(name)]
+        names = [name for name in names if name != self._follows] or names  # the step before changed for these too
+        if len(names) > SHOWN + 1:
+            names = [*names[:SHOWN], f"{len(names) - SHOWN} other things"]
+        return f"{', '.join(names[:-1])} and {names[-1]} changed" if names[1:] else f"{names[0]} changed"
+
+
+def run_keys(recipe: Recipe, manager: Manager) -> list[StepKey]:
+    """The key of the start, then of every stage, which depends on all before it."""
+    common = {"filial": manager.own_version(), "the seed": str(recipe.seed), **asked_parts(recipe, manager)}
+    if recipe.data is not None:
+        common["the data"] = source_digest(recipe.data, recipe.base)
+    if recipe.limit:
+        common["the limit"] = str(recipe.limit)
+    keys = [StepKey(common)]
+    follows: dict[str, str] = {}
+    for stage in recipe.stages:
+        own = stage_parts(stage, recipe.base, manager)
+        both = {name: f"{common[name]} {own[name]}" for name in common.keys() & own.keys()}
+        keys.append(StepKey({**common, **own, **both, **follows}, *follows))
+        follows = {stage.name: keys[-1].key}
+    return keys
+
+
+def asked_parts(recipe: Recipe, manager: Manager) -> dict[str, str]:
+    """Who answers, and what stands between a step and the teacher. Nothing where the recipe names none."""
+    if recipe.teacher is None:
+        return {}
+    parts = {"the teacher": digest(recipe.teacher_identity(manager))}
+    if hooks := manager.ask_hooks():
+        parts["the ask hooks"] = digest(hooks)
+    return parts
+
+
+def stage_parts(stage: StageSpec[Any], base: Path, manager: Manager) -> dict[str, str]:
+    """What a stage's result depends on beside the records that enter it: inputs by content, plugins with versions,
+    options."""
+    settings = stage.settings.model_dump(mode="json", exclude=SOURCES)
+    parts = {"its settings": digest(settings, stage.limit)}
+    for place, source in named_files(type(stage.settings), stage.settings.own()):
+        parts[f"its {' '.join(map(str, place))}"] = source_digest(source, base)
+    return {**parts, **component_parts(stage.components, base, manager)}
+
+
+def component_parts(specs: Sequence[ComponentSpec], base: Path, manager: Manager) -> dict[str, str]:
+    """What a step depends on by the components that it names: which they are, in their order, the versions of the
+    distributions they are from, and their options with what the files hold that these name."""
+    versions: dict[str, set[str]] = {}
+    options: dict[str, list[Any]] = {}
+    for spec in specs:
+        dist, _, name = manager.identity(spec.kind, spec.use).rpartition(":")
+        versions.setdefault(dist, set()).add(manager.version(spec.kind, spec.use))
+        options.setdefault(name, []).append([spec.options, option_files(spec, base, manager)])
+    plugins = [[manager.identity(spec.kind, spec.use), getattr(spec.settings, "weight", None)] for spec in specs]
+    return {
+        "its plugins": digest(plugins),
+        **{dist: " ".join(sorted(found)) for dist, found in versions.items()},
+        **{f"the options of {name}": digest(found) for name, found in options.items()},
+    }
+
+
+def source_digest(source: str, base: Path) -> str:
+    """What a key says about an input: the bytes of a file or of a folder's files; for a hub data set, its name."""
+    if source.startswith("hf:"):
+        return source
+    path = resolve(source, base)
+    if path.is_file():
+        return file_sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return digest([[str(p.relative_to(path)), file_sha256(p)] for p in files])
+
+
+def option_files(spec: ComponentSpec, base: Path, manager: Manager) -> list[list[Any]]:
+    """What a key says about the files that a component's options name: where they stand, and what they hold."""
+    named = named_files(manager.get(spec.kind, spec.use), spec.options)
+    return [[name, source_digest(path, base)] for name, path in named]

@@ -1,0 +1,89 @@
+"""An SQLite file of filial's own: written through no link, and what goes wrong with it is one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from filial.contracts.errors import FilialError, UsageError
+from filial.storage import write_errors
+
+REFUSED = (sqlite3.Error, UnicodeDecodeError)
+"""What the module raises; the second when a message would quote damaged text."""
+
+
+class Database:
+    """One file, in WAL mode: what is committed outlives a killed process.
+
+    Raises:
+        FilialError: the file cannot be opened, or the disk is full.
+        UsageError: the file is a link: whoever handed on the project could have it written over a file of the user.
+    """
+
+    name: ClassVar[str]
+    """What the file is, for messages."""
+    cure: ClassVar[str]
+    """What to do where it is damaged."""
+    schema: ClassVar[str]
+
+    def __init__(self, path: Path, *pragmas: str) -> None:
+        self.path = path
+        for file in (f"{path}{end}" for end in ("", "-wal", "-shm", "-journal")):
+            if os.path.islink(file):
+                raise UsageError(
+                    f"{file} is a link to {os.path.realpath(file)}, and {self.name} is written through none; remove it "
+                    f"(to keep it elsewhere, give --home DIR, or make {path.parent} the link)"
+                )
+        with write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text must not stop a scan
+            for pragma in (*pragmas, "journal_mode=wal", "synchronous=normal"):
+                self._db.execute(f"pragma {pragma}")
+            self._prepare()
+        except REFUSED as err:
+            raise self._error("cannot be opened", err, "move it away to start a new one") from err
+
+    def _prepare(self) -> None:
+        """Make the tables that are not there."""
+        self._db.executescript(self.schema)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _rows(self, what: str, statement: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        try:
+            yield from self._db.execute(statement, values)
+        except REFUSED as err:
+            raise self._error(what, err) from err
+
+    @contextlib.contextmanager
+    def _transaction(self, what: str) -> Iterator[None]:
+        try:
+            self._db.execute("begin immediate")
+            yield
+            self._db.execute("commit")
+        except BaseException as err:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            if isinstance(err, REFUSED):
+                raise self._error(what, err) from err
+            raise
+
+    def _error(self, what: str, err: Exception, cure: str = "") -> FilialError:
+        """What went wrong, with the way out."""
+        code = (getattr(err, "sqlite_errorcode", None) or 0) & 0xFF  # the rest of it only says where it happened
+        ways = {
+            sqlite3.SQLITE_FULL: (FilialError, "the disk is full; free some space and run this again"),
+            sqlite3.SQLITE_READONLY: (UsageError, "it cannot be written; mend its permissions or give another --home"),
+            sqlite3.SQLITE_CANTOPEN: (UsageError, "it cannot be written; mend its permissions or give another --home"),
+            sqlite3.SQLITE_BUSY: (FilialError, "another process holds it; run this again when that has ended"),
+        }
+        kind, cure = ways.get(code, (FilialError, f"if it is damaged, {cure or self.cure}"))
+        return kind(f"{self.path}: {self.name} {what}: {' '.join(str(err).split())}; {cure}")
