@@ -221,29 +221,83 @@ def test_the_watch_ends_with_the_work_however_that_ends():
 
 HOLDING = """
 import threading, time
-from filial import Filter, Keep, hookimpl
+from filial import FREE, Filter, Judge, Keep, Reply, Span, Teacher, Template, Trainer, Verdict, hookimpl
+
+def hold():
+    (dog,) = [thread._target.__self__ for thread in threading.enumerate() if thread.name == "filial watchdog"]
+    end = time.monotonic() + 60
+    while dog._caught is None and not dog._told:
+        assert time.monotonic() < end
 
 class Holding(Filter):
     '''Holds the loop until somebody has seen that.'''
     async def check(self, record, ctx):
-        (dog,) = [thread._target.__self__ for thread in threading.enumerate() if thread.name == "filial watchdog"]
-        end = time.monotonic() + 60
-        while dog._caught is None and not dog._told:
-            assert time.monotonic() < end
+        hold()
         return Keep()
+
+class Slow(Judge):
+    '''Holds it, too.'''
+    async def judge(self, record, candidates, ctx):
+        hold()
+        return Verdict(1)
+
+class Mute(Teacher):
+    '''Says nothing.'''
+    async def reply(self, request):
+        return Reply(text="")
+    def price(self):
+        return FREE
+
+class Untaught(Trainer):
+    '''Trains nothing.'''
+    def train(self, data, model, template, out, ctx):
+        out.mkdir(parents=True)
+        return {}
+    def teacher(self, out):
+        return Mute()
+
+class Bare(Template):
+    '''As it stands.'''
+    def render(self, record):
+        return [Span(record.instruction)]
 
 @hookimpl
 def register_filters(register):
     register("holding", Holding)
+
+@hookimpl
+def register_judges(register):
+    register("slow", Slow)
+
+@hookimpl
+def register_teachers(register):
+    register("mute", Mute)
+
+@hookimpl
+def register_trainers(register):
+    register("untaught", Untaught)
+
+@hookimpl
+def register_templates(register):
+    register("bare", Bare)
 """
+TRAINED = "data: in.jsonl\ntemplate: bare\ntrain: {use: untaught, model: m}\njudge: {use: slow, data: exam.jsonl}\n"
 
 
-@pytest.mark.parametrize("command", [["run", "r.yaml"], ["filter", "holding", "in.jsonl", "-o", "out.jsonl"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "r.yaml"], ["filter", "holding", "in.jsonl", "-o", "out.jsonl"], ["run", "t.yaml"],
+        ["judge", "slow", "exam.jsonl", "--teacher", "mute"],
+    ],
+)  # fmt: skip
 def test_commands_tell_who_holds_their_loop(cli, command):
     cli.write("in.jsonl", {"instruction": "a"}, {"instruction": "b"})
     (cli.folder / "holding.py").write_text(HOLDING.lstrip())
+    cli.write("exam.jsonl", {"instruction": "c", "output": "d"})
     (cli.folder / "r.yaml").write_text("data: in.jsonl\nstages:\n  - filter: [holding]\n")
+    (cli.folder / "t.yaml").write_text(TRAINED)
     assert cli("--plugin", "holding.py", *command) == 0
     (line,) = [line for line in cli.err.splitlines() if "held the event loop for" in line]
     assert "(holding.py:" in line
-    assert ", in check)" in line
+    assert ", in hold)" in line

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import asking, manager, opened, options_of, print_json, seed_parameter, teacher_parameters
+from filial.cli.common import (
+    asking,
+    manager,
+    opened,
+    options_of,
+    print_json,
+    seed_parameter,
+    teacher_parameters,
+    watchdog,
+)
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.engine import interrupts
@@ -161,7 +170,8 @@ def _judge(
     if chosen.compares == 2 and not rivals:
         raise UsageError(f"the judge {name!r} compares pairs; name a rival with --against")
     exam = Exam(data, list(_passing(data, manager(ctx), format, limit)))
-    results = interrupts.run(_verdicts(ctx, name, chosen, exam, [*first, *rivals], max_new_tokens, flags))
+    work = _verdicts(ctx, name, chosen, exam, [*first, *rivals], max_new_tokens, flags)
+    results = interrupts.run(work, watchdog(ctx))
     if out:
         write_bytes(Path(out), b"".join(_told(line, who, len(results)) for who, _, lines in results for line in lines))
     if as_json:

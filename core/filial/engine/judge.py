@@ -31,6 +31,7 @@ from filial.engine.keys import asked_parts, component_parts, option_files, sourc
 from filial.engine.model_notes import registered_name, teacher_of
 from filial.engine.stage import DropRow, StageContext, settled
 from filial.engine.train import base_model, weights
+from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import unknown_price
 from filial.gateway.gateway import Gateway, stopping
 from filial.storage import digest, file_sha256, kept, read_manifest, write_bytes, write_manifest
@@ -260,7 +261,7 @@ def judge_model(run: TrainingRun, data: dict[str, Any], model: str) -> dict[str,
             if manifest is None:
                 due.setdefault(_group(spec, sitting), []).append((spec, sitting, key))
     if due:
-        interrupts.run(_sat(run, list(due.values()), figures))
+        interrupts.run(_sat(run, list(due.values()), figures), Watchdog(run.manager.owner, run.reporter.note))
     return figures
 
 
