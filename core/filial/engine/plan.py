@@ -182,7 +182,7 @@ async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
     state = DONE
     for stage, wanted in zip(recipe.stages, run.keys()[1:], strict=True):
         folder = run.folder / "stages" / stage.name
-        manifest = commit.committed(folder, wanted, estimator.entering) if state == DONE else None
+        manifest = commit.committed(folder, wanted.key, estimator.entering) if state == DONE else None
         what = _stage(stage)
         if manifest is not None:
             what += f"; {manifest['counts']['out']:,} records"
