@@ -56,6 +56,21 @@ def test_tokens_are_never_passed_and_nearly_all_used():
     assert 0.95 * 50_000 < account.settled.tokens <= 50_000
 
 
+@pytest.mark.parametrize("cap", [{"requests": 3}, {"tokens": 1800}, {"usd": 0.00054}])
+def test_a_cap_that_is_met_exactly_lets_the_last_request_go(cap):
+    """Three requests that each cost the most that they can, 600 tokens and $0.00018, and nothing beyond them."""
+    account = BudgetAccount(Budget(**cap))
+
+    async def one():
+        account.settle(await account.reserve(WORST, PRICE), cost(WORST.prompt, WORST.completion))
+
+    for _ in range(3):
+        asyncio.run(one())
+    with pytest.raises(BudgetStop):
+        asyncio.run(one())
+    assert account.settled.requests == 3
+
+
 def test_a_request_that_could_never_fit_stops_at_once_and_says_what_it_could_cost():
     account = BudgetAccount(Budget(usd=0.0001))
     with pytest.raises(

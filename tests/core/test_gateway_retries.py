@@ -3,7 +3,8 @@
 import asyncio
 
 import gateway_kit
-from gateway_kit import Moody, ask
+import pytest
+from gateway_kit import Moody, ask, request
 
 from filial import TeacherError
 from filial.gateway import Gateway, Ledger
@@ -61,6 +62,40 @@ def test_being_told_to_come_back_later_is_no_failure_while_others_are_served(gat
     g = gateway(answer, max_retries=2, max_concurrency=2)
     results = ask(g, "unlucky", *(f"q{i}" for i in range(40)))
     assert [r.text for r in results] == ["ok"] * 41
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_request_told_to_wait_more_often_than_it_may_fail_is_lost_only_where_nobody_else_is_served(gateway, served):
+    """Every time while it is on its way, another one is answered, or none is."""
+    others = 0
+
+    async def crowded():
+        if served:
+            before = others
+            while others == before:
+                await asyncio.sleep(0)
+        return TeacherError("rate-limited", retry=True)
+
+    def answer(r, n):
+        g.teacher._state["unlucky"] += r.messages[0].content == "unlucky"
+        return crowded() if r.messages[0].content == "unlucky" and g.teacher._state["unlucky"] <= 9 else "ok"
+
+    g = gateway(answer, max_retries=2)
+    g.teacher._state["unlucky"] = 0
+
+    async def work():
+        nonlocal others
+        unlucky = asyncio.create_task(g.ask(request("unlucky")))
+        while served and not unlucky.done():
+            await g.ask(request(f"q{others}"))
+            others += 1
+        return (await asyncio.gather(unlucky, return_exceptions=True))[0]
+
+    result = asyncio.run(work())
+    if served:
+        assert (result.text, g.teacher._state["unlucky"]) == ("ok", 10)
+    else:
+        assert (result.reason, g.teacher._state["unlucky"]) == ("rate-limited", 3)
 
 
 def test_a_request_that_is_refused_again_and_again_waits_longer_each_time(gateway):

@@ -1,6 +1,7 @@
 """No paid answer is lost, none is served for another request, none that is damaged is served at all."""
 
 import asyncio
+import contextlib
 import sqlite3
 import zlib
 from contextlib import closing
@@ -43,6 +44,17 @@ def test_an_answer_is_on_disk_before_it_counts(ledger):
     other = sqlite3.connect(ledger.path)
     assert other.execute("select count(*) from answers where key=?", (key,)).fetchone() == (1,)
     other.close()
+
+
+def test_an_answer_that_could_not_be_stored_does_not_count(cli):
+    """The file itself refuses new answers: whoever asked is told, and gets none."""
+    assert cli("ask", "echo", "Name a river.") == 0
+    with contextlib.closing(sqlite3.connect(cli.folder / ".filial" / "ledger.sqlite")) as db:
+        db.execute("create trigger full before insert on answers begin select raise(abort, 'no room'); end")
+    assert cli("ask", "echo", "Name a lake.") == 1
+    assert cli.out == ""
+    assert "the ledger cannot store an answer: no room" in cli.err
+    assert cli("ask", "echo", "Name a river.") == 0, "what was stored before is there"
 
 
 @pytest.mark.parametrize(

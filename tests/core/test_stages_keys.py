@@ -59,6 +59,7 @@ def test_nothing_changed_nothing_is_done(project):
         ("seeds.jsonl", "river", "stream", []),
         ("extra.jsonl", "Garda", "Como", ["01-generate", "02-evolve"]),
         ("r.yaml", "strategies: [longer]", "strategies: [longer], keep: last", ["01-generate"]),
+        ("r.yaml", "strategies: [longer]", "strategies: [{use: longer, weight: 3}]", ["01-generate"]),
         ("r.yaml", "lakes:", "waters:", ["01-generate", "02-evolve"]),
         ("r.yaml", "teacher:", "seed: 7\nteacher:", []),
         ("r.yaml", "log: asked.log", "log: asked.log, fail_on: nothing-like-this", []),

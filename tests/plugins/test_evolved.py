@@ -216,6 +216,8 @@ def test_equal_is_heard(text):
         ),
         *(
             "Equal or Not Equal",
+            "Equal or close to it",
+            "Nearly the same or equal.",
             "Equal. No, wait: not equal.",
             "Neither equal nor alike",
             "equally good",

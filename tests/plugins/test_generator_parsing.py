@@ -36,6 +36,11 @@ def test_a_written_list_is_read_back(tasks, first, style):
         ("9) Do this.\n10) Do that.", ["Do this.", "Do that."]),
         (" What was new in 2016.\n10. Add 3.5 to 4.", ["What was new in 2016.", "Add 3.5 to 4."]),
         (" Do this.\n11. Do that.\n12. Rest.", ["Do this.", "Do that.", "Rest."]),
+        (
+            " Say what came\n12. and what came after it.\n10. Do that.",
+            ["Say what came 12. and what came after it.", "Do that."],
+        ),
+        (" Do this.\n10. Do that.\n13. and\n12. Rest.", ["Do this.", "Do that. 13. and", "Rest."]),
         (" Do this\nand that.", ["Do this and that."]),
         ("", [""]),
     ],

@@ -143,6 +143,18 @@ def test_a_pool_that_is_sorted_in_several_times():
     assert 5 < rejected < 25
 
 
+@pytest.mark.parametrize("longest", [40, 41, 128, 129, 512, 513])
+def test_every_text_of_a_pool_is_found_again_the_longest_and_the_shortest_too(longest):
+    """After a pool of more than 256 texts has been sorted in, and at both ends of the length classes."""
+    index = RougeIndex()
+    pool = [" ".join(f"t{i}w{j}" for j in range(longest - i % 9)) for i in range(300)]
+    pool.append(" ".join(f"longest{j}" for j in range(longest + 1)))
+    pool = [pool[-1], *pool[:-1]]
+    for text in pool:
+        index.add(text)
+    assert [found(index, text) for text in pool] == [(i, 1.0) for i in range(301)]
+
+
 def by_rapidfuzz(a: str, b: str) -> float:
     one, other = a.split(), b.split()
     common = LCSseq.similarity(one, other)

@@ -61,6 +61,16 @@ def test_hash_signs_inside_an_answer():
         assert first.answer == said  # the rest of it and the next one, in one drop with the reply
 
 
+@pytest.mark.parametrize(
+    ("output", "kept"),
+    [("so\n##", "so\n##"), ("so\n#", "so\n#"), ("C###", "C###"), ("oak\n###", "oak"), ("oak\n#### \n", "oak")],
+)
+def test_an_answer_that_ends_in_hash_signs(output, kept):
+    """Three or more on a line of their own separate tasks; fewer, or behind a word, belong to the answer."""
+    said = in_blocks(("Name one good tree.", "<noinput>", output))
+    assert [r.output for r in records(run(options(**JOINT), Teacher(said)))] == [kept]
+
+
 def test_blocks_as_chat_models_write_them():
     said = (
         "Sure, here they are:\n\n### 1. Instruction: Name one good tree.\n1. Input: <noinput>\n1. Output: oak\n\n"
