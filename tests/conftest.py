@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Whether a property holds does not depend on how busy the machine is.
+settings.register_profile("filial", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("filial")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -63,7 +63,9 @@ files = st.tuples(groups.map(lambda g: f"[{g}]"), st.lists(lines, max_size=8)).m
 dists = st.tuples(dist_names, st.sampled_from(["1.0", "2.1.dev3", "0+local"]), files)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(folders=st.lists(st.lists(dists, max_size=4, unique_by=lambda d: normalized(d[0])), min_size=1, max_size=3))
 def test_equals_importlib_metadata_on_generated_environments(folders, tmp_path_factory):
     root = tmp_path_factory.mktemp("env")
