@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 import yaml
+from cpu_kit import bounded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,9 +78,8 @@ def test_aliases_are_refused_so_nothing_can_grow() -> None:
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n"
     for here, before in zip("bcdefghij", "abcdefghi", strict=True):
         bomb += f"{here}: &{here} [{', '.join([f'*{before}'] * 9)}]\n"
-    started = time.perf_counter()
-    document = parse(bomb)
-    assert time.perf_counter() - started < 2
+    with bounded():
+        document = parse(bomb)
     assert len(document.faults) == 10 + 9 * 9
     assert document.data["j"] == [None] * 9
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cpu_kit import bounded
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -231,13 +232,10 @@ def test_a_recipe_says_what_is_masked(tmp_path: Path, monkeypatch: Any, capsys: 
     assert "r.yaml:3:30: 'emails' is not one of" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["1-" * 9000, "a.b" * 7000, "a@" * 9000, ":" * 20000, "DE89 " * 4000, "x@a." * 5000])
+@pytest.mark.parametrize("text", ["1-", "a.b", "a@", ":", "DE89 ", "x@a."])
 def test_hostile_text_takes_no_time(text: str) -> None:
-    import time
-
-    start = time.process_time()
-    redacted(text)
-    assert time.process_time() - start < 2
+    with bounded():
+        redacted(text * 100_000)
 
 
 def test_what_is_masked_in_a_turn_is_all_that_it_says():

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 
 import pytest
+from cpu_kit import bounded
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -134,7 +135,8 @@ SLOW = {
 @pytest.mark.parametrize("clean", [careful, as_fastchat], ids=["careful", "as fastchat"])
 @pytest.mark.parametrize("kind", SLOW)
 def test_four_times_the_text_takes_no_more_than_a_dozen_times_as_long(kind, clean):
-    """Quadratic time would be sixteen times; the library alone takes minutes for some of these."""
+    """Quadratic time would be sixteen times; the library alone takes minutes for some of these. One of five comparisons
+    that nobody disturbed is enough to show it."""
 
     def seconds(size: int) -> float:
         text = f"<ol>{SLOW[kind] * (size // len(SLOW[kind]))}</ol>"
@@ -146,8 +148,7 @@ def test_four_times_the_text_takes_no_more_than_a_dozen_times_as_long(kind, clea
     gc.disable()  # a collection takes as long as all that other tests have left behind
     try:
         seconds(1000)
-        short = min(seconds(25_000), seconds(25_000))
-        assert min(seconds(100_000), seconds(100_000)) < 12 * short + 0.2
+        assert any(seconds(100_000) < 12 * seconds(25_000) + 0.2 for _ in range(5))
     finally:
         gc.enable()
 
@@ -160,11 +161,12 @@ def test_a_page_of_a_megabyte_becomes_markdown():
 
 
 def test_a_long_run_of_blanks_in_code_and_a_long_list_take_no_time():
-    before = time.process_time()
-    assert to_markdown(f"<pre>a{' ' * 200_000}b</pre>", escapes=False, structure=True).endswith("b\n```")
-    items = to_markdown(f"<ol>{'<li>x</li>' * 5000}</ol>", escapes=False, structure=True)
+    """The library alone takes over a minute."""
+    with bounded():
+        code = to_markdown(f"<pre>a{' ' * 200_000}b</pre>", escapes=False, structure=True)
+        items = to_markdown(f"<ol>{'<li>x</li>' * 5000}</ol>", escapes=False, structure=True)
+    assert code.endswith("b\n```")
     assert items.rstrip().endswith("5000. x")
-    assert time.process_time() - before < 10, "the library alone takes over a minute"
 
 
 def test_tags_without_an_end_are_left_where_they_are():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cpu_kit import bounded
 from self_instruct_styles_kit import JOINT, options, run
 
 from filial import Drop, FilialError, Record, Reply, Request
@@ -46,8 +46,8 @@ READERS: list[Callable[[str], Any]] = [
 
 
 @pytest.mark.parametrize("i", range(len(LARGE)))
-def test_a_megabyte_is_read_within_a_second(i):
-    for read in READERS:
-        began = time.process_time()
-        read(LARGE[i])
-        assert time.process_time() - began < 1, read
+def test_a_megabyte_is_read_in_no_time_that_matters(i):
+    """Below a second for all readers together; one whose time goes with the square takes minutes."""
+    with bounded():
+        for read in READERS:
+            read(LARGE[i])
