@@ -1,8 +1,9 @@
-"""A teacher that says what a test wants, a clock that only sleeping moves, and gateways to the one by the other."""
+"""A teacher that says what a test wants, waits that are over at once, and gateways to the one with the other."""
 
 import asyncio
 
 import pytest
+import virtual_time
 
 from filial import Message, Reply, Request, Teacher
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
@@ -40,38 +41,22 @@ class Moody(Teacher):
             s["open"] -= 1
 
 
-class Clock:
-    """A clock that only sleeping moves; what was slept is kept in ``waits``."""
+@pytest.fixture
+def waits(monkeypatch):
+    """What is waited before something is asked again; all of it in virtual time."""
+    noted, sleep = [], asyncio.sleep
 
-    def __init__(self):
-        self.now, self.waits = 1000.0, []
+    async def note(seconds):
+        if seconds >= 0.01:
+            noted.append(seconds)
+        await sleep(seconds)
 
-    def monotonic(self):
-        self.now += 1e-6
-        return self.now
+    monkeypatch.setattr("asyncio.sleep", note)
+    return noted
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """The gateway's time: a wait that it begins is over at once, and noted."""
-    made, sleep = Clock(), asyncio.sleep
-
-    async def no_wait(seconds):
-        if seconds < 0.01:
-            await sleep(seconds)
-        else:
-            made.waits.append(seconds)
-            made.now += seconds
-            await sleep(0)
-
-    monkeypatch.setattr("asyncio.sleep", no_wait)
-    for module in ("rate_limits", "retries", "gateway"):
-        monkeypatch.setattr(f"filial.gateway.{module}.time", made)
-    return made
-
-
-@pytest.fixture
-def gateway(tmp_path, clock):
+def gateway(tmp_path, waits):
     """``gateway(answer, budget, wrap, **options)``: one more gateway to a moody teacher, all with the same ledger."""
     made = []
 
@@ -79,7 +64,7 @@ def gateway(tmp_path, clock):
         teacher = Moody.saying(answer, **options)
         account = BudgetAccount(budget or Budget())
         made.append(Gateway("moody", teacher, Ledger(tmp_path / "ledger.sqlite"), account, wrap))
-        made[-1].waits = clock.waits
+        made[-1].waits = waits
         return made[-1]
 
     yield make
@@ -93,4 +78,4 @@ def ask(gateway, *texts):
     async def all_at_once():
         return await asyncio.gather(*(gateway.ask(request(t)) for t in texts), return_exceptions=True)
 
-    return asyncio.run(all_at_once())
+    return virtual_time.run(all_at_once())

@@ -82,7 +82,7 @@ def run_to_error(
             items.append(item)
 
     try:
-        asyncio.run(asyncio.wait_for(work(), 30))
+        asyncio.run(asyncio.wait_for(work(), 300))
     except FilialError as error:
         return items, error
     return items, None

@@ -13,12 +13,14 @@ from dataclasses import astuple
 
 import msgspec
 import pytest
+import virtual_time
 
 from filial import Bound, FilialError, Price, UsageError
 from filial.contracts.errors import BudgetStop
 from filial.gateway import Budget, BudgetAccount
 from filial.gateway.budget import PICO, Journal, Totals, dollars, picodollars
 
+FOLDERS = [os.path.dirname(module) for module in (__file__, virtual_time.__file__)]
 PRICE = Price(prompt=0.15, completion=0.6)
 
 
@@ -44,7 +46,7 @@ async def spend(account, at_once, rng):
 @pytest.mark.parametrize("seed", range(5))
 def test_money_is_never_passed_and_nearly_all_used(seed):
     account = BudgetAccount(Budget(usd=0.02))
-    ends = asyncio.run(spend(account, 64, random.Random(seed)))
+    ends = virtual_time.run(spend(account, 64, random.Random(seed)))
     assert all(isinstance(e, BudgetStop) for e in ends)
     assert 0.95 * 0.02 < account.usd <= 0.02
     assert account.open == Totals()
@@ -52,7 +54,7 @@ def test_money_is_never_passed_and_nearly_all_used(seed):
 
 def test_tokens_are_never_passed_and_nearly_all_used():
     account = BudgetAccount(Budget(tokens=50_000))
-    asyncio.run(spend(account, 64, random.Random(1)))
+    virtual_time.run(spend(account, 64, random.Random(1)))
     assert 0.95 * 50_000 < account.settled.tokens <= 50_000
 
 
@@ -108,7 +110,7 @@ def test_spend_survives_the_process(tmp_path):
 
 KILLED = """
 import asyncio, sys
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[3:]
 from pathlib import Path
 import test_budget as t
 
@@ -117,7 +119,7 @@ class Told(t.BudgetAccount):
         super().settle(given, cost)
         print(given.number, flush=True)
 
-account = Told(t.Budget(usd=float(sys.argv[3])) if sys.argv[3] else t.Budget(), t.Journal(Path(sys.argv[1])))
+account = Told(t.Budget(usd=float(sys.argv[2])) if sys.argv[2] else t.Budget(), t.Journal(Path(sys.argv[1])))
 asyncio.run(t.spend(account, 8, t.random.Random(3)))
 """
 
@@ -128,7 +130,7 @@ def test_what_was_in_flight_when_the_process_was_killed_counts_with_the_most(tmp
     path = tmp_path / "spend.sqlite"
     done = 0
     for kill in range(4):
-        command = [sys.executable, "-c", KILLED, str(path), os.path.dirname(__file__), cap]
+        command = [sys.executable, "-c", KILLED, str(path), cap, *FOLDERS]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         for _ in range(40 + 17 * kill):
             assert process.stdout.readline()

@@ -1,6 +1,5 @@
 """What an answer counts as, whatever its teacher says about tokens: never less than it says, and never negative."""
 
-import gateway_kit
 import pytest
 from gateway_kit import Moody, ask, request
 from hypothesis import given
@@ -12,7 +11,6 @@ from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 from filial.gateway.budget import dollars
 from filial.gateway.usage import MOST, counted
 
-clock = gateway_kit.clock
 PRICE = Price(prompt=1.0, completion=10.0, cached=0.1)
 BOUND = Bound(500, 300)
 COUNTS = st.one_of(st.integers(-(2**70), 2**70), st.integers(0, 1000))
@@ -60,7 +58,7 @@ def test_cached_tokens_beside_the_prompt_are_paid_beside_it():
         ({"prompt_tokens": MOST + 1, "completion_tokens": 13}, 10 * 13),
     ],
 )
-def test_a_cap_on_money_ends_whatever_is_counted_how(tmp_path, clock, told, least):
+def test_a_cap_on_money_ends_whatever_is_counted_how(tmp_path, told, least):
     account = BudgetAccount(Budget(usd=0.05))
     teacher = Priced.saying(lambda r, n: Reply(text="thirteen byte", **told), max_concurrency=2)
     g = Gateway("priced", teacher, Ledger(tmp_path / "l.sqlite"), account)
@@ -76,7 +74,7 @@ def test_a_cap_on_money_ends_whatever_is_counted_how(tmp_path, clock, told, leas
     ("billed", "answer", "tokens"),
     [((0, 0), None, 0), ((0, 0), "cut", 0), ((7, 0), "cut", 11), ((7, 0), "", 7), ((7, 3), "cut", 10)],
 )
-def test_a_failed_answer_with_text_counts_its_text(tmp_path, clock, billed, answer, tokens):
+def test_a_failed_answer_with_text_counts_its_text(tmp_path, billed, answer, tokens):
     said = TeacherError("length", answer=answer, billed=billed)
     g = Gateway("priced", Priced.saying(lambda r, n: said), Ledger(tmp_path / "l.sqlite"))
     ask(g, "q")
@@ -84,7 +82,7 @@ def test_a_failed_answer_with_text_counts_its_text(tmp_path, clock, billed, answ
     g.ledger.close()
 
 
-def test_a_cut_answer_without_counts_is_not_free(tmp_path, clock):
+def test_a_cut_answer_without_counts_is_not_free(tmp_path):
     teacher = Priced.saying(lambda r, n: Reply(text="The answer is for", finish_reason="length"))
     g = Gateway("priced", teacher, Ledger(tmp_path / "l.sqlite"))
     ask(g, "q")

@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+import virtual_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ def test_results_come_in_the_order_of_the_items_and_never_more_than_the_window_a
     async def run():
         return [(item, result) async for item, result in in_order(enumerate(delays), work, window)]
 
-    out = asyncio.run(run())
+    out = virtual_time.run(run())
     assert out == [((i, d), i * 10) for i, d in enumerate(delays)]
     assert state["peak"] <= window
     assert state["now"] == 0
@@ -46,7 +47,7 @@ def test_the_window_stays_full_while_an_early_item_is_slow():
     async def run():
         return [r async for _, r in in_order(range(8), work, 8)]
 
-    assert asyncio.run(asyncio.wait_for(run(), 5)) == list(range(8))
+    assert virtual_time.run(run()) == list(range(8))
 
 
 def test_items_are_taken_one_by_one_and_only_when_there_is_room_for_their_work():
@@ -66,7 +67,7 @@ def test_items_are_taken_one_by_one_and_only_when_there_is_room_for_their_work()
     async def run():
         return [i async for i, _ in in_order(items(), work, 4)]
 
-    assert asyncio.run(run()) == taken == list(range(100))
+    assert virtual_time.run(run()) == taken == list(range(100))
 
 
 def test_one_that_hangs_keeps_the_others_from_nothing_until_much_waits_behind_it(monkeypatch):
@@ -90,7 +91,7 @@ def test_one_that_hangs_keeps_the_others_from_nothing_until_much_waits_behind_it
         async for i, _ in in_order(range(200), work, 2):
             seen.append(i)
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    virtual_time.run(run())
     assert seen == list(range(200))
 
 
@@ -108,7 +109,7 @@ def test_nothing_is_begun_while_much_waits_for_a_slow_taker(monkeypatch):
                 await asyncio.sleep(0)
             assert len(started) - i <= 20 + executor.TURN
 
-    asyncio.run(run())
+    virtual_time.run(run())
     assert started == list(range(1000))
 
 
@@ -137,7 +138,7 @@ def test_the_window_is_nine_tenths_full_on_average_while_work_remains():
                 await asyncio.sleep(0.02)
         await watching
 
-    asyncio.run(run())
+    virtual_time.run(run())
     assert len(loads) > 50
     assert max(loads) <= 32
     assert sum(loads[:-1]) / len(loads[:-1]) >= 0.9 * 32
@@ -158,7 +159,7 @@ def test_one_step_feeds_another_in_order(delays, first, second):
         steps = in_order(enumerate(delays), doubled, first)
         return [text async for _, text in in_order(steps, told, second)], len(asyncio.all_tasks())
 
-    assert asyncio.run(run()) == ([str(2 * i) for i in range(len(delays))], 1)
+    assert virtual_time.run(run()) == ([str(2 * i) for i in range(len(delays))], 1)
 
 
 @pytest.mark.parametrize("taken", [0, 1, 30])
@@ -187,7 +188,7 @@ def test_an_async_source_is_closed_with_its_consumer(taken):
         await results.aclose()
         return len(asyncio.all_tasks())
 
-    assert asyncio.run(run()) == 1
+    assert virtual_time.run(run()) == 1
     assert closed == [True]
 
 
@@ -218,7 +219,7 @@ def test_the_first_failure_in_order_is_raised_and_the_rest_is_cancelled():
             await run()
         return len(asyncio.all_tasks())
 
-    assert asyncio.run(leaving_nothing()) == 1, "only the test's own task may be left"
+    assert virtual_time.run(leaving_nothing()) == 1, "only the test's own task may be left"
     assert seen == [0, 1, 2]
     assert set(cancelled) >= {4, 6, 7}
     assert max(ended) <= 2
@@ -238,7 +239,7 @@ def test_nothing_is_begun_after_a_failure():
             pass
 
     with pytest.raises(ValueError, match="three"):
-        asyncio.run(run())
+        virtual_time.run(run())
     assert max(begun) < 12
 
 
@@ -263,7 +264,7 @@ def test_a_source_that_fails_is_heard_after_what_it_gave(kind):
             seen.append(i)
 
     with pytest.raises(KeyError, match="the source"):
-        asyncio.run(run())
+        virtual_time.run(run())
     assert seen == [0, 1, 2, 3, 4]
 
 
@@ -285,7 +286,7 @@ def test_work_that_never_waits_leaves_the_loop_its_turns():
             pass
         ticks.cancel()
 
-    asyncio.run(run())
+    virtual_time.run(run())
     assert turns > 20
 
 
@@ -300,14 +301,14 @@ def test_a_consumer_that_stops_early_leaves_nothing_running():
         await results.aclose()
         return len(asyncio.all_tasks())
 
-    assert asyncio.run(run()) == 1
+    assert virtual_time.run(run()) == 1
 
 
 def test_nothing_to_do():
     async def run():
         return [r async for r in in_order([], None, 3)]
 
-    assert asyncio.run(run()) == []
+    assert virtual_time.run(run()) == []
 
 
 def test_a_window_that_lets_nothing_through_is_refused():
@@ -315,4 +316,4 @@ def test_a_window_that_lets_nothing_through_is_refused():
         return [r async for r in in_order([1], None, 0)]
 
     with pytest.raises(ValueError, match="at least 1"):
-        asyncio.run(run())
+        virtual_time.run(run())

@@ -7,13 +7,14 @@ from contextlib import closing
 
 import gateway_kit
 import pytest
+import virtual_time
 from gateway_kit import Moody, ask, request
 
 from filial import FilialError, Reply, TeacherError
 from filial.contracts.errors import BudgetStop, TeacherUnreachable
 from filial.gateway import Budget, Gateway, Ledger, encode_request
 
-clock, gateway = gateway_kit.clock, gateway_kit.gateway
+gateway, waits = gateway_kit.gateway, gateway_kit.waits
 
 
 def test_equal_requests_in_flight_are_asked_once(gateway):
@@ -126,7 +127,7 @@ def test_a_request_goes_on_when_its_asker_gives_up_and_serves_whoever_asks_the_s
         released.set()
         return await asyncio.wait_for(second, 5)
 
-    assert asyncio.run(both()).text == "answered"
+    assert virtual_time.run(both()).text == "answered"
     assert g.teacher._state["calls"] == 1
 
 
@@ -148,7 +149,7 @@ def test_closing_waits_for_what_is_in_flight_and_stores_it_and_sends_nothing_mor
         await asyncio.gather(*askers, return_exceptions=True)
         await g.close()
 
-    asyncio.run(interrupted())
+    virtual_time.run(interrupted())
     assert teacher._state["calls"] == 3
     again = Ledger(tmp_path / "l.sqlite")
     assert len(again) == 3

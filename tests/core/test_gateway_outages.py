@@ -6,7 +6,7 @@ from gateway_kit import ask
 from filial import TeacherError
 from filial.contracts.errors import TeacherUnreachable
 
-clock, gateway = gateway_kit.clock, gateway_kit.gateway
+gateway, waits = gateway_kit.gateway, gateway_kit.waits
 
 FAULT = TeacherError("http-500", "it broke", retry=True)
 

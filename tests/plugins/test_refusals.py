@@ -5,6 +5,7 @@ import asyncio
 
 import gateway_kit
 import pytest
+import virtual_time
 from gateway_kit import Moody, ask, request
 
 from filial import Reply, TeacherError
@@ -12,7 +13,7 @@ from filial.contracts.errors import TeacherUnreachable
 from filial.gateway import Gateway, Ledger
 from filial_plugins.teachers.openai_faults import status_fault
 
-clock, gateway = gateway_kit.clock, gateway_kit.gateway
+gateway, waits = gateway_kit.gateway, gateway_kit.waits
 
 STATUSES = {
     302: "redirected",
@@ -160,7 +161,7 @@ def test_a_proof_that_is_cut_off_proves_all_the_same(gateway):
     assert ask(g, "bad")[0].reason == "forbidden"
 
 
-def test_an_answer_to_what_was_sent_before_proves_nothing(tmp_path, clock):
+def test_an_answer_to_what_was_sent_before_proves_nothing(tmp_path):
     """The key is taken back while others are still at work for it; their answers come before the first refusal."""
 
     async def work():
@@ -185,12 +186,12 @@ def test_an_answer_to_what_was_sent_before_proves_nothing(tmp_path, clock):
         g.ledger.close()
         return told
 
-    slow, late = asyncio.run(work())
+    slow, late = virtual_time.run(work())
     assert slow.text == "ok"
     assert isinstance(late, TeacherUnreachable)
 
 
-def test_closing_waits_for_no_proof_that_is_not_sent_yet(tmp_path, clock):
+def test_closing_waits_for_no_proof_that_is_not_sent_yet(tmp_path):
     """Of two that wait for one proof, one is being asked; what was asked is waited for, nothing else is sent."""
 
     async def work():
@@ -218,4 +219,4 @@ def test_closing_waits_for_no_proof_that_is_not_sent_yet(tmp_path, clock):
         await closing
         return g.teacher._state["calls"]
 
-    assert asyncio.run(work()) == 1 + 5 + 1
+    assert virtual_time.run(work()) == 1 + 5 + 1
