@@ -3,14 +3,12 @@
 import copy
 import hashlib
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import kill_kit
 import pytest
 import yaml
 
@@ -22,10 +20,10 @@ RECIPE = yaml.safe_load(demo.PACKAGED.read_text())
 REPOSITORY = Path(__file__).parents[3]
 
 
-def data_only(**changes):
+def data_only(tasks=120, **changes):
     """The demo's data stages, smaller."""
     recipe = {k: copy.deepcopy(v) for k, v in RECIPE.items() if k in ("seed", "teacher", "stages")}
-    recipe["stages"][0]["generate"]["count"] = 120
+    recipe["stages"][0]["generate"]["count"] = tasks
     recipe["teacher"] |= changes
     return recipe
 
@@ -107,36 +105,32 @@ from filial.commands import Run, from_dict
 from filial.plugins.discovery import index
 from filial.plugins import Manager
 manager = Manager(index())
-print("ready", flush=True)
+{after}
 Run(from_dict(yaml.safe_load({recipe!r}), manager, name="child"), manager, Path({home!r}), "child").execute()
 """
 
 
-def child(home, before=""):
-    code = CHILD.format(before=before, recipe=yaml.safe_dump(data_only()), home=str(home))
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def child(home, recipe, before="", after=""):
+    """The command of a process that runs a recipe."""
+    return [
+        sys.executable,
+        "-c",
+        CHILD.format(before=before, after=after, recipe=yaml.safe_dump(recipe), home=str(home)),
+    ]
 
 
 def test_no_socket_is_opened(once, tmp_path):
-    process = child(tmp_path, BLOCKED)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors.decode()
+    done = subprocess.run(child(tmp_path, data_only(), BLOCKED), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert digests(tmp_path, "child") == once[2]
 
 
 @pytest.mark.slow
-def test_kill_9_at_ten_moments_then_again_gives_the_same_bytes(once, tmp_path):
-    rng = random.Random(9)
-    for _ in range(10):
-        process = child(tmp_path)
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(rng.uniform(0.01, 0.8))
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    process = child(tmp_path)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors.decode()
-    assert digests(tmp_path, "child") == once[2]
+def test_kill_9_again_and_again_until_it_is_done_gives_the_same_bytes(tmp_path):
+    recipe = data_only(tasks=15)
+    whole, killed = (child(tmp_path / name, recipe, after=kill_kit.CODE) for name in ("whole", "killed"))
+    assert len(list(kill_kit.kills(killed, random.Random(9), kill_kit.calls(whole) // 3))) > 2
+    assert digests(tmp_path / "killed", "child") == digests(tmp_path / "whole", "child")
 
 
 @pytest.mark.slow
