@@ -77,25 +77,45 @@ class Even(Mixer):
         return dict.fromkeys(sizes, 1.0)
 
 
+def append(path, text):
+    """Add a line to a file, whoever else does so at the same time."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(fd, (text.replace("\n", " ") + "\n").encode())
+    os.close(fd)
+
+
+def lines(path):
+    """How many lines a file has; none if it is not there."""
+    try:
+        with open(path, "rb") as file:
+            return len(file.readlines())
+    except FileNotFoundError:
+        return 0
+
+
 class Echo(Teacher):
     """Says the question again with a word more; fails for good on some."""
 
     fail_on: str = Field(default="", description="Fail when the question holds this.")
     delay: float = Field(default=0.0, description="Seconds per answer.")
+    came: str = Field(default="", description="File that gets a line per question.")
     log: str = Field(default="", description="File that gets a line per answer sent.")
+    hold: str = Field(default="", description="File; while it is there, no more answers are sent than it has lines.")
 
     def identity(self):
         return {"echo": 1, "fail_on": self.fail_on}
 
     async def reply(self, request):
         question = request.messages[-1].content
+        if self.came:
+            append(self.came, question)
         await asyncio.sleep(self.delay * (1 + hash(question) % 3))
+        while self.hold and os.path.exists(self.hold) and lines(self.log) >= lines(self.hold):
+            await asyncio.sleep(0.01)
         if self.fail_on and self.fail_on in question:
             raise TeacherError("broken", "it fails here", answer="half an answ")
         if self.log:
-            fd = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.write(fd, (question.replace("\n", " ") + "\n").encode())
-            os.close(fd)
+            append(self.log, question)
         return Reply(text=f"{question} indeed", prompt_tokens=2, completion_tokens=3)
 
 
