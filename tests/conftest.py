@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,6 +58,11 @@ class MockLLM:
         """Other options from now on; returns all."""
         return self._call("/config", options)
 
+    def wait(self, counter: str, least: int) -> None:
+        """Wait until one of the `stats` is so large."""
+        while self.stats()[counter] < least:
+            time.sleep(0.01)
+
     def reset(self) -> None:
         """Zero the counters."""
         self._call("/reset", {})
@@ -71,7 +77,7 @@ class MockLLM:
 
     def _call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(f"http://{self.host}{path}", data, timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self.host}{path}", data, timeout=60) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 

@@ -51,6 +51,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "sticky": (0, "1: a retry meets the same fault again"),
     "fault_seed": (0, "seed of the faults"),
     "limit_inflight": (0, "429 to whatever exceeds so many in flight; 0: no limit"),
+    "hold_after": (-1, "so many good answers are given, and the others held until this is changed; -1: all are given"),
     "usage": ("full", "none: leave the token counts out"),
     "echo_headers": (0, "1: put the Authorization header into answers and errors"),
 }
@@ -72,6 +73,7 @@ class State:
     def __init__(self, options: dict[str, Any], salt: str) -> None:
         self.options, self.salt = options, salt.encode()
         self.in_flight = 0
+        self.held: list[tuple[Connection, bytes, Any]] = []
         self.reset()
 
     def reset(self) -> None:
@@ -81,6 +83,13 @@ class State:
         self.first = self.last = 0.0
         self.billed = Counter(prompt_tokens=0, completion_tokens=0)
         self.cpu = time.process_time()
+
+    def release(self) -> None:
+        """Answer whoever is held, as far as the options have it."""
+        held, self.held = self.held, []
+        for connection, digest, made in held:
+            if connection.counted:  # else the client went away
+                connection.answer(digest, made, "ok")
 
     def step(self, delta: int) -> None:
         """A request came (+1) or was done with (-1)."""
@@ -168,6 +177,7 @@ class Connection(asyncio.Protocol):
                 self.send(400, {"error": {"message": f"no such option: {', '.join(unknown)}"}})
             else:
                 state.options |= {name: type(OPTIONS[name][0])(value) for name, value in new.items()}
+                state.release()
                 self.send(200, state.options)
         else:
             self.send(404, {"error": {"message": "no such path", "type": "not_found"}})
@@ -211,6 +221,9 @@ class Connection(asyncio.Protocol):
         return "ok"
 
     def answer(self, digest: bytes, made: dict[str, Any] | None, fault: str) -> None:
+        if fault == "ok" and 0 <= self.state.options["hold_after"] <= self.state.answered.total():
+            self.state.held.append((self, digest, made))
+            return
         self.timer = None
         if fault in REFUSED:
             self.fail(*REFUSED[fault])

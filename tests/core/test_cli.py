@@ -253,7 +253,7 @@ def test_a_reader_that_has_enough_ends_us_quietly(tmp_path):
     process = start("--plugin", TOY, "filter", "short", "x.jsonl", "-o", "-", cwd=tmp_path)
     assert "Name river 0." in process.stdout.readline()
     process.stdout.close()
-    assert process.wait() == 0
+    assert process.wait(300) == 0
     assert "Error" not in process.stderr.read()
     process.stderr.close()
 
@@ -264,7 +264,7 @@ def test_a_run_goes_on_when_nobody_reads_its_messages_any_more(tmp_path, held_ru
     (tmp_path / "hold").unlink()
     assert "60 requests" in process.stdout.read()
     process.stdout.close()
-    assert process.wait() == 0
+    assert process.wait(300) == 0
     assert (tmp_path / "runs/r/summary.json").exists()
     assert lines(tmp_path / "asked") == 60
 
@@ -402,7 +402,7 @@ def test_a_terminal_gets_bars_and_a_pipe_plain_lines(tmp_path):
     seen = b""
     while chunk := _read(ours):
         seen += chunk
-    assert process.wait() == 0
+    assert process.wait(300) == 0
     assert "✓ filter: 1 kept" in seen.decode()
     plain = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stderr.decode()
     assert plain.startswith("filter: 1 kept")

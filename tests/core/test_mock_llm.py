@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ def ask(server, text, **more):
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}], **more}).encode()
     request = urllib.request.Request(f"{server.url}/chat/completions", body, {"Authorization": "Bearer abc"})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             raw = answer.read()
             return 200, json.loads(raw)
     except urllib.error.HTTPError as error:
@@ -79,19 +79,38 @@ def test_every_fault_is_what_it_says_and_is_counted(mock_llm, fault):
 
 
 def test_the_counts_tell_repeats_and_what_was_in_flight(mock_llm):
-    server = mock_llm(latency_ms=100)
+    server = mock_llm(latency_ms=100, hold_after=0)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: ask(server, f"q{i % 12}"), range(16)))
+        asked = pool.map(lambda i: ask(server, f"q{i % 12}"), range(16))
+        server.wait("in_flight", 8)
+        server.config(hold_after=-1)
+        list(asked)
     stats = server.stats()
     assert (stats["requests"], stats["distinct_bodies"], stats["repeated"], stats["answered_again"]) == (16, 12, 4, 4)
-    assert 4 < stats["mean_in_flight"] <= stats["max_in_flight"] <= 8
+    assert 0 < stats["mean_in_flight"] <= stats["max_in_flight"] == 8
     server.reset()
     assert server.stats()["requests"] == 0
-    assert server.config(limit_inflight=1)["limit_inflight"] == 1
+    assert server.config(limit_inflight=1, hold_after=0)["limit_inflight"] == 1
     with ThreadPoolExecutor(4) as pool:
-        assert {status for status, _ in pool.map(lambda i: ask(server, f"q{i}"), range(4))} == {200, 429}
+        asked = [pool.submit(ask, server, f"q{i}") for i in range(4)]
+        server.wait("requests", 4)
+        server.config(hold_after=-1)
+        assert sorted(future.result()[0] for future in asked) == [200, 429, 429, 429]
     with pytest.raises(urllib.error.HTTPError):
         server.config(no_such_option=1)
+
+
+def test_answers_are_held_until_told_otherwise(mock_llm):
+    server = mock_llm(hold_after=2)
+    with ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(ask, server, f"q{i}") for i in range(5)]
+        server.wait("requests", 5)
+        stats = server.stats()
+        assert (stats["answered"], stats["in_flight"]) == (2, 3)
+        server.config(hold_after=4)
+        assert (server.stats()["answered"], server.stats()["in_flight"]) == (4, 1)
+        server.config(hold_after=-1)
+        assert [future.result()[0] for future in asked] == [200] * 5
 
 
 def test_what_the_options_say_of_answers(mock_llm):
@@ -125,13 +144,12 @@ def test_it_ends_with_whoever_started_it():
     with process:
         assert int(process.stdout.readline()) > 0
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(300) == 0
 
 
 def test_stopped_means_that_nobody_listens(mock_llm):
     server = mock_llm()
     server.stop()
     server.stop()
-    began = time.monotonic()
-    assert ask(server, "a") == (0, None)
-    assert time.monotonic() - began < 5
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))

@@ -8,7 +8,6 @@ import re
 import shlex
 import sqlite3
 import threading
-import time
 
 import pytest
 
@@ -19,16 +18,18 @@ stages:
   - evolve: {{strategies: [deepen], answer: false, eliminate: []}}
 """
 STAGE = "runs/r/stages/01-evolve"
-MIX = {"p429": 0.1, "retry_after": 0.2, "p500": 0.05, "preset": 0.05, "phang": 0.02, "pbadjson": 0.05}
+MIX = {"p429": 0.1, "retry_after": 0.2, "p500": 0.05, "preset": 0.05, "pbadjson": 0.05}
 WELL = dict.fromkeys(("p429", "p500", "pquota", "preset", "phang", "pbadjson", "p403"), 0.0)
 WINDOW = 64
+PATIENT = 300
+"""Seconds in which every answer comes, however busy the machine is."""
 
 
 @pytest.fixture
 def recipe(cli):
     """``recipe(server, rows)``: a run of one request per row."""
 
-    def write(server, rows, retries=6, timeout=1.5):
+    def write(server, rows, retries=6, timeout=PATIENT):
         cli.write("data.jsonl", *({"instruction": f"Name {i} rivers and say why."} for i in range(rows)))
         (cli.folder / "r.yaml").write_text(RECIPE.format(url=server.url, retries=retries, timeout=timeout))
         return "r.yaml"
@@ -64,11 +65,24 @@ def test_faults_that_pass_cost_no_row_and_change_no_byte(cli, recipe, mock_llm):
     assert cli.rows(f"{STAGE}/drops.jsonl") == []
     stats = server.stats()
     assert (stats["answered"], stats["answered_again"]) == (500, 0)
-    assert min(stats["outcome"][fault] for fault in ("p429", "p500", "preset", "pbadjson", "gone")) > 0
+    assert min(stats["outcome"][fault] for fault in ("p429", "p500", "preset", "pbadjson")) > 0
     tokens = int(re.search(r"at most ([\d,]+) tokens", cli.out)[1].replace(",", ""))
     assert tokens > sum(stats["billed"].values()), "what lost answers may have used is counted, and said"
     server.config(**WELL)
     assert cli("run", path, "--home", "unharmed", toy=False) == 0
+    assert files(cli, "unharmed") == files(cli)
+
+
+def test_requests_that_hang_are_given_up_and_cost_no_row(cli, recipe, mock_llm):
+    """A busy machine may have others given up as well: that costs a request, and no row either."""
+    server = mock_llm(phang=0.2)
+    path = recipe(server, 20, timeout=3)
+    assert cli("run", path, toy=False) == 0, cli.err
+    assert len({row["instruction"] for row in evolved(cli)}) == 20
+    assert cli.rows(f"{STAGE}/drops.jsonl") == []
+    assert server.stats()["outcome"]["gone"] > 0
+    server.config(**WELL)
+    assert cli("run", path, "--home", "unharmed", "--set", f"teacher.timeout={PATIENT}", toy=False) == 0
     assert files(cli, "unharmed") == files(cli)
 
 
@@ -124,14 +138,12 @@ def test_an_endpoint_that_is_not_there_stops_the_run_which_goes_on_when_it_is(cl
 
 @pytest.mark.parametrize("death", ["gone", "p500", "preset", "phang", "pquota", "p403"])
 def test_an_endpoint_that_dies_in_mid_run_costs_no_row_and_at_most_what_was_in_flight(cli, recipe, mock_llm, death):
-    server = mock_llm(latency_ms=20)
-    path, before = recipe(server, 300, retries=1, timeout=0.7 if death == "phang" else 10), {}
+    server = mock_llm(hold_after=100)
+    path = recipe(server, 300, retries=1, timeout=1.5 if death == "phang" else PATIENT)
 
     def die():
-        while server.stats()["answered"] < 100:
-            time.sleep(0.01)
-        before.update(server.stats())
-        server.stop() if death == "gone" else server.config(**{death: 1.0})
+        server.wait("answered", 100)
+        server.stop() if death == "gone" else server.config(hold_after=-1, **{death: 1.0})
 
     killer = threading.Thread(target=die)
     killer.start()
@@ -140,14 +152,15 @@ def test_an_endpoint_that_dies_in_mid_run_costs_no_row_and_at_most_what_was_in_f
     assert code == 4
     assert not (cli.folder / STAGE / "drops.jsonl").exists()
     known = held(cli)
-    assert before["answered"] - known <= WINDOW
     if death == "gone":
+        assert 100 - WINDOW <= known <= 100
         server = mock_llm(port=server.port)
     else:
-        assert known == server.stats()["answered"]
+        assert 100 <= known <= 100 + WINDOW
+        assert death == "phang" or known == server.stats()["answered"]
         server.config(**WELL)
         server.reset()
-    assert cli(*printed(cli.err), toy=False) == 0
+    assert cli(*printed(cli.err), "--set", f"teacher.timeout={PATIENT}", toy=False) == 0
     assert (len(evolved(cli)), server.stats()["requests"]) == (300, 300 - known)
 
 
