@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,12 +133,16 @@ def test_real_manifests_fit_the_published_schema(project):
 
 
 def test_two_runs_of_one_name_at_once_and_two_of_other_names_with_one_ledger(project):
-    replace(project.folder / "r.yaml", "log: asked.log", "log: other.log, delay: 0.1, fail_on: never")
+    replace(project.folder / "r.yaml", "log: asked.log", "log: other.log, hold: hold, fail_on: never")
+    (project.folder / "hold").touch()
     command = [sys.executable, "-m", "filial", "--plugin", "own.py", "run", "r.yaml", "--name"]
     options = {"cwd": project.folder, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     names = ["x", "x", "y"]
     started = [subprocess.Popen([*command, name], **options) for name in names]
-    ended = [(p.communicate(timeout=60)[1], p.returncode) for p in started]
+    while all(process.poll() is None for process in started):  # nobody is answered before one is refused
+        time.sleep(0.01)
+    (project.folder / "hold").unlink()
+    ended = [(p.communicate(timeout=300)[1], p.returncode) for p in started]
     assert sorted(code for _, code in ended) == [0, 0, 2]
     (refused,) = [(err, name) for (err, code), name in zip(ended, names, strict=True) if code]
     assert refused[1] == "x"

@@ -12,7 +12,7 @@ from filial.engine import interrupts, watchdog
 from filial.engine.watchdog import EVERY, HELD, Watchdog
 from filial.plugins import Manager
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds after which a test of what waits for whom fails instead of hanging."""
 
 PIRATE = """

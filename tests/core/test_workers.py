@@ -16,7 +16,7 @@ from filial.engine.mix import mix_records
 from filial.engine.stage import StageContext
 from filial.recipe.settings import Mix
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds after which a test of what waits for whom fails instead of hanging."""
 
 

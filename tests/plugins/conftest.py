@@ -7,9 +7,11 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +160,7 @@ def call() -> Callable[..., Reply]:
                 finally:
                     await teacher.close()
 
-        return asyncio.run(asyncio.wait_for(work(), 20))
+        return asyncio.run(asyncio.wait_for(work(), 300))
 
     return reply
 
@@ -173,6 +175,14 @@ def fault(call: Callable[..., Reply]) -> Callable[..., TeacherError]:
         return caught.value
 
     return error
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks of which each reading is ten milliseconds later than the one before."""
+    readings = count()
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(time, name, lambda: next(readings) / 100)
 
 
 @pytest.fixture(scope="module")

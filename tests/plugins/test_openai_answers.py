@@ -116,7 +116,7 @@ def test_a_broken_answer_is_asked_for_again_and_not_stored(endpoint, answers, tm
                 await gateway.close()
 
     with caplog.at_level(logging.WARNING, "filial"):
-        text, stored, spent = asyncio.run(asyncio.wait_for(work(), 20))
+        text, stored, spent = asyncio.run(asyncio.wait_for(work(), 300))
     assert (text, stored, spent.requests, spent.completion_tokens) == ("The river", 1, 3, 9)
     assert [record.getMessage().count("'zzz'") for record in caplog.records] == [1]
 

@@ -182,7 +182,7 @@ def test_an_endpoint_without_tls_is_not_asked_again():
         server.close()
         return caught.value
 
-    error = asyncio.run(asyncio.wait_for(work(), 20))
+    error = asyncio.run(asyncio.wait_for(work(), 300))
     assert (error.reason, error.retry, error.down, error.billed) == ("tls-failed", False, True, (0, 0))
 
 

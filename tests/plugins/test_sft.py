@@ -139,6 +139,7 @@ def test_training_ends_at_the_first_bound(base: Path, tmp_path: Path, bound: dic
     assert run.run()["steps"] == steps
 
 
+@pytest.mark.usefixtures("ticking")
 @pytest.mark.parametrize("bound", ["max_seconds", "max_cpu_seconds"])
 def test_time_bounds_the_training_and_the_learning_rate_falls_to_its_end(
     base: Path, tmp_path: Path, bound: str
@@ -146,7 +147,7 @@ def test_time_bounds_the_training_and_the_learning_rate_falls_to_its_end(
     store = store_of(base, ECHO, tmp_path / "rows")
     run = loop(base, store, tmp_path, **{"max_steps": None, bound: 0.4, "log_every": 1, "lr": 1e-3})
     figures = run.run()
-    assert 0.4 <= figures["seconds" if bound == "max_seconds" else "cpu_seconds"] < 10
+    assert 0.4 <= figures["seconds" if bound == "max_seconds" else "cpu_seconds"] < 0.6
     assert run.place.log[-1]["lr"] < 0.5 * max(line["lr"] for line in run.place.log)
 
 

@@ -81,7 +81,7 @@ def killed(how: str, base: Path, data: Path, out: Path, **options: Any) -> subpr
     """A training that sends itself this signal at step 12, with a checkpoint every ten steps."""
     return subprocess.run(
         [sys.executable, "-c", KILLED, how, repr(OPTIONS | options), str(data), str(base), str(out)],
-        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=120,
+        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
     )  # fmt: skip
 
 
@@ -193,6 +193,7 @@ def test_the_log_of_both_parts_is_kept_and_seconds_add_up(base: Path, data: Path
     assert figures["seconds"] >= seconds[9] > 0
 
 
+@pytest.mark.usefixtures("ticking")
 def test_seconds_used_before_count_towards_the_bound(base: Path, data: Path, tmp_path: Path) -> None:
     bound = {"max_steps": None, "max_seconds": 0.6, "checkpoint_steps": 2}
     with pytest.raises(Killed):
@@ -203,7 +204,7 @@ def test_seconds_used_before_count_towards_the_bound(base: Path, data: Path, tmp
     torch.save(state, kept)
     kept.rename(kept.with_name(f"{kept.name[:26]}-{hashlib.sha256(kept.read_bytes()).hexdigest()[:16]}.pt"))
     figures = train(base, data, tmp_path / "m", **bound)
-    assert 0.59 <= figures["seconds"] < 5
+    assert 0.59 <= figures["seconds"] < 0.8
     assert figures["steps"] <= 2 + 10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,35 +109,41 @@ def test_a_batch_ends_when_nobody_waits_for_it(causal: Path) -> None:
         await asyncio.sleep(0.3)
         assert not task.done()
         task.cancel()
-        await asyncio.wait_for(asked.close(), 20)  # the whole answer would take minutes
+        await asyncio.wait_for(asked.close(), 60)  # the whole answer would take minutes
 
     finished(work())
 
 
-def test_the_event_loop_stays_free_and_later_requests_join_the_next_batch(causal: Path) -> None:
+def test_the_event_loop_stays_free_and_later_requests_join_the_next_batch(
+    causal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first answer is made, and that takes until the others are asked for."""
     asked = teacher(causal, batch_size=4, max_tokens=60)
+    sizes: list[int] = []
+    others = threading.Event()
+    generated = LocalModel._generated
 
-    async def work() -> tuple[int, list[Reply]]:
-        ticks = 0
+    def held(self: LocalModel, rows: Sequence[Row]) -> Any:
+        sizes.append(len(rows))
+        assert others.wait(60), "the loop is not free"
+        return generated(self, rows)
 
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                await asyncio.sleep(0.005)
-                ticks += 1
+    monkeypatch.setattr(LocalModel, "_generated", held)
 
-        ticking = asyncio.create_task(tick())
-        late = []
-        for i in range(12):
-            late.append(asyncio.create_task(asked.reply(user(f"what {i}"))))
+    async def work() -> list[Reply]:
+        tasks = [asyncio.create_task(asked.reply(user("what 0")))]
+        while not sizes:
             await asyncio.sleep(0.01)
-        replies = list(await asyncio.gather(*late))
-        ticking.cancel()
+        tasks += [asyncio.create_task(asked.reply(user(f"what {i}"))) for i in range(1, 12)]
+        await asyncio.sleep(0)
+        others.set()
+        replies = list(await asyncio.gather(*tasks))
         await asked.close()
-        return ticks, replies
+        return replies
 
-    ticks, replies = finished(work())
-    assert ticks > 20
+    replies = finished(work())
+    assert sizes == [1, 4, 4, 3]
+    monkeypatch.undo()
     assert replies == told(teacher(causal, max_tokens=60), [user(f"what {i}") for i in range(12)], at_once=False)
 
 

@@ -111,7 +111,7 @@ def test_code_of_a_hub_model_runs_only_when_named_with_its_commit(
         [sys.executable, "-m", "filial", "ask", "transformers", "what", "--model", "acme/own", "--max-tokens", "3",
          "--home", str(tmp_path), *options],
         env={**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "MARK": str(mark)},
-        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        capture_output=True, text=True, timeout=600, cwd=tmp_path,
     )  # fmt: skip
     assert mark.exists() == runs
     if runs:
