@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo test test-quick lint types bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/filial demo recipes/demo.yaml
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-quick: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not train"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

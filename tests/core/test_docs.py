@@ -128,6 +128,7 @@ def test_the_commands_under_the_first_example_work(tmp_path, monkeypatch):
     assert len(child.origin.answers) == 2
 
 
+@pytest.mark.slow
 def test_the_package_of_the_guide_is_the_sample(tmp_path):
     assert (SAMPLE / "filial_pirate.py").read_text() == PLUGINS["pirate.py"]
     assert (SAMPLE / "pyproject.toml").read_text() == marked("pyproject")

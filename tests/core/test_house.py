@@ -58,6 +58,7 @@ sys.addaudithook(wall)
 """
 
 
+@pytest.mark.slow
 def test_no_socket_is_opened_by_a_whole_offline_run(tmp_path):
     """generate, evolve, filter, mix with the embedded teacher, where every way out is a wall."""
     (tmp_path / "r.yaml").write_text(

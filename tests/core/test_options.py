@@ -106,6 +106,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.dictionaries(st.sampled_from([*Options.model_fields, "unknown"]), json_values, max_size=3))
 def test_schema_accepts_what_pydantics_own_schema_accepts(instance):
@@ -149,6 +150,7 @@ def as_flags(given_values: dict[str, Any]) -> list[str]:
     return args
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(values)
 def test_flags_give_what_python_gives(given_values):

@@ -214,6 +214,7 @@ def additions(whole):
     return enumerate([whole + b"\n", whole + b" ", b"\n" + whole, whole + whole, whole + whole.splitlines(True)[-1]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [flips, cuts, additions])
 @pytest.mark.parametrize("name", [MANIFEST, *FILES])
 def test_no_flipped_bit_cut_or_added_byte_goes_unnoticed(project, name, damaged):
@@ -229,6 +230,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", [MANIFEST, *FILES])
 def test_what_is_damaged_is_done_again_from_the_ledger_with_the_same_bytes(project, name, damage):
@@ -241,6 +243,7 @@ def test_what_is_damaged_is_done_again_from_the_ledger_with_the_same_bytes(proje
     assert project.places("02-filter", "03-evolve") == untouched
 
 
+@pytest.mark.slow
 def test_damage_to_several_stages_at_once_is_mended_too(project):
     whole, rng = project.bytes(), random.Random(5)
     for _ in range(20):

@@ -228,7 +228,8 @@ Run(load(folder / "toy.yaml", m), m, folder, name).execute()
 """
 
 
-@pytest.mark.parametrize("seed", [4, pytest.param(5, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [4, 5, 6])
 def test_kill_9_at_any_moment_then_again_gives_the_same_bytes(project, tmp_path, seed):
     """Killed a little later each time until it is done: same bytes, nothing lost or doubled, at most what was in flight
     asked again."""

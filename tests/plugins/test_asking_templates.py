@@ -20,6 +20,8 @@ from filial_plugins.templates.vicuna import Vicuna
 from filial_plugins.trainers.results.saving import fit_for_asking
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 ALL = (*SPECIAL, *FORMAT_TOKENS)
 KINDS = {
     "byte-level": lambda: byte_level(special=ALL),

@@ -14,6 +14,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PRICE = {"prompt": 0.15, "completion": 0.6}
 WORST = 0.00026
 """US dollars that one request of the recipe can cost at most."""

@@ -120,6 +120,7 @@ def same(flat: bulk.Flat, rows: list[list[Span]], encoder: Encoder) -> None:
         assert mask.tolist() == one.trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [True, False])
 @pytest.mark.parametrize("name", TOKENIZERS)
 @settings(max_examples=40, deadline=None)

@@ -58,6 +58,7 @@ def contents(path):
     return raw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sticky", [0, 1])
 def test_a_key_that_comes_back_is_nowhere(filial, mock_llm, tmp_path, sticky):
     server = mock_llm(echo_headers=1, words=30, retry_after=0.1, sticky=sticky, **FAULTS)
@@ -76,6 +77,7 @@ def test_a_key_that_comes_back_is_nowhere(filial, mock_llm, tmp_path, sticky):
     assert CANARY not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["p429", "p500", "pbadjson", "pcut", "pempty", "plength", "preset"])
 def test_nor_is_it_in_what_a_failed_question_says(filial, mock_llm, tmp_path, fault):
     server = mock_llm(echo_headers=1, retry_after=0.1, sticky=1, **{fault: 1.0})

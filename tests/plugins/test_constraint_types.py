@@ -329,6 +329,7 @@ def test_every_type_is_put_to_the_test():
     assert len(KINDS) >= 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("good", [True, False], ids=["kept", "broken"])
 @pytest.mark.parametrize("name", KINDS)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -361,6 +362,7 @@ def test_what_holds_by_the_letter_holds_loosely(name, text):
     assert holds(text, name, args, loosely=True) or not holds(text, name, args)
 
 
+@pytest.mark.slow
 def test_a_long_text_is_checked_in_no_time_that_matters():
     """A teacher that lost its way says a megabyte; checkers whose time goes with the square would take hours."""
     args = {name: kind.draw(random.Random(5)) for name, kind in KINDS.items()}

@@ -23,6 +23,7 @@ def elimination() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_every_rule_finds_its_faults_and_little_else(elimination, tmp_path):
     tried = elimination.run(tmp_path, seeds=250, rounds=3, noise=0.2, equality="ask")
     scores = elimination.scored(tried)

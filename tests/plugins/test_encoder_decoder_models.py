@@ -20,6 +20,8 @@ from filial.labels import Encoder
 from filial_plugins.local.models import ended_replies
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 
+pytestmark = pytest.mark.train
+
 SPECIAL = ["<pad>", "</s>", "<s>"]
 QUESTIONS = ["a", "what is it", "b", "a rather longer question", "xy"]
 

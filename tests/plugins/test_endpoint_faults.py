@@ -11,6 +11,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 teacher: {{use: openai, model: m, base_url: "{url}", timeout: {timeout}, max_retries: {retries}}}
 data: data.jsonl

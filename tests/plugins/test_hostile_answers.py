@@ -20,6 +20,8 @@ from filial.gateway.retries import heard
 from filial.plugins import Manager, index
 from filial.testing import ScriptedTeacher
 
+pytestmark = pytest.mark.slow
+
 
 def _silent(prompt: str) -> str:
     """What the teacher `openai` makes of a completion whose content is null."""

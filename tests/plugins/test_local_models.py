@@ -19,6 +19,8 @@ from filial_plugins.local.cores import threads
 from filial_plugins.local.models import ended_replies
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 
+pytestmark = pytest.mark.train
+
 SPECIAL = ["<|pad|>", "<|end|>"]
 
 

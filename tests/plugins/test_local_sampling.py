@@ -6,6 +6,8 @@ from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogit
 
 from filial_plugins.teachers.local_sampling import Sampler, Sampling
 
+pytestmark = pytest.mark.train
+
 LOGITS = torch.tensor([2.0, -1.0, 0.5, 0.4, 3.0, 1.5, -torch.inf, 0.0])
 
 

@@ -161,6 +161,7 @@ def by_rapidfuzz(a: str, b: str) -> float:
     return fmeasure(common / len(other), common / len(one))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threshold", "rule"), [(0.7, "<="), (0.55, "<"), (0.9, "<=")])
 def test_a_pool_of_all_length_classes_that_grows_while_it_is_asked(threshold, rule):
     rng = random.Random(7)
@@ -223,6 +224,7 @@ def test_signatures_differ_in_no_more_bits_than_words_occur_in_only_one_text_and
         assert (folded(signature(a, 64), size) == signature(a, size)).all()
 
 
+@pytest.mark.slow
 def test_a_text_takes_less_than_200_bytes_beside_itself():
     rng = random.Random(1)
     texts = [" ".join(sentence(rng, rng.randint(8, 30), 10_000)) for _ in range(12_000)]

@@ -25,6 +25,8 @@ from filial_plugins.trainers.rows.store import Row
 from filial_plugins.trainers.steps.encoder_decoder import Batch, collate, loss_of, selected, start_token
 from filial_plugins.trainers.steps.loss import whole
 
+pytestmark = pytest.mark.train
+
 SPECIAL = ["<pad>", "</s>", "<unk>", "<s>"]
 WIDE = Limits(1000, 1000, "drop")
 TALK = Record(

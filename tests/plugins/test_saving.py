@@ -23,6 +23,8 @@ from filial_plugins.trainers.results.generation import drop_contradictions
 from filial_plugins.trainers.seq2seq import Seq2Seq
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 
 def train(base: Path, data: Path, out: Path, template: Any = None, **options: Any) -> list[str]:
     """Train for two steps. Returns what was noted."""

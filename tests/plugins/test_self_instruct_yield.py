@@ -148,6 +148,7 @@ def test_other_errors_stop_the_run_and_leave_no_request_behind():
     assert re.search(r"16 of 500 records after \d+ requests; .* about 1,0\d\d requests in all$", notes[-1])
 
 
+@pytest.mark.slow
 def test_the_command_that_falls_short_of_count_says_so_and_ends_with_5(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     words = ["generate", "self-instruct", SEED_FILE, "-o", "o.jsonl", "--count", "500", "--teacher", "procedural"]

@@ -29,6 +29,8 @@ from filial_plugins.trainers.seq2seq import PairLessons, Seq2Seq
 from filial_plugins.trainers.session import Session
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 WORDS = ["red", "blue", "green", "one", "two", "six", "cat", "dog", "owl"]
 ECHO = [Record(id=f"r{a}{b}", instruction=f"say {a} not {b}", output=a) for a in WORDS for b in WORDS]
 TAUGHT = [r for i, r in enumerate(ECHO) if i % 7 != 3]

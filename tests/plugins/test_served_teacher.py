@@ -110,6 +110,7 @@ def written(run: Path) -> dict[str, bytes]:
     return rows | dict(sorted(keys.items()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 def test_a_teacher_behind_http_makes_the_same_bytes(cli, noise):
     (cli.folder / "untrained.py").write_text(TRAINER)

@@ -22,6 +22,8 @@ from filial_plugins.trainers.sft import SFT, RowLessons
 from filial_plugins.trainers.steps.batching import padded
 from filial_plugins.trainers.steps.loss import whole
 
+pytestmark = pytest.mark.train
+
 
 def test_training_learns_and_the_saved_model_answers(base: Path, data: Path, tmp_path: Path) -> None:
     heard: list[float] = []

@@ -24,6 +24,8 @@ from filial_plugins.trainers.steps.exactness import difference
 from filial_plugins.trainers.steps.loss import loss_of, selected, whole
 from filial_plugins.trainers.steps.ordering import alike, packed, shuffled
 
+pytestmark = pytest.mark.train
+
 KINDS = ["llama", "gpt2", "qwen", "mistral"]
 
 

@@ -18,6 +18,8 @@ from filial_plugins.trainers import sft
 from filial_plugins.trainers.lora import LoRA, adapted, merge
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 peft = pytest.importorskip("peft", reason="needs the extra 'lora'")
 
 

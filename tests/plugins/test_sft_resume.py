@@ -22,6 +22,8 @@ from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.results import checkpoints
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 OPTIONS: dict[str, Any] = {"max_steps": 20, "batch_size": 8, "lr": 1e-3, "threads": 1, "samples": 0}
 
 

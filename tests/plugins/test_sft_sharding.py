@@ -19,6 +19,8 @@ from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers.devices.sharding import is_shard
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 OPTIONS: dict[str, Any] = {"max_steps": 8, "batch_size": 1, "grad_accumulation": 9, "lr": 1e-3, "threads": 1}
 SHARDED: dict[str, Any] = {"launch": 2, "sharding": "fsdp"}
 

@@ -15,6 +15,8 @@ from filial import FilialError, TrainContext, UsageError
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 OPTIONS: dict[str, Any] = {"max_steps": 8, "batch_size": 3, "grad_accumulation": 3, "lr": 1e-3, "threads": 1}
 
 

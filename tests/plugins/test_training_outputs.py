@@ -17,6 +17,8 @@ from filial_plugins.trainers.results.card import Story, card
 from filial_plugins.trainers.results.curve import HEIGHT, WIDTH, curve
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

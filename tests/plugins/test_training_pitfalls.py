@@ -19,6 +19,8 @@ from filial_plugins.trainers.options import Tuning
 from filial_plugins.trainers.seq2seq import Seq2Seq
 from filial_plugins.trainers.sft import SFT
 
+pytestmark = pytest.mark.train
+
 ROOT = Path(__file__).parents[2]
 
 

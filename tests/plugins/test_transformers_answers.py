@@ -18,6 +18,8 @@ from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.question import Question
 from filial_plugins.templates.vicuna import Vicuna
 
+pytestmark = pytest.mark.train
+
 
 class TestContract(TeacherContract):
     offline = True

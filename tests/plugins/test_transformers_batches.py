@@ -17,6 +17,8 @@ from filial import Message, Reply, Request
 from filial.testing import finished
 from filial_plugins.teachers.local_model import LocalModel, Row
 
+pytestmark = pytest.mark.train
+
 
 @pytest.mark.parametrize("kind", ["causal", "seq2seq"])
 def test_sampled_answers_do_not_depend_on_who_else_is_asked(kind: str, request: pytest.FixtureRequest) -> None:

@@ -20,6 +20,8 @@ from filial import Reply, UsageError
 from filial.testing import finished
 from filial_plugins.teachers.transformers import Transformers
 
+pytestmark = pytest.mark.train
+
 
 def test_another_model_is_another_identity_and_another_place_is_not(causal: Path, tmp_path: Path) -> None:
     base = teacher(causal).identity()

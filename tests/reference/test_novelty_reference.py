@@ -51,6 +51,7 @@ def decide(texts: list[str], anchors: int, seed: int) -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 def test_10_000_real_pairs(real):
     counts = decide(real, 50, 1)
     assert counts["pairs"] == 10_000
@@ -67,6 +68,7 @@ def test_300_000_real_pairs(real):
     assert counts["ties"] > 0
 
 
+@pytest.mark.slow
 def test_a_pool_of_real_texts_keeps_and_names_what_the_loop_of_self_instruct_does(real):
     rng = random.Random(3)
     start = rng.randrange(len(real) - 120)

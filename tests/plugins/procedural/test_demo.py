@@ -85,6 +85,7 @@ def test_no_training_record_asks_a_held_out_question(once):
         assert not [r for r in rows if (r["instruction"], r.get("input", "")) in trained], exam
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 64])
 def test_same_seed_same_bytes_at_any_concurrency(once, tmp_path, concurrency):
     run(data_only(max_concurrency=concurrency), tmp_path, "again")
@@ -119,6 +120,7 @@ def child(home, recipe, before="", after=""):
     ]
 
 
+@pytest.mark.slow
 def test_no_socket_is_opened(once, tmp_path):
     done = subprocess.run(child(tmp_path, data_only(), BLOCKED), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -134,6 +136,7 @@ def test_kill_9_again_and_again_until_it_is_done_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.train
 def test_a_short_demo_learns_beyond_copying_and_says_what_it_is(tmp_path):
     """Thirty CPU seconds: the base scores nothing, the tuned model far more than its nearest neighbour."""
     pytest.importorskip("torch", reason="the demo trains a model")

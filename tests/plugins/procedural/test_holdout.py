@@ -78,6 +78,7 @@ def test_a_held_wording_has_no_word_of_its_own() -> None:
         assert held <= taught, op.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", exam.NAMES)
 def test_shipped_exams_are_made_again_byte_for_byte(name: str) -> None:
     shipped = (exam.FOLDER / f"{name}.jsonl").read_text(encoding="utf-8")

@@ -78,6 +78,7 @@ def test_the_words_of_the_exams_are_hardly_ever_broken(tokenizer: Any) -> None:
     assert pieces <= 1.02 * words
 
 
+@pytest.mark.train
 def test_the_model_is_as_small_as_promised_and_finite(model: Any, tokenizer: Any) -> None:
     count = sum(parameter.numel() for parameter in model.parameters())
     assert 450_000 < count < 600_000
@@ -86,6 +87,7 @@ def test_the_model_is_as_small_as_promised_and_finite(model: Any, tokenizer: Any
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
+@pytest.mark.train
 def test_it_has_read_the_pages(model: Any, tokenizer: Any) -> None:
     """It goes on with a page as the page would: that is what it has been trained for."""
     ids = tokenizer("horse plum saw\nbackwards: saw plum horse\nthe last: saw\nthe first:", return_tensors="pt")
@@ -93,6 +95,7 @@ def test_it_has_read_the_pages(model: Any, tokenizer: Any) -> None:
     assert tokenizer.decode(out[0, -1:]) == " horse"
 
 
+@pytest.mark.train
 def test_it_cannot_do_a_single_task_when_asked(model: Any, tokenizer: Any) -> None:
     """Answers are right if every piece is the most likely one; so one look at each record is enough."""
     lines = (exam.FOLDER / "paraphrase.jsonl").read_text(encoding="utf-8").splitlines()[:40]
