@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from filial.contracts.concurrency import in_order
-    from filial.contracts.context import Candidate, Context, TrainContext, seeded
+    from filial.contracts.context import Asker, Candidate, Context, DropInfo, RunInfo, TrainContext, seeded
     from filial.contracts.errors import FilialError, MissingExtra, TeacherError, UsageError
     from filial.contracts.kinds import (
         BEGIN,
@@ -45,7 +45,9 @@ _HOME = {
         "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Format", "Generator", "HookPlugin", "InputFile",
         "Judge", "Keep", "Mixer", "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
     ),
-    "filial.contracts.context": ("Candidate", "Context", "TrainContext", "seeded"),
+    "filial.contracts.context": (
+        "Asker", "Candidate", "Context", "DropInfo", "RunInfo", "TrainContext", "seeded",
+    ),
     "filial.contracts.concurrency": ("in_order",),
     "filial.contracts.errors": ("FilialError", "MissingExtra", "TeacherError", "UsageError"),
     "filial.contracts.prompting": ("PromptStrategy",),
@@ -62,6 +64,7 @@ __all__ = [
     "BEGIN",
     "END",
     "FREE",
+    "Asker",
     "Bound",
     "Candidate",
     "Component",
@@ -69,6 +72,7 @@ __all__ = [
     "Context",
     "Destination",
     "Drop",
+    "DropInfo",
     "Field",
     "FilialError",
     "Filter",
@@ -88,6 +92,7 @@ __all__ = [
     "Reply",
     "Request",
     "Role",
+    "RunInfo",
     "Span",
     "Strategy",
     "Teacher",

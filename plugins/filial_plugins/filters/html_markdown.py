@@ -176,7 +176,7 @@ def _converter() -> Any:
         def convert_li(self, el: Any, text: str, parent_tags: set[str]) -> str:
             parent = el.parent
             if parent is None or parent.name != "ol":
-                return str(super().convert_li(el, text, parent_tags))
+                return str(super().convert_li(el, text, parent_tags))  # type: ignore[misc]
             start = str(parent.get("start") or "")
             first = int(start) if start.isascii() and start.isdecimal() and len(start) < 10 else 1
             bullet = f"{first + self._items[id(parent)]}. "
@@ -201,7 +201,9 @@ def _converter() -> Any:
             return f"\n\n{fence}{language}\n{text}\n{fence}\n\n" if text or not self._structure else ""
 
         def convert_div(self, el: Any, text: str, parent_tags: set[str]) -> str:
-            return text if "pre" in parent_tags else str(super().convert_div(el, text, parent_tags))
+            if "pre" in parent_tags:
+                return text
+            return str(super().convert_div(el, text, parent_tags))  # type: ignore[misc]
 
     return Converter
 

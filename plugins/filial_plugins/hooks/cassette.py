@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from filial import Field, HookPlugin, hookimpl
+from filial import Asker, Field, HookPlugin, Reply, Request, RunInfo, Teacher, hookimpl
 from filial_plugins.ledger.cassette import CassetteWriter
 
 
@@ -20,13 +20,13 @@ class Recorder(HookPlugin):
     _tape: CassetteWriter | None = None
 
     @hookimpl
-    def run_started(self, run):
+    def run_started(self, run: RunInfo) -> None:
         if run.teacher:
             words = run.teacher.rpartition(":")[2], run.recipe["teacher"]["use"]
             self._tape = CassetteWriter(run.folder / self.file, run.teacher, *words)
 
     @hookimpl(trylast=True)
-    async def ask(self, request, teacher, proceed):
+    async def ask(self, request: Request, teacher: Teacher, proceed: Asker) -> Reply:
         """Last in line, so that it sees a question as the teacher gets it."""
         reply = await proceed(request)
         if self._tape is not None:
@@ -34,7 +34,7 @@ class Recorder(HookPlugin):
         return reply
 
     @hookimpl
-    def run_finished(self):
+    def run_finished(self) -> None:
         if self._tape is not None:
             self._tape.close()
             self._tape = None

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from msgspec.structs import replace
 
-from filial import Field, HookPlugin, hookimpl
+from filial import Asker, Field, HookPlugin, Message, Reply, Request, hookimpl
 
 Masked = Literal["email", "phone", "iban", "card", "ip", "key"]
 ALL: tuple[Masked, ...] = get_args(Masked)
@@ -76,11 +76,11 @@ class Redact(HookPlugin):
     what: tuple[Masked, ...] = Field(default=ALL, min_length=1, description="What is masked.")
 
     @hookimpl
-    async def ask(self, request, proceed):
+    async def ask(self, request: Request, proceed: Asker) -> Reply:
         said = tuple(map(self._masked, request.messages))
         return await proceed(request if said == request.messages else replace(request, messages=said))
 
-    def _masked(self, message):
+    def _masked(self, message: Message) -> Message:
         calls = tuple(replace(call, arguments=redacted(call.arguments, self.what)) for call in message.tool_calls)
         content, reasoning = redacted(message.content, self.what), redacted(message.reasoning, self.what)
         return replace(message, content=content, reasoning=reasoning, tool_calls=calls)

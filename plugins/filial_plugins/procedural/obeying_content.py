@@ -70,10 +70,10 @@ class Orders:
 
     def amount(self, name: str) -> int:
         """How many to write: a number within the bounds, or just outside of them."""
-        least, most = self.args[name].get("at_least"), self.args[name].get("at_most")
+        bounds: dict[str, int] = self.args[name]
         if self.breaks(name):
-            return least - 1 if most is None else most + 1
-        return most if least is None else least
+            return bounds["at_most"] + 1 if "at_most" in bounds else bounds["at_least"] - 1
+        return bounds["at_least"] if "at_least" in bounds else bounds["at_most"]
 
 
 def mended(right: str, orders: Orders) -> str:
@@ -162,10 +162,10 @@ def padded(said: list[str], orders: Orders) -> list[str]:
 
 def _goal(orders: Orders, name: str) -> int:
     """The length up to which is filled; 0 where nothing need be."""
-    least, most = orders[name].get("at_least", 0), orders[name].get("at_most")
+    bounds: dict[str, int] = orders[name]
     if orders.breaks(name):
-        return 0 if most is None else most + 1
-    return least
+        return bounds["at_most"] + 1 if "at_most" in bounds else 0
+    return bounds.get("at_least", 0)
 
 
 def _foreign(text: str, script: str) -> list[str]:

@@ -10,7 +10,7 @@ def ended(text: str, orders: Orders) -> str:
     """The text with the end that is asked for."""
     if "end-with" in orders:
         phrase = orders["end-with"]["phrase"]
-        wrong = (text, f"{text}\n\n{phrase} So it is.", f"{text}\n\n{phrase[:-1]}")
+        wrong: tuple[str, ...] = (text, f"{text}\n\n{phrase} So it is.", f"{text}\n\n{phrase[:-1]}")
         return orders.pick(*wrong) if orders.breaks("end-with") else f"{text}{_gap(orders)}{phrase}"
     if "postscript" in orders:
         remark = f"{orders['postscript']['marker']} One more remark goes here."

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from typing import Literal
 
 from .obeying_content import Orders, mended, spread
 
@@ -68,7 +69,7 @@ def _csv(said: list[str], right: str, orders: Orders) -> str:
     count = orders["csv"]["columns"]
     row = [" ".join(said), *["as said"] * (count - 1)]
     out = io.StringIO()
-    quoting = orders.style.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    quoting: Literal[0, 1] = orders.style.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
     csv.writer(out, lineterminator="\n", quoting=quoting).writerows([_COLUMNS[:count], row])
     text = out.getvalue().rstrip("\n")
     if not orders.breaks("csv"):

@@ -11,6 +11,7 @@ from .inputs import answer, draw_input
 from .operations import InputError
 from .parser import parse
 from .task import Task
+from .weak_rewrites import REFUSALS
 from .wording import Style, WordingError, render
 from .world import World, propose
 
@@ -47,7 +48,7 @@ class Proposer:
         if not known:
             return NO_PROPOSALS
         if rng.random() < self.noise / 10:
-            return rng.choice(noise.REFUSALS)
+            return rng.choice(REFUSALS)
         tasks = [rng.choice(known) if self._slips(rng) else self._fresh_task(rng) for _ in range(request.count)]
         if request.blocks:
             return self._blocks(tasks, request.first, rng)
@@ -63,7 +64,7 @@ class Proposer:
 
     def _blocks(self, tasks: list[str], first: int, rng: random.Random) -> str:
         """The first goes on from the prompt, which ends with its number and ``Instruction:``."""
-        blocks = []
+        blocks: list[str] = []
         for text in tasks:
             task, number = parse(text), first + len(blocks)
             pairs = list(self._pairs(task, 1, rng)) if task else []

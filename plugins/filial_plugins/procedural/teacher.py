@@ -20,6 +20,7 @@ from . import noise, obeying, prompts
 from .evolution import evolve
 from .holdout import is_taught_text, is_taught_wording
 from .inputs import answer, draw_input, read_value, write_value
+from .noise import Slip
 from .operations import InputError
 from .parser import parse, read
 from .proposing import UNFIT, Proposer
@@ -74,7 +75,7 @@ class Oracle:
     def _slips(self, rng: random.Random) -> bool:
         return rng.random() < self.noise
 
-    def _said(self, slip: noise.Slip) -> str:
+    def _said(self, slip: Slip) -> str:
         self.faults.append(slip.kind)
         return slip.text
 

@@ -90,7 +90,7 @@ class OpenAI(Teacher):
     @property
     def _kind(self) -> Profile:
         found = profile_of(self.profile, urlsplit(self.base_url))
-        own = {"token_limit": self.token_limit, "response_format": self.response_format}
+        own: dict[str, Any] = {"token_limit": self.token_limit, "response_format": self.response_format}
         return replace(found, **{name: value for name, value in own.items() if value != "auto"})
 
     @cached_property

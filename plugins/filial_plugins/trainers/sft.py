@@ -133,11 +133,14 @@ class RowLessons(Lessons):
         stack: the model's attention is replaced until this ends.
     """
 
+    options: SFT
+    loss: Any  # where weights are sharded, a module
+
     def __init__(self, session: Session, stack: ExitStack) -> None:
         super().__init__(session)
         self.network = session.model.get_base_model() if is_adapter(session.model) else session.model
         self.own_attention = self.network.config._attn_implementation
-        wish = session.options.packing
+        wish = self.options.packing
         why = "packing is off" if wish == "off" else difference(self.network, self.torch, self.rows[:4])
         if why and wish == "pack":
             raise UsageError(

@@ -57,7 +57,8 @@ def _by_place(piece: str, number: str, no_input: Collection[str]) -> Block:
     if len(marks) != 3:
         return Block(piece.strip(), whole=False)
     ends = [mark.start() - len(number) for mark in marks[1:]] + [len(piece)]
-    return _block(*(piece[mark.end() : end] for mark, end in zip(marks, ends, strict=True)), no_input=no_input)
+    instruction, given, output = (piece[mark.end() : end] for mark, end in zip(marks, ends, strict=True))
+    return _block(instruction, given, output, no_input)
 
 
 def _block(instruction: str, given: str, output: str, no_input: Collection[str]) -> Block:

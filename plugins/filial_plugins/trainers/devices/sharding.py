@@ -27,7 +27,7 @@ def sharded(network: Any, loss: Loss, torch: Any, *, device: str, half: bool) ->
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-    class WholeLoss(torch.nn.Module):  # type: ignore[misc,name-defined]
+    class WholeLoss(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = network

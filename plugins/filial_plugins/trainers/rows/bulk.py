@@ -51,7 +51,7 @@ class Flat:
     trained: Ints
     failed: dict[int, Unencodable] = field(default_factory=dict)
 
-    def replaced(self, rows: Mapping[int, tuple[Sequence[int], Sequence[tuple[int, int]]]]) -> Flat:
+    def replaced(self, rows: Mapping[int, tuple[Sequence[int] | np.ndarray, Sequence[tuple[int, int]]]]) -> Flat:
         """The same with other ids and trained ranges for some rows."""
         if not rows:
             return self

@@ -239,7 +239,7 @@ def _noticed(answer: Spans, written: list[int], encoder: Encoder) -> tuple[str, 
     spelled = encoder.tokenizer.decode(
         [i for i in written if i not in encoder.special_ids], clean_up_tokenization_spaces=False
     )
-    foreign, lossy = text.endswith(ENDS), spelled.strip() != text.strip()
+    foreign, lossy = text.endswith(ENDS), bool(spelled.strip() != text.strip())
     return ("end-token-in-answer",) * foreign + ("lossy-answer",) * lossy
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from filial import Record, Span, Template, UsageError, formats
 from filial.labels import Encoder
 from filial_plugins.trainers.rows.bulk import Bulk, Differs, Flat
-from filial_plugins.trainers.rows.over_long import OverLong, cut_answer, fitting
+from filial_plugins.trainers.rows.over_long import Cut, OverLong, cut_answer, fitting
 from filial_plugins.trainers.rows.store import Account, TokenStore, Writer
 from filial_plugins.trainers.rows.trainable import left_out, untrainable
 
@@ -154,16 +154,17 @@ class _Preparation:
 
     def _fitted(self, named: Sequence[tuple[str, Record]], flat: Flat) -> Flat:
         """The rows with those that are too long made to fit, where they can be."""
-        made = {}
+        made: dict[int, Cut] = {}
         for i in np.flatnonzero(flat.lengths > self.max_length).tolist() if self.over_long != "drop" else ():
             name, record = named[i]
             if self.over_long == "cut-answer":
-                made[i] = cut_answer(flat, i, self.max_length)
+                row = cut_answer(flat, i, self.max_length)
             else:
-                made[i] = fitting(record, self._alone, self.max_length)
-            if made[i] is not None:
-                self.account.change(self.over_long, f"{name}: {flat.lengths[i]} tokens, now {len(made[i][0])}")
-        return flat.replaced({i: row for i, row in made.items() if row is not None})
+                row = fitting(record, self._alone, self.max_length)
+            if row is not None:
+                made[i] = row
+                self.account.change(self.over_long, f"{name}: {flat.lengths[i]} tokens, now {len(row[0])}")
+        return flat.replaced(made)
 
     def _alone(self, record: Record) -> Flat | None:
         """One shortened record as a row; None where the template takes the whole of it, but not this part."""

@@ -217,7 +217,7 @@ class Writer:
         return TokenStore(self._folder, body, fresh=True)
 
     def _put(self, name: str, array: np.ndarray) -> None:
-        data = memoryview(np.ascontiguousarray(array)).cast("B")
+        data = np.ascontiguousarray(array).data.cast("B")
         self._hashes[name].update(data)
         with told(self._folder):
             self._files[name].write(data)

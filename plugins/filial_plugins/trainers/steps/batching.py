@@ -55,5 +55,6 @@ def flat(rows: Sequence[Row], torch: Any, device: Any) -> Batch:
     ids = np.concatenate([r.ids for r in rows]).astype(np.int64)
     positions = np.concatenate([np.arange(n) for n in lengths])
     targets = np.concatenate([r.targets + start for r, start in zip(rows, starts, strict=True)])
-    tensors = [torch.from_numpy(a).to(device) for a in (ids[None], targets - 1, ids[targets], positions[None])]
-    return Batch(*tensors, rows=layout(lengths, torch, device))
+    arrays = (ids[None], targets - 1, ids[targets], positions[None])
+    tokens, sources, said, places = (torch.from_numpy(a).to(device) for a in arrays)
+    return Batch(tokens, sources, said, places, layout(lengths, torch, device))

@@ -82,7 +82,7 @@ class Lessons(ABC):
         """Mean loss per trained token, whatever the batches and processes."""
         self.network.eval()
         order = sorted(range(len(rows)), key=lambda i: (rows.lengths[i], i))
-        mine = self.team.mine(order, rows.lengths[order])
+        mine = self.team.mine(order, rows.lengths[order].tolist())
         total = self.torch.zeros((), dtype=self.torch.float64, device=self.team.device)
         with self.torch.no_grad(), self.precision():
             for chosen, weight in self.passes(mine):

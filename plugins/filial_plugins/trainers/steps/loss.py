@@ -7,7 +7,8 @@ from typing import Any
 
 from filial_plugins.trainers.steps.batching import Batch
 
-Loss = Callable[[Batch], Any]
+Loss = Callable[[Any], Any]
+"""The loss of a batch, of whatever kind the model takes."""
 
 
 def whole(model: Any, torch: Any) -> Loss:
