@@ -27,7 +27,7 @@ from filial.engine import interrupts
 from filial.engine.build import build, provenance
 from filial.engine.commit import ANSWERS, MANIFEST
 from filial.engine.exams import Exam, TrainingRun, exam_records
-from filial.engine.keys import asked_parts, component_parts, option_files, source_digest
+from filial.engine.keys import asked_parts, component_parts, source_digest
 from filial.engine.model_notes import registered_name, teacher_of
 from filial.engine.stage import DropRow, StageContext, settled
 from filial.engine.train import base_model, weights
@@ -222,11 +222,10 @@ def facts(run: TrainingRun, name: str) -> dict[str, Any]:
     """What an own model's answers depend on, whatever its teacher knows of that: its bytes and the template."""
     recipe, manager = run.recipe, run.manager
     assert recipe.template is not None
-    template = [provenance(manager, recipe.template), recipe.template.options]
-    files = option_files(recipe.template, recipe.base, manager)
+    template = component_parts((recipe.template,), recipe.base, manager)
     trained = read_manifest(run.model / MANIFEST) if name == MODEL else None
     bytes_ = digest(trained["files"]) if trained else weights(base_model(run))
-    return {"bytes": bytes_, "template": [*template, *([files] if files else [])]}
+    return {"bytes": bytes_, "template": template}
 
 
 def check_candidates(run: TrainingRun) -> None:
