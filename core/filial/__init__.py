@@ -6,7 +6,7 @@ use (PEP 562), so that ``import filial`` and ``filial --help`` stay cheap.
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from filial.contracts.concurrency import in_order

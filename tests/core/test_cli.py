@@ -139,7 +139,7 @@ def test_plugins_are_listed_from_metadata_and_as_json(cli):
     assert "strategies  deepen" in cli.out
     assert cli("plugins", "--json") == 0
     listed = json.loads(cli.out)
-    assert {"kind": "strategies", "name": "deepen", "from": "filial 0.1.0"} in listed
+    assert {"kind": "strategies", "name": "deepen", "from": f"filial {filial.__version__}"} in listed
     assert any(p["name"] == "longer" and p["from"].startswith("toy.py ") for p in listed)
 
 
