@@ -263,6 +263,14 @@ def test_the_command_judges_a_folder_a_teacher_and_several_beside_each_other(cli
     assert json.loads(cli.out)["passed"] == 1.0
 
 
+def test_the_command_keeps_answers_under_the_full_names_of_who_gave_them(cli, project):
+    rivals = ("--against", "{use: parrot, word: never}", "--home", ".")
+    command = ("judge", "once", "exam.jsonl", "--teacher", "parrot", *rivals)
+    assert cli("--plugin", "own.py", *command, toy=False) == 0, cli.err
+    with sqlite3.connect(cli.folder / ".filial" / "ledger.sqlite") as db:
+        assert {use for (use,) in db.execute("select use from teachers")} == {"own.py:parrot"}
+
+
 @pytest.mark.parametrize(
     ("args", "why"),
     [

@@ -172,11 +172,10 @@ def budget_of(pairs: tuple[str, ...]) -> Budget:
 
 def opened(
     ctx: click.Context, name: str, teacher: Any, home: Path | None, account: BudgetAccount | None = None, *,
-    hooked: bool = True, facts: dict[str, Any] | None = None, resolved: bool = False,
+    hooked: bool = True, facts: dict[str, Any] | None = None,
 ) -> Gateway:  # fmt: skip
     """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none; ``hooked``: behind
-    the `ask` hooks. ``facts``: what answers depend on beside the teacher's identity. ``resolved``: the name says who
-    that is, as `Manager.identity` does."""
+    the `ask` hooks. ``facts``: what answers depend on beside the teacher's identity."""
     from filial.gateway.gateway import Gateway
     from filial.gateway.ledger import Ledger
 
@@ -184,7 +183,7 @@ def opened(
     plugins = manager(ctx)
     wrap = partial(plugins.hook.ask, teacher) if hooked else None
     return Gateway(
-        name if resolved else plugins.identity("teachers", name), teacher, ledger, account, wrap,
+        plugins.identity("teachers", name), teacher, ledger, account, wrap,
         claimants=plugins.claimants("teachers", name), facts=facts, note=partial(click.echo, err=True),
     )  # fmt: skip
 

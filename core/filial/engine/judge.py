@@ -208,14 +208,14 @@ def answerer(run: TrainingRun, spec: JudgeSpec, name: str) -> Answerer:
     recipe, manager = run.recipe, run.manager
     for rival in _teachers(spec, (name,)):
         teacher: Teacher = build(manager, rival, recipe.base)
-        claim = manager.index.claim("teachers", rival.use)
-        return Answerer(name, f"{claim.dist}:{claim.name}", teacher.for_dataset(run.folder / "dataset"))
+        return Answerer(name, manager.identity("teachers", rival.use), teacher.for_dataset(run.folder / "dataset"))
     assert recipe.train is not None
     assert recipe.template is not None
     trainer: Trainer = build(manager, recipe.train, recipe.base)
     teacher = teacher_of(trainer, run.model if name == MODEL else Path(base_model(run)), manager)
-    use = registered_name(manager, teacher) or manager.provenance(teacher)
-    return Answerer(name, use, teacher.for_template(build(manager, recipe.template, recipe.base)), own=True)
+    full = registered_name(manager, teacher)
+    who = manager.identity("teachers", full) if full else manager.identity(teacher)
+    return Answerer(name, who, teacher.for_template(build(manager, recipe.template, recipe.base)), own=True)
 
 
 def facts(run: TrainingRun, name: str) -> dict[str, Any]:
