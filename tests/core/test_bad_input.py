@@ -178,7 +178,8 @@ def test_a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room(cli, small_di
     assert not {"records.jsonl", "drops.jsonl", "manifest.json", "summary.json"} & set(left)
     assert not [name for name in left if name.endswith(".tmp")]
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    assert cli("run", "r.yaml", "--home", "disk") == 0
+    code = cli("run", "r.yaml", "--home", "disk")
+    assert code == 0, cli.err
     assert cli("run", "r.yaml", "--home", "other") == 0
     records = "runs/r/stages/01-generate/records.jsonl"
     assert (small_disk / records).read_bytes() == (cli.folder / "other" / records).read_bytes()

@@ -120,10 +120,10 @@ class Journal:
 
     def close(self, settled: Totals) -> None:
         """Note the rest."""
-        if self._file is not None:
-            self._file.write(settled, self._ended)
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with closing(file):
+                file.write(settled, self._ended)
 
     @property
     def _before(self) -> Path:

@@ -42,12 +42,18 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text must not stop a scan
+        except REFUSED as err:
+            raise self._error("cannot be opened", err, "move it away to start a new one") from err
+        self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text must not stop a scan
+        try:
             for pragma in (*pragmas, "journal_mode=wal", "synchronous=normal"):
                 self._db.execute(f"pragma {pragma}")
             self._prepare()
-        except REFUSED as err:
-            raise self._error("cannot be opened", err, "move it away to start a new one") from err
+        except BaseException as err:
+            self._db.close()
+            if isinstance(err, REFUSED):
+                raise self._error("cannot be opened", err, "move it away to start a new one") from err
+            raise
 
     def _prepare(self) -> None:
         """Make the tables that are not there."""
