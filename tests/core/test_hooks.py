@@ -1,4 +1,4 @@
-"""Every hook has a spec with a working example, a fixed signature and a test of its own (`test_hook_<name>`)."""
+"""Every hook has a working example, a fixed signature and a test of its own (`test_hook_<name>`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import logging
+import re
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,8 +36,14 @@ SIGNATURES = {
 REQUEST = Request(messages=(Message(role="user", content="hello"),), temperature=0.5, draw=2)
 
 
+GUIDE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.S | re.M)
+
+
 def example(hook: str) -> str:
-    """The code in a spec's docstring."""
+    """The code in a spec's docstring; of a registration, the first plugin of its kind in the guide."""
+    if hook.startswith("register_"):
+        return next(code for code in BLOCKS if f"def {hook}(" in code)
     return textwrap.dedent(inspect.getdoc(HOOKS[hook]).partition("Example:\n")[2])
 
 
@@ -68,7 +75,7 @@ def test_signatures_are_what_plugins_were_written_for():
 
 
 @pytest.mark.parametrize("hook", SIGNATURES)
-def test_every_spec_has_a_complete_example(hook):
+def test_every_hook_has_a_complete_example(hook):
     code = example(hook)
     assert "import hookimpl" in code or ", hookimpl" in code, "an example starts with its imports"
     assert f"def {hook}(" in code
@@ -87,56 +94,60 @@ def test_hook_register_generators(site):
     async def all_of(stream):
         return [item async for item in stream]
 
-    copy = component(site, "register_generators", "copy")
-    assert finished(all_of(copy.generate([SEED], context()))) == [SEED]
+    paraphrase = component(site, "register_generators", "paraphrase")
+    found = finished(all_of(paraphrase.generate([SEED], context("Colour?"))))
+    assert [(record.instruction, record.origin.parents) for record in found] == [("Colour?", ("s1",))] * 2
 
 
 def test_hook_register_strategies(site):
-    shorter = component(site, "register_strategies", "shorter")
-    assert finished(shorter.evolve(SEED, context("Colour?"))).instruction == "Colour?"
-    assert finished(shorter.evolve(SEED, context(""))) == Drop("empty-reply")
+    pirate = component(site, "register_strategies", "pirate")
+    assert finished(pirate.evolve(SEED, context("Colour?"))).instruction == "Colour?"
+    assert finished(pirate.evolve(SEED, context(""))) == Drop("empty-reply")
 
 
 def test_hook_register_filters(site):
-    answered = component(site, "register_filters", "answered")
-    assert answered.check(SEED.replaced(output=""), context()) == Drop("no-answer")
+    quota, ctx = component(site, "register_filters", "quota").model_copy(update={"most": 1}), context()
+    assert quota.check(SEED, ctx).scores == {"place": 1.0}
+    assert quota.check(SEED, ctx).reason == "over-quota"
 
 
 def test_hook_register_mixers(site):
-    assert component(site, "register_mixers", "equal").rates({"a": 9, "b": 1}) == {"a": 1.0, "b": 1.0}
+    assert component(site, "register_mixers", "root").rates({"a": 9, "b": 1}) == {"a": 3.0, "b": 1.0}
 
 
 def test_hook_register_templates(site):
-    spans = component(site, "register_templates", "arrow").render(SEED)
-    assert [(s.text, s.train) for s in spans] == [
-        ("Name a colour.", False), (" -> ", False), ("Red.", True), ("{eos}", True)
+    spans = component(site, "register_templates", "letter").render(SEED)
+    assert [(s.text, s.train) for s in spans[1:]] == [
+        ("Dear reader,\n\nName a colour.\n\nAnswer:\n", False), ("Red.", True), ("{eos}", True)
     ]  # fmt: skip
 
 
 def test_hook_register_trainers(site, tmp_path):
-    (tmp_path / "train.jsonl").write_text("{}\n{}\n")
-    assert component(site, "register_trainers", "count").train(tmp_path, "", None, tmp_path, None) == {"examples": 2}
+    (tmp_path / "train.jsonl").write_text('{"instruction":"Name a colour.","output":"Red."}\n')
+    ctx = SimpleNamespace(progress=lambda *_: None)
+    lookup = component(site, "register_trainers", "lookup")
+    assert lookup.train(tmp_path, "", None, tmp_path / "model", ctx) == {"examples": 1, "known": 1}
 
 
 def test_hook_register_teachers(site):
-    echo = component(site, "register_teachers", "echo")
-    assert finished(echo.reply(REQUEST)).text == "hello"
+    parrot = component(site, "register_teachers", "parrot")
+    assert finished(parrot.reply(REQUEST)).text == "Arr! hello"
 
 
 def test_hook_register_judges(site):
-    concise = component(site, "register_judges", "concise")
-    answers = ("Red.", "Red, I think.")
-    short, long = (finished(concise.judge(SEED, [candidate(text)], context())).score for text in answers)
-    assert short > long
+    overlap = component(site, "register_judges", "overlap")
+    answers = ("Red.", "Green.")
+    right, wrong = (finished(overlap.judge(SEED, [candidate(text)], context())).score for text in answers)
+    assert (right, wrong) == (1.0, 0.0)
 
 
 def test_hook_register_formats(site):
-    riddles = component(site, "register_formats", "riddles")
-    row = {"riddle": "What runs and has no legs?", "solution": "A river."}
-    assert riddles.detect([row, {"riddle": "?"}]) == 1
-    [record] = riddles.from_row(row)
+    cards = component(site, "register_formats", "cards")
+    row = {"front": "What runs and has no legs?", "back": "A river."}
+    assert cards.detect([row, {"front": "?"}]) == 1
+    [record] = cards.from_row(row)
     assert record.content() == ("What runs and has no legs?", "", "A river.")
-    assert not riddles.writes()
+    assert list(cards.to_rows([record])) == [row]
 
 
 def test_hook_run_started(site, tmp_path):

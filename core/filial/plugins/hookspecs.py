@@ -1,4 +1,4 @@
-"""Every hook a plugin may implement, each with a complete example.
+"""Every hook a plugin may implement; those round a run each with a complete example.
 
 An implementation may take fewer arguments than its spec, never others. It is marked with ``filial.hookimpl``
 and needs no ``wrapper=True``: `ask` is a wrapper by nature, the others have nothing to wrap.
@@ -11,194 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from filial.contracts.kinds import KINDS, Component
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from filial.contracts.context import Asker, DropInfo, RunInfo
-    from filial.contracts.kinds import Filter, Format, Generator, Judge, Mixer, Strategy, Teacher, Template, Trainer
+    from filial.contracts.kinds import Teacher
     from filial.contracts.messages import Reply, Request
     from filial.contracts.records import Record
 
 hookspec = pluggy.HookspecMarker("filial")
 
 
-@hookspec(historic=True)
-def register_generators(register: Callable[[str, type[Generator]], None]) -> None:
-    """Register generators; called once, when the plugin is first used.
+def _registration(kind: str, base: type[Component]) -> Any:
+    """The hook by which a plugin brings components of one kind; CONTRIBUTING.md has an example of each, which is tested."""
 
-    Example:
-        from filial import Generator, hookimpl
+    def spec(register: Callable[[str, type[Component]], None]) -> None: ...
 
-        class Copy(Generator):
-            '''Hand the seeds on as they are.'''
-
-            async def generate(self, seeds, ctx):
-                for seed in seeds:
-                    yield seed
-
-        @hookimpl
-        def register_generators(register):
-            register("copy", Copy)
-    """
+    spec.__name__ = spec.__qualname__ = f"register_{kind}"
+    spec.__doc__ = f"Register subclasses of `filial.{base.__name__}`; called once, when the plugin is first used."
+    return hookspec(historic=True)(spec)
 
 
-@hookspec(historic=True)
-def register_strategies(register: Callable[[str, type[Strategy]], None]) -> None:
-    """Register evolution strategies; called once, when the plugin is first used.
-
-    Example:
-        from filial import Drop, Strategy, hookimpl
-
-        class Shorter(Strategy):
-            '''Ask for the same thing in fewer words.'''
-
-            async def evolve(self, record, ctx):
-                reply = await ctx.ask(f"Say this in fewer words: {record.instruction}")
-                return record.evolved(instruction=reply.text) if reply.text else Drop("empty-reply")
-
-        @hookimpl
-        def register_strategies(register):
-            register("shorter", Shorter)
-    """
-
-
-@hookspec(historic=True)
-def register_filters(register: Callable[[str, type[Filter]], None]) -> None:
-    """Register filters; called once, when the plugin is first used.
-
-    Example:
-        from filial import Drop, Filter, Keep, hookimpl
-
-        class Answered(Filter):
-            '''Keep records that have an answer.'''
-
-            def check(self, record, ctx):
-                return Keep() if record.output else Drop("no-answer")
-
-        @hookimpl
-        def register_filters(register):
-            register("answered", Answered)
-    """
-
-
-@hookspec(historic=True)
-def register_mixers(register: Callable[[str, type[Mixer]], None]) -> None:
-    """Register mixers; called once, when the plugin is first used.
-
-    Example:
-        from filial import Mixer, hookimpl
-
-        class Equal(Mixer):
-            '''Every task gets the same share.'''
-
-            def rates(self, sizes):
-                return {task: 1.0 for task in sizes}
-
-        @hookimpl
-        def register_mixers(register):
-            register("equal", Equal)
-    """
-
-
-@hookspec(historic=True)
-def register_templates(register: Callable[[str, type[Template]], None]) -> None:
-    """Register templates; called once, when the plugin is first used.
-
-    Example:
-        from filial import END, Span, Template, hookimpl
-
-        class Arrow(Template):
-            '''Question, an arrow, answer.'''
-
-            def render(self, record):
-                prompt = [Span(record.question()), Span(" -> ")]
-                return [*prompt, Span(record.output, train=True), END] if record.output else prompt
-
-        @hookimpl
-        def register_templates(register):
-            register("arrow", Arrow)
-    """
-
-
-@hookspec(historic=True)
-def register_trainers(register: Callable[[str, type[Trainer]], None]) -> None:
-    """Register trainers; called once, when the plugin is first used. Import torch inside ``train``.
-
-    Example:
-        from filial import Trainer, hookimpl
-
-        class Count(Trainer):
-            '''Train nothing; say how many examples there are.'''
-
-            def train(self, data, model, template, out, ctx):
-                lines = (data / "train.jsonl").read_text(encoding="utf-8").splitlines()
-                return {"examples": len(lines)}
-
-        @hookimpl
-        def register_trainers(register):
-            register("count", Count)
-    """
-
-
-@hookspec(historic=True)
-def register_teachers(register: Callable[[str, type[Teacher]], None]) -> None:
-    """Register teachers; called once, when the plugin is first used.
-
-    Example:
-        from filial import Reply, Teacher, hookimpl
-
-        class Echo(Teacher):
-            '''Say what it was asked.'''
-
-            async def reply(self, request):
-                return Reply(text=request.messages[-1].content)
-
-        @hookimpl
-        def register_teachers(register):
-            register("echo", Echo)
-    """
-
-
-@hookspec(historic=True)
-def register_judges(register: Callable[[str, type[Judge]], None]) -> None:
-    """Register judges; called once, when the plugin is first used.
-
-    Example:
-        from filial import Judge, Verdict, hookimpl
-
-        class Concise(Judge):
-            '''The shorter the answer, the better.'''
-
-            async def judge(self, record, candidates, ctx):
-                reply = await candidates[0].ask(record.question())
-                return Verdict(score=1 / (1 + len(reply.text)))
-
-        @hookimpl
-        def register_judges(register):
-            register("concise", Concise)
-    """
-
-
-@hookspec(historic=True)
-def register_formats(register: Callable[[str, type[Format]], None]) -> None:
-    """Register formats; called once, when the plugin is first used, or when the format of a file has to be found.
-
-    Example:
-        from filial import Record, hookimpl
-        from filial.formats import RowFormat
-
-        class Riddles(RowFormat):
-            '''Riddles and what they mean.'''
-
-            keys = ("riddle", "solution")
-
-            def from_row(self, row):
-                return [Record(instruction=row["riddle"], output=row["solution"])]
-
-        @hookimpl
-        def register_formats(register):
-            register("riddles", Riddles)
-    """
+globals().update({f"register_{kind}": _registration(kind, base) for kind, base in KINDS.items()})
 
 
 @hookspec
