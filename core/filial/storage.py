@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -25,28 +24,37 @@ class Sink(io.FileIO):
 
     def __init__(self, path: Path, mode: str, shown: str | Path) -> None:
         self._shown = shown
-        try:
+        with write_errors(shown):
             super().__init__(path, mode)
-        except OSError as error:
-            raise cannot(shown, error) from None
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         size = len(view)
-        try:
+        with write_errors(self._shown):
             while view:
                 view = view[os.write(self.fileno(), view) :]
-        except OSError as error:
-            raise cannot(self._shown, error) from None
         return size
 
 
-def cannot(path: str | Path, error: OSError) -> FilialError:
-    """The error for a file that cannot be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FilialError(f"{path}: the disk is full; what was there before is unchanged: free space and run again")
-    what = (error.strerror or str(error)).lower()
-    return UsageError(f"{path}: cannot be written: {what}; give another place or mend its permissions")
+@contextmanager
+def write_errors(path: str | Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into one sentence.
+
+    Raises:
+        FilialError: the disk is full.
+        UsageError: the place cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # whoever reads our output has enough: no fault of the place
+        raise
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FilialError(
+                f"{path}: the disk is full; what was there before is unchanged: free space and run again"
+            ) from err
+        what = (err.strerror or str(err)).lower()
+        raise UsageError(f"{path}: cannot be written: {what}; give another place or mend its permissions") from err
 
 
 @contextmanager
@@ -73,26 +81,15 @@ def replacing(path: str | Path) -> Iterator[Sink]:
     try:
         with sink:
             yield sink
-            _synced(sink.fileno(), path)
-        try:
+            with write_errors(path):
+                os.fsync(sink.fileno())
+        with write_errors(path):
             os.replace(part, target)
-        except OSError as error:
-            raise cannot(path, error) from None
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        _synced(folder, path)
-    finally:
-        os.close(folder)
-
-
-def _synced(descriptor: int, path: str | Path) -> None:
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise cannot(path, error) from None
+    with write_errors(path):
+        sync_folder(target.parent)
 
 
 def canonical(value: Any) -> bytes:
@@ -123,17 +120,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-@contextlib.contextmanager
-def write_errors(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write into one sentence."""
-    try:
-        yield
-    except BrokenPipeError:  # whoever reads our output has enough: no fault of the place
-        raise
-    except OSError as err:
-        raise cannot(path, err) from err
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -178,7 +164,7 @@ def kept(path: Path, key: str) -> dict[str, Any] | None:
     return manifest if manifest is not None and manifest.get("key") == key else None
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run directory: two runs in one directory would destroy each other.
 

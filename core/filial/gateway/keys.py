@@ -128,13 +128,11 @@ def forget(name: str, host: str | None = None) -> list[str]:
 
 
 def _write(found: dict[str, list[str]]) -> None:
-    from filial.storage import cannot, replacing
+    from filial.storage import replacing, write_errors
 
     folder = config_folder()
-    try:
+    with write_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as err:
-        raise cannot(folder, err) from err
     with replacing(folder / "keys.json") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(json.dumps(found, indent=1, sort_keys=True).encode() + b"\n")
