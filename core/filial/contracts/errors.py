@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 DONE, FAILED, USAGE, BUDGET, UNREACHABLE, ROWS_LOST, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 
@@ -81,3 +83,17 @@ class TeacherError(FilialError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason, self.detail, self.answer = reason, detail, answer
         self.retry, self.retry_after, self.down, self.billed = retry, retry_after, down, billed
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Find the known word that was probably meant, whatever its case and dashes; empty if none is close."""
+    from difflib import get_close_matches  # for messages only: not worth its import in every command
+
+    plain = {other.lower().replace("-", "_"): other for other in known}
+    return next((plain[match] for match in get_close_matches(word.lower().replace("-", "_"), plain, 1)), "")
+
+
+def hint(word: str, known: Iterable[str], spell: Callable[[str], str] = repr) -> str:
+    """Write the end of a message about an unknown word: the one that was probably meant; empty if none is close."""
+    meant = near(word, known)
+    return f"; did you mean {spell(meant)}?" if meant else ""

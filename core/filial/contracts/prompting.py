@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from filial.contracts.context import Context
+from filial.contracts.errors import hint
 from filial.contracts.kinds import Drop, Field, InputFile, Strategy
 from filial.contracts.records import Record
 from filial.contracts.texts import is_refusal
@@ -97,9 +97,8 @@ def fault(text: str, values: dict[str, str]) -> str:
         return f"its braces do not match ({err}); write a brace twice where it is meant as a character"
     for name in names:
         if name not in values:
-            near = difflib.get_close_matches(name, values, 1)
-            hint = f"did you mean {{{near[0]}}}?" if near else "write a brace twice where it is meant as a character"
-            return f"the text holds {{{name}}}, and there is no such name; {hint}"
+            meant = hint(name, values, "{{{}}}".format) or "; write a brace twice where it is meant as a character"
+            return f"the text holds {{{name}}}, and there is no such name{meant}"
     if not {"prompt", "instruction"} & set(names):
         return "the text shows no task; write {prompt} where it goes"
     return ""

@@ -6,7 +6,6 @@ JSON Schema's: there ``1.0`` is a whole number, which `decode` does not take.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import re
@@ -15,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from filial.contracts.errors import hint
 from filial.contracts.records import Record, to_json
 from filial.formats.jsontext import BROKEN, Fault, Row, fault_of, refuse
 
@@ -80,9 +80,8 @@ def explain(error: msgspec.ValidationError) -> Fault:
     """Return what is wrong with a record, with a hint where a field has a wrong name."""
     fault = fault_of(error)
     if not fault.pointer and (unknown := _UNKNOWN.match(fault.message)):
-        near = difflib.get_close_matches(unknown[1][:100], sorted(FIELDS), 1)
-        hint = f"did you mean {near[0]}?" if near else "other columns go into extra"
-        return Fault("", f"{fault.message}; {hint}")
+        meant = hint(unknown[1][:100], sorted(FIELDS), str) or "; other columns go into extra"
+        return Fault("", f"{fault.message}{meant}")
     return fault
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from filial.contracts.errors import PluginError
+from filial.contracts.errors import PluginError, hint
 
 GROUPS = (
     "generators", "strategies", "filters", "mixers", "templates", "trainers", "teachers", "judges",
@@ -73,7 +73,7 @@ class Claim:
         A requirement with an environment marker is left out: whoever installed the distribution judged it.
         """
         found = []
-        for line in _requirements(self.path):
+        for line in (value for key, value in _header(self.path) if key == "requires-dist"):
             wanted, _, marker = line.partition(";")
             name = wanted.strip()
             end = next((i for i, char in enumerate(name) if not (char.isalnum() or char in "-_.")), len(name))
@@ -135,8 +135,8 @@ class Index(dict[str, dict[str, list[Claim]]]):
             return f"{owner} claims no {what} {short!r}, but {' and '.join(c.owner for c in names[short])} does"
         if others := [group for group, found in self.items() if short in found]:
             return f"no {what} named {name!r}; {short!r} is a {singular(others[0])}"
-        if near := _near(short, names):
-            return f"no {what} named {name!r}; did you mean {near!r}?"
+        if meant := hint(short, names):
+            return f"no {what} named {name!r}{meant}"
         there = ", ".join(sorted(names)) or "none"
         return f"no {what} named {name!r} is installed; there are: {there}"
 
@@ -178,13 +178,6 @@ def singular(kind: str) -> str:
     return f"{kind[:-3]}y" if kind.endswith("ies") else kind.removesuffix("s")
 
 
-def _near(word: str, words: Iterable[str]) -> str:
-    """The most similar of ``words``; empty if none is."""
-    import difflib  # for messages only: not worth its import in every command
-
-    return next(iter(difflib.get_close_matches(word, words, 1)), "")
-
-
 def _is_of(claim: Claim, owner: str) -> bool:
     return not owner or normalized(claim.dist) == normalized(owner)
 
@@ -201,9 +194,6 @@ def _metadata_folders(folder: str) -> list[str]:
             found = [e.path for e in entries if e.name.lower().endswith((".dist-info", ".egg-info"))]
     except OSError:  # not a folder, not there or not readable: Python finds nothing there either
         found = []
-    base = os.path.basename(folder)
-    if base.lower().endswith(".egg") and os.path.isdir(inner := os.path.join(folder, "EGG-INFO")):
-        return [inner]
     return sorted(path for path in found if not os.path.basename(path).startswith("~"))
 
 
@@ -231,9 +221,8 @@ def _read(info: str, out: Index, blocked: set[str], no_plugins: bool) -> None:
             out.blocked.append((claim, reason))
             continue
         if claim.kind not in GROUPS:
-            near = _near(claim.kind, GROUPS)
-            hint = f"; did you mean 'filial.{near}'?" if near else ""
-            out.findings.append(f"{claim.owner}: there is no entry-point group {group!r}{hint}")
+            meant = hint(claim.kind, GROUPS, lambda near: repr(f"filial.{near}"))
+            out.findings.append(f"{claim.owner}: there is no entry-point group {group!r}{meant}")
         out.add(claim)
 
 
@@ -292,16 +281,3 @@ def _name_and_version(info: str) -> tuple[str, str]:
             break
     stem, _, version = os.path.basename(info).rpartition(".")[0].partition("-")
     return header.get("name") or stem, header.get("version") or version.partition("-")[0]
-
-
-def _requirements(info: str) -> Iterator[str]:
-    """Requirement lines: ``Requires-Dist`` of the header, and an egg's ``requires.txt`` up to its extras."""
-    yield from (value for key, value in _header(info) if key == "requires-dist")
-    try:
-        with open(os.path.join(info, "requires.txt"), encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if line.startswith("["):
-                    return
-                yield line.strip()
-    except OSError:
-        return

@@ -12,7 +12,7 @@ from typing import Any
 import pluggy
 
 from filial import __version__
-from filial.contracts.errors import PluginError
+from filial.contracts.errors import PluginError, hint
 from filial.contracts.kinds import HookPlugin
 from filial.plugins import hookspecs
 from filial.plugins.discovery import OURSELVES, Claim, normalized
@@ -75,8 +75,6 @@ def check_range(claim: Claim) -> None:
 
 def check_hooks(pm: pluggy.PluginManager, plugin: Any, promises: bool) -> None:
     """See before registering that every hook a plugin implements exists and takes these arguments."""
-    from difflib import get_close_matches
-
     if isinstance(plugin, type):
         raise PluginError("it points at a class; point it at the module whose register hook registers that class")
     count = 0
@@ -87,8 +85,7 @@ def check_hooks(pm: pluggy.PluginManager, plugin: Any, promises: bool) -> None:
         count += 1
         hook = options.get("specname") or attribute
         if hook not in HOOKS:
-            near = get_close_matches(hook, HOOKS, 1)
-            raise PluginError(f"there is no hook {hook!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise PluginError(f"there is no hook {hook!r}{hint(hook, HOOKS)}")
         method = getattr(plugin, attribute)
         takes, given = _required(method), list(inspect.signature(HOOKS[hook]).parameters)
         if unknown := [name for name in takes if name not in given]:

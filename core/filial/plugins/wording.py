@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from filial.contracts.errors import hint
 from filial.plugins.yaml import Address
 
 _TYPES = {
@@ -72,23 +72,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…" + (text[-1] if isinstance(value, str) else "")
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """Find the known word that was probably meant; empty if none is close."""
-    plain = {_plain(k): k for k in known}
-    match = difflib.get_close_matches(_plain(word), plain, 1)
-    return plain[match[0]] if match else ""
-
-
 def suggestion(word: str, known: Iterable[str], lead: str, spell: Callable[[str], str] = repr) -> str:
     """Write the tail of a message about an unknown word: the one that was meant, or all there are."""
     known = list(known)
-    if meant := near(word, known):
-        return f"; did you mean {spell(meant)}?"
-    return f"; {lead} {', '.join(known[:20])}{', …' if len(known) > 20 else ''}" if known else ""
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("-", "_")
+    listed = f"; {lead} {', '.join(known[:20])}{', …' if len(known) > 20 else ''}" if known else ""
+    return hint(word, known, spell) or listed
 
 
 def explain(
@@ -205,8 +193,7 @@ def _way_out(value: Any, want: Iterable[str]) -> str:
 
 
 def _one_of(value: Any, words: list[str]) -> str:
-    meant = near(value, words) if isinstance(value, str) else ""
-    return f"{shown(value)} is not one of {', '.join(words)}" + (f"; did you mean {meant!r}?" if meant else "")
+    return f"{shown(value)} is not one of {', '.join(words)}" + (hint(value, words) if isinstance(value, str) else "")
 
 
 _RULES: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {

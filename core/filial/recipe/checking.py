@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filial.contracts import kinds
-from filial.contracts.errors import FilialError, PluginError, UsageError
+from filial.contracts.errors import FilialError, PluginError, UsageError, hint, near
 from filial.contracts.kinds import Component, Generator
 from filial.contracts.paths import resolve
 from filial.gateway.budget import unknown_price
@@ -17,7 +17,7 @@ from filial.gateway.keys import refusal
 from filial.plugins.discovery import singular
 from filial.plugins.options import locate_files
 from filial.plugins.options import named as named_files
-from filial.plugins.wording import near, shown, suggestion, wrong_type
+from filial.plugins.wording import shown, suggestion, wrong_type
 from filial.plugins.yaml import Address
 from filial.recipe.faults import Faults
 from filial.recipe.model import BASE, ComponentSpec, JudgeSpec, Recipe, StageSpec
@@ -76,10 +76,10 @@ class Files:
         if path.startswith("pkg:"):
             return " in that package"
         try:
-            meant = near(place.name, os.listdir(place.parent))
+            meant = hint(place.name, os.listdir(place.parent))
         except OSError:
             return f" and no folder {shown(os.path.dirname(path))}; paths start at the recipe's folder"
-        return f"; did you mean {meant!r}?" if meant else "; paths start at the recipe's folder"
+        return meant or "; paths start at the recipe's folder"
 
 
 class Components:
@@ -260,10 +260,10 @@ class _Walk:
             return None
         for other in others:
             if other in VERBS:
-                hint = f"the stage {verb!r} ends before {other!r}; begin the next one with '- '"
+                why = f"the stage {verb!r} ends before {other!r}; begin the next one with '- '"
             else:
-                hint = f"{shown(other)} stands beside {verb!r}, not in it; indent it further"
-            self._faults.add((*address, other), hint, at_key=True)
+                why = f"{shown(other)} stands beside {verb!r}, not in it; indent it further"
+            self._faults.add((*address, other), why, at_key=True)
         if others and item[verb] is None:
             return None
         starts = index == 0 and "data" not in self._data
