@@ -47,7 +47,7 @@ def _unpacked(raw: IO[bytes], suffix: str) -> io.BufferedReader:
     if suffix == ".gz":
         return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)), CHUNK)
     if suffix == ".zst":
-        return io.BufferedReader(cast(io.RawIOBase, _Zstandard(raw)), CHUNK)
+        return io.BufferedReader(_Zstandard(raw), CHUNK)
     return cast(io.BufferedReader, raw)
 
 
@@ -58,13 +58,9 @@ class _Zstandard(io.RawIOBase):
     FED = 1024
 
     def __init__(self, raw: IO[bytes]) -> None:
-        zstandard = zstandard_module()
-        self._raw = raw
-        self._error: type[Exception] = zstandard.ZstdError
-        self._start = zstandard.ZstdDecompressor().decompressobj
+        self._raw, self._zstandard = raw, zstandard_module()
         self._frame: Any = None
-        self._left = b""
-        self._ready = b""
+        self._left = self._ready = b""
 
     def readable(self) -> bool:
         return True
@@ -72,24 +68,19 @@ class _Zstandard(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
             fed = self._left or self._raw.read(self.FED)
+            if not fed and self._frame:
+                raise EOFError("it ends in the middle")
             if not fed:
-                if self._frame:
-                    raise EOFError("it ends in the middle")
                 return 0
-            self._unpack(fed)
+            frame = self._frame or self._zstandard.ZstdDecompressor().decompressobj()
+            try:
+                self._ready = frame.decompress(fed)
+            except self._zstandard.ZstdError as error:
+                raise EOFError(str(error)) from None
+            self._frame, self._left = None if frame.eof else frame, frame.unused_data
         size = min(len(buffer), len(self._ready))
         buffer[:size], self._ready = self._ready[:size], self._ready[size:]
         return size
-
-    def _unpack(self, fed: bytes) -> None:
-        self._frame = self._frame or self._start()
-        try:
-            self._ready = self._frame.decompress(fed)
-        except self._error as error:
-            raise EOFError(str(error)) from None
-        self._left = self._frame.unused_data
-        if self._frame.eof:
-            self._frame = None
 
 
 def zstandard_module() -> Any:
@@ -179,7 +170,8 @@ def elements(stream: io.BufferedReader, file: str, report: Reporter, longest: in
     text = data.removeprefix(BOM).decode("utf-8", "surrogateescape")
     decoder = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
     at, number, counted = _skip(text, text.index("[") + 1), 1, 0
-    while text[at : at + 1] != "]":
+    more = not text.startswith("]", at)
+    while more:
         number, counted = number + text.count("\n", counted, at), at
         try:
             _, end = decoder.raw_decode(text, at)
@@ -192,21 +184,13 @@ def elements(stream: io.BufferedReader, file: str, report: Reporter, longest: in
             report(number, Fault("", f"the element is longer than {longest} bytes"), element)
         else:
             yield number, element
-        at = _comma(file, text, _skip(text, end))
+        at = _skip(text, end)
+        if more := text.startswith(",", at):
+            at = _skip(text, at + 1)
+        elif not text.startswith("]", at):
+            _broken(file, text, at, "expected ',' or ']'")
     if (rest := _skip(text, at + 1)) < len(text):
         _broken(file, text, rest, "text after the end of the array")
-
-
-def _comma(file: str, text: str, at: int) -> int:
-    """Where the next element begins, or the closing bracket."""
-    if text[at : at + 1] == "]":
-        return at
-    if text[at : at + 1] != ",":
-        _broken(file, text, at, "expected ',' or ']'")
-    after = _skip(text, at + 1)
-    if text[after : after + 1] == "]":
-        _broken(file, text, after, "a comma before the closing bracket")
-    return after
 
 
 def _skip(text: str, at: int) -> int:
