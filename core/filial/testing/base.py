@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 import subprocess
 import sys
+from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,6 +95,30 @@ class ComponentContract:
         assert cls in [manager.get(kind, name) for name in names], f"none of {names} is {cls.__name__}"
 
 
+class RecordContract(ComponentContract):
+    """What holds for a component that is given records."""
+
+    records: ClassVar[Sequence[Record]] = RECORDS
+
+    def given(self) -> Sequence[Record]:
+        """The records it is given."""
+        return self.records
+
+    @abstractmethod
+    def outcomes(self) -> list[Any]:
+        """What it makes of them, in a fresh context."""
+
+    def test_input_is_untouched(self) -> None:
+        """A record is shared by everybody who holds it: new values go into a new one."""
+        before = copy.deepcopy(list(self.given()))
+        self.outcomes()
+        assert list(self.given()) == before
+
+    def test_same_input_same_output(self) -> None:
+        """Randomness comes from ``ctx.rng`` alone; what a filter remembers starts empty with every stage."""
+        assert self.outcomes() == self.outcomes()
+
+
 def check_reason(outcome: object) -> None:
     """A drop's reason is a slug, because reasons are counted."""
     if isinstance(outcome, Drop):
@@ -101,11 +128,7 @@ def check_reason(outcome: object) -> None:
 _PROBE = """
 import importlib, importlib.util, sys
 name, file, heavy, sys.path[:] = sys.argv[1], sys.argv[2], sys.argv[3].split(","), sys.argv[4:]
-try:
-    found = importlib.util.find_spec(name)
-except (ModuleNotFoundError, ValueError):
-    found = None
-if found is not None:
+if importlib.util.find_spec(name.partition(".")[0]) is not None:
     importlib.import_module(name)
 else:
     spec = importlib.util.spec_from_file_location("probed", file)

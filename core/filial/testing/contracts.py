@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from filial.contracts.errors import UsageError
 from filial.contracts.kinds import BATCH, Drop, Filter, Generator, Judge, Keep, Strategy, Teacher, Trainer, Verdict
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Origin, Record
-from filial.testing.base import RECORDS, ComponentContract, check_reason
-from filial.testing.scripted import Script, candidate, context, finished, scripted
+from filial.testing.base import RECORDS, ComponentContract, RecordContract, check_reason
+from filial.testing.scripted import candidate, context, finished, scripted
 
 
 def cut(records: Sequence[Record], size: int) -> list[Sequence[Record]]:
@@ -27,11 +26,13 @@ def cut(records: Sequence[Record], size: int) -> list[Sequence[Record]]:
     return [records[i : i + size] for i in range(0, len(records), size)]
 
 
-class FilterContract(ComponentContract):
+class FilterContract(RecordContract):
     """``records`` are what is checked; ``reply`` is what the teacher says, for filters that ask."""
 
     reply: ClassVar[Any] = "Yes."
-    records: ClassVar[Sequence[Record]] = RECORDS
+
+    def outcomes(self) -> list[Any]:
+        return self.check_all(self.records)
 
     def check_all(self, records: Sequence[Record], size: int = BATCH) -> list[Keep | Drop]:
         """The verdicts on records that come in this order, within one stage; for `check_batch` cut by ``size``."""
@@ -56,8 +57,8 @@ class FilterContract(ComponentContract):
             return verdicts
 
         awaits = inspect.iscoroutinefunction(method)
-        verdicts: list[Keep | Drop] = finished(work())
-        return verdicts
+        checked: list[Keep | Drop] = finished(work())
+        return checked
 
     def batched(self) -> bool:
         """Whether the filter checks batches."""
@@ -71,16 +72,6 @@ class FilterContract(ComponentContract):
             if isinstance(verdict, Keep):
                 assert all(math.isfinite(score) for score in verdict.scores.values())
                 assert isinstance(verdict.record, Record | None), f"Keep.record is {verdict.record!r}"
-
-    def test_input_is_untouched(self) -> None:
-        """Scores, tags and a mended record go into `Keep`, not into the record that came."""
-        before = copy.deepcopy(list(self.records))
-        self.check_all(self.records)
-        assert list(self.records) == before
-
-    def test_same_input_same_verdict(self) -> None:
-        """Also for a filter that remembers, whose memory starts empty with every stage."""
-        assert self.check_all(self.records) == self.check_all(self.records)
 
     def test_batches_may_be_cut_anywhere(self) -> None:
         """A verdict does not depend on what else is in the batch; set ``whole_set = True`` where it must."""
@@ -100,10 +91,11 @@ class FilterContract(ComponentContract):
             assert backwards[::-1] == self.check_all(self.records), "set remembers = True on the class"
 
 
-class TemplateContract(ComponentContract):
+class TemplateContract(RecordContract):
     """``records`` are rendered; all have an answer. A template that needs a tokenizer is given bound."""
 
-    records: ClassVar[Sequence[Record]] = RECORDS
+    def outcomes(self) -> list[Any]:
+        return [self.component.render(record) for record in self.records]
 
     def test_the_answer_is_trained_and_the_question_is_not(self) -> None:
         """The whole answer carries loss; the instruction and the input do not."""
@@ -133,13 +125,6 @@ class TemplateContract(ComponentContract):
         spans = self.component.render(record)
         assert sum(span.text.count(mark) for span in spans if not span.special) == 3
         assert not any(mark in span.text for span in spans if span.special)
-
-    def test_render_is_pure(self) -> None:
-        """Same record, same spans; the record is untouched."""
-        for record in self.records:
-            before = copy.deepcopy(record)
-            assert self.component.render(record) == self.component.render(record)
-            assert record == before
 
 
 class MixerContract(ComponentContract):
@@ -199,41 +184,29 @@ class TeacherContract(ComponentContract):
         assert first == second
 
 
-class StrategyContract(ComponentContract):
+class StrategyContract(RecordContract):
     """``reply`` is what the teacher says; ``records`` are what is evolved."""
 
     reply: ClassVar[Any] = "Name three colours that a painter would never mix, and say why."
-    records: ClassVar[Sequence[Record]] = RECORDS
 
-    def evolve(self, record: Record, reply: Script | None = None) -> Record | Drop:
+    def evolve(self, record: Record) -> Record | Drop:
         """One evolution with a fresh context."""
         strategy: Strategy = self.component
-        ctx = context(type(self).reply if reply is None else reply)
-        outcome: Record | Drop = finished(strategy.evolve(record, ctx))
+        outcome: Record | Drop = finished(strategy.evolve(record, context(type(self).reply)))
         return outcome
+
+    def outcomes(self) -> list[Any]:
+        return list(map(self.evolve, self.records))
 
     def test_evolve_returns_a_record_or_a_drop(self) -> None:
         """A value either way, never None."""
-        for record in self.records:
-            outcome = self.evolve(record)
+        for outcome in self.outcomes():
             assert isinstance(outcome, Record | Drop), f"evolve returned {outcome!r}"
             check_reason(outcome)
 
     def test_some_record_evolves(self) -> None:
         """With ``reply`` as given, at least one record gets a child; else this test set shows nothing."""
-        assert any(isinstance(self.evolve(record), Record) for record in self.records)
-
-    def test_input_is_untouched(self) -> None:
-        """A record is shared by everybody who holds it."""
-        for record in self.records:
-            before = copy.deepcopy(record)
-            self.evolve(record)
-            assert record == before
-
-    def test_same_input_same_output(self) -> None:
-        """Randomness comes from ``ctx.rng`` alone."""
-        for record in self.records:
-            assert self.evolve(record) == self.evolve(record)
+        assert any(isinstance(outcome, Record) for outcome in self.outcomes())
 
     def test_lineage_grows_by_one(self) -> None:
         """A child is made with ``record.evolved(...)``: it names its parent and its round is one higher."""
@@ -252,12 +225,18 @@ class StrategyContract(ComponentContract):
             assert isinstance(outcome, Drop) or not teacher.requests, f"the reply {reply!r} made {outcome!r}"
 
 
-class GeneratorContract(ComponentContract):
+class GeneratorContract(RecordContract):
     """``seeds`` is what it starts from; ``reply`` what the teacher says; ``limit`` results are taken."""
 
     reply: ClassVar[Any] = "Name three colours that a painter would never mix, and say why."
     seeds: ClassVar[Sequence[Record]] = RECORDS
     limit: ClassVar[int] = 20
+
+    def given(self) -> Sequence[Record]:
+        return self.seeds
+
+    def outcomes(self) -> list[Any]:
+        return self.generate(self.seeds)
 
     def generate(self, seeds: Sequence[Record]) -> list[Record | Drop]:
         """The first results, with a fresh context."""
@@ -277,22 +256,11 @@ class GeneratorContract(ComponentContract):
 
     def test_generate_yields_records_and_drops(self) -> None:
         """At least one of them."""
-        results = self.generate(self.seeds)
+        results = self.outcomes()
         assert results, "nothing was generated"
         for result in results:
             assert isinstance(result, Record | Drop), f"generate yielded {result!r}"
             check_reason(result)
-
-    def test_same_seeds_same_results(self) -> None:
-        """Order included."""
-        assert self.generate(self.seeds) == self.generate(self.seeds)
-
-    def test_seeds_are_untouched(self) -> None:
-        """They are shared with everybody else."""
-        seeds = list(self.seeds)
-        before = copy.deepcopy(seeds)
-        self.generate(seeds)
-        assert seeds == before
 
     def test_one_that_consumes_its_seeds_says_what_becomes_of_each(self) -> None:
         """It yields the seed as it is, or a `Drop` whose record is the seed."""
@@ -334,14 +302,13 @@ class TrainerContract(ComponentContract):
             assert not out.exists(), "teacher(out) writes to out"
 
 
-class JudgeContract(ComponentContract):
+class JudgeContract(RecordContract):
     """``records`` are judged by their own answer and a wrong one; ``reply`` is what the teacher says.
 
     A judge of pairs gets the answer to judge first, and the wrong one beside it.
     """
 
     reply: ClassVar[Any] = "5"
-    records: ClassVar[Sequence[Record]] = RECORDS
     wrong: ClassVar[str] = "No idea."
 
     def judge(self, record: Record, answer: Any) -> Verdict:
@@ -352,21 +319,18 @@ class JudgeContract(ComponentContract):
         verdict: Verdict = finished(judge.judge(record, present, context(type(self).reply)))
         return verdict
 
+    def outcomes(self) -> list[Any]:
+        return [self.judge(record, record.output) for record in self.records]
+
     def test_judge_gives_a_finite_score(self) -> None:
         """To a right, a wrong and an empty answer."""
         for record in self.records:
             for answer in (record.output, self.wrong, ""):
-                verdict = self.judge(record, answer)
-                check_verdict(verdict)
+                check_verdict(self.judge(record, answer))
 
     def test_it_compares_one_candidate_or_two(self) -> None:
         """``compares`` says how many."""
         assert type(self.component).compares in (1, 2)
-
-    def test_same_answers_same_verdict(self) -> None:
-        """Randomness comes from ``ctx.rng`` alone."""
-        for record in self.records:
-            assert self.judge(record, record.output) == self.judge(record, record.output)
 
     def test_a_wrong_answer_is_no_better_than_the_right_one(self) -> None:
         """Larger is better."""
