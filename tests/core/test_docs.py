@@ -191,7 +191,7 @@ def test_the_diary_is_kept(loaded, tmp_path):
 def test_the_wrapper_changes_what_is_asked(loaded):
     manager, _ = loaded("polite.py", "parrot.py")
     teacher = ScriptedTeacher(script=lambda request: Reply(text=request.messages[0].content))
-    asker = manager.wrap_ask(teacher)(teacher.reply)
+    asker = manager.hook.ask(teacher, teacher.reply)
     reply = finished(asker(Request(messages=(Message(role="user", content="Why?"),))))
     assert reply.text == "Answer in full sentences."
 

@@ -210,7 +210,7 @@ def test_hook_checkup(site, monkeypatch):
 def test_hook_ask(site):
     manager = plugin(site, example("ask"))
     teacher = ScriptedTeacher(script="hi")
-    asker = manager.wrap_ask(teacher)(teacher.reply)
+    asker = manager.hook.ask(teacher, teacher.reply)
     assert asyncio.run(asker(REQUEST)).text == "hi"
     (asked,) = teacher.requests
     assert [m.content for m in asked.messages] == ["Be brief.", "hello"]
@@ -237,7 +237,7 @@ def test_ask_wrappers_nest_in_the_order_of_pluggy(site):
     plugin(site, layer("c", "(tryfirst=True)", "teacher, proceed, request"), "c", manager)
     plugin(site, layer("d"), "d", manager)
     teacher = ScriptedTeacher(script="x")
-    assert asyncio.run(manager.wrap_ask(teacher)(teacher.reply)(REQUEST)).text == "c(d(a(b(x))))"
+    assert asyncio.run(manager.hook.ask(teacher, teacher.reply)(REQUEST)).text == "c(d(a(b(x))))"
 
     order = []
     for name in "abcd":  # the oracle: pluggy calling plain hooks with the same marks
@@ -256,7 +256,7 @@ def test_ask_wrappers_nest_in_the_order_of_pluggy(site):
 def test_without_wrappers_the_core_is_called_directly(site):
     teacher = ScriptedTeacher()
     core = teacher.reply
-    assert site.manager().wrap_ask(teacher)(core) is core
+    assert site.manager().hook.ask(teacher, core) is core
 
 
 def test_an_ask_wrapper_may_answer_itself_and_ask_again(site):
@@ -268,16 +268,16 @@ async def ask(request):
 """
     teacher = ScriptedTeacher(script="x")
     manager = plugin(site, cache)
-    assert asyncio.run(manager.wrap_ask(teacher)(teacher.reply)(REQUEST)).text == "from the cassette"
+    assert asyncio.run(manager.hook.ask(teacher, teacher.reply)(REQUEST)).text == "from the cassette"
     assert not teacher.requests
     plugin(site, layer("again", request="request) and await proceed(request"), "again", manager)
-    assert asyncio.run(manager.wrap_ask(teacher)(teacher.reply)(REQUEST)).text == "again(from the cassette)"
+    assert asyncio.run(manager.hook.ask(teacher, teacher.reply)(REQUEST)).text == "again(from the cassette)"
 
 
 def test_an_error_in_an_ask_wrapper_reaches_the_caller_with_the_name_of_the_plugin(site):
     broken = "from filial import hookimpl\n@hookimpl\nasync def ask(request):\n    raise RuntimeError('no budget')\n"
     teacher = ScriptedTeacher(script="x")
-    asker = plugin(site, broken).wrap_ask(teacher)(teacher.reply)
+    asker = plugin(site, broken).hook.ask(teacher, teacher.reply)
     with pytest.raises(FilialError, match=r"filial-one:one==1\.0 fails in its hook ask: RuntimeError: no budget"):
         asyncio.run(asker(REQUEST))
 
@@ -285,7 +285,7 @@ def test_an_error_in_an_ask_wrapper_reaches_the_caller_with_the_name_of_the_plug
 def test_an_ask_wrapper_that_returns_no_reply_is_named(site):
     forgot = "from filial import hookimpl\n@hookimpl\nasync def ask(request, proceed):\n    await proceed(request)\n"
     teacher = ScriptedTeacher(script="x")
-    asker = plugin(site, forgot).wrap_ask(teacher)(teacher.reply)
+    asker = plugin(site, forgot).hook.ask(teacher, teacher.reply)
     with pytest.raises(FilialError, match=r"one==1\.0 breaks its contract in its hook ask: it gives nothing"):
         asyncio.run(asker(REQUEST))
 
@@ -346,16 +346,16 @@ def test_faulty_hooks_are_refused_before_anything_is_registered(site, code, mess
     manager = site.manager()
     with pytest.raises(PluginError, match=message):
         plugin(site, ("from filial import hookimpl\n" if code == "x = 1" else good) + code + "\n", manager=manager)
-    assert not manager.hook.implemented("run_finished")
+    assert not manager.hook.implementing("run_finished")
 
 
 def test_loading_a_component_brings_its_modules_hooks(site, source, tmp_path):
     code = source("x") + "@hookimpl\ndef run_started(run):\n    (run.folder / 'seen').touch()\n"
     site.dist("filial-x", {"filial.strategies": {"x": "x_module"}}, {"x_module": code})
     manager = site.manager()
-    assert not manager.hook.implemented("run_started")
+    assert not manager.hook.implementing("run_started")
     manager.get("strategies", "x")
-    assert manager.hook.implemented("run_started")
+    assert manager.hook.implementing("run_started")
     manager.hook.run_started(SimpleNamespace(folder=tmp_path))
     assert (tmp_path / "seen").exists()
 

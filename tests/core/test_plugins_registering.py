@@ -19,7 +19,7 @@ def test_registration_is_all_or_nothing(site, source):
         manager.get("strategies", "half")
     assert manager._found == {}
     assert not manager._pm.list_name_plugin()
-    assert not any(manager.hook.implemented(f"register_{kind}") for kind in ("strategies", "filters"))
+    assert not any(manager.hook.implementing(f"register_{kind}") for kind in ("strategies", "filters"))
 
 
 @pytest.mark.parametrize(

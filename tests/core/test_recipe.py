@@ -92,7 +92,7 @@ def test_a_plugin_that_only_has_hooks_is_loaded_by_its_name(tmp_path: Path, site
     manager = site.manager()
     recipe = loads("hooks: [watch]\ndata: d.jsonl\n", "r.yaml", manager, base=tmp_path)
     assert [(hook.use, hook.options) for hook in recipe.hooks] == [("watch", {})]
-    assert manager.hook.implemented("run_started")
+    assert manager.hook.implementing("run_started")
     with pytest.raises(RecipeError, match=r"r\.yaml:1:9: .*did you mean 'watch'"):
         loads("hooks: [wach]\ndata: d.jsonl\n", "r.yaml", manager, base=tmp_path)
 

@@ -7,7 +7,6 @@ JSON Schema's: there ``1.0`` is a whole number, which `decode` does not take.
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -40,11 +39,6 @@ def schema() -> dict[str, Any]:
         "else": {"required": ["instruction"], "properties": {"instruction": {"minLength": 1}}},
         "$defs": parts,
     }
-
-
-def published() -> str:
-    """Return the text of ``schemas/record.schema.json``."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def decode(line: bytes) -> Record:

@@ -35,10 +35,6 @@ class Hooks:
     def __init__(self, pm: pluggy.PluginManager, named: Callable[[str], str]) -> None:
         self._pm, self._named = pm, named
 
-    def implemented(self, hook: str) -> bool:
-        """Whether any loaded plugin implements this hook."""
-        return bool(getattr(self._pm.hook, hook).get_hookimpls())
-
     def implementing(self, hook: str) -> list[str]:
         """The loaded plugins that implement a hook, in pluggy's order: of wrappers the innermost first."""
         return [impl.plugin_name for impl in _impls(self._pm, hook)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,8 @@ import pluggy
 
 from filial import __version__
 from filial.contracts.checks import SLUG
-from filial.contracts.context import Asker
 from filial.contracts.errors import MissingExtra, PluginError, UsageError
-from filial.contracts.kinds import KINDS, Component, HookPlugin, Teacher
+from filial.contracts.kinds import KINDS, Component, HookPlugin
 from filial.plugins import discovery, hookspecs
 from filial.plugins.content import content
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
@@ -206,10 +205,6 @@ class Manager:
             else:
                 options[str(option)] = said
         return options
-
-    def wrap_ask(self, teacher: Teacher) -> Callable[[Asker], Asker]:
-        """What puts the `ask` hooks of all loaded plugins round a core that calls this teacher."""
-        return partial(self.hook.ask, teacher)
 
     def load_file(self, path: Path) -> list[tuple[str, str]]:
         """Load one file as a plugin, without packaging; its name stands for the distribution.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from filial.contracts.errors import PluginError
 from filial.contracts.kinds import KINDS, Component
 from filial.plugins.discovery import HOOKS
@@ -32,11 +30,6 @@ def recipe_schema(manager: Manager) -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "filial recipe", **root,
         "$defs": {kind: _component(kind, _classes(manager, kind)) for kind in (*KINDS, HOOKS) if kind != "formats"},
     }  # fmt: skip
-
-
-def recipe_schema_text(manager: Manager) -> str:
-    """The schema as ``filial schema recipe`` prints it and a file holds it."""
-    return msgspec.json.format(msgspec.json.encode(recipe_schema(manager)), indent=2).decode() + "\n"
 
 
 def _model(model: type[Settings]) -> Schema:
