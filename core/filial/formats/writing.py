@@ -7,7 +7,6 @@ import io
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -132,28 +131,16 @@ def _write(
 
 
 def _write_objects(file: IO[bytes], objects: Iterator[bytes], array: bool) -> None:
-    if array:
-        pieces = chain([b"[\n"], _separated(objects), [b"\n]\n"])
-    else:
-        pieces = chain.from_iterable((line, b"\n") for line in objects)
-    _write_pieces(file, pieces)
-
-
-def _separated(objects: Iterator[bytes]) -> Iterator[bytes]:
+    between, after = (b",\n", b"") if array else (b"", b"\n")
+    buffer = bytearray(b"[\n" if array else b"")
     for i, line in enumerate(objects):
-        if i:
-            yield b",\n"
-        yield line
-
-
-def _write_pieces(file: IO[bytes], pieces: Iterator[bytes]) -> None:
-    buffer = bytearray()
-    for piece in pieces:
-        buffer += piece
+        buffer += between if i else b""
+        buffer += line
+        buffer += after
         if len(buffer) >= CHUNK:
             file.write(buffer)
             buffer = bytearray()
-    file.write(buffer)
+    file.write(buffer + (b"\n]\n" if array else b""))
 
 
 @contextmanager
