@@ -9,18 +9,11 @@ if TYPE_CHECKING:
 __all__ = ["Claim", "Index", "Manager", "index"]
 
 # Listing plugins must not import the manager, which needs pydantic and pluggy: names resolve on first use.
-_WHERE = {
-    "Claim": "filial.plugins.discovery",
-    "Index": "filial.plugins.discovery",
-    "Manager": "filial.plugins.manager",
-    "index": "filial.plugins.discovery",
-}
-
-
 def __getattr__(name: str) -> Any:
-    if name in _WHERE:
+    if name in __all__:
         from importlib import import_module
 
-        value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+        module = import_module(f"filial.plugins.{'manager' if name == 'Manager' else 'discovery'}")
+        value = globals()[name] = getattr(module, name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

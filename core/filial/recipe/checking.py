@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from filial.contracts import kinds
 from filial.contracts.errors import FilialError, PluginError, UsageError, hint, near
-from filial.contracts.kinds import Component, Generator
+from filial.contracts.kinds import Component
 from filial.contracts.paths import resolve
 from filial.gateway.budget import unknown_price
 from filial.gateway.keys import refusal
@@ -85,18 +85,13 @@ class Files:
 class Components:
     """Reads the components of one recipe; what is wrong goes to ``faults``.
 
-    ``asking`` collects the addresses of components whose class says that it asks a teacher, ``consuming`` those of
-    generators that say what becomes of each record they are given, ``seedless`` those of generators that need none,
-    ``pairing`` those of judges of pairs, ``silent`` those of trainers that do not say how their models are asked.
+    ``built`` are those whose options are right, by their addresses; ``asking`` the addresses of what asks a teacher.
     """
 
     def __init__(self, manager: Manager, faults: Faults, files: Files) -> None:
         self.manager, self._faults, self._files = manager, faults, files
+        self.built: dict[Address, Any] = {}
         self.asking: list[Address] = []
-        self.consuming: list[Address] = []
-        self.seedless: list[Address] = []
-        self.pairing: list[Address] = []
-        self.silent: list[Address] = []
 
     def read(self, item: Any, kind: str, address: Address, beside: type[Settings] = Settings) -> ComponentSpec | None:
         """The component at an address, ``name`` or ``{use: name, …}``; None when something is wrong with it.
@@ -158,17 +153,11 @@ class Components:
             self._faults.validated(
                 type(component), options, address, owner, make=lambda *_: locate_files(component, base)
             )
+        self.built[address] = component
         if component.asks:
             self.asking.append(address)
-        if isinstance(component, Generator):
-            self.consuming += [address] if component.consumes else []
-            self.seedless += [] if component.needs_seeds else [address]
-        if isinstance(component, kinds.Judge) and component.compares == 2:
-            self.pairing.append(address)
         if isinstance(component, kinds.Judge) and component.compares not in (1, 2):
             self._faults.add(address, f"{owner} compares {component.compares!r} candidates; a judge compares 1 or 2")
-        if isinstance(component, kinds.Trainer) and type(component).teacher is kinds.Trainer.teacher:
-            self.silent.append(address)
         return len(self._faults) == before
 
 
@@ -274,10 +263,11 @@ class _Walk:
     def _generate(self, body: Any, at: Address, starts: bool) -> Read:
         spec = self._components.read(body, Generate.kind, at, Generate)
         given = body if isinstance(body, dict) else {}
-        needed = at not in self._components.seedless
+        generator = self._components.built.get(at)
+        needed = generator is None or generator.needs_seeds
         if starts and needed and given.get("seeds") is None and isinstance(body, str | dict):
             self._faults.add(at, "the first stage has nothing to start from; add 'seeds: FILE'")
-        consumes = at in self._components.consuming and given.get("seeds") is None
+        consumes = generator is not None and generator.consumes and given.get("seeds") is None
         if (starts or consumes) and "keep_inputs" in given:
             why = "the first stage has no inputs to keep"
             if not starts:
@@ -347,7 +337,7 @@ class _Walk:
         if spec is None:
             return None
         own = spec.settings
-        if address in self._components.pairing and not own.against:
+        if self._components.built[address].compares == 2 and not own.against:
             self._faults.add(address, "this judge compares pairs, so name a rival: add 'against: [base]', say")
         if own.only is not None and own.data != HELDOUT:
             self._faults.add((*address, "only"), "this goes with 'data: heldout' only; remove it", at_key=True)
@@ -390,7 +380,8 @@ class _Walk:
         if "judge" in data and "train" not in data:
             message = "there is no model to judge; add 'train:', or judge a finished model with 'filial judge'"
             faults.add(("judge",), message, at_key=True)
-        if "judge" in data and self._components.silent:
+        trainer = self._components.built.get(("train",))
+        if "judge" in data and trainer is not None and type(trainer).teacher is kinds.Trainer.teacher:
             message = "the trainer does not say how its models are asked, so none can be judged; remove 'judge:'"
             faults.add(("judge",), message, at_key=True)
         if data.get("stages", []) == [] and "data" not in data:
