@@ -5,12 +5,10 @@ filial's own JSON lines are read here; every other format is a plugin (kind ``fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from filial.contracts.errors import UsageError
 from filial.contracts.paths import resolve
@@ -19,7 +17,7 @@ from filial.contracts.records import Record
 from filial.formats import records as own
 from filial.formats.base import Bad, Report, checked, identified
 from filial.formats.catalogue import AUTO, LINES, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
-from filial.formats.jsontext import Fault, Row, parse_object
+from filial.formats.jsontext import BROKEN, Fault, Row, parse_object
 from filial.formats.streams import CHUNK, Item, items, opened
 
 if TYPE_CHECKING:
@@ -144,10 +142,11 @@ class _Reading:
 
     def _format_of(self, seen: list[Item]) -> RowFormat | None:
         """The format of the first objects among lines; None where it is filial's own, or nothing tells."""
-        fits = [_is_own(raw) for _, raw in seen]
+        fits = [_attempt(own.decode_fast, raw) is not None for _, raw in seen]
         if all(fits):
             return None
-        rows = [(number, row, fit) for (number, raw), fit in zip(seen, fits, strict=True) if (row := _object(raw))]
+        parsed = [(number, _attempt(parse_object, raw), fit) for (number, raw), fit in zip(seen, fits, strict=True)]
+        rows = [one for one in parsed if one[1]]
         if not rows:
             return None
         place = f"{self._report.file}:{rows[0][0]}"
@@ -193,7 +192,7 @@ class _Reading:
         if self._auto:
             seen = list(islice(source, LOOKED_AT))
             told = [item for item in seen if isinstance(item, dict)]
-            rows = self._catalogue.of_rows(told, list(map(_is_own_row, told)), self._report.file)
+            rows = self._catalogue.of_rows(told, [bool(_attempt(own.from_row, row)) for row in told], self._report.file)
         for number, item in enumerate(chain(seen, source), 1):
             try:
                 records = self._records_in(item, rows)
@@ -224,26 +223,11 @@ def _beginning(source: Iterator[Item]) -> Iterator[Item]:
             return
 
 
-def _is_own(raw: bytes) -> bool:
+def _attempt(parse: Callable[[Any], Any], text: bytes | Row) -> Any:
+    """What a parser makes of a text or row; None where it finds a fault."""
     try:
-        own.decode_fast(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def _is_own_row(row: Row) -> bool:
-    try:
-        own.from_row(row)
-    except Fault:
-        return False
-    return True
-
-
-def _object(raw: bytes) -> Row | None:
-    try:
-        return parse_object(raw)
-    except Fault:
+        return parse(text)
+    except (Fault, *BROKEN):
         return None
 
 
