@@ -274,10 +274,6 @@ def _header(info: str) -> Iterator[tuple[str, str]]:
 
 def _name_and_version(info: str) -> tuple[str, str]:
     """From the header; where that is missing, from the folder's name (``some_name-1.0.dist-info``)."""
-    header: dict[str, str] = {}
-    for key, value in _header(info):
-        header.setdefault(key, value)
-        if "name" in header and "version" in header:
-            break
+    header = dict(_header(info))
     stem, _, version = os.path.basename(info).rpartition(".")[0].partition("-")
     return header.get("name") or stem, header.get("version") or version.partition("-")[0]

@@ -23,7 +23,8 @@ def recipe_schema(manager: Manager) -> Schema:
     root = _model(Root)
     keys = root["properties"]
     keys["stages"]["items"] = {
-        **_closed({verb: _verb(model) for verb, model in VERBS.items()}), "minProperties": 1, "maxProperties": 1,
+        "type": "object", "properties": {verb: _verb(model) for verb, model in VERBS.items()},
+        "additionalProperties": False, "minProperties": 1, "maxProperties": 1,
     }  # fmt: skip
     keys["judge"] = {"description": keys["judge"]["description"], **_one_or_more(Judge.kind)}
     return {
@@ -53,10 +54,6 @@ def _verb(model: type[Settings]) -> Schema:
         return _ref(model.kind)
     schema = _model(model)
     return _one_or_more("filters") if list(schema["properties"]) == ["filters"] else schema
-
-
-def _closed(properties: dict[str, Schema]) -> Schema:
-    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _ref(kind: str) -> Schema:
