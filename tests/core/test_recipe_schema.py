@@ -98,9 +98,7 @@ def test_a_plugin_that_does_not_load_is_named_without_options(site: Any) -> None
 def test_the_published_schema_is_that_of_the_built_ins() -> None:
     published = (ROOT / "schemas" / "recipe.schema.json").read_text(encoding="utf-8")
     made = msgspec.json.format(msgspec.json.encode(recipe_schema(Manager(no_plugins=True))), indent=2).decode()
-    assert published == made + "\n", (
-        "write it anew: filial --no-plugins schema recipe > schemas/recipe.schema.json"
-    )
+    assert published == made + "\n", "write it anew: filial --no-plugins schema recipe > schemas/recipe.schema.json"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

@@ -9,6 +9,8 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
@@ -107,52 +109,28 @@ def lines(stream: io.BufferedReader, report: Reporter, longest: int = LONGEST_LI
     A line of more than ``longest`` bytes is reported and passed over; memory stays below ``longest`` plus
     one chunk.
     """
-    number = 1
-    begun = _Begun(report, longest)
-    size = min(CHUNK, longest)
-    chunk = stream.read1(size).removeprefix(BOM)
-    while chunk:
+    fault = Fault("", f"the line is longer than {longest} bytes; is this one record per line?")
+    chunks = iter(partial(stream.read1, min(CHUNK, longest)), b"")
+    number, begun, passed = 1, bytearray(), False  # begun: what is there of a line without end; passed: it is too long
+    for chunk in chain([next(chunks, b"").removeprefix(BOM)], chunks, [b"\n"]):
         *whole, tail = chunk.split(b"\n")
         for line in whole:
-            if begun.size:
-                line = begun.ended(number, line)
+            if begun or passed:
+                line = b"".join((begun, line))
+                begun.clear()
+                if passed or len(line) > longest:
+                    if not passed:
+                        report(number, fault, line)
+                    line, passed = b"", False
             if line and not line.isspace():
                 yield number, line
             number += 1
-        begun.add(number, tail)
-        chunk = stream.read1(size)
-    last = begun.ended(number, b"")
-    if last and not last.isspace():
-        yield number, last
-
-
-class _Begun:
-    """The beginning of a line whose end has not been read yet; a line that grows too long is let go of."""
-
-    def __init__(self, report: Reporter, longest: int) -> None:
-        self._report, self._longest = report, longest
-        self._parts: list[bytes] = []
-        self.size = 0
-
-    def add(self, number: int, part: bytes) -> None:
-        if not part:
-            return
-        fits = self.size <= self._longest
-        self.size += len(part)
-        self._parts.append(part)
-        if self.size > self._longest:
-            if fits:
-                message = f"the line is longer than {self._longest} bytes; is this one record per line?"
-                self._report(number, Fault("", message), self._parts[0])
-            self._parts.clear()
-
-    def ended(self, number: int, part: bytes) -> bytes:
-        """The whole line, or nothing if it was too long."""
-        self.add(number, part)
-        line = b"".join(self._parts)
-        self._parts.clear()
-        self.size = 0
-        return line
+        begun += tail
+        if len(begun) > longest:
+            if not passed:
+                report(number, fault, bytes(begun[:CHUNK]))
+            passed = True
+            begun.clear()
 
 
 def elements(stream: io.BufferedReader, file: str, report: Reporter, longest: int = LONGEST_LINE) -> Iterator[Item]:

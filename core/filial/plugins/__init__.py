@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "Index", "Manager", "index"]
 
+
 # Listing plugins must not import the manager, which needs pydantic and pluggy: names resolve on first use.
 def __getattr__(name: str) -> Any:
     if name in __all__:
