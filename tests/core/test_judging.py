@@ -119,9 +119,9 @@ def test_a_faulty_judge_is_named(word, cause):
         (Verdict(-math.inf), "score .*is -inf"),
         (Verdict(True), "score .*is True"),
         (Verdict("0.5"), "score .*is '0.5'"),
-        (Verdict(None), "score .*is None"),
+        (Verdict(None), "score is nothing"),
         (Verdict(0.5, 1), "passed .*is 1, not True, False or None"),
-        (Verdict(0.5, None, None), "detail .*is None, not a text"),
+        (Verdict(0.5, None, None), "detail is nothing .*not a text"),
         (0.5, "gave a value of type float, not Verdict"),
     ],
 )
@@ -135,7 +135,7 @@ def test_nonsense_is_refused_naming_plugin_and_record(verdict, what):
     records = [Record(id=f"r{i}", instruction="x") for i in range(4)]
     with pytest.raises(FilialError, match=rf"^d:j==1 .*judge exam.*{what}") as caught:
         verdicts(Nonsense(), records)
-    assert "record 'r2'" in str(caught.value)
+    assert "record r2" in str(caught.value)
 
 
 class Debate(Judge):

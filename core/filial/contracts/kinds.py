@@ -17,7 +17,7 @@ import msgspec
 import pluggy
 from pydantic import BaseModel, ConfigDict
 
-from filial.contracts.checks import SLUG, changed, fault_of_scores, lent, shown
+from filial.contracts.checks import SLUG, changed, fault_of_scores, is_number, lent, shown
 from filial.contracts.errors import UsageError
 from filial.contracts.fields import Field as Field
 from filial.contracts.messages import Bound, Destination, Price, Reply, Request
@@ -126,6 +126,14 @@ class Verdict:
     score: float
     passed: bool | None = None
     detail: str = ""
+
+    def fault(self) -> str:
+        """What is wrong with it, where a plugin gave nonsense; empty if nothing is."""
+        if not is_number(self.score):
+            return f"Verdict.score is {shown(self.score)}, not a finite number"
+        if not isinstance(self.passed, bool | None):
+            return f"Verdict.passed is {shown(self.passed)}, not True, False or None"
+        return "" if isinstance(self.detail, str) else f"Verdict.detail is {shown(self.detail)}, not a text"
 
 
 class Component(BaseModel, ABC):

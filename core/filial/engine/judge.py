@@ -6,7 +6,6 @@ through a gateway of its own with the run's ledger, so that a judging that was c
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing
@@ -18,10 +17,10 @@ import msgspec
 
 from filial.contracts.concurrency import in_order
 from filial.contracts.context import Asker, Candidate
-from filial.contracts.errors import FilialError, UsageError
+from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop, Judge, Teacher, Trainer, Verdict
 from filial.contracts.messages import Reply, Request
-from filial.contracts.plugin_errors import blamed, wrong_type
+from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Record, question_key
 from filial.engine import interrupts
 from filial.engine.build import build, provenance
@@ -105,8 +104,10 @@ async def judged(
             word = await settled(judge.judge(record, present, env.context(exam.name, record.id)))
         if failed := next((c.failed for c in present if c.failed), None):
             return present, Drop.failed(failed)
-        if not isinstance(word, Drop):
-            check_verdict(word, plugin, env.stage, record)
+        if not isinstance(word, Verdict | Drop):
+            raise wrong_type(plugin, env.stage, "judge", word, "Verdict", record)
+        if fault := word.fault():
+            raise breach(plugin, env.stage, fault, record)
         return present, word
 
     lines, scores, passed = [], [], Counter[bool]()
@@ -121,33 +122,6 @@ async def judged(
         "mean": sum(scores) / len(scores) if scores else None,
         "passed": passed[True] / passed.total() if passed.total() else None,
     }, lines  # fmt: skip
-
-
-def check_verdict(word: object, plugin: str, stage: str, record: Record) -> None:
-    """Refuse what is no verdict.
-
-    Raises:
-        FilialError: naming the plugin and the record.
-    """
-    if not isinstance(word, Verdict):
-        raise wrong_type(plugin, stage, f"judge of {_named(record)}", word, "Verdict")
-    score = word.score
-    if not isinstance(score, int | float) or isinstance(score, bool) or not math.isfinite(score):
-        _refuse(plugin, stage, record, "score", score, "a finite number")
-    if not isinstance(word.passed, bool | None):
-        _refuse(plugin, stage, record, "passed", word.passed, "True, False or None")
-    if not isinstance(word.detail, str):
-        _refuse(plugin, stage, record, "detail", word.detail, "a text")
-
-
-def _refuse(plugin: str, stage: str, record: Record, name: str, got: object, wanted: str) -> None:
-    raise FilialError(
-        f"{plugin} breaks its contract in stage {stage}: Verdict.{name} for {_named(record)} is {got!r}, not {wanted}"
-    )
-
-
-def _named(record: Record) -> str:
-    return f"record {record.id or record.turns()[0].content[:40]!r}"
 
 
 def _line(record: Record, present: Sequence[Candidate], word: Verdict | Drop) -> dict[str, Any]:

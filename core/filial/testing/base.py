@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from filial.contracts.checks import SLUG
-from filial.contracts.kinds import Drop
 from filial.contracts.records import Record
 from filial.testing.scripted import PATIENCE
 
@@ -119,10 +117,11 @@ class RecordContract(ComponentContract):
         assert self.outcomes() == self.outcomes()
 
 
-def check_reason(outcome: object) -> None:
-    """A drop's reason is a slug, because reasons are counted."""
-    if isinstance(outcome, Drop):
-        assert SLUG.fullmatch(outcome.reason), f"the reason {outcome.reason!r} is no slug such as 'empty-reply'"
+def check_outcome(outcome: Any, wanted: Any) -> None:
+    """What a component hands back is of a type of its contract, and without nonsense such as a score of NaN."""
+    assert isinstance(outcome, wanted), f"it gives {outcome!r}"
+    fault = "" if isinstance(outcome, Record) else outcome.fault()
+    assert not fault, fault
 
 
 _PROBE = """

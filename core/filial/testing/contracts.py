@@ -17,7 +17,7 @@ from filial.contracts.errors import UsageError
 from filial.contracts.kinds import BATCH, Drop, Filter, Generator, Judge, Keep, Strategy, Teacher, Trainer, Verdict
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Origin, Record
-from filial.testing.base import RECORDS, ComponentContract, RecordContract, check_reason
+from filial.testing.base import RECORDS, ComponentContract, RecordContract, check_outcome
 from filial.testing.scripted import candidate, context, finished, scripted
 
 
@@ -67,11 +67,7 @@ class FilterContract(RecordContract):
     def test_check_returns_keep_or_drop(self) -> None:
         """With a slug for a reason, finite scores, and a record where it mended one."""
         for verdict in self.check_all(self.records):
-            assert isinstance(verdict, Keep | Drop), f"check returned {verdict!r}"
-            check_reason(verdict)
-            if isinstance(verdict, Keep):
-                assert all(math.isfinite(score) for score in verdict.scores.values())
-                assert isinstance(verdict.record, Record | None), f"Keep.record is {verdict.record!r}"
+            check_outcome(verdict, Keep | Drop)
 
     def test_batches_may_be_cut_anywhere(self) -> None:
         """A verdict does not depend on what else is in the batch; set ``whole_set = True`` where it must."""
@@ -201,8 +197,7 @@ class StrategyContract(RecordContract):
     def test_evolve_returns_a_record_or_a_drop(self) -> None:
         """A value either way, never None."""
         for outcome in self.outcomes():
-            assert isinstance(outcome, Record | Drop), f"evolve returned {outcome!r}"
-            check_reason(outcome)
+            check_outcome(outcome, Record | Drop)
 
     def test_some_record_evolves(self) -> None:
         """With ``reply`` as given, at least one record gets a child; else this test set shows nothing."""
@@ -259,8 +254,7 @@ class GeneratorContract(RecordContract):
         results = self.outcomes()
         assert results, "nothing was generated"
         for result in results:
-            assert isinstance(result, Record | Drop), f"generate yielded {result!r}"
-            check_reason(result)
+            check_outcome(result, Record | Drop)
 
     def test_one_that_consumes_its_seeds_says_what_becomes_of_each(self) -> None:
         """It yields the seed as it is, or a `Drop` whose record is the seed."""
@@ -326,7 +320,7 @@ class JudgeContract(RecordContract):
         """To a right, a wrong and an empty answer."""
         for record in self.records:
             for answer in (record.output, self.wrong, ""):
-                check_verdict(self.judge(record, answer))
+                check_outcome(self.judge(record, answer), Verdict)
 
     def test_it_compares_one_candidate_or_two(self) -> None:
         """``compares`` says how many."""
@@ -336,13 +330,3 @@ class JudgeContract(RecordContract):
         """Larger is better."""
         for record in self.records:
             assert self.judge(record, record.output).score >= self.judge(record, self.wrong).score
-
-
-def check_verdict(verdict: object) -> None:
-    """A verdict has a finite score, and says right, wrong or neither."""
-    assert isinstance(verdict, Verdict), f"judge returned {verdict!r}"
-    assert isinstance(verdict.score, int | float), f"the score is {verdict.score!r}"
-    assert not isinstance(verdict.score, bool), "the score is True or False; say that with passed"
-    assert math.isfinite(verdict.score), f"the score is {verdict.score!r}"
-    assert isinstance(verdict.passed, bool | None), f"passed is {verdict.passed!r}"
-    assert isinstance(verdict.detail, str), f"detail is {verdict.detail!r}"
