@@ -47,6 +47,12 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     round: Annotated[int, msgspec.Meta(ge=0)] = 0
     answers: tuple[str, ...] = ()
 
+    def __reduce__(self) -> Any:
+        return "NO_ORIGIN" if self is NO_ORIGIN else super().__reduce__()  # a default is left out of a line by identity
+
+
+NO_ORIGIN = Origin()
+
 
 class Evolution(TypedDict, total=False):
     """The fields that a child may set (`Record.evolved`)."""
@@ -99,7 +105,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     tags: Annotated[tuple[str, ...], _about("Words that filters and generators add.")] = ()
     constraints: Annotated[tuple[Constraint, ...], _about("Demands in the instruction that a function can check.")] = ()
     extra: Annotated[dict[str, Any], _about("Every other column: any JSON values.")] = {}
-    origin: Origin = Origin()
+    origin: Origin = NO_ORIGIN
 
     def __post_init__(self) -> None:
         if self.messages:
