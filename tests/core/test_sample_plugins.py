@@ -102,6 +102,22 @@ def test_the_good_one_runs_from_a_recipe(filial):
     assert json.loads(done.stdout)["stages"][0]["survival"]["pirate"]["1"]["kept"] == 1
 
 
+def test_the_good_one_runs_in_processes_with_the_same_bytes(filial):
+    rows = (f'{{"instruction": "Name {i} rivers."}}\n' for i in range(100))
+    (filial.folder / "in.jsonl").write_text("".join(rows))
+    (filial.folder / "r.yaml").write_text(
+        "teacher: {use: echo}\ndata: in.jsonl\nstages:\n  - evolve: {strategies: [pirate, deepen], eliminate: []}\n"
+    )
+    for processes in ("0", "2"):
+        args = ["run", "r.yaml", "--name", f"n{processes}", "--processes", processes]
+        done = filial("--plugin", "toy.py", *args, FILIAL_BLOCK="filial-clash")
+        assert done.returncode == 0, done.stderr
+    for name in ("records.jsonl", "drops.jsonl", "manifest.json"):
+        alone, shared = ((filial.folder / f"runs/n{n}/stages/01-evolve" / name).read_bytes() for n in (0, 2))
+        assert shared == alone
+    assert b"filial-pirate:pirate==0.1.0" in (filial.folder / "runs/n2/stages/01-evolve/records.jsonl").read_bytes()
+
+
 def test_a_format_reads_and_writes_files_that_are_called_after_it(filial):
     (filial.folder / "in.csv").write_text("id,question,answer\nr1,2+2?,4\nr2,3+3?\n")
     done = filial("filter", "length", "in.csv", "-o", "out.csv", "--min-instruction", "1")

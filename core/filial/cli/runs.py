@@ -22,7 +22,7 @@ Command = Callable[..., str]
 
 def again(
     ctx: click.Context, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, *,
-    limit: int | None = None, offline: bool = False, retry_lost: bool = False, more: str = "",
+    limit: int | None = None, offline: bool = False, retry_lost: bool = False, processes: int = 0, more: str = "",
 ) -> str:  # fmt: skip
     """The command line of this run; ``more`` is another value of the recipe, in the place of one given before."""
     top = ctx.find_root().params
@@ -37,6 +37,7 @@ def again(
     words += ["--name", name] if name else []
     words += ["--home", str(home)] if home != Path(".") else []
     words += ["--limit", str(limit)] if limit else []
+    words += ["--processes", str(processes)] if processes else []
     words += [flag for flag, on in (("--offline", offline), ("--retry-lost", retry_lost)) if on]
     return shlex.join(words)
 
@@ -177,6 +178,10 @@ def plan(
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Try it with N records, as a run of its own.")
 @click.option("--offline", is_flag=True, help="Send nothing: answer from the ledger alone.")
 @click.option("--retry-lost", is_flag=True, help="Do stages again that lost rows to faults; what was answered is kept.")
+@click.option(
+    "--processes", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+    help="Evolve and filter in N processes, for plugins that compute much; 0: in this one.",
+)  # fmt: skip
 @json_option
 @click.pass_context
 def run(
@@ -196,8 +201,9 @@ def run(
         summary = work.execute()
     except BudgetStop as err:
         click.echo(f"Stopped: {err}; every answer is kept. To go on with a larger budget:", err=True)
+        kept = {key: flags[key] for key in ("limit", "processes")}
         larger = f"budget.{err.cap}={_number(2 * loaded.budget[err.cap])}"
-        click.echo(f"  {again(ctx, recipe, overrides, name, home, limit=flags['limit'], more=larger)}", err=True)
+        click.echo(f"  {again(ctx, recipe, overrides, name, home, more=larger, **kept)}", err=True)
         return BUDGET
     except TeacherUnreachable as err:
         click.echo(f"Stopped: {err}", err=True)
@@ -207,7 +213,11 @@ def run(
     if as_json:
         print_json(summary)
     else:
-        tell(work, summary, lambda **more: again(ctx, recipe, overrides, name, home, **more))
+        tell(
+            work,
+            summary,
+            lambda **more: again(ctx, recipe, overrides, name, home, processes=flags["processes"], **more),
+        )
     return work.exit_code()
 
 

@@ -105,13 +105,16 @@ def located(source: str, base: Path) -> str | Path:
     return path
 
 
-def seeds_of(recipe: Recipe, index: int, manager: Manager) -> Iterator[Record]:
-    """The seed records that a recipe names in front of its stage ``index``, read anew. Their bad lines are drops of the
-    stages that name them."""
-    for stage in recipe.stages[:index]:
-        if isinstance(generate := stage.settings, Generate) and generate.seeds:
-            form = generate.seeds_format or "auto"
-            yield from read(generate.seeds, recipe.base, manager, format=form, bad=lambda line: None)
+def seed_sources(recipe: Recipe, index: int) -> tuple[tuple[str, str], ...]:
+    """The files with seed records that a recipe names in front of its stage ``index``, each with its format."""
+    named = (stage.settings for stage in recipe.stages[:index] if isinstance(stage.settings, Generate))
+    return tuple((generate.seeds, generate.seeds_format or "auto") for generate in named if generate.seeds)
+
+
+def read_seeds(sources: tuple[tuple[str, str], ...], base: Path, manager: Manager) -> Iterator[Record]:
+    """The records of `seed_sources`, read anew. Their bad lines are drops of the stages that name them."""
+    for source, form in sources:
+        yield from read(source, base, manager, format=form, bad=lambda line: None)
 
 
 def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:

@@ -4,9 +4,10 @@ rules, gives a failed record's parent another chance, keeps lineage (Evol-Instru
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,15 @@ from filial.engine.build import build, provenance
 from filial.engine.filter import FilterStep, last_answer
 from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, settled
 from filial.engine.survival import Table
+from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager
 from filial.recipe import ComponentSpec, StageSpec
 from filial.recipe.settings import Evolve
 
+KIND = "map"
+"""Unless a rule that eliminates remembers; then all records end a round before the next begins."""
+AT_ONCE = 16
+"""Records of a `Work` that is done elsewhere."""
 SIBLING = "same-as-sibling"
 
 
@@ -95,6 +101,10 @@ class Attempt:
     slot: int
     parent: Record
 
+    def trial(self, outcome: Outcome) -> Trial:
+        """What the stage's figures keep of it."""
+        return self.choice.name, self.turn, self.parent, outcome
+
 
 @dataclass(slots=True)
 class EvolutionNode:
@@ -111,7 +121,7 @@ class Tree:
     """One record of the stage and what came of it.
 
     ``place`` is the record's among all, ``rank`` among those with the same id: 0 unless a record comes again.
-    ``conversations`` counts the tips that were passed on as they are.
+    ``conversations`` counts the tips that were passed on as they are; ``tried`` is what was tried so far.
     """
 
     place: int
@@ -120,12 +130,14 @@ class Tree:
     grown: list[EvolutionNode]
     tips: list[EvolutionNode]
     conversations: int = 0
+    tried: list[Trial] = field(default_factory=list)
 
     @classmethod
-    def planted(cls, place: int, rank: int, record: Record, branch: int) -> Tree:
-        """The tree of a record that has not been evolved yet."""
-        root = EvolutionNode(record, branch)
-        return cls(place, rank, branch, [root], [root])
+    def planted(cls, work: Work, branch: int) -> list[Tree]:
+        """The trees of records that have not been evolved yet."""
+        roots = [EvolutionNode(record, branch) for record in work.records]
+        found = zip(roots, work.ranks, strict=True)
+        return [cls(place, rank, branch, [root], [root]) for place, (root, rank) in enumerate(found, work.place)]
 
     def attempts(self, turn: int, plan: Evolution, env: StageContext) -> Iterator[tuple[EvolutionNode, list[Attempt]]]:
         """What every tip tries in a round. A conversation of more than a question and its answer is counted, once, and
@@ -194,14 +206,20 @@ class Outcome:
         return mended
 
 
-Tried = list[tuple[Attempt, Outcome]]
+Trial = tuple[str, int, Record, Outcome]
+"""An attempt that was made: the strategy's name, the round, the parent, and what it came to."""
 
 
 async def run(stage: StageSpec[Evolve], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
     """Run an evolve stage on the records of the one before. Returns its report."""
+    return await evolve_records(records, prepare(stage, base, manager), env)
+
+
+def prepare(stage: StageSpec[Evolve], base: Path, manager: Manager) -> Evolution:
+    """Make the strategies and rules of a stage."""
     choices = [_choice(spec, base, manager) for spec in stage.of("strategies")]
     rules = [FilterStep.built(spec, base, manager) for spec in stage.of("filters")]
-    return await evolve_records(records, Evolution(choices, rules, stage.settings), env)
+    return Evolution(choices, rules, stage.settings)
 
 
 def _choice(spec: ComponentSpec, base: Path, manager: Manager) -> Choice:
@@ -250,11 +268,10 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
         env.note(f"{env.stage}: {left_out}")
     env.counters.entered = len(records)
     env.counters.total = plan.settings.rounds * len(records)
-    table, ranks = Table(env.price), Ranks()
-    trees = (Tree.planted(i, ranks.next(record.id), record, plan.settings.branch) for i, record in enumerate(records))
+    table = Table(env.price)
     remembers = any(sieve.filter.remembers for sieve in plan.eliminate)
     with closing(env.worker):
-        conversations = await (_round_by_round if remembers else _tree_by_tree)(trees, plan, table, env)
+        conversations = await (_round_by_round if remembers else _tree_by_tree)(records, plan, table, env)
     families = {choice.name: choice.family for choice in plan.choices}
     report = {"survival": table.rows(), "families": families, **env.means.report()}
     if conversations:
@@ -267,27 +284,39 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     return report
 
 
-async def _tree_by_tree(trees: Iterable[Tree], plan: Evolution, table: Table, env: StageContext) -> int:
+async def _tree_by_tree(records: Records, plan: Evolution, table: Table, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
-
-    async def grown(tree: Tree) -> Tried:
-        tried: Tried = []
-        for turn in range(1, plan.settings.rounds + 1):
-            rounds = list(tree.attempts(turn, plan, env))
-            outcomes = iter(await _at_once([a for _, attempts in rounds for a in attempts], plan, env))
-            results = [(tip, _settled(tip, attempts, outcomes, tried, tree, env)) for tip, attempts in rounds]
-            tree.enter(results)
-            env.step()
-        return tried
-
-    conversations = 0
-    async with aclosing(in_order(trees, grown, env.window)) as evolved:
-        async for tree, tried in evolved:
-            for attempt, outcome in tried:
-                _book(attempt, outcome, table, env)
-            _let_go(tree, plan, env)
-            conversations += tree.conversations
+    conversations, size = 0, AT_ONCE if env.elsewhere else 1
+    window = env.window if size == 1 else max(2, 2 * env.window // size)
+    works = cut(env.job, records, size, Ranks().next)
+    async with aclosing(in_order(works, env.elsewhere or partial(perform, plan, env), window)) as evolved:
+        async for _, trees in evolved:
+            for tree in trees:
+                for trial in tree.tried:
+                    _book(trial, table, env)
+                _let_go(tree, plan, env)
+                conversations += tree.conversations
     return conversations
+
+
+async def perform(plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
+    """Take each record of a batch through all rounds by itself."""
+    trees = Tree.planted(work, plan.settings.branch)
+    if len(trees) == 1:
+        await _grow(plan, env, trees[0])
+    else:
+        async with aclosing(in_order(trees, partial(_grow, plan, env), len(trees))) as grown:
+            async for _ in grown:
+                pass
+    return trees
+
+
+async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> None:
+    for turn in range(1, plan.settings.rounds + 1):
+        rounds = list(tree.attempts(turn, plan, env))
+        outcomes = iter(await _at_once([a for _, attempts in rounds for a in attempts], plan, env))
+        tree.enter([(tip, _settled(tip, attempts, outcomes, tree, env)) for tip, attempts in rounds])
+        env.step()
 
 
 async def _at_once(attempts: list[Attempt], plan: Evolution, env: StageContext) -> list[Outcome]:
@@ -302,26 +331,22 @@ async def _at_once(attempts: list[Attempt], plan: Evolution, env: StageContext) 
 
 
 def _settled(
-    tip: EvolutionNode,
-    attempts: list[Attempt],
-    outcomes: Iterator[Outcome],
-    tried: Tried,
-    tree: Tree,
-    env: StageContext,
-) -> list[Record | Drop]:
+    tip: EvolutionNode, attempts: list[Attempt], outcomes: Iterator[Outcome], tree: Tree, env: StageContext
+) -> list[Record | Drop]:  # fmt: skip
     """What a tip's attempts of one round came to, each child with its id and unlike its siblings."""
     siblings = list(tip.children)
     results: list[Record | Drop] = []
     for attempt, outcome in zip(attempts, outcomes, strict=False):
         _identify(outcome, attempt, env, tree.rank, siblings)
-        tried.append((attempt, outcome))
+        tree.tried.append(attempt.trial(outcome))
         results.append(outcome.result)
     return results
 
 
-async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, env: StageContext) -> int:
+async def _round_by_round(records: Records, plan: Evolution, table: Table, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
-    held = list(trees)
+    works = cut(None, records, AT_ONCE, Ranks().next)
+    held = [tree for work in works for tree in Tree.planted(work, plan.settings.branch)]
     for turn in range(1, plan.settings.rounds + 1):
         rounds = [(tree, list(tree.attempts(turn, plan, env))) for tree in held]
         attempts = (attempt for _, tips in rounds for _, some in tips for attempt in some)
@@ -336,7 +361,7 @@ async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, 
                         _identify(outcome, attempt, env, None, siblings)
                         await _remember(outcome, attempt, plan, env, siblings)
                         results[-1][1].append(outcome.result)
-                        _book(attempt, outcome, table, env)
+                        _book(attempt.trial(outcome), table, env)
                 tree.enter(results)
                 env.step()
     for tree in held:
@@ -344,15 +369,16 @@ async def _round_by_round(trees: Iterable[Tree], plan: Evolution, table: Table, 
     return sum(tree.conversations for tree in held)
 
 
-def _book(attempt: Attempt, outcome: Outcome, table: Table, env: StageContext) -> None:
-    """Enter one outcome into the survival table and the stage's counters."""
+def _book(trial: Trial, table: Table, env: StageContext) -> None:
+    """Enter one attempt into the survival table and the stage's counters."""
+    strategy, turn, parent, outcome = trial
     env.counters.made += 1
     env.means.add(outcome.scores)
-    table.count(attempt.choice.name, attempt.turn, attempt.parent, outcome.result, outcome.asked)
+    table.count(strategy, turn, parent, outcome.result, outcome.asked)
     if isinstance(outcome.result, Drop):
-        shown = outcome.child or attempt.parent
+        shown = outcome.child or parent
         keys = tuple(reply.key for reply in outcome.asked if reply.key)
-        env.drop(outcome.result, outcome.by, shown, parent=attempt.parent.id, answers=keys)
+        env.drop(outcome.result, outcome.by, shown, parent=parent.id, answers=keys)
 
 
 def _let_go(tree: Tree, plan: Evolution, env: StageContext) -> None:

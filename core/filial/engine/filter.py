@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import iscoroutine, iscoroutinefunction
-from itertools import groupby, islice
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from filial.contracts.checks import changed, lent
-from filial.contracts.concurrency import SLICE, TURN, ready_in_order
+from filial.contracts.concurrency import SLICE, TURN, in_order, ready_in_order
 from filial.contracts.context import Context
 from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import BATCH, Drop, Filter, Keep
@@ -22,9 +22,13 @@ from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Origin, Record, record_id
 from filial.engine.build import build, provenance
 from filial.engine.stage import Expected, Records, Report, StageContext, unsound
+from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager
 from filial.recipe import ComponentSpec, StageSpec
 from filial.recipe.settings import Filter as Settings
+
+KIND = "map"
+"""Up to the first filter that remembers or needs other records; from there on a reduce (`leading`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,25 @@ AT_ONCE = 4
 
 async def run(stage: StageSpec[Settings], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
     """Run a filter stage on the records of the one before. Returns its report."""
-    return await filter_records(records, [FilterStep.built(spec, base, manager) for spec in stage.components], env)
+    return await filter_records(records, prepare(stage, base, manager), env)
+
+
+def prepare(stage: StageSpec[Settings], base: Path, manager: Manager) -> list[FilterStep]:
+    """Make the filters of a stage."""
+    return [FilterStep.built(spec, base, manager) for spec in stage.components]
+
+
+def leading(sieves: Sequence[FilterStep]) -> int:
+    """How many filters, from the first, go by each record alone, or by `BATCH` of those that enter."""
+    alone = (not (s.filter.remembers or s.filter.whole_set or (s.batched and place)) for place, s in enumerate(sieves))
+    return sum(takewhile(bool, alone))
+
+
+async def perform(sieves: list[FilterStep], env: StageContext, work: Work) -> list[Passage]:
+    """Run a batch of records through the `leading` filters of a stage."""
+    placed = list(enumerate(sieves))[: leading(sieves)]
+    async with aclosing(_through(_entering(work.records), placed, env)) as batches:
+        return [passage async for batch in batches for passage in batch]
 
 
 PASSED = 0.9
@@ -237,11 +259,8 @@ async def filter_records(records: Records, sieves: list[FilterStep], env: StageC
     of the records. Async filters that do not remember work on many records at once.
     """
     env.counters.entered = env.counters.total = len(records)
-    passing = _entering(records)
-    for _, neighbours in groupby(enumerate(sieves), _way):
-        group = list(neighbours)
-        in_thread = not (group[0][1].waits or group[0][1].batched)
-        passing = (_in_thread if in_thread else _on_loop)(passing, group, env)
+    away = leading(sieves) if env.elsewhere else 0
+    passing = _through(_elsewhere(records, env) if away else _entering(records), list(enumerate(sieves))[away:], env)
     with closing(env.worker):
         async with aclosing(passing) as batches:
             async for batch in batches:
@@ -266,7 +285,23 @@ def _way(placed: Placed) -> tuple[object, ...]:
     return ("batches", place) if sieve.batched else (sieve.waits, sieve.waits and sieve.filter.remembers)
 
 
-async def _entering(records: Records) -> Batches:
+def _through(passing: Batches, sieves: list[Placed], env: StageContext) -> Batches:
+    for _, neighbours in groupby(sieves, _way):
+        group = list(neighbours)
+        in_thread = not (group[0][1].waits or group[0][1].batched)
+        passing = (_in_thread if in_thread else _on_loop)(passing, group, env)
+    return passing
+
+
+async def _elsewhere(records: Records, env: StageContext) -> Batches:
+    assert env.elsewhere is not None
+    works, window = cut(env.job, records, BATCH), max(2, 2 * env.window // BATCH)
+    async with aclosing(in_order(works, env.elsewhere, window)) as done:
+        async for _, passages in done:
+            yield passages
+
+
+async def _entering(records: Iterable[Record]) -> Batches:
     rest = iter(records)
     while batch := [Passage(record) for record in islice(rest, TURN)]:
         yield batch

@@ -19,6 +19,9 @@ from filial.plugins.manager import Manager
 from filial.recipe.model import COUNT, StageSpec
 from filial.recipe.settings import Generate
 
+KIND = "reduce"
+"""A generator sees its own records so far."""
+
 
 async def run(stage: StageSpec[Generate], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
     """Run a generate stage on the records of the one before."""

@@ -19,6 +19,8 @@ from filial.plugins.manager import Manager
 from filial.recipe import StageSpec
 from filial.recipe.settings import Mix
 
+KIND = "reduce"
+"""All records are drawn from and shuffled together."""
 LEAST_RATE, MOST_RATE = 1e-100, 1e100
 """Bounds of a rate that is not 0: between them, sums and quotients of rates are finite."""
 

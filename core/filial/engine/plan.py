@@ -17,7 +17,7 @@ from filial.contracts.messages import Reply, Request
 from filial.contracts.records import Record
 from filial.engine import commit, judge
 from filial.engine import train as tuning
-from filial.engine.build import Source, build, provenance, seeds_of
+from filial.engine.build import Source, build, provenance, read_seeds, seed_sources
 from filial.engine.commit import MANIFEST
 from filial.engine.run import records_key
 from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext
@@ -362,7 +362,10 @@ async def rehearse(
     some = list(islice(records, SAMPLE))
     writer = Collected()
     env = StageContext(stage=stage.name, seed=run.recipe.seed, writer=writer, counters=Counters(entered=len(some)))
-    env.ask, env.seeds = wrap(prompter.ask), partial(seeds_of, run.recipe, stage.index, run.manager)
+    env.ask, env.seeds = (
+        wrap(prompter.ask),
+        partial(read_seeds, seed_sources(run.recipe, stage.index), run.recipe.base, run.manager),
+    )
     prompter.held, prompter.missing = 0, {}
     try:
         await VERBS[stage.verb].run(stage, some, run.recipe.base, run.manager, env)

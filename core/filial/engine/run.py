@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,16 @@ import msgspec
 from filial import __version__
 from filial.contracts.context import RunInfo
 from filial.contracts.errors import ROWS_LOST, UsageError
+from filial.contracts.kinds import BATCH
 from filial.engine import commit, interrupts
-from filial.engine.build import Source, provenance, seeds_of
+from filial.engine.build import Source, provenance, read_seeds, seed_sources
 from filial.engine.keys import StepKey, run_keys
+from filial.engine.local import Local
 from filial.engine.progress import Reporter
 from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext, is_lost
 from filial.engine.verbs import VERBS
 from filial.engine.watchdog import Watchdog
+from filial.engine.work import Job
 from filial.gateway.budget import Budget, BudgetAccount, Journal, Usage
 from filial.gateway.gateway import Gateway, stopping
 from filial.gateway.ledger import Ledger
@@ -40,7 +44,8 @@ class Run:
     """One run directory and what works on it.
 
     ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
-    ``retry_lost``: a stage that lost rows to faults is not done.
+    ``retry_lost``: a stage that lost rows to faults is not done. ``processes``: do the work of map stages in so many
+    processes; 0: in this one. The result is the same.
     """
 
     recipe: Recipe
@@ -54,6 +59,7 @@ class Run:
     account: BudgetAccount | None = None
     limit: int | None = None
     retry_lost: bool = False
+    processes: int = 0
 
     def __post_init__(self) -> None:
         if self.limit is not None:
@@ -183,8 +189,9 @@ class Run:
             records = Source(recipe.data, recipe.base, self.manager, recipe.limit)
         gateway = self.gateway()
         try:
-            for stage, key in zip(recipe.stages, keys, strict=True):
-                records = await self._stage(stage, records, key, gateway)
+            async with aclosing(Local(self.processes)) as engine:
+                for stage, key in zip(recipe.stages, keys, strict=True):
+                    records = await self._stage(stage, records, key, gateway, engine)
         finally:
             if gateway is not None:
                 await gateway.close()
@@ -196,7 +203,9 @@ class Run:
         """What each step's result depends on: the start, then every stage with all before it."""
         return run_keys(self.recipe, self.manager)
 
-    async def _stage(self, stage: StageSpec[Any], records: Records, key: StepKey, gateway: Gateway | None) -> Rows:
+    async def _stage(
+        self, stage: StageSpec[Any], records: Records, key: StepKey, gateway: Gateway | None, engine: Local
+    ) -> Rows:
         """Run one stage, unless it is done and whole."""
         folder, entered = self.folder / "stages" / stage.name, _checksum(records)
         manifest = commit.committed(folder, key.key, entered)
@@ -209,20 +218,25 @@ class Run:
             entered=len(records)
         )  # the recipe's own file is read here: what is wrong with it comes first
         status = gateway.status if gateway else None
+        base, manager, verb = self.recipe.base, self.manager, VERBS[stage.verb]
         with self.reporter.stage(stage.name, status) as told, commit.writing(folder) as writer:
+            sources = seed_sources(self.recipe, stage.index)
             env = StageContext(
                 stage=stage.name, seed=self.recipe.seed, writer=writer, counters=counters, told=told,
                 note=self.reporter.note, on_drop=self._dropped,
-                seeds=partial(seeds_of, self.recipe, stage.index, self.manager),
+                seeds=partial(read_seeds, sources, base, manager),
             )  # fmt: skip
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
+            if engine.processes and verb.KIND == "map":
+                env.job, env.elsewhere = Job.of(stage, base, env.seed, manager, sources), partial(engine.perform, env)
+                env.window = max(env.window, BATCH * engine.processes)
             with stopping(gateway):
-                report = await VERBS[stage.verb].run(stage, records, self.recipe.base, self.manager, env)
+                report = await verb.run(stage, records, base, manager, env)
             env.counters.check(stage.name)
             facts = {
                 "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
-                "plugins": [provenance(self.manager, s) for s in stage.components],
+                "plugins": [provenance(manager, s) for s in stage.components],
                 "options": {
                     "stage": stage.settings.own(), "components": [[s.use, s.options] for s in stage.components],
                 },

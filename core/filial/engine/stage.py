@@ -19,6 +19,7 @@ from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
 from filial.contracts.plugin_errors import blamed, breach, half_character
 from filial.contracts.records import Origin, Record, record_id
+from filial.engine.work import Job, Work
 from filial.formats.records import decode_fast, encode
 
 
@@ -202,7 +203,8 @@ class StageContext:
     ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress;
     ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given, ``price`` what they
     cost. ``seeds`` gives the seed records that the recipe names; ``means`` sums up what filters measured. ``worker`` is
-    the thread for plugins' methods that are not async.
+    the thread for plugins' methods that are not async. ``elsewhere`` has work of ``job`` done by an engine; without it
+    all is done here.
     """
 
     stage: str
@@ -219,17 +221,20 @@ class StageContext:
     seeds: Callable[[], Iterable[Record]] = tuple
     means: Means = field(default_factory=Means)
     worker: Worker = field(default_factory=Worker)
+    job: Job | None = None
+    elsewhere: Callable[[Work], Awaitable[list[Any]]] | None = None
     _same: Ranks = field(default_factory=Ranks)
     _seed_ids: frozenset[str] | None = None
 
     def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
         """A context seeded from (run seed, stage, key)."""
         return Context(
-            self._asked, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note,
+            self.asked, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note,
             seeds=self.seeds,
         )  # fmt: skip
 
-    async def _asked(self, request: Request) -> Reply:
+    async def asked(self, request: Request) -> Reply:
+        """Ask the teacher, and note the answer as one that the stage was given."""
         if self.worker.current:  # a loop of the plugin's own, where the gateway cannot work
             raise RuntimeError("a plain 'def' cannot ask the teacher; write it as 'async def' and await ctx.ask(...)")
         reply = await self.ask(request)

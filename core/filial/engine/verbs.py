@@ -1,7 +1,9 @@
 """The stages of a recipe by their verbs.
 
-A verb's module has ``run(stage, records, base, manager, env)``, which gives the stage's report, and
-``expect(stage, entering, base, manager)``, which says what it would take and give.
+A verb's module has ``KIND``, "map" or "reduce" (`filial.engine.work`); ``run(stage, records, base, manager, env)``,
+which gives the stage's report; and ``expect(stage, entering, base, manager)``, which says what it would take and give.
+Where it is a map, ``prepare(stage, base, manager)`` gives the stage's components and ``perform(components, env, work)``
+the results of a `Work`.
 """
 
 from __future__ import annotations

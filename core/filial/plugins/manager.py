@@ -29,10 +29,12 @@ class Manager:
     Attributes:
         index: who claims which name, from metadata alone; a file given to `load_file` is added to it.
         hook: the lifecycle hooks of the plugins loaded so far.
+        files: those given to `load_file`.
     """
 
     def __init__(self, index: Index | None = None, *, no_plugins: bool = False) -> None:
         self.index = discovery.index(no_plugins=no_plugins) if index is None else index
+        self.files: list[Path] = []
         self._pm = pluggy.PluginManager("filial")
         self._pm.add_hookspecs(hookspecs)
         self.hook = Hooks(self._pm, lambda name: self._hooks_name(self._claims[name]))
@@ -228,6 +230,8 @@ class Manager:
         if any(dist == path.name for dist, _, _ in before) and not self._pm.has_plugin(_plugin(label)):
             raise PluginError(f"--plugin {path}: another file called {path.name} is loaded; rename one of them")
         self._load(label, partial(from_file, path))
+        if path.absolute() not in self.files:
+            self.files.append(path.absolute())
         names = [(kind, name) for dist, kind, name in self._found if dist == path.name]
         for kind, name in names:
             if (path.name, kind, name) not in before:

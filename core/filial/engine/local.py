@@ -1,0 +1,336 @@
+"""The engine `local`: does the work of map stages in processes of this machine, each with components and an event loop
+of its own. Teachers are asked by the run's process alone: a component's ``ask`` is a call back to it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from filial.contracts import errors
+from filial.contracts.errors import FilialError
+from filial.contracts.kinds import BATCH
+from filial.contracts.messages import Request
+from filial.engine.build import read_seeds
+from filial.engine.stage import DropRow, StageContext
+from filial.engine.verbs import VERBS
+from filial.engine.watchdog import Watchdog
+from filial.engine.work import Job, Work
+from filial.plugins.manager import Manager
+
+HEAD = struct.Struct("!cQQ")
+"""In front of each message: what it is, the number of the call that it belongs to, its length."""
+CALL, CANCEL, RESULT, ERROR, NEWS = b"C", b"X", b"R", b"E", b"N"
+GRACE = 5.0
+"""Seconds that plugin code has to end by itself when its process is no longer needed."""
+START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import filial.engine.local as x; x.serve(sys.argv[2])"
+
+
+def _described(error: BaseException) -> tuple[type[BaseException], str, dict[str, Any]]:
+    """An error as data that can be read wherever filial is: the class of ours that it is, its text and its fields."""
+    fields = {name: value for name, value in vars(error).items() if _is_plain(value)}
+    fields["__notes__"] = [*getattr(error, "__notes__", ()), traceback.format_exc()]
+    if isinstance(error, asyncio.CancelledError):
+        return asyncio.CancelledError, "", {}
+    if not isinstance(error, FilialError):
+        return RuntimeError, f"{type(error).__name__}: {error}", fields
+    ours = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    return ours, str(error), fields | {"exit_code": error.exit_code}
+
+
+def _is_plain(value: Any) -> bool:
+    return all(isinstance(v, str | int | float | None) for v in (value if isinstance(value, list | tuple) else [value]))
+
+
+def _error(kind: type[BaseException], text: str, fields: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, text)
+    vars(error).update(fields)
+    return error
+
+
+class Peer:
+    """One end of a connection: calls what the other end answers, and answers its calls by ``answer``.
+
+    A call that is cancelled is cancelled at the other end; an error of ours arrives as what it was. ``news`` gets what
+    the other end tells in passing.
+    """
+
+    def __init__(self, answer: Callable[[Any], Awaitable[Any]], news: Callable[[Any], None]) -> None:
+        self._answer, self._news = answer, news
+        self._numbers = itertools.count()
+        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._answering: dict[int, asyncio.Task[None]] = {}
+        self._lost: FilialError | None = None
+
+    async def connect(self, end: socket.socket) -> None:
+        """Begin; to be called in the loop in which all goes on."""
+        self._loop = asyncio.get_running_loop()
+        self._reader, self._writer = await asyncio.open_connection(sock=end)
+
+    async def call(self, what: Any) -> Any:
+        """What the other end answers.
+
+        Raises:
+            FilialError: the connection was lost; or whatever the other end raised.
+        """
+        if self._lost is not None:
+            raise self._lost
+        number, future = next(self._numbers), self._loop.create_future()
+        self._calls[number] = future
+        try:
+            self._send(CALL, number, what)
+            return await future
+        except asyncio.CancelledError:
+            self._send(CANCEL, number)
+            raise
+        finally:
+            del self._calls[number]
+
+    def tell(self, what: Any) -> None:
+        """Say something that is not answered, from any thread."""
+        self._send(NEWS, 0, what)
+
+    def _send(self, kind: bytes, number: int, what: Any = None) -> None:
+        try:
+            body = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
+        except Exception as err:
+            raise FilialError(f"this cannot be sent between processes, run it without --processes: {err}") from err
+        self._loop.call_soon_threadsafe(self._write, HEAD.pack(kind, number, len(body)) + body)
+
+    def _write(self, frame: bytes) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(frame)
+
+    async def listen(self) -> None:
+        """Take what comes until the other end is gone."""
+        try:
+            while True:
+                kind, number, length = HEAD.unpack(await self._reader.readexactly(HEAD.size))
+                self._take(kind, number, await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            for task in self._answering.values():
+                task.cancel()
+            await asyncio.gather(*self._answering.values(), return_exceptions=True)
+
+    def _take(self, kind: bytes, number: int, body: bytes) -> None:
+        if kind == CALL:
+            self._answering[number] = asyncio.create_task(self._answered(number, body))
+        elif kind == CANCEL and number in self._answering:
+            self._answering[number].cancel()
+        elif kind == NEWS:
+            self._news(pickle.loads(body))
+        elif (future := self._calls.get(number)) is not None and not future.done():
+            try:
+                what = pickle.loads(body)
+            except Exception as err:
+                what, kind = (FilialError, f"what a process sent cannot be read: {err!r}", {}), ERROR
+            future.set_result(what) if kind == RESULT else future.set_exception(_error(*what))
+
+    async def _answered(self, number: int, body: bytes) -> None:
+        try:
+            self._send(RESULT, number, await self._answer(pickle.loads(body)))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as err:
+            self._send(ERROR, number, _described(err))
+        finally:
+            del self._answering[number]
+
+    def lose(self, error: FilialError) -> None:
+        """Let all calls fail, now and from now on."""
+        self._lost = error
+        for future in self._calls.values():
+            if not future.done():
+                future.set_exception(error)
+
+    def close(self) -> None:
+        """Let the other end know that this was all."""
+        self._writer.close()
+
+
+class _Process:
+    """A process that does work, seen from the run's. It ends when its standard input does, however the run's ends."""
+
+    def __init__(self, answer: Callable[[Any], Awaitable[Any]], news: Callable[[Any], None]) -> None:
+        self.open = 0
+        self.process: asyncio.subprocess.Process | None = None
+        self._peer = Peer(answer, news)
+
+    async def start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await self._peer.connect(ours)
+            paths, number = json.dumps([path or os.getcwd() for path in sys.path]), theirs.fileno()
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-X", "faulthandler", "-c", START, paths, str(number),
+                stdin=asyncio.subprocess.PIPE, pass_fds=(number,),
+            )  # fmt: skip
+        self._listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        cause = ""
+        try:
+            await self._peer.listen()
+        except Exception as err:
+            cause = f" ({err!r})"
+        code, pid = await self._end(), self.process and self.process.pid
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        hint = "; it may have taken too much memory" if code == -signal.SIGKILL else ""
+        self._peer.lose(
+            FilialError(
+                f"a worker process (pid {pid}) {how} in the midst of its work{cause}{hint}; every answer "
+                "is kept, so run it again"
+            )
+        )
+
+    async def _end(self) -> int:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return await self.process.wait()
+
+    async def perform(self, work: Work) -> Any:
+        self.open += 1
+        try:
+            return await self._peer.call(work)
+        finally:
+            self.open -= 1
+
+    async def close(self) -> None:
+        """End the process, at once if this is cancelled."""
+        try:
+            self._peer.close()
+            await self._end()
+            await self._listening
+        finally:
+            if self.process is not None and self.process.returncode is None:
+                self.process.kill()
+
+
+class Local:
+    """Does work in ``processes`` processes, which start with the first and end with `aclose`."""
+
+    def __init__(self, processes: int) -> None:
+        self.processes = processes
+        self._workers = [_Process(self._asked, self._told) for _ in range(processes)]
+        self._starting: asyncio.Task[None] | None = None
+        self._env: StageContext | None = None
+
+    async def perform(self, env: StageContext, work: Work) -> list[Any]:
+        """The results of one `Work` of the stage that is running. Its requests are asked and its news are told here.
+
+        Raises:
+            FilialError: as its verb's ``perform``; or the process has died.
+        """
+        self._env = env
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+        results: list[Any] = await min(self._workers, key=lambda worker: worker.open).perform(work)
+        return results
+
+    async def _start(self) -> None:
+        try:
+            for worker in self._workers:
+                await worker.start()
+        except OSError as err:
+            raise FilialError(f"{self.processes} processes cannot be started ({err}); give fewer") from err
+
+    async def _asked(self, request: Request) -> Any:
+        assert self._env is not None
+        return await self._env.asked(request)
+
+    def _told(self, note: str | None) -> None:
+        assert self._env is not None
+        self._env.step() if note is None else self._env.note(note)
+
+    async def aclose(self) -> None:
+        """End the processes."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+            await asyncio.gather(*(worker.close() for worker in self._workers if worker.process))
+
+
+class _Nowhere:
+    """The writer where nothing is written."""
+
+    def keep(self, record: Any) -> None:
+        raise AssertionError("a record is written where work is done")
+
+    def drop(self, row: DropRow) -> None:
+        raise AssertionError("a drop is written where work is done")
+
+
+class Performer:
+    """Does work as it comes, with the components of its job, which are made once.
+
+    ``ask`` and ``note`` are those of the components, ``step`` is called when a step is done.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Request], Coroutine[Any, Any, Any]],
+        note: Callable[[str], None] = lambda text: None,
+        step: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ask, self._note, self._step = ask, note, step
+        self._job: Job | None = None
+        self._env: StageContext
+        self._manager: Manager | None = None
+
+    def owner(self, module: str) -> str:
+        """As `Manager.owner`."""
+        return self._manager.owner(module) if self._manager else ""
+
+    async def perform(self, work: Work) -> list[Any]:
+        """The results of one work, as data."""
+        assert work.job is not None
+        if work.job != self._job:
+            self._prepare(work.job)
+        results: list[Any] = await VERBS[work.job.stage.verb].perform(self._components, self._env, work)
+        return results
+
+    def _prepare(self, job: Job) -> None:
+        if self._job is not None:
+            self._env.worker.close()
+        self._manager = manager = job.manager()
+        self._components = VERBS[job.stage.verb].prepare(job.stage, job.base, manager)
+        self._env = StageContext(
+            stage=job.stage.name, seed=job.seed, writer=_Nowhere(), ask=self._ask, window=BATCH, note=self._note,
+            told=lambda counters: self._step(), seeds=lambda: read_seeds(job.seeds, job.base, manager),
+        )  # fmt: skip
+        self._job = job
+
+
+def serve(end: str) -> None:
+    """Do what the run's process asks for, until it is gone. Whoever wants the run to stop asks that one."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, name="filial lifeline", daemon=True).start()
+
+    async def listen() -> None:
+        await peer.connect(socket.socket(fileno=int(end)))
+        await peer.listen()
+
+    peer = Peer(lambda work: performer.perform(work), lambda news: None)
+    performer = Performer(peer.call, peer.tell, lambda: peer.tell(None))
+    asyncio.run(Watchdog(performer.owner, peer.tell).over(listen()))
+
+
+def _leave_with_parent() -> None:
+    os.read(0, 1)
+    time.sleep(GRACE)
+    os._exit(1)

@@ -1,0 +1,89 @@
+"""The engine's unit of work, as data: what a stage does to a batch of records, wherever it is done.
+
+A stage whose ``KIND`` is "map" goes record by record: it cuts its records into `Work`, has each done by its verb's
+``perform``, in this process or by an engine, and takes the results in canonical order. A "reduce" stage, and what a map
+stage does with filters that remember, needs that order and stays where the run is. Whoever does work writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from filial.contracts.errors import FilialError
+from filial.contracts.records import Record
+from filial.plugins.manager import Manager
+from filial.recipe import ComponentSpec, StageSpec
+
+StageKind = Literal["map", "reduce"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all the work of one stage has in common.
+
+    The components of ``stage`` are named as ``dist:name``; ``plugins`` says which versions of them are meant. ``base``
+    is the recipe's folder, ``files`` are the plugin files to load, ``seeds`` the seed records that the recipe names in
+    front of the stage, each a file and its format.
+    """
+
+    stage: StageSpec[Any]
+    plugins: tuple[str, ...]
+    base: Path
+    seed: int
+    files: tuple[Path, ...] = ()
+    seeds: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(
+        cls, stage: StageSpec[Any], base: Path, seed: int, manager: Manager, seeds: tuple[tuple[str, str], ...] = ()
+    ) -> Job:
+        """Describe a stage of a recipe whose plugins this manager has."""
+        specs = tuple(_resolved(spec, manager) for spec in stage.components)
+        plugins = tuple(manager.provenance(spec.kind, spec.use) for spec in specs)
+        return cls(replace(stage, components=specs), plugins, base, seed, tuple(manager.files), seeds)
+
+    def manager(self) -> Manager:
+        """Load what the job needs.
+
+        Raises:
+            FilialError: a plugin is another than the one that is meant.
+        """
+        manager = Manager()
+        for file in self.files:
+            manager.load_file(file)
+        for spec, meant in zip(self.stage.components, self.plugins, strict=True):
+            if (found := manager.provenance(spec.kind, spec.use)) != meant:
+                raise FilialError(f"{meant} has become {found} since the run began; run it again")
+        return manager
+
+
+def _resolved(spec: ComponentSpec, manager: Manager) -> ComponentSpec:
+    settings = spec.settings
+    if getattr(settings, "name", "") is None:  # tables go on to call it by the recipe's word
+        settings = settings.model_copy(update={"name": spec.use})
+    return replace(spec, use=manager.provenance(spec.kind, spec.use).partition("==")[0], settings=settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A batch of a stage's records. ``place`` is the first one's among all; ``ranks`` tell records with the same id
+    apart, where that matters. Without a job it is done where the stage's components are."""
+
+    job: Job | None
+    place: int
+    records: tuple[Record, ...]
+    ranks: tuple[int, ...] = ()
+
+
+def cut(
+    job: Job | None, records: Iterable[Record], size: int, rank: Callable[[str], int] | None = None
+) -> Iterator[Work]:
+    """Cut the records of a stage into work, as it is asked for."""
+    rest, place = iter(records), 0
+    while batch := tuple(islice(rest, size)):
+        yield Work(job, place, batch, tuple(rank(record.id) for record in batch) if rank else ())
+        place += len(batch)
