@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,9 +251,7 @@ async def _verdicts(
     max_tokens: int, flags: dict[str, Any],
 ) -> list[tuple[Sitting, dict[str, Any], list[bytes]]]:  # fmt: skip
     """The judge's word on every answer, with the teacher it may ask."""
-    from filial.engine.judge import Answerer, Silent, candidates, judged
-    from filial.engine.stage import StageContext
-    from filial.gateway.gateway import stopping
+    from filial.engine.judge import Answerer, examine
 
     results = []
     async with asking(ctx, flags) as teacher, AsyncExitStack() as stack:
@@ -267,15 +265,10 @@ async def _verdicts(
             seats.append((who, gateway))
         sat = [[seats[0], rival] for rival in seats[1:]] if judge.compares == 2 else [[seat] for seat in seats]
         for present in sat:
-            env = StageContext(stage="judge", seed=flags["seed"], writer=Silent())
-            if teacher is not None:
-                env.ask = teacher.ask
-            env.window = max(gateway.window for _, gateway in present)
-            with ExitStack() as stopped:
-                for gateway in [*([teacher] if teacher is not None else []), *(gateway for _, gateway in present)]:
-                    stopped.enter_context(stopping(gateway))
-                seated = candidates(present, env, max_tokens)
-                figures, lines = await judged(judge, manager(ctx).provenance("judges", name), exam, seated, env)
+            figures, lines, _ = await examine(
+                judge, manager(ctx).provenance("judges", name), exam, present, teacher,
+                stage="judge", seed=flags["seed"], max_tokens=max_tokens,
+            )  # fmt: skip
             results.append((tuple(who.name for who, _ in present), figures, lines))
     return results
 

@@ -124,6 +124,28 @@ async def judged(
     }, lines  # fmt: skip
 
 
+async def examine(
+    judge: Judge, plugin: str, exam: Exam, seats: Sequence[tuple[Answerer, Gateway]], teacher: Gateway | None, *,
+    stage: str, seed: int, max_tokens: int | None,
+) -> tuple[dict[str, Any], list[bytes], list[bytes]]:  # fmt: skip
+    """One sitting: its figures, a line per record, and the ledger keys of all that was said.
+
+    Raises:
+        FilialError: as `judged`.
+    """
+    env = StageContext(stage=stage, seed=seed, writer=Silent())
+    gateways = [gateway for _, gateway in seats]
+    if teacher is not None:
+        env.ask = teacher.ask
+        gateways.append(teacher)
+    env.window = max(gateway.window for gateway in gateways)
+    with ExitStack() as stopped:
+        for gateway in gateways:
+            stopped.enter_context(stopping(gateway))
+        figures, lines = await judged(judge, plugin, exam, candidates(seats, env, max_tokens), env)
+    return figures, lines, list(env.answers.lines())
+
+
 def _line(record: Record, present: Sequence[Candidate], word: Verdict | Drop) -> dict[str, Any]:
     said = {candidate.name: [reply.text for reply in candidate.replies] for candidate in present}
     texts = next(iter(said.values())) if len(said) == 1 else []
@@ -274,18 +296,12 @@ async def _judging(
     """One sitting, kept: its figures, a line per record, and the ledger keys of all that was said."""
     judge: Judge = build(run.manager, spec.component, run.recipe.base)
     exam = Exam(spec.name, exam_records(run, spec))
-    env = StageContext(stage=f"judge {spec.name}", seed=run.recipe.seed, writer=Silent())
-    gateways = [gateway for _, gateway in seats] + ([teacher] if teacher is not None else [])
-    if teacher is not None:
-        env.ask = teacher.ask
-    env.window = max(gateway.window for gateway in gateways)
-    with ExitStack() as stack:
-        for gateway in gateways:
-            stack.enter_context(stopping(gateway))
-        seated = candidates(seats, env, spec.max_new_tokens)
-        figures, lines = await judged(judge, provenance(run.manager, spec.component), exam, seated, env)
+    figures, lines, answers = await examine(
+        judge, provenance(run.manager, spec.component), exam, seats, teacher,
+        stage=f"judge {spec.name}", seed=run.recipe.seed, max_tokens=spec.max_new_tokens,
+    )  # fmt: skip
     at = judged_at(run, spec, sitting)
-    files = {f"{at.stem}.jsonl": lines, f"{at.stem}.{ANSWERS}": list(env.answers.lines())}
+    files = {f"{at.stem}.jsonl": lines, f"{at.stem}.{ANSWERS}": answers}
     for name, rows in files.items():
         write_bytes(at.parent / name, b"".join(row + b"\n" for row in rows))
     checked = {name: {"sha256": file_sha256(at.parent / name)} for name in files}
