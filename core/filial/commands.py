@@ -5,44 +5,96 @@ Public API, like the names in `filial` and `filial.testing`.
 
 from __future__ import annotations
 
-from filial.cli.common import manager, print_json
+from filial.cli.common import (
+    home_option,
+    home_parameter,
+    json_option,
+    manager,
+    open_gateway,
+    open_teacher,
+    parse_options,
+    print_json,
+    run_async,
+    seed_parameter,
+    teacher_parameters,
+)
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.cli.progress import printable, reporter
-from filial.cli.runs import home_option, json_option
-from filial.cli.tables import figure, funnel, grid, judged
-from filial.cli.tables import overall as survival
-from filial.contracts.errors import DONE, FAILED
+from filial.cli.tables import (
+    SURVIVAL_HEAD,
+    add_survival,
+    counted,
+    figure,
+    funnel,
+    grid,
+    judged,
+    survival,
+    survival_cells,
+)
+from filial.contracts.errors import DONE, FAILED, ROWS_LOST
 from filial.contracts.plugin_errors import blamed
 from filial.engine.build import read as read_source
 from filial.engine.commit import ANSWERS
-from filial.engine.model_notes import load_template
+from filial.engine.dataset import write as write_dataset
+from filial.engine.exams import Exam
+from filial.engine.judge import Answerer, Sitting, examine
+from filial.engine.judge import label as sitting_label
+from filial.engine.model_notes import load_teacher, load_template, save_notes
+from filial.engine.progress import Reporter
 from filial.engine.run import Run
 from filial.engine.stage import is_lost
+from filial.engine.train import weights as model_digest
+from filial.plugins.manager import Manager
+from filial.plugins.options import locate_files
 from filial.recipe import from_dict, load, loads
 
 __all__ = [
     "ANSWERS",
     "DONE",
     "FAILED",
+    "ROWS_LOST",
+    "SURVIVAL_HEAD",
+    "Answerer",
+    "Exam",
     "Invoke",
+    "Manager",
     "PluginGroup",
+    "Reporter",
     "Run",
+    "Sitting",
+    "add_survival",
     "blamed",
+    "counted",
+    "examine",
     "figure",
     "from_dict",
     "funnel",
     "grid",
     "home_option",
+    "home_parameter",
     "is_lost",
     "json_option",
     "judged",
     "load",
+    "load_teacher",
     "load_template",
     "loads",
+    "locate_files",
     "manager",
+    "model_digest",
+    "open_gateway",
+    "open_teacher",
+    "parse_options",
     "print_json",
     "printable",
     "read_source",
     "reporter",
+    "run_async",
+    "save_notes",
+    "seed_parameter",
+    "sitting_label",
     "survival",
+    "survival_cells",
+    "teacher_parameters",
+    "write_dataset",
 ]

@@ -32,7 +32,7 @@ def python(code, *args, cwd, **env):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("args", [["--help"], ["plugins"], ["keys"], ["--version"], []])
+@pytest.mark.parametrize("args", [["--help"], ["plugins"], ["--version"], []])
 def test_help_and_plugins_import_nothing_that_costs_and_no_plugin(tmp_path, args):
     code = """
 import sys

@@ -7,7 +7,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from filial import Drop, Price, Record, Reply
-from filial.cli.tables import overall
+from filial.cli.tables import survival
 from filial.engine.survival import Table, novelty
 
 PRICE = Price(prompt=2.0, completion=10.0)
@@ -42,7 +42,7 @@ def test_a_row_counts_attempts_and_the_answers_they_used():
 
 def test_money_is_not_known_without_a_price():
     assert table(None)["deepen"]["1"]["usd"] is None
-    assert "–" in overall({"stages": [{"survival": table(None)}]})
+    assert "–" in survival({"stages": [{"survival": table(None)}]})
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_novelty_is_one_minus_rouge_l(before, after):
 
 def test_rounds_and_stages_add_up():
     stage = {"name": "01-evolve", "survival": table()}
-    text = overall({"stages": [stage, stage, {"name": "02-filter"}]})
+    text = survival({"stages": [stage, stage, {"name": "02-filter"}]})
     assert re.search(r"deepen +6 +2 +33 % +6 +600 +\$0\.00100 +1.80 ×", text)
     assert re.search(r"deepen +apology 2, refused 2", text)
-    assert overall({"stages": [{}]}) == ""
+    assert survival({"stages": [{}]}) == ""
 
 
 RECIPE = """

@@ -19,7 +19,7 @@ KEY = "sk-canary/2f1d9c"
 def my_key(config, monkeypatch):
     """MY_KEY is set and may go to this machine."""
     monkeypatch.setenv("MY_KEY", f" {KEY}\n")
-    keys.allow("MY_KEY", "127.0.0.1")
+    keys.allow_key("MY_KEY", "127.0.0.1")
 
 
 def test_an_endpoint_here_sees_no_key_that_is_not_named(endpoint, answers, call, monkeypatch):

@@ -20,11 +20,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evolve": ("data", "Evolve records with a strategy."),
     "filter": ("data", "Pass records through a filter."),
     "mix": ("data", "Mix files of records with a mixer."),
-    "train": ("model", "Train a model on records."),
-    "judge": ("model", "Judge a model's answers to records."),
-    "survival": ("tables", "Say what became of each strategy's attempts in a run."),
-    "ask": ("ask", "Ask a teacher one question, or every question of a file."),
-    "keys": ("keys", "Say which keys may go to which hosts."),
     "plugins": ("show", "List what is installed; imports nothing."),
     "schema": ("show", "Print the JSON Schema of records, recipes or options."),
 }

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from filial.contracts.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from filial.engine.watchdog import Watchdog
     from filial.gateway.budget import Budget, BudgetAccount
     from filial.gateway.gateway import Gateway
     from filial.plugins.discovery import Index
     from filial.plugins.manager import Manager
+
+
+Result = TypeVar("Result")
 
 
 def installed(ctx: click.Context) -> Index:
@@ -61,13 +63,14 @@ def _show_warnings(root: click.Context) -> None:
     root.call_on_close(partial(logger.removeHandler, handler))
 
 
-def watchdog(ctx: click.Context) -> Watchdog:
-    """What names the plugin that holds the event loop of this command."""
+def run_async(ctx: click.Context, work: Coroutine[Any, Any, Result]) -> Result:
+    """Run asynchronous work of a command: signals end it in good order, and who holds its event loop is named."""
     import logging
 
+    from filial.engine import interrupts
     from filial.engine.watchdog import Watchdog
 
-    return Watchdog(manager(ctx).owner, logging.getLogger("filial").warning)
+    return interrupts.run(work, Watchdog(manager(ctx).owner, logging.getLogger("filial").warning))
 
 
 def foreign_command(ctx: click.Context, name: str) -> click.Command:
@@ -108,14 +111,19 @@ def teacher_parameters() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
+HOME: dict[str, Any] = {
+    "type": click.Path(path_type=Path), "default": Path("."), "metavar": "DIR",
+    "help": "Folder that holds runs/ and .filial/; the current one unless given.",
+}  # fmt: skip
+home_option = click.option("--home", **HOME)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
+
+
 def home_parameter() -> click.Parameter:
-    return click.Option(
-        ["--home"], type=click.Path(path_type=Path), default=Path("."), metavar="DIR",
-        help="Folder whose .filial/ keeps the teachers' answers; the current one unless given.",
-    )  # fmt: skip
+    return click.Option(["--home"], **HOME)
 
 
-def options_of(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     """Options given as ``KEY=VALUE``; values are read as YAML, as in a recipe.
 
     Raises:
@@ -136,7 +144,7 @@ def options_of(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def asking(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gateway | None]:
+async def open_teacher(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gateway | None]:
     """The teacher named by `teacher_parameters` behind its gateway, closed at the end; None when none is named."""
     name, pairs = flags["teacher"], flags["teacher_options"]
     if name is None:
@@ -146,11 +154,11 @@ async def asking(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gat
         return
     plugins = manager(ctx)
     plugins.check_requirements(plugins.get("teachers", name))
-    spec = {"use": name, **options_of("--teacher-option", pairs)}
+    spec = {"use": name, **parse_options("--teacher-option", pairs)}
     teacher = plugins.build("teachers", spec, "--teacher")
     from filial.gateway.budget import BudgetAccount
 
-    gateway = opened(ctx, name, teacher, flags["home"], BudgetAccount(budget_of(flags["budget"])))
+    gateway = open_gateway(ctx, name, teacher, flags["home"], BudgetAccount(budget_of(flags["budget"])))
     try:
         yield gateway
     finally:
@@ -167,10 +175,10 @@ def budget_of(pairs: tuple[str, ...]) -> Budget:
     from filial.plugins.options import validated
     from filial.recipe.settings import Budget as Caps
 
-    return Budget(**validated(Caps, options_of("--budget", pairs), owner="--budget").own())
+    return Budget(**validated(Caps, parse_options("--budget", pairs), owner="--budget").own())
 
 
-def opened(
+def open_gateway(
     ctx: click.Context, name: str, teacher: Any, home: Path | None, account: BudgetAccount | None = None, *,
     hooked: bool = True, facts: dict[str, Any] | None = None,
 ) -> Gateway:  # fmt: skip

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial import formats
-from filial.cli.common import asking, manager, print_json, seed_parameter, teacher_parameters, watchdog
+from filial.cli.common import manager, open_teacher, print_json, run_async, seed_parameter, teacher_parameters
 from filial.cli.plugincommands import Invoke, PluginGroup
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.contracts.records import Record
-from filial.engine import interrupts
 from filial.engine.commit import Lines
 from filial.engine.stage import DropRow
 from filial.formats.writing import checked_format
@@ -129,7 +128,7 @@ def _work(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> i
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
     with writing(flags["out"], flags["to"], flags["drops"], manager(ctx)) as output:
         env = StageContext(stage=stage.verb, seed=flags["seed"], writer=output)
-        report = interrupts.run(_asking(ctx, stage, flags, env), watchdog(ctx))
+        report = run_async(ctx, _asking(ctx, stage, flags, env))
         env.counters.check(stage.verb)
     if flags["as_json"]:
         _print_counts(output, env.counters, report)
@@ -146,7 +145,7 @@ async def _asking(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, An
     from filial.gateway.gateway import stopping
 
     said, base = reporter(), Path.cwd()
-    async with asking(ctx, {"teacher": None, "teacher_options": (), "budget": (), **flags}) as gateway:
+    async with open_teacher(ctx, {"teacher": None, "teacher_options": (), "budget": (), **flags}) as gateway:
         if gateway is not None:
             env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
         env.note = said.note

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import manager, print_json
+from filial.cli.common import home_option, json_option, manager, print_json
 from filial.contracts.errors import BUDGET, UNREACHABLE, USAGE, BudgetStop, TeacherUnreachable
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def again(
 
 def tell(run: Run, summary: dict[str, Any], command: Command) -> None:
     """Everything about a run that has ended."""
-    from filial.cli.tables import funnel, judged, measured, overall
+    from filial.cli.tables import funnel, judged, measured, survival
 
-    for text in (funnel(summary), overall(summary), measured(summary), judged(summary)):
+    for text in (funnel(summary), survival(summary), measured(summary), judged(summary)):
         if text:
             click.echo(f"{text}\n")
     click.echo(asked(summary["teacher"]))
@@ -95,14 +95,6 @@ set_option = click.option(
     multiple=True,
     metavar="PATH=VALUE",
     help="Change the recipe, such as stages.evolve.rounds=2; may be repeated.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    default=Path("."),
-    metavar="DIR",
-    help="Folder that holds runs/ and .filial/; the current one unless given.",
 )
 name_option = click.option("--name", metavar="NAME", help="Name of the run; the recipe's file name unless given.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from filial.formats.base import Bad, BadLine, Unfit
+from filial.formats.catalogue import tells_format
 from filial.formats.jsontext import Fault, Row, parse_object
 from filial.formats.jsontext import kind as json_type
 from filial.formats.reading import read
@@ -29,6 +30,7 @@ __all__ = [
     "parse_object",
     "read",
     "table_rows",
+    "tells_format",
     "write",
 ]
 

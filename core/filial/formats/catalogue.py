@@ -47,6 +47,12 @@ def installed() -> Manager:
     return Manager()
 
 
+def tells_format(path: str | Path, manager: Manager) -> bool:
+    """Whether the name of a file says its format."""
+    ending = suffix(path)
+    return ending in TEXT or ending[1:] in manager.index["formats"]
+
+
 class Catalogue:
     """The formats there are: filial's own, which the core reads, and those of a manager's plugins.
 
@@ -94,11 +100,6 @@ class Catalogue:
     def called(self, name: str) -> Format | None:
         """The format of a plain name that may be none, such as what stands behind the last dot of a file's name."""
         return self.named(name) if name in self.manager.index["formats"] else None
-
-    def tells(self, path: str | Path) -> bool:
-        """Whether the name of a file says its format."""
-        ending = suffix(path)
-        return ending in TEXT or ending[1:] in self.manager.index["formats"]
 
     def of_file(self, path: str | Path) -> Format | None:
         """The format that a file is called after: of ``data.csv.gz`` the one registered as ``csv``."""

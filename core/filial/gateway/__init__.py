@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filial.gateway.budget import Budget, BudgetAccount, Usage
-    from filial.gateway.gateway import Gateway
-    from filial.gateway.keys import config_folder, secret
+    from filial.gateway.gateway import Gateway, stopping
+    from filial.gateway.keys import allow_key, config_folder, forget_key, key_bindings, secret
     from filial.gateway.ledger import Entry, Ledger, TeacherKeys, encode_request, sealed, served
 
 __all__ = [
@@ -16,18 +16,22 @@ __all__ = [
     "Ledger",
     "TeacherKeys",
     "Usage",
+    "allow_key",
     "config_folder",
     "encode_request",
+    "forget_key",
+    "key_bindings",
     "sealed",
     "secret",
     "served",
+    "stopping",
 ]
 
 # 'filial keys' must import neither sqlite3 nor msgspec: names resolve on first use.
 _HOME = {
     "filial.gateway.budget": ("Budget", "BudgetAccount", "Usage"),
-    "filial.gateway.gateway": ("Gateway",),
-    "filial.gateway.keys": ("config_folder", "secret"),
+    "filial.gateway.gateway": ("Gateway", "stopping"),
+    "filial.gateway.keys": ("allow_key", "config_folder", "forget_key", "key_bindings", "secret"),
     "filial.gateway.ledger": ("TeacherKeys", "Entry", "Ledger", "encode_request", "sealed", "served"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

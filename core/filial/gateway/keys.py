@@ -67,11 +67,11 @@ def allowed(name: str, host: str) -> bool:
     Raises:
         UsageError: ``keys.json`` is damaged.
     """
-    hosts = bindings().get(name, [])
+    hosts = key_bindings().get(name, [])
     return host.lower() in hosts or _without_port(host.lower()) in hosts
 
 
-def bindings() -> dict[str, list[str]]:
+def key_bindings() -> dict[str, list[str]]:
     """Every variable with the hosts it may go to, as the user allowed them.
 
     Raises:
@@ -94,7 +94,7 @@ def bindings() -> dict[str, list[str]]:
     return found
 
 
-def allow(name: str, host: str) -> str:
+def allow_key(name: str, host: str) -> str:
     """Let a variable go to a host, given alone, with a port, or as an address. Returns the host as it is noted.
 
     Raises:
@@ -105,22 +105,22 @@ def allow(name: str, host: str) -> str:
     noted = re.sub(r"^https?://", "", host.strip(), flags=re.IGNORECASE).partition("/")[0].lower()
     if not _HOST.fullmatch(noted):
         raise UsageError("give the host alone, such as api.example.com or 127.0.0.1:8000")
-    found = bindings()
+    found = key_bindings()
     _write({**found, name: sorted({*found.get(name, []), noted})})
     return noted
 
 
-def forget(name: str, host: str | None = None) -> list[str]:
+def forget_key(name: str, host: str | None = None) -> list[str]:
     """Let a variable go to a host no longer, or to none at all. Returns the hosts it may no longer go to.
 
     Raises:
-        UsageError: it was not allowed there; or as `allow`.
+        UsageError: it was not allowed there; or as `allow_key`.
     """
-    found = bindings()
+    found = key_bindings()
     hosts = found.pop(name, [])
     gone = [h for h in hosts if host is None or h == host.lower()]
     if not gone:
-        raise UsageError(f"that was not allowed; filial keys shows what is: {', '.join(bindings()) or 'nothing'}")
+        raise UsageError(f"that was not allowed; filial keys shows what is: {', '.join(key_bindings()) or 'nothing'}")
     if rest := [h for h in hosts if h not in gone]:
         found[name] = rest
     _write(found)

@@ -1,4 +1,4 @@
-"""``filial keys``: which environment variables may go to which hosts. No value is ever read or shown."""
+"""Say which keys may go to which hosts."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def list_keys(as_json: bool) -> None:
 
 
 def _show(as_json: bool) -> None:
-    from filial.gateway.keys import bindings
+    from filial.gateway import key_bindings
 
-    found = bindings()
+    found = key_bindings()
     if as_json:
         import json
 
@@ -52,9 +52,9 @@ def allow(name: str, host: str) -> None:
 
     Without a port, HOST stands for all its ports.
     """
-    from filial.gateway.keys import allow
+    from filial.gateway import allow_key
 
-    noted = allow(name, host)
+    noted = allow_key(name, host)
     click.echo(f"${name} may go to {noted} from now on.", err=True)
 
 
@@ -63,7 +63,7 @@ def allow(name: str, host: str) -> None:
 @click.argument("host", required=False)
 def forget(name: str, host: str | None) -> None:
     """Let NAME go to HOST no longer; without HOST, to none."""
-    from filial.gateway.keys import forget
+    from filial.gateway import forget_key
 
-    gone = forget(name, host)
+    gone = forget_key(name, host)
     click.echo(f"${name} may no longer go to {', '.join(gone)}.", err=True)

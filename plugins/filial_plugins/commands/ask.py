@@ -1,4 +1,4 @@
-"""``filial ask TEACHER "prompt"``: one call, or one for each prompt of a file, with the teacher's options as flags."""
+"""Ask a teacher one question, or every question of a file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import home_parameter, manager, opened, print_json, watchdog
-from filial.cli.plugincommands import Invoke, PluginGroup
-from filial.contracts.errors import FAILED, ROWS_LOST, TeacherError, UsageError
-from filial.engine import interrupts
+from filial import Context, Message, Record, Reply, TeacherError, UsageError, in_order
+from filial.commands import (
+    FAILED,
+    ROWS_LOST,
+    Invoke,
+    PluginGroup,
+    home_parameter,
+    manager,
+    open_gateway,
+    print_json,
+    printable,
+    read_source,
+    run_async,
+)
+from filial.formats import tells_format
+from filial.gateway import stopping
 
 if TYPE_CHECKING:
-    from filial.contracts.messages import Message, Reply
-    from filial.contracts.records import Record
-    from filial.plugins.manager import Manager
+    from filial.commands import Manager
 
 
 def _make() -> tuple[Invoke, list[click.Parameter]]:
@@ -47,13 +57,13 @@ def _call(
     kept = None if fresh else home
     if prompts is not None:
         work = _all(ctx, name, chosen, _read(prompts, manager(ctx)), kept, as_json, **asked)
-        return interrupts.run(work, watchdog(ctx))
+        return run_async(ctx, work)
     if prompt == "-":
         prompt = sys.stdin.read().strip()
     if not prompt:
         raise UsageError("the prompt is empty; give a text, or - to read it from standard input")
     try:
-        reply = interrupts.run(_one(ctx, name, chosen, prompt, kept, **asked), watchdog(ctx))
+        reply = run_async(ctx, _one(ctx, name, chosen, prompt, kept, **asked))
     except TeacherError as err:
         cut = f"; it began: {err.answer[:200]!r}" if err.answer else ""
         click.echo(f"Error: the teacher {name!r} gave no answer: {err}{cut}", err=True)
@@ -71,13 +81,9 @@ def _read(source: str, plugins: Manager) -> list[str | Sequence[Message]]:
     Raises:
         UsageError: the file cannot be read, or holds none.
     """
-    from filial.formats.catalogue import Catalogue
-
     prompts: list[str | Sequence[Message]]
-    if source.startswith("hf:") or Catalogue(plugins).tells(source):
-        from filial.engine.build import read
-
-        prompts = [_prompt(record) for record in read(source, Path.cwd(), plugins)]
+    if source.startswith("hf:") or tells_format(source, plugins):
+        prompts = [_prompt(record) for record in read_source(source, Path.cwd(), plugins)]
     else:
         try:
             text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
@@ -97,17 +103,13 @@ def _prompt(record: Record) -> str | Sequence[Message]:
 
 def _shown(text: str) -> str:
     """A reply as it is on a pipe; on a terminal without the control characters that would steer it."""
-    from filial.cli.progress import printable
-
     return "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text
 
 
 async def _one(
     ctx: click.Context, name: str, teacher: Any, prompt: str, home: Path | None, *, system: str, draw: int
 ) -> Reply:
-    from filial.contracts.context import Context
-
-    gateway = opened(ctx, name, teacher, home)
+    gateway = open_gateway(ctx, name, teacher, home)
     try:
         return await Context(gateway.ask).ask(prompt, system=system, draw=draw)
     finally:
@@ -119,11 +121,7 @@ async def _all(
     as_json: bool, *, system: str, draw: int,
 ) -> int:  # fmt: skip
     """Ask them at once, say the answers in order; the exit code."""
-    from filial.contracts.concurrency import in_order
-    from filial.contracts.context import Context
-    from filial.gateway.gateway import stopping
-
-    gateway, lost = opened(ctx, name, teacher, home), 0
+    gateway, lost = open_gateway(ctx, name, teacher, home), 0
 
     async def one(prompt: str | Sequence[Message]) -> Reply | TeacherError:
         try:

@@ -1,0 +1,1 @@
+"""Commands on the public modules alone, as anybody's package may bring them."""

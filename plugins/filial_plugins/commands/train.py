@@ -1,0 +1,78 @@
+"""Train a model on records."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from filial import TrainContext, UsageError, resolve
+from filial.commands import (
+    Invoke,
+    PluginGroup,
+    Reporter,
+    blamed,
+    manager,
+    print_json,
+    reporter,
+    save_notes,
+    seed_parameter,
+    write_dataset,
+)
+from filial.storage import refuse_links
+from filial_plugins.commands.flags import chosen_template, good_records, template_parameters
+
+
+def _make() -> tuple[Invoke, list[click.Parameter]]:
+    parameters: list[click.Parameter] = [
+        click.Argument(["data"], metavar="DATA"),
+        click.Option(["--model"], required=True, help="Folder, pkg:PACKAGE/FOLDER or hub name of the model to tune."),
+        click.Option(["-o", "--out"], required=True, metavar="DIR", help="Folder for the tuned model."),
+        click.Option(["--heldout"], type=click.IntRange(0), default=0, help="Records to keep back from training."),
+        click.Option(["--format"], default="auto", show_default=True, help="Format of DATA."),
+        seed_parameter(),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the figures as JSON on stdout."),
+        *template_parameters(),
+    ]
+    return _call, parameters
+
+
+def _call(
+    ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str, heldout: int, format: str,
+    seed: int, as_json: bool, template: str | None, template_options: tuple[str, ...],
+) -> int:  # fmt: skip
+    made = chosen_template(ctx, template, template_options)
+    if made is None:
+        raise UsageError("train needs a template; add --template NAME, such as --template alpaca")
+    path = resolve(model)
+    base = str(path) if model.startswith("pkg:") or path.exists() else model
+    said = reporter() if _leads() else Reporter()
+    cache = Path(".filial", "prepared")
+    refuse_links(Path(os.path.realpath(cache.parent)))
+    with tempfile.TemporaryDirectory(prefix="filial-") as folder:
+        write_dataset(Path(folder), good_records(data, manager(ctx), format), heldout, seed, "cli")
+        with said.training() as progress, blamed(manager(ctx).provenance("trainers", name), "train"):
+            context = TrainContext(seed, progress=progress, note=said.note, cache=cache)
+            figures = chosen.train(Path(folder), base, made[0], Path(out), context)
+    if not _leads():
+        return 0
+    save_notes(Path(out), chosen, made[1], manager(ctx), said.note)
+    if as_json:
+        print_json(figures)
+        return 0
+    for key, value in figures.items():
+        if isinstance(value, int | float | str):
+            click.echo(f"{key}: {value}", err=True)
+    click.echo(f"{out}: the tuned model; judge it with: filial judge exact-match DATA --model {out}", err=True)
+    return 0
+
+
+def _leads() -> bool:
+    """Whether this is the process that speaks and writes; ``torchrun`` and the like start several with one command."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+train = PluginGroup("train", "trainers", _make, "Train a model on records.")
