@@ -15,7 +15,7 @@ import pytest
 
 from filial.cli.show import kind_of
 from filial.contracts.kinds import KINDS
-from filial.plugins.discovery import singular
+from filial.plugins.discovery import index, singular
 
 TOY = Path(__file__).parent / "toy.py"
 FILIAL = [sys.executable, "-m", "filial"]
@@ -40,12 +40,20 @@ def test_help_names_every_command_and_every_command_has_help(cli):
 
     assert cli("--help", toy=False) == 0
     page = cli.out
-    for name, (_, text) in COMMANDS.items():
-        assert f"  {name} " in page
-        assert text in " ".join(page.split())
+    own = [name for name, claims in index()["commands"].items() if claims[0].dist == "filial"]
+    rows = [line for line in page.partition("Commands:\n")[2].splitlines() if line]
+    assert [row.split()[0] for row in rows][: len(COMMANDS) + len(own)] == [*COMMANDS, *own]
+    for name in (*COMMANDS, *own):
+        assert re.search(rf"^  {name} +[A-Z].+\.$", page, re.M), "one line that says what it does"
         assert cli(name, "-h", toy=False) == 0
         assert cli.out.startswith(f"Usage: filial {name}")
-    assert max(map(len, page.splitlines())) <= 100
+    assert max(map(len, page.splitlines())) <= 80
+
+
+def test_what_other_packages_bring_stands_behind_filials_own(site, cli):
+    site.dist("a-sail", {"filial.commands": {"aaa": "sail_module"}}, {"sail_module": '"""Set sail."""\n'})
+    assert cli("--help", toy=False) == 0
+    assert re.search(r"train +Train a model on records\.\n  aaa +Set sail\.", cli.out)
 
 
 def test_the_version_is_the_packages(cli):

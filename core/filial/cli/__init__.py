@@ -11,6 +11,7 @@ import click
 
 from filial import __version__
 from filial.cli.common import foreign_command, installed
+from filial.plugins.discovery import OURSELVES
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("runs", "Find every fault of a recipe; send nothing."),
@@ -23,20 +24,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("show", "List what is installed; imports nothing."),
     "schema": ("show", "Print the JSON Schema of records, recipes or options."),
 }
-"""Our own commands: module in this package, and one line of help. Data, so that ``--help`` imports nothing."""
+"""The core's commands: module in this package, and one line of help. Data, so that ``--help`` imports nothing."""
 
 
 class Commands(click.Group):
-    """The top group: our commands, then those that installed packages bring (entry points ``filial.commands``)."""
+    """The top group: the core's commands, then what packages bring (entry points ``filial.commands``), filial first."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *(name for name in installed(ctx)["commands"] if name not in COMMANDS)]
+        claims = installed(ctx)["commands"]
+        others = sorted(claims, key=lambda name: claims[name][0].dist != OURSELVES)
+        return [*COMMANDS, *(name for name in others if name not in COMMANDS)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, text) for name, (_, text) in COMMANDS.items()]
-        for name, claims in installed(ctx)["commands"].items():
-            if name not in COMMANDS:
-                rows.append((name, claims[0].summary() or f"From {' and '.join(c.owner for c in claims)}."))
+        for name in self.list_commands(ctx)[len(rows) :]:
+            claims = installed(ctx)["commands"][name]
+            rows.append((name, claims[0].summary() or f"From {' and '.join(c.owner for c in claims)}."))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

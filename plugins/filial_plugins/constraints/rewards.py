@@ -1,4 +1,4 @@
-"""``filial rewards``: the checkers as one file for reinforcement learning, and the prompts that go with it."""
+"""Write checkers as a reward function, and prompts that go with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the whole road offline in minutes: no key, no download, no network."""
+"""Run the whole road offline in minutes: no key, no download."""
 
 from __future__ import annotations
 

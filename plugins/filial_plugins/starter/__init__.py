@@ -1,4 +1,4 @@
-"""``filial init``: a commented recipe with its seeds, ready to run offline and to be changed."""
+"""Write a commented recipe with its seeds, ready to run offline."""
 
 from __future__ import annotations
 
