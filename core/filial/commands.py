@@ -6,8 +6,8 @@ Public API, like the names in `filial` and `filial.testing`.
 from __future__ import annotations
 
 from filial.cli.common import (
+    format_option,
     home_option,
-    home_parameter,
     json_option,
     manager,
     open_gateway,
@@ -15,10 +15,11 @@ from filial.cli.common import (
     parse_options,
     print_json,
     run_async,
-    seed_parameter,
-    teacher_parameters,
+    seed_option,
+    stack,
+    teacher_options,
 )
-from filial.cli.plugincommands import Invoke, PluginGroup
+from filial.cli.plugincommands import PluginGroup
 from filial.cli.progress import printable, reporter
 from filial.cli.tables import (
     SURVIVAL_HEAD,
@@ -56,7 +57,6 @@ __all__ = [
     "SURVIVAL_HEAD",
     "Answerer",
     "Exam",
-    "Invoke",
     "Manager",
     "PluginGroup",
     "Reporter",
@@ -67,11 +67,11 @@ __all__ = [
     "counted",
     "examine",
     "figure",
+    "format_option",
     "from_dict",
     "funnel",
     "grid",
     "home_option",
-    "home_parameter",
     "is_lost",
     "json_option",
     "judged",
@@ -91,10 +91,11 @@ __all__ = [
     "reporter",
     "run_async",
     "save_notes",
-    "seed_parameter",
+    "seed_option",
     "sitting_label",
+    "stack",
     "survival",
     "survival_cells",
-    "teacher_parameters",
+    "teacher_options",
     "write_dataset",
 ]

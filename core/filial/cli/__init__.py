@@ -119,11 +119,12 @@ def _show_crashes() -> None:
 
 def invoke(args: list[str]) -> int:
     """Run a command and return its exit code; an error is one sentence on stderr."""
-    debug = "--debug" in args[: _first_command(args)]
+    debug = False
     if "_FILIAL_COMPLETE" in os.environ:
         group.main(args=args, prog_name="filial")
     try:
         with group.make_context("filial", list(args)) as ctx:
+            debug = ctx.params["debug"]
             result = group.invoke(ctx)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -143,16 +144,6 @@ def invoke(args: list[str]) -> int:
         return 0
     except Exception as err:
         return _failed(err, debug)
-
-
-def _first_command(args: list[str]) -> int:
-    """Where the options of ``filial`` itself end."""
-    takes_value = False
-    for place, arg in enumerate(args):
-        if not takes_value and not arg.startswith("-"):
-            return place
-        takes_value = arg == "--plugin"
-    return len(args)
 
 
 def _refused(err: click.ClickException) -> int:

@@ -1,10 +1,10 @@
-"""What several commands share: the plugin manager, teachers from flags, JSON on stdout."""
+"""What several commands share: options, the plugin manager, teachers from flags, JSON on stdout."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 Result = TypeVar("Result")
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def installed(ctx: click.Context) -> Index:
@@ -89,38 +90,34 @@ def foreign_command(ctx: click.Context, name: str) -> click.Command:
     return command
 
 
-def seed_parameter() -> click.Parameter:
-    return click.Option(
-        ["--seed"], type=int, default=42, show_default=True, help="Seed of everything drawn at random."
-    )  # fmt: skip
+def stack(*decorators: Decorator) -> Decorator:
+    """Make one decorator of several, the first of them on top."""
+    return lambda command: reduce(lambda inner, outer: outer(inner), reversed(decorators), command)
 
 
-def teacher_parameters() -> list[click.Parameter]:
-    """Which teacher a command asks, and where its answers are kept."""
-    return [
-        click.Option(["--teacher"], help="Name of the teacher to ask.", metavar="NAME"),
-        click.Option(
-            ["-T", "--teacher-option", "teacher_options"], multiple=True, metavar="KEY=VALUE",
-            help="An option of the teacher, such as model=gpt-4o-mini; may be repeated.",
-        ),
-        click.Option(
-            ["--budget"], multiple=True, metavar="KEY=VALUE",
-            help="A cap, requests=, tokens= or usd=; may be repeated.",
-        ),
-        home_parameter(),
-    ]  # fmt: skip
-
-
-HOME: dict[str, Any] = {
-    "type": click.Path(path_type=Path), "default": Path("."), "metavar": "DIR",
-    "help": "Folder that holds runs/ and .filial/; the current one unless given.",
-}  # fmt: skip
-home_option = click.option("--home", **HOME)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
-
-
-def home_parameter() -> click.Parameter:
-    return click.Option(["--home"], **HOME)
+home_option = click.option(
+    "--home", type=click.Path(path_type=Path), default=Path("."), metavar="DIR",
+    help="Folder that holds runs/ and .filial/; the current one unless given.",
+)  # fmt: skip
+seed_option = click.option(
+    "--seed", type=int, default=42, show_default=True, help="Seed of everything drawn at random."
+)
+format_option = click.option(
+    "--format", default="auto", show_default=True, help="Format of what is read; auto goes by suffix and content."
+)
+teacher_options = stack(
+    click.option("--teacher", help="Name of the teacher to ask.", metavar="NAME"),
+    click.option(
+        "-T", "--teacher-option", "teacher_options", multiple=True, metavar="KEY=VALUE",
+        help="An option of the teacher, such as model=gpt-4o-mini; may be repeated.",
+    ),
+    click.option(
+        "--budget", multiple=True, metavar="KEY=VALUE", help="A cap, requests=, tokens= or usd=; may be repeated."
+    ),
+    home_option,
+)  # fmt: skip
+"""Which teacher a command asks, and where its answers are kept."""
 
 
 def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -145,7 +142,7 @@ def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_teacher(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gateway | None]:
-    """The teacher named by `teacher_parameters` behind its gateway, closed at the end; None when none is named."""
+    """The teacher named by `teacher_options` behind its gateway, closed at the end; None when none is named."""
     name, pairs = flags["teacher"], flags["teacher_options"]
     if name is None:
         if pairs or flags["budget"]:

@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial import formats
-from filial.cli.common import manager, open_teacher, print_json, run_async, seed_parameter, teacher_parameters
-from filial.cli.plugincommands import Invoke, PluginGroup
+from filial.cli.common import (
+    format_option,
+    json_option,
+    manager,
+    open_teacher,
+    print_json,
+    run_async,
+    seed_option,
+    stack,
+    teacher_options,
+)
+from filial.cli.plugincommands import PluginGroup
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.contracts.records import Record
 from filial.engine.commit import Lines
@@ -101,25 +111,6 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
             raise
 
 
-def _file_parameters(required: bool = True) -> list[click.Parameter]:
-    return [
-        click.Argument(["inputs"], nargs=-1, required=required, metavar="INPUT..."),
-        click.Option(["-o", "--out"], required=True, metavar="OUT", help="File for the records; - for stdout."),
-        click.Option(
-            ["--drops"], metavar="FILE",
-            help="File for what is dropped, with reasons; OUT's name with .drops.jsonl unless given.",
-        ),
-        click.Option(
-            ["--format"], default="auto", show_default=True,
-            help="Format of the inputs; auto goes by suffix and content.",
-        ),
-        click.Option(["--to"], default="auto", show_default=True, help="Format of OUT; auto goes by its suffix."),
-        click.Option(["--limit"], type=click.IntRange(1), help="Read at most this many records."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the counts as JSON on stdout."),
-        seed_parameter(),
-    ]  # fmt: skip
-
-
 def _work(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
     from filial.engine.stage import StageContext
@@ -182,7 +173,7 @@ def _say(verb: str, output: Output, counters: Counters) -> None:
 def _group(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
     """The command of a verb: its flags and the stage it runs come from the verb's settings."""
 
-    def make() -> tuple[Invoke, list[click.Parameter]]:
+    def make() -> click.Command:
         from filial.plugins.options import click_options
         from filial.recipe.settings import VERBS
 
@@ -190,6 +181,20 @@ def _group(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
         for rules in (option for option in own if option.multiple):
             rules.metavar, rules.help = "NAME", f"{rules.help}  May be repeated; none for no rule."
 
+        @click.command(verb)
+        @click.argument("inputs", nargs=-1, required=kind != "generators", metavar="INPUT...")
+        @click.option("-o", "--out", required=True, metavar="OUT", help="File for the records; - for stdout.")
+        @click.option(
+            "--drops",
+            metavar="FILE",
+            help="File for what is dropped, with reasons; OUT's name with .drops.jsonl unless given.",
+        )
+        @format_option
+        @click.option("--to", default="auto", show_default=True, help="Format of OUT; auto goes by its suffix.")
+        @click.option("--limit", type=click.IntRange(1), help="Read at most this many records.")
+        @json_option
+        @seed_option
+        @(teacher_options if kind != "mixers" else stack())
         def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
             given = {str(option.name): flags.pop(str(option.name)) for option in own}
             names, flags["inputs"] = _named(ctx, kind, name, flags["inputs"]) if more else ([name], flags["inputs"])
@@ -197,8 +202,8 @@ def _group(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
                 raise UsageError(f"the generator {name} needs seeds; name an INPUT file")
             return _work(ctx, _stage(verb, kind, names, chosen, given), flags)
 
-        teacher = teacher_parameters() if kind != "mixers" else []
-        return call, [*_file_parameters(kind != "generators"), *own, *teacher]
+        call.params[1:1] = own
+        return call
 
     return PluginGroup(verb, kind, make, help, more)
 

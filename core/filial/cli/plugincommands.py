@@ -10,20 +10,20 @@ import click
 from filial.cli.common import manager
 from filial.plugins.discovery import OURSELVES, Claim, singular
 
-Invoke = Callable[..., Any]
-Make = Callable[[], tuple[Invoke, list[click.Parameter]]]
-
 
 class PluginGroup(click.Group):
     """A command whose subcommands are the plugins of one kind; one is imported when it is named, none to list them.
 
-    ``more`` is what the usage line says behind the name. ``make()`` gives (callback, the command's own parameters).
-    The callback is called with the click context, the plugin's name, the component, and the values of those parameters.
+    ``command``, or what it returns, is a click command whose callback is called with the click context, the plugin's
+    name, the component, and the values of the command's own parameters. ``more`` is what the usage line says behind the
+    name.
     """
 
-    def __init__(self, name: str, kind: str, make: Make, help: str, more: str = "") -> None:
+    def __init__(
+        self, name: str, kind: str, command: click.Command | Callable[[], click.Command], help: str, more: str = ""
+    ) -> None:
         super().__init__(name, help=help, no_args_is_help=True, options_metavar="", subcommand_metavar="NAME ...")
-        self.kind, self.make, self.more = kind, make, more
+        self.kind, self.base, self.more = kind, command, more
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(manager(ctx).index[self.kind])
@@ -37,8 +37,9 @@ class PluginGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command:
         plugins = manager(ctx)
         cls = plugins.get(self.kind, name)
-        callback, parameters = self.make()
-        fields = plugin_flags(cls, parameters)
+        base = self.base if isinstance(self.base, click.Command) else self.base()
+        callback, fields = base.callback, plugin_flags(cls, base.params)
+        assert callback is not None
 
         def call(**values: Any) -> Any:
             from filial.plugins import options
@@ -47,7 +48,7 @@ class PluginGroup(click.Group):
             plugins.check_requirements(cls)
             return callback(ctx, name, options.from_flags(cls, given, f"{singular(self.kind)} {name!r}"), **values)
 
-        return PluginCommand(name, call, parameters, list(fields.values()), cls.__doc__ or "", self.more)
+        return PluginCommand(name, call, base.params, list(fields.values()), cls.__doc__ or "", self.more)
 
 
 def _introduced(claims: list[Claim]) -> str:
@@ -63,7 +64,7 @@ class PluginCommand(click.Command):
     """One plugin as a command; its help tells the plugin's options from those of the command."""
 
     def __init__(
-        self, name: str, call: Invoke, parameters: list[click.Parameter], own: list[click.Option], doc: str,
+        self, name: str, call: Callable[..., Any], parameters: list[click.Parameter], own: list[click.Option], doc: str,
         more: str = "",
     ) -> None:  # fmt: skip
         out = any("--out" in p.opts and p.required for p in parameters)

@@ -14,9 +14,8 @@ from filial import Context, Message, Record, Reply, TeacherError, UsageError, in
 from filial.commands import (
     FAILED,
     ROWS_LOST,
-    Invoke,
     PluginGroup,
-    home_parameter,
+    home_option,
     manager,
     open_gateway,
     print_json,
@@ -31,23 +30,19 @@ if TYPE_CHECKING:
     from filial.commands import Manager
 
 
-def _make() -> tuple[Invoke, list[click.Parameter]]:
-    parameters: list[click.Parameter] = [
-        click.Argument(["prompt"], metavar="[PROMPT]", required=False),
-        click.Option(
-            ["--prompts"], metavar="FILE",
-            help="Ask every line of a text file (- for standard input), or the question of every record of a data "
-            "file; a JSON line for each answer, in their order.",
-        ),
-        click.Option(["--system"], default="", metavar="TEXT", help="A system message in front."),
-        click.Option(["--draw"], type=click.IntRange(0), default=0, help="Which of several independent answers."),
-        click.Option(["--fresh"], is_flag=True, help="Ask again even if the ledger holds the answer."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the reply with its token counts as JSON."),
-        home_parameter(),
-    ]  # fmt: skip
-    return _call, parameters
-
-
+@click.command()
+@click.argument("prompt", metavar="[PROMPT]", required=False)
+@click.option(
+    "--prompts",
+    metavar="FILE",
+    help="Ask every line of a text file (- for standard input), or the question of every record of a data file; "
+    "a JSON line for each answer, in their order.",
+)
+@click.option("--system", default="", metavar="TEXT", help="A system message in front.")
+@click.option("--draw", type=click.IntRange(0), default=0, help="Which of several independent answers.")
+@click.option("--fresh", is_flag=True, help="Ask again even if the ledger holds the answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the reply with its token counts as JSON.")
+@home_option
 def _call(
     ctx: click.Context, name: str, chosen: Any, prompt: str | None, prompts: str | None, as_json: bool, fresh: bool,
     home: Path, **asked: Any,
@@ -153,4 +148,4 @@ def _line(prompt: str | Sequence[Message], said: Reply | TeacherError, as_json: 
     return _shown(msgspec.json.encode(row).decode())
 
 
-ask = PluginGroup("ask", "teachers", _make, "Ask a teacher one question, or every question of a file.")
+ask = PluginGroup("ask", "teachers", _call, "Ask a teacher one question, or every question of a file.")

@@ -9,22 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial import Record, UsageError
-from filial.commands import manager, parse_options, read_source
+from filial.commands import manager, parse_options, read_source, stack
 
 if TYPE_CHECKING:
     from filial.commands import Manager
 
 
-def template_parameters() -> list[click.Parameter]:
-    return [
-        click.Option(["--template"], metavar="NAME", help="Template to render with."),
-        click.Option(
-            ["--template-option", "template_options"],
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="An option of it.",
-        ),
-    ]
+template_options = stack(
+    click.option("--template", metavar="NAME", help="Template to render with."),
+    click.option("--template-option", "template_options", multiple=True, metavar="KEY=VALUE", help="An option of it."),
+)
 
 
 def chosen_template(ctx: click.Context, name: str | None, pairs: tuple[str, ...]) -> tuple[Any, dict[str, Any]] | None:

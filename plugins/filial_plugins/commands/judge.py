@@ -15,10 +15,11 @@ from filial.commands import (
     ROWS_LOST,
     Answerer,
     Exam,
-    Invoke,
     PluginGroup,
     examine,
     figure,
+    format_option,
+    json_option,
     load_teacher,
     load_template,
     locate_files,
@@ -29,39 +30,34 @@ from filial.commands import (
     parse_options,
     print_json,
     run_async,
-    seed_parameter,
+    seed_option,
     sitting_label,
-    teacher_parameters,
+    teacher_options,
 )
 from filial.storage import write_bytes
-from filial_plugins.commands.flags import chosen_template, good_records, template_parameters
+from filial_plugins.commands.flags import chosen_template, good_records, template_options
 
 if TYPE_CHECKING:
     from filial.commands import Sitting
 
 
-def _make() -> tuple[Invoke, list[click.Parameter]]:
-    parameters: list[click.Parameter] = [
-        click.Argument(["data"], metavar="DATA"),
-        click.Option(["--model"], metavar="DIR", help="Folder that train wrote; without it, --teacher is judged."),
-        click.Option(
-            ["--against"], metavar="WHOM", multiple=True,
-            help="Another such folder, a teacher's NAME or '{use: NAME, …}' to judge beside it; may be repeated.",
-        ),
-        click.Option(["-o", "--out"], metavar="OUT", help="File for answers and verdicts, one JSON line per record."),
-        click.Option(["--limit"], type=click.IntRange(1), help="Judge at most this many records."),
-        click.Option(
-            ["--max-new-tokens"], type=click.IntRange(1), default=256, show_default=True, help="Tokens per answer."
-        ),
-        click.Option(["--format"], default="auto", show_default=True, help="Format of DATA."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the figures as JSON on stdout."),
-        *template_parameters(),
-        *teacher_parameters(),
-        seed_parameter(),
-    ]  # fmt: skip
-    return _call, parameters
-
-
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("--model", metavar="DIR", help="Folder that train wrote; without it, --teacher is judged.")
+@click.option(
+    "--against",
+    metavar="WHOM",
+    multiple=True,
+    help="Another such folder, a teacher's NAME or '{use: NAME, …}' to judge beside it; may be repeated.",
+)
+@click.option("-o", "--out", metavar="OUT", help="File for answers and verdicts, one JSON line per record.")
+@click.option("--limit", type=click.IntRange(1), help="Judge at most this many records.")
+@click.option("--max-new-tokens", type=click.IntRange(1), default=256, show_default=True, help="Tokens per answer.")
+@format_option
+@json_option
+@template_options
+@teacher_options
+@seed_option
 def _call(
     ctx: click.Context, name: str, chosen: Any, data: str, model: str | None, against: tuple[str, ...],
     out: str | None, limit: int | None, max_new_tokens: int, format: str, as_json: bool, template: str | None,
@@ -169,4 +165,4 @@ async def _verdicts(
     return results
 
 
-judge = PluginGroup("judge", "judges", _make, "Judge a model's answers to records.")
+judge = PluginGroup("judge", "judges", _call, "Judge a model's answers to records.")

@@ -11,35 +11,31 @@ import click
 
 from filial import TrainContext, UsageError, resolve
 from filial.commands import (
-    Invoke,
     PluginGroup,
     Reporter,
     blamed,
+    format_option,
+    json_option,
     manager,
     print_json,
     reporter,
     save_notes,
-    seed_parameter,
+    seed_option,
     write_dataset,
 )
 from filial.storage import refuse_links
-from filial_plugins.commands.flags import chosen_template, good_records, template_parameters
+from filial_plugins.commands.flags import chosen_template, good_records, template_options
 
 
-def _make() -> tuple[Invoke, list[click.Parameter]]:
-    parameters: list[click.Parameter] = [
-        click.Argument(["data"], metavar="DATA"),
-        click.Option(["--model"], required=True, help="Folder, pkg:PACKAGE/FOLDER or hub name of the model to tune."),
-        click.Option(["-o", "--out"], required=True, metavar="DIR", help="Folder for the tuned model."),
-        click.Option(["--heldout"], type=click.IntRange(0), default=0, help="Records to keep back from training."),
-        click.Option(["--format"], default="auto", show_default=True, help="Format of DATA."),
-        seed_parameter(),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the figures as JSON on stdout."),
-        *template_parameters(),
-    ]
-    return _call, parameters
-
-
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("--model", required=True, help="Folder, pkg:PACKAGE/FOLDER or hub name of the model to tune.")
+@click.option("-o", "--out", required=True, metavar="DIR", help="Folder for the tuned model.")
+@click.option("--heldout", type=click.IntRange(0), default=0, help="Records to keep back from training.")
+@format_option
+@seed_option
+@json_option
+@template_options
 def _call(
     ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str, heldout: int, format: str,
     seed: int, as_json: bool, template: str | None, template_options: tuple[str, ...],
@@ -75,4 +71,4 @@ def _leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-train = PluginGroup("train", "trainers", _make, "Train a model on records.")
+train = PluginGroup("train", "trainers", _call, "Train a model on records.")

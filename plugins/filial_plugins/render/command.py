@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.commands import Invoke, PluginGroup, manager, print_json, printable
+from filial.commands import PluginGroup, format_option, manager, print_json, printable
 
 if TYPE_CHECKING:
     from filial import Template
@@ -23,23 +23,21 @@ OPEN, CLOSE = "⟦", "⟧"
 BETWEEN = "·"
 
 
-def _make() -> tuple[Invoke, list[click.Parameter]]:
-    parameters: list[click.Parameter] = [
-        click.Argument(["data"], metavar="DATA"),
-        click.Option(["--tokenizer"], metavar="DIR", help="Folder of a tokenizer; needed for --mask and for chat."),
-        click.Option(["--mask"], is_flag=True, help="Show the tokens, trained ones marked."),
-        click.Option(["--limit"], type=click.IntRange(0), default=3, show_default=True, help="Records to show."),
-        click.Option(
-            ["--count"], type=click.IntRange(0), default=1000, show_default=True,
-            help="Records to count in the summary; 0 for all.",
-        ),
-        click.Option(["--max-length"], type=click.IntRange(1), help="Tokens above which training drops a row."),
-        click.Option(["--format"], default="auto", show_default=True, help="Format of DATA."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print spans (and tokens), and the summary, as JSON."),
-    ]  # fmt: skip
-    return _call, parameters
-
-
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("--tokenizer", metavar="DIR", help="Folder of a tokenizer; needed for --mask and for chat.")
+@click.option("--mask", is_flag=True, help="Show the tokens, trained ones marked.")
+@click.option("--limit", type=click.IntRange(0), default=3, show_default=True, help="Records to show.")
+@click.option(
+    "--count",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="Records to count in the summary; 0 for all.",
+)
+@click.option("--max-length", type=click.IntRange(1), help="Tokens above which training drops a row.")
+@format_option
+@click.option("--json", "as_json", is_flag=True, help="Print spans (and tokens), and the summary, as JSON.")
 def _call(
     ctx: click.Context, name: str, chosen: Any, data: str, tokenizer: str | None, mask: bool, limit: int, count: int,
     max_length: int | None, format: str, as_json: bool,
@@ -240,4 +238,4 @@ def _strangers(survey: Survey) -> Iterator[tuple[str, str]]:
         yield "look-alike", f"{printable(text)} ×{times:,}, first in record {first}: {what}"
 
 
-render = PluginGroup("render", "templates", _make, "Show the text, tokens and loss mask of a template.")
+render = PluginGroup("render", "templates", _call, "Show the text, tokens and loss mask of a template.")
