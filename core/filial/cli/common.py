@@ -13,7 +13,7 @@ import click
 from filial.contracts.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from filial.gateway.budget import Budget, BudgetAccount
+    from filial.gateway.budget import BudgetAccount
     from filial.gateway.gateway import Gateway
     from filial.plugins.discovery import Index
     from filial.plugins.manager import Manager
@@ -149,30 +149,20 @@ async def open_teacher(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterat
             raise UsageError(f"{'--teacher-option' if pairs else '--budget'} needs --teacher NAME")
         yield None
         return
+    from filial.gateway.budget import Budget, BudgetAccount
+    from filial.plugins.options import validated
+    from filial.recipe.settings import Budget as Caps
+
     plugins = manager(ctx)
     plugins.check_requirements(plugins.get("teachers", name))
     spec = {"use": name, **parse_options("--teacher-option", pairs)}
     teacher = plugins.build("teachers", spec, "--teacher")
-    from filial.gateway.budget import BudgetAccount
-
-    gateway = open_gateway(ctx, name, teacher, flags["home"], BudgetAccount(budget_of(flags["budget"])))
+    caps = validated(Caps, parse_options("--budget", flags["budget"]), owner="--budget").own()
+    gateway = open_gateway(ctx, name, teacher, flags["home"], BudgetAccount(Budget(**caps)))
     try:
         yield gateway
     finally:
         await gateway.close()
-
-
-def budget_of(pairs: tuple[str, ...]) -> Budget:
-    """The caps given as ``KEY=VALUE``.
-
-    Raises:
-        UsageError: a cap there is not, or a value that is none.
-    """
-    from filial.gateway.budget import Budget
-    from filial.plugins.options import validated
-    from filial.recipe.settings import Budget as Caps
-
-    return Budget(**validated(Caps, parse_options("--budget", pairs), owner="--budget").own())
 
 
 def open_gateway(

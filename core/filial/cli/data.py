@@ -55,35 +55,23 @@ class Output:
 
     def __init__(self, out: str, drops: Path | None) -> None:
         self.out, self.drops = out, drops
-        self._records: list[Record] = []
-        self._lines = Lines(drops) if drops else None
+        self.records: list[Record] = []
+        self.lines = Lines(drops) if drops else None
 
     def keep(self, record: Record) -> None:
-        self._records.append(record)
+        self.records.append(record)
 
     def drop(self, row: DropRow) -> None:
-        if self._lines:
-            self._lines.write(row.encoded())
-
-    def finish(self, format: str, plugins: Manager) -> None:
-        """Put both files in their places. Without drops, those of an earlier command are removed."""
-        formats.write(self.out, self._records, format=format, manager=plugins)
-        if self._lines and self.drops and self._lines.rows:
-            self._lines.commit()
-        elif self._lines and self.drops:
-            self._lines.discard()
-            self.drops.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        if self._lines:
-            self._lines.discard()
+        if self.lines:
+            self.lines.write(row.encoded())
 
 
 @contextmanager
 def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Iterator[Output]:
-    """An `Output` that is finished when the block ends well; otherwise nothing changes.
+    """An `Output` whose files are put in their places when the block ends well; otherwise nothing changes.
 
-    What can be known to fail is found before the block: the format, the folder.
+    Without drops, those of an earlier command are removed. What can be known to fail is found before the block: the
+    format, the folder.
 
     Raises:
         UsageError: the format cannot be written, or the folder cannot.
@@ -103,12 +91,17 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
             if path is not None and str(path) != "-":
                 path.parent.mkdir(parents=True, exist_ok=True)
         output = Output(out, beside)
+        lines = output.lines
         try:
             yield output
-            output.finish(format, plugins)
-        except BaseException:
-            output.discard()
-            raise
+            formats.write(out, output.records, format=format, manager=plugins)
+            if lines and lines.rows:
+                lines.commit()
+            elif lines:
+                lines.path.unlink(missing_ok=True)
+        finally:
+            if lines:
+                lines.discard()
 
 
 def _work(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> int:
@@ -122,7 +115,9 @@ def _work(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> i
         report = run_async(ctx, _asking(ctx, stage, flags, env))
         env.counters.check(stage.verb)
     if flags["as_json"]:
-        _print_counts(output, env.counters, report)
+        drops = str(output.drops) if env.counters.dropped and output.drops else None
+        dropped = dict(sorted(env.counters.dropped.items()))
+        print_json({"out": output.out, "kept": env.counters.out, "dropped": dropped, "drops": drops, **report})
     else:
         _say(stage.verb, output, env.counters)
     return ROWS_LOST if env.counters.lost else 0
@@ -149,12 +144,6 @@ async def _asking(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, An
             with stopping(gateway):
                 report: dict[str, Any] = await VERBS[stage.verb].run(stage, records, base, manager(ctx), env)
     return report
-
-
-def _print_counts(output: Output, counters: Counters, report: dict[str, Any]) -> None:
-    drops = str(output.drops) if counters.dropped and output.drops else None
-    dropped = dict(sorted(counters.dropped.items()))
-    print_json({"out": output.out, "kept": counters.out, "dropped": dropped, "drops": drops, **report})
 
 
 def _say(verb: str, output: Output, counters: Counters) -> None:

@@ -47,7 +47,7 @@ class Watch:
     def __init__(self, status: Callable[[], GatewayStatus] | None) -> None:
         self.counters: Counters | None = None
         self.start = time.monotonic()
-        self._pulse = status
+        self._status = status
         self._samples: deque[tuple[float, int]] = deque()
 
     def told(self, counters: Counters) -> None:
@@ -56,12 +56,7 @@ class Watch:
 
     def line(self) -> str:
         """Done of how many, dropped and why, in flight, requests/s, tokens, money against its cap, time left."""
-        parts = [self.reached(), *self._flow(), *self._left()]
-        return " · ".join(part for part in parts if part)
-
-    def counted(self) -> str:
-        """What it came to."""
-        return counts(self.counters) if self.counters else "nothing to do"
+        return " · ".join([self.reached(), *self._flow(), *self._left()])
 
     def seconds(self) -> float:
         return time.monotonic() - self.start
@@ -70,14 +65,13 @@ class Watch:
         """How far it is."""
         if self.counters is None:
             return "starting"
-        if not self.counters.total:
-            return counts(self.counters)
-        return f"{self.counters.done:,} of {self.counters.total:,}, {counts(self.counters)}"
+        of = f"{self.counters.done:,} of {self.counters.total:,}, " if self.counters.total else ""
+        return f"{of}{counts(self.counters)}"
 
     def _flow(self) -> Iterator[str]:
-        if self._pulse is None:
+        if self._status is None:
             return
-        now = self._pulse()
+        now = self._status()
         if now.pause > 1:
             yield f"told to wait {now.pause:.0f} s"
         if now.requests:
@@ -108,11 +102,12 @@ class Watch:
 
 
 def short(number: int) -> str:
-    """1,234 as it is, 1.2 M from a million on."""
-    for size, name in ((1e9, "G"), (1e6, "M"), (1e5, "k")):
-        if number >= size:
-            return f"{number / (1e3 if name == 'k' else size):,.{0 if name == 'k' else 1}f} {name}"
-    return f"{number:,}"
+    """1,234 as it is, 120 k from 100,000 on, 1.2 M from a million on."""
+    if number < 1e5:
+        return f"{number:,}"
+    if number < 1e6:
+        return f"{number / 1e3:.0f} k"
+    return f"{number / 1e6:,.1f} M" if number < 1e9 else f"{number / 1e9:,.1f} G"
 
 
 def clock(seconds: float) -> str:
@@ -127,54 +122,62 @@ def reporter() -> Reporter:
     return LiveReporter() if sys.stderr.isatty() else PlainReporter()
 
 
+@contextmanager
+def repeating(call: Callable[[], None]) -> Iterator[None]:
+    """Call a function every ten seconds, also while nothing happens that could be told."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(EVERY):
+            call()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 class PlainReporter(Reporter):
     """One line per stage, and one every ten seconds while it works."""
 
+    mark = ""
+
+    def note(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    @contextmanager
     def stage(
         self, name: str, status: Callable[[], GatewayStatus] | None = None
-    ) -> AbstractContextManager[Callable[[Counters], None]]:
-        return self._stage(name, status)
-
-    @contextmanager
-    def _stage(self, name: str, status: Callable[[], GatewayStatus] | None) -> Iterator[Callable[[Counters], None]]:
+    ) -> Iterator[Callable[[Counters], None]]:
         watch = Watch(status)
-        with self._ending(name, watch), self._ticking(lambda: self.note(f"{name}: {watch.line()}")):
-            yield watch.told
-
-    @contextmanager
-    def _ticking(self, tick: Callable[[], None]) -> Iterator[None]:
-        """Call ``tick`` now and then, also while nothing happens that could be told."""
-        over = threading.Event()
-
-        def work() -> None:
-            while not over.wait(EVERY):
-                tick()
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
         try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-
-    @contextmanager
-    def _ending(self, name: str, watch: Watch, mark: str = "") -> Iterator[None]:
-        """The last line of a stage, whether it ends well or not."""
-        try:
-            yield
+            with self._shown(name, watch):
+                yield watch.told
         except BaseException as error:
             if watch.counters is not None and not isinstance(error, UsageError):
                 self.note(f"{name}: stopped after {watch.seconds():.1f} s at {watch.reached()}")
             raise
-        self.note(f"{mark}{name}: {watch.counted()} in {watch.seconds():.1f} s")
+        done = counts(watch.counters) if watch.counters else "nothing to do"
+        self.note(f"{self.mark}{name}: {done} in {watch.seconds():.1f} s")
 
-    def training(self) -> AbstractContextManager[Callable[[float, float, str], None]]:
-        return self._training()
+    def _shown(self, name: str, watch: Watch) -> AbstractContextManager[None]:
+        """Show a stage while it works."""
+        return repeating(lambda: self.note(f"{name}: {watch.line()}"))
+
+    @contextmanager
+    def training(self) -> Iterator[Callable[[float, float, str], None]]:
+        start = time.monotonic()
+        with self._training() as told:
+            yield told
+        self.note(f"{self.mark}train: done in {time.monotonic() - start:.1f} s")
 
     @contextmanager
     def _training(self) -> Iterator[Callable[[float, float, str], None]]:
-        start = last = time.monotonic()
+        """What shows how a training goes on, while it does."""
+        last = time.monotonic()
 
         def told(done: float, total: float, text: str) -> None:
             nonlocal last
@@ -183,14 +186,12 @@ class PlainReporter(Reporter):
                 self.note(f"train: {100 * done / total if total else 0:.0f} %, {text}")
 
         yield told
-        self.note(f"train: done in {time.monotonic() - start:.1f} s")
-
-    def note(self, text: str) -> None:
-        click.echo(text, err=True)
 
 
 class LiveReporter(PlainReporter):
     """A live line per stage, drawn by rich."""
+
+    mark = "✓ "
 
     def __init__(self) -> None:
         self._console: Any = None
@@ -217,31 +218,25 @@ class LiveReporter(PlainReporter):
             self._console = None
 
     @contextmanager
-    def _stage(self, name: str, status: Callable[[], GatewayStatus] | None) -> Iterator[Callable[[Counters], None]]:
+    def _shown(self, name: str, watch: Watch) -> Iterator[None]:
         from rich.progress import SpinnerColumn, TextColumn
 
-        watch = Watch(status)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), _field())
-        with self._ending(name, watch, "✓ "), self._live(*columns) as bar:
+        with self._live(SpinnerColumn(), TextColumn("{task.description}"), _field()) as bar:
             bar.add_task(name, total=None, text=watch.line)
-            yield watch.told
+            yield
 
     @contextmanager
     def _training(self) -> Iterator[Callable[[float, float, str], None]]:
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        start = time.monotonic()
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), _field(), TimeRemainingColumn(),
-        )  # fmt: skip
-        with self._live(*columns) as bar:
+        columns = (BarColumn(), TaskProgressColumn(), _field(), TimeRemainingColumn())
+        with self._live(TextColumn("{task.description}"), *columns) as bar:
             task = bar.add_task("train", total=1.0, text=lambda: "")
 
             def told(done: float, total: float, text: str) -> None:
                 bar.update(task, completed=done, total=total or None, text=lambda: text)
 
             yield told
-        self.note(f"✓ train: done in {time.monotonic() - start:.1f} s")
 
 
 def _field() -> Any:

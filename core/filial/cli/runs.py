@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.cli.common import home_option, json_option, manager, print_json
-from filial.contracts.errors import BUDGET, UNREACHABLE, USAGE, BudgetStop, TeacherUnreachable
+from filial.cli.common import home_option, json_option, manager, print_json, stack
+from filial.contracts.errors import BUDGET, UNREACHABLE, USAGE, BudgetStop, TeacherUnreachable, UsageError
 
 if TYPE_CHECKING:
     from filial.engine.run import Run
@@ -88,14 +88,13 @@ def following(run: Run, command: Command) -> str:
     return shlex.join(["filial", "render", "alpaca", str(records)])
 
 
-recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
-set_option = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Change the recipe, such as stages.evolve.rounds=2; may be repeated.",
-)
+recipe_options = stack(
+    click.argument("recipe", type=click.Path(path_type=Path)),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="PATH=VALUE",
+        help="Change the recipe, such as stages.evolve.rounds=2; may be repeated.",
+    ),
+)  # fmt: skip
 name_option = click.option("--name", metavar="NAME", help="Name of the run; the recipe's file name unless given.")
 
 
@@ -105,15 +104,25 @@ def _loaded(ctx: click.Context, recipe: Path, overrides: tuple[str, ...]) -> Rec
     return load(recipe, manager(ctx), list(overrides))
 
 
+def _run(
+    ctx: click.Context, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, **options: Any
+) -> Run:
+    """The run that a command line names."""
+    from filial.engine.run import Run, checked_name, name_of
+
+    loaded = _loaded(ctx, recipe, overrides)
+    named = name_of(recipe) if name is None else checked_name(name)
+    if options.get("limit"):
+        named = f"{named[:80]}-limit-{options['limit']}"
+    return Run(loaded, manager(ctx), home, named, **options)
+
+
 @click.command()
-@recipe_argument
-@set_option
+@recipe_options
 @json_option
 @click.pass_context
 def check(ctx: click.Context, recipe: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Find every fault of a recipe, each with line and column; send nothing."""
-    from filial.contracts.errors import UsageError
-
     try:
         loaded = _loaded(ctx, recipe, overrides)
         for spec in loaded.components():
@@ -134,8 +143,7 @@ def check(ctx: click.Context, recipe: Path, overrides: tuple[str, ...], as_json:
 
 
 @click.command()
-@recipe_argument
-@set_option
+@recipe_options
 @name_option
 @home_option
 @json_option
@@ -150,11 +158,8 @@ def plan(
     """
     from filial.cli.tables import planned
     from filial.engine.plan import plan_rows
-    from filial.engine.run import Run, checked_name, name_of
 
-    loaded = _loaded(ctx, recipe, overrides)
-    run = Run(loaded, manager(ctx), home, name_of(recipe) if name is None else checked_name(name))
-    rows = plan_rows(run)
+    rows = plan_rows(_run(ctx, recipe, overrides, name, home))
     if as_json:
         print_json(rows)
     else:
@@ -163,8 +168,7 @@ def plan(
 
 
 @click.command()
-@recipe_argument
-@set_option
+@recipe_options
 @name_option
 @home_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Try it with N records, as a run of its own.")
@@ -182,19 +186,14 @@ def run(
 ) -> int:  # fmt: skip
     """Do what a recipe says. A run goes on where it stopped; what is done and whole is not done again."""
     from filial.cli.progress import reporter
-    from filial.engine.run import Run, checked_name, name_of
 
-    loaded = _loaded(ctx, recipe, overrides)
-    named = name_of(recipe) if name is None else checked_name(name)
-    if flags["limit"]:
-        named = f"{named[:80]}-limit-{flags['limit']}"
-    work = Run(loaded, manager(ctx), home, named, reporter(), **flags)
+    work = _run(ctx, recipe, overrides, name, home, reporter=reporter(), **flags)
     try:
         summary = work.execute()
     except BudgetStop as err:
         click.echo(f"Stopped: {err}; every answer is kept. To go on with a larger budget:", err=True)
         kept = {key: flags[key] for key in ("limit", "processes")}
-        larger = f"budget.{err.cap}={_number(2 * loaded.budget[err.cap])}"
+        larger = f"budget.{err.cap}={_number(2 * work.recipe.budget[err.cap])}"
         click.echo(f"  {again(ctx, recipe, overrides, name, home, more=larger, **kept)}", err=True)
         return BUDGET
     except TeacherUnreachable as err:

@@ -6,9 +6,12 @@ from typing import Any
 
 import click
 
+from filial.cli.common import installed, json_option, manager, print_json
+from filial.contracts.errors import UsageError
+
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
     """List what is installed, from packaging metadata alone: nothing is imported.
@@ -17,22 +20,15 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from filial.cli.common import installed
-
-    found = installed(ctx)
-    if ctx.find_root().params.get("files"):  # these the user named to be loaded, so they are
-        from filial.cli.common import manager
-
-        found = manager(ctx).index
+    # Files the user named to be loaded, so they are.
+    found = manager(ctx).index if ctx.find_root().params.get("files") else installed(ctx)
     rows = [
         (kind, name, " and ".join(c.owner for c in claims))
         for kind, names in found.items()
         for name, claims in names.items()
     ]
     if as_json:
-        import json
-
-        click.echo(json.dumps([{"kind": k, "name": n, "from": o} for k, n, o in rows], indent=2))
+        print_json([{"kind": k, "name": n, "from": o} for k, n, o in rows])
         return
     width = max((len(name) for _, name, _ in rows), default=0)
     for kind, name, owner in rows:
@@ -50,9 +46,8 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 def show(ctx: click.Context, name: str, kind: str | None) -> None:
     """Show one plugin: where it comes from, what it does, its options. Imports that plugin."""
     import difflib
+    import inspect
 
-    from filial.cli.common import manager
-    from filial.contracts.errors import UsageError
     from filial.plugins.options import json_schema
 
     known = manager(ctx)
@@ -72,7 +67,7 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
     for found in kinds:
         cls = known.get(found, name)
         schema = json_schema(cls)
-        click.echo(f"{name} ({found}), {known.provenance(found, name)}\n\n{_described(cls)}\n")
+        click.echo(f"{name} ({found}), {known.provenance(found, name)}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
         for option, facts in schema["properties"].items():
             click.echo(f"  {option}: {_facts(facts, option in schema.get('required', ()))}")
 
@@ -89,12 +84,6 @@ def kind_of(word: str) -> str | None:
     """Which kind of plugin a user means who writes ``strategy`` or ``strategies``; None if it is none."""
     kinds = _kinds()
     return word if word in kinds.values() else kinds.get(word)
-
-
-def _described(cls: type) -> str:
-    import inspect
-
-    return inspect.cleandoc(cls.__doc__ or "")
 
 
 def _facts(facts: dict[str, Any], required: bool) -> str:
@@ -126,27 +115,18 @@ def schema(ctx: click.Context, what: str, name: str | None) -> None:
 
     The recipe's schema holds the options of every plugin installed, for editors.
     """
-    from filial.cli.common import manager, print_json
-    from filial.contracts.errors import UsageError
+    from filial.engine.commit import manifest_schema
+    from filial.formats.records import schema as record_schema
+    from filial.plugins.options import json_schema
+    from filial.recipe.schema import recipe_schema
 
-    if what == "record":
-        from filial.formats.records import schema as record_schema
-
-        print_json(record_schema())
-    elif what == "recipe":
-        from filial.recipe.schema import recipe_schema
-
-        print_json(recipe_schema(manager(ctx)))
-    elif what == "manifest":
-        from filial.engine.commit import manifest_schema
-
-        print_json(manifest_schema())
-    else:
-        from filial.plugins.options import json_schema
-
-        kind = kind_of(what)
-        if kind is None or name is None:
-            raise UsageError(
-                f"schema {what!r}: write record, recipe, manifest, or a kind and a name: schema filter novelty"
-            )
+    schemas = {"record": record_schema, "recipe": lambda: recipe_schema(manager(ctx)), "manifest": manifest_schema}
+    kind = kind_of(what)
+    if what in schemas:
+        print_json(schemas[what]())
+    elif kind is not None and name is not None:
         print_json(json_schema(manager(ctx).get(kind, name)))
+    else:
+        raise UsageError(
+            f"schema {what!r}: write record, recipe, manifest, or a kind and a name: schema filter novelty"
+        )
