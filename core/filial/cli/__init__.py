@@ -134,7 +134,11 @@ def invoke(args: list[str]) -> int:
         err.show()
         return 2
     except click.ClickException as err:
-        return _refused(err)
+        message = err.format_message()
+        if (at := getattr(err, "ctx", None)) is not None:
+            message = f"{message.rstrip('.')}; see {at.command_path} --help"
+        click.echo(f"Error: {message}", err=True)
+        return 2
     except (KeyboardInterrupt, click.exceptions.Abort):
         kept = "what is done and what teachers have answered is kept, and the same command goes on from there"
         click.echo(f"Interrupted; {kept}.", err=True)
@@ -144,16 +148,6 @@ def invoke(args: list[str]) -> int:
         return 0
     except Exception as err:
         return _failed(err, debug)
-
-
-def _refused(err: click.ClickException) -> int:
-    """A command line that is wrong, in one sentence with the place of the help."""
-    ctx = getattr(err, "ctx", None)
-    message = err.format_message()
-    if ctx is not None:
-        message = f"{message.rstrip('.')}; see {ctx.command_path} --help"
-    click.echo(f"Error: {message}", err=True)
-    return 2
 
 
 def _failed(err: Exception, debug: bool) -> int:

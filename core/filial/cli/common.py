@@ -143,9 +143,9 @@ def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
 @asynccontextmanager
 async def open_teacher(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gateway | None]:
     """The teacher named by `teacher_options` behind its gateway, closed at the end; None when none is named."""
-    name, pairs = flags["teacher"], flags["teacher_options"]
+    name, pairs, budget = flags.get("teacher"), flags.get("teacher_options", ()), flags.get("budget", ())
     if name is None:
-        if pairs or flags["budget"]:
+        if pairs or budget:
             raise UsageError(f"{'--teacher-option' if pairs else '--budget'} needs --teacher NAME")
         yield None
         return
@@ -157,7 +157,7 @@ async def open_teacher(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterat
     plugins.check_requirements(plugins.get("teachers", name))
     spec = {"use": name, **parse_options("--teacher-option", pairs)}
     teacher = plugins.build("teachers", spec, "--teacher")
-    caps = validated(Caps, parse_options("--budget", flags["budget"]), owner="--budget").own()
+    caps = validated(Caps, parse_options("--budget", budget), owner="--budget").own()
     gateway = open_gateway(ctx, name, teacher, flags["home"], BudgetAccount(Budget(**caps)))
     try:
         yield gateway

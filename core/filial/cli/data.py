@@ -131,7 +131,7 @@ async def _asking(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, An
     from filial.gateway.gateway import stopping
 
     said, base = reporter(), Path.cwd()
-    async with open_teacher(ctx, {"teacher": None, "teacher_options": (), "budget": (), **flags}) as gateway:
+    async with open_teacher(ctx, flags) as gateway:
         if gateway is not None:
             env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
         env.note = said.note

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,32 +17,30 @@ if TYPE_CHECKING:
     from filial.recipe import Recipe
 
 
-Command = Callable[..., str]
+def again(ctx: click.Context, more: str = "", **flags: Any) -> str:
+    """The command line of this run, to try it, send nothing or retry what was lost only as ``flags`` say.
+
+    ``more`` is another value of the recipe, in the place of one given before.
+    """
+    top = ctx.find_root()
+    values = {**ctx.params, **dict.fromkeys(("as_json", "limit", "offline", "retry_lost")), **flags}
+    if more:
+        kept = [text for text in values["overrides"] if text.partition("=")[0] != more.partition("=")[0]]
+        values["overrides"] = [*kept, more]
+    own = typed(top.command, {**top.params, "debug": False})
+    return shlex.join(["filial", *own, "run", str(values["recipe"]), *typed(ctx.command, values)])
 
 
-def again(
-    ctx: click.Context, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, *,
-    limit: int | None = None, offline: bool = False, retry_lost: bool = False, processes: int = 0, more: str = "",
-) -> str:  # fmt: skip
-    """The command line of this run; ``more`` is another value of the recipe, in the place of one given before."""
-    top = ctx.find_root().params
-    words = ["filial", *(["--no-plugins"] if top.get("no_plugins") else [])]
-    for file in top.get("files", ()):
-        words += ["--plugin", file]
-    words += ["run", str(recipe)]
-    changed = more.partition("=")[0]
-    for text in (*overrides, more):
-        if text and (text == more or text.partition("=")[0] != changed):
-            words += ["--set", text]
-    words += ["--name", name] if name else []
-    words += ["--home", str(home)] if home != Path(".") else []
-    words += ["--limit", str(limit)] if limit else []
-    words += ["--processes", str(processes)] if processes else []
-    words += [flag for flag, on in (("--offline", offline), ("--retry-lost", retry_lost)) if on]
-    return shlex.join(words)
+def typed(command: click.Command, values: Mapping[str, Any]) -> Iterator[str]:
+    """The options of a command that have these values, as one would type them; defaults are left out."""
+    for option in command.params:
+        value = values.get(str(option.name))
+        if isinstance(option, click.Option) and value and value != option.default:
+            for one in value if option.multiple else [value]:
+                yield from [option.opts[0]] if option.is_flag else [option.opts[0], str(one)]
 
 
-def tell(run: Run, summary: dict[str, Any], command: Command) -> None:
+def tell(ctx: click.Context, run: Run, summary: dict[str, Any]) -> None:
     """Everything about a run that has ended."""
     from filial.cli.tables import funnel, judged, measured, survival
 
@@ -52,7 +50,7 @@ def tell(run: Run, summary: dict[str, Any], command: Command) -> None:
     click.echo(asked(summary["teacher"]))
     missing = "; rows are missing, drops.jsonl of their stage says why" if run.exit_code() else ""
     click.echo(f"Run: {run.folder}{missing}")
-    click.echo(f"Next:\n  {following(run, command)}")
+    click.echo(f"Next:\n  {following(ctx, run)}")
 
 
 def asked(teacher: dict[str, Any]) -> str:
@@ -74,13 +72,13 @@ def asked(teacher: dict[str, Any]) -> str:
     return f"{text}."
 
 
-def following(run: Run, command: Command) -> str:
+def following(ctx: click.Context, run: Run) -> str:
     """What one would type next."""
     reasons = {reason for stage in run.summary["stages"] for reason in stage["reasons"]}
     if any(reason.startswith("teacher-") for reason in reasons):
-        return command(retry_lost=True, limit=run.limit)
+        return again(ctx, retry_lost=True, limit=run.limit)
     if run.limit:
-        return command()
+        return again(ctx)
     if run.recipe.train is not None:
         return shlex.join(["filial", "judge", "exact-match", "YOUR-EXAM.jsonl", "--model", str(run.model)])
     stage = run.recipe.stages[-1].name if run.recipe.stages else ""
@@ -192,23 +190,18 @@ def run(
         summary = work.execute()
     except BudgetStop as err:
         click.echo(f"Stopped: {err}; every answer is kept. To go on with a larger budget:", err=True)
-        kept = {key: flags[key] for key in ("limit", "processes")}
         larger = f"budget.{err.cap}={_number(2 * work.recipe.budget[err.cap])}"
-        click.echo(f"  {again(ctx, recipe, overrides, name, home, more=larger, **kept)}", err=True)
+        click.echo(f"  {again(ctx, larger, limit=work.limit)}", err=True)
         return BUDGET
     except TeacherUnreachable as err:
         click.echo(f"Stopped: {err}", err=True)
-        asking = {**flags, "offline": False}  # what the ledger does not hold has to be asked
-        click.echo(f"To go on:  {again(ctx, recipe, overrides, name, home, **asking)}", err=True)
+        # Not offline: what the ledger does not hold has to be asked.
+        click.echo(f"To go on:  {again(ctx, limit=work.limit, retry_lost=work.retry_lost)}", err=True)
         return UNREACHABLE
     if as_json:
         print_json(summary)
     else:
-        tell(
-            work,
-            summary,
-            lambda **more: again(ctx, recipe, overrides, name, home, processes=flags["processes"], **more),
-        )
+        tell(ctx, work, summary)
     return work.exit_code()
 
 
