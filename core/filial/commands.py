@@ -23,7 +23,6 @@ from filial.cli.plugincommands import PluginGroup
 from filial.cli.progress import printable, reporter
 from filial.cli.tables import (
     SURVIVAL_HEAD,
-    add_survival,
     counted,
     figure,
     funnel,
@@ -44,6 +43,7 @@ from filial.engine.model_notes import load_teacher, load_template, save_notes
 from filial.engine.progress import Reporter
 from filial.engine.run import Run
 from filial.engine.stage import is_lost
+from filial.engine.survival import add_rows as add_survival
 from filial.engine.train import weights as model_digest
 from filial.plugins.manager import Manager
 from filial.plugins.options import locate_files

@@ -100,21 +100,11 @@ def _keep_stderr() -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the code the design gives each outcome."""
-    _keep_stderr()
-    _show_crashes()
-    sys.exit(invoke(sys.argv[1:] if args is None else args))
-
-
-def _show_crashes() -> None:
-    """Have Python print the file and line where native code kills the process, unless there is nowhere to print."""
     import faulthandler
 
-    if sys.stderr is None or faulthandler.is_enabled():
-        return
-    try:
-        faulthandler.enable()
-    except (AttributeError, OSError, ValueError):  # stderr is replaced by something without a file descriptor
-        return
+    _keep_stderr()
+    faulthandler.enable()  # so that a crash of native code prints its file and line
+    sys.exit(invoke(sys.argv[1:] if args is None else args))
 
 
 def invoke(args: list[str]) -> int:

@@ -80,12 +80,10 @@ def foreign_command(ctx: click.Context, name: str) -> click.Command:
     Raises:
         PluginError: it is broken, claimed twice, or no click command.
     """
-    plugins = manager(ctx)
-    command = plugins.entry("commands", name)
-    if not isinstance(command, click.Command):  # a group has an attribute of that name, too
-        command = getattr(command, "command", command)
+    found = manager(ctx).entry("commands", name)
+    command = found if isinstance(found, click.Command) else getattr(found, "command", None)
     if not isinstance(command, click.Command):
-        claim = plugins.index.claim("commands", name)
+        claim = installed(ctx).claim("commands", name)
         raise PluginError(f"{claim.owner} ({claim.entry}) is no click command")
     return command
 

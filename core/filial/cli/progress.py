@@ -54,7 +54,7 @@ class Watch:
         """After every record."""
         self.counters = counters
 
-    def line(self) -> str:
+    def __str__(self) -> str:
         """Done of how many, dropped and why, in flight, requests/s, tokens, money against its cap, time left."""
         return " · ".join([self.reached(), *self._flow(), *self._left()])
 
@@ -165,7 +165,7 @@ class PlainReporter(Reporter):
 
     def _shown(self, name: str, watch: Watch) -> AbstractContextManager[None]:
         """Show a stage while it works."""
-        return repeating(lambda: self.note(f"{name}: {watch.line()}"))
+        return repeating(lambda: self.note(f"{name}: {watch}"))
 
     @contextmanager
     def training(self) -> Iterator[Callable[[float, float, str], None]]:
@@ -221,31 +221,27 @@ class LiveReporter(PlainReporter):
     def _shown(self, name: str, watch: Watch) -> Iterator[None]:
         from rich.progress import SpinnerColumn, TextColumn
 
-        with self._live(SpinnerColumn(), TextColumn("{task.description}"), _field()) as bar:
-            bar.add_task(name, total=None, text=watch.line)
+        with self._live(SpinnerColumn(), TextColumn("{task.description}"), _text_column()) as bar:
+            bar.add_task(name, total=None, text=watch)
             yield
 
     @contextmanager
     def _training(self) -> Iterator[Callable[[float, float, str], None]]:
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        columns = (BarColumn(), TaskProgressColumn(), _field(), TimeRemainingColumn())
+        columns = (BarColumn(), TaskProgressColumn(), _text_column(), TimeRemainingColumn())
         with self._live(TextColumn("{task.description}"), *columns) as bar:
-            task = bar.add_task("train", total=1.0, text=lambda: "")
+            task = bar.add_task("train", total=1.0, text="")
 
             def told(done: float, total: float, text: str) -> None:
-                bar.update(task, completed=done, total=total or None, text=lambda: text)
+                bar.update(task, completed=done, total=total or None, text=text)
 
             yield told
 
 
-def _field() -> Any:
-    """A progress column with what the task's function says at that moment, never read as markup."""
-    from rich.progress import ProgressColumn, Task
-    from rich.text import Text
+def _text_column() -> Any:
+    """What a task's field ``text`` is at that moment, never read as markup, wrapped where it is long."""
+    from rich.progress import TextColumn
+    from rich.table import Column
 
-    class FieldColumn(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(task.fields["text"]())
-
-    return FieldColumn()
+    return TextColumn("{task.fields[text]}", markup=False, table_column=Column())

@@ -52,14 +52,12 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
 
     known = manager(ctx)
     short = name.rpartition(":")[2]
-    if kind is not None:
-        one = kind_of(kind)
-        if one is None:
-            raise UsageError(f"--kind {kind!r}: there is no such kind; kinds are {', '.join(_kinds())}")
-        known.index.claim(one, name)
+    if kind is None:
+        kinds = [k for k in _kinds().values() if short in known.index[k]]
+    elif one := kind_of(kind):
         kinds = [one]
     else:
-        kinds = [k for k in _kinds().values() if short in known.index[k]]
+        raise UsageError(f"--kind {kind!r}: there is no such kind; kinds are {', '.join(_kinds())}")
     if not kinds:
         names = sorted({n for k in _kinds().values() for n in known.index[k]})
         near = difflib.get_close_matches(short, names, 1, 0.7)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from filial.cli.progress import printable
+from filial.engine.survival import add_rows
 
 GLUE = "\ue000"
 """A private character at which no line is broken; printed as a blank."""
@@ -114,19 +114,6 @@ def figure(result: dict[str, Any] | None) -> str:
 SURVIVAL_HEAD = ["tried", "kept", "survived", "requests", "tokens", "$ per kept", "longer", "new"]
 
 
-def add_survival(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Rows of a survival table added up to one."""
-    rows = list(rows)
-    names = ("tried", "kept", "requests", "tokens", "words_before", "words_after")
-    total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in names}
-    known = [row["usd"] for row in rows if row["usd"] is not None]
-    new = sum(row["novelty"] * row["kept"] for row in rows)
-    return {
-        **total, "dropped": sum((Counter(row["dropped"]) for row in rows), Counter()),
-        "usd": sum(known) if known else None, "novelty": new / total["kept"] if total["kept"] else 0.0,
-    }  # fmt: skip
-
-
 def survival_cells(row: dict[str, Any]) -> list[str]:
     """A row of a survival table as `SURVIVAL_HEAD` names its cells."""
     from filial.gateway.budget import dollars
@@ -147,7 +134,7 @@ def survival(summary: dict[str, Any]) -> str:
             found.setdefault(name, []).extend(rounds.values())
     if not found:
         return ""
-    totals = [(printable(name), add_survival(rows)) for name, rows in sorted(found.items())]
+    totals = [(printable(name), add_rows(rows)) for name, rows in sorted(found.items())]
     reasons = [[name, counted(total["dropped"])] for name, total in totals if total["dropped"]]
     table = grid(["strategy", *SURVIVAL_HEAD], [[name, *survival_cells(total)] for name, total in totals])
     return f"{table}\n\n{grid(['strategy', 'why dropped'], reasons, prose=True)}" if reasons else table
