@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import filial
 from filial.cli.show import kind_of
 from filial.contracts.kinds import KINDS
 from filial.plugins.discovery import index, singular
@@ -57,8 +58,6 @@ def test_what_other_packages_bring_stands_behind_filials_own(site, cli):
 
 
 def test_the_version_is_the_packages(cli):
-    import filial
-
     assert cli("--version", toy=False) == 0
     assert cli.out == f"filial {filial.__version__}\n"
 
