@@ -207,3 +207,11 @@ def test_the_question_of_a_conversation_is_all_before_its_last_answer():
     assert question_key(talk("hi")) == ("hi",)
     assert question_key(Record(instruction="sort", input="2 1", output="1 2")) == ("sort\n\n2 1",)
     assert question_key(Record(instruction="sort", input="2 1")) == question_key(talk("sort\n\n2 1", "1 2"))
+
+
+def test_a_rivals_answers_are_kept_by_who_gives_them_however_it_is_named(cli):
+    cli.write("x.jsonl", *({"instruction": f"Name river {i}.", "output": "x"} for i in range(3)))
+    for use in ("toy.py:echo", "echo"):
+        rival = f"{{use: '{use}', log: asked}}"
+        assert cli("judge", "exact-match", "x.jsonl", "--teacher", "procedural", "--against", rival) in (0, 5), cli.err
+    assert len((cli.folder / "asked").read_text().splitlines()) == 3

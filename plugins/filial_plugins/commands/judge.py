@@ -150,9 +150,7 @@ async def _verdicts(
             seats.append((Answerer("model", teacher.use, teacher.teacher), teacher))
         for who, facts in named:
             account = teacher.account if teacher is not None and not who.here else None
-            gateway = open_gateway(
-                ctx, who.use, who.teacher, flags["home"], account, hooked=not who.own, facts=facts, resolved=True
-            )  # fmt: skip
+            gateway = open_gateway(ctx, who.use, who.teacher, flags["home"], account, hooked=not who.own, facts=facts)
             stack.push_async_callback(gateway.close)
             seats.append((who, gateway))
         sat = [[seats[0], rival] for rival in seats[1:]] if judge.compares == 2 else [[seat] for seat in seats]
