@@ -123,6 +123,13 @@ def test_what_was_charged_is_open_where_the_endpoint_does_not_say(endpoint, answ
         ({"retry-after": "86400"}, 86400.0),
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "inf"}, None),
+        ({"retry-after-ms": "nan"}, None),
+        ({"retry-after-ms": "1e999"}, None),
+        ({"retry-after-ms": "9" * 400, "retry-after": "2"}, 2.0),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "99999999999"}, None),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, None),
         ({}, None),
     ],
 )

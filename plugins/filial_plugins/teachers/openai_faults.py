@@ -8,6 +8,7 @@ been lost on its way.
 from __future__ import annotations
 
 import json
+import math
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from email.utils import parsedate_to_datetime
 from filial import TeacherError
 
 SPENT = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits")
+LONGEST = 366 * 86400.0
+"""Seconds. A wait above that is none that an endpoint can mean."""
 WITHHELD = ("content_filter", "content_policy_violation", "moderation")
 
 
@@ -106,15 +109,15 @@ def _words_of(error: object) -> tuple[str, str]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds an endpoint asks to wait: in milliseconds, in seconds, or as a date."""
-    try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        if "retry-after" in headers:
-            value = headers["retry-after"]
-            return max(0.0, float(value) if _is_number(value) else _until(value))
-    except (ValueError, TypeError, OverflowError):
-        return None  # neither a number nor a date: as if the endpoint had not asked
+    """Seconds an endpoint asks to wait, in milliseconds, in seconds or as a date; None where nobody can wait so."""
+    for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
+        value = headers.get(name, "")
+        try:
+            seconds = (float(value) if scale > 1 or _is_number(value) else _until(value)) / scale
+        except (ValueError, TypeError, OverflowError):
+            continue  # neither a number nor a date: as if the endpoint had not asked
+        if math.isfinite(seconds) and seconds <= LONGEST:
+            return max(0.0, seconds)
     return None
 
 
