@@ -195,7 +195,10 @@ WRAPPINGS = {
     "other case": "<THINK>{t}</Think>\n{a}",
     "as Magistral writes it": "[THINK]{t}[/THINK]{a}",
     "closing tag alone": "{t}\n</think>\n\n{a}",
-    "closing tag alone, of the other kind": "{t}[/THINK]{a}",
+    "closing tag alone, of the other kind": "{t}[/THINK]\n{a}",
+    "closing tag alone, at the end of a line": "{t}</think> \r\n\r\n{a}",
+    "closing tag alone, after code in the thoughts": "```python\nx\n```\n{t}\n</think>\n\n{a}",
+    "closing tag alone, after code that is never closed": "```python\n{t}\n</think>\n\n{a}",
     "closed twice": "<think>\n{t}\n</think>\n\n</think>\n\n{a}",
     "closing tag alone, twice": "{t}\n</think>\n</think>\n\n{a}",
     "two blocks": "<think>{t}</think>\n<think>{t}</think>\n{a}",
@@ -209,7 +212,7 @@ def test_thoughts_round_an_answer_change_nothing_of_it_and_are_kept_apart(read, 
     plain = read(TEXT)
     reply = read(wrapping.format(t=THOUGHT, a=TEXT))
     assert reply.text == plain.text == TEXT
-    assert reply.reasoning.startswith(THOUGHT)
+    assert THOUGHT in reply.reasoning
     assert plain.reasoning == ""
     assert list(read.warned) == ["thoughts"]
 
@@ -217,6 +220,7 @@ def test_thoughts_round_an_answer_change_nothing_of_it_and_are_kept_apart(read, 
 @given(st.text(), st.text(), st.sampled_from(list(WRAPPINGS.values())))
 def test_no_wrapping_changes_any_answer(thought, answer, wrapping):
     assume(not any(mark in (thought + answer).lower() for mark in ("<think", "</think", "[think]", "[/think]")))
+    assume("```" not in thought + answer and "~~~" not in thought + answer)
     assume(not thought.endswith(("`", "'", '"')) and not answer.startswith(("`", "'", '"')))
     found = parted(wrapping.format(t=thought, a=answer))
     assert found.text == answer.lstrip()
@@ -236,6 +240,11 @@ def test_an_empty_thought_leaves_no_trace(read, empty):
     [
         "The model writes <think> first, then </think>, then its answer.",
         "End thoughts with `</think>`, then answer.",
+        "The model closes its thoughts with </think> and then answers.",
+        "Look:\n```\nI think.\n</think>\nYes.\n```\nThat is all.",
+        "~~~~\n~~~\n</think>\n~~~\n~~~~\nThat is all.",
+        '{"tag": "</think>", "text": "thoughts end with </think>\\nand then comes the answer"}',
+        '{\n  "ends": "so </think> it is"\n}',
         'Cut at "</think>" and take the rest.',
         "```\n<think>hm</think>\n```",
         "An answer.\n<think>And a thought after it.</think>\nMore.",
@@ -299,5 +308,6 @@ def test_a_content_that_is_no_text_is_charged_as_told(read, content):
 
 
 def test_very_many_thoughts_are_parted_too():
+    assert parted("```\n</think>\n" * 200_000 + "```").text.startswith("```")
     blocks = "<think></think>" * 200_000
     assert parted(blocks + "x") == ("x", "", True, False)
