@@ -23,14 +23,21 @@ class Priced(Moody):
         return PRICE
 
 
-@given(COUNTS, COUNTS, COUNTS, COUNTS, st.text(max_size=20))
-def test_no_count_lowers_another_or_the_price(prompt, completion, cached, reasoning, text):
-    counts = counted(BOUND, prompt, completion, cached, reasoning, text)
+class Bounded(Priced):
+    """Takes at most `BOUND` tokens."""
+
+    def bound(self, request):
+        return BOUND
+
+
+@given(COUNTS, COUNTS, COUNTS, COUNTS)
+def test_no_count_lowers_another_or_the_price(prompt, completion, cached, reasoning):
+    counts = counted(BOUND, prompt, completion, cached, reasoning)
     p, c, k, r = (n if 0 < n <= MOST else 0 for n in (prompt, completion, cached, reasoning))
     assert counts.prompt >= max(p, k, 1)
-    assert counts.completion >= max(c, r)
-    assert counts.completion > 0 or not text
-    assert counts.estimated == (not p or (not c and counts.completion > 0))
+    assert counts.completion >= (max(c, r) if c else max(BOUND.completion, r))
+    assert counts.prompt >= (p or BOUND.prompt)
+    assert counts.estimated == (not p or not c)
     least = (max(p - k, 0) * PRICE.prompt + k * PRICE.cached + max(c, r) * PRICE.completion) / 1e6
     assert PRICE.cost(counts.prompt, counts.completion, counts.cached) >= least * (1 - 1e-12) >= 0
     if p and c and k <= p and r <= c:
@@ -53,14 +60,14 @@ def test_cached_tokens_beside_the_prompt_are_paid_beside_it():
     [
         ({"prompt_tokens": 50, "completion_tokens": 60, "cached_tokens": 9000}, 50 + 0.1 * 9000 + 10 * 60),
         ({"prompt_tokens": 50, "completion_tokens": 60, "reasoning_tokens": 200}, 50 + 10 * 260),
-        ({"prompt_tokens": 50}, 50 + 10 * 13),
+        ({"prompt_tokens": 50}, 50 + 10 * 300),
         ({"completion_tokens": 13}, 10 * 13),
         ({"prompt_tokens": MOST + 1, "completion_tokens": 13}, 10 * 13),
     ],
 )
 def test_a_cap_on_money_ends_whatever_is_counted_how(tmp_path, told, least):
     account = BudgetAccount(Budget(usd=0.05))
-    teacher = Priced.saying(lambda r, n: Reply(text="thirteen byte", **told), max_concurrency=2)
+    teacher = Bounded.saying(lambda r, n: Reply(text="thirteen byte", **told), max_concurrency=2)
     g = Gateway("priced", teacher, Ledger(tmp_path / "l.sqlite"), account)
     results = ask(g, *(f"q{i}" for i in range(400)))
     assert isinstance(results[-1], BudgetStop)
@@ -72,13 +79,14 @@ def test_a_cap_on_money_ends_whatever_is_counted_how(tmp_path, told, least):
 
 @pytest.mark.parametrize(
     ("billed", "answer", "tokens"),
-    [((0, 0), None, 0), ((0, 0), "cut", 0), ((7, 0), "cut", 11), ((7, 0), "", 7), ((7, 3), "cut", 10)],
+    [((0, 0), None, 0), ((0, 0), "cut", 0), ((7, 0), "cut", 307), ((7, 0), "", 307), ((7, 3), "cut", 10)],
 )
-def test_a_failed_answer_with_text_counts_its_text(tmp_path, billed, answer, tokens):
+def test_a_failed_answer_without_a_count_counts_as_the_most(tmp_path, billed, answer, tokens):
     said = TeacherError("length", answer=answer, billed=billed)
-    g = Gateway("priced", Priced.saying(lambda r, n: said), Ledger(tmp_path / "l.sqlite"))
+    g = Gateway("priced", Bounded.saying(lambda r, n: said), Ledger(tmp_path / "l.sqlite"))
     ask(g, "q")
     assert g.spent.tokens == tokens
+    assert g.spent.estimated == (tokens > 10)
     g.ledger.close()
 
 

@@ -1,5 +1,6 @@
 """The copying baseline is exactly the nearest neighbour by common words."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from filial import FREE, Message, Record, Request, UsageError
 from filial.formats import write
+from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 from filial.testing import TeacherContract, finished
 from filial_plugins.teachers.nearest import Known, Nearest
 
@@ -29,6 +31,23 @@ class TestContract(TeacherContract):
     def _component(self, folder: Path) -> None:
         write(folder / "some.jsonl", [Record(instruction="Name three colours", output="Red")])
         type(self).component = Nearest(data=str(folder / "some.jsonl"))
+
+
+def test_copying_takes_nothing_of_a_cap_on_tokens(tmp_path: Path) -> None:
+    write(tmp_path / "some.jsonl", [Record(instruction="Name three colours", output="Red")])
+    account = BudgetAccount(Budget(tokens=1))
+
+    async def asked() -> list[str]:
+        teacher = Nearest(data=str(tmp_path / "some.jsonl"))
+        gateway = Gateway("nearest", teacher, Ledger(tmp_path / "l.sqlite"), account)
+        try:
+            questions = [Request(messages=(Message("user", f"three colours {i}"),)) for i in range(3)]
+            return [(await gateway.ask(question)).text for question in questions]
+        finally:
+            await gateway.close()
+
+    assert asyncio.run(asked()) == ["Red"] * 3
+    assert account.spent.tokens == 0
 
 
 def jaccard(one: Record, other: Record) -> float:

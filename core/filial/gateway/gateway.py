@@ -299,7 +299,7 @@ class Gateway:
             self.spent.lost += error.billed is None
             if error.billed is not None:
                 free = error.billed == (0, 0)
-                told = Counted(0, 0, 0, False) if free else counted(call.bound, *error.billed, text=error.answer or "")
+                told = Counted(0, 0, 0, False) if free else counted(call.bound, *error.billed)
                 cost = self._priced(call.bound, told)
             return error
         finally:
@@ -309,7 +309,7 @@ class Gateway:
     def _cost(self, bound: Bound, reply: Reply) -> Totals:
         """What an answer costs."""
         told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
-        counts = counted(bound, *told, text=reply.text + reply.reasoning)
+        counts = counted(bound, *told)
         self.spent.with_reasoning += bool(reply.reasoning)
         self.spent.cached_tokens += counts.cached
         self.spent.reasoning_tokens += max(0, reply.reasoning_tokens)

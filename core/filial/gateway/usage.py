@@ -19,22 +19,21 @@ class Counted(NamedTuple):
     estimated: bool
 
 
-def counted(bound: Bound, prompt: int, completion: int, cached: int = 0, reasoning: int = 0, text: str = "") -> Counted:
-    """The tokens to count for an answer with ``text``.
+def counted(bound: Bound, prompt: int, completion: int, cached: int = 0, reasoning: int = 0) -> Counted:
+    """The tokens to count for an answer, whole or not.
 
-    A count that is missing, negative or beyond `MOST` is replaced by the most it can have been: for a prompt what its
-    request was given, for an answer a token per byte. A part that is more than its whole was counted beside it and is
-    added: cached tokens to the prompt, those of thoughts to the answer.
+    A count that is missing, negative or beyond `MOST` is replaced by the most its request allows: what came of an
+    answer does not say how much of it was thoughts that nobody sees. A part that is more than its whole was
+    counted beside it and is added: cached tokens to the prompt, those of thoughts to the answer.
     """
     prompt, completion, cached, reasoning = (n if 0 < n <= MOST else 0 for n in (prompt, completion, cached, reasoning))
-    no_prompt = not prompt
-    no_completion = not completion and bool(text or reasoning or no_prompt)
+    no_prompt, no_completion = not prompt, not completion
     if no_prompt:
         prompt = bound.prompt
     if cached > prompt:
         prompt += cached
     if no_completion:
-        completion = min(bound.completion, len(text.encode("utf-8", "surrogatepass")) + 1)
+        completion = bound.completion
     if reasoning > completion:
         completion += reasoning
     return Counted(prompt, completion, cached, no_prompt or no_completion)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from filial import FREE, Field, InputFile, Message, Price, Reply, Request, Teacher, UsageError, hookimpl, resolve
+from filial import FREE, Bound, Field, InputFile, Message, Price, Reply, Request, Teacher, UsageError, hookimpl, resolve
 from filial.formats import read
 
 
@@ -36,6 +36,10 @@ class Nearest(Teacher):
 
     def price(self) -> Price:
         return FREE
+
+    def bound(self, request: Request) -> Bound:
+        """None: no model reads or writes anything."""
+        return Bound(0, 0)
 
     async def reply(self, request: Request) -> Reply:
         if self._known is None:
