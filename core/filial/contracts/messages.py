@@ -67,9 +67,9 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A teacher's answer.
 
     ``reasoning`` is what the model thought before it, where the endpoint tells; never part of the text.
-    ``finish_reason`` is "stop", "length" or the endpoint's own word, empty where it named none. Token counts are the
-    endpoint's; 0 where it gave none. ``cached_tokens`` are part of the prompt's, ``reasoning_tokens`` part of the
-    completion's.
+    ``finish_reason`` is "stop", "length" or the endpoint's own word, empty where it named none; what is not whole by it
+    is a failed call (docs/teachers.md). Token counts are the endpoint's; 0 where it gave none. ``cached_tokens`` are
+    part of the prompt's, ``reasoning_tokens`` part of the completion's.
     ``key`` is the answer's ledger key, filled in by the gateway.
     """
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filial.gateway.budget import Budget, BudgetAccount, Usage
+    from filial.gateway.endings import fault_of_end
     from filial.gateway.gateway import Gateway, stopping
     from filial.gateway.keys import allow_key, config_folder, forget_key, key_bindings, secret
     from filial.gateway.ledger import Entry, Ledger, TeacherKeys, encode_request, sealed, served
@@ -19,6 +20,7 @@ __all__ = [
     "allow_key",
     "config_folder",
     "encode_request",
+    "fault_of_end",
     "forget_key",
     "key_bindings",
     "sealed",
@@ -30,6 +32,7 @@ __all__ = [
 # 'filial keys' must import neither sqlite3 nor msgspec: names resolve on first use.
 _HOME = {
     "filial.gateway.budget": ("Budget", "BudgetAccount", "Usage"),
+    "filial.gateway.endings": ("fault_of_end",),
     "filial.gateway.gateway": ("Gateway", "stopping"),
     "filial.gateway.keys": ("allow_key", "config_folder", "forget_key", "key_bindings", "secret"),
     "filial.gateway.ledger": ("TeacherKeys", "Entry", "Ledger", "encode_request", "sealed", "served"),

@@ -47,6 +47,15 @@ Proceed = Callable[[Request], Awaitable[Reply]]
 USUAL_ANSWER = 512
 """Tokens an answer is expected to have before the first one came; for the pace, not for caps."""
 
+NO_FINISH = (
+    "gives answers without a finish_reason, so nobody says whether they are whole; they are kept as they are, unless "
+    "they have as many tokens as they may have"
+)
+UNKNOWN_FINISH = (
+    "ends answers with a finish_reason that filial does not know; they are not taken for whole: they are asked for "
+    "again, then dropped"
+)
+
 LOOK = 0.1
 """Seconds between two looks for an answer that another run waits for."""
 
@@ -101,6 +110,7 @@ class Gateway:
         self._proof = Proof(self._retrying, teacher.bound, answered, self._in_flight, self._on_the_wire)
         self._clock, self._usual = LoopClock(), 0.0
         self._closing = self._introduced = self._overspent = False
+        self._told: set[str] = set()
 
     @property
     def spent(self) -> Usage:
@@ -291,12 +301,16 @@ class Gateway:
         cost = lost
         try:
             reply = await heard(self.use, self.teacher, call.request, self._clock)
+            if not reply.finish_reason:
+                self._tell_once(NO_FINISH)
             cost = self._cost(call.bound, reply)
             self._retrying.answered(call.tried)
             self._usual = 0.9 * self._usual + 0.1 * cost.tokens if self._usual else cost.tokens
             return reply
         except TeacherError as error:
             self.spent.lost += error.billed is None
+            if error.reason == "unknown-finish":
+                self._tell_once(UNKNOWN_FINISH, f" ({error.detail})")
             if error.billed is not None:
                 free = error.billed == (0, 0)
                 told = Counted(0, 0, 0, False) if free else counted(call.bound, *error.billed)
@@ -305,6 +319,11 @@ class Gateway:
         finally:
             self.account.settle(given, cost)
             self._tokens.give_back(call.expected - cost.tokens)
+
+    def _tell_once(self, text: str, instance: str = "") -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.note(f"{self.use!r} {text}{instance}")
 
     def _cost(self, bound: Bound, reply: Reply) -> Totals:
         """What an answer costs."""

@@ -6,12 +6,15 @@ import random
 import time
 from dataclasses import dataclass, field
 
+import msgspec
+
 from filial.contracts.checks import fault_of_error, fault_of_reply
 from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachable
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
 from filial.contracts.plugin_errors import failure, half_character
 from filial.gateway.deadlines import Deadline, LoopClock
+from filial.gateway.endings import fault_of_end
 from filial.gateway.rate_limits import Pause, Window
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
@@ -125,7 +128,7 @@ def _cause(error: TeacherError) -> str:
 
 
 async def heard(use: str, teacher: Teacher, request: Request, clock: LoopClock) -> Reply:
-    """What the teacher says, if it can be used and comes in time by the clock.
+    """What the teacher says, if it can be used, is whole and comes in time by the clock.
 
     Raises:
         TeacherError: it cannot, or there is none.
@@ -155,9 +158,13 @@ async def heard(use: str, teacher: Teacher, request: Request, clock: LoopClock) 
     except UnicodeEncodeError as err:
         why = f"the answer {half_character(err)}"
         raise TeacherError("not-unicode", why, answer=reply.text, billed=billed) from err
-    if reply.finish_reason == "length" and not request.partial:
-        raise TeacherError("length", "the answer was cut at the token limit", answer=reply.text, billed=billed)
-    return reply
+    full = not reply.finish_reason and reply.completion_tokens >= teacher.bound(request).completion > 0
+    broken = fault_of_end(reply.finish_reason, reply.text, billed, full=full)
+    if broken is None:
+        return reply
+    if broken.reason == "length" and request.partial:
+        return msgspec.structs.replace(reply, finish_reason="length")
+    raise broken
 
 
 def _cut(error: FilialError, request: Request) -> Reply | None:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from filial import Reply, TeacherError
+from filial.gateway import fault_of_end
 from filial_plugins.teachers.openai_faults import error_in_answer
-from filial_plugins.teachers.openai_finish import Ending, Endings
 from filial_plugins.teachers.openai_usage import Usage, usage_of
 from filial_plugins.teachers.thoughts import joined, parted
 
@@ -21,7 +21,7 @@ class Answers:
     """Reads the answers of one model. ``warn`` tells the user what is odd about them, once per subject."""
 
     def __init__(self, model: str, warn: Callable[[str, str], None]) -> None:
-        self._model, self._warn, self._endings = model, warn, Endings(model, warn)
+        self._model, self._warn = model, warn
 
     def read(self, raw: bytes, limit: int, stop: tuple[str, ...] = ()) -> Reply:
         """The reply in the body of a chat completion that may have ``limit`` tokens, cut at the first of ``stop``.
@@ -44,9 +44,9 @@ class Answers:
         for mark in stop:
             text = text.partition(mark)[0]
         finish = str(choice.get("finish_reason") or "")
-        ending = self._endings.judge(finish, full=usage.completion >= limit)
-        refusal = message.get("refusal")
-        if fault := _not_whole(ending, finish, text, usage.billed) or _empty(text, thoughts, refusal, usage.billed):
+        full = usage.completion >= limit
+        fault = fault_of_end(finish, text, usage.billed, full=full)
+        if fault := fault or _empty(text, thoughts, message.get("refusal"), usage.billed):
             raise fault
         return Reply(
             text=text,
@@ -86,23 +86,6 @@ class Answers:
                 f"the endpoint of {self._model!r} counts {usage.odd}; all of them are counted, so a cap holds",
             )
         return usage
-
-
-def _not_whole(ending: Ending, finish: str, text: str, billed: tuple[int, int] | None) -> TeacherError | None:
-    """The fault of an answer that is not whole. All are charged; what is likely to come out the same again is not asked
-    again."""
-    said = f" ({finish[:100]})" if finish not in ("length", "content_filter", "") else ""
-    if ending == "cut":
-        detail = f"the answer was cut off{said}; raise max_tokens, or the context of the model"
-        return TeacherError("length", detail, answer=text, billed=billed)
-    if ending == "refused":
-        return TeacherError("content-filter", f"the endpoint withheld the answer{said}", answer=text, billed=billed)
-    if ending == "failed":
-        return TeacherError("interrupted", f"the answer broke off{said}", answer=text, retry=True, billed=billed)
-    if ending == "unknown":
-        word = f"the finish_reason {finish[:100]!r}, which filial does not know" if finish else "no finish_reason"
-        return TeacherError("unknown-finish", f"the answer ended with {word}", answer=text, retry=True, billed=billed)
-    return None
 
 
 def _empty(text: str, thoughts: str, refusal: object, billed: tuple[int, int] | None) -> TeacherError | None:

@@ -1,0 +1,53 @@
+"""What the word with which an answer ends says about it: whole, cut, refused or failed."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from filial.contracts.errors import TeacherError
+
+Ending = Literal["whole", "cut", "refused", "failed", "unknown"]
+
+_WORDS: dict[Ending, str] = {
+    "whole": "stop stopped eos eos_token end_of_text endoftext end_turn stop_sequence stop_string complete completed "
+    "normal finished",
+    "cut": "length max_length max_tokens max_output_tokens max_completion_tokens max_new_tokens token_limit limit "
+    "model_length context_length context_length_exceeded model_context_window_exceeded error_limit",
+    "refused": "content_filter content_filtered safety image_safety recitation language blocklist prohibited_content "
+    "spii refusal refused sensitive guardrail_intervened model_armor error_toxic moderation blocked",
+    "failed": "error failed network_error insufficient_system_resource abort aborted cancel cancelled canceled "
+    "user_cancel timeout repetition load unload pause_turn compaction other finish_reason_unspecified "
+    "malformed_model_output malformed_response malformed_tool_use malformed_function_call unexpected_tool_call "
+    "too_many_tool_calls tool_call tool_calls tool_use function_call",
+}
+ENDINGS: dict[str, Ending] = {word: ending for ending, words in _WORDS.items() for word in words.split()}
+"""The words of OpenAI and of endpoints that pass on those of Anthropic, Bedrock, Cohere, DeepSeek, Gemini, Mistral,
+Ollama, OpenRouter, SGLang, TGI, vLLM and Zhipu; in lower case, with ``_`` between words. Nothing was asked here that a
+tool could answer, so a call of one is a failure."""
+
+
+def fault_of_end(word: str, text: str, billed: tuple[int, int] | None, *, full: bool) -> TeacherError | None:
+    """The fault of an answer that ``word`` ended, if it is not whole; every answer is judged by itself.
+
+    A word that is not in the table is never "whole". An answer without one is, unless it is ``full``: it has as many
+    tokens as it may have, so it was cut. All faults are charged; what is likely to come out the same again is not asked
+    for again.
+    """
+    ending = _ending(word) if word else "cut" if full else "whole"
+    said = f" ({word[:100]})" if word not in ("length", "content_filter", "") else ""
+    if ending == "cut":
+        detail = f"the answer was cut off{said}; raise max_tokens, or the context of the model"
+        return TeacherError("length", detail, answer=text, billed=billed)
+    if ending == "refused":
+        return TeacherError("content-filter", f"the endpoint withheld the answer{said}", answer=text, billed=billed)
+    if ending == "failed":
+        return TeacherError("interrupted", f"the answer broke off{said}", answer=text, retry=True, billed=billed)
+    if ending == "unknown":
+        detail = f"the answer ended with the finish_reason {word[:100]!r}, which filial does not know"
+        return TeacherError("unknown-finish", detail, answer=text, retry=True, billed=billed)
+    return None
+
+
+def _ending(word: str) -> Ending:
+    return ENDINGS.get(re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_"), "unknown")
