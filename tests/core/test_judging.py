@@ -138,6 +138,23 @@ def test_nonsense_is_refused_naming_plugin_and_record(verdict, what):
     assert "record r2" in str(caught.value)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_judge_that_changes_the_exam_is_named(fails):
+    class Counting(Judge):
+        """Counts in the record that later candidates are asked by."""
+
+        async def judge(self, record, candidates, ctx):
+            record.extra["n"] += record.id == "r1"
+            if fails:
+                raise TeacherError("timeout", "too slow")
+            return Verdict(1)
+
+    records = [Record(id=f"r{i}", instruction="x", extra={"n": 0}) for i in range(3)]
+    with pytest.raises(FilialError, match=r"^d:j==1 .*judge exam, record r1: it changes the extra of the record"):
+        verdicts(Counting(), records)
+    assert [record.extra["n"] for record in records] == [0, 0, 0]
+
+
 class Debate(Judge):
     """Which of two keeps to its answer when asked again; asked in either order, and right only when both agree."""
 

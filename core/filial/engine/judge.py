@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from filial.contracts.checks import changed, lent
 from filial.contracts.concurrency import in_order
 from filial.contracts.context import Asker, Candidate
 from filial.contracts.errors import UsageError
@@ -99,9 +100,11 @@ async def judged(
     """
 
     async def one(record: Record) -> tuple[list[Candidate], Verdict | Drop]:
-        present = seated(record)
-        with blamed(plugin, env.stage):
-            word = await settled(judge.judge(record, present, env.context(exam.name, record.id)))
+        present, copy = seated(record), lent(record)
+        with blamed(plugin, env.stage, record):
+            word = await settled(judge.judge(copy, present, env.context(exam.name, record.id)))
+        if fault := changed(copy, record):
+            raise breach(plugin, env.stage, fault, record)
         if failed := next((c.failed for c in present if c.failed), None):
             return present, Drop.failed(failed)
         if not isinstance(word, Verdict | Drop):
