@@ -48,6 +48,7 @@ from filial.engine.train import weights as model_digest
 from filial.plugins.manager import Manager
 from filial.plugins.options import locate_files
 from filial.recipe import from_dict, load, loads
+from filial.recipe.model import unused_name
 
 __all__ = [
     "ANSWERS", "DONE", "FAILED", "ROWS_LOST", "SURVIVAL_HEAD", "Answerer", "Exam", "Manager", "PluginGroup",
@@ -55,5 +56,5 @@ __all__ = [
     "from_dict", "funnel", "grid", "home_option", "is_lost", "json_option", "judged", "load", "load_teacher",
     "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_teacher",
     "parse_options", "print_json", "printable", "read_source", "reporter", "run_async", "save_notes", "seed_option",
-    "sitting_label", "stack", "survival", "survival_cells", "teacher_options", "write_dataset",
+    "sitting_label", "stack", "survival", "survival_cells", "teacher_options", "unused_name", "write_dataset",
 ]  # fmt: skip

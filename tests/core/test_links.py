@@ -15,7 +15,7 @@ INSIDE = (
     "runs/r", "runs/r/.lock", "runs/r/recipe.lock.yaml", "runs/r/spend.sqlite", "runs/r/summary.json",
     "runs/r/cassette.jsonl", "runs/r/stages", "runs/r/stages/01-evolve", "runs/r/stages/01-evolve/records.jsonl",
     "runs/r/stages/01-evolve/manifest.json", "runs/r/dataset", "runs/r/dataset/train.jsonl", "runs/r/model",
-    "runs/r/model/config.json", "runs/r/judge", "runs/r/judge/exact-match-model.json", ".filial/ledger.sqlite",
+    "runs/r/model/config.json", "runs/r/judge", "runs/r/judge/exact-match@model.json", ".filial/ledger.sqlite",
     ".filial/ledger.sqlite-wal", ".filial/prepared",
 )  # fmt: skip
 TARGETS = {"a file": "mine.txt", "a folder": "other", "nothing": "not-there"}

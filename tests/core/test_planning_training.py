@@ -160,9 +160,9 @@ CHANGES = {
     "a judge's option": (edit("r.yaml", "data: exam.jsonl", "by: 2, data: exam.jsonl"), (DONE, DONE, CHANGED)),
     "a judge's limit": (edit("r.yaml", "against: [nearest]", "limit: 3, against: [nearest]"), (DONE, CHANGED, DONE)),
     "an exam": (edit("exam.jsonl", "Baikal", "Aral"), (DONE, DONE, CHANGED)),
-    "one rival's figures lost": (lose("judge/inside-nearest.json"), (DONE, TO_DO, DONE)),
-    "a rival's verdicts damaged": (flip("judge/inside-nearest.jsonl"), (DONE, TO_DO, DONE)),
-    "a judge's figures lost": (lose("judge/outside-model.json"), (DONE, DONE, TO_DO)),
+    "one rival's figures lost": (lose("judge/inside@nearest.json"), (DONE, TO_DO, DONE)),
+    "a rival's verdicts damaged": (flip("judge/inside@nearest.jsonl"), (DONE, TO_DO, DONE)),
+    "a judge's figures lost": (lose("judge/outside@model.json"), (DONE, DONE, TO_DO)),
     "a rival more": (edit("r.yaml", "data: exam.jsonl", "data: exam.jsonl, against: [base]"), (DONE, DONE, TO_DO)),
     "a judge renamed": (edit("r.yaml", "name: outside", "name: other"), (DONE, DONE, TO_DO)),
 }

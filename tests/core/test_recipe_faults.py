@@ -161,6 +161,16 @@ TRAINED = HEAD + "template: alpaca\ntrain: {use: sft, model: x/y}\n"
             "judge: {use: exact, data: more.jsonl, against: [nearest, {use: nearest, name: nearest}]}",
             "r.yaml:5:79: another is called 'nearest' already",
         ),
+        (
+            "judge: {use: exact, data: more.jsonl, against: "
+            "[{use: remote, model: a}, {use: remote, model: b}, {use: remote, model: c, name: remote-2}]}",
+            "r.yaml:5:129: another is called 'remote-2' already",
+        ),
+        (
+            "judge: [{use: exact, data: more.jsonl}, {use: exact, data: more.jsonl, limit: 1}, "
+            "{use: exact, data: more.jsonl, name: exact-2}]",
+            "r.yaml:5:120: another is called 'exact-2' already",
+        ),
         ("judge: {use: pairs, data: more.jsonl}", "r.yaml:5:8: this judge compares pairs, so name a rival"),
         ("judge: {use: crowd, data: more.jsonl}", "r.yaml:5:8: judge 'crowd' compares 3 candidates"),
         ("judge: {use: exact, data: more.jsonl, name: ../x}", "r.yaml:5:45: '../x' does not have the form"),

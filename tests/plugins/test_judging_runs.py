@@ -147,7 +147,7 @@ def test_pairs_over_two_turns_are_judged_in_both_orders_and_asked_once(cli, proj
         "model vs parrot": {**whole, "mean": 1.0, "passed": 1.0},
         "model vs parrot-2": {**whole, "mean": 1.0, "passed": 1.0},
     }
-    lines = [json.loads(line) for line in (cli.folder / "runs/r/judge/debate-model-vs-base.jsonl").open()]
+    lines = [json.loads(line) for line in (cli.folder / "runs/r/judge/debate@model-vs-base.jsonl").open()]
     assert lines[0]["answers"] == {"model": ["sure 1", "sure 3"], "base": ["well 1", "well 3"]}
     assert lines[0]["detail"] == "A 1 A 1"
     found = asked(cli)
@@ -179,7 +179,7 @@ def test_a_candidate_that_fails_makes_a_record_unjudged_and_the_run_says_so(cli,
         "model": {"records": 6, "judged": 5, "mean": 1.0, "passed": 1.0},
         "base": {"records": 6, "judged": 6, "mean": 1.0, "passed": 0.0},
     }
-    line = [json.loads(line) for line in (cli.folder / "runs/r/judge/once-model.jsonl").open()][2]
+    line = [json.loads(line) for line in (cli.folder / "runs/r/judge/once@model.jsonl").open()][2]
     assert (line["unjudged"], line["detail"]) == ("teacher-broken", "it cannot")
     assert "score" not in line
 
@@ -261,6 +261,29 @@ def test_the_command_judges_a_folder_a_teacher_and_several_beside_each_other(cli
     assert [row["candidate"] for row in cli.rows("out.jsonl")] == ["model"] * 6 + ["parrot"] * 6
     assert cli(*first, "debate", *model, *rivals, "--teacher", "parrot", toy=False) == 0, cli.err
     assert json.loads(cli.out)["passed"] == 1.0
+
+
+def test_names_that_join_to_the_same_text_share_no_figures(cli, project):
+    """A name that a component gets by itself keeps clear of one that was given."""
+    rivals = "[{use: parrot, word: sure, name: x-model}, {use: parrot, word: no, name: parrot}, parrot]"
+    hard = f"{{use: once, name: hard, data: exam.jsonl, against: {rivals}}}"
+    both = f"[{hard}, {{use: once, name: hard-x, data: data.jsonl}}]"
+    recipe = f"train: {{use: certain, model: none}}\njudge: {both}\n"
+    assert project(recipe) == 0, cli.err
+    assert {name: list(figures) for name, figures in judged(cli).items()} == {
+        "hard": ["model", "x-model", "parrot", "parrot-2"], "hard-x": ["model"],
+    }  # fmt: skip
+    assert project(recipe) == 0, cli.err
+    assert (cli.folder / "runs/r/judge/hard@x-model.json").is_file()
+    assert len(list((cli.folder / "runs/r/judge").glob("*.json"))) == 5
+
+
+def test_the_command_tells_rivals_of_one_teacher_apart(cli, project):
+    rivals = [arg for word in ("never", "sure") for arg in ("--against", f"{{use: parrot, word: {word}}}")]
+    command = ("--plugin", "own.py", "judge", "once", "exam.jsonl", "--teacher", "parrot", *rivals)
+    assert cli(*command, "--json", toy=False) == 0, cli.err
+    passed = {who: figures["passed"] for who, figures in json.loads(cli.out).items()}
+    assert passed == {"model": 0.0, "parrot": 0.0, "parrot-2": 1.0}
 
 
 def test_the_command_keeps_answers_under_the_full_names_of_who_gave_them(cli, project):

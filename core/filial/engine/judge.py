@@ -198,8 +198,8 @@ def _teachers(spec: JudgeSpec, sitting: Sitting) -> list[ComponentSpec]:
 
 
 def judged_at(run: TrainingRun, spec: JudgeSpec, sitting: Sitting) -> Path:
-    """The manifest of a sitting's figures."""
-    return run.folder / "judge" / f"{spec.name}-{label(sitting).replace(' ', '-')}.json"
+    """The manifest of a sitting's figures. No name holds an ``@``, so that two sittings share no file."""
+    return run.folder / "judge" / f"{spec.name}@{label(sitting).replace(' ', '-')}.json"
 
 
 def answerer(run: TrainingRun, spec: JudgeSpec, name: str) -> Answerer:

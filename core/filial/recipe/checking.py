@@ -20,7 +20,7 @@ from filial.plugins.options import named as named_files
 from filial.plugins.wording import shown, suggestion, wrong_type
 from filial.plugins.yaml import Address
 from filial.recipe.faults import Faults
-from filial.recipe.model import BASE, ComponentSpec, JudgeSpec, Recipe, StageSpec
+from filial.recipe.model import BASE, ComponentSpec, JudgeSpec, Recipe, StageSpec, unused_name
 from filial.recipe.settings import (
     HELDOUT,
     VERBS,
@@ -321,13 +321,13 @@ class _Walk:
         if body == [] or body is None:
             self._faults.add(("judge",), "no judge is named" if body == [] else wrong_type(body, ["a list"]))
             return ()
-        names: dict[str, int] = {}
+        names: set[str] = set()
         items = body if isinstance(body, list) else [body]
         places: list[Address] = [("judge", i) for i in range(len(items))] if items is body else [("judge",)]
         found = [self._judge(item, at, names) for item, at in zip(items, places, strict=True)]
         return tuple(spec for spec in found if spec)
 
-    def _judge(self, item: Any, address: Address, names: dict[str, int]) -> JudgeSpec | None:
+    def _judge(self, item: Any, address: Address, names: set[str]) -> JudgeSpec | None:
         given = item if isinstance(item, dict) else {}
         if given.get("data") == HELDOUT and self._data.get("heldout", 0) == 0:
             message = "no record is kept back; add 'heldout: 100', say, beside train"
@@ -348,7 +348,7 @@ class _Walk:
         """Who is judged beside the model; None: the model before training. A teacher may cost money and take a key
         along, as the recipe's own does."""
         found: list[ComponentSpec | None] = []
-        names = {BASE: 1, "model": 1}
+        names = {BASE, "model"}
         for i, item in enumerate(items if isinstance(items, list) else []):
             at = (*address, i)
             if item == BASE:
@@ -361,13 +361,13 @@ class _Walk:
                 found.append(replace(spec, settings=Rival(name=name)))
         return tuple(found)
 
-    def _own_name(self, given: str | None, use: str, address: Address, names: dict[str, int]) -> str:
-        """A name for the figures, each once: the one given, or the judge's own with a number if need be."""
-        name = given or use.rpartition(":")[2]
-        names[name] = names.get(name, 0) + 1
-        if names[name] > 1 and given:
+    def _own_name(self, given: str | None, use: str, address: Address, names: set[str]) -> str:
+        """A name for the figures, each once: the one given, or the component's own with a number if need be."""
+        if given in names:
             self._faults.add(address, f"another is called {given!r} already; give this one a name of its own")
-        return name if names[name] == 1 else f"{name}-{names[name]}"
+        name = given or unused_name(use.rpartition(":")[2], names)
+        names.add(name)
+        return name
 
     def _across(self) -> None:
         """What one part needs of another."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -215,3 +216,9 @@ def _generator(spec: ComponentSpec, n: int) -> ComponentSpec:
 
 def _judge(judge: JudgeSpec, n: int) -> JudgeSpec:
     return replace(judge, limit=n if judge.limit is None else min(judge.limit, n))
+
+
+def unused_name(name: str, taken: Collection[str]) -> str:
+    """This name, with a number behind it where it is taken: ``name-2``."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(one for one in numbered if one not in taken) if name in taken else name

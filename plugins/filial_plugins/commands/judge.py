@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from filial.commands import (
     seed_option,
     sitting_label,
     teacher_options,
+    unused_name,
 )
 from filial.storage import write_bytes
 from filial_plugins.commands.flags import chosen_template, good_records, template_options
@@ -73,7 +75,11 @@ def _call(
         first = [_answerer(ctx, "model", model, made)]
     elif made is not None:
         first = [_with_template(ctx, flags, made)]
-    rivals = [_answerer(ctx, f"./{text}" if text == "model" else text, text, made) for text in dict.fromkeys(against)]
+    rivals, names = [], {"model"}
+    for text in dict.fromkeys(against):
+        rival, facts = _answerer(ctx, f"./{text}" if text == "model" else text, text, made)
+        rivals.append((replace(rival, name=unused_name(rival.name, names)), facts))
+        names.add(rivals[-1][0].name)
     if chosen.compares == 2 and not rivals:
         raise UsageError(f"the judge {name!r} compares pairs; name a rival with --against")
     exam = Exam(data, list(good_records(data, manager(ctx), format, limit)))

@@ -191,7 +191,7 @@ def _exams(main: Run) -> list[dict[str, Any]]:
     for judge in main.recipe.judges:
         written = {**judge.written(), "against": []}
         if judge.data == "heldout":
-            lines = (main.folder / "judge" / f"{judge.name}-model.jsonl").read_text().splitlines()
+            lines = (main.folder / "judge" / f"{judge.name}@model.jsonl").read_text().splitlines()
             asked = {yaml.safe_load(line)["id"] for line in lines}
             from filial.formats import write
 
