@@ -117,10 +117,10 @@ def project(cli):
     cli.write("data.jsonl", *({"instruction": f"Name river {i}.", "output": f"River {i}"} for i in range(12)))
     cli.write("exam.jsonl", *({"instruction": f"Name lake {i}.", "output": f"Lake {i}"} for i in range(6)))
 
-    def run(recipe, command="run"):
+    def run(recipe, command="run", *flags):
         (cli.folder / "r.yaml").write_text(HEAD + recipe)
         (cli.folder / "asked.txt").write_text("")
-        return cli("--plugin", "own.py", command, "r.yaml", toy=False)
+        return cli("--plugin", "own.py", command, "r.yaml", *flags, toy=False)
 
     return run
 
@@ -182,6 +182,33 @@ def test_a_candidate_that_fails_makes_a_record_unjudged_and_the_run_says_so(cli,
     line = [json.loads(line) for line in (cli.folder / "runs/r/judge/once@model.jsonl").open()][2]
     assert (line["unjudged"], line["detail"]) == ("teacher-broken", "it cannot")
     assert "score" not in line
+
+
+def test_what_was_not_judged_is_judged_again_where_that_is_asked_for(cli, project):
+    """The candidate fails while the file broken is there: no option says so, as with an endpoint that is down."""
+    broken = 'if "lake 2" in question and Path("broken").exists():'
+    plugin = PLUGIN.replace("if self.fails and self.fails in question:", broken)
+    assert plugin != PLUGIN
+    (cli.folder / "broken").touch()
+    recipe = f"train: {{use: certain, model: none}}\n{ONCE}"
+    (cli.folder / "own.py").write_text(plugin)
+    assert project(recipe) == 5, cli.err
+    assert "verdicts are missing, judge/*.jsonl says why" in cli.out
+    assert "drops.jsonl" not in cli.out
+    assert "Next:\n  filial --plugin own.py run r.yaml --retry-lost\n" in cli.out
+    assert project(recipe, "plan") == 0, cli.err
+    assert "2 not judged, --retry-lost does that again" in " ".join(cli.out.split())
+    (cli.folder / "broken").unlink()
+    assert project(recipe) == 5, cli.err
+    assert asked(cli) == []
+    assert project(recipe, "run", "--retry-lost") == 0, cli.err
+    assert sorted(asked(cli)) == ["sure: Name lake 2.", "well: Name lake 2."]
+    assert "--retry-lost" not in cli.out
+    assert {name: result["judged"] for name, result in judged(cli)["once"].items()} == {"model": 6, "base": 6}
+    assert project(recipe, "run", "--retry-lost") == 0, cli.err
+    assert asked(cli) == []
+    assert project(recipe, "plan") == 0, cli.err
+    assert "--retry-lost" not in cli.out
 
 
 def test_a_judging_that_was_cut_off_goes_on_where_it_was(cli, project):

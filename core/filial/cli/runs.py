@@ -48,7 +48,9 @@ def tell(ctx: click.Context, run: Run, summary: dict[str, Any]) -> None:
         if text:
             click.echo(f"{text}\n")
     click.echo(asked(summary["teacher"]))
-    missing = "; rows are missing, drops.jsonl of their stage says why" if run.exit_code() else ""
+    rows, verdicts = run.lost()
+    missing = "; rows are missing, drops.jsonl of their stage says why" if rows else ""
+    missing += "; verdicts are missing, judge/*.jsonl says why" if verdicts else ""
     click.echo(f"Run: {run.folder}{missing}")
     click.echo(f"Next:\n  {following(ctx, run)}")
 
@@ -74,8 +76,8 @@ def asked(teacher: dict[str, Any]) -> str:
 
 def following(ctx: click.Context, run: Run) -> str:
     """What one would type next."""
-    reasons = {reason for stage in run.summary["stages"] for reason in stage["reasons"]}
-    if any(reason.startswith("teacher-") for reason in reasons):
+    rows, verdicts = run.lost()
+    if verdicts or any(reason.startswith("teacher-") for reason in rows):
         return again(ctx, retry_lost=True, limit=run.limit)
     if run.limit:
         return again(ctx)
@@ -171,7 +173,7 @@ def plan(
 @home_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Try it with N records, as a run of its own.")
 @click.option("--offline", is_flag=True, help="Send nothing: answer from the ledger alone.")
-@click.option("--retry-lost", is_flag=True, help="Do stages again that lost rows to faults; what was answered is kept.")
+@click.option("--retry-lost", is_flag=True, help="Do stages and judges again that lost rows to faults; what was answered is kept.")
 @click.option(
     "--processes", type=click.IntRange(0), default=0, show_default=True, metavar="N",
     help="Evolve and filter in N processes, for plugins that compute much; 0: in this one.",

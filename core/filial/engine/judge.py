@@ -181,6 +181,11 @@ def label(sitting: Sitting) -> str:
     return " vs ".join(sitting)
 
 
+def unjudged(figures: dict[str, Any]) -> int:
+    """How many records of a sitting have no verdict."""
+    return int(figures["records"] - figures["judged"])
+
+
 def judging_key(run: TrainingRun, spec: JudgeSpec, sitting: Sitting, data: dict[str, Any], model: str) -> str:
     """What the figures of a sitting depend on: the trained model by its key, the judge, what it looks at, rivals."""
     base, manager = run.recipe.base, run.manager
@@ -256,7 +261,7 @@ def judge_model(run: TrainingRun, data: dict[str, Any], model: str) -> dict[str,
             key = judging_key(run, spec, sitting, data, model)
             manifest = kept(judged_at(run, spec, sitting), key)
             figures[spec.name][label(sitting)] = manifest and manifest["figures"]
-            if manifest is None:
+            if manifest is None or (run.retry_lost and unjudged(manifest["figures"])):
                 due.setdefault(_group(spec, sitting), []).append((spec, sitting, key))
     if due:
         interrupts.run(_sat(run, list(due.values()), figures), Watchdog(run.manager.owner, run.reporter.note))

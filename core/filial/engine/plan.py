@@ -20,7 +20,7 @@ from filial.engine import train as tuning
 from filial.engine.build import Source, build, provenance, read_seeds, seed_sources
 from filial.engine.commit import MANIFEST
 from filial.engine.run import records_key
-from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext
+from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext, is_lost
 from filial.engine.verbs import VERBS
 from filial.gateway.budget import Budget, dollars
 from filial.gateway.gateway import Proceed
@@ -186,6 +186,8 @@ async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
         what = _stage(stage)
         if manifest is not None:
             what += f"; {manifest['counts']['out']:,} records"
+            lost = sum(n for reason, n in manifest["reasons"].items() if is_lost(reason))
+            what += f"; {lost:,} lost, --retry-lost does that again" if lost else ""
             estimate = estimator.done(commit.rows(folder, manifest))
         else:
             state = CHANGED if read_manifest(folder / MANIFEST) else TO_DO
@@ -208,16 +210,19 @@ async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
 
 def _judge(run: Run, spec: JudgeSpec, estimator: Estimator, data: dict[str, Any], model: str) -> dict[str, Any]:
     """The row of a judge. ``model`` is the key of the model, trained or to be trained; empty where it is not known."""
-    states = {}
+    states, missing = {}, 0
     for sitting in judge.sittings(spec, run.manager):
-        key = judge.judging_key(run, spec, sitting, data, model) if model else ""
-        states[sitting] = _state(judge.judged_at(run, spec, sitting), key)
+        path = judge.judged_at(run, spec, sitting)
+        states[sitting] = _state(path, judge.judging_key(run, spec, sitting, data, model) if model else "")
+        if states[sitting] == DONE and (manifest := read_manifest(path)):
+            missing += judge.unjudged(manifest["figures"])
     left = [sitting for sitting, state in states.items() if state != DONE]
     state = DONE if not left else CHANGED if CHANGED in states.values() else TO_DO
     size = exam_size(run, spec)
     estimate = estimator.judge(spec, size, left) if left else Estimate(size, 0, 0, 0, 0.0, EXACT)
     rivals = [rival for rival in spec.against if rival is not None]
-    return _row(run, f"judge {spec.name}", state, _judging(run, spec), [spec.component, *rivals], estimate)
+    what = _judging(run, spec) + (f"; {missing:,} not judged, --retry-lost does that again" if missing else "")
+    return _row(run, f"judge {spec.name}", state, what, [spec.component, *rivals], estimate)
 
 
 def _state(manifest: Path, key: str) -> str:

@@ -44,7 +44,7 @@ class Run:
     """One run directory and what works on it.
 
     ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
-    ``retry_lost``: a stage that lost rows to faults is not done. ``processes``: do the work of map stages in so many
+    ``retry_lost``: a stage that lost rows to faults is not done, nor is a judge without all its verdicts. ``processes``: do the work of map stages in so many
     processes; 0: in this one. The result is the same.
     """
 
@@ -262,12 +262,15 @@ class Run:
             run=self.info(), stage=stage.name, kept=row["out"], dropped=manifest["reasons"]
         )
 
-    def exit_code(self) -> int:
-        """0, or 5 when rows were lost to faults rather than decided against."""
-        reasons = (reason for stage in self.summary.get("stages", []) for reason in stage["reasons"])
+    def lost(self) -> tuple[set[str], bool]:
+        """Why rows were lost to faults, not decided against; and whether a record has no verdict of a judge."""
+        reasons = {reason for stage in self.summary.get("stages", []) for reason in stage["reasons"] if is_lost(reason)}
         exams = (result for exam in self.summary.get("judge", {}).values() for result in exam.values())
-        unjudged = any(result["judged"] < result["records"] for result in exams)
-        return ROWS_LOST if unjudged or any(map(is_lost, reasons)) else 0
+        return reasons, any(result["judged"] < result["records"] for result in exams)
+
+    def exit_code(self) -> int:
+        """0, or 5 when something was lost."""
+        return ROWS_LOST if any(self.lost()) else 0
 
 
 def records_key(keys: list[StepKey], records: Records) -> str:
