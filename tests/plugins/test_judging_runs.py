@@ -290,6 +290,29 @@ def test_the_command_judges_a_folder_a_teacher_and_several_beside_each_other(cli
     assert json.loads(cli.out)["passed"] == 1.0
 
 
+def test_a_rival_is_judged_again_when_its_answers_depend_on_something_else(cli, project):
+    """On what its identity says, wherever that comes from, and on the hooks before it; the model's own figures stay."""
+    identity = '    def identity(self):\n        return {"learned": Path("weights").read_text()}\n'
+    plugin = PLUGIN.replace("    def price(self):", identity + "\n    def price(self):", 1)
+    (cli.folder / "own.py").write_text(plugin)
+    (cli.folder / "weights").write_text("one")
+    recipe = "train: {use: certain, model: none}\njudge: {use: once, data: exam.jsonl, against: [parrot]}\n"
+    assert project(recipe) == 0, cli.err
+    own = (cli.folder / "runs/r/judge/once@model.json").stat().st_mtime_ns
+    assert len(asked(cli)) == 12
+    (cli.folder / "weights").write_text("two")
+    assert project(recipe, "plan") == 0, cli.err
+    assert "changed" in cli.out
+    assert project(recipe) == 0, cli.err
+    assert asked(cli) == [f"yes: Name lake {i}." for i in range(6)]
+    hook = "@hookimpl\nasync def ask(request, proceed):\n    return await proceed(request)\n"
+    (cli.folder / "hook.py").write_text(f"from filial import hookimpl\n\n\n{hook}")
+    before = (cli.folder / "runs/r/judge/once@parrot.json").read_bytes()
+    assert cli("--plugin", "own.py", "--plugin", "hook.py", "run", "r.yaml", toy=False) == 0, cli.err
+    assert (cli.folder / "runs/r/judge/once@parrot.json").read_bytes() != before
+    assert (cli.folder / "runs/r/judge/once@model.json").stat().st_mtime_ns == own
+
+
 def test_names_that_join_to_the_same_text_share_no_figures(cli, project):
     """A name that a component gets by itself keeps clear of one that was given."""
     rivals = "[{use: parrot, word: sure, name: x-model}, {use: parrot, word: no, name: parrot}, parrot]"

@@ -173,7 +173,9 @@ def plan(
 @home_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Try it with N records, as a run of its own.")
 @click.option("--offline", is_flag=True, help="Send nothing: answer from the ledger alone.")
-@click.option("--retry-lost", is_flag=True, help="Do stages and judges again that lost rows to faults; what was answered is kept.")
+@click.option(
+    "--retry-lost", is_flag=True, help="Do stages and judges again that lost rows; what was answered is kept."
+)
 @click.option(
     "--processes", type=click.IntRange(0), default=0, show_default=True, metavar="N",
     help="Evolve and filter in N processes, for plugins that compute much; 0: in this one.",

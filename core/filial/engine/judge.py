@@ -187,14 +187,31 @@ def unjudged(figures: dict[str, Any]) -> int:
 
 
 def judging_key(run: TrainingRun, spec: JudgeSpec, sitting: Sitting, data: dict[str, Any], model: str) -> str:
-    """What the figures of a sitting depend on: the trained model by its key, the judge, what it looks at, rivals."""
+    """What the figures of a sitting depend on: the trained model by its key, the judge, what it looks at, rivals as
+    their answers are kept, and the `ask` hooks that stand before these."""
     base, manager = run.recipe.base, run.manager
     heldout = spec.data == "heldout"
     looked_at = data["files"]["heldout.jsonl"]["sha256"] if heldout else source_digest(spec.data, base)
     parts = component_parts((spec.component, *_teachers(spec, sitting)), base, manager)
     asked = asked_parts(run.recipe, manager) if manager.get("judges", spec.component.use).asks else {}
     shape = [spec.only, spec.limit, spec.max_new_tokens]
-    return digest(label(sitting), model, parts, asked, shape, looked_at)
+    rivals = [_identity(run, rival) for rival in _teachers(spec, sitting)]
+    hooks = manager.ask_hooks() if rivals else []
+    return digest(label(sitting), model, parts, asked, shape, looked_at, rivals, hooks)
+
+
+def _identity(run: TrainingRun, rival: ComponentSpec) -> dict[str, Any]:
+    """What the answers of a rival depend on. One that answers from the data set has none here: the key of the model
+    speaks of that, and a plan has no data set to show it."""
+    use, teacher = run.manager.identity("teachers", rival.use), _rival(run, rival)
+    with blamed(provenance(run.manager, rival), "judge"):
+        own = {} if teacher.for_dataset(run.folder / "dataset") is not teacher else teacher.identity()
+    return {"use": use, **own}
+
+
+def _rival(run: TrainingRun, rival: ComponentSpec) -> Teacher:
+    teacher: Teacher = build(run.manager, rival, run.recipe.base)
+    return teacher
 
 
 def _teachers(spec: JudgeSpec, sitting: Sitting) -> list[ComponentSpec]:
@@ -211,8 +228,8 @@ def answerer(run: TrainingRun, spec: JudgeSpec, name: str) -> Answerer:
     """A candidate of a judge, its teacher new."""
     recipe, manager = run.recipe, run.manager
     for rival in _teachers(spec, (name,)):
-        teacher: Teacher = build(manager, rival, recipe.base)
-        return Answerer(name, manager.identity("teachers", rival.use), teacher.for_dataset(run.folder / "dataset"))
+        teacher = _rival(run, rival).for_dataset(run.folder / "dataset")
+        return Answerer(name, manager.identity("teachers", rival.use), teacher)
     assert recipe.train is not None
     assert recipe.template is not None
     trainer: Trainer = build(manager, recipe.train, recipe.base)

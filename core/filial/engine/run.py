@@ -44,8 +44,8 @@ class Run:
     """One run directory and what works on it.
 
     ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
-    ``retry_lost``: a stage that lost rows to faults is not done, nor is a judge without all its verdicts. ``processes``: do the work of map stages in so many
-    processes; 0: in this one. The result is the same.
+    ``retry_lost``: a stage that lost rows to faults is not done, nor is a judge without all its verdicts.
+    ``processes``: do the work of map stages in so many processes; 0: in this one. The result is the same.
     """
 
     recipe: Recipe
