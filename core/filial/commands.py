@@ -31,8 +31,9 @@ from filial.cli.tables import (
     survival,
     survival_cells,
 )
+from filial.contracts.checks import json_figures
 from filial.contracts.errors import DONE, FAILED, ROWS_LOST
-from filial.contracts.plugin_errors import blamed
+from filial.contracts.plugin_errors import blamed, breach
 from filial.engine.build import read as read_source
 from filial.engine.commit import ANSWERS
 from filial.engine.dataset import write as write_dataset
@@ -52,9 +53,9 @@ from filial.recipe.model import unused_name
 
 __all__ = [
     "ANSWERS", "DONE", "FAILED", "ROWS_LOST", "SURVIVAL_HEAD", "Answerer", "Exam", "Manager", "PluginGroup",
-    "Reporter", "Run", "Sitting", "add_survival", "blamed", "counted", "examine", "figure", "format_option",
-    "from_dict", "funnel", "grid", "home_option", "is_lost", "json_option", "judged", "load", "load_teacher",
-    "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_teacher",
+    "Reporter", "Run", "Sitting", "add_survival", "blamed", "breach", "counted", "examine", "figure", "format_option",
+    "from_dict", "funnel", "grid", "home_option", "is_lost", "json_figures", "json_option", "judged", "load",
+    "load_teacher", "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_teacher",
     "parse_options", "print_json", "printable", "read_source", "reporter", "run_async", "save_notes", "seed_option",
     "sitting_label", "stack", "survival", "survival_cells", "teacher_options", "unused_name", "write_dataset",
 ]  # fmt: skip

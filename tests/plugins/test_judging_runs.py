@@ -363,6 +363,38 @@ def test_the_command_says_whom_it_cannot_judge(cli, project, args, why):
     assert why in cli.err
 
 
+def test_figures_that_are_no_json_cost_no_training(cli, project):
+    figures = '{"steps": 3, "loss": float("nan"), "a": object(), "curve": [1, float("inf")]}'
+    (cli.folder / "own.py").write_text(PLUGIN.replace("        return {}\n", f"        return {figures}\n"))
+    recipe = "train: {use: certain, model: none}\n"
+    assert project(recipe) == 0, cli.err
+    told = " ".join(cli.err.split())
+    for fault in ("'loss' is nan", "'a' is a value of type object", "'curve' is [1, inf]"):
+        assert f"breaks its contract in stage train: the figure {fault}, which is no JSON; the model is kept" in told
+    assert "own.py:certain==" in told
+    assert json.loads((cli.folder / "runs/r/summary.json").read_text())["train"] == {"steps": 3}
+    assert project(recipe) == 0, cli.err
+    assert "model: trained before" in cli.err
+    command = ("train", "certain", "data.jsonl", "--model", "none", "--template", "bare", "-o", "out", "--json")
+    assert cli("--plugin", "own.py", *command, toy=False) == 0, cli.err
+    assert json.loads(cli.out) == {"steps": 3}
+    assert "the figure 'loss' is nan" in " ".join(cli.err.split())
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("return {}", "return 3"), "train gave a value of type int, not a dict of figures"),
+        (("out.mkdir(parents=True, exist_ok=True)", "return {}"), "train left no model in "),
+    ],
+)
+def test_a_trainer_that_breaks_its_contract_is_told_how(cli, project, change, why):
+    (cli.folder / "own.py").write_text(PLUGIN.replace(*change))
+    assert project("train: {use: certain, model: none}\n") == 1
+    assert f"breaks its contract in stage train: {why}" in cli.err
+    assert "figures and a model" not in cli.err
+
+
 def test_what_a_candidate_costs_is_known_before_anything_is_trained(cli, project):
     plugin = PLUGIN.replace("    def price(self):\n        return FREE\n", "")
     assert plugin != PLUGIN

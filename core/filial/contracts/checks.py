@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from filial.contracts.errors import TeacherError
@@ -84,6 +85,28 @@ def fault_of_error(error: TeacherError) -> str:
     if billed is not None and not (isinstance(billed, tuple) and len(billed) == 2 and all(map(_is_count, billed))):
         return f"TeacherError.billed is {shown(billed)}, not two numbers of tokens"
     return ""
+
+
+def json_figures(figures: dict[Any, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Figures as JSON gives them back, without those that it cannot hold; and what is wrong with these."""
+    held, faults = dict[str, Any](), []
+    for name, value in figures.items():
+        try:
+            if not _is_finite(value):
+                raise ValueError
+            held |= msgspec.json.decode(msgspec.json.encode({name: value}))
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+            faults.append(f"the figure {shown(name)} is {shown(value)}, which is no JSON")
+    return held, faults
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether each number in JSON-like data is one."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def is_number(value: object) -> bool:

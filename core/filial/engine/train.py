@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from filial.contracts.checks import json_figures
 from filial.contracts.context import TrainContext
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Template, Trainer
 from filial.contracts.paths import resolve
-from filial.contracts.plugin_errors import blamed, wrong_type
+from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.engine import dataset
 from filial.engine.build import build, provenance
 from filial.engine.commit import MANIFEST
@@ -77,8 +78,13 @@ def _trained(run: TrainingRun, model: str, key: str) -> dict[str, Any]:
         cache = run.home / ".filial" / "prepared"
         ctx = TrainContext(recipe.seed, progress=progress, note=run.reporter.note, base=recipe.base, cache=cache)
         figures = trainer.train(run.folder / "dataset", model, template, run.model, ctx)
-        if not isinstance(figures, dict) or not run.model.is_dir():
-            raise wrong_type(plugin, "train", "train", figures, f"a dict of figures and a model in {run.model}")
+        if not isinstance(figures, dict):
+            raise wrong_type(plugin, "train", "train", figures, "a dict of figures")
+        if not run.model.is_dir():
+            raise breach(plugin, "train", f"train left no model in {run.model}")
+    figures, faults = json_figures(figures)
+    for fault in faults:  # no reason to train again
+        run.reporter.note(f"{breach(plugin, 'train', fault)}; the model is kept without it")
     save_notes(
         run.model, trainer, {"use": recipe.template.use, **recipe.template.options}, run.manager, run.reporter.note
     )

@@ -14,7 +14,9 @@ from filial.commands import (
     PluginGroup,
     Reporter,
     blamed,
+    breach,
     format_option,
+    json_figures,
     json_option,
     manager,
     print_json,
@@ -55,6 +57,9 @@ def _call(
             figures = chosen.train(Path(folder), base, made[0], Path(out), context)
     if not _leads():
         return 0
+    figures, faults = json_figures(figures)
+    for fault in faults:
+        said.note(f"{breach(manager(ctx).provenance('trainers', name), 'train', fault)}; the model is kept without it")
     save_notes(Path(out), chosen, made[1], manager(ctx), said.note)
     if as_json:
         print_json(figures)
