@@ -395,6 +395,24 @@ def test_a_trainer_that_breaks_its_contract_is_told_how(cli, project, change, wh
     assert "figures and a model" not in cli.err
 
 
+def test_a_base_model_without_the_files_that_it_answers_from_is_refused_before_training(cli, project):
+    """Whom a trainer makes of the model before training may need what that model does not have."""
+    known = '    known: InputFile = Field("own.py", description="What it knows.")\n'
+    plugin = PLUGIN.replace(
+        '    fails: str = Field("", description="Fails', known + '    fails: str = Field("", description="Fails'
+    )
+    plugin = plugin.replace("FREE, Field,", "FREE, Field, InputFile,")
+    plugin = plugin.replace('word="well"', 'word="well", known=str(out / "known.json")')
+    (cli.folder / "own.py").write_text(plugin)
+    recipe = f"train: {{use: certain, model: none}}\n{ONCE}"
+    assert project(recipe) == 2
+    assert "judge once, base: no file none/known.json" in cli.err
+    assert not (cli.folder / "runs/r/model").exists(), "not trained"
+    (cli.folder / "none").mkdir()
+    (cli.folder / "none" / "known.json").write_text("{}")
+    assert project(recipe) == 0, cli.err
+
+
 def test_what_a_candidate_costs_is_known_before_anything_is_trained(cli, project):
     plugin = PLUGIN.replace("    def price(self):\n        return FREE\n", "")
     assert plugin != PLUGIN

@@ -21,6 +21,7 @@ from filial.contracts.context import Asker, Candidate
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop, Judge, Teacher, Trainer, Verdict
 from filial.contracts.messages import Reply, Request
+from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Record, question_key
 from filial.engine import interrupts
@@ -34,6 +35,7 @@ from filial.engine.train import base_model, weights
 from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import unknown_price
 from filial.gateway.gateway import Gateway, stopping
+from filial.plugins.options import named as named_files
 from filial.storage import digest, file_sha256, kept, read_manifest, write_bytes, write_manifest
 
 if TYPE_CHECKING:
@@ -203,15 +205,10 @@ def judging_key(run: TrainingRun, spec: JudgeSpec, sitting: Sitting, data: dict[
 def _identity(run: TrainingRun, rival: ComponentSpec) -> dict[str, Any]:
     """What the answers of a rival depend on. One that answers from the data set has none here: the key of the model
     speaks of that, and a plan has no data set to show it."""
-    use, teacher = run.manager.identity("teachers", rival.use), _rival(run, rival)
-    with blamed(provenance(run.manager, rival), "judge"):
-        own = {} if teacher.for_dataset(run.folder / "dataset") is not teacher else teacher.identity()
-    return {"use": use, **own}
-
-
-def _rival(run: TrainingRun, rival: ComponentSpec) -> Teacher:
     teacher: Teacher = build(run.manager, rival, run.recipe.base)
-    return teacher
+    with blamed(provenance(run.manager, rival), "judge"):
+        own = teacher.identity() if teacher.for_dataset(run.folder / "dataset") is teacher else {}
+    return {"use": run.manager.identity("teachers", rival.use), **own}
 
 
 def _teachers(spec: JudgeSpec, sitting: Sitting) -> list[ComponentSpec]:
@@ -228,8 +225,8 @@ def answerer(run: TrainingRun, spec: JudgeSpec, name: str) -> Answerer:
     """A candidate of a judge, its teacher new."""
     recipe, manager = run.recipe, run.manager
     for rival in _teachers(spec, (name,)):
-        teacher = _rival(run, rival).for_dataset(run.folder / "dataset")
-        return Answerer(name, manager.identity("teachers", rival.use), teacher)
+        teacher: Teacher = build(manager, rival, recipe.base)
+        return Answerer(name, manager.identity("teachers", rival.use), teacher.for_dataset(run.folder / "dataset"))
     assert recipe.train is not None
     assert recipe.template is not None
     trainer: Trainer = build(manager, recipe.train, recipe.base)
@@ -254,15 +251,26 @@ def check_candidates(run: TrainingRun) -> None:
 
     Raises:
         FilialError: a trainer breaks its contract; or something that a teacher needs is not installed.
-        UsageError: what a candidate costs is not known, but money is capped.
+        UsageError: what a candidate costs is not known, but money is capped; or files of the base model are missing.
     """
     capped = run.recipe.budget.get("usd") is not None
     for spec in run.recipe.judges:
         for name in dict.fromkeys(name for sitting in sittings(spec, run.manager) for name in sitting):
             who = answerer(run, spec, name)
             run.manager.check_requirements(type(who.teacher))
+            if who.own and name != MODEL:
+                _check_files(run, spec, who)
             if capped and who.teacher.price() is None:
                 raise UsageError(f"judge {spec.name}, {name}: {unknown_price(who.use)}")
+
+
+def _check_files(run: TrainingRun, spec: JudgeSpec, who: Answerer) -> None:
+    """See that the files are there from which a trainer has the model before training answer."""
+    for _, path in named_files(type(who.teacher), who.teacher.model_dump(mode="json")):
+        named = path.startswith("hf:") or path == base_model(run)  # what is no file may be on the hub
+        if not named and not resolve(path, run.recipe.base).exists():
+            why = f"no file {path}, from which {who.use} would answer for the untrained model"
+            raise UsageError(f"judge {spec.name}, {who.name}: {why}; take {who.name!r} out of 'against'")
 
 
 def judge_model(run: TrainingRun, data: dict[str, Any], model: str) -> dict[str, dict[str, Any]]:
