@@ -45,6 +45,17 @@ def test_one_signal_lets_the_work_clear_up(sign):
 
 
 @STOPS
+def test_a_signal_after_the_last_await_is_not_lost(sign):
+    async def work():
+        await asyncio.sleep(0)
+        signal.raise_signal(sign)
+        return 7
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.run(work())
+
+
+@STOPS
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_one_waits_no_longer(sign, second):
     told = []

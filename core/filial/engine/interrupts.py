@@ -33,7 +33,7 @@ def run(work: Coroutine[Any, Any, Result], watchdog: Watchdog | None = None) -> 
     watches the loop meanwhile.
 
     Raises:
-        KeyboardInterrupt: it was interrupted.
+        KeyboardInterrupt: it was interrupted, be it so late that the work was done all the same.
     """
     if watchdog is not None:
         work = watchdog.over(work)
@@ -58,7 +58,7 @@ async def _interruptible(work: Coroutine[Any, Any, Result], numbers: list[signal
 
     before = {number: signal.signal(number, interrupted) for number in numbers}
     try:
-        return await work
+        result = await work
     except asyncio.CancelledError:
         if times:
             raise KeyboardInterrupt from None
@@ -66,3 +66,6 @@ async def _interruptible(work: Coroutine[Any, Any, Result], numbers: list[signal
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if times:  # after the last ``await`` nothing can be cancelled any more
+        raise KeyboardInterrupt
+    return result
