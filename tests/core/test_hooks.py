@@ -282,6 +282,15 @@ def test_an_error_in_an_ask_wrapper_reaches_the_caller_with_the_name_of_the_plug
         asyncio.run(asker(REQUEST))
 
 
+def test_a_cancellation_that_an_ask_wrapper_raises_itself_is_its_own(site):
+    broken = (
+        "import asyncio\nfrom filial import hookimpl\n@hookimpl\nasync def ask():\n    raise asyncio.CancelledError\n"
+    )
+    asker = plugin(site, broken).hook.ask(ScriptedTeacher(script="x"), ScriptedTeacher(script="x").reply)
+    with pytest.raises(FilialError, match=r"filial-one:one==1\.0 fails in its hook ask: CancelledError \("):
+        asyncio.run(asker(REQUEST))
+
+
 def test_an_ask_wrapper_that_returns_no_reply_is_named(site):
     forgot = "from filial import hookimpl\n@hookimpl\nasync def ask(request, proceed):\n    await proceed(request)\n"
     teacher = ScriptedTeacher(script="x")

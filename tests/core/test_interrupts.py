@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from filial.contracts.plugin_errors import blamed
 from filial.engine import interrupts
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -111,3 +112,28 @@ def test_outside_of_the_main_thread_no_signal_is_touched():
     thread.start()
     thread.join()
     assert seen == [interrupts.USUAL[each] for each in SIGNALS]
+
+
+@STOPS
+def test_a_plugin_that_is_cancelled_with_the_work_is_not_blamed(sign):
+    async def work():
+        with blamed("p:plugin", "02-evolve"):
+            signal.raise_signal(sign)
+            await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.run(work())
+
+
+def test_a_plugin_whose_work_is_ended_early_is_not_blamed():
+    async def work():
+        with blamed("p:plugin", "02-evolve"):
+            await asyncio.sleep(1)
+
+    async def begin():
+        suspended = work()
+        suspended.send(None)
+        suspended.close()  # raises what is raised inside
+        return suspended.cr_frame
+
+    assert asyncio.run(begin()) is None

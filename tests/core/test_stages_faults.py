@@ -15,7 +15,22 @@ from filial import Field, hookimpl
 """
 EVOLVE, CHECK = "async def evolve(self, record, ctx):", "def check(self, record, ctx):"
 GENERATE, RATES = "async def generate(self, seeds, ctx):", "def rates(self, sizes):"
+CANCELLED = "task = asyncio.ensure_future(asyncio.sleep(1)); task.cancel(); await task"
 CASES = {
+    **{
+        f"{kind} raises {error}": (method, f"raise {error}{end}", error.rpartition(".")[2])
+        for error in ("asyncio.CancelledError", "GeneratorExit")
+        for kind, method, end in (
+            ("strategy", EVOLVE, ""),
+            ("filter", CHECK, ""),
+            ("async filter", f"async {CHECK}", ""),
+            ("generator", GENERATE, "; yield"),
+            ("mixer", RATES, ""),
+        )
+    },
+    "strategy awaits what it cancelled": (EVOLVE, CANCELLED, "CancelledError"),
+    "async filter awaits what it cancelled": (f"async {CHECK}", CANCELLED, "CancelledError"),
+    "generator awaits what it cancelled": (GENERATE, f"yield seeds[0]; {CANCELLED}", "CancelledError"),
     "strategy raises": (EVOLVE, "return 1 / 0", "ZeroDivisionError"),
     "strategy exits": (EVOLVE, "sys.exit(0)", "SystemExit"),
     "strategy gives nothing": (EVOLVE, "pass", "evolve gave nothing (None), not Record or Drop"),
@@ -140,7 +155,7 @@ def test_a_faulty_plugin_is_one_sentence_with_its_name_and_stage_and_exit_1(faul
     assert error.startswith("Error: faulty.py:faulty==0+")
     assert cause in error
     assert "stage 02-" in error
-    if method in (EVOLVE, CHECK):
+    if method in (EVOLVE, CHECK, f"async {CHECK}"):
         assert any(f"record {r['id']}" in error for r in cli.rows("runs/r/stages/01-generate/records.jsonl"))
     assert "Traceback" not in cli.err
     assert [f for f in cli.files() if "02-" in f] == []
@@ -174,6 +189,9 @@ TEACHERS = {
     "raise ValueError('boom')": "ValueError: boom",
     "return 'text'": "it gives 'text', not a Reply",
     "sys.exit(3)": "SystemExit",
+    "raise asyncio.CancelledError": "CancelledError",
+    "raise GeneratorExit": "GeneratorExit",
+    CANCELLED: "CancelledError",
     "return Reply(text=None)": "Reply.text is nothing (None), not a text",
     "return Reply(text=['a'])": "Reply.text is ['a'], not a text",
     "return Reply(text='a', reasoning=None)": "Reply.reasoning is nothing (None), not a text",

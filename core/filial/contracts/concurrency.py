@@ -210,7 +210,7 @@ def _serve(inbox: queue.SimpleQueue[list[_Call] | None]) -> None:
                 continue
             try:
                 made.append((future, work(*args, **kwargs), None))
-            except StopIteration as error:  # which no future may hold
+            except (StopIteration, GeneratorExit) as error:  # which no future may hold, or hand on as what it is
                 made.append((future, None, RuntimeError(f"{error!r} was raised")))
             except BaseException as error:
                 made.append((future, None, error))

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class blamed:
-    """Turn what no plugin should raise, ``sys.exit()`` too, into one sentence. Errors written for users pass.
+    """Turn what no plugin should raise (`is_fault`), ``sys.exit()`` too, into one sentence. Errors written for users
+    pass.
 
     Raises:
         FilialError: naming the plugin, the stage and the record; the traceback is kept as its cause.
@@ -31,15 +32,37 @@ class blamed:
                 f"{self._plugin} gave up in {_place(self._stage, self._record)} when a teacher call failed: {err}; "
                 "every answer is kept, so run it again"
             ) from err
-        if isinstance(err, Exception | SystemExit) and not isinstance(err, FilialError):
+        if err is not None and is_fault(err):
             raise failure(f"{self._plugin} fails in {_place(self._stage, self._record)}", err) from err
+
+
+def is_fault(err: BaseException) -> bool:
+    """Tell an exception that no plugin should raise from errors of ours and from orders to stop that pass through.
+
+    A `CancelledError` is such an order where the task itself was cancelled, and a plugin's own where it awaited
+    something else that was. A `GeneratorExit` is one where it begins in the frame that asks, since that is closed.
+    """
+    if isinstance(err, Exception | SystemExit):
+        return not isinstance(err, FilialError)
+    if isinstance(err, GeneratorExit):
+        trace = err.__traceback__
+        return trace is not None and trace.tb_next is not None
+    import asyncio
+
+    if not isinstance(err, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # a thread without a loop, where nothing is cancelled
+        return True
+    return task is None or not task.cancelling()
 
 
 def failure(what: str, err: BaseException) -> FilialError:
     """The error for an exception that no plugin should raise."""
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
         return FilialError(f"{what}: the disk is full; free some space and run again")
-    cause = " ".join(f"{type(err).__name__}: {err}".split())
+    cause = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
     return FilialError(f"{what}: {cause} (filial --debug shows the traceback)")
 
 

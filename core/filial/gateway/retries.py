@@ -12,7 +12,7 @@ from filial.contracts.checks import fault_of_error, fault_of_reply
 from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachable
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
-from filial.contracts.plugin_errors import failure, half_character
+from filial.contracts.plugin_errors import failure, half_character, is_fault
 from filial.gateway.deadlines import Deadline, LoopClock
 from filial.gateway.endings import fault_of_end
 from filial.gateway.rate_limits import Pause, Window
@@ -146,7 +146,9 @@ async def heard(use: str, teacher: Teacher, request: Request, clock: LoopClock) 
         if (cut := _cut(err, request)) is None:
             raise
         reply = cut
-    except (Exception, SystemExit) as err:
+    except BaseException as err:
+        if not is_fault(err):
+            raise
         raise failure(f"{who} fails", err) from err
     if fault := fault_of_reply(reply):
         raise FilialError(f"{who} breaks its contract: {fault}")

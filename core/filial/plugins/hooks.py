@@ -15,7 +15,7 @@ from filial.contracts.checks import fault_of_reply
 from filial.contracts.context import Asker, DropInfo, RunInfo
 from filial.contracts.errors import FilialError
 from filial.contracts.messages import Reply, Request
-from filial.contracts.plugin_errors import failure
+from filial.contracts.plugin_errors import failure, is_fault
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Teacher
@@ -102,9 +102,9 @@ class Hooks:
             try:
                 answering: Any = impl.function(*given)
                 reply: Reply = await answering
-            except FilialError:
-                raise
-            except (Exception, SystemExit) as err:
+            except BaseException as err:
+                if not is_fault(err):
+                    raise
                 raise failure(f"{who} fails in its hook ask", err) from err
             if fault := fault_of_reply(reply):
                 raise FilialError(f"{who} breaks its contract in its hook ask: {fault}")
