@@ -1,6 +1,9 @@
 """``filial render``: the text, the tokens that are trained, and what training would make of a file."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level, sentencepiece
@@ -122,3 +125,16 @@ def test_a_format_whose_tokens_are_missing_is_one_sentence(cli):
     cli.write("x.jsonl", ANSWERED)
     assert cli("render", "chat", "--with-format", "gemma", "x.jsonl", "--tokenizer", "tok") == 2
     assert "format gemma needs the special tokens <start_of_turn> and <end_of_turn>" in cli.err
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_whoever_reads_the_output_may_have_enough_of_it(cli, flags):
+    cli.write("x.jsonl", *({**ANSWERED, "id": f"r{n}"} for n in range(300)))
+    command = [sys.executable, "-m", "filial", "render", "alpaca", "x.jsonl", "--limit", "300", *flags]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(command, cwd=cli.folder, stdout=writing, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -42,7 +42,7 @@ def _call(
     ctx: click.Context, name: str, chosen: Any, data: str, tokenizer: str | None, mask: bool, limit: int, count: int,
     max_length: int | None, format: str, as_json: bool,
 ) -> int:  # fmt: skip
-    from filial.commands import blamed, read_source
+    from filial.commands import read_source
     from filial_plugins.render.survey import Survey
 
     template, encoder = _bound(name, chosen, tokenizer, mask=mask, max_length=max_length)
@@ -51,13 +51,12 @@ def _call(
     bad: list[Any] = []
     most = max(count, limit) if count else None
     records = read_source(data, Path.cwd(), manager(ctx), format=format, limit=most, bad=bad)
-    with blamed(manager(ctx).provenance("templates", name), "render"):
-        for one in _looked_at(survey, records, limit):
-            if not shown and not as_json:
-                click.secho(_legend(encoder is not None, mask), dim=True)
-            shown.append(one)
-            if not as_json:
-                _print(one, encoder, mask)
+    for one in _looked_at(survey, records, limit, manager(ctx).provenance("templates", name)):
+        if not shown and not as_json:
+            click.secho(_legend(encoder is not None, mask), dim=True)
+        shown.append(one)
+        if not as_json:
+            _print(one, encoder, mask)
     for line in bad:
         survey.drop("bad-line", str(line))
     if as_json:
@@ -87,12 +86,16 @@ def _bound(
     return chosen, None
 
 
-def _looked_at(survey: Survey, records: Any, limit: int) -> Iterator[Rendered]:
-    """The records to show, as they come; the others are counted."""
-    stream = iter(records)
-    yield from survey.look(islice(stream, limit))
-    for _ in survey.look(stream):
-        pass
+def _looked_at(survey: Survey, records: Any, limit: int, plugin: str) -> Iterator[Rendered]:
+    """The records to show, as they come; the others are counted. The plugin is to blame for what goes wrong in here,
+    and not where whoever shows them fails."""
+    from filial.commands import blamed
+
+    with blamed(plugin, "render"):
+        stream = iter(records)
+        yield from survey.look(islice(stream, limit))
+        for _ in survey.look(stream):
+            pass
 
 
 def _legend(tokenizer: bool, mask: bool) -> str:
