@@ -73,6 +73,7 @@ CASES = {
             "return record.evolved(instruction='x', tags=(3,))": "/tags/0",
             "record.scores['s'] = 1.0; return record.evolved(instruction='x')": "changes the scores of the record",
             "record.scores['s'] = 1.0; return Drop('no')": "changes the scores of the record it was given",
+            "ctx.parent.scores['s'] = 1.0; return record.evolved(instruction='x')": "changes the scores of ctx.parent",
         }.items()
     },
     **{
@@ -113,7 +114,15 @@ CASES = {
 KINDS = {
     "evolve": ("strategies", "Strategy"), "check": ("filters", "Filter"), "generate": ("generators", "Generator"),
     "rates": ("mixers", "Mixer"), "reply": ("teachers", "Teacher"), "train": ("trainers", "Trainer"),
-    "render": ("templates", "Template"),
+    "render": ("templates", "Template"), "check_batch": ("filters", "Filter"),
+}  # fmt: skip
+RULES = {
+    f"{kind}: {statements}": (method, statements)
+    for kind, method in (
+        ("rule", CHECK), ("async rule", f"async {CHECK}"), ("rule that remembers", f"remembers = True\n    {CHECK}"),
+        ("batched rule", "def check_batch(self, records, ctx):"),
+    )
+    for statements in ("ctx.parent.extra['mutated'] = True", "ctx.parent.scores['s'] = 1.0")
 }  # fmt: skip
 USES = {
     "strategies": "evolve: {strategies: [faulty], eliminate: []}",
@@ -160,6 +169,22 @@ def test_a_faulty_plugin_is_one_sentence_with_its_name_and_stage_and_exit_1(faul
     assert "Traceback" not in cli.err
     assert [f for f in cli.files() if "02-" in f] == []
     assert "runs/r/stages/01-generate/manifest.json" in cli.files()
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_a_rule_that_changes_the_parent_is_named(cli, case):
+    method, statements = RULES[case]
+    verdict = "[Keep() for record in records]" if "batch" in method else "Keep()"
+    rule = plugin(method, f"{statements}; return {verdict}")[1]
+    (cli.folder / "faulty.py").write_text(rule)
+    cli.write("in.jsonl", {"id": "s", "instruction": "Name a river.", "output": "Rhine"})
+    (cli.folder / "r.yaml").write_text(
+        "teacher: echo\ndata: in.jsonl\nstages:\n  - evolve: {strategies: [longer], eliminate: [faulty]}\n"
+    )
+    assert cli("--plugin", "faulty.py", "run", "r.yaml") == 1
+    assert "faulty.py:faulty==0+" in cli.err
+    assert f"it changes the {statements.split('.')[2].partition('[')[0]} of ctx.parent" in cli.err
+    assert [f for f in cli.files() if "01-" in f] == []
 
 
 def test_the_traceback_of_a_plugin_is_shown_by_debug(faulty, cli):

@@ -28,7 +28,7 @@ def lent(record: Record) -> Record:
     return replace(record, scores=dict(record.scores), extra=extra, tools=tools, constraints=constraints)
 
 
-def changed(copy: Record, record: Record) -> str:
+def changed(copy: Record, record: Record, called: str = "the record it was given") -> str:
     """What a plugin has done to the copy that it was lent, in words; empty if nothing."""
     if copy.scores == record.scores and copy.extra == record.extra:
         if not record.tools and not record.constraints:
@@ -36,7 +36,7 @@ def changed(copy: Record, record: Record) -> str:
         if copy.tools == record.tools and copy.constraints == record.constraints:
             return ""
     name = next(n for n in ("scores", "extra", "tools", "constraints") if getattr(copy, n) != getattr(record, n))
-    return f"it changes the {name} of the record it was given; hand on new ones"
+    return f"it changes the {name} of {called}; hand on new ones"
 
 
 def _copied(value: Any) -> Any:

@@ -9,6 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Protocol
 
+from filial.contracts.checks import changed, lent
 from filial.contracts.errors import TeacherError
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Record
@@ -30,7 +31,7 @@ class Context:
     Attributes:
         rng: seeded from (run seed, stage, record id), so results never depend on the order of work.
         memory: lives as long as the stage; only for filters that say they remember.
-        parent: the record that the one at hand was evolved from, where known.
+        parent: the record that the one at hand was evolved from, where known; a copy to look at.
         note: tells the user one line of news, such as the yield of the first rounds.
         seeds: gives the seed records that the recipe names in front of this stage, read anew at each call; on the
             command line there are none.
@@ -52,7 +53,8 @@ class Context:
         self.note, self.seeds = note, seeds
         self._rng: random.Random | None = None
         self.memory: dict[str, Any] = {} if memory is None else memory
-        self.parent = parent
+        self._parent = parent
+        self._lent: Record | None = None
         self.asked: list[Reply] = []
 
     @property
@@ -60,6 +62,18 @@ class Context:
         if self._rng is None:  # seeding costs more than all else here, and most work draws nothing
             self._rng = seeded(*self._key)
         return self._rng
+
+    @property
+    def parent(self) -> Record | None:
+        if self._lent is None and self._parent is not None:  # few look
+            self._lent = lent(self._parent)
+        return self._lent
+
+    def fault_of_parent(self) -> str:
+        """What was done to ``parent``, in words; empty if nothing."""
+        if self._lent is None or self._parent is None:
+            return ""
+        return changed(self._lent, self._parent, "ctx.parent")
 
     async def ask(
         self,
@@ -116,7 +130,7 @@ class Context:
             self._ask,
             key=(*self._key, *parts),
             memory=self.memory,
-            parent=parent or self.parent,
+            parent=parent or self._parent,
             attempt=self._attempt,
             note=self.note,
             seeds=self.seeds,

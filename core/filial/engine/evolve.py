@@ -415,7 +415,8 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageCont
         result = await settled(attempt.choice.strategy.evolve(copy, ctx))
         if not isinstance(result, Record | Drop):
             raise wrong_type(plugin, env.stage, "evolve", result, "Record or Drop", parent)
-        if fault := changed(copy, parent) or (result.fault() if isinstance(result, Drop) else ""):
+        told = result.fault() if isinstance(result, Drop) else ""
+        if fault := changed(copy, parent) or ctx.fault_of_parent() or told:
             raise breach(plugin, env.stage, fault, parent)
         if isinstance(result, Drop):
             return replace(result, answer=last_answer(ctx)) if result.answer is None else result

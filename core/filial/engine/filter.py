@@ -97,7 +97,7 @@ class FilterStep:
                 words = await self._call(copies, ctx)
             except TeacherError as err:
                 words = [Drop.failed(err)] * len(records) if self.batched else Drop.failed(err)
-            self._untouched(copies, records, env.stage)
+            self._untouched(copies, records, ctx, env.stage)
             return self._decided(words, records, ctx, env.stage, scores)
 
     def compute(
@@ -111,16 +111,18 @@ class FilterStep:
         copies = list(map(lent, records))
         with self._blamed(records, stage):
             words = self._call(copies, ctx)
-            self._untouched(copies, records, stage)
+            self._untouched(copies, records, ctx, stage)
             return self._decided(words, records, ctx, stage, scores)
 
     def _blamed(self, records: Sequence[Record], stage: str) -> blamed:
         return blamed(self.plugin, stage, None if self.batched else records[0])
 
-    def _untouched(self, copies: Sequence[Record], records: Sequence[Record], stage: str) -> None:
+    def _untouched(self, copies: Sequence[Record], records: Sequence[Record], ctx: Context, stage: str) -> None:
         for copy, record in zip(copies, records, strict=True):
             if fault := changed(copy, record):
                 raise breach(self.plugin, stage, fault, record)
+        if fault := ctx.fault_of_parent():
+            raise breach(self.plugin, stage, fault, None if self.batched else records[0])
 
     def _call(self, records: Sequence[Record], ctx: Context) -> Any:
         ctx.memory = self.memory
