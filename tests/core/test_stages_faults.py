@@ -36,6 +36,7 @@ CASES = {
     "strategy gives nothing": (EVOLVE, "pass", "evolve gave nothing (None), not Record or Drop"),
     "strategy gives text": (EVOLVE, "return 'x'", "type str"),
     "bad field": (EVOLVE, "return record.evolved(instruction='x y z', output=7)", "/output"),
+    "bad instruction": (EVOLVE, "return record.evolved(instruction=5)", "/instruction"),
     "bad score": (
         EVOLVE,
         "return record.evolved(instruction='x', output='y').replaced(scores={'s': 1e999})",

@@ -23,7 +23,7 @@ from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import build, provenance
 from filial.engine.filter import FilterStep, last_answer
-from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, settled
+from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, settled, unsound
 from filial.engine.survival import Table
 from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager
@@ -422,6 +422,7 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageCont
             return replace(result, answer=last_answer(ctx)) if result.answer is None else result
         env.check_parents(result, (parent.id,), plugin, parent)
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
+    unsound(child, plugin, env.stage, parent)  # half a character is a drop of the question or, later, of the record
     child = child.replaced(origin=msgspec.structs.replace(child.origin, stage=env.stage, plugin=plugin))
     if plan.settings.answer and child.instruction and not child.answer():
         try:
