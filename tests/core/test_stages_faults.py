@@ -37,6 +37,27 @@ CASES = {
     "strategy gives text": (EVOLVE, "return 'x'", "type str"),
     "bad field": (EVOLVE, "return record.evolved(instruction='x y z', output=7)", "/output"),
     "bad instruction": (EVOLVE, "return record.evolved(instruction=5)", "/instruction"),
+    **{
+        f"asks {asked}": (EVOLVE, f"await ctx.ask({asked})", f"ValueError: ask: {cause}")
+        for asked, cause in {
+            "5": "5 is asked, not a text or messages",
+            "None": "nothing (None) is asked, not a text or messages",
+            "['Hi']": "'Hi' is asked, not a text or messages",
+            "[Message('user', 5)]": "a value of type Message is asked, not a text or messages",
+            "'Hi', system=5": "system is 5, not a text",
+            "'Hi', draw=-1": "draw is -1, not a whole number from 0",
+            "'Hi', draw=0.5": "draw is 0.5, not a whole number from 0",
+            "'Hi', draw='0'": "draw is '0', not a whole number from 0",
+            "'Hi', max_tokens=-1": "max_tokens is -1, no number of tokens from 1",
+            "'Hi', max_tokens=0": "max_tokens is 0, no number of tokens from 1",
+            "'Hi', max_tokens='9'": "max_tokens is '9', no number of tokens from 1",
+            "'Hi', temperature=float('nan')": "temperature is nan, not a number from 0",
+            "'Hi', temperature=-0.1": "temperature is -0.1, not a number from 0",
+            "'Hi', top_p=1.5": "top_p is 1.5, not a number from 0 to 1",
+            "'Hi', stop='.'": "stop is '.', not a tuple of texts",
+            "'Hi', schema='{}'": "schema is '{}', not a dict",
+        }.items()
+    },
     "bad score": (
         EVOLVE,
         "return record.evolved(instruction='x', output='y').replaced(scores={'s': 1e999})",

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from filial.contracts.errors import TeacherError
-from filial.contracts.messages import Reply
+from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Record
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -56,6 +56,24 @@ def fault_of_scores(owner: str, scores: object) -> str:
         if not is_number(score):
             return f"{owner}.scores gives {name!r} {shown(score)}, not a finite number"
     return ""
+
+
+def fault_of_request(request: Request) -> str:
+    """What is wrong with what a plugin asks; empty if nothing is."""
+    for message in request.messages:
+        if not isinstance(message, Message) or not isinstance(message.content, str):
+            return f"{shown(message)} is asked, not a text or messages"
+    if not _is_count(request.draw):
+        return f"draw is {shown(request.draw)}, not a whole number from 0"
+    if request.max_tokens is not None and not (_is_count(request.max_tokens) and request.max_tokens):
+        return f"max_tokens is {shown(request.max_tokens)}, no number of tokens from 1"
+    for name, value, most in (("temperature", request.temperature, math.inf), ("top_p", request.top_p, 1)):
+        if value is not None and not (is_number(value) and 0 <= value <= most):
+            wanted = "a number from 0" if most > 1 else f"a number from 0 to {most}"
+            return f"{name} is {shown(value)}, not {wanted}"
+    if not isinstance(request.stop, tuple | list) or not all(isinstance(text, str) for text in request.stop):
+        return f"stop is {shown(request.stop)}, not a tuple of texts"
+    return "" if isinstance(request.schema, dict | None) else f"schema is {shown(request.schema)}, not a dict"
 
 
 def fault_of_reply(reply: object) -> str:

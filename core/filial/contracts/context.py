@@ -9,7 +9,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Protocol
 
-from filial.contracts.checks import changed, lent
+from msgspec.structs import replace
+
+from filial.contracts.checks import changed, fault_of_request, lent, shown
 from filial.contracts.errors import TeacherError
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Record
@@ -102,16 +104,25 @@ class Context:
 
         Raises:
             TeacherError: the call failed for good. Let it pass: the stage records a drop with its reason.
+            ValueError: an argument is nothing that a teacher can be asked.
         """
         if self._ask is None:
             raise RuntimeError("this component asks a teacher, but none was given")
+        if not isinstance(prompt, Iterable):
+            raise ValueError(f"ask: {shown(prompt)} is asked, not a text or messages")
+        if not isinstance(system, str):
+            raise ValueError(f"ask: system is {shown(system)}, not a text")
         turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else tuple(prompt)
         if system:
             turns = (Message(role="system", content=system), *turns)
         request = Request(
-            messages=turns, draw=draw + ATTEMPT * self._attempt, temperature=temperature, top_p=top_p,
+            messages=turns, draw=draw, temperature=temperature, top_p=top_p,
             max_tokens=max_tokens, stop=stop, schema=schema, partial=partial,
         )  # fmt: skip
+        if fault := fault_of_request(request):
+            raise ValueError(f"ask: {fault}")
+        if self._attempt:
+            request = replace(request, draw=draw + ATTEMPT * self._attempt)
         if schema is None:
             return await self._told(request)
         from filial.contracts.structured import conforming
