@@ -61,6 +61,8 @@ def test_nothing_changed_nothing_is_done(project):
         ("extra.jsonl", "Garda", "Como", ["01-generate", "02-evolve"]),
         ("r.yaml", "strategies: [longer]", "strategies: [longer], keep: last", ["01-generate"]),
         ("r.yaml", "strategies: [longer]", "strategies: [{use: longer, weight: 3}]", ["01-generate"]),
+        ("r.yaml", "strategies: [longer]", "strategies: [{use: longer, name: beta}]", ["01-generate"]),
+        ("r.yaml", "strategies: [longer]", "strategies: [{use: longer, family: in-breadth}]", ["01-generate"]),
         ("r.yaml", "lakes:", "waters:", ["01-generate", "02-evolve"]),
         ("r.yaml", "teacher:", "seed: 7\nteacher:", []),
         ("r.yaml", "log: asked.log", "log: asked.log, fail_on: nothing-like-this", []),
@@ -75,6 +77,16 @@ def test_a_change_redoes_its_stage_and_what_follows(project, file, old, new, lef
     else:
         replace(project.folder / file, old, new)
     assert run(project) == left
+
+
+def test_a_strategy_is_called_what_the_recipe_says_now(project):
+    replace(project.folder / "r.yaml", "strategies: [longer]", "strategies: [{use: longer, name: alpha}]")
+    run(project)
+    replace(project.folder / "r.yaml", "name: alpha", "name: beta")
+    assert run(project) == ["01-generate"]
+    assert "02-evolve: done again, since its plugins changed" in project.err
+    manifest = json.loads((project.folder / "runs/r/stages/02-evolve/manifest.json").read_text())
+    assert list(manifest["report"]["survival"]) == ["beta"]
 
 
 def test_moving_the_project_or_naming_the_same_file_otherwise_redoes_nothing(project, monkeypatch):

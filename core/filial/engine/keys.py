@@ -86,12 +86,18 @@ def component_parts(specs: Sequence[ComponentSpec], base: Path, manager: Manager
         dist, _, name = manager.identity(spec.kind, spec.use).rpartition(":")
         versions.setdefault(dist, set()).add(manager.version(spec.kind, spec.use))
         options.setdefault(name, []).append([spec.options, option_files(spec, base, manager)])
-    plugins = [[manager.identity(spec.kind, spec.use), getattr(spec.settings, "weight", None)] for spec in specs]
     return {
-        "its plugins": digest(plugins),
+        "its plugins": digest([[manager.identity(spec.kind, spec.use), *_beside(spec)] for spec in specs]),
         **{dist: " ".join(sorted(found)) for dist, found in versions.items()},
         **{f"the options of {name}": digest(found) for name, found in options.items()},
     }
+
+
+def _beside(spec: ComponentSpec) -> list[Any]:
+    """What the recipe's own keys beside a component's options say that a result tells of. What judges and rivals are
+    called is where their figures lie."""
+    weight, name, family = (getattr(spec.settings, key, None) for key in ("weight", "name", "family"))
+    return [weight, name, family] if spec.kind == "strategies" and (name or family) else [weight]
 
 
 def source_digest(source: str, base: Path) -> str:
