@@ -14,6 +14,7 @@ from filial import *
 from filial import Field, hookimpl
 """
 EVOLVE, CHECK = "async def evolve(self, record, ctx):", "def check(self, record, ctx):"
+BATCH = "def check_batch(self, records, ctx):"
 GENERATE, RATES = "async def generate(self, seeds, ctx):", "def rates(self, sizes):"
 CANCELLED = "task = asyncio.ensure_future(asyncio.sleep(1)); task.cancel(); await task"
 CASES = {
@@ -80,7 +81,18 @@ CASES = {
     "failed call goes through": (GENERATE, "yield seeds[0]; await ctx.ask('bad')", "gave up in stage"),
     "mixer raises": (RATES, "return sizes['nope']", "KeyError"),
     "mixer gives a list": (RATES, "return [1]", "rates gave a value of type list"),
-    "mixer gives words": (RATES, "return dict.fromkeys(sizes, 'much')", "dict of numbers"),
+    "mixer gives words": (RATES, "return dict.fromkeys(sizes, 'much')", "task '' the rate 'much', neither"),
+    "mixer gives nothing for a task": (
+        RATES,
+        "return {'': None}",
+        "task '' the rate nothing (None), neither",
+    ),
+    "batched filter sorts": (
+        BATCH,
+        "records.sort(key=str); return []",
+        "'tuple' object has no attribute",
+    ),
+    "async batched filter sorts": (f"async {BATCH}", "records.reverse(); return []", "'tuple' object has no attribute"),
     **{
         f"strategy: {statements}": (EVOLVE, statements, cause)
         for statements, cause in {
@@ -142,7 +154,7 @@ RULES = {
     f"{kind}: {statements}": (method, statements)
     for kind, method in (
         ("rule", CHECK), ("async rule", f"async {CHECK}"), ("rule that remembers", f"remembers = True\n    {CHECK}"),
-        ("batched rule", "def check_batch(self, records, ctx):"),
+        ("batched rule", BATCH),
     )
     for statements in ("ctx.parent.extra['mutated'] = True", "ctx.parent.scores['s'] = 1.0")
 }  # fmt: skip

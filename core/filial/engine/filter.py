@@ -91,7 +91,7 @@ class FilterStep:
         """
         if not self.waits:
             return await env.worker.call(self.compute, records, ctx, env.stage, scores)
-        copies = list(map(lent, records))
+        copies = tuple(map(lent, records))
         with self._blamed(records, env.stage):
             try:
                 words = await self._call(copies, ctx)
@@ -108,7 +108,7 @@ class FilterStep:
         Raises:
             FilialError: the filter failed or broke its contract.
         """
-        copies = list(map(lent, records))
+        copies = tuple(map(lent, records))
         with self._blamed(records, stage):
             words = self._call(copies, ctx)
             self._untouched(copies, records, ctx, stage)

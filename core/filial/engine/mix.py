@@ -7,7 +7,7 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
-from filial.contracts.checks import is_number
+from filial.contracts.checks import is_number, shown
 from filial.contracts.context import seeded
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop, Mixer
@@ -115,12 +115,12 @@ async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env:
     """
     with blamed(plugin, env.stage), closing(env.worker):
         rates = await env.worker.call(mixer.rates, dict(sizes))
-        if not isinstance(rates, dict) or not all(isinstance(r, int | float) for r in rates.values()):
+        if not isinstance(rates, dict):
             raise wrong_type(plugin, env.stage, "rates", rates, "a dict of numbers")
     for name, rate in rates.items():
         if not (is_number(rate) and (rate == 0 or LEAST_RATE <= rate <= MOST_RATE)):
             wanted = f"neither 0 nor a number from {LEAST_RATE:g} to {MOST_RATE:g}"
-            raise breach(plugin, env.stage, f"rates gives {by} {name!r} the rate {rate!r}, {wanted}")
+            raise breach(plugin, env.stage, f"rates gives {by} {name!r} the rate {shown(rate)}, {wanted}")
     if unknown := sorted(set(rates) - set(sizes), key=str):
         known = ", ".join(map(repr, sorted(sizes)))
         raise UsageError(f"{plugin} gives a rate to {by} {unknown[0]!r}, but the records have {by} {known}")
