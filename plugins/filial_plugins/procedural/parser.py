@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -59,6 +60,20 @@ def _clause_table() -> dict[str, list[tuple[str, str, bool, re.Pattern[str]]]]:
                 regex = re.compile(regex_source(wording, sources.__getitem__) + r"\Z", re.IGNORECASE)
                 table.setdefault(wording.split()[0].lower(), []).append((op.name, wording, asked, regex))
     return table
+
+
+_PREPARING = threading.Lock()
+
+
+def prepare() -> None:
+    """Make the table of all wordings, which takes a second or two, unless it is there; for a thread."""
+    with _PREPARING:
+        _clause_table()
+
+
+def is_prepared() -> bool:
+    """Whether the table of all wordings is there."""
+    return _clause_table.cache_info().currsize > 0
 
 
 def clause_readings(text: str) -> list[Clause]:

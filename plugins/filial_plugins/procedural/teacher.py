@@ -7,6 +7,7 @@ depend on the messages, the draw, the request's seed and its own options alone.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 import re
@@ -22,7 +23,7 @@ from .holdout import is_taught_text, is_taught_wording
 from .inputs import answer, draw_input, read_value, write_value
 from .noise import Slip
 from .operations import InputError
-from .parser import parse, read
+from .parser import is_prepared, parse, prepare, read
 from .proposing import UNFIT, Proposer
 from .task import Task
 from .truth import is_right, truth
@@ -198,6 +199,8 @@ class ProceduralTeacher(Teacher):
 
     async def reply(self, request: Request) -> Reply:
         """The reply to a request, the same for the same request."""
+        if not is_prepared():
+            await asyncio.to_thread(prepare)  # others are answered meanwhile
         texts = [message.content for message in request.messages]
         text, reason = _cut(self._respond(request)[0], request.max_tokens, request.stop)
         return Reply(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+import threading
 
 import pytest
 
@@ -13,7 +14,7 @@ from filial import Message, Record, Request
 from filial_plugins.generators.self_instruct import SelfInstruct
 from filial_plugins.generators.self_instruct.blocks import cut_at_next, shown
 from filial_plugins.generators.self_instruct.styles import Prompts
-from filial_plugins.procedural import ProceduralTeacher, exam
+from filial_plugins.procedural import ProceduralTeacher, exam, parser
 from filial_plugins.procedural.parser import parse, read
 from filial_plugins.procedural.prompts import STRATEGY_CUES, split_prompt
 from filial_plugins.procedural.truth import is_right, truth
@@ -303,3 +304,25 @@ def test_the_seed_tasks_are_of_the_world_and_right() -> None:
         assert set(task) == {"id", "name", "instruction", "instances", "is_classification"}
         for instance in task["instances"]:
             assert is_right(task["instruction"], instance["input"], instance["output"])
+
+
+def test_the_table_of_wordings_is_made_once_and_not_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources, made = parser.slot_sources, []
+
+    def noted() -> dict[str, str]:
+        made.append(threading.current_thread())
+        return sources()
+
+    async def asked() -> list[str]:
+        teacher, request = (
+            ProceduralTeacher(),
+            Request(messages=(Message("user", "Reverse the list.\n\nInput:\n3, 1"),)),
+        )
+        return [reply.text for reply in await asyncio.gather(*(teacher.reply(request) for _ in range(3)))]
+
+    before = asyncio.run(asked())
+    monkeypatch.setattr(parser, "slot_sources", noted)
+    parser._clause_table.cache_clear()
+    assert asyncio.run(asked()) == before
+    assert len(made) == 1
+    assert made[0] is not threading.main_thread()
