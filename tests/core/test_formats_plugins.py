@@ -424,3 +424,18 @@ def test_prompts_are_data_by_the_last_suffix_only(cli):
     (cli.folder / "notes.json.txt").write_text("Name a river.\n")
     assert cli("ask", "echo", "--prompts", "notes.json.txt") == 0, cli.err
     assert json.loads(cli.out)["prompt"] == "Name a river."
+
+
+# Fields that only filial has, beside columns of others
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [{"label": False}, {"reasoning": "r"}, {"tools": [{"a": 1}]}, {"rejected": [{"role": "user", "content": "x"}]}],
+)
+def test_other_columns_beside_filials_own_fields_go_into_extra(tmp_path, mark):
+    path = lines(tmp_path / "in.jsonl", *[{"instruction": "a", "output": "b", "lang": "x", **mark}] * 5)
+    (path.with_name("plain.jsonl")).write_text(path.read_text().replace(', "lang": "x"', ""))
+    found, plain = list(read(path)), list(read(path.with_name("plain.jsonl")))
+    assert [record.replaced(extra={}, id="") for record in found] == [record.replaced(id="") for record in plain]
+    assert all(record.extra == {"lang": "x"} for record in found)

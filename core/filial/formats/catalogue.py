@@ -25,7 +25,7 @@ PACKED = (".gz", ".zst")
 Spec: TypeAlias = "str | Mapping[str, Any] | Format"
 """A format as callers name it: its name, ``use: NAME`` with options beside it, or a component."""
 
-_OURS = ("scores", "tags", "constraints", "origin")
+OURS = ("scores", "tags", "constraints", "origin", "label", "rejected", "reasoning", "tools", "extra")
 _ORIGIN = frozenset(("stage", "plugin", "parents", "round", "answers"))
 
 _LEFT_OUT = "the format %s is left out of the search for a file's format: %s"
@@ -118,7 +118,7 @@ class Catalogue:
         Raises:
             UsageError: rows that no format knows, or that two formats know equally well.
         """
-        ours = any(fits and any(key in row for key in _OURS) for row, fits in zip(rows, own, strict=True))
+        ours = any(fits and any(key in row for key in OURS) for row, fits in zip(rows, own, strict=True))
         if all(own) or ours or any(_has_origin(row) for row in rows):
             return None
         if (form := self._detected(rows, place)) is None:

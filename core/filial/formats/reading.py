@@ -16,7 +16,7 @@ from filial.contracts.plugin_errors import blamed
 from filial.contracts.records import Record
 from filial.formats import records as own
 from filial.formats.base import Bad, Report, checked, identified
-from filial.formats.catalogue import AUTO, LINES, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
+from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
 from filial.formats.jsontext import BROKEN, Fault, Row, parse_object
 from filial.formats.streams import CHUNK, Item, items, opened
 
@@ -150,7 +150,8 @@ class _Reading:
         if not rows:
             return None
         place = f"{self._report.file}:{rows[0][0]}"
-        return self._catalogue.of_rows([row for _, row, _ in rows], [fit for _, _, fit in rows], place)
+        told = [(row, fit or _is_marked(row)) for _, row, fit in rows]
+        return self._catalogue.of_rows([row for row, _ in told], [fit for _, fit in told], place)
 
     def _own_lines(self, source: Iterator[Item]) -> Iterator[Record]:
         for number, raw in source:
@@ -192,7 +193,8 @@ class _Reading:
         if self._auto:
             seen = list(islice(source, LOOKED_AT))
             told = [item for item in seen if isinstance(item, dict)]
-            rows = self._catalogue.of_rows(told, [bool(_attempt(own.from_row, row)) for row in told], self._report.file)
+            fits = [own.FIELDS >= row.keys() and bool(_attempt(own.from_row, row)) or _is_marked(row) for row in told]
+            rows = self._catalogue.of_rows(told, fits, self._report.file)
         for number, item in enumerate(chain(seen, source), 1):
             try:
                 records = self._records_in(item, rows)
@@ -229,6 +231,11 @@ def _attempt(parse: Callable[[Any], Any], text: bytes | Row) -> Any:
         return parse(text)
     except (Fault, *BROKEN):
         return None
+
+
+def _is_marked(row: Row) -> bool:
+    """Whether a row has a field that only filial writes, and is valid with its other columns in ``extra``."""
+    return any(name in row for name in OURS) and _attempt(own.from_row, row) is not None
 
 
 def _present(item: Any) -> Any:

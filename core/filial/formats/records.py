@@ -15,7 +15,7 @@ import msgspec
 
 from filial.contracts.errors import hint
 from filial.contracts.records import Record, to_json
-from filial.formats.jsontext import BROKEN, Fault, Row, fault_of, refuse
+from filial.formats.jsontext import BROKEN, Fault, Row, fault_of, parse_object, refuse
 
 FIELDS = frozenset(Record.__struct_fields__)
 decode_fast = msgspec.json.Decoder(Record).decode
@@ -50,6 +50,8 @@ def decode(line: bytes) -> Record:
     try:
         return decode_fast(line)
     except msgspec.ValidationError as error:
+        if _UNKNOWN.match(str(error)) and (row := with_extra(parse_object(line))):
+            return _converted(row)
         raise explain(error) from None
     except BROKEN as error:
         refuse(line, error)
@@ -102,10 +104,27 @@ def from_row(row: Row) -> list[Record]:
         kept["origin"] = origin = _without_nulls(origin)
         if isinstance(turn := origin.get("round"), float) and turn.is_integer():
             origin["round"] = int(turn)  # tables turn whole numbers into floats where a cell is empty
+    return [_converted(with_extra(kept) or kept)]
+
+
+def _converted(row: Row) -> Record:
     try:
-        return [msgspec.convert(kept, Record)]
+        return msgspec.convert(row, Record)
     except msgspec.ValidationError as error:
         raise explain(error) from None
+
+
+def with_extra(row: Row) -> Row | None:
+    """Return a row with its unknown columns in ``extra``; None where one may be a field's misspelled name, stands in
+    ``extra`` already, or may be the answer, which the row itself lacks."""
+    others = {key: value for key, value in row.items() if key not in FIELDS}
+    extra = row.get("extra", {})
+    answered = row.get("output") or row.get("messages")
+    if not others or not answered or not isinstance(extra, dict) or not others.keys().isdisjoint(extra):
+        return None
+    if any(hint(key[:100], sorted(FIELDS), str) for key in others):
+        return None
+    return {**{key: value for key, value in row.items() if key in FIELDS}, "extra": {**extra, **others}}
 
 
 def _without_nulls(value: Any) -> Any:
