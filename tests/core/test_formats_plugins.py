@@ -439,3 +439,18 @@ def test_other_columns_beside_filials_own_fields_go_into_extra(tmp_path, mark):
     found, plain = list(read(path)), list(read(path.with_name("plain.jsonl")))
     assert [record.replaced(extra={}, id="") for record in found] == [record.replaced(id="") for record in plain]
     assert all(record.extra == {"lang": "x"} for record in found)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "a", "completion": "b"},
+        {"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]},
+        {"conversations": [{"from": "human", "value": "a"}]},
+        {"instruction": "a", "instances": [{"input": "", "output": "b"}]},
+        {"messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}]},
+    ],
+)
+def test_foreign_rows_keep_their_label(tmp_path, row):
+    path = lines(tmp_path / "in.jsonl", {**row, "label": False, "site": "x"})
+    assert [record.label for record in read(path)] == [False]

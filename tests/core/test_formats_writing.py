@@ -198,3 +198,21 @@ def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert capfdbinary.readouterr().out == b"".join(to_json(record) + b"\n" for record in RECORDS)
     with pytest.raises(UsageError, match="Parquet cannot be written to stdout"):
         write("-", RECORDS, format="parquet")
+
+
+@pytest.mark.parametrize("format", ["alpaca", "sharegpt", "openai", "seeds"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"label": False},
+        {"rejected": (Message("assistant", "c"),)},
+        {"tools": ({"a": 1},)},
+        {"reasoning": "r"},
+        {"extra": {"a": 1}},
+    ],
+)
+def test_what_a_format_would_lose_is_refused_by_name(tmp_path: Path, format: str, mark: dict) -> None:
+    record = Record(id="r7", instruction="a", output="b", **mark)
+    with pytest.raises(UsageError, match=f"record r7: the format has no place for its {next(iter(mark))}"):
+        write(tmp_path / "out.jsonl", [record], format=format)
+    assert not (tmp_path / "out.jsonl").exists()

@@ -193,7 +193,7 @@ class _Reading:
         if self._auto:
             seen = list(islice(source, LOOKED_AT))
             told = [item for item in seen if isinstance(item, dict)]
-            fits = [own.FIELDS >= row.keys() and bool(_attempt(own.from_row, row)) or _is_marked(row) for row in told]
+            fits = [(row.keys() <= own.FIELDS and bool(_attempt(own.from_row, row))) or _is_marked(row) for row in told]
             rows = self._catalogue.of_rows(told, fits, self._report.file)
         for number, item in enumerate(chain(seen, source), 1):
             try:

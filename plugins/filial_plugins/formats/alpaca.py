@@ -34,6 +34,7 @@ class Alpaca(RowFormat):
                 output=fields.text(row, "output"),
                 system=fields.text(row, "system", default=""),
                 task=fields.task(row),
+                label=fields.label(row),
             )
         ]
 
@@ -42,9 +43,10 @@ class Alpaca(RowFormat):
         and one answer.
 
         Raises:
-            Unfit: another conversation.
+            Unfit: another conversation, or what the format would lose.
         """
         for record in records:
+            fields.refuse_marks(record)
             instruction, given, output = record.instruction, record.input, record.output
             if record.messages:
                 roles = [turn.role for turn in record.messages]

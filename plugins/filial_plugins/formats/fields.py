@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from filial.formats import Fault, Row, json_type
+from filial import Record
+from filial.formats import Fault, Row, Unfit, json_type
 
 
 def text(row: Row, key: str, *, default: str | None = None, at: str = "") -> str:
@@ -60,3 +61,31 @@ def task(row: Row) -> str:
     """The row's own ``task``, where it is text."""
     value = row.get("task")
     return value if isinstance(value, str) else ""
+
+
+def label(row: Row) -> bool | None:
+    """The row's own ``label``, where it is true or false."""
+    value = row.get("label")
+    return value if isinstance(value, bool) else None
+
+
+def refuse_marks(record: Record, *held: str) -> None:
+    """See that a format which has no place for them loses nothing that changes what an answer is good for.
+
+    Raises:
+        Unfit: an unwanted answer, a rejected one, tools, reasoning, calls of tools, turns not to train on, or extra
+            columns, unless ``held``.
+    """
+    turns = record.turns()
+    found = {
+        "label": record.label is False,
+        "rejected": record.rejected,
+        "tools": record.tools,
+        "reasoning": record.reasoning or any(turn.reasoning for turn in turns),
+        "tool_calls": any(turn.tool_calls for turn in turns),
+        "train": any(turn.train is not None for turn in turns),
+        "extra": record.extra,
+    }
+    lost = [name for name, value in found.items() if value and name not in held]
+    if lost:
+        raise Unfit(record, f"the format has no place for its {', '.join(lost)}; write filial or parquet")

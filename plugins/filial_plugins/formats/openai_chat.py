@@ -64,15 +64,18 @@ class OpenAIChat(RowFormat):
         Raises:
             Fault: no turns, or one that a record cannot hold.
         """
-        return [Record(id=fields.ident(row), messages=turns(row, "messages"), task=fields.task(row))]
+        name, task, label = fields.ident(row), fields.task(row), fields.label(row)
+        return [Record(id=name, messages=turns(row, "messages"), task=task, label=label)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Each record as chat messages.
 
         Raises:
-            Unfit: a turn of a tool; the format ties those to calls by ids that a record does not keep.
+            Unfit: a turn of a tool; the format ties those to calls by ids that a record does not keep; or what
+                it would lose.
         """
         for record in records:
+            fields.refuse_marks(record)
             chat = record.turns()
             for turn in chat:
                 if turn.role in ("tool", "tool_call"):

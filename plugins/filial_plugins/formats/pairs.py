@@ -43,7 +43,9 @@ class Pairs(RowFormat):
             raise Fault("", f"lacks one of {', '.join(names)}")
         name, task = fields.ident(row), fields.task(row)
         if isinstance(row[asked], list):
-            return [Record(id=name, messages=turns(row, asked) + turns(row, answered), task=task)]
+            return [
+                Record(id=name, messages=turns(row, asked) + turns(row, answered), task=task, label=fields.label(row))
+            ]
         return [
             Record(
                 id=name,
@@ -51,6 +53,7 @@ class Pairs(RowFormat):
                 input=fields.text(row, given, default="") if given else "",
                 output=fields.text(row, answered),
                 task=task,
+                label=fields.label(row),
             )
         ]
 

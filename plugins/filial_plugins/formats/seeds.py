@@ -20,6 +20,7 @@ def _field(instance: object, i: int, key: str) -> str:
 
 
 def _task(record: Record) -> tuple[str, str, bool]:
+    fields.refuse_marks(record)
     if record.messages:
         raise Unfit(record, "a seed task holds an instruction with instances, not a conversation; try sharegpt")
     if record.system:
@@ -55,6 +56,7 @@ class Seeds(RowFormat):
                 output=_field(instance, i, "output"),
                 task=fields.text(row, "name", default=""),
                 tags=(TAG,) if flag else (),
+                label=fields.label(row),
             )
             for i, instance in enumerate(instances, 1)
         ]
@@ -63,7 +65,7 @@ class Seeds(RowFormat):
         """Seed tasks; neighbours of the same instruction, task and flag are instances of one.
 
         Raises:
-            Unfit: a conversation, or a system text.
+            Unfit: a conversation, a system text, or what the format would lose.
         """
         for (instruction, task, flag), group in groupby(records, _task):
             members = list(group)

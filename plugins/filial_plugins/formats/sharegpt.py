@@ -49,11 +49,17 @@ class ShareGPT(RowFormat):
         if system and turns[0].role != "system":
             turns.insert(0, Message("system", system))
         tags = (PLUGINS,) if row.get(PLUGINS) is not None else ()
-        return [Record(id=fields.ident(row), messages=tuple(turns), task=fields.task(row), tags=tags)]
+        name, task, label = fields.ident(row), fields.task(row), fields.label(row)
+        return [Record(id=name, messages=tuple(turns), task=task, tags=tags, label=label)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """Each record as a conversation; a single-turn one asks its instruction, a blank line and its input."""
+        """Each record as a conversation; a single-turn one asks its instruction, a blank line and its input.
+
+        Raises:
+            Unfit: what the format would lose.
+        """
         for record in records:
+            fields.refuse_marks(record)
             turns = [{"from": _NAMES[turn.role], "value": turn.content} for turn in record.turns()]
             yield {"id": record.id, "conversations": turns}
 
