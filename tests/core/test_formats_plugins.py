@@ -154,6 +154,8 @@ def test_filials_own_rows_ask_no_plugin(tmp_path, site):
         ('[Record(instruction=row["front"], output=row["nowhere"])]', "lacks nowhere"),
         ('[Record(instruction=row["front"], output=7)]', "/output: Expected `str`, got `int`"),
         ('[Record(instruction=row["front"], scores={"x": float("inf")})]', "/scores: Expected `float`"),
+        ("[]", "the format makes no record of it"),
+        ('[Record(instruction={}[row["front"]])]', "the format finds no 'Name a river.' where it looks"),
         ('[Record(instruction="")]', "a record needs an instruction"),
         ('[Record(instruction=row["front"], output="\\ud800")]', "holds U+D800, half a character"),
     ],

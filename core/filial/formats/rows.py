@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, ClassVar, cast
+from typing import IO, ClassVar, NoReturn, cast
 
 import msgspec
 
@@ -33,7 +33,7 @@ class RowFormat(Format):
 
     @abstractmethod
     def from_row(self, row: Row) -> list[Record]:
-        """The records in a row, most often one.
+        """The records in a row, most often one; a row of which it makes none is a bad line.
 
         What the caller sees to: empty cells of a table are left out; a key that is taken and not there is a fault of
         the row, and so are a record with a field of the wrong type and any other ValueError.
@@ -78,13 +78,28 @@ def records_of(form: RowFormat, row: Row) -> list[Record]:
         TypeError: the format gives something else.
     """
     try:
-        found = form.from_row(row)
+        found = form.from_row(_Columns(row))
+    except _Lacking as error:
+        raise Fault("", f"lacks {error.args[0]}") from None
     except KeyError as error:
-        if (key := error.args[0]) in row:
+        if error.args and error.args[0] in row:
             raise
-        raise Fault("", f"lacks {key}") from None
+        raise Fault("", f"the format finds no {error} where it looks beside the row's columns (KeyError)") from None
     except ValueError as error:  # an empty record's, or that of a conversion
         raise (error if isinstance(error, Fault) else Fault("", str(error))) from None
     if not isinstance(found, list) or not all(isinstance(record, Record) for record in found):
         raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
+    if not found:
+        raise Fault("", "the format makes no record of it")
     return [checked(record)[1] for record in found]
+
+
+class _Lacking(KeyError):
+    """A column that a format took and the row does not have."""
+
+
+class _Columns(Row):
+    """A row that tells its own missing columns from any other KeyError."""
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise _Lacking(key)
