@@ -334,4 +334,4 @@ def test_a_child_is_asked_for_an_answer_with_its_system_text_and_keeps_what_was_
     rows, _ = evolved([seed], ask=thinking)
     child = rows.kept[-1]
     assert asked[-1] == ["Be brief.", "task more"]
-    assert (child.output, child.reasoning, child.system) == ("b", "because", "Be brief.")
+    assert (child.output, child.reasoning, child.system) == ("b", "", "Be brief.")

@@ -429,7 +429,7 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageCont
             answer = await ctx.ask(child.prompt())
         except TeacherError as err:
             return Drop.failed(err, child)
-        child = child.with_answer(answer.text.strip(), answer.reasoning)
+        child = child.with_answer(answer.text.strip())
     return child.citing(*ctx.asked)
 
 
