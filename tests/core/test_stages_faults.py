@@ -326,7 +326,7 @@ def test_half_characters_anywhere_never_end_a_run(faulty, cli, where):
 def test_a_trainer_is_blamed_too(cli):
     cli.write("d.jsonl", *({"instruction": f"Name river {i}.", "output": "Po"} for i in range(4)))
     (cli.folder / "r.yaml").write_text("data: d.jsonl\ntemplate: alpaca\ntrain: {use: faulty, model: some-model}\n")
-    for statements, told in (("return 1 / 0", "ZeroDivisionError"), ("return {'loss': 1.0}", "a model in")):
+    for statements, told in (("return 1 / 0", "ZeroDivisionError"), ("return {'loss': 1.0}", "left no model in")):
         method = "def train(self, data, model, template, out, ctx):"
         (cli.folder / "t.py").write_text(plugin(method, statements)[1])
         assert cli("--plugin", "t.py", "run", "r.yaml") == 1
