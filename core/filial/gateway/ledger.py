@@ -154,6 +154,10 @@ def _plain(dist: str) -> str:
     return re.sub(r"[-_.]+", "-", dist).lower()
 
 
+_OPEN: set[str] = set()
+"""The ledgers of this process that are open, as they sign their claims."""
+
+
 class Ledger(Database):
     """Answers in one sqlite file (WAL), shared by all runs of a project.
 
@@ -168,6 +172,7 @@ class Ledger(Database):
         super().__init__(path)
         self._damaged: set[str] = set()
         self._who, self._claimed = f"{os.getpid()}.{next(_numbers)}", False
+        _OPEN.add(self._who)
         self._pending: list[Entry] = []
         self._commit: asyncio.Future[dict[str, Reply]] | None = None
 
@@ -407,16 +412,22 @@ class Ledger(Database):
 
     def close(self) -> None:
         """Store what has arrived but is not committed yet (a run that was interrupted), and close the file."""
-        self._flush()
-        if self._claimed:
-            list(self._rows("cannot be written", "delete from asking where who=?", (self._who,)))
-        super().close()
+        try:
+            self._flush()
+            if self._claimed:
+                list(self._rows("cannot be written", "delete from asking where who=?", (self._who,)))
+        finally:
+            _OPEN.discard(self._who)
+            super().close()
 
 
 def _alive(who: str) -> bool:
     """Whether the process of a claim is there; one of another container seems not to be."""
+    process = int(who.partition(".")[0])
+    if process == os.getpid():
+        return who in _OPEN  # a full disk may have kept a closed one from taking its claims back
     try:
-        os.kill(int(who.partition(".")[0]), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
