@@ -76,19 +76,34 @@ def test_manager_sees_components_only_as_frozen_models(site):
 
 def test_a_name_claimed_twice_names_both_and_the_way_out(site):
     site.sample("clash")
-    ours = (SAMPLES / "filial-clash/filial_clash.py").read_text().replace("Another deepen", "Our deepen")
-    site.dist("filial", {"filial.strategies": {"deepen": "our_deepen"}}, {"our_deepen": ours}, version="0.1.0")
+    other = (SAMPLES / "filial-clash/filial_clash.py").read_text().replace("Another deepen", "Their deepen")
+    site.dist("a-deep", {"filial.strategies": {"deepen": "a_deep"}}, {"a_deep": other}, version="0.1.0")
     manager = site.manager()
     with pytest.raises(PluginError) as err:
         manager.get("strategies", "deepen")
     assert str(err.value) == (
-        "strategy 'deepen' is claimed by filial 0.1.0 and filial-clash 0.1.0; write 'use: filial:deepen' or "
+        "strategy 'deepen' is claimed by a-deep 0.1.0 and filial-clash 0.1.0; write 'use: a-deep:deepen' or "
         "'use: filial-clash:deepen', or uninstall one of them"
     )
+    assert manager.build("strategies", "a-deep:deepen").__doc__ == "Their deepen."
+    assert manager.build("strategies", "filial-clash:deepen").__doc__ == "Another deepen."
+    with pytest.raises(PluginError, match=r"filial-pirate claims no strategy 'deepen', but a-deep 0\.1\.0 and"):
+        manager.get("strategies", "filial-pirate:deepen")
+
+
+def test_a_name_that_filial_has_stays_filials_and_the_other_is_reached_by_its_distribution(site):
+    site.sample("clash")
+    site.dist("a-deep", {"filial.strategies": {"deepen": "a_deep"}})
+    ours = (SAMPLES / "filial-clash/filial_clash.py").read_text().replace("Another deepen", "Our deepen")
+    site.dist("filial", {"filial.strategies": {"deepen": "our_deepen"}}, {"our_deepen": ours}, version="0.1.0")
+    manager = site.manager()
+    assert manager.build("strategies", "deepen").__doc__ == "Our deepen."
     assert manager.build("strategies", "filial:deepen").__doc__ == "Our deepen."
     assert manager.build("strategies", "filial-clash:deepen").__doc__ == "Another deepen."
-    with pytest.raises(PluginError, match=r"filial-pirate claims no strategy 'deepen', but filial 0\.1\.0 and"):
-        manager.get("strategies", "filial-pirate:deepen")
+    assert manager.index.findings == [
+        "strategy 'deepen' is filial's own; that of a-deep 1.0 is used as a-deep:deepen",
+        "strategy 'deepen' is filial's own; that of filial-clash 0.1.0 is used as filial-clash:deepen",
+    ]
 
 
 @pytest.mark.parametrize(

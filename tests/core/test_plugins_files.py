@@ -40,6 +40,19 @@ def test_one_file_collides_like_a_package(site, tmp_path, source):
     assert manager.get("strategies", "mine.py:pirate").__name__ == "X"
 
 
+def test_a_file_that_claims_a_name_of_filials_says_how_its_own_is_reached(site, tmp_path, source, caplog):
+    site.dist("filial", {"filial.strategies": {"deepen": "our_deepen"}}, {"our_deepen": source("deepen", "Ours")})
+    (tmp_path / "mine.py").write_text(source("deepen", "Mine"))
+    manager = site.manager()
+    for _ in range(2):
+        manager.load_file(tmp_path / "mine.py")
+    assert manager.get("strategies", "deepen").__name__ == "Ours"
+    assert manager.get("strategies", "mine.py:deepen").__name__ == "Mine"
+    (told,) = caplog.messages
+    assert told.startswith("strategy 'deepen' is filial's own; that of mine.py 0+")
+    assert told.endswith(" is used as mine.py:deepen")
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [

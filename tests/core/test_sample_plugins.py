@@ -13,13 +13,12 @@ SAMPLES = Path(__file__).parents[1] / "sample"
 BROKEN = {
     "args": ("args", "wants 'config'"),
     "broken": ("broken", "does_not_exist"),
-    "clash": ("deepen", "claimed by"),
     "exits": ("exits", "SystemExit"),
     "liar": ("liar", "registers 'lier'"),
     "typo": ("typo", "did you mean 'register_strategies'"),
     "wrong": ("wrong", "no subclass of filial.Strategy"),
 }
-"""Sample package -> the name it claims, and what the message must say; heavy and segv have tests of their own."""
+"""Sample package -> the name it claims, and what the message must say; clash, heavy and segv have their own tests."""
 
 pytestmark = pytest.mark.slow
 
@@ -147,8 +146,7 @@ def test_a_broken_one_costs_only_who_names_it_and_is_named_with_its_cause(filial
     assert f"filial-{package} 0.1.0" in fault
     assert cause in fault
     assert count == "1 fault"
-    if package != "clash":
-        assert f"entry point {name} = filial_{package}" in fault
+    assert f"entry point {name} = filial_{package}" in fault
 
 
 def test_beside_all_the_broken_ones_everything_else_works(filial):
@@ -157,12 +155,14 @@ def test_beside_all_the_broken_ones_everything_else_works(filial):
     assert filial("--help").returncode == 0
 
 
-def test_a_name_claimed_twice_is_reached_by_its_distribution(filial):
-    done = evolve(filial, "filial-clash:deepen")
-    assert done.returncode == 0, done.stderr
-    child = json.loads((filial.folder / "o.jsonl").read_text().splitlines()[1])
-    assert child["origin"]["plugin"] == "filial-clash:deepen==0.1.0"
-    assert evolve(filial, "deepen", FILIAL_BLOCK="filial-clash").returncode == 0
+def test_a_name_of_filials_stays_filials_and_the_other_is_reached_by_its_distribution(filial):
+    for name, plugin in (("filial-clash:deepen", "filial-clash:deepen=="), ("deepen", "filial:deepen==")):
+        done = evolve(filial, name)
+        assert done.returncode == 0, done.stderr
+        child = json.loads((filial.folder / "o.jsonl").read_text().splitlines()[1])
+        assert child["origin"]["plugin"].startswith(plugin)
+    said = "warning: strategy 'deepen' is filial's own; that of filial-clash 0.1.0 is used as filial-clash:deepen\n"
+    assert filial("plugins").stderr == said
 
 
 def test_one_that_is_slow_to_import_costs_nothing_until_it_is_named(filial, site):

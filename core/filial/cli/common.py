@@ -40,11 +40,11 @@ def manager(ctx: click.Context) -> Manager:
     if "filial.manager" not in root.meta:
         from filial.plugins.manager import Manager
 
+        _show_warnings(root)
         made = Manager(installed(ctx))
         for file in root.params.get("files", ()):
             made.load_file(Path(file))
         root.meta["filial.manager"] = made
-        _show_warnings(root)
     found: Manager = root.meta["filial.manager"]
     return found
 

@@ -99,19 +99,33 @@ class Index(dict[str, dict[str, list[Claim]]]):
         self.findings: list[str] = []
 
     def add(self, claim: Claim) -> None:
-        """Put a claim in its place."""
+        """Put a claim in its place: behind filial's own, and by distribution."""
         claims = self.setdefault(claim.kind, {}).setdefault(claim.name, [])
         claims.append(claim)
-        claims.sort(key=lambda c: (normalized(c.dist), c.value))
+        claims.sort(key=lambda c: (c.dist != OURSELVES, normalized(c.dist), c.value))
+
+    def bare(self, kind: str, name: str) -> list[Claim]:
+        """Whom a name without a distribution may mean: filial where it has the name itself, else all who claim it."""
+        claims = self.get(kind, {}).get(name, [])
+        return [claim for claim in claims if claim.dist == OURSELVES] or claims
+
+    def overshadowed(self, dist: str = "") -> Iterator[str]:
+        """A sentence for each claim (of one distribution, or of all) to a name that filial has itself."""
+        for kind, names in self.items():
+            for name, claims in names.items():
+                for claim in claims if claims[0].dist == OURSELVES else ():
+                    if claim.dist != OURSELVES and dist in ("", claim.dist):
+                        what = f"{singular(kind)} {name!r}"
+                        yield f"{what} is filial's own; that of {claim.owner} is used as {claim.dist}:{name}"
 
     def claim(self, kind: str, name: str) -> Claim:
-        """The one claim to ``name``, or to ``dist:name``. Imports nothing.
+        """The one claim to ``name``, or to ``dist:name``; a bare name that filial has is filial's. Imports nothing.
 
         Raises:
             PluginError: nobody or more than one distribution claims the name, or the claim is blocked.
         """
         owner, _, short = name.rpartition(":")
-        claims = [c for c in self.get(kind, {}).get(short, []) if _is_of(c, owner)]
+        claims = [c for c in self.get(kind, {}).get(short, []) if _is_of(c, owner)] if owner else self.bare(kind, short)
         what = singular(kind)
         if len(claims) == 1:
             return claims[0]
@@ -165,6 +179,7 @@ def index(path: Sequence[str] | None = None, *, block: str | None = None, no_plu
         seen |= here
     for kind, names in out.items():
         out[kind] = dict(sorted(names.items()))
+    out.findings += out.overshadowed()
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from filial.plugins.content import content
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
 from filial.plugins.hooks import Hooks
 from filial.plugins.loading import check_hooks, check_range, from_file, hooks_class, imported, installed
+
+log = logging.getLogger("filial.plugins")
 
 
 class Manager:
@@ -233,9 +236,11 @@ class Manager:
         if path.absolute() not in self.files:
             self.files.append(path.absolute())
         names = [(kind, name) for dist, kind, name in self._found if dist == path.name]
-        for kind, name in names:
-            if (path.name, kind, name) not in before:
-                self.index.add(Claim(kind, name, label.value, label.dist, version, label.path))
+        new = [(kind, name) for kind, name in names if (path.name, kind, name) not in before]
+        for kind, name in new:
+            self.index.add(Claim(kind, name, label.value, label.dist, version, label.path))
+        for news in self.index.overshadowed(path.name) if new else ():
+            log.warning(news)
         return names
 
     def _load(self, claim: Claim, importer: Any = None) -> None:

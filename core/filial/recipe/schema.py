@@ -71,7 +71,8 @@ def _classes(manager: Manager, kind: str) -> dict[tuple[str, ...], type[Componen
     for name, claims in manager.index[kind].items():
         for dist in dict.fromkeys(claim.dist for claim in claims):
             full = f"{dist}:{name}"
-            names = (full,) if len({claim.dist for claim in claims}) > 1 else (name, full)
+            bare = {claim.dist for claim in manager.index.bare(kind, name)}
+            names = (name, full) if bare == {dist} else (full,)
             try:
                 out[names] = manager.get(kind, full)
             except PluginError:
