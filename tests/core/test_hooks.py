@@ -534,3 +534,43 @@ def test_who_wraps_questions_is_known_with_options_for_the_keys(counting, source
 
 def test_reply_type_is_public():
     assert Reply(text="x").finish_reason == "stop"
+
+
+DIARY = """
+from filial import Field, HookPlugin, hookimpl
+class RunDiary(HookPlugin):
+    \"\"\"Keep a diary, and mark what is asked.\"\"\"
+    word: str = Field("well", description="What it notes.")
+    @hookimpl
+    def run_finished(self, run, error):
+        (run.folder / "diary.txt").write_text(self.word)
+    @hookimpl
+    async def ask(self, request, proceed):
+        return await proceed(request)
+"""
+
+
+def test_a_recipe_names_a_hook_plugin_of_a_plugin_file(cli):
+    (cli.folder / "own.py").write_text(DIARY)
+    cli.write("data.jsonl", {"instruction": "Name a river."})
+    stage = "data: data.jsonl\nteacher: {use: echo}\nstages:\n  - evolve: {strategies: [longer], eliminate: []}\n"
+    (cli.folder / "r.yaml").write_text(f"hooks: [{{use: run-diary, word: done}}]\n{stage}")
+    for processes in ("0", "2"):
+        name = f"n{processes}"
+        assert cli("--plugin", "own.py", "run", "r.yaml", "--name", name, "--processes", processes) == 0, cli.err
+        assert (cli.folder / f"runs/{name}/diary.txt").read_text() == "done"
+    assert cli("--plugin", "own.py", "plugins", "show", "run-diary") == 0
+    assert "word: string, default 'well'. What it notes." in cli.out
+    assert cli("--plugin", "own.py", "check", "r.yaml", "--set", "hooks.0.wrod=x") == 2
+    assert "did you mean 'word'" in cli.err
+    (cli.folder / "own.py").write_text(DIARY + "# changed\n")
+    assert cli("--plugin", "own.py", "run", "r.yaml", "--name", "n0") == 0
+    assert "01-evolve: done again, since" in cli.err, "who wraps questions is part of the key"
+
+
+def test_a_file_whose_hook_plugin_nobody_names_changes_nothing(cli):
+    (cli.folder / "own.py").write_text(DIARY)
+    cli.write("data.jsonl", {"instruction": "Name a river."})
+    (cli.folder / "r.yaml").write_text("data: data.jsonl\nstages:\n  - filter: [short]\n")
+    assert cli("--plugin", "own.py", "run", "r.yaml") == 0
+    assert not (cli.folder / "runs/r/diary.txt").exists()

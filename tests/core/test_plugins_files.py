@@ -53,6 +53,30 @@ def test_a_file_that_claims_a_name_of_filials_says_how_its_own_is_reached(site, 
     assert told.endswith(" is used as mine.py:deepen")
 
 
+DIARY = '''
+from filial import Field, HookPlugin, hookimpl
+class LongDiary(HookPlugin):
+    """Keep a diary."""
+    file: str = Field("diary.txt", description="Where.")
+    @hookimpl
+    def run_finished(self, run, error):
+        open(self.file, "a").write("done")
+'''
+
+
+def test_a_hook_plugin_of_a_file_joins_in_when_it_is_named_with_its_options(site, tmp_path):
+    (tmp_path / "mine.py").write_text(DIARY)
+    manager = site.manager()
+    assert manager.load_file(tmp_path / "mine.py") == [("hooks", "long-diary")]
+    assert manager.hook.implementing("run_finished") == []
+    manager.activate("long-diary", {"file": str(tmp_path / "own.txt")})
+    manager.hook.run_finished(run=None, error=None)
+    assert (tmp_path / "own.txt").read_text() == "done"
+    assert manager.provenance("hooks", "long-diary").startswith("mine.py:long-diary==0+")
+    with pytest.raises(UsageError, match="fil"):
+        manager.activate("long-diary", {"fil": 1})
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [

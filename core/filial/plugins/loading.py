@@ -73,6 +73,13 @@ def check_range(claim: Claim) -> None:
             raise PluginError(f"it needs filial {spec}, and this is filial {__version__}; {cure}")
 
 
+def hooks_of_file(module: Any) -> dict[str, type[HookPlugin]]:
+    """The hook plugins that a file defines: called like their classes, in kebab-case."""
+    classes = (cls for cls in vars(module).values() if isinstance(cls, type) and issubclass(cls, HookPlugin))
+    own = (cls for cls in classes if cls.__module__ == module.__name__)
+    return {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower(): cls for cls in own}
+
+
 def check_hooks(pm: pluggy.PluginManager, plugin: Any, promises: bool) -> None:
     """See before registering that every hook a plugin implements exists and takes these arguments."""
     if isinstance(plugin, type):

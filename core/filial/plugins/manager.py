@@ -21,7 +21,7 @@ from filial.plugins import discovery, hookspecs
 from filial.plugins.content import content
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
 from filial.plugins.hooks import Hooks
-from filial.plugins.loading import check_hooks, check_range, from_file, hooks_class, imported, installed
+from filial.plugins.loading import check_hooks, check_range, from_file, hooks_class, hooks_of_file, imported, installed
 
 log = logging.getLogger("filial.plugins")
 
@@ -235,10 +235,13 @@ class Manager:
         self._load(label, partial(from_file, path))
         if path.absolute() not in self.files:
             self.files.append(path.absolute())
+        for name, cls in hooks_of_file(self._pm.get_plugin(_plugin(label))).items():
+            self._found[path.name, HOOKS, name] = cls
         names = [(kind, name) for dist, kind, name in self._found if dist == path.name]
         new = [(kind, name) for kind, name in names if (path.name, kind, name) not in before]
         for kind, name in new:
-            self.index.add(Claim(kind, name, label.value, label.dist, version, label.path))
+            value = f"{label.value}:{self._found[path.name, kind, name].__name__}" if kind == HOOKS else label.value
+            self.index.add(Claim(kind, name, value, label.dist, version, label.path))
         for news in self.index.overshadowed(path.name) if new else ():
             log.warning(news)
         return names
@@ -252,7 +255,8 @@ class Manager:
             module = importer() if importer else imported(claim.value)
             self._staged = {}
             try:
-                check_hooks(self._pm, module, claim.kind in KINDS)
+                is_file = isinstance(module, ModuleType) and os.path.isabs(claim.value)
+                check_hooks(self._pm, module, claim.kind in KINDS or (is_file and bool(hooks_of_file(module))))
                 self._claims[_plugin(claim)] = claim
                 self._pm.register(module, name=_plugin(claim))
                 name = getattr(module, "__name__", type(module).__module__)
