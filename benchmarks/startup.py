@@ -1,6 +1,6 @@
 """What it costs to start: ``filial --help`` and ``filial plugins`` beside a click program that does nothing.
 
-Twenty plugin packages are laid out on the path; one sleeps three seconds when imported, one calls ``sys.exit``.
+Forty plugin packages are laid out on the path; one sleeps three seconds when imported, one calls ``sys.exit``.
 Prints user + system CPU time of the child process (median and quartiles over N alternating runs) and the ratio to
 the click program. Usage: ``python benchmarks/startup.py [N]`` (default 30).
 """
@@ -30,8 +30,8 @@ def register_strategies(register):
 '''
 
 
-def lay_out(site: Path, count: int = 20) -> None:
-    """Twenty installed plugin packages, as pip would leave them."""
+def lay_out(site: Path, count: int = 40) -> None:
+    """Forty installed plugin packages, as pip would leave them."""
     for n in range(count):
         first = {0: "import time; time.sleep(3)\n", 1: "import sys; sys.exit(0)\n"}.get(n, "")
         (site / f"bench_{n}.py").write_text(first + MODULE.format(n=n))

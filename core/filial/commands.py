@@ -1,14 +1,25 @@
 """What a package needs to bring a command of its own (entry point ``filial.commands``, a click command).
 
-Public API, like the names in `filial` and `filial.testing`.
+Public API, like the names in `filial` and `filial.testing`; filial's own commands are made of it. What a command line
+is made of comes at once, all else is imported when it is first used, so that listing what is installed stays cheap.
+
+For a command line: options, the plugin manager, plugins as subcommands (`PluginGroup`), teachers from flags, tables.
+For recipes and runs: `load`, `Run`, `plan_rows`. For one stage without a run: `StageContext`, `VERBS`. For judging and
+training: `Exam`, `examine`, `save_notes`. For what documents plugins: `json_schema`, `recipe_settings`.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from filial.cli.common import (
+    command_line,
     format_option,
+    given_options,
     home_option,
+    installed,
     json_option,
+    json_text,
     manager,
     open_gateway,
     open_teacher,
@@ -20,42 +31,102 @@ from filial.cli.common import (
     teacher_options,
 )
 from filial.cli.plugincommands import PluginGroup
-from filial.cli.progress import printable, reporter
-from filial.cli.tables import (
-    SURVIVAL_HEAD,
-    counted,
-    figure,
-    funnel,
-    grid,
-    judged,
-    survival,
-    survival_cells,
+from filial.cli.tables import counted, figure, grid, printable
+from filial.contracts.errors import (
+    BUDGET,
+    DONE,
+    FAILED,
+    ROWS_LOST,
+    UNREACHABLE,
+    USAGE,
+    BudgetStop,
+    PluginError,
+    TeacherUnreachable,
 )
-from filial.contracts.checks import json_figures
-from filial.contracts.errors import DONE, FAILED, ROWS_LOST
-from filial.contracts.plugin_errors import blamed, breach
-from filial.engine.build import read as read_source
-from filial.engine.commit import ANSWERS
-from filial.engine.dataset import write as write_dataset
-from filial.engine.exams import Exam
-from filial.engine.judge import Answerer, Sitting, examine
-from filial.engine.judge import label as sitting_label
-from filial.engine.model_notes import load_teacher, load_template, save_notes
-from filial.engine.progress import Reporter
-from filial.engine.run import Run
-from filial.engine.stage import is_lost
-from filial.engine.survival import add_rows as add_survival
-from filial.engine.train import weights as model_digest
-from filial.plugins.manager import Manager
-from filial.plugins.options import locate_files
-from filial.recipe import from_dict, load, loads
-from filial.recipe.model import unused_name
+from filial.plugins.discovery import GROUPS, HOOKS, singular
+
+if TYPE_CHECKING:
+    from filial.contracts.checks import json_figures
+    from filial.contracts.kinds import KINDS
+    from filial.contracts.plugin_errors import blamed, breach
+    from filial.engine.build import read as read_source
+    from filial.engine.build import read_inputs
+    from filial.engine.commit import ANSWERS
+    from filial.engine.dataset import write as write_dataset
+    from filial.engine.exams import Exam
+    from filial.engine.judge import Answerer, Sitting, examine
+    from filial.engine.judge import label as sitting_label
+    from filial.engine.model_notes import load_teacher, load_template, save_notes
+    from filial.engine.plan import plan_rows
+    from filial.engine.progress import Reporter
+    from filial.engine.run import Run, checked_name, refusals
+    from filial.engine.run import name_of as run_name
+    from filial.engine.stage import Counters, DropRow, StageContext, is_lost
+    from filial.engine.train import weights as model_digest
+    from filial.engine.verbs import VERBS
+    from filial.formats.records import schema as record_schema
+    from filial.formats.writing import checked_format
+    from filial.gateway.budget import dollars
+    from filial.gateway.gateway import GatewayStatus
+    from filial.plugins.manager import Manager
+    from filial.plugins.options import click_options, from_flags, json_schema, locate_files
+    from filial.recipe import ComponentSpec, Recipe, StageSpec, from_dict, load, loads
+    from filial.recipe import settings as recipe_settings
+    from filial.recipe.model import unused_name
+
+_HOME = {
+    "filial.contracts.checks": ("json_figures",),
+    "filial.contracts.kinds": ("KINDS",),
+    "filial.contracts.plugin_errors": ("blamed", "breach"),
+    "filial.engine.build": ("read_inputs", "read_source=read"),
+    "filial.engine.commit": ("ANSWERS",),
+    "filial.engine.dataset": ("write_dataset=write",),
+    "filial.engine.exams": ("Exam",),
+    "filial.engine.judge": ("Answerer", "Sitting", "examine", "sitting_label=label"),
+    "filial.engine.model_notes": ("load_teacher", "load_template", "save_notes"),
+    "filial.engine.plan": ("plan_rows",),
+    "filial.engine.progress": ("Reporter",),
+    "filial.engine.run": ("Run", "checked_name", "refusals", "run_name=name_of"),
+    "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
+    "filial.engine.train": ("model_digest=weights",),
+    "filial.engine.verbs": ("VERBS",),
+    "filial.formats.records": ("record_schema=schema",),
+    "filial.formats.writing": ("checked_format",),
+    "filial.gateway.budget": ("dollars",),
+    "filial.gateway.gateway": ("GatewayStatus",),
+    "filial.plugins.manager": ("Manager",),
+    "filial.plugins.options": ("click_options", "from_flags", "json_schema", "locate_files"),
+    "filial.recipe": (
+        "ComponentSpec", "Recipe", "StageSpec", "from_dict", "load", "loads", "recipe_settings=settings",
+    ),
+    "filial.recipe.model": ("unused_name",),
+}  # fmt: skip
+_WHERE = {
+    public: (module, name or public)
+    for module, names in _HOME.items()
+    for public, _, name in (entry.partition("=") for entry in names)
+}
+"""Public name -> its module, and what it is called there."""
 
 __all__ = [
-    "ANSWERS", "DONE", "FAILED", "ROWS_LOST", "SURVIVAL_HEAD", "Answerer", "Exam", "Manager", "PluginGroup",
-    "Reporter", "Run", "Sitting", "add_survival", "blamed", "breach", "counted", "examine", "figure", "format_option",
-    "from_dict", "funnel", "grid", "home_option", "is_lost", "json_figures", "json_option", "judged", "load",
-    "load_teacher", "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_teacher",
-    "parse_options", "print_json", "printable", "read_source", "reporter", "run_async", "save_notes", "seed_option",
-    "sitting_label", "stack", "survival", "survival_cells", "teacher_options", "unused_name", "write_dataset",
+    "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "UNREACHABLE", "USAGE", "VERBS",
+    "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Exam", "GatewayStatus", "Manager",
+    "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "Sitting", "StageContext", "StageSpec",
+    "TeacherUnreachable", "blamed", "breach", "checked_format", "checked_name", "click_options", "command_line",
+    "counted", "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid",
+    "home_option", "installed", "is_lost", "json_figures", "json_option", "json_schema", "json_text", "load",
+    "load_teacher", "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway",
+    "open_teacher", "parse_options", "plan_rows", "print_json", "printable", "read_inputs", "read_source",
+    "recipe_settings", "record_schema", "refusals", "run_async", "run_name", "save_notes", "seed_option",
+    "singular", "sitting_label", "stack", "teacher_options", "unused_name", "write_dataset",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        from importlib import import_module
+
+        module, there = _WHERE[name]
+        value = globals()[name] = getattr(import_module(module), there)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import filial
-from filial.cli.show import kind_of
 from filial.contracts.kinds import KINDS
 from filial.plugins.discovery import index, singular
+from filial_plugins.commands.plugins import kind_of
 
 TOY = Path(__file__).parent / "toy.py"
 FILIAL = [sys.executable, "-m", "filial"]
@@ -37,14 +37,15 @@ def closed_port():
 
 
 def test_help_names_every_command_and_every_command_has_help(cli):
-    from filial.cli import COMMANDS
+    from filial.cli import FIRST
 
     assert cli("--help", toy=False) == 0
     page = cli.out
     own = [name for name, claims in index()["commands"].items() if claims[0].dist == "filial"]
+    own = [*FIRST, *(name for name in own if name not in FIRST)]
     rows = [line for line in page.partition("Commands:\n")[2].splitlines() if line]
-    assert [row.split()[0] for row in rows][: len(COMMANDS) + len(own)] == [*COMMANDS, *own]
-    for name in (*COMMANDS, *own):
+    assert [row.split()[0] for row in rows][: len(own)] == own
+    for name in own:
         assert re.search(rf"^  {name} +[A-Z].+\.$", page, re.M), "one line that says what it does"
         assert cli(name, "-h", toy=False) == 0
         assert cli.out.startswith(f"Usage: filial {name}")
@@ -55,6 +56,74 @@ def test_what_other_packages_bring_stands_behind_filials_own(site, cli):
     site.dist("a-sail", {"filial.commands": {"aaa": "sail_module"}}, {"sail_module": '"""Set sail."""\n'})
     assert cli("--help", toy=False) == 0
     assert re.search(r"train +Train a model on records\.\n  aaa +Set sail\.", cli.out)
+
+
+def test_filials_own_commands_stay_without_other_plugins(site, cli):
+    site.dist("a-sail", {"filial.commands": {"aaa": "sail_module"}})
+    own = {name for name, claims in index()["commands"].items() if claims[0].dist == "filial"}
+    assert cli("--no-plugins", "--help", toy=False) == 0
+    assert {line.split()[0] for line in cli.out.partition("Commands:\n")[2].splitlines()} == own
+    assert cli("--no-plugins", "aaa", toy=False) == 2
+    assert "command 'aaa' of a-sail 1.0 is left out by --no-plugins" in cli.err
+
+
+SAIL = '''"""Set sail."""
+import click
+@click.command()
+def command():
+    click.echo("we sail")
+'''
+
+
+def test_a_command_that_filial_has_stays_filials_and_the_other_is_reached_by_its_distribution(site, cli):
+    site.dist("a-sail", {"filial.commands": {"check": "sail_module"}}, {"sail_module": SAIL})
+    assert cli("--help", toy=False) == 0
+    assert re.search(r"check +Find every fault of a recipe; send nothing\.", cli.out)
+    assert "sail" not in cli.out
+    assert cli("check", "--help", toy=False) == 0
+    assert "RECIPE" in cli.out
+    assert cli("a-sail:check", toy=False) == 0
+    assert cli.out == "we sail\n"
+    assert cli("plugins", toy=False) == 0
+    assert cli.err == "warning: command 'check' is filial's own; that of a-sail 1.0 is used as a-sail:check\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("raise SystemExit(3)", "sink = sink_module does not load: SystemExit: 3"),
+        ("import nowhere_at_all", "sink = sink_module does not load: ModuleNotFoundError: No module named"),
+        ("command = 'sink'", "filial-x 1.0 (entry point sink = sink_module) is no click command"),
+    ],
+)
+def test_a_broken_command_is_one_sentence_and_costs_only_those_who_name_it(site, cli, code, told):
+    site.dist("filial-x", {"filial.commands": {"sink": "sink_module"}}, {"sink_module": code})
+    assert cli("sink", toy=False) == 2
+    assert told in cli.err
+    assert len(cli.err.splitlines()) == 1
+    assert cli("--help", toy=False) == 0
+    assert re.search(r"sink +From filial-x 1\.0\.", cli.out)
+
+
+def test_the_shell_completes_commands_and_imports_none(site):
+    site.dist("filial-x", {"filial.commands": {"chart": "sink_module"}}, {"sink_module": "raise SystemExit(3)"})
+    env = {"_FILIAL_COMPLETE": "bash_complete", "COMP_WORDS": "filial ch", "COMP_CWORD": "1"}
+    path = os.pathsep.join([str(site.folder), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(FILIAL, env={**os.environ, **env, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "plain,check\nplain,chart\n", "")
+    env |= {"COMP_WORDS": "filial nowhere x", "COMP_CWORD": "2"}
+    done = subprocess.run(FILIAL, env={**os.environ, **env}, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_every_public_name_for_commands_is_there():
+    from filial import commands
+
+    assert len(set(commands.__all__)) == len(commands.__all__)
+    for name in commands.__all__:
+        assert getattr(commands, name) is not None
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        commands.nothing_of_that_name  # noqa: B018
 
 
 def test_the_version_is_the_packages(cli):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial.cli.tables import figure, funnel, grid, judged, measured
+from filial.commands import figure, grid
+from filial_plugins.commands.tables import funnel, judged, measured
 
 REASONS = st.dictionaries(st.from_regex(r"[a-z]{1,12}(-[a-z]{1,8}){0,2}", fullmatch=True), st.integers(1, 99_999))
 

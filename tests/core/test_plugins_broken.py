@@ -89,19 +89,6 @@ def test_ctrl_c_is_not_contained(site):
         site.manager().get("strategies", "odd")
 
 
-def test_entries_outside_the_kinds_are_contained_too(site):
-    site.dist(
-        "filial-x", {"filial.commands": {"sail": "sail_module:command", "sink": "sink_module"}},
-        {"sail_module": "command = 'sail'", "sink_module": "raise SystemExit(3)"},
-    )  # fmt: skip
-    manager = site.manager()
-    assert manager.entry("commands", "sail") == "sail"
-    with pytest.raises(
-        PluginError, match=r"filial-x 1\.0: entry point sink = sink_module does not load: SystemExit: 3"
-    ):
-        manager.entry("commands", "sink")
-
-
 def test_the_nine_faulty_packages_are_all_here():
     names = {folder.name.removeprefix("filial-") for folder in SAMPLES.iterdir() if folder.is_dir()}
     assert names == {"csv", "pirate", *BROKEN, "liar", "segv", "heavy", "clash"}

@@ -18,7 +18,7 @@ from filial.contracts.errors import RecipeError
 from filial.plugins import Manager
 from filial.plugins.yaml import parse, read
 from filial.recipe import from_dict
-from filial.recipe.schema import recipe_schema
+from filial_plugins.commands.schema.recipe import recipe_schema
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

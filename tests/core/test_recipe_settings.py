@@ -16,8 +16,8 @@ from recipe_kit import GOOD, HEAD, faults
 from filial.plugins import Manager
 from filial.plugins.yaml import parse
 from filial.recipe import settings
-from filial.recipe.schema import recipe_schema
 from filial.recipe.settings import VERBS, Settings
+from filial_plugins.commands.schema.recipe import recipe_schema
 
 ROOT = Path(__file__).parents[2]
 manager, base = recipe_kit.manager, recipe_kit.base

@@ -7,8 +7,8 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from filial import Drop, Price, Record, Reply
-from filial.cli.tables import survival
 from filial.engine.survival import Table, novelty
+from filial_plugins.commands.tables import survival
 
 PRICE = Price(prompt=2.0, completion=10.0)
 PARENT = Record(id="p", instruction="name three rivers of europe")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import click
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
-from filial.cli.show import schema
 from filial.formats import read
 from filial.plugins import Manager
 from filial.plugins.yaml import parse
@@ -21,9 +19,7 @@ NAMES = {"recipe.yaml", "seeds.jsonl", "open-seeds.jsonl", SCHEMA}
 
 
 def init(folder: Path) -> Result:
-    """The command beside its sibling ``schema``, as in the top group."""
-    group = click.Group("filial", commands={"init": command, "schema": schema})
-    return CliRunner().invoke(group, ["init", str(folder)], standalone_mode=False)
+    return CliRunner().invoke(command, [str(folder)], standalone_mode=False)
 
 
 @pytest.fixture

@@ -1,72 +1,64 @@
-"""The command line. This module imports click and nothing else; a command's own module is imported when it runs."""
+"""The command line: the top group, errors, exit codes. It imports click alone, and a command when it is named."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from filial import __version__
-from filial.cli.common import foreign_command, installed
+from filial.cli.common import installed, load_command
+from filial.contracts.errors import FilialError, PluginError
 from filial.plugins.discovery import OURSELVES
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "check": ("runs", "Find every fault of a recipe; send nothing."),
-    "plan": ("runs", "Say what a run would do, step by step; send nothing."),
-    "run": ("runs", "Do what a recipe says; goes on where it stopped."),
-    "generate": ("data", "Make records from seeds with a generator."),
-    "evolve": ("data", "Evolve records with a strategy."),
-    "filter": ("data", "Pass records through a filter."),
-    "mix": ("data", "Mix files of records with a mixer."),
-    "plugins": ("show", "List what is installed; imports nothing."),
-    "schema": ("show", "Print the JSON Schema of records, recipes or options."),
-}
-"""The core's commands: module in this package, and one line of help. Data, so that ``--help`` imports nothing."""
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+FIRST = ("check", "plan", "run", "generate", "evolve", "filter", "mix")
+"""The commands that ``--help`` names first, in the order in which one uses them."""
 
 
 class Commands(click.Group):
-    """The top group: the core's commands, then what packages bring (entry points ``filial.commands``), filial first."""
+    """The top group. Every command is one of a package's (entry points ``filial.commands``), filial's own too."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         claims = installed(ctx)["commands"]
-        others = sorted(claims, key=lambda name: claims[name][0].dist != OURSELVES)
-        return [*COMMANDS, *(name for name in others if name not in COMMANDS)]
+        place = {name: number for number, name in enumerate(FIRST)}
+        return sorted(claims, key=lambda name: (claims[name][0].dist != OURSELVES, place.get(name, len(FIRST))))
+
+    def _introduced(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Every command with one line of help, read as text: no package is imported to list what it brings."""
+        rows = []
+        for name in self.list_commands(ctx):
+            claims = installed(ctx).bare("commands", name)
+            rows.append((name, claims[0].summary() or f"From {' and '.join(c.owner for c in claims)}."))
+        return rows
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, text) for name, (_, text) in COMMANDS.items()]
-        for name in self.list_commands(ctx)[len(rows) :]:
-            claims = installed(ctx)["commands"][name]
-            rows.append((name, claims[0].summary() or f"From {' and '.join(c.owner for c in claims)}."))
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(self._introduced(ctx))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        rows = [CompletionItem(name, help=help) for name, help in self._introduced(ctx) if name.startswith(incomplete)]
+        return [*rows, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        from importlib import import_module
-
-        if name in COMMANDS:
-            command: click.Command = getattr(import_module(f"filial.cli.{COMMANDS[name][0]}"), name)
-            return command
-        if name in installed(ctx)["commands"]:
-            return foreign_command(ctx, name)
-        return None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
-            ctx.fail(f"there is no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        return super().resolve_command(ctx, args)
+        try:
+            return load_command(ctx, name)
+        except PluginError:
+            if ctx.resilient_parsing:  # the shell only asks how a line may go on
+                return None
+            raise
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("--no-plugins", is_flag=True, help="Use filial's own plugins only.")
+@click.option("--no-plugins", is_flag=True, is_eager=True, help="Use filial's own plugins only.")
 @click.option("--plugin", "files", multiple=True, metavar="FILE", help="Also load the plugins of one Python file.")
 @click.version_option(__version__, prog_name="filial", message="%(prog)s %(version)s")
 def group(debug: bool, no_plugins: bool, files: tuple[str, ...]) -> None:
@@ -142,8 +134,6 @@ def invoke(args: list[str]) -> int:
 
 def _failed(err: Exception, debug: bool) -> int:
     """Say what went wrong: our own errors in their words, anything else as the fault in filial or a plugin it is."""
-    from filial.contracts.errors import FilialError
-
     if debug:
         import traceback
 

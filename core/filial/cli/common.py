@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+import shlex
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial, reduce
 from pathlib import Path
@@ -53,7 +54,7 @@ def _show_warnings(root: click.Context) -> None:
     """While this command line lasts, put on stderr what filial and its plugins log as a warning."""
     import logging
 
-    from filial.cli.progress import printable
+    from filial.cli.tables import printable
 
     class Shown(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -74,16 +75,21 @@ def run_async(ctx: click.Context, work: Coroutine[Any, Any, Result]) -> Result:
     return interrupts.run(work, Watchdog(manager(ctx).owner, logging.getLogger("filial").warning))
 
 
-def foreign_command(ctx: click.Context, name: str) -> click.Command:
-    """A command that an installed package brings; imported now.
+def load_command(ctx: click.Context, name: str) -> click.Command:
+    """The command that an installed package brings under ``name`` or ``dist:name``; imported now.
 
     Raises:
-        PluginError: it is broken, claimed twice, or no click command.
+        PluginError: there is none, it is broken, claimed twice, or no click command.
     """
-    found = manager(ctx).entry("commands", name)
+    from filial.plugins.importing import contained, imported
+
+    if ctx.find_root().params.get("files"):  # also for a command that needs no plugin: they are there, and load
+        manager(ctx)
+    claim = installed(ctx).claim("commands", name)
+    with contained(claim):
+        found = imported(claim.value)
     command = found if isinstance(found, click.Command) else getattr(found, "command", None)
     if not isinstance(command, click.Command):
-        claim = installed(ctx).claim("commands", name)
         raise PluginError(f"{claim.owner} ({claim.entry}) is no click command")
     return command
 
@@ -181,8 +187,28 @@ def open_gateway(
     )  # fmt: skip
 
 
-def print_json(value: Any) -> None:
-    """Data for machines, on stdout."""
+def command_line(ctx: click.Context, *words: str) -> str:
+    """A command line to propose: the options in front of the command as the user gave them, and these words."""
+    top = ctx.find_root()
+    return shlex.join(["filial", *given_options(top.command, {**top.params, "debug": False}), *words])
+
+
+def given_options(command: click.Command, values: Mapping[str, Any]) -> Iterator[str]:
+    """The options of a command that have these values, as one would type them; defaults are left out."""
+    for option in command.params:
+        value = values.get(str(option.name))
+        if isinstance(option, click.Option) and value and value != option.default:
+            for one in value if option.multiple else [value]:
+                yield from [option.opts[0]] if option.is_flag else [option.opts[0], str(one)]
+
+
+def json_text(value: Any) -> str:
+    """Data for machines: JSON, indented."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def print_json(value: Any) -> None:
+    """Print data for machines on stdout."""
+    click.echo(json_text(value))

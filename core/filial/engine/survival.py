@@ -84,19 +84,6 @@ class Table:
         }
 
 
-def add_rows(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Rows of a survival table added up to one."""
-    rows = list(rows)
-    names = ("tried", "kept", "requests", "tokens", "words_before", "words_after")
-    total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in names}
-    known = [row["usd"] for row in rows if row["usd"] is not None]
-    new = sum(row["novelty"] * row["kept"] for row in rows)
-    return {
-        **total, "dropped": sum((Counter(row["dropped"]) for row in rows), Counter()),
-        "usd": sum(known) if known else None, "novelty": new / total["kept"] if total["kept"] else 0.0,
-    }  # fmt: skip
-
-
 def novelty(before: list[str], after: list[str]) -> float:
     """How much of an instruction is not its parent's: 1 - ROUGE-L F of their words, as they are written.
 

@@ -11,23 +11,13 @@ from typing import Any
 
 import pluggy
 
-from filial import __version__
 from filial.contracts.errors import PluginError, hint
 from filial.contracts.kinds import HookPlugin
 from filial.plugins import hookspecs
-from filial.plugins.discovery import OURSELVES, Claim, normalized
+from filial.plugins.discovery import Claim
+from filial.plugins.importing import imported
 
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "filial_spec")}
-
-
-def imported(value: str) -> Any:
-    """What ``module`` or ``module:object`` names (an extras marker after it means nothing any more)."""
-    from functools import reduce
-    from importlib import import_module
-
-    module, _, attributes = value.partition("[")[0].partition(":")
-    found: Any = import_module(module.strip())
-    return reduce(getattr, filter(None, attributes.strip().split(".")), found)
 
 
 def from_file(path: Path) -> Any:
@@ -57,20 +47,6 @@ def hooks_class(claim: Claim) -> tuple[type[HookPlugin], ModuleType | None]:
     if not (isinstance(found, type) and issubclass(found, HookPlugin)):
         raise PluginError(f"it points at {found!r}, which is neither a module nor a subclass of filial.HookPlugin")
     return found, None
-
-
-def check_range(claim: Claim) -> None:
-    """See that the distribution's own requirement on filial holds; pre-releases of filial count like releases."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    for spec in claim.requires_filial() if normalized(claim.dist) != OURSELVES else ():
-        try:
-            fits = SpecifierSet(spec).contains(__version__, prereleases=True)
-        except InvalidSpecifier as err:
-            raise PluginError(f"its requirement on filial cannot be read ({err})") from err
-        if not fits:
-            cure = f"install a version of {claim.dist} made for this one, or another filial"
-            raise PluginError(f"it needs filial {spec}, and this is filial {__version__}; {cure}")
 
 
 def hooks_of_file(module: Any) -> dict[str, type[HookPlugin]]:

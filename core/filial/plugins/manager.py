@@ -21,7 +21,8 @@ from filial.plugins import discovery, hookspecs
 from filial.plugins.content import content
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
 from filial.plugins.hooks import Hooks
-from filial.plugins.loading import check_hooks, check_range, from_file, hooks_class, hooks_of_file, imported, installed
+from filial.plugins.importing import contained, imported
+from filial.plugins.loading import check_hooks, from_file, hooks_class, hooks_of_file, installed
 
 log = logging.getLogger("filial.plugins")
 
@@ -44,7 +45,7 @@ class Manager:
         self._found: dict[tuple[str, str, str], type[Component]] = {}  # (distribution, kind, name)
         self._claims: dict[str, Claim] = {}  # plugin -> the claim that loaded it
         self._modules: dict[str, ModuleType] = {}  # plugin -> the module, where it brings hooks only and is no class
-        self._failed: dict[str, str] = {}  # plugin -> cause
+        self._failed: dict[str, str] = {}  # plugin -> what its failure was
         self._owners: dict[str, str] = {}  # top-level module -> distribution and version
         self._staged: dict[tuple[str, str], type[Component]] | None = None  # what is being registered just now
         for kind in KINDS:  # historic: every plugin loaded later still receives this call
@@ -151,16 +152,6 @@ class Manager:
         verb = "is" if len(missing) == 1 else "are"
         needs = f"{cls.__name__} needs {' and '.join(missing)}, which {verb} not installed"
         raise MissingExtra(f"{needs}; run: pip install {install}")
-
-    def entry(self, group: str, name: str) -> Any:
-        """Import what an entry point outside the nine kinds names, such as a command.
-
-        Raises:
-            PluginError: as `get`.
-        """
-        claim = self.index.claim(group, name)
-        with self._contained(claim):
-            return imported(claim.value)
 
     def activate(self, name: str, options: Mapping[str, Any] | None = None, base: Path | None = None) -> None:
         """Let a plugin that brings hooks only (an entry of the group ``filial.hooks``) join in, with these options.
@@ -272,20 +263,15 @@ class Manager:
 
     @contextmanager
     def _contained(self, claim: Claim) -> Iterator[None]:
-        """Whatever fails inside, ``sys.exit()`` too, becomes one sentence; it is not tried twice."""
-        broken = f"{claim.owner}: {claim.entry} does not load: "
-        if cause := self._failed.get(_plugin(claim)):
-            raise PluginError(broken + cause)
+        """As `contained`; what has failed is not tried again."""
+        if error := self._failed.get(_plugin(claim)):
+            raise PluginError(error)
         try:
-            check_range(claim)
-            yield
-        except KeyboardInterrupt:
+            with contained(claim):
+                yield
+        except PluginError as err:
+            self._failed[_plugin(claim)] = str(err)
             raise
-        except BaseException as err:
-            is_ours = isinstance(err, PluginError)
-            cause = " ".join((str(err) if is_ours else f"{type(err).__name__}: {err}").split())
-            self._failed[_plugin(claim)] = cause
-            raise PluginError(broken + cause) from err
 
     def _register(self, kind: str, name: str, cls: type[Component]) -> None:
         """What a plugin's ``register`` does."""

@@ -8,18 +8,9 @@ from typing import Any
 import click
 
 from filial import UsageError
-from filial.commands import (
-    SURVIVAL_HEAD,
-    add_survival,
-    counted,
-    grid,
-    home_option,
-    json_option,
-    print_json,
-    printable,
-    survival_cells,
-)
+from filial.commands import counted, grid, home_option, json_option, print_json, printable
 from filial.storage import read_manifest
+from filial_plugins.commands.tables import SURVIVAL_HEAD, add_rows, survival_cells
 
 EXPLAINED = """\
 requests, tokens, $: the answers that the attempts used, whether they were asked for now or known before.
@@ -33,7 +24,7 @@ def by_round(stage: dict[str, Any]) -> str:
         lines = sorted(rounds.items(), key=lambda pair: int(pair[0]))
         reasons += [[printable(name), turn, counted(row["dropped"])] for turn, row in lines if row["dropped"]]
         if len(lines) > 1:
-            lines.append(("all", add_survival(rounds.values())))
+            lines.append(("all", add_rows(rounds.values())))
         labels = [[printable(name), families.get(name, "")], *[["", ""]] * (len(lines) - 1)]
         rows += [[*label, turn, *survival_cells(row)] for label, (turn, row) in zip(labels, lines, strict=True)]
     table = grid(["strategy", "family", "round", *SURVIVAL_HEAD], rows, 2)

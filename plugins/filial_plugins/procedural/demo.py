@@ -13,19 +13,10 @@ import click
 import yaml
 
 from filial import Message, Record, Request, Teacher, Template, UsageError, resolve
-from filial.commands import (
-    Run,
-    from_dict,
-    funnel,
-    grid,
-    judged,
-    load,
-    manager,
-    print_json,
-    reporter,
-    survival,
-)
+from filial.commands import Run, from_dict, grid, load, manager, print_json
 from filial.formats import read
+from filial_plugins.commands.progress import reporter
+from filial_plugins.commands.tables import funnel, judged, survival
 from filial_plugins.teachers.transformers import Transformers
 
 HERE = Path(__file__).parent

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
 
 from filial import UsageError, resolve
+from filial.commands import json_text, manager
+from filial_plugins.commands.schema.recipe import recipe_schema
 
 HERE = Path(__file__).parent
 SCHEMA = "recipe.schema.json"
@@ -33,23 +33,12 @@ def files() -> dict[str, str]:
     return {name: path.read_text(encoding="utf-8") for name, path in names.items()}
 
 
-def editor_schema(ctx: click.Context) -> str:
-    """What ``filial schema recipe`` prints: the recipe's schema with the plugins installed here."""
-    root = ctx.find_root()
-    assert isinstance(root.command, click.Group)
-    schema = root.command.get_command(root, "schema")
-    assert schema is not None
-    with redirect_stdout(io.StringIO()) as out:
-        ctx.invoke(schema, what="recipe")
-    return out.getvalue()
-
-
 @click.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[DIR]")
 @click.pass_context
 def command(ctx: click.Context, folder: Path) -> None:
     """Write a commented recipe, seeds and the editor's schema into DIR (default: here). Overwrites nothing."""
-    new = {**files(), SCHEMA: editor_schema(ctx)}
+    new = {**files(), SCHEMA: json_text(recipe_schema(manager(ctx))) + "\n"}
     if there := [name for name in new if (folder / name).exists()]:
         raise UsageError(f"{folder} already holds {', '.join(there)}; give another folder, or move what is there")
     try:

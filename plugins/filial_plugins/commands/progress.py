@@ -12,22 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.contracts.errors import UsageError
-from filial.engine.progress import Reporter
-from filial.gateway.gateway import GatewayStatus
+from filial import UsageError
+from filial.commands import Reporter, dollars, printable
 
 if TYPE_CHECKING:
-    from filial.engine.stage import Counters
+    from filial.commands import Counters, GatewayStatus
 
 EVERY = 10.0
 """Seconds between two plain lines."""
 RECENT = 15.0
 """Seconds over which a rate is taken."""
-
-
-def printable(text: str) -> str:
-    """Text from data, safe on a terminal: control characters and bidirectional marks show as escapes."""
-    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
 
 
 def counts(counters: Counters) -> str:
@@ -80,8 +74,6 @@ class Watch:
         elif now.from_ledger:
             yield f"{now.from_ledger:,} answers from the ledger"
         if now.usd or now.cap:
-            from filial.gateway.budget import dollars
-
             yield dollars(now.usd) + (f" of {dollars(now.cap)}" if now.cap else "")
         if now.held_back:
             yield f"{now.held_back:,} held back by the cap"

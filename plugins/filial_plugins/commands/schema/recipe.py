@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from filial.contracts.errors import PluginError
-from filial.contracts.kinds import KINDS, Component
-from filial.plugins.discovery import HOOKS
-from filial.plugins.options import json_schema
-from filial.recipe.settings import VERBS, Generate, Judge, Mix, Rival, Root, Settings, Strategy, Train
+from filial import Component
+from filial.commands import HOOKS, KINDS, PluginError, json_schema
+from filial.commands import recipe_settings as settings
 
 if TYPE_CHECKING:
-    from filial.plugins.manager import Manager
+    from filial.commands import Manager
 
 Schema = dict[str, Any]
-_BESIDE: dict[str, type[Settings]] = {model.kind: model for model in (Generate, Strategy, Mix, Train, Judge, Rival)}
+_BESIDE: dict[str, type[settings.Settings]] = {
+    model.kind: model
+    for model in (settings.Generate, settings.Strategy, settings.Mix, settings.Train, settings.Judge, settings.Rival)
+}
 """The recipe's own keys beside the options of a kind; those of a rival show for every teacher."""
 
 
 def recipe_schema(manager: Manager) -> Schema:
     """Make the schema (2020-12), self-contained. A plugin that does not load is named in it, without its options."""
-    root = _model(Root)
+    root = _model(settings.Root)
     keys = root["properties"]
     keys["stages"]["items"] = {
-        "type": "object", "properties": {verb: _verb(model) for verb, model in VERBS.items()},
+        "type": "object", "properties": {verb: _verb(model) for verb, model in settings.VERBS.items()},
         "additionalProperties": False, "minProperties": 1, "maxProperties": 1,
     }  # fmt: skip
-    keys["judge"] = {"description": keys["judge"]["description"], **_one_or_more(Judge.kind)}
+    keys["judge"] = {"description": keys["judge"]["description"], **_one_or_more(settings.Judge.kind)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "filial recipe", **root,
         "$defs": {kind: _component(kind, _classes(manager, kind)) for kind in (*KINDS, HOOKS) if kind != "formats"},
     }  # fmt: skip
 
 
-def _model(model: type[Settings]) -> Schema:
+def _model(model: type[settings.Settings]) -> Schema:
     """The schema of some settings, with references to kinds in place of their parts."""
     schema: Schema = _referring(json_schema(model))
     schema.pop("description")
@@ -49,7 +50,7 @@ def _referring(node: Any) -> Any:
     return {key: _referring(value) for key, value in node.items() if key != "x-part"} | ref
 
 
-def _verb(model: type[Settings]) -> Schema:
+def _verb(model: type[settings.Settings]) -> Schema:
     if model.kind:
         return _ref(model.kind)
     schema = _model(model)
@@ -82,7 +83,7 @@ def _classes(manager: Manager, kind: str) -> dict[tuple[str, ...], type[Componen
 
 def _component(kind: str, classes: dict[tuple[str, ...], type[Component] | None]) -> Schema:
     """``name`` or ``{use: name, …}``: which options are allowed follows from ``use``."""
-    own = _model(_BESIDE.get(kind, Settings))
+    own = _model(_BESIDE.get(kind, settings.Settings))
     required = own.get("required", ())
     schemas = {names: json_schema(cls) if cls else None for names, cls in classes.items()}
     bare = [

@@ -1,4 +1,4 @@
-"""``filial plugins`` and ``filial schema``: what is installed, and what a valid line, recipe or option looks like."""
+"""List what is installed; imports nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from filial.cli.common import installed, json_option, manager, print_json
-from filial.contracts.errors import UsageError
+from filial import UsageError
+from filial.commands import GROUPS, installed, json_option, manager, print_json, singular
 
 
 @click.group(invoke_without_command=True)
@@ -48,7 +48,7 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
     import difflib
     import inspect
 
-    from filial.plugins.options import json_schema
+    from filial.commands import json_schema
 
     known = manager(ctx)
     short = name.rpartition(":")[2]
@@ -72,10 +72,7 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
 
 def _kinds() -> dict[str, str]:
     """What has options: the kinds of plugins, and plugins that bring hooks only; singular -> group."""
-    from filial.contracts.kinds import KINDS
-    from filial.plugins.discovery import HOOKS, singular
-
-    return {singular(kind): kind for kind in (*KINDS, HOOKS)}
+    return {singular(group): group for group in GROUPS if group != "commands"}
 
 
 def kind_of(word: str) -> str | None:
@@ -102,29 +99,3 @@ def _kind(facts: dict[str, Any]) -> str:
     if facts.get("type") == "array":
         return f"list of {_kind(facts.get('items') or {})}"
     return {"object": "mapping"}.get(str(facts.get("type")), str(facts.get("type", "any")))
-
-
-@click.command()
-@click.argument("what", required=False, default="recipe")
-@click.argument("name", required=False)
-@click.pass_context
-def schema(ctx: click.Context, what: str, name: str | None) -> None:
-    """Print a JSON Schema: WHAT is record, recipe, manifest, or a kind of plugin followed by its NAME.
-
-    The recipe's schema holds the options of every plugin installed, for editors.
-    """
-    from filial.engine.commit import manifest_schema
-    from filial.formats.records import schema as record_schema
-    from filial.plugins.options import json_schema
-    from filial.recipe.schema import recipe_schema
-
-    schemas = {"record": record_schema, "recipe": lambda: recipe_schema(manager(ctx)), "manifest": manifest_schema}
-    kind = kind_of(what)
-    if what in schemas:
-        print_json(schemas[what]())
-    elif kind is not None and name is not None:
-        print_json(json_schema(manager(ctx).get(kind, name)))
-    else:
-        raise UsageError(
-            f"schema {what!r}: write record, recipe, manifest, or a kind and a name: schema filter novelty"
-        )

@@ -1,4 +1,4 @@
-"""``filial generate|evolve|filter|mix NAME INPUT… -o OUT``: one plugin on files, without a recipe."""
+"""What ``filial generate|evolve|filter|mix NAME INPUT… -o OUT`` share: one stage on files, without a recipe."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial import formats
-from filial.cli.common import (
+from filial import Record, UsageError, formats
+from filial.commands import (
+    ROWS_LOST,
+    PluginGroup,
     format_option,
     json_option,
     manager,
@@ -18,22 +20,16 @@ from filial.cli.common import (
     print_json,
     run_async,
     seed_option,
+    singular,
     stack,
     teacher_options,
 )
-from filial.cli.plugincommands import PluginGroup
-from filial.contracts.errors import ROWS_LOST, UsageError
-from filial.contracts.records import Record
-from filial.engine.commit import Lines
-from filial.engine.stage import DropRow
-from filial.formats.writing import checked_format
-from filial.plugins.discovery import singular
-from filial.storage import write_errors
+from filial.gateway import stopping
+from filial.storage import write_bytes, write_errors
+from filial_plugins.commands.progress import reporter
 
 if TYPE_CHECKING:
-    from filial.engine.stage import Counters
-    from filial.plugins.manager import Manager
-    from filial.recipe import StageSpec
+    from filial.commands import Counters, DropRow, Manager, StageSpec
 
 
 SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -51,32 +47,44 @@ def drops_beside(out: str) -> Path | None:
 
 
 class Output:
-    """The writer of one command. Records are held until all are there, since a format writes them as a whole."""
+    """What one command writes: held until all is there, since a format writes its records as a whole.
+
+    ``drops`` is the file for what is dropped; without one it is not kept.
+    """
 
     def __init__(self, out: str, drops: Path | None) -> None:
         self.out, self.drops = out, drops
         self.records: list[Record] = []
-        self.lines = Lines(drops) if drops else None
+        self.dropped: list[bytes] = []
 
     def keep(self, record: Record) -> None:
         self.records.append(record)
 
     def drop(self, row: DropRow) -> None:
-        if self.lines:
-            self.lines.write(row.encoded())
+        if self.drops:
+            self.dropped.append(row.encoded())
+
+    def write(self, format: str, plugins: Manager) -> None:
+        """Put the files in their places. Without drops, those of an earlier command are removed."""
+        formats.write(self.out, self.records, format=format, manager=plugins)
+        if self.drops and self.dropped:
+            write_bytes(self.drops, b"".join(line + b"\n" for line in self.dropped))
+        elif self.drops:
+            self.drops.unlink(missing_ok=True)
 
 
 @contextmanager
 def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Iterator[Output]:
-    """An `Output` whose files are put in their places when the block ends well; otherwise nothing changes.
+    """An `Output` that is written when the block ends well; otherwise nothing changes.
 
-    Without drops, those of an earlier command are removed. What can be known to fail is found before the block: the
-    format, the folder.
+    What can be known to fail is found before the block: the format, the folder.
 
     Raises:
         UsageError: the format cannot be written, or the folder cannot.
         FilialError: the disk is full.
     """
+    from filial.commands import checked_format
+
     try:
         checked_format(out, format, plugins)
     except UsageError as err:
@@ -91,22 +99,13 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
             if path is not None and str(path) != "-":
                 path.parent.mkdir(parents=True, exist_ok=True)
         output = Output(out, beside)
-        lines = output.lines
-        try:
-            yield output
-            formats.write(out, output.records, format=format, manager=plugins)
-            if lines and lines.rows:
-                lines.commit()
-            elif lines:
-                lines.path.unlink(missing_ok=True)
-        finally:
-            if lines:
-                lines.discard()
+        yield output
+        output.write(format, plugins)
 
 
-def _work(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> int:
+def do_stage(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
-    from filial.engine.stage import StageContext
+    from filial.commands import StageContext
 
     if flags["out"] == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
@@ -125,10 +124,7 @@ def _work(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> i
 
 async def _asking(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any], env: Any) -> dict[str, Any]:
     """Give the stage its teacher, read the inputs, run it, and show how it goes on."""
-    from filial.cli.progress import reporter
-    from filial.engine.build import read_inputs
-    from filial.engine.verbs import VERBS
-    from filial.gateway.gateway import stopping
+    from filial.commands import VERBS, read_inputs
 
     said, base = reporter(), Path.cwd()
     async with open_teacher(ctx, flags) as gateway:
@@ -148,7 +144,7 @@ async def _asking(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, An
 
 def _say(verb: str, output: Output, counters: Counters) -> None:
     """Where things are, and a hint where a teacher declined much of its work."""
-    from filial.engine.run import refusals
+    from filial.commands import refusals
 
     if output.out != "-":
         drops = f"; what was dropped, and why, is in {output.drops}" if counters.dropped and output.drops else ""
@@ -159,14 +155,14 @@ def _say(verb: str, output: Output, counters: Counters) -> None:
         click.echo(warning, err=True)
 
 
-def _group(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
+def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
     """The command of a verb: its flags and the stage it runs come from the verb's settings."""
 
     def make() -> click.Command:
-        from filial.plugins.options import click_options
-        from filial.recipe.settings import VERBS
+        from filial.commands import click_options, recipe_settings
 
-        own = click_options(VERBS[verb], skip=VERBS[verb].by_inputs)
+        settings = recipe_settings.VERBS[verb]
+        own = click_options(settings, skip=settings.by_inputs)
         for rules in (option for option in own if option.multiple):
             rules.metavar, rules.help = "NAME", f"{rules.help}  May be repeated; none for no rule."
 
@@ -189,7 +185,7 @@ def _group(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
             names, flags["inputs"] = _named(ctx, kind, name, flags["inputs"]) if more else ([name], flags["inputs"])
             if getattr(chosen, "needs_seeds", True) and not flags["inputs"]:
                 raise UsageError(f"the generator {name} needs seeds; name an INPUT file")
-            return _work(ctx, _stage(verb, kind, names, chosen, given), flags)
+            return do_stage(ctx, _stage(verb, kind, names, chosen, given), flags)
 
         call.params[1:1] = own
         return call
@@ -199,15 +195,13 @@ def _group(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
 
 def _stage(verb: str, kind: str, names: list[str], chosen: Any, given: dict[str, Any]) -> StageSpec[Any]:
     """The stage that a command line describes, as a recipe would. Options that were given hold for all the names."""
-    from filial.plugins.options import from_flags
-    from filial.recipe import ComponentSpec, StageSpec
-    from filial.recipe.settings import VERBS, Settings, parts
+    from filial.commands import ComponentSpec, StageSpec, from_flags, recipe_settings
 
-    model, options = VERBS[verb], chosen.model_dump(mode="json", exclude_unset=True)
-    lists = parts(model)
+    model, options = recipe_settings.VERBS[verb], chosen.model_dump(mode="json", exclude_unset=True)
+    lists = recipe_settings.parts(model)
     given |= {key: names for key in lists if key in model.by_inputs}
     settings = from_flags(model, given, verb)
-    beside = next((part.beside for part in lists.values() if part.kind == kind), Settings)
+    beside = next((part.beside for part in lists.values() if part.kind == kind), recipe_settings.Settings)
     components = [ComponentSpec(kind, name, options, beside()) for name in names]
     for key in (key for key in lists if key not in model.by_inputs):
         components += [ComponentSpec(lists[key].kind, use) for use in getattr(settings, key) if use != "none"]
@@ -227,11 +221,3 @@ def _named(ctx: click.Context, kind: str, name: str, words: tuple[str, ...]) -> 
     if not files:
         raise UsageError(f"no INPUT file is named behind the {kind}")
     return names, tuple(files)
-
-
-generate = _group("generate", "generators", "Make records from seeds with a generator.")
-evolve = _group(
-    "evolve", "strategies", "Evolve records with one strategy or several: evolve NAME [NAME...] INPUT...", "[NAME...] "
-)
-filter = _group("filter", "filters", "Pass records through a filter.")
-mix = _group("mix", "mixers", "Mix files of records with a mixer; records are grouped by task.")

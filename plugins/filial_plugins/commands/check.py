@@ -1,0 +1,36 @@
+"""Find every fault of a recipe; send nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from filial import UsageError
+from filial.commands import USAGE, json_option, manager, print_json
+from filial_plugins.commands.recipes import load_recipe, recipe_options
+
+
+@click.command()
+@recipe_options
+@json_option
+@click.pass_context
+def check(ctx: click.Context, recipe: Path, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Find every fault of a recipe, each with line and column; send nothing."""
+    try:
+        loaded = load_recipe(ctx, recipe, overrides)
+        for spec in loaded.components():
+            manager(ctx).check_requirements(manager(ctx).get(spec.kind, spec.use))
+    except UsageError as err:  # all faults of the recipe; or a plugin, package or file that stands in the way
+        faults = getattr(err, "faults", [str(err)])
+        if as_json:
+            print_json({"ok": False, "faults": faults})
+        else:
+            click.echo("\n".join(faults), err=True)
+            click.echo(f"{len(faults)} fault{'s' if len(faults) > 1 else ''}", err=True)
+        return USAGE
+    if as_json:
+        print_json({"ok": True, "faults": []})
+    else:
+        click.echo(f"{recipe}: no faults; next: filial run {recipe}", err=True)
+    return 0

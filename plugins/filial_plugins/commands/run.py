@@ -1,0 +1,126 @@
+"""Do what a recipe says; goes on where it stopped."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from filial.commands import (
+    BUDGET,
+    UNREACHABLE,
+    BudgetStop,
+    Run,
+    TeacherUnreachable,
+    command_line,
+    dollars,
+    given_options,
+    home_option,
+    json_option,
+    print_json,
+)
+from filial_plugins.commands.progress import reporter
+from filial_plugins.commands.recipes import name_option, open_run, recipe_options
+from filial_plugins.commands.tables import funnel, judged, measured, survival
+
+
+@click.command()
+@recipe_options
+@name_option
+@home_option
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Try it with N records, as a run of its own.")
+@click.option("--offline", is_flag=True, help="Send nothing: answer from the ledger alone.")
+@click.option(
+    "--retry-lost", is_flag=True, help="Do stages and judges again that lost rows; what was answered is kept."
+)
+@click.option(
+    "--processes", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+    help="Evolve and filter in N processes, for plugins that compute much; 0: in this one.",
+)  # fmt: skip
+@json_option
+@click.pass_context
+def run(
+    ctx: click.Context, /, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, as_json: bool,
+    **flags: Any,
+) -> int:  # fmt: skip
+    """Do what a recipe says. A run goes on where it stopped; what is done and whole is not done again."""
+    work = open_run(ctx, recipe, overrides, name, home, reporter=reporter(), **flags)
+    try:
+        summary = work.execute()
+    except BudgetStop as err:
+        click.echo(f"Stopped: {err}; every answer is kept. To go on with a larger budget:", err=True)
+        larger = f"budget.{err.cap}={_number(2 * work.recipe.budget[err.cap])}"
+        click.echo(f"  {again(ctx, larger, limit=work.limit)}", err=True)
+        return BUDGET
+    except TeacherUnreachable as err:
+        click.echo(f"Stopped: {err}", err=True)
+        # Not offline: what the ledger does not hold has to be asked.
+        click.echo(f"To go on:  {again(ctx, limit=work.limit, retry_lost=work.retry_lost)}", err=True)
+        return UNREACHABLE
+    if as_json:
+        print_json(summary)
+    else:
+        tell(ctx, work, summary)
+    return work.exit_code()
+
+
+def _number(value: float) -> str:
+    return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def again(ctx: click.Context, more: str = "", **flags: Any) -> str:
+    """The command line of this run, to try it, send nothing or retry what was lost only as ``flags`` say.
+
+    ``more`` is another value of the recipe, in the place of one given before.
+    """
+    values = {**ctx.params, **dict.fromkeys(("as_json", "limit", "offline", "retry_lost")), **flags}
+    if more:
+        kept = [text for text in values["overrides"] if text.partition("=")[0] != more.partition("=")[0]]
+        values["overrides"] = [*kept, more]
+    return command_line(ctx, "run", str(values["recipe"]), *given_options(ctx.command, values))
+
+
+def tell(ctx: click.Context, run: Run, summary: dict[str, Any]) -> None:
+    """Everything about a run that has ended."""
+    for text in (funnel(summary), survival(summary), measured(summary), judged(summary)):
+        if text:
+            click.echo(f"{text}\n")
+    click.echo(asked(summary["teacher"]))
+    rows, verdicts = run.lost()
+    missing = "; rows are missing, drops.jsonl of their stage says why" if rows else ""
+    missing += "; verdicts are missing, judge/*.jsonl says why" if verdicts else ""
+    click.echo(f"Run: {run.folder}{missing}")
+    click.echo(f"Next:\n  {following(ctx, run)}")
+
+
+def asked(teacher: dict[str, Any]) -> str:
+    """Requests, answers from the ledger, tokens, money."""
+    tokens = teacher["prompt_tokens"] + teacher["completion_tokens"]
+    about = "at most " if teacher["estimated"] else ""
+    text = f"Teacher: {teacher['requests']:,} requests, {teacher['from_ledger']:,} answers from the ledger, "
+    text += f"{'at most ' if teacher['lost'] else about}{tokens:,} tokens"
+    if teacher["usd"]:
+        text += f", {about}{dollars(teacher['usd'])}"
+    if teacher["unsure_usd"]:
+        text += f" (and at most {dollars(teacher['unsure_usd'])} for answers that were lost on their way)"
+    if teacher["run_usd"] > teacher["usd"] + teacher["unsure_usd"] + 1e-9:
+        text += f"; {about}{dollars(teacher['run_usd'])} for the run in all"
+    if teacher["with_reasoning"]:
+        text += f"; {teacher['with_reasoning']:,} answers came with thoughts, which are kept apart from their text"
+    return f"{text}."
+
+
+def following(ctx: click.Context, run: Run) -> str:
+    """What one would type next."""
+    rows, verdicts = run.lost()
+    if verdicts or any(reason.startswith("teacher-") for reason in rows):
+        return again(ctx, retry_lost=True, limit=run.limit)
+    if run.limit:
+        return again(ctx)
+    if run.recipe.train is not None:
+        return shlex.join(["filial", "judge", "exact-match", "YOUR-EXAM.jsonl", "--model", str(run.model)])
+    stage = run.recipe.stages[-1].name if run.recipe.stages else ""
+    records = run.folder / "stages" / stage / "records.jsonl"
+    return shlex.join(["filial", "render", "alpaca", str(records)])

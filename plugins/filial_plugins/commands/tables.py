@@ -1,0 +1,103 @@
+"""The tables of runs: the funnel, a plan, what filters measured, the judged model, what strategies came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from filial.commands import counted, dollars, figure, grid, printable
+
+
+def funnel(summary: dict[str, Any]) -> str:
+    """Records through the stages, and why the others did not go on."""
+    rows = [
+        [s["name"], *(f"{s[count]:,}" for count in ("entered", "made", "dropped", "out")), counted(s["reasons"])]
+        for s in summary["stages"]
+    ]
+    return grid(["stage", "in", "made", "dropped", "out", "why dropped"], rows, prose=True) if rows else ""
+
+
+def planned(rows: list[dict[str, Any]]) -> str:
+    """A plan: who does what, then what each step would take and all together."""
+    steps = grid(["step", "state", "what"], [[r["step"], r["state"], r["what"]] for r in rows], 2, prose=True)
+    asking = [row for row in rows if row.get("calls") or row.get("held")]
+    if not asking:
+        return f"{steps}\n\nNothing has to be asked."
+
+    def cells(name: str, row: Mapping[str, Any], sure: str) -> list[str]:
+        usd = "not known" if row["usd"] is None else dollars(row["usd"])
+        return [name, f"{row['calls']:,}", f"{row['held']:,}", f"{row['tokens']:,}", usd, sure]
+
+    money = [row["usd"] for row in asking]
+    total = {key: sum(row[key] for row in asking) for key in ("calls", "held", "tokens")}
+    total["usd"] = None if None in money else sum(money)
+    sure = max((row["sure"] for row in asking), key=["exact", "likely", "rough"].index)
+    table = [cells(row["step"], row, row["sure"]) for row in asking]
+    head = ["step", "requests", "in the ledger", "tokens", "money", "how sure"]
+    return f"{steps}\n\n{grid(head, [*table, cells('in all', total, sure)])}"
+
+
+def measured(summary: dict[str, Any]) -> str:
+    """What the filters of each stage measured: the mean of every score over all records they looked at."""
+    rows = [
+        [stage["name"], printable(name), f"{row['n']:,}", f"{row['mean']:.3f}"]
+        for stage in summary["stages"]
+        for name, row in stage.get("scores", {}).items()
+    ]
+    return grid(["stage", "score", "records", "mean"], rows, 2) if rows else ""
+
+
+def judged(summary: dict[str, Any]) -> str:
+    """Share passed, or mean score, of the model and its rivals on every exam."""
+    exams = summary.get("judge") or {}
+    if not exams:
+        return ""
+    found = dict.fromkeys(who for results in exams.values() for who in results)
+    who = sorted(found, key=lambda name: {"base": 0, "model": 2}.get(name, 1))
+    names = {"base": "before", "model": "after"}
+    rows = []
+    for name, results in exams.items():
+        first = next(iter(results.values()))
+        rows.append([name, f"{first['judged']:,}", *(figure(results.get(w)) for w in who)])
+    return grid(["judged on", "records", *(names.get(w, w) for w in who)], rows)
+
+
+SURVIVAL_HEAD = ["tried", "kept", "survived", "requests", "tokens", "$ per kept", "longer", "new"]
+
+
+def survival_cells(row: dict[str, Any]) -> list[str]:
+    """A row of a survival table as `SURVIVAL_HEAD` names its cells."""
+    tried, kept, before, usd = row["tried"], row["kept"], row["words_before"], row["usd"]
+    return [
+        f"{tried:,}", f"{kept:,}", f"{100 * kept / tried:.0f} %" if tried else "–",
+        f"{row['requests']:,}", f"{row['tokens']:,}", "–" if usd is None or not kept else dollars(usd / kept),
+        f"{row['words_after'] / before:.2f} ×" if before else "–", f"{row['novelty']:.2f}" if kept else "–",
+    ]  # fmt: skip
+
+
+def add_rows(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Rows of a survival table added up to one."""
+    rows = list(rows)
+    names = ("tried", "kept", "requests", "tokens", "words_before", "words_after")
+    total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in names}
+    known = [row["usd"] for row in rows if row["usd"] is not None]
+    new = sum(row["novelty"] * row["kept"] for row in rows)
+    return {
+        **total, "dropped": sum((Counter(row["dropped"]) for row in rows), Counter()),
+        "usd": sum(known) if known else None, "novelty": new / total["kept"] if total["kept"] else 0.0,
+    }  # fmt: skip
+
+
+def survival(summary: dict[str, Any]) -> str:
+    """Per strategy, over all rounds and evolve stages; empty where nothing was evolved."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for stage in summary["stages"]:
+        for name, rounds in stage.get("survival", {}).items():
+            found.setdefault(name, []).extend(rounds.values())
+    if not found:
+        return ""
+    totals = [(printable(name), add_rows(rows)) for name, rows in sorted(found.items())]
+    reasons = [[name, counted(total["dropped"])] for name, total in totals if total["dropped"]]
+    table = grid(["strategy", *SURVIVAL_HEAD], [[name, *survival_cells(total)] for name, total in totals])
+    return f"{table}\n\n{grid(['strategy', 'why dropped'], reasons, prose=True)}" if reasons else table
