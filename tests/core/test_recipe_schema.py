@@ -95,6 +95,21 @@ def test_a_plugin_that_does_not_load_is_named_without_options(site: Any) -> None
     assert not check.is_valid({"stages": [{"filter": "happy"}]})
 
 
+def test_a_bare_name_of_filials_means_filials_also_beside_another_of_that_name(site: Any, source: Any) -> None:
+    sources = {"ours": source("x", body="ours: int = 1"), "theirs": source("x", body="theirs: int = 1")}
+    site.dist("filial", {"filial.strategies": {"x": "ours"}}, {"ours": sources["ours"]})
+    site.dist("filial-x", {"filial.strategies": {"x": "theirs"}}, {"theirs": sources["theirs"]})
+    check = jsonschema.Draft202012Validator(recipe_schema(site.manager()))
+
+    def fits(**strategy: Any) -> bool:
+        return check.is_valid({"stages": [{"evolve": {"strategies": [strategy]}}]})
+
+    assert fits(use="x", ours=2)
+    assert fits(use="filial:x", ours=2)
+    assert fits(use="filial-x:x", theirs=2)
+    assert not fits(use="x", theirs=2)
+
+
 def test_the_published_schema_is_that_of_the_built_ins() -> None:
     published = (ROOT / "schemas" / "recipe.schema.json").read_text(encoding="utf-8")
     made = msgspec.json.format(msgspec.json.encode(recipe_schema(Manager(no_plugins=True))), indent=2).decode()
