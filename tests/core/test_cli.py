@@ -219,6 +219,16 @@ def test_plugins_are_listed_from_metadata_and_as_json(cli):
     assert any(p["name"] == "longer" and p["from"].startswith("toy.py ") for p in listed)
 
 
+def test_long_names_of_plugins_and_packages_stay_within_80_columns(site, cli):
+    name, other = "name-" * 8, "long-name-of-a-package-" * 2
+    for dist in (f"{other}one", f"{other}two"):
+        site.dist(dist, {"filial.strategies": {name: "m"}})
+    assert cli("plugins", toy=False) == 0
+    assert max(map(len, cli.out.splitlines())) <= 80
+    row = "".join(cli.out.partition(name)[2].partition("strategies")[0].split())
+    assert row == f"{other}one1.0and{other}two1.0"
+
+
 @pytest.mark.parametrize("kind", ["strategy", "strategies"])
 def test_a_kind_may_be_named_in_singular_and_plural(cli, kind):
     assert cli("plugins", "show", "deepen", "--kind", kind, toy=False) == 0

@@ -45,6 +45,37 @@ def test_columns_are_aligned_by_their_width_on_a_terminal_and_brackets_are_text(
     ]  # fmt: skip
 
 
+WORDS = st.text("abcdefgh-", min_size=1, max_size=60)
+NUMBERS = st.integers(0, 10**12).map("{:,}".format)
+
+
+@given(st.integers(1, 3), st.lists(st.tuples(*[WORDS] * 3, *[NUMBERS] * 6), min_size=1, max_size=4))
+def test_a_wide_table_goes_on_below_within_80_columns_and_loses_nothing(left, rows):
+    names = [f"name{i}" for i in range(left)]
+    head = [*names, *(f"n{i}" for i in range(6))]
+    cells = [[*row[:left], *row[3:]] for row in rows]
+    text = grid(head, cells, left)
+    assert max(map(len, text.splitlines())) <= 80
+    blocks = [block.splitlines() for block in text.split("\n\n")]
+    assert [name for block in blocks for name in block[0].split()[left:]] == head[left:]
+    assert all(block[0].split()[:left] == names for block in blocks)
+    told = re.findall(r"(?<!\S)[\d,]+(?!\S)", "\n".join(line for block in blocks for line in block[2:]))
+    assert sorted(told) == sorted(cell for row in cells for cell in row[left:])
+    for block in blocks:
+        widths = [len(rule) for rule in block[1].split()]
+        for i in range(left):
+            start = sum(widths[:i]) + 2 * i
+            folded = "".join(line[start : start + widths[i]].strip() for line in block[2:])
+            assert folded == "".join(row[i] for row in cells), "a long name is folded, not cut"
+
+
+def test_a_table_that_fits_a_wider_terminal_is_one_table(monkeypatch):
+    head, row = ["name", *"abcdefgh"], ["x", *["123,456,789"] * 8]
+    assert grid(head, [row]).count("name") == 2
+    monkeypatch.setenv("COLUMNS", "120")
+    assert grid(head, [row]).count("name") == 1
+
+
 def test_control_characters_in_a_reason_show_as_text():
     assert "\x1b" not in funnel(summary({"\x1b[31mred": 1}))
 

@@ -24,7 +24,8 @@ def test_stats_tell_answers_and_tokens_of_every_teacher(cli, book):
     assert cli("ledger", "stats") == 0
     for word in ("echo", "m1", "gpt", "8 answers"):
         assert word in cli.out
-    assert max(map(len, cli.out.splitlines())) <= 100
+    assert max(map(len, cli.out.splitlines())) <= 80
+    assert cli.out.count("teacher ") == 2, "what does not fit stands below"
 
 
 def test_the_oldest_and_the_newest_answer_have_their_day(cli, book):

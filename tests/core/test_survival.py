@@ -8,6 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from filial import Drop, Price, Record, Reply
 from filial.engine.survival import Table, novelty
+from filial.storage import write_manifest
 from filial_plugins.commands.tables import survival
 
 PRICE = Price(prompt=2.0, completion=10.0)
@@ -95,6 +96,20 @@ def test_the_command_shows_every_strategy_and_round_of_a_run(done):
     by_name = done.out
     assert done("survival", "runs/r") == 0
     assert done.out == by_name
+
+
+def test_the_command_stays_within_80_columns(done):
+    path = done.folder / "runs/r/stages/01-evolve/manifest.json"
+    manifest = json.loads(path.read_text())
+    rounds = manifest["report"]["survival"].pop("longer")
+    for row in rounds.values():
+        row.update(requests=1_234_567, tokens=987_654_321, usd=1234.5)
+    manifest["report"]["survival"]["a-strategy-with-a-long-name" * 2] = rounds
+    write_manifest(path, {key: value for key, value in manifest.items() if key != "checksum"})
+    assert done("survival", "r") == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    for word in ("tried", "$ per kept", "new", "1,234,567", "987,654,321"):
+        assert word in done.out
 
 
 def test_as_json_it_is_what_the_manifest_says(done):

@@ -1,14 +1,18 @@
-"""Tables for people: aligned, 80 to 100 columns, nothing lost, nothing that steers a terminal."""
+"""Tables for people: aligned, as wide as the terminal at most, nothing lost, nothing that steers a terminal."""
 
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 GLUE = "\ue000"
 """A private character at which no line is broken; printed as a blank."""
+PROSE = 24
+"""Columns that a column of text has at least."""
 
 
 def printable(text: str) -> str:
@@ -17,24 +21,66 @@ def printable(text: str) -> str:
 
 
 def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool = False) -> str:
-    """Align columns: the first ``left`` to the left, the rest to the right, by their width on a terminal.
+    """Align columns by their width on a terminal: the first ``left``, which name a row, to the left, the rest to the
+    right.
 
-    With ``prose`` the last column is text, wrapped to the terminal's width (80 to 100 columns).
+    Columns for which there is no room follow below, beside the first ones again. With ``prose`` the last column is
+    text, wrapped to the terminal's width (80 to 100 columns).
     """
-    from rich.box import Box
-    from rich.console import Console
-    from rich.table import Table
+    import shutil
+
+    from rich.cells import cell_len
     from rich.text import Text
 
-    ruled = Box("\n".join(["    ", "    ", " ─  ", *["    "] * 5]))
-    table = Table(box=ruled, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, name in enumerate(head):
-        text = prose and i == len(head) - 1
-        justify: Literal["left", "right"] = "left" if text or i < left else "right"
-        table.add_column(Text(name), justify=justify, no_wrap=not text, min_width=24 if text else None)
-    for row in rows:
-        table.add_row(*map(Text, row))  # as Text: what data say is never read as markup
-    width = min(100, max(80, shutil.get_terminal_size().columns)) if prose else 10_000
+    terminal = max(80, shutil.get_terminal_size().columns)
+    width = min(100, terminal) if prose else terminal
+    needs = [max(map(cell_len, cells)) for cells in zip(head, *rows, strict=True)]
+    while sum(needs[:left]) > width // 2:  # names together take half the width at most; longer ones are folded
+        needs[needs.index(max(needs[:left]))] -= 1
+    if prose:
+        needs[-1] = min(needs[-1], PROSE)
+    blocks = []
+    for columns in _blocks(needs, left, width):
+        table = _ruled()
+        for i in columns:
+            if prose and i == len(head) - 1:
+                table.add_column(Text(head[i]), min_width=PROSE)
+            elif i < left:
+                table.add_column(Text(head[i]), max_width=needs[i], overflow="fold")
+            else:
+                table.add_column(Text(head[i]), justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(row[i]) for i in columns))  # as Text: what data say is never read as markup
+        blocks.append(_drawn(table, width))
+    return "\n\n".join(blocks)
+
+
+def _blocks(needs: list[int], left: int, width: int) -> list[list[int]]:
+    """The columns of each table that fits the width, by their number; the first ``left`` stand in all of them."""
+    names = list(range(left))
+    blocks = [names]
+    used = 0
+    for column, need in enumerate(needs[left:], left):
+        if blocks[-1] is names or used + need > width:
+            blocks.append([*names])
+            used = sum(needs[:left]) + 2 * left
+        blocks[-1].append(column)
+        used += need + 2
+    return blocks[1:] or blocks
+
+
+def _ruled() -> Table:
+    """A table without lines but one below its head."""
+    from rich.box import Box
+    from rich.table import Table
+
+    box = Box("\n".join(["    ", "    ", " ─  ", *["    "] * 5]))
+    return Table(box=box, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def _drawn(table: Table, width: int) -> str:
+    from rich.console import Console
+
     out = io.StringIO()
     Console(file=out, width=width, color_system=None, legacy_windows=False).print(table)
     first, rule, *others = (line.rstrip() for line in out.getvalue().splitlines())

@@ -30,13 +30,21 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json([{"kind": k, "name": n, "from": o} for k, n, o in rows])
         return
-    width = max((len(name) for _, name, _ in rows), default=0)
-    for kind, name, owner in rows:
-        click.echo(f"{kind:<11} {name:<{width}}  {owner}")
-    for claim, why in found.blocked:
-        click.echo(f"{claim.kind:<11} {claim.name:<{width}}  {claim.owner}, {why}")
+    rows += [(claim.kind, claim.name, f"{claim.owner}, {why}") for claim, why in found.blocked]
+    click.echo(_columns(ctx, rows), nl=False)
     for finding in found.findings:
         click.echo(f"warning: {finding}", err=True)
+
+
+def _columns(ctx: click.Context, rows: list[tuple[str, str, str]]) -> str:
+    """Kind, name and owner, wrapped where they are too long for 80 columns."""
+    width = max((len(name) for _, name, _ in rows), default=0)
+    lines = [f"{kind:<11} {name:<{width}}  {owner}" for kind, name, owner in rows]
+    if max(map(len, lines), default=0) <= 80:
+        return "".join(f"{line}\n" for line in lines)
+    formatter = ctx.make_formatter()  # not always: what it imports takes as long as all else here
+    formatter.write_dl([(f"{kind:<11} {name}", owner) for kind, name, owner in rows], col_max=50)
+    return formatter.getvalue()
 
 
 @plugins.command()

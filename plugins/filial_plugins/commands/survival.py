@@ -13,8 +13,9 @@ from filial.storage import read_manifest
 from filial_plugins.commands.tables import SURVIVAL_HEAD, add_rows, survival_cells
 
 EXPLAINED = """\
-requests, tokens, $: the answers that the attempts used, whether they were asked for now or known before.
-longer: words of the evolved instructions to words of their parents. new: 1 - ROUGE-L F with the parent, mean."""
+requests, tokens, $: the answers that the attempts used, asked for now or known.
+longer: words of the evolved instructions to words of their parents.
+new: 1 - ROUGE-L F with the parent, mean."""
 
 
 def by_round(stage: dict[str, Any]) -> str:
@@ -27,7 +28,7 @@ def by_round(stage: dict[str, Any]) -> str:
             lines.append(("all", add_rows(rounds.values())))
         labels = [[printable(name), families.get(name, "")], *[["", ""]] * (len(lines) - 1)]
         rows += [[*label, turn, *survival_cells(row)] for label, (turn, row) in zip(labels, lines, strict=True)]
-    table = grid(["strategy", "family", "round", *SURVIVAL_HEAD], rows, 2)
+    table = grid(["strategy", "family", "round", *SURVIVAL_HEAD], rows, 3)
     return f"{table}\n\n{grid(['strategy', 'round', 'why dropped'], reasons, 2, prose=True)}" if reasons else table
 
 
