@@ -1,8 +1,13 @@
 """check, plan and run: what they print, and the exit code of every way a run can end."""
 
 import json
+import shlex
+import shutil
+from pathlib import Path
 
 import pytest
+
+TOY = Path(__file__).parent / "toy.py"
 
 RECIPE = """
 seed: 1
@@ -34,6 +39,32 @@ def test_check_of_a_good_recipe(cli, recipe):
     assert cli.files() == ["seeds.jsonl", "toy.yaml"]
 
 
+def proposed(text):
+    """The words of the command that is proposed at the end of what was told."""
+    return shlex.split(text.strip().splitlines()[-1].partition("filial ")[2])
+
+
+def test_what_check_proposes_is_the_recipe_as_it_was_checked(cli, recipe):
+    shutil.copy(TOY, cli.folder / "my toy.py")
+    assert cli("--plugin", "my toy.py", "check", recipe(), "--set", "seed=5", toy=False) == 0
+    words = proposed(cli.err)
+    assert words == ["--plugin", "my toy.py", "run", "toy.yaml", "--set", "seed=5"]
+    assert cli(*words, "--json", toy=False) == 0
+    assert json.loads(cli.out)["seed"] == 5
+
+
+def test_what_a_run_proposes_next_keeps_plugins_name_and_home(cli, recipe):
+    shutil.copy(TOY, cli.folder / "own.py")
+    given = ["--name", "mine", "--home", "place"]
+    top = ["--no-plugins", "--plugin", "own.py"]
+    assert cli(*top, "run", recipe(), *given, "--limit", "4", toy=False) == 0
+    assert proposed(cli.out) == [*top, "run", "toy.yaml", *given]
+    assert cli(*proposed(cli.out), toy=False) == 0
+    words = proposed(cli.out)
+    assert words == [*top, "render", "alpaca", "place/runs/mine/stages/03-filter/records.jsonl"]
+    assert cli(*words, toy=False) == 0
+
+
 def test_check_tells_every_fault_with_its_place(cli, recipe):
     path = recipe(teacher=", dealy: 1", more="sede: 1")
     assert cli("check", path) == 2
@@ -56,7 +87,8 @@ def test_a_run_prints_its_funnel_and_survival_within_80_columns(cli, recipe):
     assert cli("run", recipe(), "--name", "mine") == 0
     for word in ("01-generate", "why dropped", "fifth 4", "longer", "survived", "Teacher:", "Run: runs/mine"):
         assert word in cli.out
-    assert max(map(len, cli.out.splitlines())) <= 80
+    tables = cli.out.partition("Next:")[0]  # behind it stands a command, as long as what was typed
+    assert max(map(len, tables.splitlines())) <= 80
     assert "02-evolve: " in cli.err
 
 

@@ -1,6 +1,8 @@
 """Damage to a ledger is found, never served, and mended; what can be read is saved."""
 
 import random
+import re
+import shlex
 import sqlite3
 from contextlib import closing
 
@@ -75,13 +77,26 @@ def test_verify_names_damaged_answers_and_the_cure_which_works(cli, book, run):
     assert first.partition(":")[0] in keys
     assert more == "… and 1 more"
     assert "2 of 24 answers are damaged" in cli.err
-    assert "filial ledger prune --damaged" in cli.err
+    assert "ledger prune --damaged'" in cli.err
     assert cli("ledger", "prune", "--damaged", "--yes") == 0
     assert "2 answers" in cli.err
     code, told = verified(cli)
     assert (code, told["answers"]) == (0, 22)
     assert run("again") == 0, "what is missing is asked again"
     assert "2 requests, 22 answers from the ledger" in cli.out
+
+
+def test_the_cure_that_is_proposed_is_for_the_ledger_of_that_home(cli, book, run):
+    run()
+    change(book, "update answers set reply=x'00' where rowid=3")
+    folder = cli.folder / "else where"
+    folder.mkdir()
+    (cli.folder / ".filial").rename(folder / ".filial")
+    assert cli("ledger", "verify", "--home", "else where", toy=False) == 1
+    words = shlex.split(re.search(r"'filial (.*)' removes", cli.err)[1])
+    assert words == ["ledger", "prune", "--damaged", "--home", "else where"]
+    assert cli(*words, "--yes", toy=False) == 0
+    assert cli("ledger", "verify", "--home", "else where", toy=False) == 0
 
 
 def test_a_damaged_teacher_is_mended_and_its_answers_stay(cli, book, run):

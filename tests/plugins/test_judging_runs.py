@@ -184,6 +184,14 @@ def test_a_candidate_that_fails_makes_a_record_unjudged_and_the_run_says_so(cli,
     assert "score" not in line
 
 
+def test_the_judge_command_that_a_run_proposes_keeps_its_plugin_and_its_home(cli, project):
+    assert project(f"train: {{use: certain, model: none}}\n{ONCE}", "run", "--home", "place") == 0, cli.err
+    command = "filial --plugin own.py judge exact-match YOUR-EXAM.jsonl --model place/runs/r/model --home place"
+    assert cli.out.endswith(f"Next:\n  {command}\n")
+    words = command.replace("YOUR-EXAM", "exam").split()[1:]
+    assert cli(*words, toy=False) == 0, cli.err
+
+
 def test_what_was_not_judged_is_judged_again_where_that_is_asked_for(cli, project):
     """The candidate fails while the file broken is there: no option says so, as with an endpoint that is down."""
     broken = 'if "lake 2" in question and Path("broken").exists():'

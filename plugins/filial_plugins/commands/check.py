@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from filial import UsageError
-from filial.commands import USAGE, json_option, manager, print_json
+from filial.commands import USAGE, command_line, given_options, json_option, manager, print_json
 from filial_plugins.commands.recipes import load_recipe, recipe_options
 
 
@@ -32,5 +32,6 @@ def check(ctx: click.Context, recipe: Path, overrides: tuple[str, ...], as_json:
     if as_json:
         print_json({"ok": True, "faults": []})
     else:
-        click.echo(f"{recipe}: no faults; next: filial run {recipe}", err=True)
+        following = command_line(ctx, "run", str(recipe), *given_options(ctx.command, {"overrides": overrides}))
+        click.echo(f"{recipe}: no faults; next: {following}", err=True)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,8 @@ def following(ctx: click.Context, run: Run) -> str:
     if run.limit:
         return again(ctx)
     if run.recipe.train is not None:
-        return shlex.join(["filial", "judge", "exact-match", "YOUR-EXAM.jsonl", "--model", str(run.model)])
+        home = given_options(ctx.command, {"home": run.home})
+        return command_line(ctx, "judge", "exact-match", "YOUR-EXAM.jsonl", "--model", str(run.model), *home)
     stage = run.recipe.stages[-1].name if run.recipe.stages else ""
     records = run.folder / "stages" / stage / "records.jsonl"
-    return shlex.join(["filial", "render", "alpaca", str(records)])
+    return command_line(ctx, "render", "alpaca", str(records))

@@ -15,6 +15,7 @@ from filial.commands import (
     Reporter,
     blamed,
     breach,
+    command_line,
     format_option,
     json_figures,
     json_option,
@@ -67,7 +68,8 @@ def _call(
     for key, value in figures.items():
         if isinstance(value, int | float | str):
             click.echo(f"{key}: {value}", err=True)
-    click.echo(f"{out}: the tuned model; judge it with: filial judge exact-match DATA --model {out}", err=True)
+    following = command_line(ctx, "judge", "exact-match", "DATA", "--model", out)
+    click.echo(f"{out}: the tuned model; judge it with: {following}", err=True)
     return 0
 
 

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial import FilialError, UsageError
-from filial.commands import DONE, FAILED, home_option, json_option, print_json
+from filial.commands import DONE, FAILED, command_line, given_options, home_option, json_option, print_json
 
 if TYPE_CHECKING:
     from filial.gateway import Ledger
     from filial_plugins.ledger.check import Health
     from filial_plugins.ledger.pruning import Conditions
 
-CURE = "'filial ledger prune --damaged' removes what is damaged; it is asked again when it is needed"
+
+def _cure(ctx: click.Context) -> str:
+    home = given_options(ctx.command, {"home": ctx.params["home"]})
+    command = command_line(ctx, "ledger", "prune", "--damaged", *home)
+    return f"'{command}' removes what is damaged; it is asked again when it is needed"
 
 
 @click.group()
@@ -46,7 +50,8 @@ def _opened(home: Path) -> closing[Ledger]:
 @ledger.command()
 @home_option
 @json_option
-def stats(home: Path, as_json: bool) -> None:
+@click.pass_context
+def stats(ctx: click.Context, home: Path, as_json: bool) -> None:
     """Say how many answers there are, of which teachers, with how many tokens."""
     from filial.commands import grid, printable
     from filial_plugins.ledger.stats import size, tallies
@@ -70,14 +75,15 @@ def stats(home: Path, as_json: bool) -> None:
         click.echo(grid(head, rows, 2) + "\n")
     click.echo(f"{answers:,} answers in {_path(home)}, {_bytes(total)}.")
     if damaged:
-        click.echo(f"{damaged:,} more are damaged and never served; {CURE}.", err=True)
+        click.echo(f"{damaged:,} more are damaged and never served; {_cure(ctx)}.", err=True)
 
 
 @ledger.command()
 @click.option("--show", type=click.IntRange(0), default=20, show_default=True, help="Damaged answers to name at most.")
 @home_option
 @json_option
-def verify(home: Path, show: int, as_json: bool) -> int:
+@click.pass_context
+def verify(ctx: click.Context, home: Path, show: int, as_json: bool) -> int:
     """Look for damage: of the file, of every answer, and of the key it is kept under. Exit code 1 if there is any."""
     from filial.commands import printable
     from filial_plugins.ledger.check import checked
@@ -97,18 +103,18 @@ def verify(home: Path, show: int, as_json: bool) -> int:
         click.echo(f"{printable(damage.key)}: {damage.what}")
     if len(health.damaged) > show > 0:
         click.echo(f"… and {len(health.damaged) - show:,} more")
-    click.echo(_verdict(health), err=True)
+    click.echo(_verdict(health, _cure(ctx)), err=True)
     return DONE if health.whole else FAILED
 
 
-def _verdict(health: Health) -> str:
+def _verdict(health: Health, cure: str) -> str:
     unsure = f"; {health.unknown:,} are of an unknown teacher, whose keys cannot be checked" if health.unknown else ""
     if health.whole:
         return f"All {health.answers:,} answers are whole{unsure}."
     parts = [f"{len(health.damaged):,} of {health.answers:,} answers are damaged"]
     parts += [f"{health.teachers:,} notes of who a teacher is are damaged"] if health.teachers else []
     parts += ["the file itself is damaged"] if health.file else []
-    return f"{', '.join(parts)}{unsure}. No damaged answer is served; {CURE}."
+    return f"{', '.join(parts)}{unsure}. No damaged answer is served; {cure}."
 
 
 @ledger.command()
@@ -167,7 +173,8 @@ def import_(home: Path, files: tuple[Path, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @home_option
-def prune(home: Path, dry_run: bool, yes: bool, **which: Any) -> None:
+@click.pass_context
+def prune(ctx: click.Context, /, home: Path, dry_run: bool, yes: bool, **which: Any) -> None:
     """Remove the answers that meet every condition given. What is removed and asked again is paid for again."""
     from filial_plugins.ledger.check import teachers
     from filial_plugins.ledger.pruning import chosen
@@ -176,7 +183,7 @@ def prune(home: Path, dry_run: bool, yes: bool, **which: Any) -> None:
     with _opened(home) as book:
         if faults := book.faults():
             if not which["damaged"] or sum(map(bool, which.values())) > 1:
-                raise FilialError(f"{book.path}: the file is damaged ({faults[0]}); {CURE}")
+                raise FilialError(f"{book.path}: the file is damaged ({faults[0]}); {_cure(ctx)}")
             _rebuild(book, dry_run, yes)
             return
         rows, weight = chosen(book, conditions)

@@ -13,7 +13,7 @@ import click
 import yaml
 
 from filial import Message, Record, Request, Teacher, Template, UsageError, resolve
-from filial.commands import Run, from_dict, grid, load, manager, print_json
+from filial.commands import Run, command_line, from_dict, grid, load, manager, print_json
 from filial.formats import read
 from filial_plugins.commands.progress import reporter
 from filial_plugins.commands.tables import funnel, judged, survival
@@ -69,7 +69,7 @@ def command(
     if as_json:
         print_json({**summary, "base_with_plain_prompts": probe, "variants": rows})
         return run.exit_code()
-    _tell(run, path, summary, probe, rows)
+    _tell(ctx, run, path, summary, probe, rows)
     return run.exit_code()
 
 
@@ -113,7 +113,10 @@ async def _answers(teacher: Teacher, records: Sequence[Record], most: int) -> li
         await teacher.close()
 
 
-def _tell(run: Run, path: Path, summary: dict[str, Any], probe: dict[str, float], rows: list[dict[str, Any]]) -> None:
+def _tell(
+    ctx: click.Context, run: Run, path: Path, summary: dict[str, Any], probe: dict[str, float],
+    rows: list[dict[str, Any]],
+) -> None:  # fmt: skip
     """The figures, for people."""
     click.echo("\nThe funnel: what came in, what was made, what was dropped and why\n")
     click.echo(funnel(summary))
@@ -134,7 +137,7 @@ def _tell(run: Run, path: Path, summary: dict[str, Any], probe: dict[str, float]
         click.echo(_bought(rows))
     click.echo(f"\n{WHAT}\nEverything is in {run.folder}.")
     click.echo(f"Next: open {path}, change it and run it again; or judge the model on records of your own:")
-    click.echo(f"  filial judge exact-match DATA --model {run.model}")
+    click.echo(f"  {command_line(ctx, 'judge', 'exact-match', 'DATA', '--model', str(run.model))}")
 
 
 def _bought(rows: list[dict[str, Any]]) -> str:
