@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -71,6 +73,25 @@ def test_drops_go_where_the_user_says_and_never_over_the_output(cli):
     assert [json.loads(line)["instruction"] for line in cli.out.splitlines()] == [RIVER["instruction"]]
     assert cli("filter", "short", "in.jsonl", "-o", "o.jsonl", "--drops", "./o.jsonl") == 2
     assert "o.jsonl" not in cli.files()
+
+
+def test_drops_go_into_a_pipe_that_stays_one(cli):
+    cli.write("in.jsonl", RIVER, LAKE)
+    pipe = cli.folder / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        assert cli("filter", "short", "in.jsonl", "-o", "o.jsonl", "--drops", "pipe", "--words", "5") == 0
+        assert json.loads(reader.stdout.read())["record"]["instruction"] == LAKE["instruction"]
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no folder here that nobody can write to")
+def test_a_folder_that_takes_no_drops_is_found_before_anything_is_asked(cli):
+    cli.write("in.jsonl", RIVER)
+    words = ["evolve", "longer", "in.jsonl", "--teacher", "echo", "-T", "log=asked"]
+    assert cli(*words, "-o", "o.jsonl", "--drops", "/proc/drops.jsonl") == 2
+    assert "/proc/drops.jsonl: cannot be written" in cli.err
+    assert cli.files() == ["in.jsonl"]
 
 
 def test_data_is_read_from_stdin_and_written_to_stdout_with_nothing_else_there(cli, monkeypatch):

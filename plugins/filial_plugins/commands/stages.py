@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -25,7 +25,7 @@ from filial.commands import (
     teacher_options,
 )
 from filial.gateway import stopping
-from filial.storage import write_bytes, write_errors
+from filial.storage import replacing, write_errors
 from filial_plugins.commands.progress import reporter
 
 if TYPE_CHECKING:
@@ -47,37 +47,26 @@ def drops_beside(out: str) -> Path | None:
 
 
 class Output:
-    """What one command writes: held until all is there, since a format writes its records as a whole.
+    """What one command writes. Records are held until all are there, since a format writes them as a whole."""
 
-    ``drops`` is the file for what is dropped; without one it is not kept.
-    """
-
-    def __init__(self, out: str, drops: Path | None) -> None:
-        self.out, self.drops = out, drops
+    def __init__(self, out: str, drops: Path | None, sink: BinaryIO | None) -> None:
+        self.out, self.drops, self._sink = out, drops, sink
         self.records: list[Record] = []
-        self.dropped: list[bytes] = []
 
     def keep(self, record: Record) -> None:
         self.records.append(record)
 
     def drop(self, row: DropRow) -> None:
-        if self.drops:
-            self.dropped.append(row.encoded())
-
-    def write(self, format: str, plugins: Manager) -> None:
-        """Put the files in their places. Without drops, those of an earlier command are removed."""
-        formats.write(self.out, self.records, format=format, manager=plugins)
-        if self.drops and self.dropped:
-            write_bytes(self.drops, b"".join(line + b"\n" for line in self.dropped))
-        elif self.drops:
-            self.drops.unlink(missing_ok=True)
+        if self._sink:
+            self._sink.write(row.encoded() + b"\n")
 
 
 @contextmanager
 def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Iterator[Output]:
-    """An `Output` that is written when the block ends well; otherwise nothing changes.
+    """An `Output` whose files are put in their places when the block ends well; otherwise nothing changes.
 
-    What can be known to fail is found before the block: the format, the folder.
+    Without drops, those of an earlier command are removed. What can be known to fail is found before the block: the
+    format, the folder.
 
     Raises:
         UsageError: the format cannot be written, or the folder cannot.
@@ -98,9 +87,12 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
         for path in (Path(out), beside):
             if path is not None and str(path) != "-":
                 path.parent.mkdir(parents=True, exist_ok=True)
-        output = Output(out, beside)
-        yield output
-        output.write(format, plugins)
+        with replacing(beside) if beside else nullcontext() as sink:
+            output = Output(out, beside, sink)
+            yield output
+            formats.write(out, output.records, format=format, manager=plugins)
+        if beside is not None and beside.is_file() and not beside.stat().st_size:
+            beside.unlink()
 
 
 def do_stage(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> int:
