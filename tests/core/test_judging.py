@@ -122,7 +122,7 @@ def test_a_faulty_judge_is_named(word, cause):
         (Verdict(None), "score is nothing"),
         (Verdict(0.5, 1), "passed .*is 1, not True, False or None"),
         (Verdict(0.5, None, None), "detail is nothing .*not a text"),
-        (0.5, "gave a value of type float, not Verdict"),
+        (0.5, "gave 0.5, not Verdict"),
     ],
 )
 def test_nonsense_is_refused_naming_plugin_and_record(verdict, what):

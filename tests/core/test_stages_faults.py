@@ -35,7 +35,7 @@ CASES = {
     "strategy raises": (EVOLVE, "return 1 / 0", "ZeroDivisionError"),
     "strategy exits": (EVOLVE, "sys.exit(0)", "SystemExit"),
     "strategy gives nothing": (EVOLVE, "pass", "evolve gave nothing (None), not Record or Drop"),
-    "strategy gives text": (EVOLVE, "return 'x'", "type str"),
+    "strategy gives text": (EVOLVE, "return 'x'", "evolve gave 'x', not Record or Drop"),
     "bad field": (EVOLVE, "return record.evolved(instruction='x y z', output=7)", "/output"),
     "bad instruction": (EVOLVE, "return record.evolved(instruction=5)", "/instruction"),
     **{
@@ -59,6 +59,8 @@ CASES = {
             "'Hi', schema='{}'": "schema is '{}', not a dict",
         }.items()
     },
+    "asks with a seed": (EVOLVE, "await ctx.ask('Hi', seed=3)", "TypeError: ask: there is no argument 'seed'"),
+    "asks misspelled": (EVOLVE, "await ctx.ask('Hi', max_token=3)", "did you mean 'max_tokens'?"),
     "bad score": (
         EVOLVE,
         "return record.evolved(instruction='x', output='y').replaced(scores={'s': 1e999})",
@@ -67,7 +69,7 @@ CASES = {
     "bad drop": (EVOLVE, "return Drop(None)", "Drop.reason"),
     "drop of a bad record": (EVOLVE, "return Drop('no', record='text')", "Drop.record"),
     "filter raises": (CHECK, "raise KeyError('k')", "KeyError"),
-    "filter gives a bool": (CHECK, "return True", "check gave a value of type bool, not Keep or Drop"),
+    "filter gives a bool": (CHECK, "return True", "check gave True, not Keep or Drop"),
     "filter gives a bad score": (
         CHECK,
         "return Keep(scores={'s': 'high'})",
@@ -75,12 +77,12 @@ CASES = {
     ),
     "filter that remembers": (f"remembers = True\n    {CHECK}", "raise KeyError('k')", "KeyError"),
     "generator raises": (GENERATE, "yield seeds[0]; raise OSError('gone')", "OSError: gone"),
-    "generator yields text": (GENERATE, "yield 'x'", "generate, result 1, gave a value of type str"),
+    "generator yields text": (GENERATE, "yield 'x'", "generate, result 1, gave 'x'"),
     "generator returns": (GENERATE, "return seeds", "'async def' with 'yield'"),
     "generator is not async": ("def generate(self, seeds, ctx):", "yield seeds[0]", "'async def' with 'yield'"),
     "failed call goes through": (GENERATE, "yield seeds[0]; await ctx.ask('bad')", "gave up in stage"),
     "mixer raises": (RATES, "return sizes['nope']", "KeyError"),
-    "mixer gives a list": (RATES, "return [1]", "rates gave a value of type list"),
+    "mixer gives a list": (RATES, "return [1]", "rates gave [1]"),
     "mixer gives words": (RATES, "return dict.fromkeys(sizes, 'much')", "task '' the rate 'much', neither"),
     "mixer gives nothing for a task": (
         RATES,

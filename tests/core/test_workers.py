@@ -349,7 +349,7 @@ async def later(*given):
         (lambda records, ctx: Keep(), "check_batch gave a value of type Keep, not a list of Keep or Drop"),
         (lambda records, ctx: None, r"check_batch gave nothing \(None\), not a list"),
         (lambda records, ctx: iter([Keep()]), "check_batch gave a value of type list_iterator, not a list"),
-        (lambda records, ctx: ["yes"] * len(records), "check_batch gave a value of type str, not Keep or Drop"),
+        (lambda records, ctx: ["yes"] * len(records), "check_batch gave 'yes', not Keep or Drop"),
         (lambda records, ctx: 1 / 0, "ZeroDivisionError"),
     ],
 )

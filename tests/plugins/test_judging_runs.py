@@ -392,7 +392,7 @@ def test_figures_that_are_no_json_cost_no_training(cli, project):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (("return {}", "return 3"), "train gave a value of type int, not a dict of figures"),
+        (("return {}", "return 3"), "train gave 3, not a dict of figures"),
         (("out.mkdir(parents=True, exist_ok=True)", "return {}"), "train left no model in "),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
@@ -67,10 +68,10 @@ def fault_of_request(request: Request) -> str:
         return f"draw is {shown(request.draw)}, not a whole number from 0"
     if request.max_tokens is not None and not (_is_count(request.max_tokens) and request.max_tokens):
         return f"max_tokens is {shown(request.max_tokens)}, no number of tokens from 1"
-    for name, value, most in (("temperature", request.temperature, math.inf), ("top_p", request.top_p, 1)):
-        if value is not None and not (is_number(value) and 0 <= value <= most):
-            wanted = "a number from 0" if most > 1 else f"a number from 0 to {most}"
-            return f"{name} is {shown(value)}, not {wanted}"
+    if request.temperature is not None and not (is_number(request.temperature) and request.temperature >= 0):
+        return f"temperature is {shown(request.temperature)}, not a number from 0"
+    if request.top_p is not None and not (is_number(request.top_p) and 0 <= request.top_p <= 1):
+        return f"top_p is {shown(request.top_p)}, not a number from 0 to 1"
     if not isinstance(request.stop, tuple | list) or not all(isinstance(text, str) for text in request.stop):
         return f"stop is {shown(request.stop)}, not a tuple of texts"
     return "" if isinstance(request.schema, dict | None) else f"schema is {shown(request.schema)}, not a dict"
@@ -110,21 +111,11 @@ def json_figures(figures: dict[Any, Any]) -> tuple[dict[str, Any], list[str]]:
     held, faults = dict[str, Any](), []
     for name, value in figures.items():
         try:
-            if not _is_finite(value):
-                raise ValueError
+            json.dumps(value, allow_nan=False, default=lambda other: None)  # of NaN, msgspec would make null
             held |= msgspec.json.decode(msgspec.json.encode({name: value}))
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
             faults.append(f"the figure {shown(name)} is {shown(value)}, which is no JSON")
     return held, faults
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether each number in JSON-like data is one."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 def is_number(value: object) -> bool:

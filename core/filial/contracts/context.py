@@ -6,17 +6,34 @@ import hashlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import deepcopy
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 from msgspec.structs import replace
 
 from filial.contracts.checks import changed, fault_of_request, lent, shown
-from filial.contracts.errors import TeacherError
+from filial.contracts.errors import TeacherError, hint
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Record
+from filial.contracts.structured import conforming
 
 Asker = Callable[[Request], Awaitable[Reply]]
+
+
+class AskOptions(TypedDict, total=False):
+    """How a teacher may be asked, as `Context.ask` explains it."""
+
+    draw: int
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: tuple[str, ...]
+    schema: dict[str, Any] | None
+    partial: bool
+
+
 ATTEMPT = 1000
 """How far apart the draws of two attempts at the same work lie: a second attempt asks anew."""
 
@@ -53,48 +70,30 @@ class Context:
     ) -> None:
         self._ask, self._key, self._attempt = ask, key, attempt
         self.note, self.seeds = note, seeds
-        self._rng: random.Random | None = None
         self.memory: dict[str, Any] = {} if memory is None else memory
         self._parent = parent
-        self._lent: Record | None = None
         self.asked: list[Reply] = []
 
-    @property
-    def rng(self) -> random.Random:
-        if self._rng is None:  # seeding costs more than all else here, and most work draws nothing
-            self._rng = seeded(*self._key)
-        return self._rng
+    @cached_property
+    def rng(self) -> random.Random:  # seeding costs more than all else here, and most work draws nothing
+        return seeded(*self._key)
 
-    @property
-    def parent(self) -> Record | None:
-        if self._lent is None and self._parent is not None:  # few look
-            self._lent = lent(self._parent)
-        return self._lent
+    @cached_property
+    def parent(self) -> Record | None:  # few look
+        return self._parent and lent(self._parent)
 
     def fault_of_parent(self) -> str:
         """What was done to ``parent``, in words; empty if nothing."""
-        if self._lent is None or self._parent is None:
-            return ""
-        return changed(self._lent, self._parent, "ctx.parent")
+        copy: Record | None = vars(self).get("parent")
+        return changed(copy, self._parent, "ctx.parent") if copy and self._parent else ""
 
-    async def ask(
-        self,
-        prompt: str | Sequence[Message],
-        *,
-        system: str = "",
-        draw: int = 0,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: tuple[str, ...] = (),
-        schema: dict[str, Any] | None = None,
-        partial: bool = False,
-    ) -> Reply:
+    async def ask(self, prompt: str | Sequence[Message], *, system: str = "", **options: Unpack[AskOptions]) -> Reply:
         """Ask the run's teacher.
 
         Args:
             prompt: a user message, or a whole conversation.
             system: a system message put in front.
+            temperature, top_p, max_tokens, stop: as for any chat model; the teacher's own unless given.
             draw: which of several independent answers to the same request.
             schema: a JSON Schema that the answer must satisfy (its value is ``reply.json()``). Teachers that can are
                 held to it; the answer is checked here in any case. One that does not fit is asked for once more, with
@@ -105,9 +104,13 @@ class Context:
         Raises:
             TeacherError: the call failed for good. Let it pass: the stage records a drop with its reason.
             ValueError: an argument is nothing that a teacher can be asked.
+            TypeError: there is no such argument.
         """
         if self._ask is None:
             raise RuntimeError("this component asks a teacher, but none was given")
+        for name in options:
+            if name not in AskOptions.__annotations__:
+                raise TypeError(f"ask: there is no argument {name!r}{hint(name, AskOptions.__annotations__)}")
         if not isinstance(prompt, Iterable):
             raise ValueError(f"ask: {shown(prompt)} is asked, not a text or messages")
         if not isinstance(system, str):
@@ -115,21 +118,14 @@ class Context:
         turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else tuple(prompt)
         if system:
             turns = (Message(role="system", content=system), *turns)
-        request = Request(
-            messages=turns, draw=draw, temperature=temperature, top_p=top_p,
-            max_tokens=max_tokens, stop=stop, schema=schema, partial=partial,
-        )  # fmt: skip
+        request = Request(messages=turns, **options)
         if fault := fault_of_request(request):
             raise ValueError(f"ask: {fault}")
         if self._attempt:
-            request = replace(request, draw=draw + ATTEMPT * self._attempt)
-        if schema is None:
-            return await self._told(request)
-        from filial.contracts.structured import conforming
+            request = replace(request, draw=request.draw + ATTEMPT * self._attempt)
+        return await (self._send(request) if request.schema is None else conforming(request, self._send))
 
-        return await conforming(request, self._told)
-
-    async def _told(self, request: Request) -> Reply:
+    async def _send(self, request: Request) -> Reply:
         assert self._ask is not None
         reply = await self._ask(request)
         self.asked.append(reply)
@@ -163,33 +159,20 @@ class Candidate:
         self.failed: TeacherError | None = None
         self._ask, self._max_tokens = ask, max_tokens
 
-    async def ask(
-        self,
-        messages: str | Sequence[Message],
-        *,
-        system: str = "",
-        draw: int = 0,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: tuple[str, ...] = (),
-        schema: dict[str, Any] | None = None,
-        partial: bool = True,
-    ) -> Reply:
+    async def ask(self, messages: str | Sequence[Message], *, system: str = "", **options: Unpack[AskOptions]) -> Reply:
         """Ask it; arguments as for `Context.ask`. A conversation of several turns is asked again with each turn.
 
         Args:
             max_tokens: tokens of the answer at most; the exam's own limit unless given.
-            partial: an answer that was cut at that limit counts as it is, and so does an empty one.
+            partial: unless it is False, an answer cut at that limit counts as it is, and so does an empty one.
 
         Raises:
             TeacherError: the call failed for good. The record is then not judged, whatever becomes of this error.
         """
+        options.setdefault("partial", True)
+        options["max_tokens"] = options.get("max_tokens") or self._max_tokens
         try:
-            reply = await Context(self._ask).ask(
-                messages, system=system, draw=draw, temperature=temperature, top_p=top_p,
-                max_tokens=max_tokens or self._max_tokens, stop=stop, schema=schema, partial=partial,
-            )  # fmt: skip
+            reply = await Context(self._ask).ask(messages, system=system, **options)
         except TeacherError as error:
             self.failed = self.failed or error
             raise
@@ -197,6 +180,7 @@ class Candidate:
         return reply
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class RunInfo:
     """What hooks may read of a run, and not change.
 
@@ -204,12 +188,11 @@ class RunInfo:
     runs, as in ``recipe.lock.yaml``, ``summary`` the figures so far, as in ``summary.json``; each time a copy.
     """
 
-    __slots__ = ("_recipe", "_summary", "folder", "name", "teacher")
-
-    def __init__(
-        self, name: str, folder: Path, teacher: str, recipe: Callable[[], dict[str, Any]], summary: dict[str, Any]
-    ) -> None:
-        self.name, self.folder, self.teacher, self._recipe, self._summary = name, folder, teacher, recipe, summary
+    name: str
+    folder: Path
+    teacher: str
+    _recipe: Callable[[], dict[str, Any]]
+    _summary: dict[str, Any]
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -229,6 +212,7 @@ class DropInfo(Protocol):
     def detail(self) -> str: ...
 
 
+@dataclass(eq=False)
 class TrainContext:
     """What a trainer may use: a seed and a way to say how far it is.
 
@@ -237,18 +221,10 @@ class TrainContext:
     folder for what can be made again from the data, such as its tokens; None: nothing is to be kept.
     """
 
-    def __init__(
-        self,
-        seed: int = 0,
-        *,
-        log: Callable[[dict[str, Any]], None] | None = None,
-        progress: Callable[[float, float, str], None] | None = None,
-        note: Callable[[str], None] | None = None,
-        base: Path | None = None,
-        cache: Path | None = None,
-    ) -> None:
-        self.seed, self.cache = seed, cache
-        self.note = note or (lambda text: None)
-        self.log = log or (lambda figures: None)
-        self.progress = progress or (lambda done, total, text: None)
-        self.base = base or Path.cwd()
+    seed: int = 0
+    _: KW_ONLY
+    log: Callable[[dict[str, Any]], None] = lambda figures: None
+    progress: Callable[[float, float, str], None] = lambda done, total, text: None
+    note: Callable[[str], None] = lambda text: None
+    base: Path = field(default_factory=Path.cwd)
+    cache: Path | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from filial.contracts.checks import shown
 from filial.contracts.errors import FilialError, TeacherError
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ def wrong_type(
     plugin: str, stage: str, call: str, got: object, wanted: str, record: Record | None = None
 ) -> FilialError:
     """The error for a plugin that returns something else than its contract says."""
-    what = "nothing (None)" if got is None else f"a value of type {type(got).__name__}"
-    return breach(plugin, stage, f"{call} gave {what}, not {wanted}", record)
+    return breach(plugin, stage, f"{call} gave {shown(got)}, not {wanted}", record)
 
 
 def _place(stage: str, record: Record | None) -> str:
