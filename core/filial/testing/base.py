@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from filial.contracts.context import Context
 from filial.contracts.records import Record
-from filial.testing.scripted import PATIENCE
+from filial.testing.scripted import PATIENCE, context
 
 HEAVY = ("torch", "transformers", "datasets", "openai", "pyarrow", "pandas", "tensorflow")
 RECORDS = (
@@ -94,9 +95,16 @@ class ComponentContract:
 
 
 class RecordContract(ComponentContract):
-    """What holds for a component that is given records."""
+    """What holds for a component that is given records; ``reply`` is what the teacher says, for those that ask."""
 
     records: ClassVar[Sequence[Record]] = RECORDS
+    reply: ClassVar[Any] = "Name three colours that a painter would never mix, and say why."
+    gives: ClassVar[Any]
+    """The type of what it hands back."""
+
+    def context(self, *key: object, memory: dict[str, Any] | None = None) -> Context:
+        """A fresh context whose teacher says ``reply``."""
+        return context(type(self).reply, key=("test", *key), memory=memory)
 
     def given(self) -> Sequence[Record]:
         """The records it is given."""
@@ -104,7 +112,16 @@ class RecordContract(ComponentContract):
 
     @abstractmethod
     def outcomes(self) -> list[Any]:
-        """What it makes of them, in a fresh context."""
+        """What it makes of the records, in a fresh context."""
+
+    def test_it_gives_what_its_kind_promises(self) -> None:
+        """At least one value of a type of its contract, and none with nonsense such as a score of NaN."""
+        outcomes = self.outcomes()
+        assert outcomes, "it gives nothing"
+        for outcome in outcomes:
+            assert isinstance(outcome, self.gives), f"it gives {outcome!r}"
+            fault = outcome.fault() if hasattr(outcome, "fault") else ""
+            assert not fault, fault
 
     def test_input_is_untouched(self) -> None:
         """A record is shared by everybody who holds it: new values go into a new one."""
@@ -115,13 +132,6 @@ class RecordContract(ComponentContract):
     def test_same_input_same_output(self) -> None:
         """Randomness comes from ``ctx.rng`` alone; what a filter remembers starts empty with every stage."""
         assert self.outcomes() == self.outcomes()
-
-
-def check_outcome(outcome: Any, wanted: Any) -> None:
-    """What a component hands back is of a type of its contract, and without nonsense such as a score of NaN."""
-    assert isinstance(outcome, wanted), f"it gives {outcome!r}"
-    fault = "" if isinstance(outcome, Record) else outcome.fault()
-    assert not fault, fault
 
 
 _PROBE = """

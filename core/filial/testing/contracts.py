@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from unittest.mock import patch
 
-from filial.contracts.concurrency import Worker
 from filial.contracts.context import Context
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import BATCH, Drop, Filter, Generator, Judge, Keep, Strategy, Teacher, Trainer, Verdict
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Origin, Record
-from filial.testing.base import RECORDS, ComponentContract, RecordContract, check_outcome
-from filial.testing.scripted import candidate, context, finished, scripted
-
-
-def cut(records: Sequence[Record], size: int) -> list[Sequence[Record]]:
-    """Records in batches of so many."""
-    return [records[i : i + size] for i in range(0, len(records), size)]
+from filial.testing.base import RECORDS, ComponentContract, RecordContract
+from filial.testing.scripted import PATIENCE, candidate, finished, scripted
 
 
 class FilterContract(RecordContract):
     """``records`` are what is checked; ``reply`` is what the teacher says, for filters that ask."""
 
     reply: ClassVar[Any] = "Yes."
+    gives = Keep | Drop
 
     def outcomes(self) -> list[Any]:
         return self.check_all(self.records)
@@ -37,37 +32,32 @@ class FilterContract(RecordContract):
     def check_all(self, records: Sequence[Record], size: int = BATCH) -> list[Keep | Drop]:
         """The verdicts on records that come in this order, within one stage; for `check_batch` cut by ``size``."""
         memory: dict[str, Any] = {}
-        batched = self.batched()
-        method = self.component.check_batch if batched else self.component.check
+        verdicts: list[Keep | Drop] = []
+        size = len(records) if self.component.whole_set else size if self.batched() else 1
+        with asyncio.Runner() as runner:  # one loop for the whole stage, as in a run
+            for start in range(0, len(records), size):
+                batch = records[start : start + size]
+                ctx = self.context(batch[0].id, memory=memory)
+                words = self._check(runner, batch, ctx) if self.batched() else [self._check(runner, batch[0], ctx)]
+                assert isinstance(words, list | tuple), f"check_batch returned {words!r}"
+                assert len(words) == len(batch), f"{len(words)} verdicts on {len(batch)} records"
+                verdicts += words
+        return verdicts
 
-        async def work() -> list[Keep | Drop]:
-            verdicts: list[Keep | Drop] = []
-            with closing(Worker()) as worker:
-                for batch in [records] if self.component.whole_set else cut(records, size if batched else 1):
-                    ctx = context(type(self).reply, key=("test", batch[0].id), memory=memory)
-                    given = batch if batched else batch[0]
-                    words = await (method(given, ctx) if awaits else worker.call(method, given, ctx))
-                    if inspect.iscoroutine(words):
-                        words.close()
-                        raise AssertionError(f"{method.__name__} awaits; write it as 'async def'")
-                    words = words if batched else [words]
-                    assert isinstance(words, list | tuple), f"check_batch returned {words!r}"
-                    assert len(words) == len(batch), f"{len(words)} verdicts on {len(batch)} records"
-                    verdicts += words
-            return verdicts
-
-        awaits = inspect.iscoroutinefunction(method)
-        checked: list[Keep | Drop] = finished(work())
-        return checked
+    def _check(self, runner: asyncio.Runner, given: Any, ctx: Context) -> Any:
+        """What the filter says of one record, or of a batch."""
+        method = self.component.check_batch if self.batched() else self.component.check
+        words = method(given, ctx)
+        if inspect.iscoroutinefunction(method):
+            return runner.run(asyncio.wait_for(words, PATIENCE))
+        if inspect.iscoroutine(words):
+            words.close()
+            raise AssertionError(f"{method.__name__} awaits; write it as 'async def'")
+        return words
 
     def batched(self) -> bool:
         """Whether the filter checks batches."""
         return type(self.component).check_batch is not Filter.check_batch
-
-    def test_check_returns_keep_or_drop(self) -> None:
-        """With a slug for a reason, finite scores, and a record where it mended one."""
-        for verdict in self.check_all(self.records):
-            check_outcome(verdict, Keep | Drop)
 
     def test_batches_may_be_cut_anywhere(self) -> None:
         """A verdict does not depend on what else is in the batch; set ``whole_set = True`` where it must."""
@@ -89,6 +79,8 @@ class FilterContract(RecordContract):
 
 class TemplateContract(RecordContract):
     """``records`` are rendered; all have an answer. A template that needs a tokenizer is given bound."""
+
+    gives = list
 
     def outcomes(self) -> list[Any]:
         return [self.component.render(record) for record in self.records]
@@ -183,21 +175,16 @@ class TeacherContract(ComponentContract):
 class StrategyContract(RecordContract):
     """``reply`` is what the teacher says; ``records`` are what is evolved."""
 
-    reply: ClassVar[Any] = "Name three colours that a painter would never mix, and say why."
+    gives = Record | Drop
 
     def evolve(self, record: Record) -> Record | Drop:
         """One evolution with a fresh context."""
         strategy: Strategy = self.component
-        outcome: Record | Drop = finished(strategy.evolve(record, context(type(self).reply)))
+        outcome: Record | Drop = finished(strategy.evolve(record, self.context()))
         return outcome
 
     def outcomes(self) -> list[Any]:
         return list(map(self.evolve, self.records))
-
-    def test_evolve_returns_a_record_or_a_drop(self) -> None:
-        """A value either way, never None."""
-        for outcome in self.outcomes():
-            check_outcome(outcome, Record | Drop)
 
     def test_some_record_evolves(self) -> None:
         """With ``reply`` as given, at least one record gets a child; else this test set shows nothing."""
@@ -216,14 +203,14 @@ class StrategyContract(RecordContract):
         """A teacher that says nothing, or only blanks, makes no child."""
         for reply in ("", " \n"):
             teacher = scripted(reply)
-            outcome = finished(self.component.evolve(self.records[0], Context(teacher.reply, key=("test",))))
+            outcome = finished(self.component.evolve(self.records[0], Context(teacher.reply)))
             assert isinstance(outcome, Drop) or not teacher.requests, f"the reply {reply!r} made {outcome!r}"
 
 
 class GeneratorContract(RecordContract):
     """``seeds`` is what it starts from; ``reply`` what the teacher says; ``limit`` results are taken."""
 
-    reply: ClassVar[Any] = "Name three colours that a painter would never mix, and say why."
+    gives = Record | Drop
     seeds: ClassVar[Sequence[Record]] = RECORDS
     limit: ClassVar[int] = 20
 
@@ -239,8 +226,7 @@ class GeneratorContract(RecordContract):
 
         async def work() -> list[Record | Drop]:
             out: list[Record | Drop] = []
-            stream = generator.generate(seeds, context(type(self).reply))
-            async for result in stream:
+            async for result in generator.generate(seeds, self.context()):
                 out.append(result)
                 if len(out) == self.limit:
                     break
@@ -249,19 +235,12 @@ class GeneratorContract(RecordContract):
         results: list[Record | Drop] = finished(work())
         return results
 
-    def test_generate_yields_records_and_drops(self) -> None:
-        """At least one of them."""
-        results = self.outcomes()
-        assert results, "nothing was generated"
-        for result in results:
-            check_outcome(result, Record | Drop)
-
     def test_one_that_consumes_its_seeds_says_what_becomes_of_each(self) -> None:
         """It yields the seed as it is, or a `Drop` whose record is the seed."""
         if self.component.consumes:
-            results = self.generate(self.seeds[: self.limit])
-            spoken = [r.record if isinstance(r, Drop) else r for r in results]
-            silent = [seed.id for seed in self.seeds[: self.limit] if not any(one is seed for one in spoken)]
+            seeds = self.seeds[: self.limit]
+            spoken = [r.record if isinstance(r, Drop) else r for r in self.generate(seeds)]
+            silent = [seed.id for seed in seeds if not any(one is seed for one in spoken)]
             assert not silent, f"nothing is said of {', '.join(silent)}"
 
     def test_one_that_needs_no_seeds_makes_something_without(self) -> None:
@@ -303,6 +282,7 @@ class JudgeContract(RecordContract):
     """
 
     reply: ClassVar[Any] = "5"
+    gives = Verdict
     wrong: ClassVar[str] = "No idea."
 
     def judge(self, record: Record, answer: Any) -> Verdict:
@@ -310,17 +290,13 @@ class JudgeContract(RecordContract):
         judge: Judge = self.component
         rivals = [candidate(self.wrong, "base")] * (judge.compares - 1)
         present = [candidate(answer), *rivals]
-        verdict: Verdict = finished(judge.judge(record, present, context(type(self).reply)))
+        verdict: Verdict = finished(judge.judge(record, present, self.context()))
         return verdict
 
     def outcomes(self) -> list[Any]:
-        return [self.judge(record, record.output) for record in self.records]
-
-    def test_judge_gives_a_finite_score(self) -> None:
-        """To a right, a wrong and an empty answer."""
-        for record in self.records:
-            for answer in (record.output, self.wrong, ""):
-                check_outcome(self.judge(record, answer), Verdict)
+        """The verdicts on a right, a wrong and an empty answer to each record."""
+        answers = [(record, answer) for record in self.records for answer in (record.output, self.wrong, "")]
+        return [self.judge(record, answer) for record, answer in answers]
 
     def test_it_compares_one_candidate_or_two(self) -> None:
         """``compares`` says how many."""
