@@ -8,11 +8,10 @@ import hashlib
 import io
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 
@@ -180,9 +179,9 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UsageError(
-                f"{folder} is in use by {_holder(f)}; wait for it, or give this run another --name"
-            ) from None
+            f.seek(0)  # a process that has just taken it has not said who it is yet
+            holder = f.read().strip() or "another process"
+            raise UsageError(f"{folder} is in use by {holder}; wait for it, or give this run another --name") from None
         f.seek(0)
         f.truncate()
         f.write(f"process {os.getpid()}")
@@ -192,16 +191,6 @@ def locked(folder: Path) -> Iterator[None]:
         finally:
             f.seek(0)
             f.truncate()
-
-
-def _holder(lock: TextIO) -> str:
-    """Who holds a lock; a process that has just taken it needs a moment to say so."""
-    for _ in range(50):
-        lock.seek(0)
-        if name := lock.read().strip():
-            return name
-        time.sleep(0.02)
-    return "another process"
 
 
 def sweep(folder: Path) -> None:
@@ -222,18 +211,11 @@ def refuse_links(folder: Path) -> None:
     Raises:
         UsageError: the folder is a link, or holds one that leads out of it.
     """
-    for link in _links_out(folder):
-        raise UsageError(
-            f"{link} is a link to {os.path.realpath(link)}, and a run writes through no link that leads out of its "
-            "folder; remove it (for another disk give --home DIR, or make 'runs' or '.filial' the link)"
-        )
-
-
-def _links_out(folder: Path) -> Iterator[str]:
-    if folder.is_symlink():
-        yield os.fspath(folder)
     root = os.path.realpath(folder)
-    for at, folders, files in os.walk(folder):
-        for path in (os.path.join(at, name) for name in (*folders, *files)):
-            if os.path.islink(path) and os.path.commonpath([os.path.realpath(path), root]) != root:
-                yield path
+    for path in (folder, *folder.rglob("*")):
+        target = Path(os.path.realpath(path))
+        if path.is_symlink() and (path == folder or not target.is_relative_to(root)):
+            raise UsageError(
+                f"{path} is a link to {target}, and a run writes through no link that leads out of its folder; remove "
+                "it (for another disk give --home DIR, or make 'runs' or '.filial' the link)"
+            )

@@ -13,7 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 Item = TypeVar("Item")
@@ -73,8 +74,8 @@ async def ready_in_order(
             handed += len(ready)
     finally:
         under_way = [feeder, *(task for _, task in line.waiting)]
-        for each in under_way:
-            each.cancel()
+        for task in under_way:
+            task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
@@ -104,7 +105,7 @@ class _Line(Generic[Item, Result]):
     async def feed(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
         """Begin work on item after item, whenever there is room."""
         try:
-            async with aclosing(each(items)) as source:
+            async with aclosing(_each(items)) as source:
                 async for item in source:
                     self.waiting.append((item, asyncio.create_task(self._one(item))))
                     self._unfinished += 1
@@ -133,20 +134,23 @@ class _Line(Generic[Item, Result]):
             self.room.set()
 
 
-async def each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
+async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
     """The items one by one, whichever kind of iterable they are; an async generator is closed at the end."""
-    if not isinstance(items, AsyncIterable):
-        for place, item in enumerate(items):
-            if place % TURN == 0:  # whoever takes them may never wait: let the rest of the loop have its turn
-                await asyncio.sleep(0)
-            yield item
+    if isinstance(items, AsyncIterable):
+        async with aclosing(items) if isinstance(items, AsyncGenerator) else nullcontext():
+            async for item in items:
+                yield item
         return
-    try:
-        async for item in items:
-            yield item
-    finally:
-        if isinstance(items, AsyncGenerator):
-            await items.aclose()
+    for place, item in enumerate(items):
+        if place % TURN == 0:  # whoever takes them may never wait: let the rest of the loop have its turn
+            await asyncio.sleep(0)
+        yield item
+
+
+_Call = tuple["asyncio.Future[Any]", Callable[[], Any]]
+_Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
+SLICE = 0.05
+"""Seconds after which a worker's thread hands back what it has done so far."""
 
 
 class Worker:
@@ -157,8 +161,8 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._asked: list[_Call] = []
-        self._inbox: queue.SimpleQueue[list[_Call] | None] | None = None
+        self._waiting: list[_Call] = []
+        self._inbox: queue.SimpleQueue[list[_Call]] | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -168,66 +172,53 @@ class Worker:
 
     async def call(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
         """What ``work`` returns or raises. Where the caller is cancelled before it begins, it is not called."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        if not self._asked:
-            future.get_loop().call_soon(self._hand_over)
-        self._asked.append((future, work, args, kwargs))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._hand_over)
+        self._waiting.append((future, partial(work, *args, **kwargs)))
         return await future
 
     def _hand_over(self) -> None:
-        asked, self._asked = self._asked, []
-        if not asked:  # it was closed meanwhile
+        calls, self._waiting = self._waiting, []
+        if not calls:  # it was closed meanwhile
             return
         if self._inbox is None:
             self._inbox = queue.SimpleQueue()
             self._thread = threading.Thread(target=_serve, args=(self._inbox,), name="filial worker", daemon=True)
             self._thread.start()
-        self._inbox.put(asked)
+        self._inbox.put(calls)
 
     def close(self) -> None:
         """Let the thread end when it has made the call at hand; another call starts a new one."""
-        asked, self._asked = self._asked, []
-        for future, *_ in asked:
+        for future, _ in self._waiting:
             future.cancel()
+        self._waiting = []
         if self._inbox is not None:
-            self._inbox.put(None)
+            self._inbox.put([])
             self._inbox = None
 
 
-_Call = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-_Made = tuple["asyncio.Future[Any]", Any, BaseException | None]
-SLICE = 0.05
-"""Seconds after which a thread tells what it has done so far."""
+def _serve(inbox: queue.SimpleQueue[list[_Call]]) -> None:
+    """Make the calls that come, until an empty list comes; give the loop all outcomes of a `SLICE` at once."""
+    while calls := inbox.get():
+        loop, outcomes, begun = calls[0][0].get_loop(), list[_Outcome](), time.monotonic()
+        for place, (future, work) in enumerate(calls, 1):
+            if not future.cancelled():
+                try:
+                    outcomes.append((future, work(), None))
+                except (StopIteration, GeneratorExit) as error:  # which no future may hold, or hand on as what it is
+                    outcomes.append((future, None, RuntimeError(f"{error!r} was raised")))
+                except BaseException as error:
+                    outcomes.append((future, None, error))
+            if place == len(calls) or time.monotonic() - begun > SLICE:
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    loop.call_soon_threadsafe(_settle, outcomes)
+                outcomes, begun = [], time.monotonic()
 
 
-def _serve(inbox: queue.SimpleQueue[list[_Call] | None]) -> None:
-    """Make the calls that come, until None comes."""
-    while (calls := inbox.get()) is not None:
-        made: list[_Made] = []
-        told = time.monotonic()
-        for future, work, args, kwargs in calls:
-            if future.cancelled():
-                continue
-            try:
-                made.append((future, work(*args, **kwargs), None))
-            except (StopIteration, GeneratorExit) as error:  # which no future may hold, or hand on as what it is
-                made.append((future, None, RuntimeError(f"{error!r} was raised")))
-            except BaseException as error:
-                made.append((future, None, error))
-            if time.monotonic() - told > SLICE:
-                _tell(made)
-                made, told = [], time.monotonic()
-        _tell(made)
-
-
-def _tell(made: list[_Made]) -> None:
-    if made:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            made[0][0].get_loop().call_soon_threadsafe(_settle, made)
-
-
-def _settle(made: list[_Made]) -> None:
-    for future, result, error in made:
+def _settle(outcomes: list[_Outcome]) -> None:
+    for future, result, error in outcomes:
         if future.done():  # cancelled meanwhile
             continue
         if error is None:

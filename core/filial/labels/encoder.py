@@ -21,20 +21,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Span
 from filial.labels.controls import Controls
-from filial.labels.controls import lookalikes as lookalikes
-from filial.labels.controls import special_tokens as special_tokens
-from filial.labels.cutting import Cutter
-from filial.labels.cutting import Unencodable as Unencodable
+from filial.labels.cutting import Cutter, Unencodable
 
 IGNORE = -100
 MANY = 1000
 """Control texts that are remembered."""
 _Range = tuple[int, int]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -104,8 +103,7 @@ class Encoder:
         self.controls = Controls(tokenizer)
         self._cutter = Cutter(self.controls.copy)
         self._written: dict[str, tuple[str, str]] = {}
-        self.bos = _habitual_bos(tokenizer)
-        self.closing = _habitual_closing(tokenizer)
+        self.bos, self.closing = _habits(tokenizer)
 
     @property
     def special_ids(self) -> frozenset[int]:
@@ -130,25 +128,13 @@ class Encoder:
     def joined(self, rows: Sequence[Sequence[Span]]) -> list[Text | Unencodable]:
         """The first half of `encode_batch`: rows as texts."""
         self._make_room(rows)
-        out: list[Text | Unencodable] = []
-        for spans in rows:
-            try:
-                out.append(self._joined(spans))
-            except Unencodable as error:
-                out.append(error)
-        return out
+        return [_attempt(self._joined, spans) for spans in rows]
 
     def finished(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
         """The second half: tokens of texts, none of which was joined before private characters changed."""
         good = [t for t in texts if isinstance(t, Text)]
         encodings = iter(self.controls.copy.encode_batch([t.marked for t in good], add_special_tokens=False))
-        out: list[Encoded | Unencodable] = []
-        for text in texts:
-            try:
-                out.append(self._finished(text, next(encodings)) if isinstance(text, Text) else text)
-            except Unencodable as error:
-                out.append(error)
-        return out
+        return [_attempt(self._finished, t, next(encodings)) if isinstance(t, Text) else t for t in texts]
 
     def _make_room(self, rows: Sequence[Sequence[Span]]) -> None:
         """Choose private characters for the control tokens that no data of these rows holds."""
@@ -255,6 +241,13 @@ def encode(spans: Sequence[Span], tokenizer: Any) -> Encoded:
     return Encoder(tokenizer).encode(spans)
 
 
+def _attempt(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result | Unencodable:
+    try:
+        return work(*args, **kwargs)
+    except Unencodable as error:
+        return error
+
+
 def _runs_between_tokens(text: Text, encoding: Any) -> list[_Range] | None:
     """The trained ranges of a row, if each of their borders falls between two tokens; else None.
 
@@ -271,18 +264,9 @@ def _runs_between_tokens(text: Text, encoding: Any) -> list[_Range] | None:
     return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
 
 
-def _habitual_bos(tokenizer: Any) -> int | None:
-    """The BOS this tokenizer puts before a text when it is asked to add special tokens, or None."""
-    bos = tokenizer.bos_token_id
-    if bos is None:
-        return None
-    ids = tokenizer("a", add_special_tokens=True, truncation=False, padding=False)["input_ids"]
-    return int(bos) if ids[:1] == [bos] else None
-
-
-def _habitual_closing(tokenizer: Any) -> list[int]:
-    """The special tokens this tokenizer puts behind a text when it is asked to add special tokens."""
+def _habits(tokenizer: Any) -> tuple[int | None, list[int]]:
+    """What this tokenizer puts round a text when it is asked to add special tokens: its BOS or None, what ends it."""
     made = tokenizer("a", add_special_tokens=True, truncation=False, padding=False, return_special_tokens_mask=True)
-    ids, added = made["input_ids"], made["special_tokens_mask"]
+    ids, added, bos = [int(i) for i in made["input_ids"]], made["special_tokens_mask"], tokenizer.bos_token_id
     end = next((k for k in range(len(ids), 0, -1) if not added[k - 1]), len(ids))
-    return [int(i) for i in ids[end:]]
+    return (int(bos) if bos is not None and ids[:1] == [bos] else None), ids[end:]
