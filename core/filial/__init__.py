@@ -4,9 +4,19 @@ The names in ``__all__`` are the public API for plugin authors; everything else 
 use (PEP 562), so that ``import filial`` and ``filial --help`` stay cheap.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from filial.contracts.lazy import lazy
 
 __version__ = "0.2.0"
+
+__all__ = [
+    "BEGIN", "END", "FREE", "Asker", "Bound", "Candidate", "Component", "Constraint", "Context", "Destination", "Drop",
+    "DropInfo", "Field", "FilialError", "Filter", "Format", "Generator", "HookPlugin", "InputFile", "Judge", "Keep",
+    "Message", "MissingExtra", "Mixer", "Origin", "Price", "PromptStrategy", "Record", "Reply", "Request", "Role",
+    "RunInfo", "Span", "Strategy", "Teacher", "TeacherError", "Template", "ToolCall", "TrainContext", "Trainer",
+    "UsageError", "Verdict", "declines", "hookimpl", "in_order", "is_refusal", "resolve", "seeded", "words",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from filial.contracts.concurrency import in_order
@@ -39,40 +49,8 @@ if TYPE_CHECKING:
     from filial.contracts.prompting import PromptStrategy
     from filial.contracts.records import Constraint, Origin, Record
     from filial.contracts.texts import declines, is_refusal, words
-
-_HOME = {
-    "filial.contracts.kinds": (
-        "BEGIN", "END", "Component", "Drop", "Field", "Filter", "Format", "Generator", "HookPlugin", "InputFile",
-        "Judge", "Keep", "Mixer", "Span", "Strategy", "Teacher", "Template", "Trainer", "Verdict", "hookimpl",
-    ),
-    "filial.contracts.context": (
-        "Asker", "Candidate", "Context", "DropInfo", "RunInfo", "TrainContext", "seeded",
-    ),
-    "filial.contracts.concurrency": ("in_order",),
-    "filial.contracts.errors": ("FilialError", "MissingExtra", "TeacherError", "UsageError"),
-    "filial.contracts.prompting": ("PromptStrategy",),
-    "filial.contracts.texts": ("declines", "is_refusal", "words"),
-    "filial.contracts.records": ("Constraint", "Origin", "Record"),
-    "filial.contracts.paths": ("resolve",),
-    "filial.contracts.messages": (
-        "FREE", "Bound", "Destination", "Message", "Price", "Reply", "Request", "Role", "ToolCall",
-    ),
-}  # fmt: skip
-_WHERE = {name: module for module, names in _HOME.items() for name in names}
-
-__all__ = [
-    "BEGIN", "END", "FREE", "Asker", "Bound", "Candidate", "Component", "Constraint", "Context", "Destination", "Drop",
-    "DropInfo", "Field", "FilialError", "Filter", "Format", "Generator", "HookPlugin", "InputFile", "Judge", "Keep",
-    "Message", "MissingExtra", "Mixer", "Origin", "Price", "PromptStrategy", "Record", "Reply", "Request", "Role",
-    "RunInfo", "Span", "Strategy", "Teacher", "TeacherError", "Template", "ToolCall", "TrainContext", "Trainer",
-    "UsageError", "Verdict", "declines", "hookimpl", "in_order", "is_refusal", "resolve", "seeded", "words",
-]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        from importlib import import_module
-
-        value = globals()[name] = getattr(import_module(_WHERE[name]), name)
-        return value
-    raise AttributeError(f"module 'filial' has no attribute {name!r}")
+else:
+    __getattr__ = lazy(
+        globals(), "filial.contracts",
+        "errors", "paths", "texts", "messages", "records", "context", "kinds", "prompting", "concurrency",
+    )  # fmt: skip

@@ -46,6 +46,7 @@ CASES = [
     ("Pirate()", "tide: int = Field(3, descripton='The tide.')", "descripton"),
     ("Pirate(tide=3)", "tide: Annotated[int, Field(description='The tide.')]", ""),
     ("Pirate()", "tide: Annotated[int, Field(description='The tide.')]", 'Missing named argument "tide"'),
+    ("from filial import Recrod", "", 'has no attribute "Recrod"'),
 ]
 PAGES = ["README.md", "CONTRIBUTING.md"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from filial.contracts.lazy import lazy
 from filial.formats.base import Bad, BadLine, Unfit
 from filial.formats.catalogue import tells_format
 from filial.formats.jsontext import Fault, Row, parse_object
@@ -12,9 +13,6 @@ from filial.formats.reading import read
 from filial.formats.records import to_rows as table_rows
 from filial.formats.streams import lines, opened
 from filial.formats.writing import packed, write
-
-if TYPE_CHECKING:
-    from filial.formats.rows import RowFormat
 
 __all__ = [
     "Bad",
@@ -34,10 +32,7 @@ __all__ = [
     "write",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "RowFormat":  # it needs pydantic, which reading filial's own lines does not
-        from filial.formats.rows import RowFormat
-
-        return RowFormat
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
+    from filial.formats.rows import RowFormat
+else:  # it needs pydantic, which reading filial's own lines does not
+    __getattr__ = lazy(globals(), "filial.formats", "rows")
