@@ -20,7 +20,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from filial.contracts.errors import UsageError
@@ -42,13 +41,14 @@ class Encoded:
 
     Attributes:
         runs: the ranges of tokens that carry loss, as (first, one after the last), in order.
+        offsets: each token's first character in ``text`` and the one after its last ((0, 0) for BOS). Tokens of one
+            multi-byte character share its offsets.
     """
 
     ids: list[int]
     runs: list[_Range]
     text: str
-    _bos: int
-    _places: Callable[[], list[_Range]]
+    offsets: list[_Range]
 
     @property
     def trained(self) -> list[bool]:
@@ -57,14 +57,6 @@ class Encoded:
         for low, high in self.runs:
             out[low:high] = [True] * (high - low)
         return out
-
-    @property
-    def offsets(self) -> list[_Range]:
-        """Each token's first character in ``text`` and the one after its last ((0, 0) for BOS).
-
-        Tokens of one multi-byte character share its offsets.
-        """
-        return [*[(0, 0)] * self._bos, *self._places()]
 
     @property
     def labels(self) -> list[int]:
@@ -191,22 +183,11 @@ class Encoder:
         return text
 
     def _finished(self, text: Text, encoding: Any) -> Encoded:
-        ids, runs = encoding.ids, _runs_between_tokens(text, encoding)
-        if runs is None:
-            ids, offsets, runs = self._cut(text, encoding)
-            places: Callable[[], list[_Range]] = partial(list, offsets)
-        else:
-            places = partial(self._offsets, text, encoding)
-        bos = [self.bos] if text.bos and self.bos is not None else []
-        if bos:
-            runs = [(low + 1, high + 1) for low, high in runs]
-        return Encoded([*bos, *ids], runs, text.plain, len(bos), places)
-
-    def _cut(self, text: Text, encoding: Any) -> tuple[list[int], list[_Range], list[_Range]]:
-        """Ids, offsets and trained ranges of a row in which tokens have to be cut at the borders of answers."""
+        """A row as tokens; those that lie across the border of an answer are cut there."""
         ids, offsets = encoding.ids, self._offsets(text, encoding)
         for border in (b for ends in text.ranges for b in ends):
             ids, offsets = self._cutter.cut(ids, offsets, border, text.plain)
+        bos = [self.bos] if text.bos and self.bos is not None else []
         starts, ends = [s for s, _ in offsets], [e for _, e in offsets]
         runs = []
         for start, end in text.ranges:
@@ -215,8 +196,8 @@ class Encoder:
             while low and starts[low - 1] == start:
                 low -= 1
             if low < high:
-                runs.append((low, high))
-        return ids, offsets, runs
+                runs.append((low + len(bos), high + len(bos)))
+        return Encoded([*bos, *ids], runs, text.plain, [*[(0, 0)] * len(bos), *offsets])
 
     def _offsets(self, text: Text, encoding: Any) -> list[_Range]:
         """Offsets in which a special token covers its own characters, not the blanks it swallowed."""
@@ -246,22 +227,6 @@ def _attempt(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.k
         return work(*args, **kwargs)
     except Unencodable as error:
         return error
-
-
-def _runs_between_tokens(text: Text, encoding: Any) -> list[_Range] | None:
-    """The trained ranges of a row, if each of their borders falls between two tokens; else None.
-
-    A token that lies across a border is the first to hold the character behind it, and begins before it.
-    """
-    edges = []
-    for border in (b for ends in text.ranges for b in ends):
-        k = encoding.char_to_token(border) if border < len(text.plain) else len(encoding)
-        if k is None or (k < len(encoding) and encoding.token_to_chars(k)[0] != border):
-            return None
-        while k and encoding.token_to_chars(k - 1)[0] == border:
-            k -= 1
-        edges.append(k)
-    return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
 
 
 def _habits(tokenizer: Any) -> tuple[int | None, list[int]]:
