@@ -37,24 +37,20 @@ async def conforming(request: Request, ask: Callable[[Request], Awaitable[Reply]
         UsageError: the schema is none.
         TeacherError: ``schema-mismatch``, with the second answer; or what ``ask`` raises.
     """
-    schema = request.schema or {}
-    _check(schema)
-    reply = await ask(request)
-    if not (wrong := fault(reply.text, schema)):
-        return reply
-    told = AGAIN.format(fault=wrong, schema=msgspec.json.encode(schema).decode())
-    turns = (*request.messages, Message(role="assistant", content=reply.text), Message(role="user", content=told))
-    reply = await ask(msgspec.structs.replace(request, messages=turns))
-    if wrong := fault(reply.text, schema):
-        raise TeacherError("schema-mismatch", wrong, answer=reply.text)
-    return reply
-
-
-def _check(schema: dict[str, Any]) -> None:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
+    schema = request.schema or {}
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as err:
         raise UsageError(f"the schema of a request is no JSON Schema: {err.message}") from err
+    reply = await ask(request)
+    if wrong := fault(reply.text, schema):
+        told = AGAIN.format(fault=wrong, schema=msgspec.json.encode(schema).decode())
+        turns = (*request.messages, Message(role="assistant", content=reply.text), Message(role="user", content=told))
+        reply = await ask(msgspec.structs.replace(request, messages=turns))
+        wrong = fault(reply.text, schema)
+    if wrong:
+        raise TeacherError("schema-mismatch", wrong, answer=reply.text)
+    return reply

@@ -40,6 +40,7 @@ def special_tokens(tokenizer: Any) -> frozenset[str]:
     return frozenset({*tokenizer.all_special_tokens, *added})
 
 
+_AS_WRITTEN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 _LOOKALIKE = re.compile(
     r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>"
 )
@@ -67,7 +68,7 @@ class Controls:
         special = {a["content"]: a for a in spec["added_tokens"] if a["special"]}
         for content in tokenizer.all_special_tokens:
             if content not in special:
-                special[content] = _added(content, tokenizer.convert_tokens_to_ids(content))
+                special[content] = {"id": tokenizer.convert_tokens_to_ids(content), "content": content, **_AS_WRITTEN}
                 spec["added_tokens"].append(special[content])
         self.ids = {content: int(a["id"]) for content, a in special.items()}
         self.lengths = {a["id"]: len(content) for content, a in special.items()}
@@ -134,11 +135,6 @@ def _spec(backend: Any, tokenizer: Any) -> dict[str, Any]:
             f"{type(tokenizer).__name__} has a part written in Python and cannot be copied ({error}); "
             "use a tokenizer that saves to tokenizer.json"
         ) from error
-
-
-def _added(content: str, token_id: int) -> dict[str, Any]:
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    return {"id": token_id, "content": content, **flags}
 
 
 def _touches(merge: Any, alias: dict[str, str]) -> bool:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ParamSpec, TypeVar
 
 from filial.contracts.errors import UsageError
@@ -94,7 +95,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.controls = Controls(tokenizer)
         self._cutter = Cutter(self.controls.copy)
-        self._written: dict[str, tuple[str, str]] = {}
+        self._control = lru_cache(MANY)(self._write_control)  # a template writes few of them again and again
         self.bos, self.closing = _habits(tokenizer)
 
     @property
@@ -133,7 +134,7 @@ class Encoder:
         while any(self.controls.taken(s.text) for spans in rows for s in spans if not s.special):
             self.controls = self.controls.shifted(self.tokenizer)
             self._cutter = Cutter(self.controls.copy)
-            self._written.clear()
+            self._control.cache_clear()
 
     def _joined(self, spans: Sequence[Span]) -> Text:
         plain: list[str] = []
@@ -161,17 +162,8 @@ class Encoder:
             raise Unencodable("not-unicode", f"a lone surrogate at character {error.start}") from None
         return Text("".join(plain), joined, ranges, bos)
 
-    def _control(self, text: str) -> tuple[str, str]:
-        """Control text for people and for the tokenizer. A template writes few of them again and again."""
-        if (found := self._written.get(text)) is None:
-            named = self._named(text)
-            found = named, self.controls.marked(named)
-            if len(self._written) < MANY:
-                self._written[text] = found
-        return found
-
-    def _named(self, text: str) -> str:
-        """Control text with ``{bos}`` and ``{eos}`` spelled out."""
+    def _write_control(self, text: str) -> tuple[str, str]:
+        """Control text with ``{bos}`` and ``{eos}`` spelled out, for people and for the tokenizer."""
         for mark, token in (("{bos}", self.tokenizer.bos_token), ("{eos}", self.tokenizer.eos_token)):
             if mark in text:
                 if token is None:
@@ -180,7 +172,7 @@ class Encoder:
                         f'"{mark[1:-1]}_token" in its tokenizer_config.json or choose another template'
                     )
                 text = text.replace(mark, token)
-        return text
+        return text, self.controls.marked(text)
 
     def _finished(self, text: Text, encoding: Any) -> Encoded:
         """A row as tokens; those that lie across the border of an answer are cut there."""
