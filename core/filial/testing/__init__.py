@@ -13,8 +13,8 @@ pytest then runs the whole contract. Attributes such as ``reply`` and ``records`
 
 from __future__ import annotations
 
-from filial.testing.base import ComponentContract
 from filial.testing.contracts import (
+    ComponentContract,
     FilterContract,
     GeneratorContract,
     JudgeContract,

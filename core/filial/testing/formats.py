@@ -11,7 +11,7 @@ from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Item
 from filial.contracts.messages import Message
 from filial.contracts.records import Record
-from filial.testing.base import RECORDS, ComponentContract
+from filial.testing.contracts import RECORDS, ComponentContract
 
 CHAT = Record(
     id="c1",
