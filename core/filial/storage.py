@@ -168,7 +168,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold a run directory: two runs in one directory would destroy each other.
 
     Raises:
-        UsageError: another process holds it; the message names its process id.
+        UsageError: another process holds it; the message names its process id, if it has written it by now.
     """
     path = folder / ".lock"
     with write_errors(path):
@@ -179,7 +179,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            f.seek(0)  # a process that has just taken it has not said who it is yet
+            f.seek(0)
             holder = f.read().strip() or "another process"
             raise UsageError(f"{folder} is in use by {holder}; wait for it, or give this run another --name") from None
         f.seek(0)

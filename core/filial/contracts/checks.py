@@ -31,12 +31,9 @@ def lent(record: Record) -> Record:
 
 def changed(copy: Record, record: Record, called: str = "the record it was given") -> str:
     """What a plugin has done to the copy that it was lent, in words; empty if nothing."""
-    if copy.scores == record.scores and copy.extra == record.extra:
-        if not record.tools and not record.constraints:
-            return ""
-        if copy.tools == record.tools and copy.constraints == record.constraints:
-            return ""
-    name = next(n for n in ("scores", "extra", "tools", "constraints") if getattr(copy, n) != getattr(record, n))
+    if copy == record:
+        return ""
+    name = next(name for name in record.__struct_fields__ if getattr(copy, name) != getattr(record, name))
     return f"it changes the {name} of {called}; hand on new ones"
 
 
