@@ -9,7 +9,7 @@ import pytest
 
 from filial import UsageError
 from filial.engine import interrupts, watchdog
-from filial.engine.watchdog import EVERY, HELD, Watchdog
+from filial.engine.watchdog import EVERY, HELD, LONG, Watchdog
 from filial.plugins import Manager
 
 PATIENCE = 300.0
@@ -46,7 +46,7 @@ class Told(list):
 
     def until(self):
         end = time.monotonic() + PATIENCE
-        while self.dog._caught is None:
+        while self.dog._place is None:
             assert time.monotonic() < end, "nothing was caught"
             time.sleep(0.01)
 
@@ -70,9 +70,9 @@ def test_a_plugin_that_holds_the_loop_is_named_with_file_and_line_once(pirate, s
 
     async def work():
         for _ in range(3):
-            dog._caught = None
             component.compute(told)
-            await asyncio.sleep(3 * EVERY)
+            while dog._place is not None:
+                await asyncio.sleep(0)
 
     interrupts.run(work(), dog)
     (note,) = told
@@ -83,69 +83,47 @@ def test_a_plugin_that_holds_the_loop_is_named_with_file_and_line_once(pirate, s
     assert 0.9 < float(note.partition("loop for ")[2].partition(" s,")[0]) < PATIENCE
 
 
-def test_what_never_ends_is_told_while_it_lasts():
+def watch(frame, *looks):
+    """What is told when a frame of a plugin's is seen at looks, each (came round, seconds passed, seconds computed)."""
     told = []
-    dog = Watchdog(lambda module: "", told.append)
-    dog.beat(100.0)
-    for now in range(101, 200):
-        dog.look(float(now), 0.0, 0.0, sys._getframe())
-    (note,) = told
-    assert note.startswith(f"{__file__}:")
-    assert "in test_what_never_ends_is_told_while_it_lasts, held the event loop for 31.0 s so far" in note
-    dog.beat(300.0)
-    assert len(told) == 1
+    dog = Watchdog(lambda module: "dog 1.0" if module == __name__ else "", told.append)
+    for look in looks:
+        dog.look(*look, frame)
+    return told
+
+
+def test_what_never_ends_is_told_while_it_lasts():
+    looks = [(False, EVERY, 0.0)] * round(2 * LONG / EVERY)
+    (note,) = watch(sys._getframe(), *looks, (True, EVERY, 0.0))
+    assert note.startswith("dog 1.0 (tests/core/test_watchdog.py:")
+    assert " s so far, and" in note
+    assert f"in {test_what_never_ends_is_told_while_it_lasts.__name__}) held the event loop for 30." in note
 
 
 def test_a_loop_that_comes_round_or_waits_is_not_told_of():
-    async def work():
-        await asyncio.sleep(0)
-        for now in (0.5, 1.5, 2.5, 200.0):
-            dog.look(now, 0.0, 0.0, waiting)
-
-    told, found = [], threading.Event()
-    waiting = None
+    """What called the loop, here this test, does not hold it while it waits."""
+    frames = []
 
     async def wait():
-        await asyncio.to_thread(find, threading.get_ident())
-
-    def find(thread):
-        nonlocal waiting
-        waiting = sys._current_frames()[thread]
-        found.set()
+        await asyncio.to_thread(lambda thread: frames.append(sys._current_frames()[thread]), threading.get_ident())
 
     asyncio.run(wait())
-    dog = Watchdog(lambda module: "", told.append)
-    dog.beat(0.0)
-    asyncio.run(work())
-    dog.beat(200.0)
-    for now in range(200, 300):
-        dog.look(float(now), 0.0, 0.0, sys._getframe())
-        dog.beat(now + 0.5)
-    assert found.is_set()
-    assert told == []
+    held = [(False, EVERY, 0.0)] * round(HELD / EVERY)
+    assert watch(sys._getframe(), *([*held[1:], (True, EVERY, 0.0)] * 20)) == []
+    assert watch(frames[0], *held, *held, (True, EVERY, 0.0)) == []
+    assert len(watch(sys._getframe(), *held, *held, (True, EVERY, 0.0))) == 1
 
 
 @pytest.mark.parametrize(("late", "cpu", "named"), [(5.0, 0.0, False), (5.0, 0.4, False), (5.0, 4.9, True)])
 def test_a_process_that_was_stopped_or_starved_is_told_from_one_that_computes(late, cpu, named):
     """With Python's lock in its hand, a plugin also keeps the watchdog from looking."""
-    told = []
-    dog = Watchdog(lambda module: "", told.append)
-    dog.beat(100.0)
-    dog.look(100.0 + EVERY + late, late, cpu, sys._getframe())
-    dog.beat(101.0 + late)
-    assert bool(told) == named
+    assert bool(watch(sys._getframe(), (False, EVERY + late, cpu), (True, EVERY, 0.0))) == named
 
 
 def test_of_a_process_that_is_starved_all_the_time_only_its_share_counts():
-    told, now = [], 100.0
-    dog = Watchdog(lambda module: "", told.append)
-    dog.beat(now)
-    for _ in range(100):
-        now += 3 * EVERY
-        dog.look(now, 2 * EVERY, 0.0, sys._getframe())
-        if now > dog._beaten + HELD:
-            break
-    assert now - 100.0 > 2.5 * HELD, "it had a third of the time"
+    looks = [(False, 3 * EVERY, 0.0)] * round(HELD / EVERY)
+    assert watch(sys._getframe(), *looks[:-1], (True, 3 * EVERY, 0.0)) == []
+    assert len(watch(sys._getframe(), *looks, *looks[:2], (True, 3 * EVERY, 0.0))) == 1
 
 
 def test_the_core_is_not_named_nor_a_plugin_that_awaits_it_but_one_that_calls_it(pirate, tmp_path):
@@ -177,12 +155,12 @@ def test_the_core_is_not_named_nor_a_plugin_that_awaits_it_but_one_that_calls_it
     with pytest.raises(UsageError, match="no such file"):
         component.reading(Ctx())
     assert seen["awaited"] is None
-    assert seen["called"].words.startswith("pirate.py 0+")
-    assert "(pirate.py:15, in reading)" in seen["calling"].words
+    assert seen["called"][0].startswith("pirate.py 0+")
+    assert "(pirate.py:15, in reading)" in seen["calling"][0]
 
 
 def test_an_import_is_not_told_of(site):
-    dog = Watchdog(lambda module: "", print)
+    dog = Watchdog(lambda module: module if module == __name__ else "", print)
     (site.folder / "heavy_thing.py").write_text("import sys\nsys.see(sys._getframe())\n")
     places = []
     with pytest.MonkeyPatch.context() as patch:
@@ -203,7 +181,7 @@ def test_modules_of_a_package_belong_to_its_distribution(site, source):
     from x_package import deep
 
     place = Watchdog(manager.owner, print).place(deep.compute(lambda: sys._getframe(1)))
-    assert place.words == "filial-x 1.0 (x_package/deep.py:2, in compute)"
+    assert place[0] == "filial-x 1.0 (x_package/deep.py:2, in compute)"
     assert manager.owner("json") == ""
 
 
@@ -226,7 +204,7 @@ from filial import FREE, Filter, Judge, Keep, Reply, Span, Teacher, Template, Tr
 def hold():
     (dog,) = [thread._target.__self__ for thread in threading.enumerate() if thread.name == "filial watchdog"]
     end = time.monotonic() + 300
-    while dog._caught is None and not dog._told:
+    while dog._place is None and not dog._noted:
         assert time.monotonic() < end
 
 class Holding(Filter):
