@@ -24,9 +24,11 @@ from filial.engine.work import Job, cut
 from filial.plugins import Index, Manager
 from filial.recipe import load
 
+PATIENCE = 300.0
+"""Seconds after which a test of what ends fails instead of hanging."""
 TOY = Path(__file__).parent / "toy.py"
 PLUGIN = '''
-import asyncio, os, signal
+import asyncio, os, re, signal
 from filial import Drop, Filter, FilialError, Keep, Strategy, Teacher, Reply, TeacherError, hookimpl
 
 
@@ -83,6 +85,15 @@ class Notes(Filter):
         return Drop("two") if "2" in record.instruction else Keep()
 
 
+class Runaway(Filter):
+    """Holds Python's lock for ever, so that no other thread of its process goes on."""
+
+    def check(self, record, ctx):
+        with open("pids", "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        re.match("(a+)+$", "a" * 99 + "b")
+
+
 class Gated(Teacher):
     """Notes each answer; of the strategy's, answers ten as long as there is a file ``gate``."""
 
@@ -114,6 +125,7 @@ def register_filters(register):
     register("together", Together)
     register("mends", Mends)
     register("notes", Notes)
+    register("runaway", Runaway)
 
 
 @hookimpl
@@ -348,6 +360,20 @@ def test_a_run_that_is_stopped_leaves_no_process_and_goes_on_with_the_same_bytes
     assert not (folder / "runs" / "stopped" / "stages" / "02-evolve" / "manifest.json").exists()
     subprocess.run(command, check=True, capture_output=True)
     assert files(folder, "stopped") == files(folder, "plain")
+
+
+def test_a_process_that_never_lets_go_of_pythons_lock_ends_with_a_run_that_is_stopped(folder):
+    data(folder, "One.", "Two.")
+    (folder / "r.yaml").write_text("data: data.jsonl\nstages: [{filter: [runaway]}]\n")
+    script = CHILD.replace("from pathlib", "import filial.engine.local\nfrom pathlib", 1)
+    script = script.replace("manager = ", "filial.engine.local.GRACE = 0.1\nmanager = ", 1)
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder / "acts.py")], stderr=subprocess.DEVNULL)
+    while not (folder / "pids").exists() or not (pids := (folder / "pids").read_text().split()):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == -signal.SIGINT
+    assert not any(map(alive, pids))
 
 
 async def connected(answer, work):

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from filial.contracts import errors
@@ -23,53 +24,31 @@ from filial.contracts.errors import FilialError
 from filial.contracts.kinds import BATCH
 from filial.contracts.messages import Request
 from filial.engine.build import read_seeds
-from filial.engine.stage import DropRow, StageContext
+from filial.engine.stage import StageContext
 from filial.engine.verbs import VERBS
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job, Work
 from filial.plugins.manager import Manager
 
-HEAD = struct.Struct("!cQQ")
-"""In front of each message: what it is, the number of the call that it belongs to, its length."""
-CALL, CANCEL, RESULT, ERROR, NEWS = b"C", b"X", b"R", b"E", b"N"
 GRACE = 5.0
 """Seconds that plugin code has to end by itself when its process is no longer needed."""
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import filial.engine.local as x; x.serve(sys.argv[2])"
-
-
-def _described(error: BaseException) -> tuple[type[BaseException], str, dict[str, Any]]:
-    """An error as data that can be read wherever filial is: the class of ours that it is, its text and its fields."""
-    fields = {name: value for name, value in vars(error).items() if _is_plain(value)}
-    fields["__notes__"] = [*getattr(error, "__notes__", ()), traceback.format_exc()]
-    if isinstance(error, asyncio.CancelledError):
-        return asyncio.CancelledError, "", {}
-    if not isinstance(error, FilialError):
-        return RuntimeError, f"{type(error).__name__}: {error}", fields
-    ours = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
-    return ours, str(error), fields | {"exit_code": error.exit_code}
-
-
-def _is_plain(value: Any) -> bool:
-    return all(isinstance(v, str | int | float | None) for v in (value if isinstance(value, list | tuple) else [value]))
-
-
-def _error(kind: type[BaseException], text: str, fields: dict[str, Any]) -> BaseException:
-    error = kind.__new__(kind, text)
-    vars(error).update(fields)
-    return error
+LENGTH = struct.Struct("!Q")
+"""In front of each message: how long it is. A message is a pickled (what it is, number of its call, content)."""
+CALL, CANCEL, RESULT, ERROR, NEWS = range(5)
 
 
 class Peer:
     """One end of a connection: calls what the other end answers, and answers its calls by ``answer``.
 
-    A call that is cancelled is cancelled at the other end; an error of ours arrives as what it was. ``news`` gets what
+    A call that is cancelled is cancelled at the other end; an error of ours arrives as what it was. ``hear`` gets what
     the other end tells in passing.
     """
 
-    def __init__(self, answer: Callable[[Any], Awaitable[Any]], news: Callable[[Any], None]) -> None:
-        self._answer, self._news = answer, news
+    def __init__(self, answer: Callable[[Any], Awaitable[Any]], hear: Callable[[Any], None]) -> None:
+        self._answer, self._hear = answer, hear
         self._numbers = itertools.count()
-        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self.calls: dict[int, asyncio.Future[Any]] = {}
         self._answering: dict[int, asyncio.Task[None]] = {}
         self._lost: FilialError | None = None
 
@@ -87,7 +66,7 @@ class Peer:
         if self._lost is not None:
             raise self._lost
         number, future = next(self._numbers), self._loop.create_future()
-        self._calls[number] = future
+        self.calls[number] = future
         try:
             self._send(CALL, number, what)
             return await future
@@ -95,29 +74,29 @@ class Peer:
             self._send(CANCEL, number)
             raise
         finally:
-            del self._calls[number]
+            del self.calls[number]
 
     def tell(self, what: Any) -> None:
         """Say something that is not answered, from any thread."""
         self._send(NEWS, 0, what)
 
-    def _send(self, kind: bytes, number: int, what: Any = None) -> None:
+    def _send(self, kind: int, number: int, content: Any = None) -> None:
         try:
-            body = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
+            message = pickle.dumps((kind, number, content), pickle.HIGHEST_PROTOCOL)
         except Exception as err:
             raise FilialError(f"this cannot be sent between processes, run it without --processes: {err}") from err
-        self._loop.call_soon_threadsafe(self._write, HEAD.pack(kind, number, len(body)) + body)
+        self._loop.call_soon_threadsafe(self._write, LENGTH.pack(len(message)) + message)
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, message: bytes) -> None:
         if not self._writer.is_closing():
-            self._writer.write(frame)
+            self._writer.write(message)
 
     async def listen(self) -> None:
         """Take what comes until the other end is gone."""
         try:
             while True:
-                kind, number, length = HEAD.unpack(await self._reader.readexactly(HEAD.size))
-                self._take(kind, number, await self._reader.readexactly(length))
+                (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
+                self._take(*pickle.loads(await self._reader.readexactly(length)))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
@@ -125,34 +104,31 @@ class Peer:
                 task.cancel()
             await asyncio.gather(*self._answering.values(), return_exceptions=True)
 
-    def _take(self, kind: bytes, number: int, body: bytes) -> None:
-        if kind == CALL:
-            self._answering[number] = asyncio.create_task(self._answered(number, body))
+    def _take(self, kind: int, number: int, content: Any) -> None:
+        if kind == NEWS:
+            self._hear(content)
+        elif kind == CALL:
+            self._answering[number] = asyncio.create_task(self._respond(number, content))
         elif kind == CANCEL and number in self._answering:
             self._answering[number].cancel()
-        elif kind == NEWS:
-            self._news(pickle.loads(body))
-        elif (future := self._calls.get(number)) is not None and not future.done():
-            try:
-                what = pickle.loads(body)
-            except Exception as err:
-                what, kind = (FilialError, f"what a process sent cannot be read: {err!r}", {}), ERROR
-            future.set_result(what) if kind == RESULT else future.set_exception(_error(*what))
+        elif number in self.calls and not self.calls[number].done():
+            future = self.calls[number]
+            future.set_result(content) if kind == RESULT else future.set_exception(_error(*content))
 
-    async def _answered(self, number: int, body: bytes) -> None:
+    async def _respond(self, number: int, what: Any) -> None:
         try:
-            self._send(RESULT, number, await self._answer(pickle.loads(body)))
+            self._send(RESULT, number, await self._answer(what))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as err:
-            self._send(ERROR, number, _described(err))
+            self._send(ERROR, number, _portable(err))
         finally:
             del self._answering[number]
 
     def lose(self, error: FilialError) -> None:
         """Let all calls fail, now and from now on."""
         self._lost = error
-        for future in self._calls.values():
+        for future in self.calls.values():
             if not future.done():
                 future.set_exception(error)
 
@@ -161,63 +137,71 @@ class Peer:
         self._writer.close()
 
 
-class _Process:
+def _portable(error: BaseException) -> tuple[type[BaseException], str, dict[str, Any]]:
+    """An error as what can be read wherever filial is: the class of ours that it is, its text and its plain fields."""
+    fields = {name: value for name, value in vars(error).items() if _is_plain(value)}
+    fields["__notes__"] = [*getattr(error, "__notes__", ()), traceback.format_exc()]
+    if not isinstance(error, FilialError):
+        return RuntimeError, f"{type(error).__name__}: {error}", fields
+    ours = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    return ours, str(error), {**fields, "exit_code": error.exit_code}
+
+
+def _is_plain(value: Any) -> bool:
+    return all(isinstance(v, str | int | float | None) for v in (value if isinstance(value, list | tuple) else [value]))
+
+
+def _error(kind: type[BaseException], text: str, fields: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, text)
+    vars(error).update(fields)
+    return error
+
+
+class _Process(Peer):
     """A process that does work, seen from the run's. It ends when its standard input does, however the run's ends."""
 
-    def __init__(self, answer: Callable[[Any], Awaitable[Any]], news: Callable[[Any], None]) -> None:
-        self.open = 0
-        self.process: asyncio.subprocess.Process | None = None
-        self._peer = Peer(answer, news)
+    process: asyncio.subprocess.Process
 
     async def start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            await self._peer.connect(ours)
+            await self.connect(ours)
             paths, number = json.dumps([path or os.getcwd() for path in sys.path]), theirs.fileno()
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-X", "faulthandler", "-c", START, paths, str(number),
                 stdin=asyncio.subprocess.PIPE, pass_fds=(number,),
             )  # fmt: skip
-        self._listening = asyncio.create_task(self._listen())
+        self._ending = asyncio.create_task(self._end())
 
-    async def _listen(self) -> None:
+    async def _end(self) -> None:
+        """Listen until the process is gone, and let those who wait for it know how it ended."""
         cause = ""
         try:
-            await self._peer.listen()
+            await self.listen()
         except Exception as err:
             cause = f" ({err!r})"
-        code, pid = await self._end(), self.process and self.process.pid
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        code = await self.process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = "; it may have taken too much memory" if code == -signal.SIGKILL else ""
-        self._peer.lose(
+        self.lose(
             FilialError(
-                f"a worker process (pid {pid}) {how} in the midst of its work{cause}{hint}; every answer "
+                f"a worker process (pid {self.process.pid}) {how} in the midst of its work{cause}{hint}; every answer "
                 "is kept, so run it again"
             )
         )
 
-    async def _end(self) -> int:
-        assert self.process is not None
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        return await self.process.wait()
-
-    async def perform(self, work: Work) -> Any:
-        self.open += 1
+    async def stop(self) -> None:
+        """End the process: after `GRACE` seconds, or when this is cancelled, whatever it does."""
+        self.close()
         try:
-            return await self._peer.call(work)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._ending), GRACE)
         finally:
-            self.open -= 1
-
-    async def close(self) -> None:
-        """End the process, at once if this is cancelled."""
-        try:
-            self._peer.close()
-            await self._end()
-            await self._listening
-        finally:
-            if self.process is not None and self.process.returncode is None:
+            if self.process.returncode is None:
                 self.process.kill()
+            await self._ending
 
 
 class Local:
@@ -225,9 +209,9 @@ class Local:
 
     def __init__(self, processes: int) -> None:
         self.processes = processes
-        self._workers = [_Process(self._asked, self._told) for _ in range(processes)]
+        self._workers: list[_Process] = []
         self._starting: asyncio.Task[None] | None = None
-        self._env: StageContext | None = None
+        self._env: StageContext
 
     async def perform(self, env: StageContext, work: Work) -> list[Any]:
         """The results of one `Work` of the stage that is running. Its requests are asked and its news are told here.
@@ -239,39 +223,29 @@ class Local:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
         await asyncio.shield(self._starting)
-        results: list[Any] = await min(self._workers, key=lambda worker: worker.open).perform(work)
+        results: list[Any] = await min(self._workers, key=lambda worker: len(worker.calls)).call(work)
         return results
 
     async def _start(self) -> None:
         try:
-            for worker in self._workers:
+            while len(self._workers) < self.processes:
+                worker = _Process(self._ask, self._hear)
                 await worker.start()
+                self._workers.append(worker)
         except OSError as err:
             raise FilialError(f"{self.processes} processes cannot be started ({err}); give fewer") from err
 
-    async def _asked(self, request: Request) -> Any:
-        assert self._env is not None
+    async def _ask(self, request: Request) -> Any:
         return await self._env.asked(request)
 
-    def _told(self, note: str | None) -> None:
-        assert self._env is not None
+    def _hear(self, note: str | None) -> None:
         self._env.step() if note is None else self._env.note(note)
 
     async def aclose(self) -> None:
         """End the processes."""
         if self._starting is not None:
             await asyncio.wait([self._starting])
-            await asyncio.gather(*(worker.close() for worker in self._workers if worker.process))
-
-
-class _Nowhere:
-    """The writer where nothing is written."""
-
-    def keep(self, record: Any) -> None:
-        raise AssertionError("a record is written where work is done")
-
-    def drop(self, row: DropRow) -> None:
-        raise AssertionError("a drop is written where work is done")
+            await asyncio.gather(*(worker.stop() for worker in self._workers))
 
 
 class Performer:
@@ -308,8 +282,9 @@ class Performer:
             self._env.worker.close()
         self._manager = manager = job.manager()
         self._components = VERBS[job.stage.verb].prepare(job.stage, job.base, manager)
+        nowhere: Any = None  # whoever does work writes nothing
         self._env = StageContext(
-            stage=job.stage.name, seed=job.seed, writer=_Nowhere(), ask=self._ask, window=BATCH, note=self._note,
+            stage=job.stage.name, seed=job.seed, writer=nowhere, ask=self._ask, window=BATCH, note=self._note,
             told=lambda counters: self._step(), seeds=lambda: read_seeds(job.seeds, job.base, manager),
         )  # fmt: skip
         self._job = job
