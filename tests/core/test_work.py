@@ -213,7 +213,9 @@ def test_work_pickles_and_gives_the_same_in_a_fresh_process(folder, index):
         return Reply(text=request.messages[-1].content + " now", key="ab" * 16)
 
     manager = plugins(TOY, folder / "acts.py")
-    job = Job.of(load(folder / "r.yaml", manager).stages[index], folder, 5, manager, (("seeds.jsonl", "auto"),))
+    recipe = load(folder / "r.yaml", manager)
+    job = Job.of(recipe, recipe.stages[index], manager)
+    assert job.seeds == (("seeds.jsonl", "auto"),)
     assert all(":" in spec.use for spec in job.stage.components)
     records = [Record(id=f"r{i % 3}", instruction=f"Task {i}.") for i in range(7)]
     first, second = cut(job, records, 4, lambda name: 1)
@@ -241,7 +243,8 @@ def test_a_record_that_was_sent_has_the_same_line(record):
 
 def test_a_plugin_that_has_changed_since_is_refused(folder):
     manager = plugins(TOY, folder / "acts.py")
-    job = Job.of(load(folder / "r.yaml", manager).stages[1], folder, 5, manager)
+    recipe = load(folder / "r.yaml", manager)
+    job = Job.of(recipe, recipe.stages[1], manager)
     (folder / "acts.py").write_text(PLUGIN + "\n")
     with pytest.raises(FilialError, match=r"acts\.py:act==0\+\w+ has become acts\.py:act==0\+\w+ since"):
         job.manager()

@@ -13,12 +13,12 @@ from filial.contracts.kinds import Drop
 from filial.contracts.paths import resolve
 from filial.contracts.records import Record
 from filial.engine.stage import BAD_LINE, StageContext
+from filial.engine.work import Job
 from filial.plugins.options import locate_files
-from filial.recipe.settings import Generate
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
-    from filial.recipe import ComponentSpec, Recipe
+    from filial.recipe import ComponentSpec
 
 
 def read_inputs(
@@ -74,14 +74,20 @@ class Source:
 
 
 def read(source: str, base: Path, manager: Manager, **options: Any) -> Iterator[Record]:
-    """`filial.formats.read` of a file named by a user, whose errors call the file what the user called it.
+    """`filial.formats.read` of what a user named: a path from ``base``, standard input or a data set of the hub. Errors
+    call it what the user called it.
 
     The formats are those of ``manager``.
 
     Raises:
         UsageError: as there, and for a file that is not there.
     """
-    path = located(source, base)
+    path: str | Path = source
+    if source != "-" and not source.startswith("hf:"):
+        path = resolve(source, base)
+        if not path.exists():
+            hub = f"; for a data set of the hub write hf:{source}" if source.count("/") == 1 and not path.suffix else ""
+            raise UsageError(f"{source}: no such file{hub}")
     try:
         yield from formats.read(path, manager=manager, **options)
     except UsageError as err:
@@ -90,31 +96,14 @@ def read(source: str, base: Path, manager: Manager, **options: Any) -> Iterator[
         raise UsageError(str(err).replace(str(path), source)) from err
 
 
-def located(source: str, base: Path) -> str | Path:
-    """Where a source is that a user named: a path from ``base``, standard input or a name on the hub.
+def stage_context(job: Job, manager: Manager, **more: Any) -> StageContext:
+    """What the stage of a job runs in; ``more`` are fields of it, its writer at least."""
 
-    Raises:
-        UsageError: there is no such file; in the user's words.
-    """
-    if source == "-" or source.startswith("hf:"):
-        return source
-    path = resolve(source, base)
-    if not path.exists():
-        hub = f"; for a data set of the hub write hf:{source}" if source.count("/") == 1 and not path.suffix else ""
-        raise UsageError(f"{source}: no such file{hub}")
-    return path
+    def seeds() -> Iterator[Record]:
+        for source, form in job.seeds:  # bad lines are drops of the stages that name the files
+            yield from read(source, job.base, manager, format=form, bad=lambda line: None)
 
-
-def seed_sources(recipe: Recipe, index: int) -> tuple[tuple[str, str], ...]:
-    """The files with seed records that a recipe names in front of its stage ``index``, each with its format."""
-    named = (stage.settings for stage in recipe.stages[:index] if isinstance(stage.settings, Generate))
-    return tuple((generate.seeds, generate.seeds_format or "auto") for generate in named if generate.seeds)
-
-
-def read_seeds(sources: tuple[tuple[str, str], ...], base: Path, manager: Manager) -> Iterator[Record]:
-    """The records of `seed_sources`, read anew. Their bad lines are drops of the stages that name them."""
-    for source, form in sources:
-        yield from read(source, base, manager, format=form, bad=lambda line: None)
+    return StageContext(stage=job.stage.name, seed=job.seed, job=job, seeds=seeds, **more)
 
 
 def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:

@@ -23,7 +23,7 @@ from filial.contracts import errors
 from filial.contracts.errors import FilialError
 from filial.contracts.kinds import BATCH
 from filial.contracts.messages import Request
-from filial.engine.build import read_seeds
+from filial.engine.build import stage_context
 from filial.engine.stage import StageContext
 from filial.engine.verbs import VERBS
 from filial.engine.watchdog import Watchdog
@@ -205,28 +205,20 @@ class _Process(Peer):
 
 
 class Local:
-    """Does work in ``processes`` processes, which start with the first and end with `aclose`."""
+    """Does work in ``processes`` processes, one stage after the other; `aclose` ends them."""
 
     def __init__(self, processes: int) -> None:
         self.processes = processes
         self._workers: list[_Process] = []
-        self._starting: asyncio.Task[None] | None = None
         self._env: StageContext
 
-    async def perform(self, env: StageContext, work: Work) -> list[Any]:
-        """The results of one `Work` of the stage that is running. Its requests are asked and its news are told here.
+    async def begin(self, env: StageContext) -> None:
+        """Take a stage: the requests of its work are asked and its news are told here. Processes start with the first.
 
         Raises:
-            FilialError: as its verb's ``perform``; or the process has died.
+            FilialError: the system does not let them start.
         """
         self._env = env
-        if self._starting is None:
-            self._starting = asyncio.create_task(self._start())
-        await asyncio.shield(self._starting)
-        results: list[Any] = await min(self._workers, key=lambda worker: len(worker.calls)).call(work)
-        return results
-
-    async def _start(self) -> None:
         try:
             while len(self._workers) < self.processes:
                 worker = _Process(self._ask, self._hear)
@@ -234,6 +226,15 @@ class Local:
                 self._workers.append(worker)
         except OSError as err:
             raise FilialError(f"{self.processes} processes cannot be started ({err}); give fewer") from err
+
+    async def perform(self, work: Work) -> list[Any]:
+        """The results of one `Work` of the stage.
+
+        Raises:
+            FilialError: as its verb's ``perform``; or the process has died.
+        """
+        results: list[Any] = await min(self._workers, key=lambda worker: len(worker.calls)).call(work)
+        return results
 
     async def _ask(self, request: Request) -> Any:
         return await self._env.asked(request)
@@ -243,9 +244,7 @@ class Local:
 
     async def aclose(self) -> None:
         """End the processes."""
-        if self._starting is not None:
-            await asyncio.wait([self._starting])
-            await asyncio.gather(*(worker.stop() for worker in self._workers))
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
 
 
 class Performer:
@@ -282,10 +281,9 @@ class Performer:
             self._env.worker.close()
         self._manager = manager = job.manager()
         self._components = VERBS[job.stage.verb].prepare(job.stage, job.base, manager)
-        nowhere: Any = None  # whoever does work writes nothing
-        self._env = StageContext(
-            stage=job.stage.name, seed=job.seed, writer=nowhere, ask=self._ask, window=BATCH, note=self._note,
-            told=lambda counters: self._step(), seeds=lambda: read_seeds(job.seeds, job.base, manager),
+        self._env = stage_context(
+            job, manager, writer=None,  # whoever does work writes nothing
+            ask=self._ask, window=BATCH, note=self._note, told=lambda counters: self._step(),
         )  # fmt: skip
         self._job = job
 

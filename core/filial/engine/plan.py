@@ -1,29 +1,29 @@
-"""What a run would do, before anything is sent: each step, whether it is done, and who does it."""
+"""What a run would do, before anything is sent: each step, whether it is done, who does it and what it would take."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from filial.contracts.errors import FilialError, TeacherError
-from filial.contracts.kinds import Component
+from filial.contracts.kinds import Component, Teacher
 from filial.contracts.messages import Reply, Request
 from filial.contracts.records import Record
 from filial.engine import commit, judge
 from filial.engine import train as tuning
-from filial.engine.build import Source, build, provenance, read_seeds, seed_sources
+from filial.engine.build import Source, build, provenance, stage_context
 from filial.engine.commit import MANIFEST
-from filial.engine.run import records_key
-from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext, is_lost
+from filial.engine.keys import StepKey
+from filial.engine.run import checksum, records_key
+from filial.engine.stage import DropRow, Records, is_lost
 from filial.engine.verbs import VERBS
+from filial.engine.work import Job
 from filial.gateway.budget import Budget, dollars
-from filial.gateway.gateway import Proceed
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.plugins.discovery import OURSELVES
 from filial.recipe.settings import Evolve, Generate
@@ -31,137 +31,17 @@ from filial.storage import kept, read_manifest
 
 if TYPE_CHECKING:
     from filial.engine.run import Run
-    from filial.engine.stage import Records
-    from filial.recipe import ComponentSpec, JudgeSpec, StageSpec
-
-
-EXACT, LIKELY, ROUGH = "exact", "likely", "rough"
-PROMPT, ANSWER = 300, 300
-"""Tokens of a request, where nothing better is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What one step would take: records that enter, requests to send, answers that are there, tokens and US dollars of
-    what is sent (None where the price is not known), and how sure that is."""
-
-    records: int
-    calls: int
-    held: int
-    tokens: int
-    usd: float | None
-    sure: str
-
-
-class Estimator:
-    """Goes through a run's steps in their order, each on what the one before would give.
-
-    Use it as a context manager: it reads the ledger, if there is one.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self._run, recipe = run, run.recipe
-        path = run.home / ".filial" / "ledger.sqlite"
-        self._ledger = Ledger(path) if recipe.teacher and path.exists() else None
-        self._prompter: Prompter | None = None
-        self._usual: tuple[float, float] | None = None
-        self._price = None
-        self._wrap: Callable[[Proceed], Proceed] = lambda proceed: proceed
-        if recipe.teacher is not None:
-            teacher = recipe.teacher_of(run.manager)
-            use = recipe.teacher.use
-            keys = TeacherKeys(run.manager.identity("teachers", use), teacher.identity())
-            self._prompter, self._price = Prompter(self._ledger, keys), teacher.price()
-            if self._ledger is not None:
-                self._ledger.recognize(keys, run.manager.claimants("teachers", use), dry=True)
-                self._usual = self._ledger.usual(keys)
-            self._wrap = partial(run.manager.hook.ask, teacher)
-        self._records: Records | None = []
-        if recipe.data:
-            self._records = Source(recipe.data, recipe.base, run.manager, recipe.limit)
-        self._count = len(self._records or ())
-
-    def __enter__(self) -> Estimator:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._ledger is not None:
-            self._ledger.close()
-
-    @property
-    def entering(self) -> str:
-        """Checksum of the file whose records enter the next stage; empty for what the recipe names."""
-        return self._records.sha256 if isinstance(self._records, Rows) else ""
-
-    def done(self, rows: Records) -> Estimate:
-        """A stage that is done: what it gave goes on."""
-        entered, self._records, self._count = self._count, rows, len(rows)
-        return Estimate(entered, 0, 0, 0, 0.0, EXACT)
-
-    async def stage(self, stage: StageSpec[Any]) -> Estimate:
-        """A stage that is to be done."""
-        entered, base, manager = self._count, self._run.recipe.base, self._run.manager
-        expected = VERBS[stage.verb].expect(stage, entered, base, manager)
-        seen = await self._rehearsed(stage) if expected.calls else None
-        self._records = seen.out if seen else None
-        self._count = len(self._records) if self._records is not None else expected.out
-        if seen is None:
-            return self._estimate(entered, expected.calls, 0, None, ROUGH if expected.calls else EXACT)
-        if not seen.missing:
-            return self._estimate(
-                entered, 0, round(seen.held / seen.share), 0.0, EXACT if seen.out is not None else LIKELY
-            )
-        held = round(seen.held / seen.share)
-        left = max(expected.calls - held, seen.missing / seen.share)
-        counted = expected.counted and self._usual is not None
-        return self._estimate(entered, left, held, seen.prompt_tokens, LIKELY if counted else ROUGH)
-
-    @property
-    def records(self) -> Records:
-        """What enters the next step, where all before it are done."""
-        assert self._records is not None
-        return self._records
-
-    def judge(self, spec: JudgeSpec, records: int, left: list[judge.Sitting]) -> Estimate:
-        """A judge on so many records, for the sittings that are left; candidates are asked once a record."""
-        component: Component = build(self._run.manager, spec.component, self._run.recipe.base)
-        told = self._estimate(records, component.calls(records) * len(left), 0, None, ROUGH)
-        calls, tokens, usd = told.calls, told.tokens, told.usd
-        for name in {name: None for sitting in left for name in sitting}:
-            who = judge.answerer(self._run, spec, name)
-            if not who.here:
-                calls, tokens, price = calls + records, tokens + (PROMPT + ANSWER) * records, who.teacher.price()
-                cost = price.cost(PROMPT * records, ANSWER * records) if price else None
-                usd = None if usd is None or cost is None else usd + cost
-        return Estimate(records, calls, 0, tokens, usd, ROUGH if calls else EXACT)
-
-    @property
-    def count(self) -> int:
-        """Records that would leave the last step."""
-        return self._count
-
-    async def _rehearsed(self, stage: StageSpec[Any]) -> Rehearsal | None:
-        """None where the records that enter are not known yet."""
-        if self._records is None or self._prompter is None:
-            return None
-        return await rehearse(stage, self._records, self._run, self._prompter, self._wrap)
-
-    def _estimate(self, entered: int, calls: float, held: int, prompt: float | None, sure: str) -> Estimate:
-        usual = self._usual or (PROMPT, ANSWER)
-        asked = calls * (prompt or usual[0])
-        answered = calls * usual[1]
-        usd = self._price.cost(round(asked), round(answered)) if self._price else (None if calls else 0.0)
-        return Estimate(entered, round(calls), held, round(asked + answered), usd, sure)
-
-
-def exam_size(run: Run, spec: JudgeSpec) -> int:
-    """How many records a judge looks at."""
-    recipe = run.recipe
-    size = recipe.heldout if spec.data == "heldout" else len(Source(spec.data, recipe.base, run.manager))
-    return min(size, spec.limit) if spec.limit else size
+    from filial.recipe import JudgeSpec, StageSpec
 
 
 DONE, CHANGED, TO_DO = "done", "changed", "to do"
+EXACT, LIKELY, ROUGH = "exact", "likely", "rough"
+PROMPT, ANSWER = 300, 300
+"""Tokens of a request, where nothing better is known."""
+PER_TOKEN = 4
+"""Bytes of text to a token, about."""
+SAMPLE = 1000
+"""Records that a stage is rehearsed on; the rest is taken to be like them."""
 
 
 def plan_rows(run: Run) -> list[dict[str, Any]]:
@@ -172,57 +52,202 @@ def plan_rows(run: Run) -> list[dict[str, Any]]:
     again (something it depends on is another now, or a step before it is to be done and may give something else),
     else "to do".
     """
-    with Estimator(run) as estimator:
-        return asyncio.run(_planned(run, estimator))
+    path = run.home / ".filial" / "ledger.sqlite"
+    with closing(Ledger(path)) if run.recipe.teacher and path.exists() else nullcontext() as ledger:
+        plan = _Plan(run, ledger)
+        asyncio.run(plan.stages())
+        if run.recipe.train:
+            plan.training()
+    return plan.rows
 
 
-async def _planned(run: Run, estimator: Estimator) -> list[dict[str, Any]]:
-    recipe = run.recipe
-    rows = [_row(run, "teacher", "", _teacher(run), [recipe.teacher])] if recipe.teacher else []
-    state = DONE
-    for stage, wanted in zip(recipe.stages, run.keys()[1:], strict=True):
-        folder = run.folder / "stages" / stage.name
-        manifest = commit.committed(folder, wanted.key, estimator.entering) if state == DONE else None
-        what = _stage(stage)
-        if manifest is not None:
-            what += f"; {manifest['counts']['out']:,} records"
-            lost = sum(n for reason, n in manifest["reasons"].items() if is_lost(reason))
-            what += f"; {lost:,} lost, --retry-lost does that again" if lost else ""
-            estimate = estimator.done(commit.rows(folder, manifest))
-        else:
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one step would take: records that enter, requests to send, answers that are there, tokens and US dollars of
+    what is sent (None where the price is not known), and how sure that is."""
+
+    records: int
+    calls: int = 0
+    held: int = 0
+    tokens: int = 0
+    usd: float | None = 0.0
+    sure: str = EXACT
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """The teacher of a stage that is played: answers from the ledger alone, and counts what it cannot. As the stage's
+    writer it keeps what that gives."""
+
+    ledger: Ledger | None
+    keys: TeacherKeys
+    held: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+    """Tokens, about, of each prompt that was not answered, by its key."""
+    records: list[Record] = field(default_factory=list)
+
+    async def ask(self, request: Request) -> Reply:
+        """The answer, if it is there."""
+        try:
+            asked = encode_request(request)
+        except UnicodeEncodeError as err:
+            raise TeacherError("not-unicode") from err
+        if self.ledger is not None and (known := self.ledger.find(self.keys, asked)) is not None:
+            self.held += 1
+            return known
+        tokens = sum(len(t.encode()) for m in request.messages for t in m.texts()) // PER_TOKEN
+        self.missing[self.keys.key(asked)] = tokens
+        raise TeacherError("not-asked-yet")
+
+    def keep(self, record: Record) -> None:
+        """Take a record that goes on."""
+        self.records.append(record)
+
+    def drop(self, row: DropRow) -> None:
+        """Take no record that does not."""
+
+
+class _Plan:
+    """Goes through a run's steps in their order, each on what the one before would give."""
+
+    def __init__(self, run: Run, ledger: Ledger | None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._run, self._ledger = run, ledger
+        self._done = True  # all steps so far
+        self._records: Records | None = run.data()  # None: not known before a step is done
+        self._count = len(self._records)
+        self._teacher: Teacher | None = None
+        self._usual: tuple[float, float] | None = None
+        if run.recipe.teacher is not None:
+            self._teacher = run.recipe.teacher_of(run.manager)
+            self._keys = TeacherKeys(run.teacher, self._teacher.identity())
+            if ledger is not None:
+                ledger.recognize(self._keys, run.manager.claimants("teachers", run.recipe.teacher.use), dry=True)
+                self._usual = ledger.usual(self._keys)
+            self._row("teacher", "", _asking(run, self._teacher), [run.recipe.teacher])
+
+    async def stages(self) -> None:
+        """Enter the rows of the stages."""
+        for stage, wanted in zip(self._run.recipe.stages, self._run.keys()[1:], strict=True):
+            await self._stage(stage, wanted)
+
+    async def _stage(self, stage: StageSpec[Any], wanted: StepKey) -> None:
+        folder, what, entered = self._run.stage_folder(stage), _working(stage), self._count
+        manifest = None
+        if self._done and self._records is not None:
+            manifest = commit.committed(folder, wanted.key, checksum(self._records))
+        if manifest is None:
+            self._done = False
             state = CHANGED if read_manifest(folder / MANIFEST) else TO_DO
-            estimate = await estimator.stage(stage)
-        rows.append(_row(run, stage.name, state, what, stage.components, estimate))
-    if recipe.train:
+            self._row(stage.name, state, what, stage.components, await self._expected(stage))
+            return
+        self._records = commit.rows(folder, manifest)
+        self._count = len(self._records)
+        lost = sum(n for reason, n in manifest["reasons"].items() if is_lost(reason))
+        what += f"; {self._count:,} records"
+        what += f"; {lost:,} lost, --retry-lost does that again" if lost else ""
+        self._row(stage.name, DONE, what, stage.components, Estimate(entered))
+
+    async def _expected(self, stage: StageSpec[Any]) -> Estimate:
+        """What a stage that is to be done would take. What it gives enters the next."""
+        entered, records = self._count, self._records
+        expected = VERBS[stage.verb].expect(stage, entered, self._run.recipe.base, self._run.manager)
+        self._records, self._count = None, expected.out
+        if not expected.calls:
+            return Estimate(entered)
+        if records is None or self._teacher is None:
+            return self._cost(entered, expected.calls, ROUGH)
+        some = list(islice(records, SAMPLE))
+        seen = await self._rehearsed(stage, some)
+        share = len(some) / entered if entered else 1.0
+        held = round(seen.held / share)
+        if seen.missing:
+            left = max(expected.calls - held, len(seen.missing) / share)
+            prompt = sum(seen.missing.values()) / len(seen.missing)
+            return self._cost(entered, left, LIKELY if expected.counted and self._usual else ROUGH, held, prompt)
+        if share < 1:
+            return Estimate(entered, held=held, sure=LIKELY)
+        self._records, self._count = seen.records, len(seen.records)
+        return Estimate(entered, held=held)
+
+    async def _rehearsed(self, stage: StageSpec[Any], records: list[Record]) -> Rehearsal:
+        """Play a stage; nothing is sent or written.
+
+        Raises:
+            FilialError: it fails, and not for want of answers.
+        """
+        run, seen = self._run, Rehearsal(self._ledger, self._keys)
+        assert self._teacher is not None
+        ask = run.manager.hook.ask(self._teacher, seen.ask)
+        env = stage_context(Job.of(run.recipe, stage, run.manager), run.manager, writer=seen, ask=ask)
+        try:
+            await VERBS[stage.verb].run(stage, records, run.recipe.base, run.manager, env)
+        except FilialError:
+            if not seen.missing:
+                raise  # it fails all the same when it runs
+        return seen
+
+    def _cost(self, entered: int, calls: float, sure: str, held: int = 0, prompt: float | None = None) -> Estimate:
+        """What so many calls to the teacher would cost; ``prompt``: tokens of each, where these are known."""
+        usual, answer = self._usual or (PROMPT, ANSWER)
+        asked, answered = calls * (prompt or usual), calls * answer
+        price = self._teacher.price() if self._teacher else None
+        usd = price.cost(round(asked), round(answered)) if price else (None if calls else 0.0)
+        return Estimate(entered, round(calls), held, round(asked + answered), usd, sure)
+
+    def training(self) -> None:
+        """Enter the rows of training and judging."""
+        run, recipe = self._run, self._run.recipe
+        assert recipe.train is not None
         data, key, model = dict[str, Any](), "", run.model / MANIFEST
         found = [judge.judged_at(run, s, sitting) for s in recipe.judges for sitting in judge.sittings(s, run.manager)]
-        if state == DONE and any(path.exists() for path in (model, *found)):
-            data = _dataset(run, estimator.records)
+        if self._done and self._records is not None and any(path.exists() for path in (model, *found)):
+            data = _dataset(run, self._records)
             key = tuning.training_key(run, data)
         template = recipe.template.use if recipe.template else "none"
         what = f"{recipe.train.use} on {recipe.model}, template {template}"
-        plugins = [s for s in (recipe.train, recipe.template) if s]
-        estimate = Estimate(estimator.count, 0, 0, 0, 0.0, EXACT)
-        rows.append(_row(run, "train", _state(model, key), what, plugins, estimate))
-        rows += [_judge(run, spec, estimator, data, key) for spec in recipe.judges]
-    return rows
+        self._row("train", _state(model, key), what, (recipe.train, recipe.template), Estimate(self._count))
+        for spec in recipe.judges:
+            self._judge(spec, data, key)
 
+    def _judge(self, spec: JudgeSpec, data: dict[str, Any], model: str) -> None:
+        """``model`` is the key of the model, trained or to be trained; empty where it is not known."""
+        run, states, missing = self._run, dict[judge.Sitting, str](), 0
+        for sitting in judge.sittings(spec, run.manager):
+            path = judge.judged_at(run, spec, sitting)
+            states[sitting] = _state(path, judge.judging_key(run, spec, sitting, data, model) if model else "")
+            if states[sitting] == DONE and (manifest := read_manifest(path)):
+                missing += judge.unjudged(manifest["figures"])
+        left = [sitting for sitting, state in states.items() if state != DONE]
+        state = DONE if not left else CHANGED if CHANGED in states.values() else TO_DO
+        what = _judging(run, spec) + (f"; {missing:,} not judged, --retry-lost does that again" if missing else "")
+        self._row(f"judge {spec.name}", state, what, (spec.component, *spec.against), self._sat(spec, left))
 
-def _judge(run: Run, spec: JudgeSpec, estimator: Estimator, data: dict[str, Any], model: str) -> dict[str, Any]:
-    """The row of a judge. ``model`` is the key of the model, trained or to be trained; empty where it is not known."""
-    states, missing = {}, 0
-    for sitting in judge.sittings(spec, run.manager):
-        path = judge.judged_at(run, spec, sitting)
-        states[sitting] = _state(path, judge.judging_key(run, spec, sitting, data, model) if model else "")
-        if states[sitting] == DONE and (manifest := read_manifest(path)):
-            missing += judge.unjudged(manifest["figures"])
-    left = [sitting for sitting, state in states.items() if state != DONE]
-    state = DONE if not left else CHANGED if CHANGED in states.values() else TO_DO
-    size = exam_size(run, spec)
-    estimate = estimator.judge(spec, size, left) if left else Estimate(size, 0, 0, 0, 0.0, EXACT)
-    rivals = [rival for rival in spec.against if rival is not None]
-    what = _judging(run, spec) + (f"; {missing:,} not judged, --retry-lost does that again" if missing else "")
-    return _row(run, f"judge {spec.name}", state, what, [spec.component, *rivals], estimate)
+    def _sat(self, spec: JudgeSpec, left: list[judge.Sitting]) -> Estimate:
+        """What a judge would take for the sittings that are left; candidates are asked once a record."""
+        run, base = self._run, self._run.recipe.base
+        records = run.recipe.heldout if spec.data == "heldout" else len(Source(spec.data, base, run.manager))
+        records = min(records, spec.limit or records)
+        if not left:
+            return Estimate(records)
+        judging: Component = build(run.manager, spec.component, base)
+        own = self._cost(records, judging.calls(records) * len(left), ROUGH)
+        calls, tokens, usd = own.calls, own.tokens, own.usd
+        for name in {name: None for sitting in left for name in sitting}:
+            who = judge.answerer(run, spec, name)
+            if not who.here:
+                calls, tokens, price = calls + records, tokens + (PROMPT + ANSWER) * records, who.teacher.price()
+                cost = price.cost(PROMPT * records, ANSWER * records) if price else None
+                usd = None if usd is None or cost is None else usd + cost
+        return Estimate(records, calls, 0, tokens, usd, ROUGH if calls else EXACT)
+
+    def _row(self, step: str, state: str, what: str, components: Any, estimate: Estimate | None = None) -> None:
+        """Enter a row; components that are None are none."""
+        plugins = [provenance(self._run.manager, spec) for spec in components if spec is not None]
+        others = sorted({_owner(plugin) for plugin in plugins if not plugin.startswith(f"{OURSELVES}:")})
+        what += f" (from {', '.join(others)})" if others else ""
+        row = {"step": step, "state": state, "what": what, "plugins": plugins}
+        self.rows.append({**row, **(asdict(estimate) if estimate else {})})
 
 
 def _state(manifest: Path, key: str) -> str:
@@ -242,30 +267,18 @@ def _dataset(run: Run, records: Records) -> dict[str, Any]:
         return tuning.write_dataset(run, records, key, Path(folder))
 
 
-def _row(
-    run: Run, step: str, state: str, what: str, components: Any, estimate: Estimate | None = None
-) -> dict[str, Any]:
-    plugins = [provenance(run.manager, c) for c in components]
-    others = sorted({_owner(plugin) for plugin in plugins if not plugin.startswith(f"{OURSELVES}:")})
-    brought = f" (from {', '.join(others)})" if others else ""
-    row = {"step": step, "state": state, "what": what + brought, "plugins": plugins}
-    return row | asdict(estimate) if estimate else row
-
-
 def _owner(plugin: str) -> str:
     """``dist version`` of ``dist:name==version``."""
     named, _, version = plugin.partition("==")
     return f"{named.rpartition(':')[0]} {version}"
 
 
-def _teacher(run: Run) -> str:
+def _asking(run: Run, teacher: Teacher) -> str:
     """Who is asked, at which host, with which key by name, below which caps."""
     spec = run.recipe.teacher
     assert spec is not None
-    teacher = run.recipe.teacher_of(run.manager)
-    words = [_named(spec)]
-    if place := teacher.destination():
-        words += [f"host {place.host}", *([f"key from ${place.key}"] if place.key else [])]
+    model = spec.options.get("model")
+    words = [f"{spec.use}, model {model}" if model else spec.use, *_reached(teacher)]
     budget = Budget(**run.recipe.budget)
     caps = [f"{cap:,} {name}" for name in ("requests", "tokens") if (cap := getattr(budget, name))]
     caps += [dollars(budget.usd)] if budget.usd else []
@@ -277,12 +290,15 @@ def _teacher(run: Run) -> str:
     return ", ".join(words)
 
 
-def _named(spec: ComponentSpec) -> str:
-    model = spec.options.get("model")
-    return f"{spec.use}, model {model}" if model else spec.use
+def _reached(teacher: Teacher) -> list[str]:
+    """Which host a teacher asks, and with which key by name."""
+    place = teacher.destination()
+    if place is None:
+        return []
+    return [f"host {place.host}", *([f"key from ${place.key}"] if place.key else [])]
 
 
-def _stage(stage: StageSpec[Any]) -> str:
+def _working(stage: StageSpec[Any]) -> str:
     """Who works in a stage, on what, and what it asks at most."""
     settings, kind = stage.settings, stage.components[0].kind
     names = ", ".join(spec.use for spec in stage.of(kind))
@@ -296,91 +312,6 @@ def _judging(run: Run, spec: JudgeSpec) -> str:
     """Who judges on what, and beside the model whom: a rival's host and the name of its key, too."""
     rivals = []
     for rival, name in zip(spec.against, spec.rivals, strict=True):
-        place = judge.answerer(run, spec, name).teacher.destination() if rival is not None else None
-        words = [f"host {place.host}", *([f"key from ${place.key}"] if place.key else [])] if place else []
+        words = _reached(judge.answerer(run, spec, name).teacher) if rival is not None else []
         rivals.append(f"{name} ({', '.join(words)})" if words else name)
     return f"{spec.component.use} on {spec.data}" + (f", against {' and '.join(rivals)}" if rivals else "")
-
-
-SAMPLE = 1000
-"""Records that a stage is rehearsed on; the rest is taken to be like them."""
-PER_TOKEN = 4
-"""Bytes of text to a token, about."""
-
-
-@dataclass(slots=True)
-class Prompter:
-    """Answers from the ledger alone, and counts what it cannot."""
-
-    ledger: Ledger | None
-    keys: TeacherKeys
-    held: int = 0
-    missing: dict[str, int] = field(default_factory=dict)
-    """Tokens, about, of each prompt that was not answered, by its key."""
-
-    async def ask(self, request: Request) -> Reply:
-        try:
-            asked = encode_request(request)
-        except UnicodeEncodeError as err:
-            raise TeacherError("not-unicode") from err
-        if self.ledger is not None and (known := self.ledger.find(self.keys, asked)) is not None:
-            self.held += 1
-            return known
-        tokens = sum(len(t.encode()) for m in request.messages for t in m.texts()) // PER_TOKEN
-        self.missing[self.keys.key(asked)] = tokens
-        raise TeacherError("not-asked-yet")
-
-
-@dataclass(slots=True)
-class Collected:
-    """The writer of a stage that leaves no files."""
-
-    records: list[Record] = field(default_factory=list)
-
-    def keep(self, record: Record) -> None:
-        self.records.append(record)
-
-    def drop(self, row: DropRow) -> None:
-        pass
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """What came of it: ``share`` of the records took part; ``out`` is what the stage gives, where every answer was
-    there and all took part; ``prompt_tokens`` is the mean of the prompts that were not answered."""
-
-    held: int
-    missing: int
-    share: float
-    prompt_tokens: float
-    out: list[Record] | None
-
-
-async def rehearse(
-    stage: StageSpec[Any], records: Records, run: Run, prompter: Prompter, wrap: Callable[[Proceed], Proceed]
-) -> Rehearsal:
-    """Play a stage on the first `SAMPLE` records that enter it; nothing is sent or written.
-
-    Raises:
-        FilialError: it fails, and not for want of answers.
-    """
-    some = list(islice(records, SAMPLE))
-    writer = Collected()
-    env = StageContext(stage=stage.name, seed=run.recipe.seed, writer=writer, counters=Counters(entered=len(some)))
-    env.ask, env.seeds = (
-        wrap(prompter.ask),
-        partial(read_seeds, seed_sources(run.recipe, stage.index), run.recipe.base, run.manager),
-    )
-    prompter.held, prompter.missing = 0, {}
-    try:
-        await VERBS[stage.verb].run(stage, some, run.recipe.base, run.manager, env)
-    except FilialError:
-        if not prompter.missing:
-            raise  # it fails all the same when it runs
-        writer.records = []
-    missing = prompter.missing
-    whole = not missing and len(some) == len(records)
-    return Rehearsal(
-        prompter.held, len(missing), len(some) / len(records) if len(records) else 1.0,
-        sum(missing.values()) / len(missing) if missing else 0.0, writer.records if whole else None,
-    )  # fmt: skip

@@ -16,11 +16,11 @@ from filial.contracts.context import RunInfo
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.contracts.kinds import BATCH
 from filial.engine import commit, interrupts
-from filial.engine.build import Source, provenance, read_seeds, seed_sources
+from filial.engine.build import Source, provenance, stage_context
 from filial.engine.keys import StepKey, run_keys
 from filial.engine.local import Local
 from filial.engine.progress import Reporter
-from filial.engine.stage import Counters, DropRow, Records, Rows, StageContext, is_lost
+from filial.engine.stage import Counters, DropRow, Records, Rows, is_lost
 from filial.engine.verbs import VERBS
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job
@@ -183,14 +183,10 @@ class Run:
     async def _stages(self) -> tuple[Records, str]:
         """All data stages. Returns the last one's records and a key that says which they are."""
         first, *keys = self.keys()
-        recipe = self.recipe
-        records: Records = []
-        if recipe.data is not None:
-            records = Source(recipe.data, recipe.base, self.manager, recipe.limit)
-        gateway = self.gateway()
+        records, gateway = self.data(), self.gateway()
         try:
             async with aclosing(Local(self.processes)) as engine:
-                for stage, key in zip(recipe.stages, keys, strict=True):
+                for stage, key in zip(self.recipe.stages, keys, strict=True):
                     records = await self._stage(stage, records, key, gateway, engine)
         finally:
             if gateway is not None:
@@ -198,6 +194,15 @@ class Run:
                 if gateway.ledger.damaged:
                     self.reporter.note(f"{gateway.ledger.damaged} damaged answers in the ledger were asked again")
         return records, records_key([first, *keys], records)
+
+    def data(self) -> Records:
+        """The records that enter the first stage."""
+        recipe = self.recipe
+        return Source(recipe.data, recipe.base, self.manager, recipe.limit) if recipe.data is not None else []
+
+    def stage_folder(self, stage: StageSpec[Any]) -> Path:
+        """Where a stage's files are."""
+        return self.folder / "stages" / stage.name
 
     def keys(self) -> list[StepKey]:
         """What each step's result depends on: the start, then every stage with all before it."""
@@ -207,42 +212,37 @@ class Run:
         self, stage: StageSpec[Any], records: Records, key: StepKey, gateway: Gateway | None, engine: Local
     ) -> Rows:
         """Run one stage, unless it is done and whole."""
-        folder, entered = self.folder / "stages" / stage.name, _checksum(records)
-        manifest = commit.committed(folder, key.key, entered)
+        folder = self.stage_folder(stage)
+        manifest = commit.committed(folder, key.key, checksum(records))
         if manifest is not None and not (self.retry_lost and any(map(is_lost, manifest["reasons"]))):
             self._book(stage, manifest, done_before=True)
             return commit.rows(folder, manifest)
         if why := "rows were lost" if manifest else commit.why_again(folder, key):
             self.reporter.note(f"{stage.name}: done again, since {why}")
-        counters = Counters(
-            entered=len(records)
-        )  # the recipe's own file is read here: what is wrong with it comes first
+        counters = Counters(entered=len(records))  # reads the recipe's own file: what is wrong with it comes first
         status = gateway.status if gateway else None
-        base, manager, verb = self.recipe.base, self.manager, VERBS[stage.verb]
         with self.reporter.stage(stage.name, status) as told, commit.writing(folder) as writer:
-            sources = seed_sources(self.recipe, stage.index)
-            env = StageContext(
-                stage=stage.name, seed=self.recipe.seed, writer=writer, counters=counters, told=told,
+            env = stage_context(
+                Job.of(self.recipe, stage, self.manager), self.manager, writer=writer, counters=counters, told=told,
                 note=self.reporter.note, on_drop=self._dropped,
-                seeds=partial(read_seeds, sources, base, manager),
             )  # fmt: skip
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
-            if engine.processes and verb.KIND == "map":
-                env.job, env.elsewhere = Job.of(stage, base, env.seed, manager, sources), partial(engine.perform, env)
-                env.window = max(env.window, BATCH * engine.processes)
+            if engine.processes and VERBS[stage.verb].KIND == "map":
+                await engine.begin(env)
+                env.elsewhere, env.window = engine.perform, max(env.window, BATCH * engine.processes)
             with stopping(gateway):
-                report = await verb.run(stage, records, base, manager, env)
+                report = await VERBS[stage.verb].run(stage, records, self.recipe.base, self.manager, env)
             env.counters.check(stage.name)
             facts = {
                 "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
-                "plugins": [provenance(manager, s) for s in stage.components],
+                "plugins": [provenance(self.manager, s) for s in stage.components],
                 "options": {
                     "stage": stage.settings.own(), "components": [[s.use, s.options] for s in stage.components],
                 },
                 "report": report, "depends": key.parts,
             }  # fmt: skip
-            manifest = commit.commit(folder, writer, key.key, env, entered, facts)
+            manifest = commit.commit(folder, writer, key.key, env, checksum(records), facts)
         self._book(stage, manifest, done_before=False)
         return commit.rows(folder, manifest)
 
@@ -275,10 +275,10 @@ class Run:
 
 def records_key(keys: list[StepKey], records: Records) -> str:
     """What says which records the last stage gave: `Run.keys` and the records."""
-    return digest(keys[-1].key, _checksum(records))
+    return digest(keys[-1].key, checksum(records))
 
 
-def _checksum(records: Records) -> str:
+def checksum(records: Records) -> str:
     """Of the file that holds a stage's records; empty for what the recipe names, which the keys speak of."""
     return records.sha256 if isinstance(records, Rows) else ""
 

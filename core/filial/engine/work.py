@@ -16,7 +16,8 @@ from typing import Any, Literal
 from filial.contracts.errors import FilialError
 from filial.contracts.records import Record
 from filial.plugins.manager import Manager
-from filial.recipe import ComponentSpec, StageSpec
+from filial.recipe import ComponentSpec, Recipe, StageSpec
+from filial.recipe.settings import Generate
 
 StageKind = Literal["map", "reduce"]
 
@@ -26,25 +27,26 @@ class Job:
     """What all the work of one stage has in common.
 
     The components of ``stage`` are named as ``dist:name``; ``plugins`` says which versions of them are meant. ``base``
-    is the recipe's folder, ``files`` are the plugin files to load, ``seeds`` the seed records that the recipe names in
-    front of the stage, each a file and its format.
+    is the recipe's folder, ``files`` are the plugin files to load, ``seeds`` the files of seed records that the recipe
+    names in front of the stage, each with its format.
     """
 
     stage: StageSpec[Any]
     plugins: tuple[str, ...]
     base: Path
     seed: int
-    files: tuple[Path, ...] = ()
-    seeds: tuple[tuple[str, str], ...] = ()
+    files: tuple[Path, ...]
+    seeds: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(
-        cls, stage: StageSpec[Any], base: Path, seed: int, manager: Manager, seeds: tuple[tuple[str, str], ...] = ()
-    ) -> Job:
+    def of(cls, recipe: Recipe, stage: StageSpec[Any], manager: Manager) -> Job:
         """Describe a stage of a recipe whose plugins this manager has."""
         specs = tuple(_resolved(spec, manager) for spec in stage.components)
         plugins = tuple(manager.provenance(spec.kind, spec.use) for spec in specs)
-        return cls(replace(stage, components=specs), plugins, base, seed, tuple(manager.files), seeds)
+        before = [each.settings for each in recipe.stages[: stage.index] if isinstance(each.settings, Generate)]
+        seeds = tuple((settings.seeds, settings.seeds_format or "auto") for settings in before if settings.seeds)
+        stage = replace(stage, components=specs)
+        return cls(stage, plugins, recipe.base, recipe.seed, tuple(manager.files), seeds)
 
     def manager(self) -> Manager:
         """Load what the job needs.
