@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,22 +56,21 @@ class Source:
     """
 
     def __init__(self, source: str, base: Path, manager: Manager, limit: int | None = None) -> None:
-        self._source, self._base, self._manager, self._limit = source, base, manager, limit
-        self._count: int | None = None
+        self._source = source
+        self._read = partial(read, source, base, manager, strict=True, limit=limit)
+
+    @cached_property
+    def _count(self) -> int:
+        if count := sum(1 for _ in self._read()):
+            return count
+        raise UsageError(f"{self._source}: it holds no record")
 
     def __len__(self) -> int:
-        if self._count is None:
-            self._count = sum(1 for _ in self._read())
-            if not self._count:
-                raise UsageError(f"{self._source}: it holds no record")
         return self._count
 
     def __iter__(self) -> Iterator[Record]:
         len(self)
-        yield from self._read()
-
-    def _read(self) -> Iterator[Record]:
-        return read(self._source, self._base, self._manager, strict=True, limit=self._limit)
+        return self._read()
 
 
 def read(source: str, base: Path, manager: Manager, **options: Any) -> Iterator[Record]:
