@@ -4,7 +4,7 @@ Public API, like the names in `filial` and `filial.testing`; filial's own comman
 is made of comes at once, all else is imported when it is first used, so that listing what is installed stays cheap.
 
 For a command line: options, the plugin manager, plugins as subcommands (`PluginGroup`), teachers from flags, tables.
-For recipes and runs: `load`, `Run`, `plan_rows`. For one stage without a run: `StageContext`, `VERBS`. For judging and
+For recipes and runs: `load`, `Run`, `plan_steps`. For one stage without a run: `StageContext`, `VERBS`. For judging and
 training: `Exam`, `examine`, `save_notes`. For what documents plugins: `json_schema`, `recipe_settings`.
 """
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from filial.engine.judge import Answerer, Sitting, examine
     from filial.engine.judge import label as sitting_label
     from filial.engine.model_notes import load_teacher, load_template, save_notes
-    from filial.engine.plan import plan_rows
+    from filial.engine.plan import Step, plan_steps
     from filial.engine.progress import Reporter
     from filial.engine.run import Run, checked_name, refusals
     from filial.engine.run import name_of as run_name
@@ -84,7 +84,7 @@ _HOME = {
     "filial.engine.exams": ("Exam",),
     "filial.engine.judge": ("Answerer", "Sitting", "examine", "sitting_label=label"),
     "filial.engine.model_notes": ("load_teacher", "load_template", "save_notes"),
-    "filial.engine.plan": ("plan_rows",),
+    "filial.engine.plan": ("Step", "plan_steps"),
     "filial.engine.progress": ("Reporter",),
     "filial.engine.run": ("Run", "checked_name", "refusals", "run_name=name_of"),
     "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
@@ -111,12 +111,12 @@ _WHERE = {
 __all__ = [
     "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "UNREACHABLE", "USAGE", "VERBS",
     "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Exam", "GatewayStatus", "Manager",
-    "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "Sitting", "StageContext", "StageSpec",
+    "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "Sitting", "StageContext", "StageSpec", "Step",
     "TeacherUnreachable", "blamed", "breach", "checked_format", "checked_name", "click_options", "command_line",
     "counted", "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid",
     "home_option", "installed", "is_lost", "json_figures", "json_option", "json_schema", "json_text", "load",
     "load_teacher", "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway",
-    "open_teacher", "parse_options", "plan_rows", "print_json", "printable", "read_inputs", "read_source",
+    "open_teacher", "parse_options", "plan_steps", "print_json", "printable", "read_inputs", "read_source",
     "recipe_settings", "record_schema", "refusals", "run_async", "run_name", "save_notes", "seed_option",
     "singular", "sitting_label", "stack", "teacher_options", "unused_name", "write_dataset",
 ]  # fmt: skip

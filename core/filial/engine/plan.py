@@ -1,10 +1,10 @@
-"""What a run would do, before anything is sent: each step, whether it is done, who does it and what it would take."""
+"""What a run would do, before anything is sent: each step, whether it is done and what it would take."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,22 +16,19 @@ from filial.contracts.messages import Reply, Request
 from filial.contracts.records import Record
 from filial.engine import commit, judge
 from filial.engine import train as tuning
-from filial.engine.build import Source, build, provenance, stage_context
+from filial.engine.build import Source, build, stage_context
 from filial.engine.commit import MANIFEST
 from filial.engine.keys import StepKey
 from filial.engine.run import checksum, records_key
 from filial.engine.stage import DropRow, Records, is_lost
 from filial.engine.verbs import VERBS
 from filial.engine.work import Job
-from filial.gateway.budget import Budget, dollars
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
-from filial.plugins.discovery import OURSELVES
-from filial.recipe.settings import Evolve, Generate
 from filial.storage import kept, read_manifest
 
 if TYPE_CHECKING:
     from filial.engine.run import Run
-    from filial.recipe import JudgeSpec, StageSpec
+    from filial.recipe import ComponentSpec, JudgeSpec, StageSpec
 
 
 DONE, CHANGED, TO_DO = "done", "changed", "to do"
@@ -44,21 +41,15 @@ SAMPLE = 1000
 """Records that a stage is rehearsed on; the rest is taken to be like them."""
 
 
-def plan_rows(run: Run) -> list[dict[str, Any]]:
-    """One row per step: ``step``, ``state``, ``what``, ``plugins`` (``dist:name==version``) and, for all but the
-    teacher, what it would take (`Estimate`'s fields). Nothing is sent and nothing is written.
-
-    ``state`` is "done" when the step is whole and still fits the recipe, "changed" when it is whole but will be done
-    again (something it depends on is another now, or a step before it is to be done and may give something else),
-    else "to do".
-    """
+def plan_steps(run: Run) -> list[Step]:
+    """The stages of a run, its training and its judges, in their order. Nothing is sent and nothing is written."""
     path = run.home / ".filial" / "ledger.sqlite"
     with closing(Ledger(path)) if run.recipe.teacher and path.exists() else nullcontext() as ledger:
         plan = _Plan(run, ledger)
         asyncio.run(plan.stages())
         if run.recipe.train:
             plan.training()
-    return plan.rows
+    return plan.steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +63,24 @@ class Estimate:
     tokens: int = 0
     usd: float | None = 0.0
     sure: str = EXACT
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a run: its name, what the recipe says of it, whether it is done, and what it would take.
+
+    ``state`` is "done" when the step is whole and still fits the recipe, "changed" when it is whole but will be done
+    again (something it depends on is another now, or a step before it is to be done and may give something else),
+    else "to do". Of a stage that is done, ``out`` is how many records it gave. ``lost`` are the rows that it lost to
+    faults, or the records that a judge has no verdict on: a run does these again if it is told to.
+    """
+
+    name: str
+    spec: StageSpec[Any] | ComponentSpec | JudgeSpec
+    state: str
+    estimate: Estimate
+    out: int | None = None
+    lost: int = 0
 
 
 @dataclass(slots=True)
@@ -111,7 +120,7 @@ class _Plan:
     """Goes through a run's steps in their order, each on what the one before would give."""
 
     def __init__(self, run: Run, ledger: Ledger | None) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.steps: list[Step] = []
         self._run, self._ledger = run, ledger
         self._done = True  # all steps so far
         self._records: Records | None = run.data()  # None: not known before a step is done
@@ -124,29 +133,26 @@ class _Plan:
             if ledger is not None:
                 ledger.recognize(self._keys, run.manager.claimants("teachers", run.recipe.teacher.use), dry=True)
                 self._usual = ledger.usual(self._keys)
-            self._row("teacher", "", _asking(run, self._teacher), [run.recipe.teacher])
 
     async def stages(self) -> None:
-        """Enter the rows of the stages."""
+        """Plan the stages."""
         for stage, wanted in zip(self._run.recipe.stages, self._run.keys()[1:], strict=True):
             await self._stage(stage, wanted)
 
     async def _stage(self, stage: StageSpec[Any], wanted: StepKey) -> None:
-        folder, what, entered = self._run.stage_folder(stage), _working(stage), self._count
+        folder, entered = self._run.stage_folder(stage), self._count
         manifest = None
         if self._done and self._records is not None:
             manifest = commit.committed(folder, wanted.key, checksum(self._records))
         if manifest is None:
             self._done = False
             state = CHANGED if read_manifest(folder / MANIFEST) else TO_DO
-            self._row(stage.name, state, what, stage.components, await self._expected(stage))
+            self.steps.append(Step(stage.name, stage, state, await self._expected(stage)))
             return
         self._records = commit.rows(folder, manifest)
         self._count = len(self._records)
         lost = sum(n for reason, n in manifest["reasons"].items() if is_lost(reason))
-        what += f"; {self._count:,} records"
-        what += f"; {lost:,} lost, --retry-lost does that again" if lost else ""
-        self._row(stage.name, DONE, what, stage.components, Estimate(entered))
+        self.steps.append(Step(stage.name, stage, DONE, Estimate(entered), self._count, lost))
 
     async def _expected(self, stage: StageSpec[Any]) -> Estimate:
         """What a stage that is to be done would take. What it gives enters the next."""
@@ -196,7 +202,7 @@ class _Plan:
         return Estimate(entered, round(calls), held, round(asked + answered), usd, sure)
 
     def training(self) -> None:
-        """Enter the rows of training and judging."""
+        """Plan training and judging."""
         run, recipe = self._run, self._run.recipe
         assert recipe.train is not None
         data, key, model = dict[str, Any](), "", run.model / MANIFEST
@@ -204,9 +210,7 @@ class _Plan:
         if self._done and self._records is not None and any(path.exists() for path in (model, *found)):
             data = _dataset(run, self._records)
             key = tuning.training_key(run, data)
-        template = recipe.template.use if recipe.template else "none"
-        what = f"{recipe.train.use} on {recipe.model}, template {template}"
-        self._row("train", _state(model, key), what, (recipe.train, recipe.template), Estimate(self._count))
+        self.steps.append(Step("train", recipe.train, _state(model, key), Estimate(self._count)))
         for spec in recipe.judges:
             self._judge(spec, data, key)
 
@@ -220,8 +224,7 @@ class _Plan:
                 missing += judge.unjudged(manifest["figures"])
         left = [sitting for sitting, state in states.items() if state != DONE]
         state = DONE if not left else CHANGED if CHANGED in states.values() else TO_DO
-        what = _judging(run, spec) + (f"; {missing:,} not judged, --retry-lost does that again" if missing else "")
-        self._row(f"judge {spec.name}", state, what, (spec.component, *spec.against), self._sat(spec, left))
+        self.steps.append(Step(f"judge {spec.name}", spec, state, self._sat(spec, left), lost=missing))
 
     def _sat(self, spec: JudgeSpec, left: list[judge.Sitting]) -> Estimate:
         """What a judge would take for the sittings that are left; candidates are asked once a record."""
@@ -241,14 +244,6 @@ class _Plan:
                 usd = None if usd is None or cost is None else usd + cost
         return Estimate(records, calls, 0, tokens, usd, ROUGH if calls else EXACT)
 
-    def _row(self, step: str, state: str, what: str, components: Any, estimate: Estimate | None = None) -> None:
-        """Enter a row; components that are None are none."""
-        plugins = [provenance(self._run.manager, spec) for spec in components if spec is not None]
-        others = sorted({_owner(plugin) for plugin in plugins if not plugin.startswith(f"{OURSELVES}:")})
-        what += f" (from {', '.join(others)})" if others else ""
-        row = {"step": step, "state": state, "what": what, "plugins": plugins}
-        self.rows.append({**row, **(asdict(estimate) if estimate else {})})
-
 
 def _state(manifest: Path, key: str) -> str:
     """What a run would find, by the key that it would want the manifest to have; empty: that cannot be known yet."""
@@ -265,53 +260,3 @@ def _dataset(run: Run, records: Records) -> dict[str, Any]:
         return found
     with TemporaryDirectory(prefix="filial-") as folder:
         return tuning.write_dataset(run, records, key, Path(folder))
-
-
-def _owner(plugin: str) -> str:
-    """``dist version`` of ``dist:name==version``."""
-    named, _, version = plugin.partition("==")
-    return f"{named.rpartition(':')[0]} {version}"
-
-
-def _asking(run: Run, teacher: Teacher) -> str:
-    """Who is asked, at which host, with which key by name, below which caps."""
-    spec = run.recipe.teacher
-    assert spec is not None
-    model = spec.options.get("model")
-    words = [f"{spec.use}, model {model}" if model else spec.use, *_reached(teacher)]
-    budget = Budget(**run.recipe.budget)
-    caps = [f"{cap:,} {name}" for name in ("requests", "tokens") if (cap := getattr(budget, name))]
-    caps += [dollars(budget.usd)] if budget.usd else []
-    price = teacher.price()
-    if caps or price is None or price.completion:
-        words.append(f"at most {' and '.join(caps)}" if caps else "no cap on what it may cost (add budget: {usd: N})")
-    if price is not None and price.completion:
-        words.append(f"{dollars(price.prompt)} and {dollars(price.completion)} per million tokens ({price.source})")
-    return ", ".join(words)
-
-
-def _reached(teacher: Teacher) -> list[str]:
-    """Which host a teacher asks, and with which key by name."""
-    place = teacher.destination()
-    if place is None:
-        return []
-    return [f"host {place.host}", *([f"key from ${place.key}"] if place.key else [])]
-
-
-def _working(stage: StageSpec[Any]) -> str:
-    """Who works in a stage, on what, and what it asks at most."""
-    settings, kind = stage.settings, stage.components[0].kind
-    names = ", ".join(spec.use for spec in stage.of(kind))
-    if isinstance(settings, Evolve):
-        rounds = f"{settings.rounds} round{'s' if settings.rounds > 1 else ''}"
-        return f"{rounds} of {names}; a strategy and its answer are two requests"
-    return f"{names} from {settings.seeds}" if isinstance(settings, Generate) and settings.seeds else names
-
-
-def _judging(run: Run, spec: JudgeSpec) -> str:
-    """Who judges on what, and beside the model whom: a rival's host and the name of its key, too."""
-    rivals = []
-    for rival, name in zip(spec.against, spec.rivals, strict=True):
-        words = _reached(judge.answerer(run, spec, name).teacher) if rival is not None else []
-        rivals.append(f"{name} ({', '.join(words)})" if words else name)
-    return f"{spec.component.use} on {spec.data}" + (f", against {' and '.join(rivals)}" if rivals else "")

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
-from filial.commands import home_option, json_option, plan_rows, print_json
+from filial import Teacher
+from filial.commands import (
+    ComponentSpec,
+    Run,
+    StageSpec,
+    Step,
+    dollars,
+    home_option,
+    json_option,
+    locate_files,
+    plan_steps,
+    print_json,
+)
 from filial_plugins.commands.recipes import name_option, open_run, recipe_options
 from filial_plugins.commands.tables import planned
+
+AGAIN = "--retry-lost does that again"
 
 
 @click.command()
@@ -25,9 +41,79 @@ def plan(
     Requests that the ledger answers are left out. How sure: exact, where nothing has to be asked; likely, where
     records and this teacher's usual answers are known; rough, where they are not.
     """
-    rows = plan_rows(open_run(ctx, recipe, overrides, name, home))
+    run = open_run(ctx, recipe, overrides, name, home)
+    steps = plan_steps(run)
+    asked = run.recipe.teacher
+    rows = [_row(run, "teacher", "", describe_teacher(run, asked), [asked])] if asked else []
+    rows += [{**_row(run, step.name, step.state, *describe(run, step)), **asdict(step.estimate)} for step in steps]
     if as_json:
         print_json(rows)
     else:
         click.echo(planned(rows))
     return 0
+
+
+def _row(run: Run, name: str, state: str, what: str, components: list[ComponentSpec]) -> dict[str, Any]:
+    """What a plan says of a step; other packages that take part are named with their versions."""
+    plugins = [run.manager.provenance(spec.kind, spec.use) for spec in components]
+    sources = [plugin.partition("==") for plugin in plugins if not plugin.startswith("filial:")]
+    others = sorted({f"{named.rpartition(':')[0]} {version}" for named, _, version in sources})
+    what += f" (from {', '.join(others)})" if others else ""
+    return {"step": name, "state": state, "what": what, "plugins": plugins}
+
+
+def describe(run: Run, step: Step) -> tuple[str, list[ComponentSpec]]:
+    """Say who works in a step and on what, and name its components."""
+    spec, recipe = step.spec, run.recipe
+    if isinstance(spec, StageSpec):
+        what = describe_stage(spec)
+        what += f"; {step.out:,} records" if step.out is not None else ""
+        return what + (f"; {step.lost:,} lost, {AGAIN}" if step.lost else ""), list(spec.components)
+    if isinstance(spec, ComponentSpec):
+        template = recipe.template.use if recipe.template else "none"
+        components = [spec, recipe.template] if recipe.template else [spec]
+        return f"{spec.use} on {recipe.model}, template {template}", components
+    rivals = []
+    for rival, name in zip(spec.against, spec.rivals, strict=True):
+        words = _destination(_teacher(run, rival)) if rival is not None else []
+        rivals.append(f"{name} ({', '.join(words)})" if words else name)
+    what = f"{spec.component.use} on {spec.data}" + (f", against {' and '.join(rivals)}" if rivals else "")
+    what += f"; {step.lost:,} not judged, {AGAIN}" if step.lost else ""
+    return what, [spec.component, *(rival for rival in spec.against if rival is not None)]
+
+
+def describe_stage(stage: StageSpec[Any]) -> str:
+    """Say who works in a stage, on what, and what it asks at most."""
+    settings = stage.settings
+    names = ", ".join(spec.use for spec in stage.of(stage.components[0].kind))
+    if stage.verb == "evolve":
+        rounds = f"{settings.rounds} round{'s' if settings.rounds > 1 else ''}"
+        return f"{rounds} of {names}; a strategy and its answer are two requests"
+    return f"{names} from {settings.seeds}" if stage.verb == "generate" and settings.seeds else names
+
+
+def describe_teacher(run: Run, spec: ComponentSpec) -> str:
+    """Say who is asked, at which host, with which key by name, below which caps."""
+    teacher, model, budget = _teacher(run, spec), spec.options.get("model"), run.recipe.budget
+    words = [f"{spec.use}, model {model}" if model else spec.use, *_destination(teacher)]
+    caps = [f"{budget[name]:,} {name}" for name in ("requests", "tokens") if budget.get(name)]
+    caps += [dollars(budget["usd"])] if budget.get("usd") else []
+    price = teacher.price()
+    if caps or price is None or price.completion:
+        words.append(f"at most {' and '.join(caps)}" if caps else "no cap on what it may cost (add budget: {usd: N})")
+    if price is not None and price.completion:
+        words.append(f"{dollars(price.prompt)} and {dollars(price.completion)} per million tokens ({price.source})")
+    return ", ".join(words)
+
+
+def _teacher(run: Run, spec: ComponentSpec) -> Teacher:
+    teacher: Teacher = run.manager.build("teachers", {"use": spec.use, **spec.options})  # type: ignore[assignment]
+    return locate_files(teacher, run.recipe.base)
+
+
+def _destination(teacher: Teacher) -> list[str]:
+    """Which host a teacher asks, and with which key by name."""
+    place = teacher.destination()
+    if place is None:
+        return []
+    return [f"host {place.host}", *([f"key from ${place.key}"] if place.key else [])]
