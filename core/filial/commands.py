@@ -59,8 +59,7 @@ if TYPE_CHECKING:
     from filial.engine.model_notes import load_teacher, load_template, save_notes
     from filial.engine.plan import Step, plan_steps
     from filial.engine.progress import Reporter
-    from filial.engine.run import Run, checked_name, refusals
-    from filial.engine.run import name_of as run_name
+    from filial.engine.run import Run, refusals
     from filial.engine.stage import Counters, DropRow, StageContext, is_lost
     from filial.engine.train import weights as model_digest
     from filial.engine.verbs import VERBS
@@ -86,7 +85,7 @@ _HOME = {
     "filial.engine.model_notes": ("load_teacher", "load_template", "save_notes"),
     "filial.engine.plan": ("Step", "plan_steps"),
     "filial.engine.progress": ("Reporter",),
-    "filial.engine.run": ("Run", "checked_name", "refusals", "run_name=name_of"),
+    "filial.engine.run": ("Run", "refusals"),
     "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
     "filial.engine.train": ("model_digest=weights",),
     "filial.engine.verbs": ("VERBS",),
@@ -112,12 +111,12 @@ __all__ = [
     "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "UNREACHABLE", "USAGE", "VERBS",
     "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Exam", "GatewayStatus", "Manager",
     "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "Sitting", "StageContext", "StageSpec", "Step",
-    "TeacherUnreachable", "blamed", "breach", "checked_format", "checked_name", "click_options", "command_line",
+    "TeacherUnreachable", "blamed", "breach", "checked_format", "click_options", "command_line",
     "counted", "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid",
     "home_option", "installed", "is_lost", "json_figures", "json_option", "json_schema", "json_text", "load",
     "load_teacher", "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway",
     "open_teacher", "parse_options", "plan_steps", "print_json", "printable", "read_inputs", "read_source",
-    "recipe_settings", "record_schema", "refusals", "run_async", "run_name", "save_notes", "seed_option",
+    "recipe_settings", "record_schema", "refusals", "run_async", "save_notes", "seed_option",
     "singular", "sitting_label", "stack", "teacher_options", "unused_name", "write_dataset",
 ]  # fmt: skip
 

@@ -295,26 +295,3 @@ def refusals(stage: dict[str, Any], least: int = 5) -> str:
         f"{stage['name']}: the teacher declined {declined:,} of {stage['made']:,} times; these tasks may lie outside "
         "what it knows. Look at drops.jsonl, give it other seeds, or name another teacher in the recipe"
     )
-
-
-def name_of(recipe_path: Path) -> str:
-    """The run's name when none is given: the recipe's file name."""
-    import re
-
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", recipe_path.stem).strip(".-") or "run"
-    return name[:100]
-
-
-def checked_name(name: str) -> str:
-    """A run name that is a plain folder name everywhere.
-
-    Raises:
-        UsageError: it is not.
-    """
-    import re
-
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise UsageError(
-            f"--name {name!r}: use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
-        )
-    return name

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from filial.commands import Recipe, Run, checked_name, load, manager, run_name, stack
+from filial import UsageError
+from filial.commands import Recipe, Run, load, manager, stack
 
 recipe_options = stack(
     click.argument("recipe", type=click.Path(path_type=Path)),
@@ -33,7 +35,23 @@ def open_run(
 ) -> Run:
     """The run that a command line names; one of a few records (``limit``) has a name of its own."""
     loaded = load_recipe(ctx, recipe, overrides)
-    named = run_name(recipe) if name is None else checked_name(name)
+    named = run_name(recipe, name)
     if options.get("limit"):
         named = f"{named[:80]}-limit-{options['limit']}"
     return Run(loaded, manager(ctx), home, named, **options)
+
+
+def run_name(recipe: Path, name: str | None) -> str:
+    """The name given to a run, or that of the recipe's file, as a plain name of a folder everywhere.
+
+    Raises:
+        UsageError: the name given is none.
+    """
+    if name is None:
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", recipe.stem).strip(".-") or "run"
+        return plain[:100]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(
+            f"--name {name!r}: use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
+        )
+    return name
