@@ -28,8 +28,8 @@ PATIENCE = 300.0
 """Seconds after which a test of what ends fails instead of hanging."""
 TOY = Path(__file__).parent / "toy.py"
 PLUGIN = '''
-import asyncio, os, re, signal
-from filial import Drop, Filter, FilialError, Keep, Strategy, Teacher, Reply, TeacherError, hookimpl
+import asyncio, os, re, signal, time
+from filial import Drop, Field, Filter, FilialError, Keep, Strategy, Teacher, Reply, TeacherError, hookimpl
 
 
 class Odd(FilialError):
@@ -86,12 +86,15 @@ class Notes(Filter):
 
 
 class Runaway(Filter):
-    """Holds Python's lock for ever, so that no other thread of its process goes on."""
+    """Never ends; where it matches, it also holds Python's lock, so that no other thread of its process goes on."""
+
+    matches: bool = Field(False, description="Whether it does so in a regular expression.")
 
     def check(self, record, ctx):
         with open("pids", "a") as file:
             file.write(f"{os.getpid()}\\n")
-        re.match("(a+)+$", "a" * 99 + "b")
+        while True:
+            re.match("(a+)+$", "a" * 99 + "b") if self.matches else time.sleep(0)
 
 
 class Gated(Teacher):
@@ -365,10 +368,13 @@ def test_a_run_that_is_stopped_leaves_no_process_and_goes_on_with_the_same_bytes
     assert files(folder, "stopped") == files(folder, "plain")
 
 
-def test_a_process_that_never_lets_go_of_pythons_lock_ends_with_a_run_that_is_stopped(folder):
+@pytest.mark.parametrize(("processes", "matches"), [(0, "false"), (2, "false"), (2, "true")])
+def test_a_filter_that_never_ends_ends_with_a_run_that_is_stopped_once(folder, processes, matches):
     data(folder, "One.", "Two.")
-    (folder / "r.yaml").write_text("data: data.jsonl\nstages: [{filter: [runaway]}]\n")
-    script = CHILD.replace("from pathlib", "import filial.engine.local\nfrom pathlib", 1)
+    (folder / "r.yaml").write_text(f"data: data.jsonl\nstages: [{{filter: {{use: runaway, matches: {matches}}}}}]\n")
+    script = CHILD.replace("processes=2", f"processes={processes}").replace(
+        "import sys", "import sys, filial.engine.local"
+    )
     script = script.replace("manager = ", "filial.engine.local.GRACE = 0.1\nmanager = ", 1)
     process = subprocess.Popen([sys.executable, "-c", script, str(folder / "acts.py")], stderr=subprocess.DEVNULL)
     while not (folder / "pids").exists() or not (pids := (folder / "pids").read_text().split()):
