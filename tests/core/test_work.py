@@ -206,7 +206,7 @@ async def ask(request):
     return Reply(text=request.messages[-1].content + " now", key="ab" * 16)
 
 work = pickle.load(sys.stdin.buffer)
-sys.stdout.buffer.write(pickle.dumps(asyncio.run(Performer(ask).perform(work))))
+sys.stdout.buffer.write(pickle.dumps(asyncio.run(Performer(ask=ask).perform(work))))
 """
 
 
@@ -224,7 +224,7 @@ def test_work_pickles_and_gives_the_same_in_a_fresh_process(folder, index):
     first, second = cut(job, records, 4, lambda name: 1)
     assert (first.place, second.place, len(second.records), second.ranks) == (0, 4, 3, (1, 1, 1))
     assert pickle.loads(pickle.dumps(second)) == second
-    here = asyncio.run(Performer(ask).perform(second))
+    here = asyncio.run(Performer(ask=ask).perform(second))
     done = subprocess.run([sys.executable, "-c", FRESH], input=pickle.dumps(second), capture_output=True, check=True)
     assert pickle.loads(done.stdout) == here
     assert len(here) == 3

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -248,18 +248,11 @@ class Local:
 
 
 class Performer:
-    """Does work as it comes, with the components of its job, which are made once.
+    """Does work as it comes, with the components of its job, which are made once. ``more`` are fields of the stage's
+    context: whom to ask, what to do with news."""
 
-    ``ask`` and ``note`` are those of the components, ``step`` is called when a step is done.
-    """
-
-    def __init__(
-        self,
-        ask: Callable[[Request], Coroutine[Any, Any, Any]],
-        note: Callable[[str], None] = lambda text: None,
-        step: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._ask, self._note, self._step = ask, note, step
+    def __init__(self, **more: Any) -> None:
+        self._more = more
         self._job: Job | None = None
         self._env: StageContext
         self._manager: Manager | None = None
@@ -281,10 +274,8 @@ class Performer:
             self._env.worker.close()
         self._manager = manager = job.manager()
         self._components = VERBS[job.stage.verb].prepare(job.stage, job.base, manager)
-        self._env = stage_context(
-            job, manager, writer=None,  # whoever does work writes nothing
-            ask=self._ask, window=BATCH, note=self._note, told=lambda counters: self._step(),
-        )  # fmt: skip
+        # Whoever does work writes nothing.
+        self._env = stage_context(job, manager, writer=None, window=BATCH, **self._more)
         self._job = job
 
 
@@ -299,7 +290,7 @@ def serve(end: str) -> None:
         await peer.listen()
 
     peer = Peer(lambda work: performer.perform(work), lambda news: None)
-    performer = Performer(peer.call, peer.tell, lambda: peer.tell(None))
+    performer = Performer(ask=peer.call, note=peer.tell, told=lambda counters: peer.tell(None))
     asyncio.run(Watchdog(performer.owner, peer.tell).over(listen()))
 
 
