@@ -190,6 +190,24 @@ def test_children_that_a_rule_mends_into_one_text_are_one_child():
     assert [row.reason for row in rows.dropped] == ["same-as-sibling"] * 2
 
 
+class Mark(Filter):
+    """Remembers, and only marks."""
+
+    remembers = True
+
+    def check(self, record, ctx):
+        return Keep(scores={"marked": 1.0}, tags=("marked",))
+
+
+def test_a_child_that_one_remembering_rule_marks_may_be_mended_by_the_next():
+    rows = evolved(Mark(), Firsts())
+    children = [r for r in rows.kept if r.origin.round]
+    assert [(r.output, r.tags, r.scores) for r in children] == [
+        (f"place {place}", ("marked",), {"marked": 1.0}) for place in (1, 2)
+    ]
+    assert rows.dropped == []
+
+
 def test_a_mended_child_that_a_later_rule_drops_is_shown_as_mended():
     rows = evolved(Append(), Never())
     assert {row.record.output for row in rows.dropped} == {"told x more !", "told xx more !"}

@@ -4,37 +4,81 @@ rules, gives a failed record's parent another chance, keeps lineage (Evol-Instru
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from filial.contracts.checks import changed, lent
 from filial.contracts.concurrency import in_order
 from filial.contracts.context import Context, seeded
 from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop, Strategy
 from filial.contracts.messages import Reply
-from filial.contracts.plugin_errors import blamed, breach, wrong_type
+from filial.contracts.plugin_errors import breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import build, provenance
-from filial.engine.filter import FilterStep, last_answer
-from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, settled, unsound
+from filial.engine.filter import FilterStep, keys_of, short_name
+from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, explained, lending, settled, unsound
 from filial.engine.survival import Table
 from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager
-from filial.recipe import ComponentSpec, StageSpec
+from filial.recipe import StageSpec
 from filial.recipe.settings import Evolve
 
 KIND = "map"
 """Unless a rule that eliminates remembers; then all records end a round before the next begins."""
 AT_ONCE = 16
 """Records of a `Work` that is done elsewhere."""
+EVOLVED = 0.85
+"""The share of attempts that succeed, where nothing better is known."""
 SIBLING = "same-as-sibling"
+
+
+async def run(stage: StageSpec[Evolve], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+    """Run an evolve stage on the records of the one before. Returns its report."""
+    return await evolve_records(records, prepare(stage, base, manager), env)
+
+
+def expect(stage: StageSpec[Evolve], entering: int, base: Path, manager: Manager) -> Expected:
+    """Say what an evolve stage would take and give. Every child has ``branch`` attempts in the next round, every
+    failure one."""
+    settings, plan = stage.settings, prepare(stage, base, manager)
+    due, tried = float(entering * settings.branch), 0.0
+    for _ in range(settings.rounds):
+        tried += due
+        due *= 1 + EVOLVED * (settings.branch - 1)
+    attempts = round(tried)
+    calls = sum(choice.strategy.calls(attempts) for choice in plan.choices) / len(plan.choices)
+    calls += sum(rule.filter.calls(attempts) for rule in plan.on_questions if rule)
+    calls += attempts if settings.answer else 0
+    born = EVOLVED * attempts
+    return Expected(calls, round(entering + born * (1 if settings.keep == "all" else 1 - 1 / settings.branch)))
+
+
+def prepare(stage: StageSpec[Evolve], base: Path, manager: Manager) -> Evolution:
+    """Make the strategies and rules of a stage."""
+    choices = []
+    for spec in stage.of("strategies"):
+        strategy, own = build(manager, spec, base), spec.settings
+        name, family = own.name or spec.use, own.family or strategy.family
+        choices.append(Choice(name, provenance(manager, spec), strategy, own.weight, family))
+    return Evolution(choices, [FilterStep.built(spec, base, manager) for spec in stage.of("filters")], stage.settings)
+
+
+async def perform(plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
+    """Take each record of a batch through all rounds by itself."""
+    trees = plan.trees(work)
+    if len(trees) == 1:
+        await _grow(plan, env, trees[0])
+    else:
+        async with aclosing(in_order(trees, partial(_grow, plan, env), len(trees))) as grown:
+            async for _ in grown:
+                pass
+    return trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +92,12 @@ class Choice:
     family: str = "in-depth"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Evolution:
     """How the stage evolves: the recipe's ``evolve`` block with its plugins in place.
 
-    Where no answer is asked for, ``on_questions`` are the rules of ``eliminate`` for children without one, by place.
+    ``on_questions`` are the rules of ``eliminate``, by place, as they go for children without an answer: where none is
+    asked for, the part of each that needs none, or None.
     """
 
     choices: list[Choice]
@@ -61,54 +106,51 @@ class Evolution:
     on_questions: list[FilterStep | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        rules = [step if self.settings.answer else step.on_questions() for step in self.eliminate]
-        object.__setattr__(self, "on_questions", rules)
+        self.on_questions = [rule if self.settings.answer else rule.on_questions() for rule in self.eliminate]
 
-    def rule(self, place: int, child: Record) -> FilterStep | None:
-        """The rule at a place as it goes for a child; None where it only judges answers and none was asked for."""
-        answered = child.turns()[-1].role == "assistant"
-        return self.eliminate[place] if answered else self.on_questions[place]
+    def trees(self, work: Work) -> list[Tree]:
+        """Trees of records that have not been evolved yet."""
+        trees = []
+        for place, (record, rank) in enumerate(zip(work.records, work.ranks, strict=True), work.place):
+            root = Node(record, self.settings.branch)
+            trees.append(Tree(place, rank, [root], [root]))
+        return trees
 
-    def left_out(self) -> str:
-        """What the rules do not judge because no answer was asked for, in words; empty if they judge all."""
+    def draw(self, env: StageContext, turn: int, place: int, record: Record, n: int) -> list[Choice]:
+        """Choose ``n`` strategies for this record in this round, by seeded weights or in the recipe's order; all
+        different where there are enough."""
+        if self.settings.order == "fixed":
+            return [self.choices[(place + turn - 1 + slot) % len(self.choices)] for slot in range(n)]
+        rng, left, drawn = seeded(env.seed, env.stage, "draw", turn, record.id), list(self.choices), list[Choice]()
+        while len(drawn) < n:
+            left = left or list(self.choices)
+            drawn += rng.choices(left, [choice.weight for choice in left])
+            left.remove(drawn[-1])
+        return drawn
+
+    def rules(self, attempt: Attempt, *, remember: bool) -> Iterator[tuple[int, FilterStep, Record]]:
+        """The rules that remember, or the others, up to the one that stops the child of an attempt: the place of each,
+        the rule as it goes for this child, and the child as it is by then."""
+        for place, listed in enumerate(self.eliminate):
+            child = attempt.result
+            if listed.filter.remembers == remember and isinstance(child, Record):
+                answered = child.turns()[-1].role == "assistant"
+                if rule := listed if answered else self.on_questions[place]:
+                    yield place, rule, child
+
+    def what_is_not_judged(self) -> str:
+        """What the rules leave out because no answer is asked for, in words; empty if nothing."""
         both = list(zip(self.eliminate, self.on_questions, strict=True))
-        part = [rule.name for rule, left in both if left is not None and left.filter is not rule.filter]
-        whole = [rule.name for rule, left in both if left is None]
+        part = [short_name(rule.plugin) for rule, left in both if left is not None and left.filter is not rule.filter]
+        whole = [short_name(rule.plugin) for rule, left in both if left is None]
         said = [f"{' and '.join(part)} by the instruction alone"] if part else []
         said += [f"{' and '.join(whole)} not at all"] if whole else []
         return f"no answer is asked for; evolved records without one are judged {', '.join(said)}" if said else ""
 
-    def drawn(self, env: StageContext, turn: int, place: int, record: Record, n: int) -> list[Choice]:
-        """``n`` strategies for this record in this round, by seeded weights or in the recipe's order; all different
-        where there are enough."""
-        if self.settings.order == "fixed":
-            return [self.choices[(place + turn - 1 + slot) % len(self.choices)] for slot in range(n)]
-        rng, left, out = seeded(env.seed, env.stage, "draw", turn, record.id), list(self.choices), list[Choice]()
-        while len(out) < n:
-            left = left or list(self.choices)
-            out += (choice := rng.choices(left, [c.weight for c in left])[0],)
-            left.remove(choice)
-        return out
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One record about to be evolved: the round, the strategy drawn, which attempt on this record it is (from 0)."""
-
-    turn: int
-    choice: Choice
-    nth: int
-    slot: int
-    parent: Record
-
-    def trial(self, outcome: Outcome) -> Trial:
-        """What the stage's figures keep of it."""
-        return self.choice.name, self.turn, self.parent, outcome
-
 
 @dataclass(slots=True)
-class EvolutionNode:
-    """A record that is evolved in the next round: how many children it is due, and how often that was tried."""
+class Node:
+    """A record of a tree: how many children it is due in the next round, and how often that was tried."""
 
     record: Record
     due: int
@@ -121,134 +163,45 @@ class Tree:
     """One record of the stage and what came of it.
 
     ``place`` is the record's among all, ``rank`` among those with the same id: 0 unless a record comes again.
-    ``conversations`` counts the tips that were passed on as they are; ``tried`` is what was tried so far.
+    ``tips`` are the nodes that are evolved next. ``conversations`` counts those that cannot be, ``tried`` is what was
+    tried and is not booked yet.
     """
 
     place: int
     rank: int
-    branch: int
-    grown: list[EvolutionNode]
-    tips: list[EvolutionNode]
+    nodes: list[Node]
+    tips: list[Node]
     conversations: int = 0
-    tried: list[Trial] = field(default_factory=list)
-
-    @classmethod
-    def planted(cls, work: Work, branch: int) -> list[Tree]:
-        """The trees of records that have not been evolved yet."""
-        roots = [EvolutionNode(record, branch) for record in work.records]
-        found = zip(roots, work.ranks, strict=True)
-        return [cls(place, rank, branch, [root], [root]) for place, (root, rank) in enumerate(found, work.place)]
-
-    def attempts(self, turn: int, plan: Evolution, env: StageContext) -> Iterator[tuple[EvolutionNode, list[Attempt]]]:
-        """What every tip tries in a round. A conversation of more than a question and its answer is counted, once, and
-        tries nothing."""
-        for tip in self.tips:
-            parent = tip.record.single()
-            if parent.messages:
-                self.conversations += 1
-            else:
-                drawn = plan.drawn(env, turn, self.place, parent, tip.due)
-                yield tip, [Attempt(turn, c, tip.tried + i, i, parent) for i, c in enumerate(drawn)]
-
-    def enter(self, rounds: list[tuple[EvolutionNode, list[Record | Drop]]]) -> None:
-        """What a round came to: children are tips of the next one, and so is a record with attempts that failed."""
-        tips: list[EvolutionNode] = []
-        for tip, results in rounds:
-            born = [EvolutionNode(result, self.branch) for result in results if isinstance(result, Record)]
-            tip.due, tip.tried = len(results) - len(born), tip.tried + len(results)
-            tip.children += [child.record for child in born]
-            tips += [tip] if tip.due else []
-            tips += born
-            self.grown += born
-        self.tips = tips
-
-    def let_go(self, plan: Evolution, keep: Callable[[Record], None], drop: Callable[[Drop, Record], None]) -> None:
-        """Write what goes on. With ``keep: last`` every record that has a child is a drop."""
-        for tip in self.grown:
-            if plan.settings.keep == "last" and tip.children:
-                into = ", ".join(child.id for child in tip.children)
-                drop(Drop("superseded", f"evolved into {into}"), tip.record)
-            else:
-                keep(tip.record)
-
-
-def unlike(result: Record | Drop, siblings: list[Record]) -> Record | Drop:
-    """A child, or the drop of one that says what a sibling says."""
-    if isinstance(result, Record):
-        for sibling in siblings:
-            if sibling.content() == result.content():
-                return Drop(SIBLING, f"it is word for word {sibling.id}", record=result)
-    return result
+    tried: list[Attempt] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What an attempt came to: a child or why there is none, who decided it, the child it was about, the answers it
-    used, and what filters measured."""
+class Attempt:
+    """A strategy tried on a record in a round, and what it came to: a child or why there is none, and who decided it.
 
+    ``child`` is what a drop shows. ``asked`` are the answers that were used, ``scores`` what filters measured.
+    """
+
+    strategy: str
+    turn: int
+    parent: Record
     result: Record | Drop
     by: str
-    child: Record | None = None
-    asked: list[Reply] = field(default_factory=list)
+    child: Record | None
+    asked: list[Reply]
     scores: dict[str, float] = field(default_factory=dict)
 
-    def dropped(self, drop: Drop, by: str) -> None:
-        """A rule has decided against the child."""
-        self.result, self.by = drop, by
-
-    def passed(self, child: Record, ctx: Context) -> bool:
-        """A rule has let the child pass. Whether it has mended its text: that is then the child, made with the rule's
-        answers too, and has no id yet."""
-        mended = isinstance(self.result, Record) and child.content() != self.result.content()
-        if mended:
-            self.child = child = child.replaced(id="").citing(*ctx.asked)
-        self.result = child
-        return mended
-
-
-Trial = tuple[str, int, Record, Outcome]
-"""An attempt that was made: the strategy's name, the round, the parent, and what it came to."""
-
-
-async def run(stage: StageSpec[Evolve], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-    """Run an evolve stage on the records of the one before. Returns its report."""
-    return await evolve_records(records, prepare(stage, base, manager), env)
-
-
-def prepare(stage: StageSpec[Evolve], base: Path, manager: Manager) -> Evolution:
-    """Make the strategies and rules of a stage."""
-    choices = [_choice(spec, base, manager) for spec in stage.of("strategies")]
-    rules = [FilterStep.built(spec, base, manager) for spec in stage.of("filters")]
-    return Evolution(choices, rules, stage.settings)
-
-
-def _choice(spec: ComponentSpec, base: Path, manager: Manager) -> Choice:
-    strategy, settings = build(manager, spec, base), spec.settings
-    family = settings.family or strategy.family
-    return Choice(settings.name or spec.use, provenance(manager, spec), strategy, settings.weight, family)
-
-
-EVOLVED = 0.85
-"""The share of attempts that succeed, where nothing better is known."""
-
-
-def expect(stage: StageSpec[Evolve], entering: int, base: Path, manager: Manager) -> Expected:
-    """Say what an evolve stage would take and give. Every child has ``branch`` attempts in the next round, every
-    failure one."""
-    settings = stage.settings
-    due, tried = float(entering * settings.branch), 0.0
-    for _ in range(settings.rounds):
-        tried += due
-        due *= 1 + EVOLVED * (settings.branch - 1)
-    attempts = round(tried)
-    strategies: list[Strategy] = [build(manager, spec, base) for spec in stage.of("strategies")]
-    rules: list[Any] = [build(manager, spec, base) for spec in stage.of("filters")]
-    if not settings.answer:
-        rules = [part for rule in rules if (part := rule.question_rules()) is not None]
-    calls = sum(strategy.calls(attempts) for strategy in strategies) / len(strategies)
-    calls += sum(rule.calls(attempts) for rule in rules) + (attempts if settings.answer else 0)
-    born = EVOLVED * attempts
-    return Expected(calls, round(entering + born * (1 if settings.keep == "all" else 1 - 1 / settings.branch)))
+    async def judge(self, rule: FilterStep, child: Record, ctx: Context, env: StageContext) -> bool:
+        """Have a rule decide on the child. Returns whether it has mended its text: that is then the child, made with
+        the rule's answers too, and has no id yet."""
+        (self.result,) = await rule.verdicts([child], ctx, env, [self.scores])
+        self.asked = [*self.asked, *ctx.asked]
+        if isinstance(self.result, Drop):
+            self.by = rule.plugin
+        elif self.result.content() != child.content():
+            self.result = self.child = self.result.replaced(id="").citing(*ctx.asked)
+            return True
+        return False
 
 
 async def evolve_records(records: Records, plan: Evolution, env: StageContext) -> Report:
@@ -259,17 +212,17 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     soon as those before it are: drops come record by record. Only where a rule that eliminates remembers do all
     records end a round before the next begins, held in memory; drops come round by round then.
     """
-    if whole := [sieve.plugin for sieve in plan.eliminate if sieve.filter.whole_set]:
+    if whole := [rule.plugin for rule in plan.eliminate if rule.filter.whole_set]:
         raise UsageError(
             f"{whole[0]} decides over all records at once, which stage {env.stage} never has; put it into a filter "
             "stage behind it"
         )
-    if left_out := plan.left_out():
-        env.note(f"{env.stage}: {left_out}")
+    if not_judged := plan.what_is_not_judged():
+        env.note(f"{env.stage}: {not_judged}")
     env.counters.entered = len(records)
     env.counters.total = plan.settings.rounds * len(records)
     table = Table(env.price)
-    remembers = any(sieve.filter.remembers for sieve in plan.eliminate)
+    remembers = any(rule.filter.remembers for rule in plan.eliminate)
     with closing(env.worker):
         conversations = await (_round_by_round if remembers else _tree_by_tree)(records, plan, table, env)
     families = {choice.name: choice.family for choice in plan.choices}
@@ -292,134 +245,84 @@ async def _tree_by_tree(records: Records, plan: Evolution, table: Table, env: St
     async with aclosing(in_order(works, env.elsewhere or partial(perform, plan, env), window)) as evolved:
         async for _, trees in evolved:
             for tree in trees:
-                for trial in tree.tried:
-                    _book(trial, table, env)
-                _let_go(tree, plan, env)
+                _book(tree, table, env)
+                _write(tree, plan, env)
                 conversations += tree.conversations
     return conversations
 
 
-async def perform(plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
-    """Take each record of a batch through all rounds by itself."""
-    trees = Tree.planted(work, plan.settings.branch)
-    if len(trees) == 1:
-        await _grow(plan, env, trees[0])
-    else:
-        async with aclosing(in_order(trees, partial(_grow, plan, env), len(trees))) as grown:
-            async for _ in grown:
-                pass
-    return trees
-
-
 async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> None:
     for turn in range(1, plan.settings.rounds + 1):
-        rounds = list(tree.attempts(turn, plan, env))
-        outcomes = iter(await _at_once([a for _, attempts in rounds for a in attempts], plan, env))
-        tree.enter([(tip, _settled(tip, attempts, outcomes, tree, env)) for tip, attempts in rounds])
+        await _settle(await _try(plan, env, turn, tree), tree, plan, env, tree.rank)
         env.step()
-
-
-async def _at_once(attempts: list[Attempt], plan: Evolution, env: StageContext) -> list[Outcome]:
-    """The attempts of one tree in one round. All end before the first failure is told."""
-    if len(attempts) == 1:
-        return [await _evolved(attempts[0], plan, env)]
-    found = await asyncio.gather(*(_evolved(a, plan, env) for a in attempts), return_exceptions=True)
-    for outcome in found:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return [outcome for outcome in found if isinstance(outcome, Outcome)]
-
-
-def _settled(
-    tip: EvolutionNode, attempts: list[Attempt], outcomes: Iterator[Outcome], tree: Tree, env: StageContext
-) -> list[Record | Drop]:  # fmt: skip
-    """What a tip's attempts of one round came to, each child with its id and unlike its siblings."""
-    siblings = list(tip.children)
-    results: list[Record | Drop] = []
-    for attempt, outcome in zip(attempts, outcomes, strict=False):
-        _identify(outcome, attempt, env, tree.rank, siblings)
-        tree.tried.append(attempt.trial(outcome))
-        results.append(outcome.result)
-    return results
 
 
 async def _round_by_round(records: Records, plan: Evolution, table: Table, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
-    works = cut(None, records, AT_ONCE, Ranks().next)
-    held = [tree for work in works for tree in Tree.planted(work, plan.settings.branch)]
+    trees = [tree for work in cut(None, records, AT_ONCE, Ranks().next) for tree in plan.trees(work)]
     for turn in range(1, plan.settings.rounds + 1):
-        rounds = [(tree, list(tree.attempts(turn, plan, env))) for tree in held]
-        attempts = (attempt for _, tips in rounds for _, some in tips for attempt in some)
-        async with aclosing(in_order(attempts, lambda attempt: _evolved(attempt, plan, env), env.window)) as evolved:
-            for tree, tips in rounds:
-                results = []
-                for tip, some in tips:
-                    results.append((tip, list[Record | Drop]()))
-                    siblings = list(tip.children)
-                    for _ in some:
-                        attempt, outcome = await anext(evolved)
-                        _identify(outcome, attempt, env, None, siblings)
-                        await _remember(outcome, attempt, plan, env, siblings)
-                        results[-1][1].append(outcome.result)
-                        _book(attempt.trial(outcome), table, env)
-                tree.enter(results)
+        async with aclosing(in_order(trees, partial(_try, plan, env, turn), env.window)) as tried:
+            async for tree, tries in tried:
+                await _settle(tries, tree, plan, env, None)
+                _book(tree, table, env)
                 env.step()
-    for tree in held:
-        _let_go(tree, plan, env)
-    return sum(tree.conversations for tree in held)
+    for tree in trees:
+        _write(tree, plan, env)
+    return sum(tree.conversations for tree in trees)
 
 
-def _book(trial: Trial, table: Table, env: StageContext) -> None:
-    """Enter one attempt into the survival table and the stage's counters."""
-    strategy, turn, parent, outcome = trial
-    env.counters.made += 1
-    env.means.add(outcome.scores)
-    table.count(strategy, turn, parent, outcome.result, outcome.asked)
-    if isinstance(outcome.result, Drop):
-        shown = outcome.child or parent
-        keys = tuple(reply.key for reply in outcome.asked if reply.key)
-        env.drop(outcome.result, outcome.by, shown, parent=parent.id, answers=keys)
+Tries = list[tuple[Node, list[Attempt]]]
+"""What was tried in a round: each tip of a tree with its attempts."""
 
 
-def _let_go(tree: Tree, plan: Evolution, env: StageContext) -> None:
-    tree.let_go(plan, env.keep, lambda drop, record: env.drop(drop, "", record))
+async def _try(plan: Evolution, env: StageContext, turn: int, tree: Tree) -> Tries:
+    """Evolve every tip of a tree. A conversation of more than a question and its answer is counted, and not evolved.
+
+    All attempts end before the first failure is told.
+    """
+    tips, work = [], []
+    for tip in tree.tips:
+        parent = tip.record.single()
+        if parent.messages:
+            tree.conversations += 1
+        else:
+            tips.append(tip)
+            drawn = plan.draw(env, turn, tree.place, parent, tip.due)
+            work += [_attempt(plan, env, turn, tip, slot, choice) for slot, choice in enumerate(drawn)]
+    if len(work) == 1:
+        return [(tips[0], [await work[0]])]
+    tasks = list(map(asyncio.ensure_future, work))
+    await asyncio.gather(*tasks, return_exceptions=True)
+    attempts = iter([task.result() for task in tasks])
+    return [(tip, list(islice(attempts, tip.due))) for tip in tips]
 
 
-async def _evolved(attempt: Attempt, plan: Evolution, env: StageContext) -> Outcome:
+async def _attempt(plan: Evolution, env: StageContext, turn: int, tip: Node, slot: int, choice: Choice) -> Attempt:
     """Ask for the evolved instruction, then for its answer, then apply the rules that need no memory."""
-    key = (attempt.turn, attempt.parent.id, *([attempt.slot] if attempt.slot else []))
-    ctx = env.context(*key, parent=attempt.parent, attempt=attempt.nth)
-    child = await _child(attempt, plan, ctx, env)
-    if isinstance(child, Drop):
-        return Outcome(child, attempt.choice.plugin, child.record, ctx.asked)
-    outcome = Outcome(child, attempt.choice.plugin, child, ctx.asked)
-    for place, listed in enumerate(plan.eliminate):
-        child = outcome.result
-        if not listed.filter.remembers and isinstance(child, Record) and (sieve := plan.rule(place, child)):
-            asking = ctx.derive("eliminate", place)
-            result = await sieve.verdict(child, asking, env, outcome.scores)
-            outcome.asked = [*outcome.asked, *asking.asked]
-            if isinstance(result, Drop):
-                raw = last_answer(ctx) if result.answer is None else result.answer
-                outcome.dropped(replace(result, answer=raw), sieve.plugin)
-            else:
-                outcome.passed(result, asking)
-    return outcome
+    parent = tip.record.single()
+    key = (turn, parent.id, *([slot] if slot else []))
+    ctx = env.context(*key, parent=parent, attempt=tip.tried + slot)
+    result = await _evolve(choice, parent, plan, ctx, env)
+    shown = result.record if isinstance(result, Drop) else result
+    attempt = Attempt(choice.name, turn, parent, result, choice.plugin, shown, ctx.asked)
+    for place, rule, child in plan.rules(attempt, remember=False):
+        await attempt.judge(rule, child, ctx.derive("eliminate", place), env)
+        if isinstance(attempt.result, Drop):
+            attempt.result = explained(attempt.result, ctx)
+    return attempt
 
 
-async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageContext) -> Record | Drop:
+async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context, env: StageContext) -> Record | Drop:
     """The evolved record with its answer, or why there is none."""
-    parent, plugin = attempt.parent, attempt.choice.plugin
-    with blamed(plugin, env.stage, parent):
-        copy = lent(parent)
-        result = await settled(attempt.choice.strategy.evolve(copy, ctx))
+    plugin = choice.plugin
+    with lending(plugin, env.stage, [parent], ctx) as (copy,):
+        result = await settled(choice.strategy.evolve(copy, ctx))
         if not isinstance(result, Record | Drop):
             raise wrong_type(plugin, env.stage, "evolve", result, "Record or Drop", parent)
-        told = result.fault() if isinstance(result, Drop) else ""
-        if fault := changed(copy, parent) or ctx.fault_of_parent() or told:
-            raise breach(plugin, env.stage, fault, parent)
         if isinstance(result, Drop):
-            return replace(result, answer=last_answer(ctx)) if result.answer is None else result
+            if fault := result.fault():
+                raise breach(plugin, env.stage, fault, parent)
+            return explained(result, ctx)
         env.check_parents(result, (parent.id,), plugin, parent)
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
     unsound(child, plugin, env.stage, parent)  # half a character is a drop of the question or, later, of the record
@@ -433,31 +336,58 @@ async def _child(attempt: Attempt, plan: Evolution, ctx: Context, env: StageCont
     return child.citing(*ctx.asked)
 
 
-def _identify(
-    outcome: Outcome, attempt: Attempt, env: StageContext, rank: int | None, siblings: list[Record]
-) -> None:  # fmt: skip
-    """Give the child its id, unless it is like a sibling; ``siblings`` are those so far, and then it too."""
-    if isinstance(outcome.result, Record):
-        alike = unlike(outcome.result, siblings)
-        named = alike if isinstance(alike, Drop) else env.identified(alike, attempt.choice.plugin, rank, attempt.parent)
-        outcome.result = named
-        if isinstance(named, Record):
-            siblings.append(named)
+async def _settle(tries: Tries, tree: Tree, plan: Evolution, env: StageContext, rank: int | None) -> None:
+    """Give the children of a round their ids and apply the rules that remember. Those that are left are evolved next,
+    and so are records with attempts that failed."""
+    tree.tips = []
+    for tip, attempts in tries:
+        siblings = list(tip.children)
+        for attempt in attempts:
+            _identify(attempt, env, rank, siblings)
+            for place, rule, child in plan.rules(attempt, remember=True):
+                attempt.child = child
+                ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
+                if await attempt.judge(rule, child, ctx, env):
+                    siblings.pop()  # which was this child, before it was mended
+                    _identify(attempt, env, rank, siblings)
+        tree.tried += attempts
+        born = [Node(a.result, plan.settings.branch) for a in attempts if isinstance(a.result, Record)]
+        tip.due, tip.tried = len(attempts) - len(born), tip.tried + len(attempts)
+        tip.children += [node.record for node in born]
+        tree.nodes += born
+        tree.tips += [tip, *born] if tip.due else born
 
 
-async def _remember(
-    outcome: Outcome, attempt: Attempt, plan: Evolution, env: StageContext, siblings: list[Record]
-) -> None:
-    """Apply the rules that remember, in canonical order. A child that one of them mends is named anew."""
-    for place, listed in enumerate(plan.eliminate):
-        child = outcome.result
-        if listed.filter.remembers and isinstance(child, Record) and (sieve := plan.rule(place, child)):
-            ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
-            result = await sieve.verdict(child, ctx, env, outcome.scores)
-            outcome.asked = [*outcome.asked, *ctx.asked]
-            if isinstance(result, Drop):
-                outcome.child = child
-                outcome.dropped(result, sieve.plugin)
-            elif outcome.passed(result, ctx):
-                siblings.remove(child)
-                _identify(outcome, attempt, env, None, siblings)
+def _identify(attempt: Attempt, env: StageContext, rank: int | None, siblings: list[Record]) -> None:
+    """Give the child of an attempt its id and make it one of its siblings, unless it says what one of them says."""
+    child = attempt.result
+    if isinstance(child, Drop):
+        return
+    if alike := next((sibling for sibling in siblings if sibling.content() == child.content()), None):
+        attempt.result = Drop(SIBLING, f"it is word for word {alike.id}", record=child)
+        return
+    attempt.result = env.identified(child, attempt.by, rank, attempt.parent)
+    if isinstance(attempt.result, Record):
+        siblings.append(attempt.result)
+
+
+def _book(tree: Tree, table: Table, env: StageContext) -> None:
+    """Enter what was tried into the survival table and the stage's counters."""
+    for attempt in tree.tried:
+        env.counters.made += 1
+        env.means.add(attempt.scores)
+        table.count(attempt.strategy, attempt.turn, attempt.parent, attempt.result, attempt.asked)
+        if isinstance(attempt.result, Drop):
+            shown, keys = attempt.child or attempt.parent, keys_of(attempt.asked)
+            env.drop(attempt.result, attempt.by, shown, parent=attempt.parent.id, answers=keys)
+    tree.tried = []
+
+
+def _write(tree: Tree, plan: Evolution, env: StageContext) -> None:
+    """Write what goes on. With ``keep: last`` every record that has a child is a drop."""
+    for node in tree.nodes:
+        if plan.settings.keep == "last" and node.children:
+            into = ", ".join(child.id for child in node.children)
+            env.drop(Drop("superseded", f"evolved into {into}"), "", node.record)
+        else:
+            env.keep(node.record)

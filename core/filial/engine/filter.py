@@ -7,21 +7,20 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from inspect import iscoroutine, iscoroutinefunction
-from itertools import groupby, islice, takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from filial.contracts.checks import changed, lent
 from filial.contracts.concurrency import SLICE, TURN, in_order, ready_in_order
 from filial.contracts.context import Context
 from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import BATCH, Drop, Filter, Keep
+from filial.contracts.messages import Reply
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Origin, Record, record_id
 from filial.engine.build import build, provenance
-from filial.engine.stage import Expected, Records, Report, StageContext, unsound
+from filial.engine.stage import Expected, Records, Report, StageContext, explained, lending, unsound
 from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager
 from filial.recipe import ComponentSpec, StageSpec
@@ -29,9 +28,42 @@ from filial.recipe.settings import Filter as Settings
 
 KIND = "map"
 """Up to the first filter that remembers or needs other records; from there on a reduce (`leading`)."""
+AT_ONCE = 4
+"""Batches that an async `check_batch` may be working on."""
+PASSED = 0.9
+"""The share of records that pass a filter, where nothing better is known."""
 
 
-@dataclass(frozen=True, slots=True)
+async def run(stage: StageSpec[Settings], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+    """Run a filter stage on the records of the one before. Returns its report."""
+    return await filter_records(records, prepare(stage, base, manager), env)
+
+
+def expect(stage: StageSpec[Settings], entering: int, base: Path, manager: Manager) -> Expected:
+    """Say what a filter stage would take and give."""
+    calls = sum(build(manager, spec, base).calls(entering) for spec in stage.components)
+    return Expected(calls, round(entering * PASSED ** len(stage.components)))
+
+
+def prepare(stage: StageSpec[Settings], base: Path, manager: Manager) -> list[FilterStep]:
+    """Make the filters of a stage."""
+    return [FilterStep.built(spec, base, manager) for spec in stage.components]
+
+
+async def perform(steps: list[FilterStep], env: StageContext, work: Work) -> list[Passage]:
+    """Run a batch of records through the `leading` filters of a stage."""
+    first = list(enumerate(steps))[: leading(steps)]
+    async with aclosing(_through(_entering(work.records), first, env)) as batches:
+        return [passage async for batch in batches for passage in batch]
+
+
+def leading(steps: Sequence[FilterStep]) -> int:
+    """How many filters, from the first, go by each record alone, or by `BATCH` of those that enter."""
+    alone = (not (s.filter.remembers or s.filter.whole_set or (s.batched and place)) for place, s in enumerate(steps))
+    return sum(takewhile(bool, alone))
+
+
+@dataclass(slots=True)
 class FilterStep:
     """One filter of a stage: who brought it, itself, and what it remembers within the stage.
 
@@ -45,20 +77,13 @@ class FilterStep:
     waits: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        batched = type(self.filter).check_batch is not Filter.check_batch
-        method = self.filter.check_batch if batched else self.filter.check
-        object.__setattr__(self, "batched", batched)
-        object.__setattr__(self, "waits", iscoroutinefunction(method))
+        self.batched = type(self.filter).check_batch is not Filter.check_batch
+        self.waits = iscoroutinefunction(self.filter.check_batch if self.batched else self.filter.check)
 
     @classmethod
     def built(cls, spec: ComponentSpec, base: Path, manager: Manager) -> FilterStep:
         """The step of a filter that a recipe describes."""
         return cls(provenance(manager, spec), build(manager, spec, base))
-
-    @property
-    def name(self) -> str:
-        """The filter's name without its distribution and version."""
-        return self.plugin.partition("==")[0].rpartition(":")[2]
 
     def on_questions(self) -> FilterStep | None:
         """The part of the filter that goes by the question alone, with the same memory.
@@ -72,13 +97,6 @@ class FilterStep:
                 raise wrong_type(self.plugin, "evolve", "question_rules", rules, "Filter or None")
         return None if rules is None else replace(self, filter=rules)
 
-    async def verdict(
-        self, record: Record, ctx: Context, env: StageContext, scores: dict[str, float]
-    ) -> Record | Drop:  # fmt: skip
-        """As `verdicts` for one record, wherever the filter is to run."""
-        (result,) = await self.verdicts([record], ctx, env, [scores])
-        return result
-
     async def verdicts(
         self, records: Sequence[Record], ctx: Context, env: StageContext, scores: Sequence[dict[str, float]]
     ) -> list[Record | Drop]:
@@ -91,51 +109,32 @@ class FilterStep:
         """
         if not self.waits:
             return await env.worker.call(self.compute, records, ctx, env.stage, scores)
-        copies = tuple(map(lent, records))
-        with self._blamed(records, env.stage):
+        with lending(self.plugin, env.stage, records, ctx) as copies:
             try:
                 words = await self._call(copies, ctx)
             except TeacherError as err:
                 words = [Drop.failed(err)] * len(records) if self.batched else Drop.failed(err)
-            self._untouched(copies, records, ctx, env.stage)
-            return self._decided(words, records, ctx, env.stage, scores)
+            return self._results(words, records, ctx, env.stage, scores)
 
     def compute(
         self, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
     ) -> list[Record | Drop]:
-        """As `verdicts`, of a filter that is not async, in this thread.
+        """As `verdicts`, of a filter that is not async, in this thread."""
+        with lending(self.plugin, stage, records, ctx) as copies:
+            return self._results(self._call(copies, ctx), records, ctx, stage, scores)
 
-        Raises:
-            FilialError: the filter failed or broke its contract.
-        """
-        copies = tuple(map(lent, records))
-        with self._blamed(records, stage):
-            words = self._call(copies, ctx)
-            self._untouched(copies, records, ctx, stage)
-            return self._decided(words, records, ctx, stage, scores)
-
-    def _blamed(self, records: Sequence[Record], stage: str) -> blamed:
-        return blamed(self.plugin, stage, None if self.batched else records[0])
-
-    def _untouched(self, copies: Sequence[Record], records: Sequence[Record], ctx: Context, stage: str) -> None:
-        for copy, record in zip(copies, records, strict=True):
-            if fault := changed(copy, record):
-                raise breach(self.plugin, stage, fault, record)
-        if fault := ctx.fault_of_parent():
-            raise breach(self.plugin, stage, fault, None if self.batched else records[0])
-
-    def _call(self, records: Sequence[Record], ctx: Context) -> Any:
+    def _call(self, copies: Sequence[Record], ctx: Context) -> Any:
         ctx.memory = self.memory
-        return self.filter.check_batch(records, ctx) if self.batched else self.filter.check(records[0], ctx)
+        return self.filter.check_batch(copies, ctx) if self.batched else self.filter.check(copies[0], ctx)
 
-    def _decided(
+    def _results(
         self, words: Any, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
     ) -> list[Record | Drop]:
         """What the filter's words make of the records."""
         if not self.batched:
             words = [words]
         elif not isinstance(words, list | tuple):
-            raise self._wrong(stage, words, "a list of Keep or Drop", None)
+            raise self._wrong(stage, words, "a list of Keep or Drop")
         if len(words) != len(records):
             fault = f"check_batch gave {len(words):,} verdicts on {len(records):,} records"
             raise breach(self.plugin, stage, fault)
@@ -149,38 +148,33 @@ class FilterStep:
             raise breach(self.plugin, stage, fault, record)
         if isinstance(word, Drop):
             scores |= word.scores
-            return replace(word, answer=last_answer(ctx)) if word.answer is None and not self.batched else word
+            return word if self.batched else explained(word, ctx)
         if word == Keep():
             return record
-        new = marked(record, word)
+        new = record if word.record is None else word.record
+        tags = (*new.tags, *(tag for tag in word.tags if tag not in new.tags))
+        # Who a record is and where it comes from is not the filter's to say.
+        new = new.replaced(id=record.id, origin=record.origin, scores={**new.scores, **word.scores}, tags=tags)
         if drop := unsound(new, self.plugin, stage, record):
             return drop
         scores |= word.scores
         return new
 
-    def _wrong(self, stage: str, word: object, wanted: str, record: Record | None) -> FilialError:
+    def _wrong(self, stage: str, word: object, wanted: str, record: Record | None = None) -> FilialError:
         if iscoroutine(word):
             word.close()
             wanted += "; a method that awaits is written as 'async def'"
         return wrong_type(self.plugin, stage, "check_batch" if self.batched else "check", word, wanted, record)
 
 
-def marked(record: Record, keep: Keep) -> Record:
-    """The record, or what a filter made of it, with the filter's scores and tags added. Who a record is and where it
-    comes from is not the filter's to say."""
-    new = record if keep.record is None else keep.record
-    tags = (*new.tags, *(t for t in keep.tags if t not in new.tags))
-    return new.replaced(id=record.id, origin=record.origin, scores={**new.scores, **keep.scores}, tags=tags)
+def short_name(plugin: str) -> str:
+    """The name in ``dist:name==version``."""
+    return plugin.partition("==")[0].rpartition(":")[2]
 
 
-def last_answer(ctx: Context) -> str | None:
-    """What the teacher said last in this context."""
-    return ctx.asked[-1].text if ctx.asked else None
-
-
-def keys_of(ctx: Context) -> tuple[str, ...]:
-    """The ledger keys of what this context was told."""
-    return tuple(reply.key for reply in ctx.asked if reply.key)
+def keys_of(replies: Iterable[Reply]) -> tuple[str, ...]:
+    """The ledger keys of answers."""
+    return tuple(reply.key for reply in replies if reply.key)
 
 
 @dataclass(slots=True)
@@ -211,58 +205,19 @@ class Passage:
         self.record = result
 
 
-Placed = tuple[int, FilterStep]
-"""A filter and its place in the recipe's list."""
 Batches = AsyncGenerator[Sequence[Passage], None]
 """All passages in their order, as many at a time as are there."""
-Contexts = Callable[[int, str], Context]
-"""The context of a filter, by its place, for a record or a batch, by an id."""
-AT_ONCE = 4
-"""Batches that an async `check_batch` may be working on."""
 
 
-async def run(stage: StageSpec[Settings], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-    """Run a filter stage on the records of the one before. Returns its report."""
-    return await filter_records(records, prepare(stage, base, manager), env)
-
-
-def prepare(stage: StageSpec[Settings], base: Path, manager: Manager) -> list[FilterStep]:
-    """Make the filters of a stage."""
-    return [FilterStep.built(spec, base, manager) for spec in stage.components]
-
-
-def leading(sieves: Sequence[FilterStep]) -> int:
-    """How many filters, from the first, go by each record alone, or by `BATCH` of those that enter."""
-    alone = (not (s.filter.remembers or s.filter.whole_set or (s.batched and place)) for place, s in enumerate(sieves))
-    return sum(takewhile(bool, alone))
-
-
-async def perform(sieves: list[FilterStep], env: StageContext, work: Work) -> list[Passage]:
-    """Run a batch of records through the `leading` filters of a stage."""
-    placed = list(enumerate(sieves))[: leading(sieves)]
-    async with aclosing(_through(_entering(work.records), placed, env)) as batches:
-        return [passage async for batch in batches for passage in batch]
-
-
-PASSED = 0.9
-"""The share of records that pass a filter, where nothing better is known."""
-
-
-def expect(stage: StageSpec[Settings], entering: int, base: Path, manager: Manager) -> Expected:
-    """Say what a filter stage would take and give."""
-    calls = sum(build(manager, spec, base).calls(entering) for spec in stage.components)
-    return Expected(calls, round(entering * PASSED ** len(stage.components)))
-
-
-async def filter_records(records: Records, sieves: list[FilterStep], env: StageContext) -> Report:
+async def filter_records(records: Records, steps: list[FilterStep], env: StageContext) -> Report:
     """Run every record through every filter, in the recipe's order. Returns the report: the means of their scores.
 
     Filters are steps of one pipeline, and rows are written as records come out of it, kept or dropped, in the order
     of the records. Async filters that do not remember work on many records at once.
     """
     env.counters.entered = env.counters.total = len(records)
-    away = leading(sieves) if env.elsewhere else 0
-    passing = _through(_elsewhere(records, env) if away else _entering(records), list(enumerate(sieves))[away:], env)
+    away = leading(steps) if env.elsewhere else 0
+    passing = _through(_elsewhere(records, env) if away else _entering(records), list(enumerate(steps))[away:], env)
     with closing(env.worker):
         async with aclosing(passing) as batches:
             async for batch in batches:
@@ -281,18 +236,11 @@ def _write(passage: Passage, env: StageContext) -> None:
     env.means.add(passage.scores)
 
 
-def _way(placed: Placed) -> tuple[object, ...]:
-    """What neighbours have in common that are called in one go."""
-    place, sieve = placed
-    return ("batches", place) if sieve.batched else (sieve.waits, sieve.waits and sieve.filter.remembers)
-
-
-def _through(passing: Batches, sieves: list[Placed], env: StageContext) -> Batches:
-    for _, neighbours in groupby(sieves, _way):
-        group = list(neighbours)
-        in_thread = not (group[0][1].waits or group[0][1].batched)
-        passing = (_in_thread if in_thread else _on_loop)(passing, group, env)
-    return passing
+async def _entering(records: Iterable[Record]) -> Batches:
+    rest = iter(records)
+    while batch := [Passage(record) for record in islice(rest, TURN)]:
+        yield batch
+        await asyncio.sleep(0)  # whoever takes them may never wait: let the rest of the loop have its turn
 
 
 async def _elsewhere(records: Records, env: StageContext) -> Batches:
@@ -303,45 +251,52 @@ async def _elsewhere(records: Records, env: StageContext) -> Batches:
             yield passages
 
 
-async def _entering(records: Iterable[Record]) -> Batches:
-    rest = iter(records)
-    while batch := [Passage(record) for record in islice(rest, TURN)]:
-        yield batch
-        await asyncio.sleep(0)  # whoever takes them may never wait: let the rest of the loop have its turn
+def _through(passing: Batches, steps: Iterable[tuple[int, FilterStep]], env: StageContext) -> Batches:
+    """What comes out of these filters; each has its place in the recipe's list."""
+    for place, step in steps:
+        passing = (_on_loop if step.waits or step.batched else _in_thread)(passing, place, step, env)
+    return passing
 
 
-async def _in_thread(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
+async def _in_thread(passing: Batches, place: int, step: FilterStep, env: StageContext) -> Batches:
+    """Through a filter that is neither async nor batched."""
     async with aclosing(passing) as source:
         async for batch in source:
             while batch:
-                done = await env.worker.call(compute_batch, group, batch, env.context, env.stage)
+                done = await env.worker.call(compute_batch, place, step, batch, env.context, env.stage)
                 yield batch[:done]
                 batch = batch[done:]
 
 
-def compute_batch(group: Sequence[Placed], batch: Sequence[Passage], contexts: Contexts, stage: str) -> int:
-    """Send passages through filters that are neither async nor batched, in their order, in this thread. Returns how
-    many went through in `SLICE` seconds, one at least."""
+def compute_batch(
+    place: int, step: FilterStep, batch: Sequence[Passage], context: Callable[[int, str], Context], stage: str
+) -> int:
+    """Send passages through such a filter, in this thread. Returns how many went through in `SLICE` seconds, one at
+    least."""
     until = time.monotonic() + SLICE
     for done, passage in enumerate(batch, 1):
-        for place, sieve in group:
-            if passage.drop is not None:
-                break
-            ctx = contexts(place, passage.record.id)
-            (result,) = sieve.compute([passage.record], ctx, stage, [passage.scores])
-            passage.enter(result, sieve.plugin, stage, keys_of(ctx))
+        if passage.drop is None:
+            ctx = context(place, passage.record.id)
+            (result,) = step.compute([passage.record], ctx, stage, [passage.scores])
+            passage.enter(result, step.plugin, stage, keys_of(ctx.asked))
         if time.monotonic() > until:
             return done
     return len(batch)
 
 
-async def _on_loop(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
-    """Async filters, or a batched one, which calls the thread itself."""
-    filter, batched = group[0][1].filter, group[0][1].batched
-    size = None if filter.whole_set else BATCH if batched else 1
-    window = 1 if filter.remembers else AT_ONCE if batched else env.window
-    work = partial(_batch_passed if batched else _passed, group, env)
-    async with aclosing(ready_in_order(_cut(passing, size), work, window)) as batches:
+async def _on_loop(passing: Batches, place: int, step: FilterStep, env: StageContext) -> Batches:
+    """Through an async filter, or a batched one, which calls the thread itself."""
+    size = None if step.filter.whole_set else BATCH if step.batched else 1
+    window = 1 if step.filter.remembers else AT_ONCE if step.batched else env.window
+
+    async def decide(batch: Sequence[Passage]) -> None:
+        if alive := [passage for passage in batch if passage.drop is None]:
+            ctx = env.context(place, alive[0].record.id)
+            results = await step.verdicts([p.record for p in alive], ctx, env, [p.scores for p in alive])
+            for passage, result in zip(alive, results, strict=True):
+                passage.enter(result, step.plugin, env.stage, () if step.batched else keys_of(ctx.asked))
+
+    async with aclosing(ready_in_order(_cut(passing, size), decide, window)) as batches:
         async for ready in batches:
             yield [passage for batch, _ in ready for passage in batch]
 
@@ -359,23 +314,3 @@ async def _cut(passing: Batches, size: int | None) -> AsyncGenerator[list[Passag
                     cut, alive = [], 0
     if cut:
         yield cut
-
-
-async def _passed(group: list[Placed], env: StageContext, batch: Sequence[Passage]) -> None:
-    """Send each passage through these filters, up to the one that stops it."""
-    for passage in batch:
-        for place, sieve in group:
-            if passage.drop is None:
-                ctx = env.context(place, passage.record.id)
-                result = await sieve.verdict(passage.record, ctx, env, passage.scores)
-                passage.enter(result, sieve.plugin, env.stage, keys_of(ctx))
-
-
-async def _batch_passed(group: list[Placed], env: StageContext, batch: Sequence[Passage]) -> None:
-    """Send what is left of a batch through one filter at once."""
-    ((place, sieve),) = group
-    if alive := [passage for passage in batch if passage.drop is None]:
-        ctx = env.context(place, alive[0].record.id)
-        results = await sieve.verdicts([p.record for p in alive], ctx, env, [p.scores for p in alive])
-        for passage, result in zip(alive, results, strict=True):
-            passage.enter(result, sieve.plugin, env.stage, ())

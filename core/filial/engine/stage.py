@@ -2,25 +2,74 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+import re
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from filial.contracts.checks import changed, lent
 from filial.contracts.concurrency import Worker
 from filial.contracts.context import Asker, Context
 from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
 from filial.contracts.plugin_errors import blamed, breach, half_character
-from filial.contracts.records import Origin, Record, record_id
+from filial.contracts.records import Record, record_id
 from filial.engine.work import Job, Work
-from filial.formats.records import decode_fast, encode
+from filial.formats.base import named
+from filial.formats.records import decode_fast, encode, explain
+
+NOT_UNICODE, BAD_LINE, TOO_FEW = "not-unicode", "bad-line", "yield-collapsed"
+"""Reasons of drops. By the last a generator says that it could not make as many records as it was asked for."""
+
+
+def is_lost(reason: str) -> bool:
+    """Whether a drop with this reason was lost to a fault or never came about, rather than decided against."""
+    return reason in (BAD_LINE, NOT_UNICODE, TOO_FEW) or reason.startswith("teacher-")
+
+
+class lending(blamed):
+    """As `blamed`, round a method of a plugin that is given records: copies of them, which it must leave as they are.
+
+    ``ctx`` is what the method is called with. An error names the record where there is but one.
+
+    Raises:
+        FilialError: the method failed, or has changed a record.
+    """
+
+    __slots__ = ("_copies", "_ctx", "_records")
+
+    def __init__(self, plugin: str, stage: str, records: Sequence[Record], ctx: Context) -> None:
+        super().__init__(plugin, stage, records[0] if len(records) == 1 else None)
+        self._records, self._ctx = records, ctx
+
+    def __enter__(self) -> tuple[Record, ...]:  # type: ignore[override]
+        self._copies = tuple(map(lent, self._records))
+        return self._copies
+
+    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
+        super().__exit__(kind, err, trace)
+        if err is None:
+            check_unchanged(self._copies, self._records, self._plugin, self._stage)
+            if fault := self._ctx.fault_of_parent():
+                raise breach(self._plugin, self._stage, fault, self._record)
+
+
+def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin: str, stage: str) -> None:
+    """See that a plugin has left the copies that it was lent as they were.
+
+    Raises:
+        FilialError: it has changed one.
+    """
+    for copy, record in zip(copies, records, strict=True):
+        if fault := changed(copy, record):
+            raise breach(plugin, stage, fault, record)
 
 
 def unsound(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
@@ -34,35 +83,32 @@ def unsound(record: Record, plugin: str, stage: str, given: Record | None = None
         encode(record)
     except UnicodeEncodeError as err:
         return Drop(NOT_UNICODE, half_character(err))
-    except (TypeError, msgspec.DecodeError):
-        from filial.formats.writing import encoded
-
-        try:
-            encoded(record)
-        except UsageError as why:
-            raise breach(plugin, stage, str(why), given) from why
-        raise
+    except (TypeError, msgspec.ValidationError) as err:
+        fault = explain(err) if isinstance(err, msgspec.ValidationError) else f"cannot be written as JSON: {err}"
+        raise breach(plugin, stage, f"{named(record)}: {fault}", given) from err
     return None
 
 
-NOT_UNICODE = "not-unicode"
+def explained(drop: Drop, ctx: Context) -> Drop:
+    """The drop with the raw answer behind it: what the teacher said last, unless the plugin gave one."""
+    return replace(drop, answer=ctx.asked[-1].text) if drop.answer is None and ctx.asked else drop
 
 
-@dataclass(slots=True)
 class Means:
     """The mean of every score, over records kept and dropped."""
 
-    _sums: dict[str, tuple[int, float]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._counts, self._sums = Counter[str](), defaultdict[str, float](float)
 
     def add(self, scores: Mapping[str, float]) -> None:
         """Enter what filters gave one record."""
         for name, score in scores.items():
-            n, total = self._sums.get(name, (0, 0.0))
-            self._sums[name] = (n + 1, total + score)
+            self._counts[name] += 1
+            self._sums[name] += score
 
     def report(self) -> dict[str, Any]:
         """``{"scores": {name: {"n", "mean"}}}``; nothing where no filter gave a score."""
-        rows = {name: {"n": n, "mean": total / n} for name, (n, total) in sorted(self._sums.items())}
+        rows = {name: {"n": n, "mean": self._sums[name] / n} for name, n in sorted(self._counts.items())}
         return {"scores": rows} if rows else {}
 
 
@@ -78,18 +124,14 @@ class Answers:
 
     def note(self, key: str) -> None:
         """An answer was given. One that is from no ledger (an `ask` hook may answer by itself) does not count."""
-        try:
+        if re.fullmatch("[0-9a-fA-F]{32}", key):
             raw = bytes.fromhex(key)
-        except ValueError:
-            return
-        if len(raw) == KEY:
             self._by_first[raw[0]] += raw
 
     def lines(self) -> Iterator[bytes]:
         """Every key once, in hex, sorted."""
         for some in self._by_first:
-            for raw in sorted({bytes(some[i : i + KEY]) for i in range(0, len(some), KEY)}):
-                yield raw.hex().encode()
+            yield from sorted({some[i : i + KEY].hex().encode() for i in range(0, len(some), KEY)})
 
 
 class Ranks:
@@ -99,27 +141,13 @@ class Ranks:
     """
 
     def __init__(self) -> None:
-        self._seen: set[bytes] = set()
-        self._again: Counter[bytes] = Counter()
+        self._seen: Counter[bytes] = Counter()
 
     def next(self, name: str) -> int:
         """The rank of this one: 0 for the first of its name."""
         short = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        if short not in self._seen:
-            self._seen.add(short)
-            return 0
-        self._again[short] += 1
-        return self._again[short]
-
-
-BAD_LINE = "bad-line"
-TOO_FEW = "yield-collapsed"
-"""By this reason a generator says that it could not make as many records as it was asked for."""
-
-
-def is_lost(reason: str) -> bool:
-    """Whether a drop with this reason was lost to a fault or never came about, rather than decided against."""
-    return reason in (BAD_LINE, NOT_UNICODE, TOO_FEW) or reason.startswith("teacher-")
+        self._seen[short] += 1
+        return self._seen[short] - 1
 
 
 class Writer(Protocol):
@@ -145,12 +173,9 @@ class DropRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def encoded(self) -> bytes:
         """The line, without its newline; half characters (the very thing a drop may be about) show as escapes."""
         try:
-            return _encode(self)
+            return msgspec.json.encode(self, order="deterministic")
         except UnicodeEncodeError:
-            return _encode(_escaped(msgspec.to_builtins(self)))
-
-
-_encode = msgspec.json.Encoder(order="deterministic").encode
+            return msgspec.json.encode(_escaped(msgspec.to_builtins(self)), order="deterministic")
 
 
 def _escaped(value: Any) -> Any:
@@ -224,7 +249,7 @@ class StageContext:
     job: Job | None = None
     elsewhere: Callable[[Work], Awaitable[list[Any]]] | None = None
     _same: Ranks = field(default_factory=Ranks)
-    _seed_ids: frozenset[str] | None = None
+    _seed_ids: frozenset[str] = frozenset()
 
     def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
         """A context seeded from (run seed, stage, key)."""
@@ -254,17 +279,13 @@ class StageContext:
         """
         if fault := unsound(record, plugin, self.stage, given):
             return replace(fault, record=record)
-        parents, turn, answers = record.origin.parents, record.origin.round, record.origin.answers
-        origin = Origin(stage=self.stage, plugin=plugin, parents=parents, round=turn, answers=answers)
+        origin = msgspec.structs.replace(record.origin, stage=self.stage, plugin=plugin)
         return self.named(record.replaced(origin=origin), ordinal)
 
     def named(self, record: Record, ordinal: int | None = None) -> Record:
         """A record of this stage with its id; ``ordinal`` as in `identified`."""
-        content, parents = record.content(), record.origin.parents
-        name = record_id(content, parents=parents, stage=self.stage, ordinal=ordinal or 0)
-        if ordinal is None and (rank := self._same.next(name)):
-            name = record_id(content, parents=parents, stage=self.stage, ordinal=rank)
-        return record.replaced(id=name)
+        name = partial(record_id, record.content(), parents=record.origin.parents, stage=self.stage)
+        return record.replaced(id=name(ordinal=self._same.next(name()) if ordinal is None else ordinal))
 
     def step(self) -> None:
         """A step of work is done that no record tells of yet."""
@@ -314,10 +335,10 @@ class StageContext:
         """
         with blamed(plugin, self.stage, about):
             strange = [parent for parent in record.origin.parents if parent not in given]
-        if strange and self._seed_ids is None:
+        if strange and not self._seed_ids:
             self._seed_ids = frozenset(seed.id for seed in self.seeds())
         for parent in strange:
-            if self._seed_ids is None or parent not in self._seed_ids:
+            if parent not in self._seed_ids:
                 fault = f"a record that it makes names the parent {parent!r}, and it was given no such record"
                 raise breach(plugin, self.stage, fault, about)
 
@@ -325,7 +346,7 @@ class StageContext:
 async def settled(work: Awaitable[Any] | Any) -> Any:
     """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
     try:
-        return await work if asyncio.iscoroutine(work) or isinstance(work, Awaitable) else work
+        return await work if isinstance(work, Awaitable) else work
     except TeacherError as err:
         return Drop.failed(err)
 
