@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage_kit import Rows
 
-from filial import Mixer, Origin, Record, UsageError
+from filial import FilialError, Mixer, Origin, Record, UsageError
 from filial.engine.mix import mix_records, shares
 from filial.engine.stage import StageContext
 from filial.recipe.settings import Mix
@@ -74,10 +74,18 @@ def test_shares_do_not_depend_on_the_order_of_the_tasks(rates, total, random):
     assert shares({n: rates[n] for n in names}, total) == shares(rates, total)
 
 
-@pytest.mark.parametrize("bad", [{"a": -1.0}, {"a": float("nan")}, {"a": float("inf")}, {"a": 0.0}])
-def test_rates_that_mean_nothing_are_refused(bad):
-    with pytest.raises(UsageError, match="rates"):
-        shares(bad, 10)
+@pytest.mark.parametrize(
+    ("rates", "refused"),
+    [
+        ({"a": -1.0, "b": 1.0}, "rates gives task 'a' the rate -1.0"),
+        ({"a": float("nan"), "b": 1.0}, "rates gives task 'a' the rate nan"),
+        ({"a": float("inf"), "b": 1.0}, "rates gives task 'a' the rate inf"),
+        ({"a": 0.0}, "all mixing rates are 0"),
+    ],
+)
+def test_rates_that_mean_nothing_are_refused(rates, refused):
+    with pytest.raises(FilialError, match=refused):
+        mixed(records(a=2, b=2), rates, total=2)
 
 
 def test_without_a_total_the_scarcest_task_is_used_up():

@@ -29,10 +29,9 @@ class Lines:
         self.rows = 0
 
     def write(self, line: bytes) -> None:
+        line += b"\n"
         self._file.write(line)
-        self._file.write(b"\n")
         self._sha.update(line)
-        self._sha.update(b"\n")
         self.rows += 1
 
     def commit(self) -> dict[str, Any]:
@@ -54,17 +53,14 @@ class StageWriter:
     """The files of a stage: its records, its drops, and the ledger keys of the answers it was given."""
 
     def __init__(self, folder: Path) -> None:
-        self.records, self.drops, self.answers = (Lines(folder / name) for name in FILES)
+        self.files = [Lines(folder / name) for name in FILES]
+        self.records, self.drops, self.answers = self.files
 
     def keep(self, record: Record) -> None:
         self.records.write(to_json(record))
 
     def drop(self, row: DropRow) -> None:
         self.drops.write(row.encoded())
-
-    def files(self) -> list[Lines]:
-        """All of them."""
-        return [self.records, self.drops, self.answers]
 
 
 @contextlib.contextmanager
@@ -81,7 +77,7 @@ def writing(folder: Path) -> Iterator[StageWriter]:
         try:
             yield writer
         except BaseException:
-            for lines in writer.files():
+            for lines in writer.files:
                 lines.discard()
             raise
 
@@ -96,20 +92,18 @@ def commit(
     """
     for answer in env.answers.lines():
         writer.answers.write(answer)
-    counters, files = env.counters, {lines.path.name: lines.commit() for lines in writer.files()}
+    files = {lines.path.name: lines.commit() for lines in writer.files}
     sync_folder(folder)
+    count = env.counters
     manifest = {
         "format": 1,
         "key": key,
         "input": entered,
         **facts,
-        "counts": {
-            "entered": counters.entered, "made": counters.made, "out": counters.out,
-            "dropped": counters.dropped.total(),
-        },
-        "reasons": dict(sorted(counters.dropped.items())),
+        "counts": {"entered": count.entered, "made": count.made, "out": count.out, "dropped": count.dropped.total()},
+        "reasons": dict(sorted(count.dropped.items())),
         "files": files,
-    }  # fmt: skip
+    }
     write_manifest(folder / MANIFEST, manifest)
     return manifest
 

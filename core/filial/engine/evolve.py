@@ -21,8 +21,9 @@ from filial.contracts.messages import Reply
 from filial.contracts.plugin_errors import breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import build, provenance
-from filial.engine.filter import FilterStep, keys_of, short_name
-from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, explained, lending, settled, unsound
+from filial.engine.filter import FilterStep
+from filial.engine.plugin_calls import explained, keys_of, lending, settled, short_name, unsound
+from filial.engine.stage import Expected, Ranks, Records, Report, StageContext
 from filial.engine.survival import Table
 from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager
@@ -194,8 +195,9 @@ class Attempt:
     async def judge(self, rule: FilterStep, child: Record, ctx: Context, env: StageContext) -> bool:
         """Have a rule decide on the child. Returns whether it has mended its text: that is then the child, made with
         the rule's answers too, and has no id yet."""
-        (self.result,) = await rule.verdicts([child], ctx, env, [self.scores])
+        ((self.result, scores),) = await rule.decide([child], ctx, env)
         self.asked = [*self.asked, *ctx.asked]
+        self.scores |= scores
         if isinstance(self.result, Drop):
             self.by = rule.plugin
         elif self.result.content() != child.content():
@@ -229,10 +231,8 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     report = {"survival": table.rows(), "families": families, **env.means.report()}
     if conversations:
         what = "1 conversation is" if conversations == 1 else f"{conversations:,} conversations are"
-        env.note(
-            f"{env.stage}: {what} passed on unchanged; only single questions are evolved, without a system text or "
-            "other turns"
-        )
+        why = "only single questions are evolved, without a system text or other turns"
+        env.note(f"{env.stage}: {what} passed on unchanged; {why}")
         report["not_evolved"] = conversations
     return report
 

@@ -16,11 +16,11 @@ from filial.contracts.concurrency import SLICE, TURN, in_order, ready_in_order
 from filial.contracts.context import Context
 from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import BATCH, Drop, Filter, Keep
-from filial.contracts.messages import Reply
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Origin, Record, record_id
 from filial.engine.build import build, provenance
-from filial.engine.stage import Expected, Records, Report, StageContext, explained, lending, unsound
+from filial.engine.plugin_calls import explained, keys_of, lending, unsound
+from filial.engine.stage import Expected, Records, Report, StageContext
 from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager
 from filial.recipe import ComponentSpec, StageSpec
@@ -97,68 +97,56 @@ class FilterStep:
                 raise wrong_type(self.plugin, "evolve", "question_rules", rules, "Filter or None")
         return None if rules is None else replace(self, filter=rules)
 
-    async def verdicts(
-        self, records: Sequence[Record], ctx: Context, env: StageContext, scores: Sequence[dict[str, float]]
-    ) -> list[Record | Drop]:
-        """For each record: itself with the filter's scores and tags, mended where the filter did so, or a drop; a
-        failed teacher call is a drop. What the filter measured goes into ``scores``. A mended text has the id of the
-        one that came. There is one record, unless the filter is batched.
+    async def decide(self, records: Sequence[Record], ctx: Context, env: StageContext) -> list[Decision]:
+        """Decide on records, one unless the filter is batched, wherever it has to run. A failed teacher call is a
+        drop.
 
         Raises:
             FilialError: the filter failed or broke its contract.
         """
         if not self.waits:
-            return await env.worker.call(self.compute, records, ctx, env.stage, scores)
+            return await env.worker.call(self.compute, records, ctx, env.stage)
         with lending(self.plugin, env.stage, records, ctx) as copies:
             try:
                 words = await self._call(copies, ctx)
             except TeacherError as err:
                 words = [Drop.failed(err)] * len(records) if self.batched else Drop.failed(err)
-            return self._results(words, records, ctx, env.stage, scores)
+            return self._decisions(words, records, ctx, env.stage)
 
-    def compute(
-        self, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
-    ) -> list[Record | Drop]:
-        """As `verdicts`, of a filter that is not async, in this thread."""
+    def compute(self, records: Sequence[Record], ctx: Context, stage: str) -> list[Decision]:
+        """As `decide`, of a filter that is not async, in this thread."""
         with lending(self.plugin, stage, records, ctx) as copies:
-            return self._results(self._call(copies, ctx), records, ctx, stage, scores)
+            return self._decisions(self._call(copies, ctx), records, ctx, stage)
 
     def _call(self, copies: Sequence[Record], ctx: Context) -> Any:
         ctx.memory = self.memory
         return self.filter.check_batch(copies, ctx) if self.batched else self.filter.check(copies[0], ctx)
 
-    def _results(
-        self, words: Any, records: Sequence[Record], ctx: Context, stage: str, scores: Sequence[dict[str, float]]
-    ) -> list[Record | Drop]:
+    def _decisions(self, words: Any, records: Sequence[Record], ctx: Context, stage: str) -> list[Decision]:
         """What the filter's words make of the records."""
         if not self.batched:
             words = [words]
         elif not isinstance(words, list | tuple):
             raise self._wrong(stage, words, "a list of Keep or Drop")
-        if len(words) != len(records):
-            fault = f"check_batch gave {len(words):,} verdicts on {len(records):,} records"
-            raise breach(self.plugin, stage, fault)
-        given = zip(words, records, scores, strict=True)
-        return [self._result(word, record, ctx, stage, measured) for word, record, measured in given]
+        elif len(words) != len(records):
+            raise breach(self.plugin, stage, f"check_batch gave {len(words):,} verdicts on {len(records):,} records")
+        return [self._decision(word, record, ctx, stage) for word, record in zip(words, records, strict=True)]
 
-    def _result(self, word: Any, record: Record, ctx: Context, stage: str, scores: dict[str, float]) -> Record | Drop:
+    def _decision(self, word: Any, record: Record, ctx: Context, stage: str) -> Decision:
         if not isinstance(word, Keep | Drop):
             raise self._wrong(stage, word, "Keep or Drop", record)
         if fault := word.fault():
             raise breach(self.plugin, stage, fault, record)
         if isinstance(word, Drop):
-            scores |= word.scores
-            return word if self.batched else explained(word, ctx)
+            return word if self.batched else explained(word, ctx), word.scores
         if word == Keep():
-            return record
-        new = record if word.record is None else word.record
+            return record, {}
+        new = word.record or record
         tags = (*new.tags, *(tag for tag in word.tags if tag not in new.tags))
         # Who a record is and where it comes from is not the filter's to say.
         new = new.replaced(id=record.id, origin=record.origin, scores={**new.scores, **word.scores}, tags=tags)
-        if drop := unsound(new, self.plugin, stage, record):
-            return drop
-        scores |= word.scores
-        return new
+        unwritable = unsound(new, self.plugin, stage, record)
+        return (unwritable, {}) if unwritable else (new, word.scores)
 
     def _wrong(self, stage: str, word: object, wanted: str, record: Record | None = None) -> FilialError:
         if iscoroutine(word):
@@ -167,14 +155,9 @@ class FilterStep:
         return wrong_type(self.plugin, stage, "check_batch" if self.batched else "check", word, wanted, record)
 
 
-def short_name(plugin: str) -> str:
-    """The name in ``dist:name==version``."""
-    return plugin.partition("==")[0].rpartition(":")[2]
-
-
-def keys_of(replies: Iterable[Reply]) -> tuple[str, ...]:
-    """The ledger keys of answers."""
-    return tuple(reply.key for reply in replies if reply.key)
+Decision = tuple[Record | Drop, dict[str, float]]
+"""What a filter makes of a record, that with its scores and tags, mended where the filter did so, or a drop; and what
+it measured. A mended text has the id of the one that came."""
 
 
 @dataclass(slots=True)
@@ -190,9 +173,11 @@ class Passage:
     answers: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
 
-    def enter(self, result: Record | Drop, plugin: str, stage: str, answers: tuple[str, ...]) -> None:
+    def enter(self, decision: Decision, plugin: str, stage: str, answers: tuple[str, ...]) -> None:
         """A filter has stopped the record or let it pass. With another text it is a new one, a child of the record
         that entered."""
+        result, scores = decision
+        self.scores |= scores
         if isinstance(result, Drop):
             self.drop, self.by, self.answers = result, plugin, answers
             return
@@ -277,8 +262,8 @@ def compute_batch(
     for done, passage in enumerate(batch, 1):
         if passage.drop is None:
             ctx = context(place, passage.record.id)
-            (result,) = step.compute([passage.record], ctx, stage, [passage.scores])
-            passage.enter(result, step.plugin, stage, keys_of(ctx.asked))
+            (decision,) = step.compute([passage.record], ctx, stage)
+            passage.enter(decision, step.plugin, stage, keys_of(ctx.asked))
         if time.monotonic() > until:
             return done
     return len(batch)
@@ -292,9 +277,10 @@ async def _on_loop(passing: Batches, place: int, step: FilterStep, env: StageCon
     async def decide(batch: Sequence[Passage]) -> None:
         if alive := [passage for passage in batch if passage.drop is None]:
             ctx = env.context(place, alive[0].record.id)
-            results = await step.verdicts([p.record for p in alive], ctx, env, [p.scores for p in alive])
-            for passage, result in zip(alive, results, strict=True):
-                passage.enter(result, step.plugin, env.stage, () if step.batched else keys_of(ctx.asked))
+            decisions = await step.decide([passage.record for passage in alive], ctx, env)
+            answers = () if step.batched else keys_of(ctx.asked)
+            for passage, decision in zip(alive, decisions, strict=True):
+                passage.enter(decision, step.plugin, env.stage, answers)
 
     async with aclosing(ready_in_order(_cut(passing, size), decide, window)) as batches:
         async for ready in batches:

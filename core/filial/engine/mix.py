@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +13,7 @@ from filial.contracts.kinds import Drop, Mixer
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import build, provenance, read_inputs
+from filial.engine.plugin_calls import short_name
 from filial.engine.stage import Expected, Records, Report, StageContext
 from filial.plugins.manager import Manager
 from filial.recipe import StageSpec
@@ -29,10 +29,8 @@ def shares(rates: dict[str, float], total: int) -> dict[str, int]:
     """Whole numbers that sum to ``total`` and follow the rates, by largest remainder (ties by name).
 
     Raises:
-        UsageError: a rate is negative or no finite number, or all are zero.
+        UsageError: all rates are zero.
     """
-    if any(not (math.isfinite(rate) and rate >= 0) for rate in rates.values()):
-        raise UsageError(f"mixing rates must be finite numbers of at least 0, not {rates}")
     exact = {name: Fraction(rate) for name, rate in rates.items()}
     if not (whole := sum(exact.values())):
         raise UsageError("all mixing rates are 0; nothing would be mixed")
@@ -46,23 +44,16 @@ def shares(rates: dict[str, float], total: int) -> dict[str, int]:
 
 def group(record: Record, by: str) -> str:
     """What a mixer's rate is looked up under: the record's task, its plugin's name, or its round of evolution."""
-    if by == "task":
-        return record.task
-    if by == "round":
-        return str(record.origin.round)
-    return record.origin.plugin.partition("==")[0].rpartition(":")[2]
+    origin = record.origin
+    return {"task": record.task, "plugin": short_name(origin.plugin), "round": str(origin.round)}[by]
 
 
 async def run(stage: StageSpec[Mix], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
     """Run a mix stage on the records of the one before and those of its sources."""
-    (spec,) = stage.components
-    added = [
-        record.replaced(task=task)
-        for task, source in (stage.settings.sources or {}).items()
-        for record in read_inputs(source, base, manager, env, limit=stage.limit)
-    ]
-    mixer: Mixer = build(manager, spec, base)
-    await mix_records([*records, *added], stage.settings, provenance(manager, spec), mixer, env)
+    (spec,), added = stage.components, list[Record]()
+    for task, source in (stage.settings.sources or {}).items():
+        added += [r.replaced(task=task) for r in read_inputs(source, base, manager, env, limit=stage.limit)]
+    await mix_records([*records, *added], stage.settings, provenance(manager, spec), build(manager, spec, base), env)
     env.counters.entered -= len(added)  # they did not come from the stage before
     env.counters.made += len(added)
     return {}
@@ -70,8 +61,8 @@ async def run(stage: StageSpec[Mix], records: Records, base: Path, manager: Mana
 
 def expect(stage: StageSpec[Mix], entering: int, base: Path, manager: Manager) -> Expected:
     """Say what a mix stage would take and give."""
-    calls = sum(build(manager, spec, base).calls(entering) for spec in stage.components)
-    return Expected(calls, stage.settings.total or entering)
+    (spec,) = stage.components
+    return Expected(build(manager, spec, base).calls(entering), stage.settings.total or entering)
 
 
 async def mix_records(records: Records, settings: Mix, plugin: str, mixer: Mixer, env: StageContext) -> None:

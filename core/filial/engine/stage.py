@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,85 +13,25 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from filial.contracts.checks import changed, lent
 from filial.contracts.concurrency import Worker
 from filial.contracts.context import Asker, Context
-from filial.contracts.errors import TeacherError, UsageError
+from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
-from filial.contracts.plugin_errors import blamed, breach, half_character
+from filial.contracts.plugin_errors import blamed, breach
 from filial.contracts.records import Record, record_id
+from filial.engine.plugin_calls import NOT_UNICODE, unsound
 from filial.engine.work import Job, Work
-from filial.formats.base import named
-from filial.formats.records import decode_fast, encode, explain
+from filial.formats.records import decode_fast
 
-NOT_UNICODE, BAD_LINE, TOO_FEW = "not-unicode", "bad-line", "yield-collapsed"
-"""Reasons of drops. By the last a generator says that it could not make as many records as it was asked for."""
+BAD_LINE = "bad-line"
+TOO_FEW = "yield-collapsed"
+"""By this reason a generator says that it could not make as many records as it was asked for."""
 
 
 def is_lost(reason: str) -> bool:
     """Whether a drop with this reason was lost to a fault or never came about, rather than decided against."""
     return reason in (BAD_LINE, NOT_UNICODE, TOO_FEW) or reason.startswith("teacher-")
-
-
-class lending(blamed):
-    """As `blamed`, round a method of a plugin that is given records: copies of them, which it must leave as they are.
-
-    ``ctx`` is what the method is called with. An error names the record where there is but one.
-
-    Raises:
-        FilialError: the method failed, or has changed a record.
-    """
-
-    __slots__ = ("_copies", "_ctx", "_records")
-
-    def __init__(self, plugin: str, stage: str, records: Sequence[Record], ctx: Context) -> None:
-        super().__init__(plugin, stage, records[0] if len(records) == 1 else None)
-        self._records, self._ctx = records, ctx
-
-    def __enter__(self) -> tuple[Record, ...]:  # type: ignore[override]
-        self._copies = tuple(map(lent, self._records))
-        return self._copies
-
-    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
-        super().__exit__(kind, err, trace)
-        if err is None:
-            check_unchanged(self._copies, self._records, self._plugin, self._stage)
-            if fault := self._ctx.fault_of_parent():
-                raise breach(self._plugin, self._stage, fault, self._record)
-
-
-def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin: str, stage: str) -> None:
-    """See that a plugin has left the copies that it was lent as they were.
-
-    Raises:
-        FilialError: it has changed one.
-    """
-    for copy, record in zip(copies, records, strict=True):
-        if fault := changed(copy, record):
-            raise breach(plugin, stage, fault, record)
-
-
-def unsound(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
-    """A drop for a record whose text no file can hold; None for a record that can be written and read back. ``given``
-    is the one that the plugin made it from.
-
-    Raises:
-        FilialError: the plugin gave a field the wrong type, or a score that is no number.
-    """
-    try:
-        encode(record)
-    except UnicodeEncodeError as err:
-        return Drop(NOT_UNICODE, half_character(err))
-    except (TypeError, msgspec.ValidationError) as err:
-        fault = explain(err) if isinstance(err, msgspec.ValidationError) else f"cannot be written as JSON: {err}"
-        raise breach(plugin, stage, f"{named(record)}: {fault}", given) from err
-    return None
-
-
-def explained(drop: Drop, ctx: Context) -> Drop:
-    """The drop with the raw answer behind it: what the teacher said last, unless the plugin gave one."""
-    return replace(drop, answer=ctx.asked[-1].text) if drop.answer is None and ctx.asked else drop
 
 
 class Means:
@@ -203,10 +143,7 @@ class Counters:
     def check(self, stage: str) -> None:
         came, went = self.entered + self.made, self.out + self.dropped.total()
         if came != went:
-            raise AssertionError(
-                f"stage {stage}: {self.entered} entered + {self.made} made, "
-                f"but {self.out} out + {self.dropped.total()} dropped"
-            )
+            raise AssertionError(f"stage {stage}: {came} entered or made, but {went} out or dropped: {self}")
 
     @property
     def lost(self) -> bool:
@@ -299,13 +236,7 @@ class StageContext:
         self.told(self.counters)
 
     def drop(
-        self,
-        drop: Drop,
-        plugin: str,
-        record: Record | None,
-        *,
-        parent: str = "",
-        answers: tuple[str, ...] = (),
+        self, drop: Drop, plugin: str, record: Record | None, *, parent: str = "", answers: tuple[str, ...] = ()
     ) -> None:
         """Count and write a record that does not.
 
@@ -341,14 +272,6 @@ class StageContext:
             if parent not in self._seed_ids:
                 fault = f"a record that it makes names the parent {parent!r}, and it was given no such record"
                 raise breach(plugin, self.stage, fault, about)
-
-
-async def settled(work: Awaitable[Any] | Any) -> Any:
-    """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
-    try:
-        return await work if isinstance(work, Awaitable) else work
-    except TeacherError as err:
-        return Drop.failed(err)
 
 
 Report = dict[str, Any]

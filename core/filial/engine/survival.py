@@ -53,13 +53,13 @@ class Table:
 
     def __init__(self, price: Price | None = None) -> None:
         self._price = price
-        self._rows: defaultdict[str, defaultdict[int, Survival]] = defaultdict(lambda: defaultdict(Survival))
+        self._rows: defaultdict[tuple[str, int], Survival] = defaultdict(Survival)
 
     def count(
         self, strategy: str, turn: int, parent: Record, result: Record | Drop, asked: Iterable[Reply] = ()
     ) -> None:
         """Enter one attempt and the answers it used."""
-        row = self._rows[strategy][turn]
+        row = self._rows[strategy, turn]
         row.tried += 1
         for reply in asked:
             row.requests += 1
@@ -78,10 +78,10 @@ class Table:
 
     def rows(self) -> dict[str, Any]:
         """As the manifest keeps it."""
-        return {
-            name: {str(turn): row.row() for turn, row in sorted(turns.items())}
-            for name, turns in sorted(self._rows.items())
-        }
+        rows: dict[str, Any] = {}
+        for name, turn in sorted(self._rows):
+            rows.setdefault(name, {})[str(turn)] = self._rows[name, turn].row()
+        return rows
 
 
 def novelty(before: list[str], after: list[str]) -> float:

@@ -1,0 +1,98 @@
+"""Calls of plugins' methods: what they are lent, and what they hand back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from filial.contracts.checks import changed, lent
+from filial.contracts.context import Context
+from filial.contracts.errors import TeacherError
+from filial.contracts.kinds import Drop
+from filial.contracts.messages import Reply
+from filial.contracts.plugin_errors import blamed, breach, half_character
+from filial.contracts.records import Record
+from filial.formats.base import named
+from filial.formats.records import encode, explain
+
+NOT_UNICODE = "not-unicode"
+
+
+class lending(blamed):
+    """As `blamed`, round a method of a plugin that is given records: copies of them, which it must leave as they are.
+
+    ``ctx`` is what the method is called with. An error names the record where there is but one.
+
+    Raises:
+        FilialError: the method failed, or has changed a record.
+    """
+
+    __slots__ = ("_copies", "_ctx", "_records")
+
+    def __init__(self, plugin: str, stage: str, records: Sequence[Record], ctx: Context) -> None:
+        super().__init__(plugin, stage, records[0] if len(records) == 1 else None)
+        self._records, self._copies, self._ctx = records, tuple(map(lent, records)), ctx
+
+    def __enter__(self) -> tuple[Record, ...]:  # type: ignore[override]
+        return self._copies
+
+    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
+        super().__exit__(kind, err, trace)
+        if err is None:
+            check_unchanged(self._copies, self._records, self._plugin, self._stage)
+            if fault := self._ctx.fault_of_parent():
+                raise breach(self._plugin, self._stage, fault, self._record)
+
+
+def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin: str, stage: str) -> None:
+    """See that a plugin has left the copies that it was lent as they were.
+
+    Raises:
+        FilialError: it has changed one.
+    """
+    for copy, record in zip(copies, records, strict=True):
+        if fault := changed(copy, record):
+            raise breach(plugin, stage, fault, record)
+
+
+async def settled(work: Awaitable[Any] | Any) -> Any:
+    """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
+    try:
+        return await work if isinstance(work, Awaitable) else work
+    except TeacherError as err:
+        return Drop.failed(err)
+
+
+def unsound(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
+    """A drop for a record whose text no file can hold; None for a record that can be written and read back. ``given``
+    is the one that the plugin made it from.
+
+    Raises:
+        FilialError: the plugin gave a field the wrong type, or a score that is no number.
+    """
+    try:
+        encode(record)
+    except UnicodeEncodeError as err:
+        return Drop(NOT_UNICODE, half_character(err))
+    except (TypeError, msgspec.ValidationError) as err:
+        fault = explain(err) if isinstance(err, msgspec.ValidationError) else f"cannot be written as JSON: {err}"
+        raise breach(plugin, stage, f"{named(record)}: {fault}", given) from err
+    return None
+
+
+def explained(drop: Drop, ctx: Context) -> Drop:
+    """The drop with the raw answer behind it: what the teacher said last, unless the plugin gave one."""
+    return replace(drop, answer=ctx.asked[-1].text) if drop.answer is None and ctx.asked else drop
+
+
+def short_name(plugin: str) -> str:
+    """The name in ``dist:name==version``."""
+    return plugin.partition("==")[0].rpartition(":")[2]
+
+
+def keys_of(replies: Iterable[Reply]) -> tuple[str, ...]:
+    """The ledger keys of answers."""
+    return tuple(reply.key for reply in replies if reply.key)
