@@ -4,16 +4,17 @@ rules, gives a failed record's parent another chance, keeps lineage (Evol-Instru
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from filial.contracts.concurrency import in_order
+from filial.contracts.concurrency import Item, Result, in_order
 from filial.contracts.context import Context, seeded
 from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop, Strategy
@@ -48,11 +49,8 @@ def expect(stage: StageSpec[Evolve], entering: int, base: Path, manager: Manager
     """Say what an evolve stage would take and give. Every child has ``branch`` attempts in the next round, every
     failure one."""
     settings, plan = stage.settings, prepare(stage, base, manager)
-    due, tried = float(entering * settings.branch), 0.0
-    for _ in range(settings.rounds):
-        tried += due
-        due *= 1 + EVOLVED * (settings.branch - 1)
-    attempts = round(tried)
+    growth = 1 + EVOLVED * (settings.branch - 1)
+    attempts = round(entering * settings.branch * sum(growth**turn for turn in range(settings.rounds)))
     calls = sum(choice.strategy.calls(attempts) for choice in plan.choices) / len(plan.choices)
     calls += sum(rule.filter.calls(attempts) for rule in plan.on_questions if rule)
     calls += attempts if settings.answer else 0
@@ -72,14 +70,7 @@ def prepare(stage: StageSpec[Evolve], base: Path, manager: Manager) -> Evolution
 
 async def perform(plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
     """Take each record of a batch through all rounds by itself."""
-    trees = plan.trees(work)
-    if len(trees) == 1:
-        await _grow(plan, env, trees[0])
-    else:
-        async with aclosing(in_order(trees, partial(_grow, plan, env), len(trees))) as grown:
-            async for _ in grown:
-                pass
-    return trees
+    return await _all(partial(_grow, plan, env), plan.trees(work))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +108,13 @@ class Evolution:
             trees.append(Tree(place, rank, [root], [root]))
         return trees
 
-    def draw(self, env: StageContext, turn: int, place: int, record: Record, n: int) -> list[Choice]:
-        """Choose ``n`` strategies for this record in this round, by seeded weights or in the recipe's order; all
-        different where there are enough."""
+    def draw(self, env: StageContext, turn: int, place: int, tip: Node) -> list[Choice]:
+        """Choose a strategy for every child that a record is due in this round, by seeded weights or in the recipe's
+        order; all different where there are enough."""
         if self.settings.order == "fixed":
-            return [self.choices[(place + turn - 1 + slot) % len(self.choices)] for slot in range(n)]
-        rng, left, drawn = seeded(env.seed, env.stage, "draw", turn, record.id), list(self.choices), list[Choice]()
-        while len(drawn) < n:
+            return [self.choices[(place + turn - 1 + slot) % len(self.choices)] for slot in range(tip.due)]
+        rng, left, drawn = seeded(env.seed, env.stage, "draw", turn, tip.record.id), list(self.choices), list[Choice]()
+        while len(drawn) < tip.due:
             left = left or list(self.choices)
             drawn += rng.choices(left, [choice.weight for choice in left])
             left.remove(drawn[-1])
@@ -144,9 +135,9 @@ class Evolution:
         both = list(zip(self.eliminate, self.on_questions, strict=True))
         part = [short_name(rule.plugin) for rule, left in both if left is not None and left.filter is not rule.filter]
         whole = [short_name(rule.plugin) for rule, left in both if left is None]
-        said = [f"{' and '.join(part)} by the instruction alone"] if part else []
-        said += [f"{' and '.join(whole)} not at all"] if whole else []
-        return f"no answer is asked for; evolved records without one are judged {', '.join(said)}" if said else ""
+        ways = {"by the instruction alone": part, "not at all": whole}
+        said = ", ".join(f"{' and '.join(names)} {way}" for way, names in ways.items() if names)
+        return f"no answer is asked for; evolved records without one are judged {said}" if said else ""
 
 
 @dataclass(slots=True)
@@ -251,10 +242,11 @@ async def _tree_by_tree(records: Records, plan: Evolution, table: Table, env: St
     return conversations
 
 
-async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> None:
+async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> Tree:
     for turn in range(1, plan.settings.rounds + 1):
         await _settle(await _try(plan, env, turn, tree), tree, plan, env, tree.rank)
         env.step()
+    return tree
 
 
 async def _round_by_round(records: Records, plan: Evolution, table: Table, env: StageContext) -> int:
@@ -276,29 +268,26 @@ Tries = list[tuple[Node, list[Attempt]]]
 
 
 async def _try(plan: Evolution, env: StageContext, turn: int, tree: Tree) -> Tries:
-    """Evolve every tip of a tree. A conversation of more than a question and its answer is counted, and not evolved.
-
-    All attempts end before the first failure is told.
-    """
-    tips, work = [], []
-    for tip in tree.tips:
-        parent = tip.record.single()
-        if parent.messages:
-            tree.conversations += 1
-        else:
-            tips.append(tip)
-            drawn = plan.draw(env, turn, tree.place, parent, tip.due)
-            work += [_attempt(plan, env, turn, tip, slot, choice) for slot, choice in enumerate(drawn)]
-    if len(work) == 1:
-        return [(tips[0], [await work[0]])]
-    tasks = list(map(asyncio.ensure_future, work))
-    await asyncio.gather(*tasks, return_exceptions=True)
-    attempts = iter([task.result() for task in tasks])
+    """Evolve every tip of a tree. A conversation of more than a question and its answer is counted, and not evolved."""
+    tips = [tip for tip in tree.tips if not tip.record.single().messages]
+    tree.conversations += len(tree.tips) - len(tips)
+    tries = [(tip, slot, choice) for tip in tips for slot, choice in enumerate(plan.draw(env, turn, tree.place, tip))]
+    attempts = iter(await _all(partial(_attempt, plan, env, turn), tries))
     return [(tip, list(islice(attempts, tip.due))) for tip in tips]
 
 
-async def _attempt(plan: Evolution, env: StageContext, turn: int, tip: Node, slot: int, choice: Choice) -> Attempt:
+async def _all(work: Callable[[Item], Coroutine[Any, Any, Result]], items: Sequence[Item]) -> list[Result]:
+    """The results for all items, which are worked on at once. All end before the first failure is told."""
+    if len(items) == 1:  # as most often: spare it a task
+        return [await work(items[0])]
+    tasks = [asyncio.create_task(work(item)) for item in items]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]
+
+
+async def _attempt(plan: Evolution, env: StageContext, turn: int, what: tuple[Node, int, Choice]) -> Attempt:
     """Ask for the evolved instruction, then for its answer, then apply the rules that need no memory."""
+    tip, slot, choice = what
     parent = tip.record.single()
     key = (turn, parent.id, *([slot] if slot else []))
     ctx = env.context(*key, parent=parent, attempt=tip.tried + slot)

@@ -3,18 +3,15 @@ where it is not."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filial.contracts.paths import resolve
+from filial.plugins.manager import Manager
 from filial.plugins.options import named as named_files
+from filial.recipe import ComponentSpec, Recipe, StageSpec
 from filial.storage import digest, file_sha256
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from filial.plugins.manager import Manager
-    from filial.recipe import ComponentSpec, Recipe, StageSpec
 
 SOURCES = {"seeds", "sources"}
 """Settings that name files: what a stage's result depends on is what they hold, not where they are."""
