@@ -14,139 +14,127 @@ from filial import *
 from filial import Field, hookimpl
 """
 EVOLVE, CHECK = "async def evolve(self, record, ctx):", "def check(self, record, ctx):"
+ASYNC_CHECK = f"async {CHECK}"
 BATCH = "def check_batch(self, records, ctx):"
 GENERATE, RATES = "async def generate(self, seeds, ctx):", "def rates(self, sizes):"
 CANCELLED = "task = asyncio.ensure_future(asyncio.sleep(1)); task.cancel(); await task"
-CASES = {
-    **{
-        f"{kind} raises {error}": (method, f"raise {error}{end}", error.rpartition(".")[2])
-        for error in ("asyncio.CancelledError", "GeneratorExit")
-        for kind, method, end in (
-            ("strategy", EVOLVE, ""),
-            ("filter", CHECK, ""),
-            ("async filter", f"async {CHECK}", ""),
-            ("generator", GENERATE, "; yield"),
-            ("mixer", RATES, ""),
-        )
+ASKED = {
+    "5": "5 is asked, not a text or messages",
+    "None": "nothing (None) is asked, not a text or messages",
+    "['Hi']": "'Hi' is asked, not a text or messages",
+    "[Message('user', 5)]": "a value of type Message is asked, not a text or messages",
+    "'Hi', system=5": "system is 5, not a text",
+    "'Hi', draw=-1": "draw is -1, not a whole number from 0",
+    "'Hi', draw=0.5": "draw is 0.5, not a whole number from 0",
+    "'Hi', draw='0'": "draw is '0', not a whole number from 0",
+    "'Hi', max_tokens=-1": "max_tokens is -1, no number of tokens from 1",
+    "'Hi', max_tokens=0": "max_tokens is 0, no number of tokens from 1",
+    "'Hi', max_tokens='9'": "max_tokens is '9', no number of tokens from 1",
+    "'Hi', temperature=float('nan')": "temperature is nan, not a number from 0",
+    "'Hi', temperature=-0.1": "temperature is -0.1, not a number from 0",
+    "'Hi', top_p=1.5": "top_p is 1.5, not a number from 0 to 1",
+    "'Hi', stop='.'": "stop is '.', not a tuple of texts",
+    "'Hi', schema='{}'": "schema is '{}', not a dict",
+}
+"""What a plugin asks its teacher by, and what is said of it."""
+FAULTS = {
+    EVOLVE: {
+        CANCELLED: "CancelledError",
+        "return 1 / 0": "ZeroDivisionError",
+        "sys.exit(0)": "SystemExit",
+        "pass": "evolve gave nothing (None), not Record or Drop",
+        "return 'x'": "evolve gave 'x', not Record or Drop",
+        "return record.evolved(instruction='x y z', output=7)": "/output",
+        "return record.evolved(instruction=5)": "/instruction",
+        "await ctx.ask('Hi', seed=3)": "TypeError: ask: there is no argument 'seed'",
+        "await ctx.ask('Hi', max_token=3)": "did you mean 'max_tokens'?",
+        "return record.evolved(instruction='x', output='y').replaced(scores={'s': 1e999})": "/scores: Expected `float`",
+        "return Drop(None)": "Drop.reason",
+        "return Drop('no', record='text')": "Drop.record",
+        "return Drop('Too short')": "Drop.reason is 'Too short', no slug such as 'too-short'",
+        "return Drop('')": "Drop.reason is '', no slug",
+        "return Drop('no', 3)": "Drop.detail is 3, not a text",
+        "return Drop('no', answer=3)": "Drop.answer is 3, not a text",
+        "return Drop('no', scores={'s': float('nan')})": "Drop.scores gives 's' nan, not a finite number",
+        "return Record(instruction='x', origin=Origin(parents=('nobody',)))": "names the parent 'nobody'",
+        "return record.evolved(instruction='x').replaced(origin=Origin(parents=3))": "TypeError",
+        "return record.replaced(origin=Origin(parents=(record.id,), round=-1))": "/origin/round",
+        "return record.evolved(instruction='x', tags=(3,))": "/tags/0",
+        "record.scores['s'] = 1.0; return record.evolved(instruction='x')": "changes the scores of the record",
+        "record.scores['s'] = 1.0; return Drop('no')": "changes the scores of the record it was given",
+        "ctx.parent.scores['s'] = 1.0; return record.evolved(instruction='x')": "changes the scores of ctx.parent",
+        **{f"await ctx.ask({asked})": f"ValueError: ask: {cause}" for asked, cause in ASKED.items()},
     },
-    "strategy awaits what it cancelled": (EVOLVE, CANCELLED, "CancelledError"),
-    "async filter awaits what it cancelled": (f"async {CHECK}", CANCELLED, "CancelledError"),
-    "generator awaits what it cancelled": (GENERATE, f"yield seeds[0]; {CANCELLED}", "CancelledError"),
-    "strategy raises": (EVOLVE, "return 1 / 0", "ZeroDivisionError"),
-    "strategy exits": (EVOLVE, "sys.exit(0)", "SystemExit"),
-    "strategy gives nothing": (EVOLVE, "pass", "evolve gave nothing (None), not Record or Drop"),
-    "strategy gives text": (EVOLVE, "return 'x'", "evolve gave 'x', not Record or Drop"),
-    "bad field": (EVOLVE, "return record.evolved(instruction='x y z', output=7)", "/output"),
-    "bad instruction": (EVOLVE, "return record.evolved(instruction=5)", "/instruction"),
-    **{
-        f"asks {asked}": (EVOLVE, f"await ctx.ask({asked})", f"ValueError: ask: {cause}")
-        for asked, cause in {
-            "5": "5 is asked, not a text or messages",
-            "None": "nothing (None) is asked, not a text or messages",
-            "['Hi']": "'Hi' is asked, not a text or messages",
-            "[Message('user', 5)]": "a value of type Message is asked, not a text or messages",
-            "'Hi', system=5": "system is 5, not a text",
-            "'Hi', draw=-1": "draw is -1, not a whole number from 0",
-            "'Hi', draw=0.5": "draw is 0.5, not a whole number from 0",
-            "'Hi', draw='0'": "draw is '0', not a whole number from 0",
-            "'Hi', max_tokens=-1": "max_tokens is -1, no number of tokens from 1",
-            "'Hi', max_tokens=0": "max_tokens is 0, no number of tokens from 1",
-            "'Hi', max_tokens='9'": "max_tokens is '9', no number of tokens from 1",
-            "'Hi', temperature=float('nan')": "temperature is nan, not a number from 0",
-            "'Hi', temperature=-0.1": "temperature is -0.1, not a number from 0",
-            "'Hi', top_p=1.5": "top_p is 1.5, not a number from 0 to 1",
-            "'Hi', stop='.'": "stop is '.', not a tuple of texts",
-            "'Hi', schema='{}'": "schema is '{}', not a dict",
-        }.items()
+    CHECK: {
+        "raise KeyError('k')": "KeyError",
+        "return True": "check gave True, not Keep or Drop",
+        "return Keep(scores={'s': 'high'})": "Keep.scores gives 's' 'high', not a finite",
+        "return Keep(tags='good')": "Keep.tags is 'good', not a tuple of texts",
+        "return Keep(tags=('good', 1))": "Keep.tags is ('good', 1), not a tuple of texts",
+        "return Keep(tags=None)": "Keep.tags is nothing (None), not a tuple of texts",
+        "return Keep(scores=None)": "Keep.scores is nothing (None), not names with numbers",
+        "return Keep(scores={'s': float('nan')})": "Keep.scores gives 's' nan, not a finite number",
+        "return Keep(scores={'s': -1e999})": "Keep.scores gives 's' -inf, not a finite number",
+        "return Keep(scores={'s': True})": "Keep.scores gives 's' True, not a finite number",
+        "return Keep(scores={3: 1.0})": "Keep.scores names a score 3, not by a text",
+        "return Keep(record='text')": "Keep.record is 'text', not a Record",
+        "return Keep(record=record.replaced(output=7))": "/output",
+        "return Drop('Harm: ' + record.id)": "no slug such as 'too-short'",
+        "return Drop('harm', scores=[1])": "Drop.scores is [1], not names with numbers",
+        "record.scores['s'] = 1.0; return Keep()": "changes the scores of the record it was given",
+        "record.scores['s'] = 1.0; return Keep(scores=record.scores)": "changes the scores of the record",
     },
-    "asks with a seed": (EVOLVE, "await ctx.ask('Hi', seed=3)", "TypeError: ask: there is no argument 'seed'"),
-    "asks misspelled": (EVOLVE, "await ctx.ask('Hi', max_token=3)", "did you mean 'max_tokens'?"),
-    "bad score": (
-        EVOLVE,
-        "return record.evolved(instruction='x', output='y').replaced(scores={'s': 1e999})",
-        "/scores: Expected `float`",
-    ),
-    "bad drop": (EVOLVE, "return Drop(None)", "Drop.reason"),
-    "drop of a bad record": (EVOLVE, "return Drop('no', record='text')", "Drop.record"),
-    "filter raises": (CHECK, "raise KeyError('k')", "KeyError"),
-    "filter gives a bool": (CHECK, "return True", "check gave True, not Keep or Drop"),
-    "filter gives a bad score": (
-        CHECK,
-        "return Keep(scores={'s': 'high'})",
-        "Keep.scores gives 's' 'high', not a finite",
-    ),
-    "filter that remembers": (f"remembers = True\n    {CHECK}", "raise KeyError('k')", "KeyError"),
-    "generator raises": (GENERATE, "yield seeds[0]; raise OSError('gone')", "OSError: gone"),
-    "generator yields text": (GENERATE, "yield 'x'", "generate, result 1, gave 'x'"),
-    "generator returns": (GENERATE, "return seeds", "'async def' with 'yield'"),
-    "generator is not async": ("def generate(self, seeds, ctx):", "yield seeds[0]", "'async def' with 'yield'"),
-    "failed call goes through": (GENERATE, "yield seeds[0]; await ctx.ask('bad')", "gave up in stage"),
-    "mixer raises": (RATES, "return sizes['nope']", "KeyError"),
-    "mixer gives a list": (RATES, "return [1]", "rates gave [1]"),
-    "mixer gives words": (RATES, "return dict.fromkeys(sizes, 'much')", "task '' the rate 'much', neither"),
-    "mixer gives nothing for a task": (
-        RATES,
-        "return {'': None}",
-        "task '' the rate nothing (None), neither",
-    ),
-    "batched filter sorts": (
-        BATCH,
-        "records.sort(key=str); return []",
-        "'tuple' object has no attribute",
-    ),
-    "async batched filter sorts": (f"async {BATCH}", "records.reverse(); return []", "'tuple' object has no attribute"),
-    **{
-        f"strategy: {statements}": (EVOLVE, statements, cause)
-        for statements, cause in {
-            "return Drop('Too short')": "Drop.reason is 'Too short', no slug such as 'too-short'",
-            "return Drop('')": "Drop.reason is '', no slug",
-            "return Drop('no', 3)": "Drop.detail is 3, not a text",
-            "return Drop('no', answer=3)": "Drop.answer is 3, not a text",
-            "return Drop('no', scores={'s': float('nan')})": "Drop.scores gives 's' nan, not a finite number",
-            "return Record(instruction='x', origin=Origin(parents=('nobody',)))": "names the parent 'nobody'",
-            "return record.evolved(instruction='x').replaced(origin=Origin(parents=3))": "TypeError",
-            "return record.replaced(origin=Origin(parents=(record.id,), round=-1))": "/origin/round",
-            "return record.evolved(instruction='x', tags=(3,))": "/tags/0",
-            "record.scores['s'] = 1.0; return record.evolved(instruction='x')": "changes the scores of the record",
-            "record.scores['s'] = 1.0; return Drop('no')": "changes the scores of the record it was given",
-            "ctx.parent.scores['s'] = 1.0; return record.evolved(instruction='x')": "changes the scores of ctx.parent",
-        }.items()
+    ASYNC_CHECK: {
+        CANCELLED: "CancelledError",
     },
-    **{
-        f"filter: {statements}": (CHECK, statements, cause)
-        for statements, cause in {
-            "return Keep(tags='good')": "Keep.tags is 'good', not a tuple of texts",
-            "return Keep(tags=('good', 1))": "Keep.tags is ('good', 1), not a tuple of texts",
-            "return Keep(tags=None)": "Keep.tags is nothing (None), not a tuple of texts",
-            "return Keep(scores=None)": "Keep.scores is nothing (None), not names with numbers",
-            "return Keep(scores={'s': float('nan')})": "Keep.scores gives 's' nan, not a finite number",
-            "return Keep(scores={'s': -1e999})": "Keep.scores gives 's' -inf, not a finite number",
-            "return Keep(scores={'s': True})": "Keep.scores gives 's' True, not a finite number",
-            "return Keep(scores={3: 1.0})": "Keep.scores names a score 3, not by a text",
-            "return Keep(record='text')": "Keep.record is 'text', not a Record",
-            "return Keep(record=record.replaced(output=7))": "/output",
-            "return Drop('Harm: ' + record.id)": "no slug such as 'too-short'",
-            "return Drop('harm', scores=[1])": "Drop.scores is [1], not names with numbers",
-            "record.scores['s'] = 1.0; return Keep()": "changes the scores of the record it was given",
-            "record.scores['s'] = 1.0; return Keep(scores=record.scores)": "changes the scores of the record",
-        }.items()
+    GENERATE: {
+        f"yield seeds[0]; {CANCELLED}": "CancelledError",
+        "yield seeds[0]; raise OSError('gone')": "OSError: gone",
+        "yield 'x'": "generate, result 1, gave 'x'",
+        "return seeds": "'async def' with 'yield'",
+        "yield seeds[0]; await ctx.ask('bad')": "gave up in stage",
+        "yield Record(instruction='x', origin=Origin(parents=('nobody',)))": "names the parent 'nobody'",
+        "yield Drop('no', record=Record(instruction='x', origin=Origin(parents=('nobody',))))": "parent 'nobody'",
+        "yield Record(instruction='x', origin=Origin(parents=3))": "TypeError",
+        "yield Record(instruction='x', task=3)": "/task",
+        "yield Drop('Not this')": "Drop.reason is 'Not this', no slug",
+        "yield seeds[0]; seeds[0].scores['s'] = 1.0": "changes the scores of the record it was given",
     },
-    **{
-        f"generator: {statements}": (GENERATE, statements, cause)
-        for statements, cause in {
-            "yield Record(instruction='x', origin=Origin(parents=('nobody',)))": "names the parent 'nobody'",
-            "yield Drop('no', record=Record(instruction='x', origin=Origin(parents=('nobody',))))": "parent 'nobody'",
-            "yield Record(instruction='x', origin=Origin(parents=3))": "TypeError",
-            "yield Record(instruction='x', task=3)": "/task",
-            "yield Drop('Not this')": "Drop.reason is 'Not this', no slug",
-            "yield seeds[0]; seeds[0].scores['s'] = 1.0": "changes the scores of the record it was given",
-        }.items()
+    RATES: {
+        "return sizes['nope']": "KeyError",
+        "return [1]": "rates gave [1]",
+        "return dict.fromkeys(sizes, 'much')": "task '' the rate 'much', neither",
+        "return {'': None}": "task '' the rate nothing (None), neither",
+        "return dict.fromkeys(sizes, float('nan'))": "rates gives task '' the rate",
+        "return dict.fromkeys(sizes, -1.0)": "rates gives task '' the rate",
+        "return dict.fromkeys(sizes, 1e999)": "rates gives task '' the rate",
+        "return dict.fromkeys(sizes, True)": "rates gives task '' the rate",
+        "return dict.fromkeys(sizes, 1e200)": "rates gives task '' the rate",
+        "return dict.fromkeys(sizes, 1e-200)": "rates gives task '' the rate",
     },
-    **{
-        f"mixer: {rate}": (RATES, f"return dict.fromkeys(sizes, {rate})", "rates gives task '' the rate")
-        for rate in ("float('nan')", "-1.0", "1e999", "True", "1e200", "1e-200")
+    f"remembers = True\n    {CHECK}": {
+        "raise KeyError('k')": "KeyError",
+    },
+    "def generate(self, seeds, ctx):": {
+        "yield seeds[0]": "'async def' with 'yield'",
+    },
+    BATCH: {
+        "records.sort(key=str); return []": "'tuple' object has no attribute",
+    },
+    f"async {BATCH}": {
+        "records.reverse(); return []": "'tuple' object has no attribute",
     },
 }
+"""What is wrong in a plugin's method, by its first line and what it does -> what is said."""
+LEAVING = {EVOLVE: "", CHECK: "", ASYNC_CHECK: "", GENERATE: "; yield", RATES: ""}
+CASES = [
+    *((method, statements, cause) for method, faults in FAULTS.items() for statements, cause in faults.items()),
+    *(
+        (method, f"raise {error}{end}", error.rpartition(".")[2])
+        for error in ("asyncio.CancelledError", "GeneratorExit")
+        for method, end in LEAVING.items()
+    ),
+]
 KINDS = {
     "evolve": ("strategies", "Strategy"), "check": ("filters", "Filter"), "generate": ("generators", "Generator"),
     "rates": ("mixers", "Mixer"), "reply": ("teachers", "Teacher"), "train": ("trainers", "Trainer"),
@@ -155,7 +143,7 @@ KINDS = {
 RULES = {
     f"{kind}: {statements}": (method, statements)
     for kind, method in (
-        ("rule", CHECK), ("async rule", f"async {CHECK}"), ("rule that remembers", f"remembers = True\n    {CHECK}"),
+        ("rule", CHECK), ("async rule", ASYNC_CHECK), ("rule that remembers", f"remembers = True\n    {CHECK}"),
         ("batched rule", BATCH),
     )
     for statements in ("ctx.parent.extra['mutated'] = True", "ctx.parent.scores['s'] = 1.0")
@@ -191,16 +179,15 @@ def faulty(cli):
     return run
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_faulty_plugin_is_one_sentence_with_its_name_and_stage_and_exit_1(faulty, cli, case):
-    method, statements, cause = CASES[case]
+@pytest.mark.parametrize(("method", "statements", "cause"), CASES)
+def test_a_faulty_plugin_is_one_sentence_with_its_name_and_stage_and_exit_1(faulty, cli, method, statements, cause):
     assert faulty(method, statements) == 1
     (error,) = [line for line in cli.err.splitlines() if line.startswith("Error")]
     assert cli.err.strip().endswith(error)
     assert error.startswith("Error: faulty.py:faulty==0+")
     assert cause in error
     assert "stage 02-" in error
-    if method in (EVOLVE, CHECK, f"async {CHECK}"):
+    if method in (EVOLVE, CHECK, ASYNC_CHECK):
         assert any(f"record {r['id']}" in error for r in cli.rows("runs/r/stages/01-generate/records.jsonl"))
     assert "Traceback" not in cli.err
     assert [f for f in cli.files() if "02-" in f] == []

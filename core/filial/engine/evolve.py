@@ -23,8 +23,8 @@ from filial.contracts.plugin_errors import breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import build, provenance
 from filial.engine.filter import FilterStep
-from filial.engine.plugin_calls import explained, keys_of, lending, settled, short_name, unsound
-from filial.engine.stage import Expected, Ranks, Records, Report, StageContext
+from filial.engine.plugin_calls import explained, keys_of, lending, short_name, unsound
+from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, settled
 from filial.engine.survival import Table
 from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager

@@ -30,8 +30,7 @@ from filial.engine.commit import ANSWERS, MANIFEST
 from filial.engine.exams import Exam, TrainingRun, exam_records
 from filial.engine.keys import asked_parts, component_parts, source_digest
 from filial.engine.model_notes import registered_name, teacher_of
-from filial.engine.plugin_calls import settled
-from filial.engine.stage import DropRow, StageContext
+from filial.engine.stage import DropRow, StageContext, settled
 from filial.engine.train import base_model, weights
 from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import unknown_price

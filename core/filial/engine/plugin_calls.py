@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
 from filial.contracts.checks import changed, lent
 from filial.contracts.context import Context
-from filial.contracts.errors import TeacherError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Reply
 from filial.contracts.plugin_errors import blamed, breach, half_character
@@ -56,14 +54,6 @@ def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin:
     for copy, record in zip(copies, records, strict=True):
         if fault := changed(copy, record):
             raise breach(plugin, stage, fault, record)
-
-
-async def settled(work: Awaitable[Any] | Any) -> Any:
-    """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
-    try:
-        return await work if isinstance(work, Awaitable) else work
-    except TeacherError as err:
-        return Drop.failed(err)
 
 
 def unsound(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:

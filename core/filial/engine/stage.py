@@ -15,7 +15,7 @@ import msgspec
 
 from filial.contracts.concurrency import Worker
 from filial.contracts.context import Asker, Context
-from filial.contracts.errors import UsageError
+from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
 from filial.contracts.plugin_errors import blamed, breach
@@ -272,6 +272,14 @@ class StageContext:
             if parent not in self._seed_ids:
                 fault = f"a record that it makes names the parent {parent!r}, and it was given no such record"
                 raise breach(plugin, self.stage, fault, about)
+
+
+async def settled(work: Awaitable[Any] | Any) -> Any:
+    """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
+    try:
+        return await work if isinstance(work, Awaitable) else work
+    except TeacherError as err:
+        return Drop.failed(err)
 
 
 Report = dict[str, Any]
