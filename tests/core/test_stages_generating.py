@@ -6,7 +6,7 @@ import json
 import pytest
 from stage_kit import Rows
 
-from filial import Drop, Generator, Origin, Record
+from filial import Drop, FilialError, Generator, Origin, Record
 from filial.engine.generate import generate_records
 from filial.engine.stage import StageContext
 
@@ -48,6 +48,20 @@ def test_what_does_not_pass_on_is_a_drop_like_any_other():
     rows, counters = generated(Record(instruction="new"), left_out=[Record(id="b", instruction="before")])
     assert [(d.reason, d.record.id) for d in rows.dropped] == [("input-not-kept", "b")]
     assert (counters.entered, counters.made, counters.out) == (1, 1, 1)
+
+
+def test_a_generator_that_fails_when_it_is_stopped_is_named():
+    class Stubborn(Generator):
+        async def generate(self, seeds, ctx):
+            try:
+                yield Record(instruction="one")
+                yield Record(instruction="two")
+            finally:
+                raise OSError("will not stop")
+
+    env = StageContext(stage="01-generate", seed=1, writer=Rows())
+    with pytest.raises(FilialError, match="d:g==1 fails in stage 01-generate: OSError: will not stop"):
+        asyncio.run(generate_records([], "d:g==1", Stubborn(), env, limit=1))
 
 
 def test_a_generators_drop_keeps_its_record_answer_and_lineage():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from inspect import iscoroutine, iscoroutinefunction
@@ -245,28 +245,25 @@ def _through(passing: Batches, steps: Iterable[tuple[int, FilterStep]], env: Sta
 
 async def _in_thread(passing: Batches, place: int, step: FilterStep, env: StageContext) -> Batches:
     """Through a filter that is neither async nor batched."""
+
+    def decide(batch: Sequence[Passage]) -> int:
+        """Returns how many went through in `SLICE` seconds, one at least."""
+        until = time.monotonic() + SLICE
+        for done, passage in enumerate(batch, 1):
+            if passage.drop is None:
+                ctx = env.context(place, passage.record.id)
+                (decision,) = step.compute([passage.record], ctx, env.stage)
+                passage.enter(decision, step.plugin, env.stage, keys_of(ctx.asked))
+            if time.monotonic() > until:
+                return done
+        return len(batch)
+
     async with aclosing(passing) as source:
         async for batch in source:
             while batch:
-                done = await env.worker.call(compute_batch, place, step, batch, env.context, env.stage)
+                done = await env.worker.call(decide, batch)
                 yield batch[:done]
                 batch = batch[done:]
-
-
-def compute_batch(
-    place: int, step: FilterStep, batch: Sequence[Passage], context: Callable[[int, str], Context], stage: str
-) -> int:
-    """Send passages through such a filter, in this thread. Returns how many went through in `SLICE` seconds, one at
-    least."""
-    until = time.monotonic() + SLICE
-    for done, passage in enumerate(batch, 1):
-        if passage.drop is None:
-            ctx = context(place, passage.record.id)
-            (decision,) = step.compute([passage.record], ctx, stage)
-            passage.enter(decision, step.plugin, stage, keys_of(ctx.asked))
-        if time.monotonic() > until:
-            return done
-    return len(batch)
 
 
 async def _on_loop(passing: Batches, place: int, step: FilterStep, env: StageContext) -> Batches:

@@ -76,13 +76,15 @@ def stage_parts(stage: StageSpec[Any], base: Path, manager: Manager) -> dict[str
 
 def component_parts(specs: Sequence[ComponentSpec], base: Path, manager: Manager) -> dict[str, str]:
     """What a step depends on by the components that it names: which they are, in their order, the versions of the
-    distributions they are from, and their options with what the files hold that these name."""
+    distributions they are from, and their options with the files that these name: where they stand, what they hold."""
     versions: dict[str, set[str]] = {}
     options: dict[str, list[Any]] = {}
     for spec in specs:
         dist, _, name = manager.identity(spec.kind, spec.use).rpartition(":")
         versions.setdefault(dist, set()).add(manager.version(spec.kind, spec.use))
-        options.setdefault(name, []).append([spec.options, option_files(spec, base, manager)])
+        files = named_files(manager.get(spec.kind, spec.use), spec.options)
+        held = [[place, source_digest(path, base)] for place, path in files]
+        options.setdefault(name, []).append([spec.options, held])
     return {
         "its plugins": digest([[manager.identity(spec.kind, spec.use), *_beside(spec)] for spec in specs]),
         **{dist: " ".join(sorted(found)) for dist, found in versions.items()},
@@ -106,9 +108,3 @@ def source_digest(source: str, base: Path) -> str:
         return file_sha256(path)
     files = sorted(p for p in path.rglob("*") if p.is_file())
     return digest([[str(p.relative_to(path)), file_sha256(p)] for p in files])
-
-
-def option_files(spec: ComponentSpec, base: Path, manager: Manager) -> list[list[Any]]:
-    """What a key says about the files that a component's options name: where they stand, and what they hold."""
-    named = named_files(manager.get(spec.kind, spec.use), spec.options)
-    return [[name, source_digest(path, base)] for name, path in named]
