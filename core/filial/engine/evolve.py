@@ -103,7 +103,8 @@ class Evolution:
     def trees(self, work: Work) -> list[Tree]:
         """Trees of records that have not been evolved yet."""
         trees = []
-        for place, (record, rank) in enumerate(zip(work.records, work.ranks, strict=True), work.place):
+        ranks = work.ranks or [None] * len(work.records)
+        for place, (record, rank) in enumerate(zip(work.records, ranks, strict=True), work.place):
             root = Node(record, self.settings.branch)
             trees.append(Tree(place, rank, [root], [root]))
         return trees
@@ -154,13 +155,14 @@ class Node:
 class Tree:
     """One record of the stage and what came of it.
 
-    ``place`` is the record's among all, ``rank`` among those with the same id: 0 unless a record comes again.
+    ``place`` is the record's among all, ``rank`` among those with the same id: 0 unless a record comes again. It tells
+    equal children of such records apart; None: the order of these does.
     ``tips`` are the nodes that are evolved next. ``conversations`` counts those that cannot be, ``tried`` is what was
     tried and is not booked yet.
     """
 
     place: int
-    rank: int
+    rank: int | None
     nodes: list[Node]
     tips: list[Node]
     conversations: int = 0
@@ -244,18 +246,18 @@ async def _tree_by_tree(records: Records, plan: Evolution, table: Table, env: St
 
 async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> Tree:
     for turn in range(1, plan.settings.rounds + 1):
-        await _settle(await _try(plan, env, turn, tree), tree, plan, env, tree.rank)
+        await _settle(await _try(plan, env, turn, tree), tree, plan, env)
         env.step()
     return tree
 
 
 async def _round_by_round(records: Records, plan: Evolution, table: Table, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
-    trees = [tree for work in cut(None, records, AT_ONCE, Ranks().next) for tree in plan.trees(work)]
+    trees = [tree for work in cut(None, records, AT_ONCE) for tree in plan.trees(work)]
     for turn in range(1, plan.settings.rounds + 1):
         async with aclosing(in_order(trees, partial(_try, plan, env, turn), env.window)) as tried:
             async for tree, tries in tried:
-                await _settle(tries, tree, plan, env, None)
+                await _settle(tries, tree, plan, env)
                 _book(tree, table, env)
                 env.step()
     for tree in trees:
@@ -325,20 +327,20 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
     return child.citing(*ctx.asked)
 
 
-async def _settle(tries: Tries, tree: Tree, plan: Evolution, env: StageContext, rank: int | None) -> None:
+async def _settle(tries: Tries, tree: Tree, plan: Evolution, env: StageContext) -> None:
     """Give the children of a round their ids and apply the rules that remember. Those that are left are evolved next,
     and so are records with attempts that failed."""
     tree.tips = []
     for tip, attempts in tries:
         siblings = list(tip.children)
         for attempt in attempts:
-            _identify(attempt, env, rank, siblings)
+            _identify(attempt, env, tree.rank, siblings)
             for place, rule, child in plan.rules(attempt, remember=True):
                 attempt.child = child
                 ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
                 if await attempt.judge(rule, child, ctx, env):
                     siblings.pop()  # which was this child, before it was mended
-                    _identify(attempt, env, rank, siblings)
+                    _identify(attempt, env, tree.rank, siblings)
         tree.tried += attempts
         born = [Node(a.result, plan.settings.branch) for a in attempts if isinstance(a.result, Record)]
         tip.due, tip.tried = len(attempts) - len(born), tip.tried + len(attempts)
