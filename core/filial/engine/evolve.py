@@ -23,7 +23,7 @@ from filial.contracts.plugin_errors import breach, wrong_type
 from filial.contracts.records import Record
 from filial.engine.build import build, provenance
 from filial.engine.filter import FilterStep
-from filial.engine.plugin_calls import explained, keys_of, lending, short_name, unsound
+from filial.engine.plugin_calls import keys_of, lend, short_name, unsound, with_last_answer
 from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, settled
 from filial.engine.survival import Table
 from filial.engine.work import Work, cut
@@ -299,21 +299,21 @@ async def _attempt(plan: Evolution, env: StageContext, turn: int, what: tuple[No
     for place, rule, child in plan.rules(attempt, remember=False):
         await attempt.judge(rule, child, ctx.derive("eliminate", place), env)
         if isinstance(attempt.result, Drop):
-            attempt.result = explained(attempt.result, ctx)
+            attempt.result = with_last_answer(attempt.result, ctx)
     return attempt
 
 
 async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context, env: StageContext) -> Record | Drop:
     """The evolved record with its answer, or why there is none."""
     plugin = choice.plugin
-    with lending(plugin, env.stage, [parent], ctx) as (copy,):
+    with lend(plugin, env.stage, [parent], ctx) as (copy,):
         result = await settled(choice.strategy.evolve(copy, ctx))
         if not isinstance(result, Record | Drop):
             raise wrong_type(plugin, env.stage, "evolve", result, "Record or Drop", parent)
         if isinstance(result, Drop):
             if fault := result.fault():
                 raise breach(plugin, env.stage, fault, parent)
-            return explained(result, ctx)
+            return with_last_answer(result, ctx)
         env.check_parents(result, (parent.id,), plugin, parent)
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
     unsound(child, plugin, env.stage, parent)  # half a character is a drop of the question or, later, of the record
@@ -357,7 +357,7 @@ def _identify(attempt: Attempt, env: StageContext, rank: int | None, siblings: l
     if alike := next((sibling for sibling in siblings if sibling.content() == child.content()), None):
         attempt.result = Drop(SIBLING, f"it is word for word {alike.id}", record=child)
         return
-    attempt.result = env.identified(child, attempt.by, rank, attempt.parent)
+    attempt.result = env.identify(child, attempt.by, rank, attempt.parent)
     if isinstance(attempt.result, Record):
         siblings.append(attempt.result)
 

@@ -19,7 +19,7 @@ from filial.contracts.kinds import BATCH, Drop, Filter, Keep
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Origin, Record, record_id
 from filial.engine.build import build, provenance
-from filial.engine.plugin_calls import explained, keys_of, lending, unsound
+from filial.engine.plugin_calls import keys_of, lend, unsound, with_last_answer
 from filial.engine.stage import Expected, Records, Report, StageContext
 from filial.engine.work import Work, cut
 from filial.plugins.manager import Manager
@@ -106,7 +106,7 @@ class FilterStep:
         """
         if not self.waits:
             return await env.worker.call(self.compute, records, ctx, env.stage)
-        with lending(self.plugin, env.stage, records, ctx) as copies:
+        with lend(self.plugin, env.stage, records, ctx) as copies:
             try:
                 words = await self._call(copies, ctx)
             except TeacherError as err:
@@ -115,7 +115,7 @@ class FilterStep:
 
     def compute(self, records: Sequence[Record], ctx: Context, stage: str) -> list[Decision]:
         """As `decide`, of a filter that is not async, in this thread."""
-        with lending(self.plugin, stage, records, ctx) as copies:
+        with lend(self.plugin, stage, records, ctx) as copies:
             return self._decisions(self._call(copies, ctx), records, ctx, stage)
 
     def _call(self, copies: Sequence[Record], ctx: Context) -> Any:
@@ -138,7 +138,7 @@ class FilterStep:
         if fault := word.fault():
             raise breach(self.plugin, stage, fault, record)
         if isinstance(word, Drop):
-            return word if self.batched else explained(word, ctx), word.scores
+            return word if self.batched else with_last_answer(word, ctx), word.scores
         if word == Keep():
             return record, {}
         new = word.record or record
@@ -214,7 +214,7 @@ async def filter_records(records: Records, steps: list[FilterStep], env: StageCo
 def _write(passage: Passage, env: StageContext) -> None:
     env.counters.done += 1
     if passage.drop is None:
-        env.keep(env.named(passage.record) if passage.came else passage.record)
+        env.keep(env.with_id(passage.record) if passage.came else passage.record)
     else:
         parent = passage.came.id if passage.came else ""
         env.drop(passage.drop, passage.by, passage.record, parent=parent, answers=passage.answers)

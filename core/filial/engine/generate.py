@@ -116,7 +116,7 @@ def _enter(item: Any, given: Container[str], plugin: str, env: StageContext) -> 
         env.check_parents(made, given, plugin)
     env.counters.made += 1
     env.counters.done += isinstance(item, Record)
-    result = env.identified(item, plugin) if isinstance(item, Record) else item
+    result = env.identify(item, plugin) if isinstance(item, Record) else item
     if isinstance(result, Record):
         env.keep(result)
     else:

@@ -19,7 +19,7 @@ from filial.formats.records import encode, explain
 NOT_UNICODE = "not-unicode"
 
 
-class lending(blamed):
+class lend(blamed):
     """As `blamed`, round a method of a plugin that is given records: copies of them, which it must leave as they are.
 
     ``ctx`` is what the method is called with. An error names the record where there is but one.
@@ -73,7 +73,7 @@ def unsound(record: Record, plugin: str, stage: str, given: Record | None = None
     return None
 
 
-def explained(drop: Drop, ctx: Context) -> Drop:
+def with_last_answer(drop: Drop, ctx: Context) -> Drop:
     """The drop with the raw answer behind it: what the teacher said last, unless the plugin gave one."""
     return replace(drop, answer=ctx.asked[-1].text) if drop.answer is None and ctx.asked else drop
 

@@ -203,7 +203,7 @@ class StageContext:
         self.answers.note(reply.key)
         return reply
 
-    def identified(
+    def identify(
         self, record: Record, plugin: str, ordinal: int | None = None, given: Record | None = None
     ) -> Record | Drop:
         """The record with its id and full origin. ``ordinal`` tells equal siblings apart; None: their order does.
@@ -217,10 +217,10 @@ class StageContext:
         if fault := unsound(record, plugin, self.stage, given):
             return replace(fault, record=record)
         origin = msgspec.structs.replace(record.origin, stage=self.stage, plugin=plugin)
-        return self.named(record.replaced(origin=origin), ordinal)
+        return self.with_id(record.replaced(origin=origin), ordinal)
 
-    def named(self, record: Record, ordinal: int | None = None) -> Record:
-        """A record of this stage with its id; ``ordinal`` as in `identified`."""
+    def with_id(self, record: Record, ordinal: int | None = None) -> Record:
+        """A record of this stage with its id; ``ordinal`` as in `identify`."""
         name = partial(record_id, record.content(), parents=record.origin.parents, stage=self.stage)
         return record.replaced(id=name(ordinal=self._same.next(name()) if ordinal is None else ordinal))
 
