@@ -105,7 +105,7 @@ class _Line(Generic[Item, Result]):
     async def feed(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
         """Begin work on item after item, whenever there is room."""
         try:
-            async with aclosing(_each(items)) as source:
+            async with aclosing(each(items)) as source:
                 async for item in source:
                     self.waiting.append((item, asyncio.create_task(self._one(item))))
                     self._unfinished += 1
@@ -134,7 +134,7 @@ class _Line(Generic[Item, Result]):
             self.room.set()
 
 
-async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
+async def each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
     """The items one by one, whichever kind of iterable they are; an async generator is closed at the end."""
     if isinstance(items, AsyncIterable):
         async with aclosing(items) if isinstance(items, AsyncGenerator) else nullcontext():

@@ -65,7 +65,8 @@ async def generate_records(
     env.counters.entered = len(passed_on) + len(left_out)
     for record in passed_on:
         env.keep(record)
-    copies, ids = tuple(lent(seed.single()) for seed in seeds), {seed.id for seed in seeds}
+    singles, ids = [seed.single() for seed in seeds], {seed.id for seed in seeds}
+    copies = tuple(map(lent, singles))
     waiting = dict[int, Record]()  # by the identity of its copy, until the generator says what becomes of each
     if generator.consumes:
         waiting = {id(copy): seed for copy, seed in zip(copies, seeds, strict=True)}
@@ -86,7 +87,7 @@ async def generate_records(
                 env.drop(replace(item, record=seed), plugin, seed) if isinstance(item, Drop) else env.keep(seed)
             if env.counters.out == most:
                 break
-    check_unchanged(copies, seeds, plugin, env.stage)
+    check_unchanged(copies, singles, plugin, env.stage)
     for record in waiting.values() if left_out else ():
         env.drop(Drop(LEFT_OUT, "the generator ended before it said what becomes of this"), plugin, record)
 
