@@ -95,8 +95,30 @@ def test_the_summary_counts_what_training_would_leave_out_and_why(rendered, cli)
     with (cli.folder / "x.jsonl").open("a") as file:
         file.write("no record\n")
     assert cli("render", "alpaca", "x.jsonl", "--limit", "0") == 0
-    assert "── 5 records: 2 can be trained on, 3 cannot" in cli.out
+    assert "── 5 records: 2 may be trained on, 3 cannot" in cli.out
     assert "bad-line" in cli.out
+
+
+def test_the_summary_says_what_it_does_not_know(rendered, cli):
+    """A record that training leaves out for its tokens is never said to be one that can be trained on."""
+    rows = [ANSWERED, ANSWERED | {"id": "long", "instruction": "yes " * 300}]
+
+    def summary(*flags):
+        assert cli("render", "alpaca", "x.jsonl", *flags, "--json") == 0
+        return json.loads(cli.out)["summary"]
+
+    page = rendered("alpaca", "--max-length", "200", rows=rows)
+    assert "── 2 records at --max-length 200: 1 can be trained on, 1 cannot" in page
+    assert "not counted" not in page
+    assert summary("--tokenizer", "tok", "--max-length", "200")["unchecked"] == []
+    page = rendered("alpaca", rows=rows)
+    assert "── 2 records: 2 may be trained on, 0 cannot" in page
+    assert "not counted   too-long; name --max-length N" in page
+    assert summary("--tokenizer", "tok")["unchecked"] == ["too-long"]
+    assert cli("render", "alpaca", "x.jsonl") == 0
+    assert "── 2 records: 2 may be trained on, 0 cannot" in cli.out
+    assert "not counted   not-unicode, unprovable-mask, too-long, no-trained-token; name --tokenizer DIR" in cli.out
+    assert summary()["unchecked"] == ["not-unicode", "unprovable-mask", "too-long", "no-trained-token"]
 
 
 def test_the_summary_names_bos_end_token_lengths_and_lookalikes(rendered):

@@ -119,7 +119,9 @@ def _row(one: Rendered) -> dict[str, Any]:
 
 def _figures(survey: Survey) -> dict[str, Any]:
     """The summary as data."""
-    out: dict[str, Any] = {"records": survey.records, "dropped": dict(survey.dropped)}
+    out: dict[str, Any] = {
+        "records": survey.records, "dropped": dict(survey.dropped), "unchecked": list(survey.unchecked),
+    }  # fmt: skip
     if survey.encoder is not None:
         names = survey.encoder.tokenizer.convert_ids_to_tokens
         out |= {
@@ -194,13 +196,21 @@ def _print_summary(survey: Survey) -> None:
     lost = survey.dropped.total()
     whole = survey.records + survey.dropped["bad-line"]
     limit = f" at --max-length {survey.max_length:,}" if survey.max_length is not None else ""
-    click.secho(f"── {whole:,} records{limit}: {whole - lost:,} can be trained on, {lost:,} cannot", bold=True)
-    for title, text in [*_measures(survey), *_ends(survey), *_strangers(survey)]:
+    sure = "may" if survey.unchecked else "can"
+    click.secho(f"── {whole:,} records{limit}: {whole - lost:,} {sure} be trained on, {lost:,} cannot", bold=True)
+    for title, text in [*_unchecked(survey), *_measures(survey), *_ends(survey), *_strangers(survey)]:
         click.echo(f"{title:<14}{text}")
     if lost:
         rows = [[reason, f"{n:,}", printable(survey.examples[reason])] for reason, n in survey.dropped.most_common()]
         click.echo()
         click.echo(grid(["dropped", "records", "the first of them"], rows, prose=True))
+
+
+def _unchecked(survey: Survey) -> Iterator[tuple[str, str]]:
+    """What training would look at, too, and how to have it looked at here."""
+    if survey.unchecked:
+        flag = "--tokenizer DIR" if survey.encoder is None else "--max-length N, the trainer's"
+        yield "not counted", f"{', '.join(survey.unchecked)}; name {flag}, to see what training would leave out"
 
 
 def _measures(survey: Survey) -> Iterator[tuple[str, str]]:

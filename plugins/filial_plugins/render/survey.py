@@ -13,6 +13,8 @@ from filial.labels import Encoded, Encoder, Unencodable, lookalikes
 from filial_plugins.trainers.rows.trainable import UNTRAINABLE, untrainable
 
 CHUNK = 500
+BY_TOKENS = ("not-unicode", "unprovable-mask", "too-long", "no-trained-token")
+"""Why training may leave a row out that only a tokenizer can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,13 @@ class Survey:
         """Count a record that training would leave out."""
         self.dropped[reason] += 1
         self.examples.setdefault(reason, detail)
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """Reasons to leave a record out that this survey does not see: it counts none of them."""
+        if self.encoder is None:
+            return BY_TOKENS
+        return () if self.max_length is not None else ("too-long",)
 
     @property
     def tokens(self) -> int:
