@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from filial import Record, Reply, TeacherError, Template
-from filial.contracts.context import Candidate
-from filial.engine.judge import Answerer, candidates
-from filial.engine.stage import StageContext
+from filial import Judge, Record, Reply, TeacherError, Template, Verdict
+from filial.commands import examine
 from filial_plugins.local.models import ended_replies
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.teachers.transformers import Transformers
@@ -28,23 +26,29 @@ def answers(
     class Open:
         """A gateway that lets everything through."""
 
+        window, stopped = 256, None
+
         async def ask(self, request):
             try:
                 return await teacher.reply(request)
             except TeacherError:
                 return Reply(text="")
 
-    env = StageContext(stage="judge", seed=1, writer=None)
-    seated = candidates([(Answerer("model", "t", teacher, own=True), Open())], env, max_new_tokens)
+    class Ask(Judge):
+        """Asks what each record asks."""
+
+        async def judge(self, record, candidates, ctx):
+            await candidates[0].ask(record.prompt())
+            return Verdict(0.0)
 
     async def said() -> list[str]:
-        asked = [_record(r) for r in records]
-        present: list[Candidate] = [seated(record)[0] for record in asked]
+        gateways: Any = {"model": Open()}
         try:
-            found = await asyncio.gather(*(c.ask(r.prompt()) for c, r in zip(present, asked, strict=True)))
+            limits: Any = {"seed": 1, "max_tokens": max_new_tokens}
+            done = await examine([_record(r) for r in records], gateways, Ask(), "kit", name="kit", **limits)
         finally:
             await teacher.close()
-        return [reply.text for reply in found]
+        return [row.texts["model"][0] for row in done.rows]
 
     return asyncio.run(said())
 

@@ -5,7 +5,7 @@ is made of comes at once, all else is imported when it is first used, so that li
 
 For a command line: options, the plugin manager, plugins as subcommands (`PluginGroup`), teachers from flags, tables.
 For recipes and runs: `load`, `Run`, `plan_steps`. For one stage without a run: `StageContext`, `VERBS`. For judging and
-training: `Exam`, `examine`, `save_notes`. For what documents plugins: `json_schema`, `recipe_settings`.
+training: `examine`, `tune`. For what documents plugins: `json_schema`, `recipe_settings`.
 """
 
 from __future__ import annotations
@@ -46,21 +46,19 @@ from filial.contracts.errors import (
 from filial.plugins.discovery import GROUPS, HOOKS, singular
 
 if TYPE_CHECKING:
-    from filial.contracts.checks import json_figures
     from filial.contracts.kinds import KINDS
-    from filial.contracts.plugin_errors import blamed, breach
+    from filial.contracts.plugin_errors import blamed
     from filial.engine.build import read as read_source
     from filial.engine.build import read_inputs
     from filial.engine.commit import ANSWERS
     from filial.engine.dataset import write as write_dataset
-    from filial.engine.exams import Exam
-    from filial.engine.judge import Answerer, Sitting, examine
-    from filial.engine.judge import label as sitting_label
-    from filial.engine.model_notes import load_teacher, load_template, save_notes
+    from filial.engine.examine import Examination, examine
+    from filial.engine.judge import Answerer
     from filial.engine.plan import Step, plan_steps
     from filial.engine.progress import Reporter
     from filial.engine.run import Run, refusals
     from filial.engine.stage import Counters, DropRow, StageContext, is_lost
+    from filial.engine.train import TEACHER_NOTE, TEMPLATE_NOTE, tune
     from filial.engine.train import weights as model_digest
     from filial.engine.verbs import VERBS
     from filial.formats.records import schema as record_schema
@@ -74,20 +72,18 @@ if TYPE_CHECKING:
     from filial.recipe.model import unused_name
 
 _HOME = {
-    "filial.contracts.checks": ("json_figures",),
     "filial.contracts.kinds": ("KINDS",),
-    "filial.contracts.plugin_errors": ("blamed", "breach"),
+    "filial.contracts.plugin_errors": ("blamed",),
     "filial.engine.build": ("read_inputs", "read_source=read"),
     "filial.engine.commit": ("ANSWERS",),
     "filial.engine.dataset": ("write_dataset=write",),
-    "filial.engine.exams": ("Exam",),
-    "filial.engine.judge": ("Answerer", "Sitting", "examine", "sitting_label=label"),
-    "filial.engine.model_notes": ("load_teacher", "load_template", "save_notes"),
+    "filial.engine.examine": ("Examination", "examine"),
+    "filial.engine.judge": ("Answerer",),
     "filial.engine.plan": ("Step", "plan_steps"),
     "filial.engine.progress": ("Reporter",),
     "filial.engine.run": ("Run", "refusals"),
     "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
-    "filial.engine.train": ("model_digest=weights",),
+    "filial.engine.train": ("TEACHER_NOTE", "TEMPLATE_NOTE", "model_digest=weights", "tune"),
     "filial.engine.verbs": ("VERBS",),
     "filial.formats.records": ("record_schema=schema",),
     "filial.formats.writing": ("checked_format",),
@@ -108,16 +104,15 @@ _WHERE = {
 """Public name -> its module, and what it is called there."""
 
 __all__ = [
-    "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "UNREACHABLE", "USAGE", "VERBS",
-    "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Exam", "GatewayStatus", "Manager",
-    "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "Sitting", "StageContext", "StageSpec", "Step",
-    "TeacherUnreachable", "blamed", "breach", "checked_format", "click_options", "command_line",
-    "counted", "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid",
-    "home_option", "installed", "is_lost", "json_figures", "json_option", "json_schema", "json_text", "load",
-    "load_teacher", "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway",
-    "open_teacher", "parse_options", "plan_steps", "print_json", "printable", "read_inputs", "read_source",
-    "recipe_settings", "record_schema", "refusals", "run_async", "save_notes", "seed_option",
-    "singular", "sitting_label", "stack", "teacher_options", "unused_name", "write_dataset",
+    "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "TEACHER_NOTE", "TEMPLATE_NOTE",
+    "UNREACHABLE", "USAGE", "VERBS", "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Examination",
+    "GatewayStatus", "Manager", "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "StageContext", "StageSpec",
+    "Step", "TeacherUnreachable", "blamed", "checked_format", "click_options", "command_line", "counted", "dollars",
+    "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid", "home_option",
+    "installed", "is_lost", "json_option", "json_schema", "json_text", "load", "loads", "locate_files", "manager",
+    "model_digest", "open_gateway", "open_teacher", "parse_options", "plan_steps", "print_json", "printable",
+    "read_inputs", "read_source", "recipe_settings", "record_schema", "refusals", "run_async", "seed_option",
+    "singular", "stack", "teacher_options", "tune", "unused_name", "write_dataset",
 ]  # fmt: skip
 
 

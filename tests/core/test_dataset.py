@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from filial import Message, Record, UsageError
 from filial.contracts.records import question_key
-from filial.engine.dataset import Questions, write
+from filial.engine.dataset import kept_back as places_kept_back
+from filial.engine.dataset import write
 from filial.storage import read_manifest
 
 TEXTS = st.text("abc", min_size=1, max_size=2)
@@ -28,10 +29,9 @@ def question(record):
 
 def split(records, heldout, seed):
     """What is trained on and what is kept back."""
-    questions = Questions()
-    for record in records:
-        questions.add(record, question_key(record))
-    chosen = questions.kept_back(heldout, seed)
+    asked, tasks = [question_key(record) for record in records], [record.instruction for record in records]
+    questions = [asked.index(each) for each in asked]
+    chosen = places_kept_back(questions, [tasks.index(task) + 1 if task else 0 for task in tasks], heldout, seed)
     return [r for i, r in enumerate(records) if i not in chosen], [records[i] for i in sorted(chosen)]
 
 

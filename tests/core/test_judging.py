@@ -6,12 +6,9 @@ import math
 
 import pytest
 
-from filial import Candidate, FilialError, Judge, Message, Record, Reply, TeacherError, Verdict
+from filial import FilialError, Judge, Message, Record, Reply, TeacherError, Verdict
+from filial.commands import examine
 from filial.contracts.records import question_key
-from filial.engine.exams import Exam
-from filial.engine.judge import Silent, judged
-from filial.engine.stage import StageContext
-from filial.testing import candidate
 
 
 class Same(Judge):
@@ -38,15 +35,39 @@ class Grade(Judge):
         return Verdict(float(len((await candidates[0].ask(record.question())).text)))
 
 
-def verdicts(judge, records, *rivals, **answers):
-    """Figures and lines of an exam on which a model says ``answers`` to the records' ids."""
-    env = StageContext(stage="judge exam", seed=1, writer=Silent())
+class Open:
+    """A gateway without a ledger that answers by a function of the request."""
 
-    def seated(record):
-        return [candidate(answers.get(record.id, "x")), *rivals]
+    window, stopped = 64, None
 
-    figures, lines = asyncio.run(judged(judge, "d:j==1", Exam("exam", records), seated, env))
-    return figures, [json.loads(line) for line in lines]
+    def __init__(self, answer):
+        self.answer = answer
+
+    async def ask(self, request):
+        said = self.answer(request)
+        return said if isinstance(said, Reply) else Reply(text=said)
+
+
+def examined(judge, records, candidates, teacher=None):
+    """Figures and lines of an examination; candidates and the judge's teacher are functions of a request."""
+    gateways = {name: Open(answer) for name, answer in candidates.items()}
+    done = asyncio.run(
+        examine(
+            records, gateways, judge, "d:j==1", name="exam", stage="judge exam", seed=1,
+            teacher=teacher and Open(teacher), max_tokens=9,
+        )
+    )  # fmt: skip
+    return done.figures(), [json.loads(row.line()) for row in done.rows]
+
+
+def verdicts(judge, records, rival=None, **answers):
+    """The same for a model that says ``answers`` to the questions of the records with these ids, else x."""
+    by_question = {record.instruction: answers.get(record.id, "x") for record in records}
+
+    def model(request):
+        return by_question.get(request.messages[-1].content, "x")
+
+    return examined(judge, records, {"model": model} | ({"rival": rival} if rival else {}))
 
 
 def talk(*texts):
@@ -77,21 +98,21 @@ def test_a_candidate_that_fails_is_not_judged_whatever_the_judge_makes_of_it():
 
         async def judge(self, record, candidates, ctx):
             try:
-                await candidates[0].ask("a")
-                await candidates[1].ask("b")
+                await candidates[0].ask(record.question())
+                await candidates[1].ask(record.question())
             except TeacherError:
                 return Verdict(0.0, False)
             return Verdict(1.0, True)
 
-    async def broken(request):
+    def broken(request):
         raise TeacherError("http-500", "no use")
 
     record = Record(id="a", instruction="x")
-    figures, (line,) = verdicts(Harsh(), [record], Candidate("rival", broken), a="said")
+    figures, (line,) = verdicts(Harsh(), [record], broken, a="said")
     assert figures == {"records": 1, "judged": 0, "mean": None, "passed": None}
     assert (line["unjudged"], line["detail"]) == ("teacher-http-500", "no use")
     assert line["answers"] == {"model": ["said"], "rival": []}
-    assert verdicts(Harsh(), [record], candidate("b", "rival"), a="said")[0]["passed"] == 1.0
+    assert verdicts(Harsh(), [record], lambda request: "b", a="said")[0]["passed"] == 1.0
 
 
 def test_a_judge_without_right_and_wrong_has_a_mean_and_no_share():
@@ -175,46 +196,34 @@ class Debate(Judge):
         return (await one.ask([question, Message("assistant", reply.text), again])).text
 
 
-def says(name):
-    """A candidate that names itself, the turn and the last but one text; and what it was asked."""
-    heard = []
+def says(name, heard):
+    """Who names itself, the turn and the last but one text; and notes what it was asked."""
 
-    async def ask(request):
+    def answer(request):
         heard.append(request)
         turns = [message.content for message in request.messages]
-        return Reply(text=f"{name}{len(turns)}({turns[-2] if len(turns) > 1 else ''})", key="")
+        return f"{name}{len(turns)}({turns[-2] if len(turns) > 1 else ''})"
 
-    return Candidate(name, ask, max_tokens=9), heard
+    return answer
 
 
 def test_a_judge_of_pairs_swaps_places_over_two_turns():
-    def seat(verdict):
-        """The referee prefers the text that names "model", or always says A where the record is about ties."""
-        prompt = verdict.messages[-1].content
+    def referee(request):
+        """Prefers the text that names "model", or always says A where the record is about ties."""
+        prompt = request.messages[-1].content
         a = next(line for line in prompt.splitlines() if line.startswith("A: "))
-        return Reply(text="A" if "tie" in prompt or "model" in a else "B")
+        return "A" if "tie" in prompt or "model" in a else "B"
 
-    env = StageContext(stage="judge exam", seed=1, writer=Silent())
-
-    async def referee(request):
-        return seat(request)
-
-    env.ask = referee
-    asked_of = []
-
-    def seated(record):
-        (model, one), (base, two) = says("model"), says("base")
-        asked_of.append((one, two))
-        return [model, base]
-
+    asked_of = {"model": [], "base": []}
     records = [Record(id="a", instruction="who?"), Record(id="b", instruction="a tie?")]
-    figures, lines = asyncio.run(judged(Debate(), "d:j==1", Exam("exam", records), seated, env))
+    candidates = {name: says(name, heard) for name, heard in asked_of.items()}
+    figures, lines = examined(Debate(), records, candidates, referee)
     assert figures == {"records": 2, "judged": 2, "mean": 0.75, "passed": 1.0}
-    one, two = map(json.loads, lines)
+    one, two = lines
     assert one["answers"] == {"model": ["model1()", "model3(model1())"], "base": ["base1()", "base3(base1())"]}
     assert (one["score"], two["score"], two["passed"], two["detail"]) == (1.0, 0.5, None, "the order decides")
-    for requests in asked_of[0]:
-        first, second = requests
+    for requests in asked_of.values():
+        first, second = (request for request in requests if request.messages[0].content == "who?")
         assert second.messages[:2] == (*first.messages, Message("assistant", second.messages[1].content))
         assert (first.max_tokens, first.partial) == (9, True), "the exam's limit; a cut answer is one"
 

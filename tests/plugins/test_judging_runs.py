@@ -401,6 +401,10 @@ def test_a_trainer_that_breaks_its_contract_is_told_how(cli, project, change, wh
     assert project("train: {use: certain, model: none}\n") == 1
     assert f"breaks its contract in stage train: {why}" in cli.err
     assert "figures and a model" not in cli.err
+    command = ("train", "certain", "data.jsonl", "--model", "none", "--template", "bare", "-o", "out")
+    assert cli("--plugin", "own.py", *command, toy=False) == 1
+    assert "own.py:certain==" in cli.err
+    assert f"breaks its contract in stage train: {why}" in cli.err
 
 
 def test_a_base_model_without_the_files_that_it_answers_from_is_refused_before_training(cli, project):

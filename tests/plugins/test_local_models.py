@@ -13,10 +13,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Message, MissingExtra, Record, Span, Template, UsageError
-from filial.commands import load_template
 from filial_plugins.local.cores import _quota as quota_of
 from filial_plugins.local.cores import threads
 from filial_plugins.local.models import ended_replies
+from filial_plugins.local.notes import load_template
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 
 pytestmark = pytest.mark.train

@@ -1,4 +1,4 @@
-"""The data set of a run: what is trained on, and what is kept back to judge by.
+"""The data set of a run: what is trained on, what is kept back to judge by, and what else judges ask.
 
 Records pass by once and are written as they come; of each, two short hashes are remembered until it is decided which
 ones are kept back.
@@ -9,64 +9,85 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filial.contracts.context import seeded
 from filial.contracts.errors import UsageError
 from filial.contracts.records import Question, Record, question_key, to_json
+from filial.engine.build import read
 from filial.engine.commit import MANIFEST, Lines
-from filial.storage import canonical, kept, write_errors, write_manifest
+from filial.engine.keys import source_digest
+from filial.formats.records import decode_fast
+from filial.storage import canonical, digest, kept, write_errors, write_manifest
+
+if TYPE_CHECKING:
+    from filial.engine.run_context import RunContext
+    from filial.recipe import JudgeSpec
 
 PARTS = ("train", "heldout", "contaminated")
 
 
-class Questions:
-    """What records ask, as they pass by, and which of them can be kept back.
+def exam_records(run: RunContext, spec: JudgeSpec) -> list[Record]:
+    """The records a judge looks at, in the file's order."""
+    if spec.data == "heldout":
+        with open(run.folder / "dataset" / "heldout.jsonl", "rb") as file:
+            records = list(map(decode_fast, file))
+        if spec.only is not None:
+            records = [r for r in records if (r.origin.round > 0) == (spec.only == "evolved")]
+    else:
+        records = list(read(spec.data, run.recipe.base, run.manager, strict=True))
+    return records[: spec.limit]
 
-    Eight bytes of hash stand for a text. Should two texts share them, a record that could be kept back is not.
+
+def dataset_key(run: RunContext, records: str) -> str:
+    """What the data set depends on; ``records`` says which records the last stage gave."""
+    recipe = run.recipe
+    exams = [source_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
+    return digest(records, recipe.heldout, recipe.seed, exams)
+
+
+def write_run_dataset(run: RunContext, records: Iterable[Record], key: str, folder: Path) -> dict[str, Any]:
+    """`write` the data set of a run. No record that asks what its judges' own files ask is trained on."""
+    exams = [exam_records(run, spec) for spec in run.recipe.judges if spec.data != "heldout"]
+    asked = {question_key(record) for exam in exams for record in exam}
+    return write(folder, records, run.recipe.heldout, run.recipe.seed, key, asked)
+
+
+def kept_back(questions: Sequence[int], tasks: Sequence[int], heldout: int, seed: int) -> set[int]:
+    """Places of ``heldout`` records, drawn by seed, that are not to be trained on.
+
+    A record can be kept back only if nobody else asks its question, so nothing trained on answers it. Records whose
+    instruction other records share come first: they ask what was taught about inputs that were not.
+
+    Args:
+        questions: a number for what each record asks. Should two questions have the same, neither is kept back.
+        tasks: likewise for its instruction; 0: it has none.
+
+    Raises:
+        UsageError: there are not that many such records, or nothing would be left to train on.
     """
-
-    def __init__(self) -> None:
-        self._asked, self._tasks = array("Q"), array("Q")
-
-    def add(self, record: Record, question: Question) -> None:
-        """Take note of a record and what it asks."""
-        self._asked.append(_hash(question))
-        self._tasks.append(_hash(record.instruction) if record.instruction else 0)
-
-    def kept_back(self, heldout: int, seed: int) -> set[int]:
-        """Places of ``heldout`` records, drawn by seed, that are not to be trained on.
-
-        A record can be kept back only if nobody else asks its question, so nothing trained on answers it. Records whose
-        instruction other records share come first: they ask what was taught about inputs that were not.
-
-        Raises:
-            UsageError: there are not that many such records, or nothing would be left to train on.
-        """
-        if not heldout:
-            return set()
-        count = len(self._asked)
-        askers, tasks = Counter(self._asked), Counter(self._tasks)
-        places = [i for i, question in enumerate(self._asked) if askers[question] == 1]
-        seeded(seed, "heldout").shuffle(places)
-        chosen: set[int] = set()
-        for lonely in (False, True):
-            for i in places:
-                if len(chosen) == heldout:
-                    break
-                task = self._tasks[i]
-                if i not in chosen and (lonely or (task and tasks[task] > 1)):
-                    tasks[task] -= 1
-                    chosen.add(i)
-        if len(chosen) < heldout or len(chosen) >= count:
-            raise UsageError(
-                f"heldout: {heldout} records are to be kept back, but only {len(places)} of {count} ask a question "
-                "of their own and some must be left to train on; lower heldout or generate more"
-            )
-        return chosen
+    askers, left = Counter(questions), Counter(tasks)
+    places = [i for i, question in enumerate(questions) if askers[question] == 1]
+    seeded(seed, "heldout").shuffle(places)
+    chosen: list[int] = []
+    others: list[int] = []
+    for i in places:
+        if tasks[i] and left[tasks[i]] > 1 and len(chosen) < heldout:
+            left[tasks[i]] -= 1
+            chosen.append(i)
+        else:
+            others.append(i)
+    chosen += others[: heldout - len(chosen)]
+    if len(chosen) < heldout or len(chosen) >= len(questions):
+        raise UsageError(
+            f"heldout: {heldout} records are to be kept back, but only {len(places)} of {len(questions)} ask a "
+            "question of their own and some must be left to train on; lower heldout or generate more"
+        )
+    return set(chosen)
 
 
 def write(
@@ -78,12 +99,12 @@ def write(
     ``contaminated.jsonl``, so that train + heldout + contaminated is what came in.
 
     Raises:
-        UsageError: as `Questions.kept_back`; the folder cannot be written.
+        UsageError: as `kept_back`; the folder cannot be written.
         FilialError: the disk is full.
     """
     if (manifest := kept(folder / MANIFEST, key)) is not None:
         return manifest
-    questions, spoilt = Questions(), set()
+    questions, tasks, contaminated = array("Q"), array("Q"), set[int]()
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         passing = TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
@@ -93,36 +114,35 @@ def write(
                 passing.write(to_json(record) + b"\n")
             question = question_key(record) if heldout or exams else ()
             if question in exams:
-                spoilt.add(place)
+                contaminated.add(place)
             elif heldout:
-                questions.add(record, question)
-        kept_back = questions.kept_back(heldout, seed)
+                questions.append(_hash(question))
+                tasks.append(_hash(record.instruction) if record.instruction else 0)
+        held = kept_back(questions, tasks, heldout, seed) if heldout else set()
         with write_errors(folder):
             passing.seek(0)
-            files = _parted(passing, folder, spoilt, kept_back)
+            files = _parted(passing, folder, contaminated, held)
     rows = {name: files[f"{name}.jsonl"]["rows"] for name in PARTS}
     manifest = {"format": 1, "key": key, **rows, "files": files}
     write_manifest(folder / MANIFEST, manifest)
     return manifest
 
 
-def _parted(passing: BinaryIO, folder: Path, spoilt: set[int], kept_back: set[int]) -> dict[str, Any]:
+def _parted(passing: BinaryIO, folder: Path, contaminated: set[int], held: set[int]) -> dict[str, Any]:
     """Write each line to the file it belongs to. Returns what a manifest says of the files."""
-    parts = {name: Lines(folder / f"{name}.jsonl") for name in PARTS}
-    try:
+    with ExitStack() as stack:
+        parts = {name: Lines(folder / f"{name}.jsonl") for name in PARTS}
+        for lines in parts.values():
+            stack.callback(lines.discard)  # once committed, there is nothing left to discard
         taught = 0
         for place, line in enumerate(passing):
-            if place in spoilt:
+            if place in contaminated:
                 name = "contaminated"
             else:
-                name = "heldout" if taught in kept_back else "train"
+                name = "heldout" if taught in held else "train"
                 taught += 1
             parts[name].write(line[:-1])
         return {lines.path.name: lines.commit() for lines in parts.values()}
-    except BaseException:
-        for lines in parts.values():
-            lines.discard()
-        raise
 
 
 def _hash(value: Any) -> int:

@@ -14,7 +14,7 @@ from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import Component, Teacher
 from filial.contracts.messages import Reply, Request
 from filial.contracts.records import Record
-from filial.engine import commit, judge
+from filial.engine import commit, dataset, judge
 from filial.engine import train as tuning
 from filial.engine.build import Source, build, stage_context
 from filial.engine.commit import MANIFEST
@@ -255,8 +255,8 @@ def _state(manifest: Path, key: str) -> str:
 def _dataset(run: Run, records: Records) -> dict[str, Any]:
     """The manifest of the data set that the run would train on. One that is not there is made elsewhere: it may hold
     the very bytes that the model was trained on."""
-    key = tuning.dataset_key(run, records_key(run.keys(), records))
+    key = dataset.dataset_key(run, records_key(run.keys(), records))
     if (found := kept(run.folder / "dataset" / MANIFEST, key)) is not None:
         return found
     with TemporaryDirectory(prefix="filial-") as folder:
-        return tuning.write_dataset(run, records, key, Path(folder))
+        return dataset.write_run_dataset(run, records, key, Path(folder))

@@ -4,86 +4,42 @@ from __future__ import annotations
 
 import os
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from filial import __version__
-from filial.contracts.context import RunInfo
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.contracts.kinds import BATCH
 from filial.engine import commit, interrupts
 from filial.engine.build import Source, provenance, stage_context
+from filial.engine.dataset import dataset_key, write_run_dataset
+from filial.engine.judge import check_candidates, judge_model
 from filial.engine.keys import StepKey, run_keys
 from filial.engine.local import Local
-from filial.engine.progress import Reporter
+from filial.engine.run_context import RunContext
 from filial.engine.stage import Counters, DropRow, Records, Rows, is_lost
+from filial.engine.train import train_model
 from filial.engine.verbs import VERBS
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job
-from filial.gateway.budget import Budget, BudgetAccount, Journal, Usage
 from filial.gateway.gateway import Gateway, stopping
-from filial.gateway.ledger import Ledger
 from filial.storage import digest, locked, refuse_links, sweep, write_bytes
 
 if TYPE_CHECKING:
-    from filial.contracts.kinds import Teacher
-    from filial.plugins.manager import Manager
-    from filial.recipe import Recipe, StageSpec
+    from filial.recipe import StageSpec
 
 
 LOCK = "recipe.lock.yaml"
 """The recipe of a run, in its folder, with every default written out."""
 
 
-@dataclass(slots=True)
-class Run:
-    """One run directory and what works on it.
+class Run(RunContext):
+    """A run that can be done: its data stages, then training and judging."""
 
-    ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
-    ``retry_lost``: a stage that lost rows to faults is not done, nor is a judge without all its verdicts.
-    ``processes``: do the work of map stages in so many processes; 0: in this one. The result is the same.
-    """
-
-    recipe: Recipe
-    manager: Manager
-    home: Path
-    name: str
-    reporter: Reporter = field(default_factory=Reporter)
-    spent: Usage = field(default_factory=Usage)
-    summary: dict[str, Any] = field(default_factory=dict)
-    offline: bool = False
-    account: BudgetAccount | None = None
-    limit: int | None = None
-    retry_lost: bool = False
-    processes: int = 0
-
-    def __post_init__(self) -> None:
-        if self.limit is not None:
-            from filial.recipe import limited
-
-            self.recipe = limited(self.recipe, self.limit)
-
-    @property
-    def folder(self) -> Path:
-        return self.home / "runs" / self.name
-
-    @property
-    def teacher(self) -> str:
-        """Who answers, as ``dist:name``; empty where the recipe names nobody."""
-        spec = self.recipe.teacher
-        return self.manager.identity("teachers", spec.use) if spec else ""
-
-    @property
-    def model(self) -> Path:
-        return self.folder / "model"
-
-    def info(self) -> RunInfo:
-        """What hooks may read of it."""
-        return RunInfo(self.name, self.folder, self.teacher, self.recipe.resolved, self.summary)
+    __slots__ = ()
 
     def execute(self) -> dict[str, Any]:
         """Do what is not done yet. Returns the summary, which is also in ``summary.json``.
@@ -113,10 +69,7 @@ class Run:
         self.summary = {"run": self.name, "filial": __version__, "seed": self.recipe.seed, "stages": []}
         records, key = interrupts.run(self._stages(), Watchdog(self.manager.owner, self.reporter.note))
         if self.recipe.train is not None:
-            from filial.engine.judge import judge_model
-            from filial.engine.train import dataset_key, train_model, write_dataset
-
-            data = write_dataset(self, records, dataset_key(self, key), self.folder / "dataset")
+            data = write_run_dataset(self, records, dataset_key(self, key), self.folder / "dataset")
             self.summary["dataset"] = {name: data[name] for name in ("train", "heldout", "contaminated")}
             if data["contaminated"]:
                 self.reporter.note(f"{data['contaminated']:,} records ask what an exam asks; they are not trained on")
@@ -131,10 +84,7 @@ class Run:
         """Everything named is installed and loads, and whom judges ask can be asked, before any work."""
         for spec in self.recipe.components():
             self.manager.check_requirements(self.manager.get(spec.kind, spec.use))
-        if self.recipe.judges:
-            from filial.engine.judge import check_candidates
-
-            check_candidates(self)
+        check_candidates(self)
 
     def _check_links(self) -> None:
         """Nothing is written through a link, but for ``runs`` and ``.filial``: these may lie on another disk.
@@ -155,30 +105,6 @@ class Run:
             self.reporter.note(f"{runs} is a link; this run is in {real}")
         refuse_links(self.folder)
         refuse_links(Path(os.path.realpath(inside)))
-
-    def gateway(self) -> Gateway | None:
-        """The run's teacher behind its gateway; made and closed in one event loop."""
-        spec = self.recipe.teacher
-        return None if spec is None else self.opened(self.teacher, self.recipe.teacher_of(self.manager))
-
-    def opened(
-        self, who: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,
-        facts: dict[str, Any] | None = None,
-    ) -> Gateway:  # fmt: skip
-        """A teacher behind a gateway with the run's ledger; made and closed in one event loop.
-
-        ``counted``: it is on the run's account, below its caps, and silent where the run is offline. ``hooked``: the
-        `ask` hooks stand between. ``facts``: what its answers depend on beside its own identity.
-        """
-        if self.account is None:
-            journal = Journal(self.folder / "spend.sqlite")
-            self.account = BudgetAccount(Budget(**self.recipe.budget), journal, self.spent)
-        return Gateway(
-            who, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"),
-            self.account if counted else BudgetAccount(), partial(self.manager.hook.ask, teacher) if hooked else None,
-            claimants=self.manager.claimants("teachers", who), offline=self.offline and counted, facts=facts,
-            note=self.reporter.note,
-        )  # fmt: skip
 
     async def _stages(self) -> tuple[Records, str]:
         """All data stages. Returns the last one's records and a key that says which they are."""

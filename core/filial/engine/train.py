@@ -1,104 +1,154 @@
-"""Training: the last stage's records become a data set, and a trainer's model of it."""
+"""Training: a trainer's model of the data set, and what that model's folder says of itself.
+
+Two small files name the template it was trained with and the teacher that asks it, each as a recipe would put it:
+``{"use": NAME, options}``. Paths in the teacher's options start at the folder, so that it may be moved.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from filial.contracts.checks import json_figures
 from filial.contracts.context import TrainContext
-from filial.contracts.errors import UsageError
-from filial.contracts.kinds import Template, Trainer
+from filial.contracts.errors import PluginError
+from filial.contracts.kinds import Teacher, Template, Trainer
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
-from filial.engine import dataset
-from filial.engine.build import build, provenance
+from filial.engine.build import build
 from filial.engine.commit import MANIFEST
-from filial.engine.exams import TrainingRun, exam_questions
-from filial.engine.keys import component_parts, source_digest
-from filial.engine.model_notes import save_notes
-from filial.engine.stage import Records
-from filial.storage import digest, file_sha256, kept, write_manifest
+from filial.engine.keys import component_parts
+from filial.plugins.options import locate_files
+from filial.storage import digest, file_sha256, kept, write_bytes, write_manifest
+
+if TYPE_CHECKING:
+    from filial.engine.run_context import RunContext
+    from filial.plugins.manager import Manager
+    from filial.recipe import ComponentSpec, Recipe
+
+TEMPLATE_NOTE, TEACHER_NOTE = "filial_template.json", "filial_teacher.json"
 
 
-def base_model(run: TrainingRun) -> str:
+def base_model(recipe: Recipe) -> str:
     """The model to start from: a folder beside the recipe or in a package, else a hub id as it stands."""
-    assert run.recipe.train is not None
-    name = run.recipe.model or ""
-    path = resolve(name, run.recipe.base)
+    name = recipe.model or ""
+    path = resolve(name, recipe.base)
     return str(path) if name.startswith("pkg:") or path.exists() else name
 
 
-def dataset_key(run: TrainingRun, records: str) -> str:
-    """What the data set depends on; ``records`` says which records the last stage gave."""
-    recipe = run.recipe
-    exams = [source_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
-    return digest(records, recipe.heldout, recipe.seed, exams)
+def trainer_and_template(recipe: Recipe) -> tuple[ComponentSpec, ComponentSpec]:
+    """What a recipe that trains names for it; one without a template has been refused."""
+    assert recipe.train is not None
+    assert recipe.template is not None
+    return recipe.train, recipe.template
 
 
-def write_dataset(run: TrainingRun, records: Records, key: str, folder: Path) -> dict[str, Any]:
-    """Write the data set of these records to a folder, unless it is there for this key. Returns its manifest."""
-    return dataset.write(folder, records, run.recipe.heldout, run.recipe.seed, key, exam_questions(run))
-
-
-def training_key(run: TrainingRun, data: dict[str, Any]) -> str:
+def training_key(run: RunContext, data: dict[str, Any]) -> str:
     """What the model depends on: the data set, the trainer and the template with their options, the base model, the
     seed."""
     recipe = run.recipe
-    assert recipe.train is not None
-    if recipe.template is None:
-        raise UsageError("train needs a template; add one, such as template: {use: alpaca}")
-    parts = component_parts((recipe.train, recipe.template), recipe.base, run.manager)
-    return digest(data["files"]["train.jsonl"], parts, weights(base_model(run)), recipe.seed)
+    parts = component_parts(trainer_and_template(recipe), recipe.base, run.manager)
+    return digest(data["files"]["train.jsonl"], parts, weights(base_model(recipe)), recipe.seed)
 
 
-def train_model(run: TrainingRun, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def train_model(run: RunContext, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Train, unless a whole model for this data, template and these options is there. Returns its key and figures."""
-    key = training_key(run, data)
-    manifest = kept(run.model / MANIFEST, key)
-    if manifest is not None:
+    key, recipe, manager, out = training_key(run, data), run.recipe, run.manager, run.model
+    if (manifest := kept(out / MANIFEST, key)) is not None:
         run.reporter.note("model: trained before")
-    else:
-        base = base_model(run)
-        with run.manager.hook.training(run.info(), base, run.folder / "dataset", run.model) as told:
-            manifest = _trained(run, base, key)
-            told.update(manifest["figures"])
-    return key, manifest["figures"]
+        return key, manifest["figures"]
+    train, template = trainer_and_template(recipe)
+    trainer: Trainer = build(manager, train, recipe.base)
+    base, folder, cache = base_model(recipe), run.folder / "dataset", run.home / ".filial" / "prepared"
+    with manager.hook.training(run.info(), base, folder, out) as told:
+        with run.reporter.training() as progress:
+            ctx = TrainContext(recipe.seed, progress=progress, note=run.reporter.note, base=recipe.base, cache=cache)
+            figures = tune(manager, trainer, folder, base, {"use": template.use, **template.options}, out, ctx)
+        files = {path.name: {"sha256": file_sha256(path)} for path in _files(out) if path.name != MANIFEST}
+        write_manifest(out / MANIFEST, {"format": 1, "key": key, "base": base, "figures": figures, "files": files})
+        told.update(figures)
+    return key, figures
 
 
-def _trained(run: TrainingRun, model: str, key: str) -> dict[str, Any]:
-    """Train now. Returns the new model's manifest."""
-    recipe = run.recipe
-    assert recipe.train is not None
-    assert recipe.template is not None
-    trainer: Trainer = build(run.manager, recipe.train, recipe.base)
-    template: Template = build(run.manager, recipe.template, recipe.base)
-    plugin = provenance(run.manager, recipe.train)
-    with run.reporter.training() as progress, blamed(plugin, "train"):
-        cache = run.home / ".filial" / "prepared"
-        ctx = TrainContext(recipe.seed, progress=progress, note=run.reporter.note, base=recipe.base, cache=cache)
-        figures = trainer.train(run.folder / "dataset", model, template, run.model, ctx)
-        if not isinstance(figures, dict):
-            raise wrong_type(plugin, "train", "train", figures, "a dict of figures")
-        if not run.model.is_dir():
-            raise breach(plugin, "train", f"train left no model in {run.model}")
+def tune(
+    manager: Manager, trainer: Trainer, data: Path, model: str, template: dict[str, Any], out: Path, ctx: TrainContext
+) -> dict[str, Any]:
+    """Train a model on a data set, and say in its folder ``out`` how it is asked. Returns the trainer's figures.
+
+    ``template`` is what a recipe says of it. A figure that JSON cannot hold is left out, and said: it is no reason to
+    train again.
+
+    Raises:
+        FilialError: the trainer fails or breaks its contract; the folder cannot be written, or the disk is full.
+    """
+    plugin = manager.provenance(trainer)
+    made = locate_files(cast(Template, manager.build("templates", template)), ctx.base)
+    with blamed(plugin, "train"):
+        figures = trainer.train(data, model, made, out, ctx)
+    if not isinstance(figures, dict):
+        raise wrong_type(plugin, "train", "train", figures, "a dict of figures")
+    if not out.is_dir():
+        raise breach(plugin, "train", f"train left no model in {out}")
     figures, faults = json_figures(figures)
-    for fault in faults:  # no reason to train again
-        run.reporter.note(f"{breach(plugin, 'train', fault)}; the model is kept without it")
-    save_notes(
-        run.model, trainer, {"use": recipe.template.use, **recipe.template.options}, run.manager, run.reporter.note
-    )
-    files = {p.name: {"sha256": file_sha256(p)} for p in _files(run.model) if p.name != MANIFEST}
-    manifest = {"format": 1, "key": key, "base": model, "figures": figures, "files": files}
-    write_manifest(run.model / MANIFEST, manifest)
-    return manifest
+    for fault in faults:
+        ctx.note(f"{breach(plugin, 'train', fault)}; the model is kept without it")
+    _write_notes(out, trainer, template, manager, ctx.note)
+    return figures
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_file())
+def _write_notes(
+    out: Path, trainer: Trainer, template: dict[str, Any], manager: Manager, note: Callable[[str], None]
+) -> None:
+    """Say in a model's folder how it is asked. A trainer whose models cannot be asked leaves the template alone."""
+    out = out.absolute()
+    _write(out / TEMPLATE_NOTE, template)
+    if type(trainer).teacher is Trainer.teacher:
+        return
+    teacher = teacher_of(trainer, out, manager)
+    use, registered, _ = manager.provenance(teacher).partition("==")
+    if not registered:
+        note(f"{out} does not say how it is asked: no plugin registers {type(teacher).__name__} as a teacher")
+        return
+    options = teacher.model_dump(mode="json", exclude_defaults=True)
+    for name, value in options.items():
+        if isinstance(value, str) and Path(value).is_relative_to(out):
+            options[name] = str(Path(value).relative_to(out))
+    _write(out / TEACHER_NOTE, {"use": use, **options})
+
+
+def teacher_of(trainer: Trainer, out: Path, manager: Manager) -> Teacher:
+    """How a model in ``out`` is asked. The manager knows afterwards by which name that teacher is registered.
+
+    Raises:
+        FilialError: the trainer fails, or gives no teacher.
+    """
+    plugin = manager.provenance(trainer)
+    with blamed(plugin, "judge"):
+        teacher = trainer.teacher(out)
+    if not isinstance(teacher, Teacher):
+        raise wrong_type(plugin, "judge", "teacher", teacher, "Teacher")
+    module = f"{type(teacher).__module__}."
+    for name, claims in manager.index["teachers"].items():
+        for claim in claims:
+            if module.startswith(f"{claim.value.partition(':')[0]}."):
+                with suppress(PluginError):  # a plugin that cannot be loaded has not registered this class
+                    manager.get("teachers", f"{claim.dist}:{name}")
+    return teacher
+
+
+def _write(path: Path, spec: dict[str, Any]) -> None:
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
 
 
 def weights(model: str) -> str:
     """What a model's bytes are, where it is a local folder; else its name."""
     folder = Path(model)
-    return digest([[f.name, file_sha256(f)] for f in _files(folder)]) if folder.is_dir() else model
+    return digest([[file.name, file_sha256(file)] for file in _files(folder)]) if folder.is_dir() else model
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file())

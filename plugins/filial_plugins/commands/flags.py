@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial import Record, UsageError
-from filial.commands import manager, parse_options, read_source, stack
+from filial.commands import locate_files, manager, parse_options, read_source, stack
 
 if TYPE_CHECKING:
     from filial.commands import Manager
@@ -28,7 +28,7 @@ def chosen_template(ctx: click.Context, name: str | None, pairs: tuple[str, ...]
             raise UsageError("--template-option needs --template NAME")
         return None
     spec = {"use": name, **parse_options("--template-option", pairs)}
-    return manager(ctx).build("templates", spec, "--template"), spec
+    return locate_files(manager(ctx).build("templates", spec, "--template"), Path.cwd()), spec
 
 
 def good_records(data: str, plugins: Manager, format: str, limit: int | None = None) -> Iterator[Record]:

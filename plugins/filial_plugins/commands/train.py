@@ -14,15 +14,13 @@ from filial.commands import (
     PluginGroup,
     Reporter,
     blamed,
-    breach,
     command_line,
     format_option,
-    json_figures,
     json_option,
     manager,
     print_json,
-    save_notes,
     seed_option,
+    tune,
     write_dataset,
 )
 from filial.storage import refuse_links
@@ -43,7 +41,7 @@ def _call(
     ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str, heldout: int, format: str,
     seed: int, as_json: bool, template: str | None, template_options: tuple[str, ...],
 ) -> int:  # fmt: skip
-    made = chosen_template(ctx, template, template_options)
+    made, plugins = chosen_template(ctx, template, template_options), manager(ctx)
     if made is None:
         raise UsageError("train needs a template; add --template NAME, such as --template alpaca")
     path = resolve(model)
@@ -52,16 +50,14 @@ def _call(
     cache = Path(".filial", "prepared")
     refuse_links(Path(os.path.realpath(cache.parent)))
     with tempfile.TemporaryDirectory(prefix="filial-") as folder:
-        write_dataset(Path(folder), good_records(data, manager(ctx), format), heldout, seed, "cli")
-        with said.training() as progress, blamed(manager(ctx).provenance("trainers", name), "train"):
+        write_dataset(Path(folder), good_records(data, plugins, format), heldout, seed, "cli")
+        with said.training() as progress:
             context = TrainContext(seed, progress=progress, note=said.note, cache=cache)
-            figures = chosen.train(Path(folder), base, made[0], Path(out), context)
-    if not _leads():
-        return 0
-    figures, faults = json_figures(figures)
-    for fault in faults:
-        said.note(f"{breach(manager(ctx).provenance('trainers', name), 'train', fault)}; the model is kept without it")
-    save_notes(Path(out), chosen, made[1], manager(ctx), said.note)
+            if not _leads():
+                with blamed(plugins.provenance("trainers", name), "train"):
+                    chosen.train(Path(folder), base, made[0], Path(out), context)
+                return 0
+            figures = tune(plugins, chosen, Path(folder), base, made[1], Path(out), context)
     if as_json:
         print_json(figures)
         return 0

@@ -287,7 +287,7 @@ def _reader(options: Options, tokenizer: Any, place: Path | str, *, closed: bool
     """How this model reads a conversation; an encoder's texts are ``closed``."""
     chat, trained = options.chat, options.trained_with
     if chat == "auto" and trained is None and isinstance(place, Path):
-        from filial.commands import load_template
+        from filial_plugins.local.notes import load_template
 
         trained = load_template(place)
     if chat == "auto" and trained is not None:

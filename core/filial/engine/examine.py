@@ -1,0 +1,143 @@
+"""Examining: candidates answer the questions of records, a judge looks at each, and figures come of its verdicts.
+
+`examine` is the one way to do so, for a run and for ``filial judge``: everybody is asked through a gateway, so that
+what was answered is in the ledger, and an examination that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from filial.contracts.checks import changed, lent
+from filial.contracts.concurrency import in_order
+from filial.contracts.context import Asker, Candidate, Context
+from filial.contracts.kinds import Drop, Judge, Verdict
+from filial.contracts.messages import Reply, Request
+from filial.contracts.plugin_errors import blamed, breach, wrong_type
+from filial.contracts.records import Record, question_key
+from filial.engine.stage import Answers, nobody, settled
+from filial.gateway.gateway import Gateway, stopping
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRecord:
+    """One record: what each candidate said to it, and the judge's verdict or why there is none."""
+
+    record: Record
+    texts: dict[str, list[str]]
+    verdict: Verdict | Drop
+
+    def line(self) -> bytes:
+        """As one line of JSON."""
+        first = next(iter(self.texts.values()))
+        alone = len(self.texts) == 1 and len(first) == 1
+        row: dict[str, Any] = {
+            "id": self.record.id, "question": "\n\n".join(question_key(self.record)), "want": self.record.answer(),
+            **({"answer": first[0]} if alone else {"answers": self.texts}),
+        }  # fmt: skip
+        verdict = self.verdict
+        if isinstance(verdict, Drop):
+            row |= {"unjudged": verdict.reason, "detail": verdict.detail}
+        else:
+            row |= {"score": verdict.score, "passed": verdict.passed}
+            row |= {"detail": verdict.detail} if verdict.detail else {}
+        return msgspec.json.encode(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What an examination gave: the records in their order, and the ledger keys of all that was said.
+
+    ``name`` is what figures call it: the candidate, or the model and a rival.
+    """
+
+    name: str
+    rows: list[JudgedRecord] = field(default_factory=list)
+    answers: Answers = field(default_factory=Answers)
+
+    def figures(self) -> dict[str, Any]:
+        """How many records there are, how many were judged, the mean score and the share that passed."""
+        verdicts = [row.verdict for row in self.rows if isinstance(row.verdict, Verdict)]
+        passed = Counter(verdict.passed for verdict in verdicts if verdict.passed is not None)
+        return {
+            "records": len(self.rows), "judged": len(verdicts),
+            "mean": sum(verdict.score for verdict in verdicts) / len(verdicts) if verdicts else None,
+            "passed": passed[True] / passed.total() if passed else None,
+        }  # fmt: skip
+
+
+def label(candidates: Iterable[str]) -> str:
+    """What figures call an examination of these candidates."""
+    return " vs ".join(candidates)
+
+
+async def examine(
+    records: Sequence[Record], candidates: Mapping[str, Gateway], judge: Judge, plugin: str, *,
+    name: str, seed: int, stage: str = "judge", teacher: Gateway | None = None, max_tokens: int | None = None,
+) -> Examination:  # fmt: skip
+    """Have a judge look at what candidates answer to records.
+
+    A record for which a call failed for good, to a candidate or to the judge's own teacher, is not judged, whatever the
+    judge makes of the failure.
+
+    Args:
+        candidates: who answers, by the name that figures give them, each behind its gateway.
+        plugin: the judge as ``dist:name==version``; it is named where it breaks its contract.
+        name: what is drawn at random depends on it, on ``seed`` and on ``stage``, as errors call the examination.
+        teacher: whom the judge itself may ask.
+        max_tokens: tokens of an answer at most, where the judge does not say.
+
+    Raises:
+        FilialError: the judge failed or broke its contract, or a gateway stops the run.
+    """
+    done = Examination(label(candidates))
+    gateways = [*candidates.values(), *([teacher] if teacher else [])]
+
+    def asker(gateway: Gateway, record: Record | None = None) -> Asker:
+        async def ask(request: Request) -> Reply:
+            if record is not None and record.input and request.messages == record.prompt():
+                request = msgspec.structs.replace(request, input=record.input)
+            reply = await gateway.ask(request)
+            done.answers.note(reply.key)
+            return reply
+
+        return ask
+
+    async def judged(record: Record) -> JudgedRecord:
+        present = [Candidate(who, asker(each, record), max_tokens=max_tokens) for who, each in candidates.items()]
+        context = Context(asker(teacher) if teacher else nobody, key=(seed, stage, name, record.id))
+        verdict = await _verdict(judge, plugin, stage, record, present, context)
+        return JudgedRecord(record, {one.name: [reply.text for reply in one.replies] for one in present}, verdict)
+
+    with ExitStack() as stopped:
+        for gateway in gateways:
+            stopped.enter_context(stopping(gateway))
+        window = max(gateway.window for gateway in gateways)
+        async with aclosing(in_order(records, judged, window)) as rows:
+            async for _, row in rows:
+                done.rows.append(row)
+    return done
+
+
+async def _verdict(
+    judge: Judge, plugin: str, stage: str, record: Record, present: Sequence[Candidate], context: Context
+) -> Verdict | Drop:
+    """What the judge says, once it is seen to be a verdict; a drop where somebody gave no answer."""
+    copy = lent(record)
+    with blamed(plugin, stage, record):
+        verdict = await settled(judge.judge(copy, present, context))
+    if fault := changed(copy, record):
+        raise breach(plugin, stage, fault, record)
+    if failed := next((candidate.failed for candidate in present if candidate.failed), None):
+        return Drop.failed(failed)
+    if not isinstance(verdict, Verdict | Drop):
+        raise wrong_type(plugin, stage, "judge", verdict, "Verdict", record)
+    if fault := verdict.fault():
+        raise breach(plugin, stage, fault, record)
+    return verdict
