@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from filial.engine.judge import Answerer
     from filial.engine.plan import Step, plan_steps
     from filial.engine.progress import Reporter
-    from filial.engine.run import Run, refusals
+    from filial.engine.run import Run, check_components, refusals
     from filial.engine.stage import Counters, DropRow, StageContext, is_lost
     from filial.engine.train import TEACHER_NOTE, TEMPLATE_NOTE, tune
     from filial.engine.train import weights as model_digest
@@ -81,7 +81,7 @@ _HOME = {
     "filial.engine.judge": ("Answerer",),
     "filial.engine.plan": ("Step", "plan_steps"),
     "filial.engine.progress": ("Reporter",),
-    "filial.engine.run": ("Run", "refusals"),
+    "filial.engine.run": ("Run", "check_components", "refusals"),
     "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
     "filial.engine.train": ("TEACHER_NOTE", "TEMPLATE_NOTE", "model_digest=weights", "tune"),
     "filial.engine.verbs": ("VERBS",),
@@ -107,10 +107,10 @@ __all__ = [
     "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "TEACHER_NOTE", "TEMPLATE_NOTE",
     "UNREACHABLE", "USAGE", "VERBS", "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Examination",
     "GatewayStatus", "Manager", "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "StageContext", "StageSpec",
-    "Step", "TeacherUnreachable", "blamed", "checked_format", "click_options", "command_line", "counted", "dollars",
-    "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid", "home_option",
-    "installed", "is_lost", "json_option", "json_schema", "json_text", "load", "loads", "locate_files", "manager",
-    "model_digest", "open_gateway", "open_teacher", "parse_options", "plan_steps", "print_json", "printable",
+    "Step", "TeacherUnreachable", "blamed", "check_components", "checked_format", "click_options", "command_line",
+    "counted", "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid",
+    "home_option", "installed", "is_lost", "json_option", "json_schema", "json_text", "load", "loads", "locate_files",
+    "manager", "model_digest", "open_gateway", "open_teacher", "parse_options", "plan_steps", "print_json", "printable",
     "read_inputs", "read_source", "recipe_settings", "record_schema", "refusals", "run_async", "seed_option",
     "singular", "stack", "teacher_options", "tune", "unused_name", "write_dataset",
 ]  # fmt: skip

@@ -432,3 +432,23 @@ def test_what_a_candidate_costs_is_known_before_anything_is_trained(cli, project
     assert project(f"budget: {{usd: 1}}\ntrain: {{use: certain, model: none}}\n{ONCE}") == 2
     assert "what the teacher 'own.py:parrot' costs is not known" in cli.err
     assert not (cli.folder / "runs/r/model").exists(), "not trained"
+
+
+@pytest.mark.parametrize(
+    ("look", "code", "why"),
+    [
+        ('raise UsageError(f"{model}: {len(model)} letters are too few")', 2, "none: 4 letters are too few"),
+        ("1 / 0", 1, "own.py:certain=="),
+    ],
+)
+def test_a_trainer_looks_at_the_model_before_anything_is_asked(cli, project, look, code, why):
+    method = f"    def check_model(self, model):\n        {look}\n\n    def teacher(self, out):\n        if"
+    plugin = PLUGIN.replace("    def teacher(self, out):\n        if", method)
+    plugin = plugin.replace("Trainer, Verdict,", "Trainer, UsageError, Verdict,")
+    assert plugin.count("check_model") == 1
+    (cli.folder / "own.py").write_text(plugin)
+    for command in ("check", "plan", "run"):
+        assert project(PAIRS, command) == code, cli.err
+        assert why in cli.err
+        assert asked(cli) == []
+    assert not (cli.folder / "runs").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -262,3 +263,51 @@ def test_a_recipe_trains_judges_and_asks(cli, data: Path) -> None:
     assert cli("ask", "transformers", "say owl not cat", "--model", "runs/echo/model", "--threads", "1") == 0
     assert cli.out.strip() == "owl"
     assert cli("judge", "exact-match", "tasks.jsonl", "--model", "runs/echo/model", "--max-new-tokens", "8") == 0
+
+
+UNFIT = """
+teacher: procedural
+stages: [{generate: {use: self-instruct, seeds: "pkg:filial_plugins/seeds/english.jsonl", count: 5}}]
+template: question
+train:
+  use: %s
+  model: ./base
+"""
+
+
+def settings_of(kind: str, folder: Path) -> None:
+    """What a model's folder says of itself, as transformers writes it."""
+    causal: dict[str, Any] = {"architectures": ["LlamaForCausalLM"]}
+    configs = {
+        "T5": T5Config(architectures=["T5ForConditionalGeneration"]),
+        "Llama": LlamaConfig(**causal),
+        "quantised Llama": LlamaConfig(**causal, quantization_config={"quant_method": "bitsandbytes"}),
+    }
+    folder.mkdir()
+    if kind == "adapters":
+        (folder / "adapter_config.json").write_text("{}")
+    elif kind in configs:
+        configs[kind].save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "kind", "why"),
+    [
+        ("sft", "T5", "base: this is an encoder-decoder model; give a causal one"),
+        ("seq2seq", "Llama", "base: this model has no encoder; train it with sft"),
+        ("sft", "quantised Llama", "base: its weights are quantised"),
+        ("sft", "adapters", "base: these are adapters"),
+        ("seq2seq", "an empty folder", "base: no model can be loaded from here"),
+        ("sft", "Llama", ""),
+        ("seq2seq", "T5", ""),
+    ],
+)
+def test_a_model_that_its_trainer_cannot_train_is_refused_before_anything_is_asked(cli, trainer, kind, why) -> None:
+    settings_of(kind, Path("base"))
+    Path("unfit.yaml").write_text(UNFIT % trainer)
+    for command in ("check", "plan", *(["run"] if why else [])):
+        assert cli(command, "unfit.yaml") == (2 if why else 0), cli.err
+        if why:
+            assert why in " ".join(cli.err.split())
+            assert "unfit.yaml:" in cli.err, "with its place"
+    assert not Path(".filial").exists()

@@ -309,6 +309,16 @@ class Trainer(Component):
         Returns figures for the run's summary (steps, seconds, tokens, losses).
         """
 
+    def check_model(self, model: str) -> None:
+        """Refuse a model that this trainer cannot train, as far as a look at its folder tells; the default takes all.
+
+        ``model`` is a folder, or else the id of a model on the hub. `filial check`, `filial plan` and a run that begins
+        call this before anything is spent, so it takes no time and imports nothing heavy.
+
+        Raises:
+            UsageError: it cannot train this one; the message says what would.
+        """
+
     def teacher(self, out: Path) -> Teacher:
         """How a model that was saved to ``out`` is asked, or one in the same form that was not trained yet.
 

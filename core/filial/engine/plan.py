@@ -42,7 +42,12 @@ SAMPLE = 1000
 
 
 def plan_steps(run: Run) -> list[Step]:
-    """The stages of a run, its training and its judges, in their order. Nothing is sent and nothing is written."""
+    """The stages of a run, its training and its judges, in their order. Nothing is sent and nothing is written.
+
+    Raises:
+        UsageError: the trainer cannot train the model.
+    """
+    tuning.check_base_model(run.recipe, run.manager)
     path = run.home / ".filial" / "ledger.sqlite"
     with closing(Ledger(path)) if run.recipe.teacher and path.exists() else nullcontext() as ledger:
         plan = _Plan(run, ledger)

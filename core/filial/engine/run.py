@@ -21,7 +21,7 @@ from filial.engine.keys import StepKey, run_keys
 from filial.engine.local import Local
 from filial.engine.run_context import RunContext
 from filial.engine.stage import Counters, DropRow, Records, Rows, is_lost
-from filial.engine.train import train_model
+from filial.engine.train import check_base_model, train_model
 from filial.engine.verbs import VERBS
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job
@@ -29,7 +29,8 @@ from filial.gateway.gateway import Gateway, stopping
 from filial.storage import digest, locked, refuse_links, sweep, write_bytes
 
 if TYPE_CHECKING:
-    from filial.recipe import StageSpec
+    from filial.plugins.manager import Manager
+    from filial.recipe import Recipe, StageSpec
 
 
 LOCK = "recipe.lock.yaml"
@@ -81,9 +82,8 @@ class Run(RunContext):
         write_bytes(self.folder / "summary.json", text + b"\n")
 
     def _check_requirements(self) -> None:
-        """Everything named is installed and loads, and whom judges ask can be asked, before any work."""
-        for spec in self.recipe.components():
-            self.manager.check_requirements(self.manager.get(spec.kind, spec.use))
+        """What the recipe names is fit for work, and whom judges ask can be asked, before any work."""
+        check_components(self.recipe, self.manager)
         check_candidates(self)
 
     def _check_links(self) -> None:
@@ -197,6 +197,18 @@ class Run(RunContext):
     def exit_code(self) -> int:
         """0, or 5 when something was lost."""
         return ROWS_LOST if any(self.lost()) else 0
+
+
+def check_components(recipe: Recipe, manager: Manager) -> None:
+    """See that everything a recipe names is installed and loads, and that its trainer can train the model it names.
+
+    Raises:
+        UsageError: something is not, or it cannot.
+        FilialError: the trainer fails.
+    """
+    for spec in recipe.components():
+        manager.check_requirements(manager.get(spec.kind, spec.use))
+    check_base_model(recipe, manager)
 
 
 def records_key(keys: list[StepKey], records: Records) -> str:

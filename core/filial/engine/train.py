@@ -15,7 +15,7 @@ import msgspec
 
 from filial.contracts.checks import json_figures
 from filial.contracts.context import TrainContext
-from filial.contracts.errors import PluginError
+from filial.contracts.errors import PluginError, UsageError
 from filial.contracts.kinds import Teacher, Template, Trainer
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
@@ -38,6 +38,23 @@ def base_model(recipe: Recipe) -> str:
     name = recipe.model or ""
     path = resolve(name, recipe.base)
     return str(path) if name.startswith("pkg:") or path.exists() else name
+
+
+def check_base_model(recipe: Recipe, manager: Manager) -> None:
+    """See, before anything is asked, that the trainer of a recipe can train the model that it names.
+
+    Raises:
+        UsageError: it cannot, as far as the trainer can see (`Trainer.check_model`).
+        FilialError: the trainer fails.
+    """
+    if recipe.train is None:
+        return
+    trainer: Trainer = build(manager, recipe.train, recipe.base)
+    try:
+        with blamed(manager.provenance(trainer), "train"):
+            trainer.check_model(base_model(recipe))
+    except UsageError as err:
+        raise UsageError(f"{recipe.train.where}: {err}" if recipe.train.where else str(err)) from err
 
 
 def trainer_and_template(recipe: Recipe) -> tuple[ComponentSpec, ComponentSpec]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from filial import UsageError
-from filial.commands import USAGE, command_line, given_options, json_option, manager, print_json
+from filial.commands import USAGE, check_components, command_line, given_options, json_option, manager, print_json
 from filial_plugins.commands.recipes import load_recipe, recipe_options
 
 
@@ -19,8 +19,7 @@ def check(ctx: click.Context, recipe: Path, overrides: tuple[str, ...], as_json:
     """Find every fault of a recipe, each with line and column; send nothing."""
     try:
         loaded = load_recipe(ctx, recipe, overrides)
-        for spec in loaded.components():
-            manager(ctx).check_requirements(manager(ctx).get(spec.kind, spec.use))
+        check_components(loaded, manager(ctx))
     except UsageError as err:  # all faults of the recipe; or a plugin, package or file that stands in the way
         faults = getattr(err, "faults", [str(err)])
         if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,11 +73,9 @@ def load_model(
     with _explained(path, "model"):
         config = transformers.AutoConfig.from_pretrained(str(path), **origin)
         if config.is_encoder_decoder and not encoder_decoder:
-            raise UsageError(
-                f"{path}: this is an encoder-decoder model; give a causal one, or choose a trainer for such models"
-            )
+            raise _encoder_unwanted(path)
         if to_train and getattr(config, "quantization_config", None) is not None:
-            raise UsageError(f"{path}: its weights are quantised; train the model that they were made from")
+            raise _quantised(path)
         auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
         wanted = dtype if dtype == "auto" else getattr(torch, dtype)
         model, found = auto.from_pretrained(
@@ -85,6 +84,62 @@ def load_model(
         )  # fmt: skip
         _check_weights(found, path)
         return model
+
+
+def check_trainable(path: str, *, encoder_decoder: bool = False) -> None:
+    """Refuse a model that is not for training, as far as its folder's settings tell; nothing is loaded or imported.
+
+    What stands on the hub is known when it is loaded.
+
+    Args:
+        encoder_decoder: whether the model has to have an encoder; otherwise it must not.
+
+    Raises:
+        UsageError: the folder holds no model, or none that can be trained so.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return
+    if (folder / ADAPTER).is_file():
+        raise _adapters(folder)
+    with _explained(path, "model"):
+        config = json.loads((folder / "config.json").read_bytes())
+        if not isinstance(config, dict):
+            raise ValueError("its config.json is no JSON object")
+    encoder = _has_encoder(config)
+    if encoder is True and not encoder_decoder:
+        raise _encoder_unwanted(path)
+    if encoder is False and encoder_decoder:
+        raise encoder_missing(path)
+    if config.get("quantization_config") is not None:
+        raise _quantised(path)
+
+
+def _has_encoder(config: dict[str, Any]) -> bool | None:
+    """Whether a model has an encoder beside its decoder, by its config.json; None: that does not say."""
+    if isinstance(said := config.get("is_encoder_decoder"), bool):
+        return said
+    names = config.get("architectures") or ()
+    return False if any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names) else None
+
+
+def _encoder_unwanted(path: str | Path) -> UsageError:
+    return UsageError(
+        f"{path}: this is an encoder-decoder model; give a causal one, or choose a trainer for such models"
+    )
+
+
+def encoder_missing(path: str | Path) -> UsageError:
+    """The error for a causal model where one with an encoder is needed."""
+    return UsageError(f"{path}: this model has no encoder; train it with sft")
+
+
+def _quantised(path: str | Path) -> UsageError:
+    return UsageError(f"{path}: its weights are quantised; train the model that they were made from")
+
+
+def _adapters(folder: Path) -> UsageError:
+    return UsageError(f"{folder}: these are adapters; train the model they belong to, or one they are merged into")
 
 
 def _check_weights(found: dict[str, Any], path: str | Path) -> None:
@@ -105,7 +160,7 @@ def _check_weights(found: dict[str, Any], path: str | Path) -> None:
 def _with_adapters(folder: Path, dtype: str, to_train: bool) -> Any:
     """The causal model that some adapters (LoRA) belong to, with them in it, as their folder's settings say."""
     if to_train:
-        raise UsageError(f"{folder}: these are adapters; train the model they belong to, or one they are merged into")
+        raise _adapters(folder)
     try:
         import peft
     except ImportError as error:

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filial import Field, Template, TrainContext, UsageError, hookimpl
+from filial import Field, Template, TrainContext, hookimpl
 from filial.labels import Encoder
-from filial_plugins.local.pretrained import import_torch, load_model
+from filial_plugins.local.pretrained import check_trainable, encoder_missing, import_torch, load_model
 from filial_plugins.trainers.devices.launching import Job, together
 from filial_plugins.trainers.devices.team import Team
 from filial_plugins.trainers.options import Tuning
@@ -48,6 +48,10 @@ class Seq2Seq(Tuning):
     over_long: OverLong = Field(
         "drop", description="What happens to longer ones: they are left out, or made shorter where that is possible."
     )
+
+    def check_model(self, model: str) -> None:
+        """Refuse what has no encoder, and what no trainer here trains."""
+        check_trainable(model, encoder_decoder=True)
 
     def train(self, data: Path, model: str, template: Template, out: Path, ctx: TrainContext) -> dict[str, Any]:
         """Train on ``data/train.jsonl``; score on ``data/heldout.jsonl`` where there is one; save to ``out``.
@@ -88,7 +92,7 @@ class Seq2Seq(Tuning):
         torch.manual_seed(self.seed_in(ctx))
         network = load_model(source, encoder_decoder=True, to_train=True)
         if not network.config.is_encoder_decoder:
-            raise UsageError(f"{source}: this model has no encoder; train it with sft")
+            raise encoder_missing(source)
         material.check_vocabulary(network, source)
         start = start_token(network)
         network.config.decoder_start_token_id = network.generation_config.decoder_start_token_id = start

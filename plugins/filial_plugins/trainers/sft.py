@@ -14,7 +14,7 @@ from pydantic import model_validator
 
 from filial import Field, FilialError, Template, TrainContext, UsageError, hookimpl
 from filial.labels import Encoder
-from filial_plugins.local.pretrained import import_torch, load_model
+from filial_plugins.local.pretrained import check_trainable, import_torch, load_model
 from filial_plugins.trainers.devices.launching import Job, member, together
 from filial_plugins.trainers.devices.sharding import sharded
 from filial_plugins.trainers.devices.team import Team
@@ -70,6 +70,10 @@ class SFT(Tuning):
         if self.sharding != "none" and (self.lora or self.optimizer != "adamw"):
             raise ValueError("sharding is for full fine-tuning with adamw; choose sharding: none for LoRA and muon")
         return self
+
+    def check_model(self, model: str) -> None:
+        """Refuse what has an encoder, and what no trainer here trains."""
+        check_trainable(model)
 
     def train(self, data: Path, model: str, template: Template, out: Path, ctx: TrainContext) -> dict[str, Any]:
         """Train on ``data/train.jsonl``; score on ``data/heldout.jsonl`` where there is one; save to ``out``.
