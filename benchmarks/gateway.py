@@ -25,7 +25,6 @@ from filial.engine.evolve import Choice, Evolution, evolve_records
 from filial.engine.filter import FilterStep
 from filial.engine.stage import StageContext
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
-from filial.gateway.budget import Journal
 from filial.recipe.settings import Evolve
 from filial_plugins.filters.evolved import Evolved
 from filial_plugins.strategies.deepen import Deepen
@@ -72,7 +71,7 @@ def opened(url: str, folder: Path, at_once: int) -> Gateway:
     """A gateway as a capped run has it: with a ledger and a journal of what it spends."""
     price = {"prompt": 0.15, "completion": 0.6}
     teacher = OpenAI(model="m", base_url=url, max_concurrency=at_once, usd_per_million=price)
-    account = BudgetAccount(Budget(usd=1000.0), Journal(folder / "spend.sqlite"))
+    account = BudgetAccount(Budget(usd=1000.0), folder / "spend.sqlite")
     return Gateway("filial:openai", teacher, Ledger(folder / "ledger.sqlite"), account)
 
 

@@ -96,7 +96,7 @@ def test_what_was_lost_on_its_way_counts_with_the_most_it_could_cost():
 
 def test_spend_survives_the_process(tmp_path):
     for _ in range(3):
-        account = BudgetAccount(Budget(usd=1.0), Journal(tmp_path / "spend.sqlite"))
+        account = BudgetAccount(Budget(usd=1.0), tmp_path / "spend.sqlite")
 
         async def one(account=account):
             account.settle(await account.reserve(Bound(400, 200), PRICE), cost(60, 30))
@@ -119,7 +119,7 @@ class Told(t.BudgetAccount):
         super().settle(given, cost)
         print(given.number, flush=True)
 
-account = Told(t.Budget(usd=float(sys.argv[2])) if sys.argv[2] else t.Budget(), t.Journal(Path(sys.argv[1])))
+account = Told(t.Budget(usd=float(sys.argv[2])) if sys.argv[2] else t.Budget(), Path(sys.argv[1]))
 asyncio.run(t.spend(account, 8, t.random.Random(3)))
 """
 
@@ -137,49 +137,69 @@ def test_what_was_in_flight_when_the_process_was_killed_counts_with_the_most(tmp
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        totals = Journal(path).read()
+        totals = Journal.spent(path)
         assert totals.requests >= done + 40 + 17 * kill
         worst = picodollars(PRICE.cost(400, 200))
         assert worst <= totals.unsure <= (kill + 1) * (8 + 8) * worst, "8 in flight, and 8 whose cost was not noted yet"
-        assert Journal(path).read() == totals, "reading changes nothing"
+        assert Journal.spent(path) == totals, "reading changes nothing"
         done = totals.requests
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_what_is_called_off_before_it_is_sent_costs_nothing(tmp_path, turns):
+    """While its note is on its way to the disk, in whatever turn of the loop."""
+    account = BudgetAccount(Budget(usd=1.0), tmp_path / "spend.sqlite")
+
+    async def work():
+        called_off = asyncio.create_task(account.reserve(WORST, PRICE))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        called_off.cancel()
+        try:
+            given = await called_off
+        except asyncio.CancelledError:
+            return 0
+        account.settle(given, cost(1, 1))
+        return 1
+
+    sent = asyncio.run(work())
+    assert account.open == Totals()
+    account.close()
+    assert Journal.spent(tmp_path / "spend.sqlite").requests == sent == account.spent.requests
 
 
 def test_sums_beyond_64_bits_are_kept(tmp_path):
     path = tmp_path / "spend.sqlite"
     large = Totals(1, 2**70, 3, 2**80, 2**65)
-    journal = Journal(path)
-    journal.opened(1, 2**64, 2**66, large)
-    journal.closed(1)
-    journal.close(large)
-    assert Journal(path).read() == large
+    with closing(Journal.continued(path, Totals())) as journal:
+        asyncio.run(journal.open(1, 2**64, 2**66))
+        journal.end(1, large)
+    assert Journal.spent(path) == large
 
 
 def test_an_account_that_is_damaged_is_told_with_the_way_out(tmp_path):
     path = tmp_path / "spend.sqlite"
     path.write_bytes(b"not a database, and long enough to be sure of it" * 30)
     with pytest.raises(FilialError, match=r"spend\.sqlite: the account cannot be opened: .*, move it away"):
-        BudgetAccount(Budget(), Journal(path))
+        BudgetAccount(Budget(), path)
     path.unlink()
-    journal = Journal(path)
-    journal.opened(1, 2, 3, Totals())
-    journal.close(Totals())
+    Journal.continued(path, Totals()).close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("update settled set totals='1 2 x 4 5'")
     with pytest.raises(FilialError, match="the account cannot be read"):
-        Journal(path).read()
+        Journal.spent(path)
 
 
 def test_a_full_disk_is_told_before_anything_is_sent(tmp_path):
     """The file may not grow, as on a full disk."""
-    account = BudgetAccount(Budget(usd=1.0), Journal(tmp_path / "spend.sqlite"))
+    account = BudgetAccount(Budget(usd=1.0), tmp_path / "spend.sqlite")
 
     async def send(n):
         for _ in range(n):
             await account.reserve(WORST, PRICE)
 
     asyncio.run(send(1))
-    account.journal._file._db.execute("pragma max_page_count=1")
+    account._file._db.execute("pragma max_page_count=1")
     with pytest.raises(FilialError, match="disk is full"):
         asyncio.run(send(1000))
 
@@ -194,8 +214,8 @@ def test_what_0_1_noted_is_taken_over_once(tmp_path):
     old.write_bytes(line("total", 5, 50, 5, 10, 0) + line("open", 1, 600, 5) + line("close", 1, *astuple(cost(60, 30))))
     old.write_bytes(old.read_bytes() + line("open", 2, 600, 7) + b'["close",2,1,')
     expected = Totals(7, 710, 35, 10 + cost(60, 30).pico, 7)
-    assert Journal(path).read() == expected
-    account = BudgetAccount(Budget(requests=8), Journal(path))
+    assert Journal.spent(path) == expected
+    account = BudgetAccount(Budget(requests=8), path)
     assert account.settled == expected
     account.settle(asyncio.run(account.reserve(WORST, None)), cost(60, 30))
     with pytest.raises(BudgetStop):
@@ -203,7 +223,7 @@ def test_what_0_1_noted_is_taken_over_once(tmp_path):
     account.close()
     assert not old.exists()
     expected.add(cost(60, 30))
-    assert Journal(path).read() == expected
+    assert Journal.spent(path) == expected
 
 
 def test_a_damaged_line_of_0_1_is_told_unless_a_kill_tore_it(tmp_path):
@@ -212,11 +232,11 @@ def test_a_damaged_line_of_0_1_is_told_unless_a_kill_tore_it(tmp_path):
     for end in range(first + 1, len(whole)):
         old.write_bytes(whole[:end])
         expected = Totals(1, 60, 30, 27) if end == len(whole) - 1 else Totals(1, 600, 0, 0, 5)
-        assert Journal(tmp_path / "spend.sqlite").read() == expected
+        assert Journal.spent(tmp_path / "spend.sqlite") == expected
     for place in range(first):
         old.write_bytes(bytes([*whole[:place], whole[place] ^ 1, *whole[place + 1 :]]))
         with pytest.raises(UsageError, match=r"spend\.jsonl:1: this line is damaged"):
-            Journal(tmp_path / "spend.sqlite").read()
+            Journal.spent(tmp_path / "spend.sqlite")
 
 
 @pytest.mark.parametrize(

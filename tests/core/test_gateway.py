@@ -10,9 +10,10 @@ import pytest
 import virtual_time
 from gateway_kit import Moody, ask, request
 
-from filial import FilialError, Reply, TeacherError
+from filial import FilialError, Price, Reply, TeacherError
 from filial.contracts.errors import BudgetStop, TeacherUnreachable
-from filial.gateway import Budget, Gateway, Ledger, encode_request
+from filial.gateway import Budget, BudgetAccount, Gateway, Ledger, encode_request
+from filial.gateway.budget import Journal
 
 gateway, waits = gateway_kit.gateway, gateway_kit.waits
 
@@ -234,6 +235,41 @@ def test_a_question_that_another_run_no_longer_asks_is_asked(gateway, ends):
         assert failed is ends
     assert ask(ours, "a")[0].text == "ours"
     assert ours.waits == []
+
+
+def test_a_request_is_noted_and_claimed_on_disk_before_it_is_sent_and_many_share_a_transaction(tmp_path):
+    seen, commits = [], []
+    account = BudgetAccount(Budget(usd=1.0), tmp_path / "spend.sqlite")
+
+    def answer(r, n):
+        db = account._file._db
+        noted = db.execute("select count(*) from open").fetchone()[0]
+        with closing(sqlite3.connect(tmp_path / "l.sqlite")) as other:
+            claimed = other.execute("select count(*) from asking").fetchone()[0]
+        seen.append((not db.in_transaction, noted + account.settled.requests >= n, claimed >= 64 - len(g.ledger)))
+        return "ok"
+
+    g = Gateway("moody", Priced.saying(answer), Ledger(tmp_path / "l.sqlite"), account)
+
+    async def work():
+        await g.ask(request("first"))
+        for db in (g.ledger._db, account._file._db):
+            db.set_trace_callback(lambda statement: commits.append(statement) if statement == "commit" else None)
+        await asyncio.gather(*(g.ask(request(f"q{i}")) for i in range(64)))
+        await g.close()
+
+    virtual_time.run(work())
+    account.close()
+    assert seen[1:] == [(True, True, True)] * 64
+    assert 3 <= len(commits) <= 8, "claims, notes and answers of 64, and what close writes"
+    assert Journal.spent(tmp_path / "spend.sqlite") == account.settled
+    with closing(sqlite3.connect(tmp_path / "l.sqlite")) as db:
+        assert db.execute("select count(*) from asking").fetchone() == (0,)
+
+
+class Priced(Moody):
+    def price(self):
+        return Price(prompt=1.0, completion=1.0)
 
 
 def key_of(gateway, text):

@@ -53,7 +53,7 @@ def test_an_answer_that_could_not_be_stored_does_not_count(cli):
         db.execute("create trigger full before insert on answers begin select raise(abort, 'no room'); end")
     assert cli("ask", "echo", "Name a lake.") == 1
     assert cli.out == ""
-    assert "the ledger cannot store an answer: no room" in cli.err
+    assert "the ledger cannot be written: no room" in cli.err
     assert cli("ask", "echo", "Name a river.") == 0, "what was stored before is there"
 
 

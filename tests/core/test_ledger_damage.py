@@ -13,6 +13,7 @@ from ledger_kit import LEDGER, change, fill, verified
 from filial import FilialError, Message, Reply, Request
 from filial.gateway import Ledger, TeacherKeys, encode_request, sealed
 from filial_plugins.ledger.check import checked, rebuilt
+from filial_plugins.ledger.upkeep import add
 
 book, run = ledger_kit.book, ledger_kit.run
 
@@ -62,7 +63,7 @@ def test_an_answer_sealed_for_another_question_is_noticed(tmp_path):
     with closing(Ledger(path)) as ledger:
         who = TeacherKeys("echo", {"model": "m1"})
         asked = encode_request(Request(messages=(Message(role="user", content="another"),)))
-        ledger.add([sealed("0" * 32, who.identity, asked, Reply(text="x"))])
+        add(ledger, [sealed("0" * 32, who.identity, asked, Reply(text="x"))])
         assert [(d.key, d.what) for d in checked(ledger).damaged] == [("0" * 32, "its key is not that of its question")]
 
 

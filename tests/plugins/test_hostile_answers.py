@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from filial.engine.evolve import Choice, evolve_records
 from filial.engine.filter import FilterStep, filter_records
 from filial.engine.generate import generate_records
 from filial.engine.stage import DropRow, StageContext
-from filial.gateway.deadlines import LoopClock
-from filial.gateway.retries import heard
+from filial.gateway.deadlines import Deadlines
+from filial.gateway.replies import receive
 from filial.plugins import Manager, index
 from filial.testing import ScriptedTeacher
 
@@ -120,8 +121,9 @@ def staged(answer: str | Callable[[str], str]) -> StageContext:
         return Reply(text=answer(request.messages[-1].content) if callable(answer) else answer)
 
     teacher = ScriptedTeacher.model_validate({"script": said})
-    clock = LoopClock()
-    return StageContext(stage="s", seed=1, writer=Rows(), ask=lambda request: heard("hostile", teacher, request, clock))
+    late = Deadlines(teacher.timeout)
+    ask = partial(receive, "hostile", teacher, deadlines=late)
+    return StageContext(stage="s", seed=1, writer=Rows(), ask=ask)
 
 
 async def _ended(work: Callable[[StageContext], Any], env: StageContext) -> FilialError | None:

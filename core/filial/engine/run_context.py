@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from filial.contracts.context import RunInfo
 from filial.engine.progress import Reporter
-from filial.gateway.budget import Budget, BudgetAccount, Journal, Usage
+from filial.gateway.budget import Budget, BudgetAccount, Usage
 from filial.gateway.gateway import Gateway
 from filial.gateway.ledger import Ledger
 
@@ -80,7 +80,7 @@ class RunContext:
         `ask` hooks stand between. ``facts``: what its answers depend on beside its own identity.
         """
         if self.account is None:
-            journal = Journal(self.folder / "spend.sqlite")
+            journal = self.folder / "spend.sqlite"
             self.account = BudgetAccount(Budget(**self.recipe.budget), journal, self.spent)
         return Gateway(
             who, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"),

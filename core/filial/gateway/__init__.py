@@ -26,9 +26,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from filial.gateway.budget import Budget, BudgetAccount, Usage
-    from filial.gateway.endings import fault_of_end
+    from filial.gateway.replies import fault_of_end
     from filial.gateway.gateway import Gateway, stopping
     from filial.gateway.keys import allow_key, config_folder, forget_key, key_bindings, secret
     from filial.gateway.ledger import Entry, Ledger, TeacherKeys, encode_request, sealed, served
 else:  # 'filial keys' must import neither sqlite3 nor msgspec
-    __getattr__ = lazy(globals(), "filial.gateway", "keys", "budget", "endings", "ledger", "gateway")
+    __getattr__ = lazy(globals(), "filial.gateway", "keys", "budget", "replies", "ledger", "gateway")

@@ -11,11 +11,11 @@ import asyncio
 import math
 import zlib
 from collections import deque
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,10 @@ class Totals:
     def tokens(self) -> int:
         return self.prompt + self.completion
 
+    def text(self) -> str:
+        """All figures in their order."""
+        return f"{self.requests} {self.prompt} {self.completion} {self.pico} {self.unsure}"
+
     def add(self, other: Totals) -> None:
         self.requests += other.requests
         self.prompt += other.prompt
@@ -47,8 +51,9 @@ class Totals:
         self.unsure += other.unsure
 
 
-class _Spending(Database):
-    """All that is settled, as one row of texts (sums may pass 64 bits), and what is open."""
+class Journal(Database):
+    """What one run has spent, in a file that a killed process leaves whole: all that is settled, as one row of texts
+    (sums may pass 64 bits), and the requests that are open."""
 
     name = "the account"
     cure = "delete it to count what the run has spent from zero again"
@@ -57,80 +62,61 @@ class _Spending(Database):
     create table if not exists open (number integer primary key, tokens text not null, pico text not null);
     """
 
-    def read(self) -> Totals | None:
+    @classmethod
+    def spent(cls, path: Path) -> Totals:
+        """All that the run of a journal has spent. What was open when its process was killed counts with the most it
+        could cost.
+
+        Raises:
+            FilialError: the file is damaged.
+        """
+        if path.exists():
+            with closing(cls(path)) as journal:
+                if (totals := journal._read()) is not None:
+                    return totals
+        before = _of_0_1(path)
+        return _read_0_1(before) if before.exists() else Totals()
+
+    @classmethod
+    def continued(cls, path: Path, settled: Totals) -> Journal:
+        """The journal of a run that goes on after what it has spent; that of filial 0.1 is replaced."""
+        journal = cls(path, "locking_mode=exclusive")
+        with journal.transaction("cannot be written") as db:
+            db.execute("delete from open")
+            journal._settle(settled)
+        _of_0_1(path).unlink(missing_ok=True)
+        return journal
+
+    async def open(self, number: int, tokens: int, pico: int) -> None:
+        """Note a request, before it is sent."""
+        row = (number, str(tokens), str(pico))
+        await self.together(partial(self._db.execute, "insert into open values (?,?,?)", row))
+
+    def end(self, number: int, settled: Totals) -> None:
+        """Note, with the next that is opened or at the end, that a request is over, and what is settled with it."""
+        self.later(partial(self._db.execute, "delete from open where number=?", (number,)))
+        self.later(partial(self._settle, settled))
+
+    def _settle(self, settled: Totals) -> None:
+        self._db.execute("insert or replace into settled values (0, ?)", (settled.text(),))
+
+    def _read(self) -> Totals | None:
         """None where nothing was ever noted."""
-        rows = list(self._rows("cannot be read", "select totals from settled"))
+        rows = list(self.rows("cannot be read", "select totals from settled"))
         try:
             totals = Totals(*map(int, rows[0][0].split())) if rows else Totals()
-            for tokens, pico in self._rows("cannot be read", "select tokens, pico from open"):
+            for tokens, pico in self.rows("cannot be read", "select tokens, pico from open"):
                 totals.add(Totals(requests=1, prompt=int(tokens), unsure=int(pico)))
         except (TypeError, ValueError) as err:
             raise self._error("cannot be read", err) from err
         return totals if rows else None
 
-    def write(self, settled: Totals, ended: Iterable[tuple[int]] | None, *begun: tuple[Any, ...]) -> None:
-        """Note what is settled now, which requests that ends (None: all that is open), and which begin."""
-        done = f"{settled.requests} {settled.prompt} {settled.completion} {settled.pico} {settled.unsure}"
-        with self._transaction("cannot be written"):
-            if ended is None:
-                self._db.execute("delete from open")
-            else:
-                self._db.executemany("delete from open where number=?", ended)
-            self._db.execute("insert or replace into settled values (0, ?)", (done,))
-            self._db.executemany("insert into open values (?,?,?)", begun)
+
+def _of_0_1(journal: Path) -> Path:
+    return journal.with_name("spend.jsonl")
 
 
-class Journal:
-    """What one run has spent: a file in its folder, which a killed process leaves whole.
-
-    A request is noted before it is sent. What it did cost is noted with the next one, or at the end: a process that is
-    killed in between leaves it open, and it counts with the most it could cost. What filial 0.1 left in ``spend.jsonl``
-    is taken over.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: _Spending | None = None
-        self._ended: list[tuple[int]] = []
-
-    def read(self) -> Totals:
-        """All that was spent so far.
-
-        Raises:
-            FilialError: the file is damaged.
-        """
-        if self.path.exists():
-            with closing(_Spending(self.path)) as file:
-                if (totals := file.read()) is not None:
-                    return totals
-        return _of_0_1(self._before) if self._before.exists() else Totals()
-
-    def opened(self, number: int, tokens: int, pico: int, settled: Totals) -> None:
-        """Note a request that is about to be sent, and what is settled until now."""
-        if self._file is None:
-            self._file = _Spending(self.path, "locking_mode=exclusive")
-            self._file.write(settled, None)  # what an earlier process left open is in it: numbers start again
-            self._before.unlink(missing_ok=True)
-        self._file.write(settled, self._ended, (number, str(tokens), str(pico)))
-        self._ended.clear()
-
-    def closed(self, number: int) -> None:
-        """A request has ended."""
-        self._ended.append((number,))
-
-    def close(self, settled: Totals) -> None:
-        """Note the rest."""
-        file, self._file = self._file, None
-        if file is not None:
-            with closing(file):
-                file.write(settled, self._ended)
-
-    @property
-    def _before(self) -> Path:
-        return self.path.with_name("spend.jsonl")
-
-
-def _of_0_1(path: Path) -> Totals:
+def _read_0_1(path: Path) -> Totals:
     """What filial 0.1 noted: lines ``[kind, numbers…, crc]``, of which a kill may have torn the last.
 
     Raises:
@@ -203,8 +189,31 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(slots=True)
-class Reservation:
+class Counts(NamedTuple):
+    """Tokens of a prompt (those from a cache among them) and an answer; ``estimated``: some are upper bounds."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    estimated: bool = False
+
+
+def count_tokens(bound: Bound, prompt: int, completion: int, cached: int = 0, reasoning: int = 0) -> Counts:
+    """The tokens to count for an answer, whole or not, where its teacher's counts may be wrong: never less than they
+    say.
+
+    A count that is missing is replaced by the most its request allows: what came of an answer does not say how much of
+    it was thoughts that nobody sees. A part that is more than its whole was counted beside it and is added: cached
+    tokens to the prompt, those of thoughts to the answer.
+    """
+    estimated = not prompt or not completion
+    prompt, completion = prompt or bound.prompt, completion or bound.completion
+    prompt += cached if cached > prompt else 0
+    completion += reasoning if reasoning > completion else 0
+    return Counts(prompt, completion, cached, estimated)
+
+
+class Reservation(NamedTuple):
     """What one request was given: a number in the journal, tokens, picodollars."""
 
     number: int
@@ -216,24 +225,25 @@ class Reservation:
 class BudgetAccount:
     """The money, tokens and requests of one run, over all its invocations.
 
-    ``journal`` keeps the account on disk; without one the account forgets when the process ends. ``spent`` is this
-    process's part.
+    ``journal`` is the file that keeps the account (`Journal`); without one it forgets when the process ends. ``spent``
+    is this process's part.
 
     Raises:
         FilialError: the journal is damaged.
     """
 
     budget: Budget = field(default_factory=Budget)
-    journal: Journal | None = None
+    journal: Path | None = None
     spent: Usage = field(default_factory=Usage)
     settled: Totals = field(default_factory=Totals)
     open: Totals = field(default_factory=Totals)
     _number: int = 0
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    _file: Journal | None = None
 
     def __post_init__(self) -> None:
         if self.journal is not None:
-            self.settled = self.journal.read()
+            self.settled = Journal.spent(self.journal)
 
     @property
     def usd(self) -> float:
@@ -261,28 +271,39 @@ class BudgetAccount:
             self._waiting.append(turn)
             await turn
         self._number += 1
+        reservation = Reservation(self._number, tokens, pico)
         self.open.add(Totals(requests=1, prompt=tokens, pico=pico))
+        try:
+            await self._note(reservation)
+        except BaseException:
+            self.settle(reservation, Totals())
+            raise
         self.spent.requests += 1
-        if self.journal is not None:
-            self.journal.opened(self._number, tokens, pico, self.settled)
-        return Reservation(self._number, tokens, pico)
+        return reservation
 
-    def settle(self, given: Reservation, cost: Totals) -> None:
+    async def _note(self, reservation: Reservation) -> None:
+        if self.journal is not None:
+            if self._file is None:
+                self._file = Journal.continued(self.journal, self.settled)
+            await self._file.open(*reservation)
+
+    def settle(self, reservation: Reservation, cost: Totals) -> None:
         """Put what a request did cost in the place of what was set aside for it."""
-        self.open.add(Totals(requests=-1, prompt=-given.tokens, pico=-given.pico))
+        self.open.add(Totals(requests=-1, prompt=-reservation.tokens, pico=-reservation.pico))
         self.settled.add(cost)
         self.spent.prompt_tokens += cost.prompt
         self.spent.completion_tokens += cost.completion
         self.spent.usd += cost.pico / PICO
         self.spent.unsure_usd += cost.unsure / PICO
-        if self.journal is not None:
-            self.journal.closed(given.number)
+        if self._file is not None:
+            self._file.end(reservation.number, self.settled)
         self._wake()
 
     def close(self) -> None:
-        """Leave the account on disk as one line."""
-        if self.journal is not None:
-            self.journal.close(self.settled)
+        """Leave the account on disk."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, deque()

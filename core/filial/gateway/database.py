@@ -1,17 +1,20 @@
-"""An SQLite file of filial's own: written through no link, and what goes wrong with it is one sentence."""
+"""An SQLite file of filial's own: written through no link, in one transaction per turn of the event loop; what goes
+wrong with it is one sentence."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from filial.contracts.errors import FilialError, UsageError
 from filial.storage import write_errors
 
+T = TypeVar("T")
 REFUSED = (sqlite3.Error, UnicodeDecodeError)
 """What the module raises; the second when a message would quote damaged text."""
 
@@ -32,6 +35,8 @@ class Database:
 
     def __init__(self, path: Path, *pragmas: str) -> None:
         self.path = path
+        self._queue: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
+        self._flushing = False
         for file in (f"{path}{end}" for end in ("", "-wal", "-shm", "-journal")):
             if os.path.islink(file):
                 raise UsageError(
@@ -59,21 +64,62 @@ class Database:
         """Make the tables that are not there."""
         self._db.executescript(self.schema)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+    async def together(self, write: Callable[[], T]) -> T:
+        """Write in one transaction with all others who do so in this turn of the event loop; what ``write`` gives,
+        once that is on disk."""
+        loop = asyncio.get_running_loop()
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush)
+        committed: asyncio.Future[T] = loop.create_future()
+        self._queue.append((write, committed))
+        return await committed
 
-    def _rows(self, what: str, statement: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+    def later(self, write: Callable[[], object]) -> None:
+        """Write in the next transaction that somebody waits for, or when this is closed."""
+        self._queue.append((write, None))
+
+    def _flush(self) -> None:
+        """Commit what is in the queue, in its order. Those who wait are told of a failure, or the caller."""
+        queue, self._queue, self._flushing = self._queue, [], False
+        waiting = [committed for _, committed in queue if committed is not None]
+        error: FilialError | None = None
+        results: list[Any] = []
+        try:
+            with self.transaction("cannot be written"):
+                results = [write() for write, _ in queue]
+        except FilialError as err:
+            if not waiting:
+                raise
+            error = err
+        for place, (_, committed) in enumerate(queue):
+            if committed is not None and not committed.done():  # else its waiter has gone
+                if error is None:
+                    committed.set_result(results[place])
+                else:
+                    committed.set_exception(error)
+
+    def close(self) -> None:
+        """Write what is in the queue still, and close the file."""
+        try:
+            if self._queue:
+                self._flush()
+        finally:
+            self._db.close()
+
+    def rows(self, what: str, statement: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        """The rows of a statement; ``what`` says what could not be done where it fails."""
         try:
             yield from self._db.execute(statement, values)
         except REFUSED as err:
             raise self._error(what, err) from err
 
     @contextlib.contextmanager
-    def _transaction(self, what: str) -> Iterator[None]:
+    def transaction(self, what: str) -> Iterator[sqlite3.Connection]:
+        """All that is done inside, or nothing of it."""
         try:
             self._db.execute("begin immediate")
-            yield
+            yield self._db
             self._db.execute("commit")
         except BaseException as err:
             if self._db.in_transaction:

@@ -7,22 +7,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachable, UsageError
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
 from filial.contracts.plugin_errors import half_character
-from filial.gateway.budget import Budget, BudgetAccount, Totals, Usage, picodollars, unknown_price
-from filial.gateway.deadlines import LoopClock
+from filial.gateway.budget import BudgetAccount, Counts, Totals, Usage, count_tokens, picodollars, unknown_price
+from filial.gateway.deadlines import Deadlines
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
-from filial.gateway.proving import Proof
+from filial.gateway.outages import Call, Outages
 from filial.gateway.rate_limits import Pace, Pause, Window
-from filial.gateway.retries import Call, Doubt, Retrying, heard
-from filial.gateway.usage import Counted, counted
-
-if TYPE_CHECKING:
-    pass
+from filial.gateway.replies import receive
 
 
 class GatewayStatus(NamedTuple):
@@ -40,8 +36,6 @@ class GatewayStatus(NamedTuple):
     pause: float
     held_back: int
 
-
-__all__ = ["Budget", "BudgetAccount", "Gateway", "Proceed", "Usage", "stopping"]
 
 Proceed = Callable[[Request], Awaitable[Reply]]
 USUAL_ANSWER = 512
@@ -105,12 +99,14 @@ class Gateway:
         self._requests, self._tokens = Pace(teacher.requests_per_minute), Pace(teacher.tokens_per_minute)
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
-        self._retrying = Retrying(self.use, teacher.max_retries, self.slots, self.pause)
-        answered = partial(ledger.latest, self._keys)
-        self._proof = Proof(self._retrying, teacher.bound, answered, self._in_flight, self._on_the_wire)
-        self._clock, self._usual = LoopClock(), 0.0
-        self._closing = self._introduced = self._overspent = False
-        self._told: set[str] = set()
+        self._outages = Outages(
+            self.use, teacher, self.slots, self.pause, partial(ledger.latest, self._keys), self._in_flight,
+            self._on_the_wire,
+        )  # fmt: skip
+        self._deadlines = Deadlines(teacher.timeout)
+        self._usual = 0.0
+        self._closing = self._introduced = False
+        self._noted: set[str] = set()
 
     @property
     def spent(self) -> Usage:
@@ -154,17 +150,13 @@ class Gateway:
             if task not in self._on_the_wire:
                 task.cancel()
 
-    def _despair(self) -> None:
-        """Stop if nobody was ever answered and nobody is going to be."""
-        if not self._closing and (doubt := self._proof.hopeless()):
-            self._stop(doubt)
-
     def _stop(self, error: FilialError) -> None:
         if self.stopped is None:
             self.stopped = error
             self._call_off()
 
     async def _answer(self, request: Request) -> Reply:
+        """The answer from the ledger, from somebody who asks the same now, or from the teacher."""
         if self.stopped is not None:
             raise self.stopped
         try:
@@ -174,13 +166,15 @@ class Gateway:
         key = self._keys.key(asked)
         task = self._in_flight.get(key)
         if task is None:
-            if (known := self._held(asked, request)) is not None:
+            if (known := self._stored(asked, request)) is not None:
                 return known
             if self.offline:
-                raise self._unheld(request)
-            task = asyncio.create_task(self._fetched(key, asked, request))
-            self._in_flight[key] = task
-            task.add_done_callback(lambda done: self._landed(key, done))
+                question = request.messages[-1].content[:100]
+                error = TeacherUnreachable(f"this run is offline, and the ledger holds no answer to: {question!r}")
+                self._stop(error)
+                raise error
+            task = self._in_flight[key] = asyncio.create_task(self._fetch(key, asked, request))
+            task.add_done_callback(partial(self._landed, key))
         try:
             # Whoever asked may go away; the request goes on, since it is paid for.
             return await asyncio.shield(task)
@@ -189,18 +183,12 @@ class Gateway:
                 raise self.stopped from None
             raise
 
-    def _held(self, asked: bytes, request: Request) -> Reply | None:
+    def _stored(self, asked: bytes, request: Request) -> Reply | None:
         """The ledger's answer, if it has one."""
         if (known := self.ledger.find(self._keys, asked)) is not None:
             self.spent.from_ledger += 1
-            self._proof.known = request
+            self._outages.known = request
         return known
-
-    def _unheld(self, request: Request) -> FilialError:
-        question = request.messages[-1].content[:100]
-        self._stop(TeacherUnreachable(f"this run is offline, and the ledger holds no answer to: {question!r}"))
-        assert self.stopped is not None
-        return self.stopped
 
     def _landed(self, key: str, task: asyncio.Task[Reply]) -> None:
         del self._in_flight[key]
@@ -208,18 +196,22 @@ class Gateway:
             task.exception()  # a failure that nobody waits for any more is not a leak
         self._despair()
 
-    async def _fetched(self, key: str, asked: bytes, request: Request) -> Reply:
-        """Send a request, again while the teacher says that helps, and store its answer."""
+    def _despair(self) -> None:
+        """Stop if nobody was ever answered and nobody is going to be."""
+        if not self._closing and (error := self._outages.hopeless()):
+            self._stop(error)
+
+    async def _fetch(self, key: str, asked: bytes, request: Request) -> Reply:
+        """Send a request, again while that helps, and store its answer."""
         call, task = Call(request, self.teacher.bound(request)), asyncio.current_task()
         assert task is not None
         while True:
-            if (known := await self._others(call, key, asked)) is not None:
+            if (known := await self._turn(call, key, asked)) is not None:
                 return known
             try:
-                reply = await self._once(call, task)
+                reply = await self._send(call, task)
                 if isinstance(reply, Reply):
-                    self._proof.answered(request)
-                    return await self._stored(key, asked, reply)
+                    return await self._store(key, asked, reply)
                 self.ledger.release(key)
                 delay = await self._failed(call, reply, task)
             except FilialError as error:
@@ -230,20 +222,28 @@ class Gateway:
                 self._on_the_wire.discard(task)
                 self.slots.leave()
                 self._despair()
-            await (self._proof.first_answer() if delay is None else asyncio.sleep(delay))
+            await (self._outages.first_answer() if delay is None else asyncio.sleep(delay))
 
-    async def _others(self, call: Call, key: str, asked: bytes) -> Reply | None:
-        """What another run with this ledger was answered while this one waited for its turn, or is being answered now.
-        None: the turn is this call's, which has a place in the window then."""
+    async def _turn(self, call: Call, key: str, asked: bytes) -> Reply | None:
+        """Wait until this call may be sent; it has a place in the window then, and nobody else asks the same.
+
+        Or what another run with this ledger was answered meanwhile.
+        """
+        call.expected = self._usual or call.bound.prompt / 4 + min(call.bound.completion, USUAL_ANSWER)
         while True:
-            await self._turn(call)
+            await self._tokens.take(call.expected)
+            await self._requests.take(1)
+            await self.slots.enter_after(self.pause)
             try:
-                known = self._held(asked, call.request)
-                if known is None and self.ledger.claim(key):
-                    return None
+                mine = await self.ledger.claim(key)
+                known = self._stored(asked, call.request)
             except BaseException:
                 self.slots.leave()
                 raise
+            if mine and known is None:
+                return None
+            if mine:
+                self.ledger.release(key)
             self.slots.leave()
             self._tokens.give_back(call.expected)
             self._requests.give_back(1)
@@ -251,107 +251,94 @@ class Gateway:
                 return known
             await asyncio.sleep(LOOK)
 
-    async def _failed(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float | None:
-        """Seconds until a failed request is sent again, None for when somebody is answered; raises what it ends with
-        otherwise."""
-        if self.stopped is not None:
-            raise self.stopped
-        try:
-            try:
-                delay: float | None = self._retrying.wait(call, error, last=self._closing)
-            except Doubt as doubt:
-                if self._closing:
-                    raise
-                self._on_the_wire.discard(task)
-                delay = await self._proof.settle(call, error, doubt, partial(self._again, task))
-                if self._closing or self.stopped is not None:  # by now
-                    raise
-        except TeacherError:
-            self.spent.refused += 1
-            raise
-        self.spent.retries += 1
-        return delay
-
-    async def _again(self, task: asyncio.Task[Reply], proof: Call) -> Reply | TeacherError:
-        """What is said now to a request that was answered before; sent from the place of the one that failed."""
-        await self.pause.over()
-        try:
-            return await self._once(proof, task)
-        finally:
-            self._on_the_wire.discard(task)
-
-    async def _turn(self, call: Call) -> None:
-        """Wait until this call may be sent; it has a place in the window then."""
-        call.expected = self._usual or call.bound.prompt / 4 + min(call.bound.completion, USUAL_ANSWER)
-        await self._tokens.take(call.expected)
-        await self._requests.take(1)
-        await self.slots.enter_after(self.pause)
-
-    async def _once(self, call: Call, task: asyncio.Task[Reply]) -> Reply | TeacherError:
+    async def _send(self, call: Call, task: asyncio.Task[Reply]) -> Reply | TeacherError:
         """One attempt, paid for: the answer or the fault.
 
         Raises:
             BudgetStop: it does not fit into the budget.
             FilialError: the teacher's own code failed or broke its contract.
         """
-        given = await self.account.reserve(call.bound, self.price)
+        reserved = await self.account.reserve(call.bound, self.price)
         self._on_the_wire.add(task)
         call.tried = time.monotonic()
-        lost = Totals(requests=1, prompt=given.tokens, unsure=given.pico)
-        cost = lost
+        cost = Totals(requests=1, prompt=reserved.tokens, unsure=reserved.pico)  # unless an answer says less
         try:
-            reply = await heard(self.use, self.teacher, call.request, self._clock)
+            reply = await receive(self.use, self.teacher, call.request, self._deadlines)
             if not reply.finish_reason:
-                self._tell_once(NO_FINISH)
-            cost = self._cost(call.bound, reply)
-            self._retrying.answered(call.tried)
+                self._note_once("no finish", NO_FINISH)
+            told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
+            cost = self._cost(call.bound, count_tokens(call.bound, *told))
+            self.spent.with_reasoning += bool(reply.reasoning)
+            self.spent.reasoning_tokens += reply.reasoning_tokens
+            self._outages.answered(call)
             self._usual = 0.9 * self._usual + 0.1 * cost.tokens if self._usual else cost.tokens
             return reply
         except TeacherError as error:
-            self.spent.lost += error.billed is None
             if error.reason == "unknown-finish":
-                self._tell_once(UNKNOWN_FINISH, f" ({error.detail})")
-            if error.billed is not None:
+                self._note_once(error.reason, f"{UNKNOWN_FINISH} ({error.detail})")
+            if error.billed is None:
+                self.spent.lost += 1
+            else:
                 free = error.billed == (0, 0)
-                told = Counted(0, 0, 0, False) if free else counted(call.bound, *error.billed)
-                cost = self._priced(call.bound, told)
+                cost = self._cost(call.bound, Counts(0, 0) if free else count_tokens(call.bound, *error.billed))
             return error
         finally:
-            self.account.settle(given, cost)
+            self.account.settle(reserved, cost)
             self._tokens.give_back(call.expected - cost.tokens)
 
-    def _tell_once(self, text: str, instance: str = "") -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self.note(f"{self.use!r} {text}{instance}")
-
-    def _cost(self, bound: Bound, reply: Reply) -> Totals:
-        """What an answer costs."""
-        told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
-        counts = counted(bound, *told)
-        self.spent.with_reasoning += bool(reply.reasoning)
-        self.spent.cached_tokens += counts.cached
-        self.spent.reasoning_tokens += max(0, reply.reasoning_tokens)
-        return self._priced(bound, counts)
-
-    def _priced(self, bound: Bound, counts: Counted) -> Totals:
+    def _cost(self, bound: Bound, counts: Counts) -> Totals:
         """What tokens cost; where some were not told, what they cost at most."""
-        prompt, completion = counts.prompt, counts.completion
-        self.spent.estimated += counts.estimated
-        if (prompt > bound.prompt or completion > bound.completion) and not self._overspent:
-            self._overspent = True
-            self.note(
-                f"{self.use!r} counts {prompt:,} + {completion:,} tokens where {bound.prompt:,} + {bound.completion:,} "
-                "were expected at most; a cap may be passed by the difference"
+        prompt, completion, cached, estimated = counts
+        self.spent.estimated += estimated
+        self.spent.cached_tokens += cached
+        if prompt > bound.prompt or completion > bound.completion:
+            self._note_once(
+                "beyond the bound",
+                f"counts {prompt:,} + {completion:,} tokens where {bound.prompt:,} + {bound.completion:,} were "
+                "expected at most; a cap may be passed by the difference",
             )
-        pico = picodollars(self.price.cost(prompt, completion, counts.cached)) if self.price else 0
+        pico = picodollars(self.price.cost(prompt, completion, cached)) if self.price else 0
         return Totals(requests=1, prompt=prompt, completion=completion, pico=pico)
 
-    async def _stored(self, key: str, asked: bytes, reply: Reply) -> Reply:
+    async def _store(self, key: str, asked: bytes, reply: Reply) -> Reply:
         if not self._introduced:
             self._introduced = True
             self.ledger.introduce(self._keys)
         return await self.ledger.put(key, self._keys.identity, asked, reply)
+
+    async def _failed(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float | None:
+        """Seconds until a failed request is sent again, None for when somebody is answered; raises what it ends with
+        otherwise."""
+        if self.stopped is not None:
+            raise self.stopped
+        try:
+            delay = self._outages.wait(call, error)
+            if self._closing or delay is None:
+                doubt = self._outages.doubt(call, error)
+                if doubt is None or self._closing:
+                    raise doubt or error
+                self._on_the_wire.discard(task)
+                delay = await self._outages.settle(call, error, doubt, partial(self._prove, task))
+                if self._closing or self.stopped is not None:  # by now
+                    raise doubt
+        except TeacherError:
+            self.spent.refused += 1
+            raise
+        self.spent.retries += 1
+        return delay
+
+    async def _prove(self, task: asyncio.Task[Reply], proof: Call) -> Reply | TeacherError:
+        """What is said now to a request that was answered before; sent from the place of the one that failed."""
+        await self.pause.over()
+        try:
+            return await self._send(proof, task)
+        finally:
+            self._on_the_wire.discard(task)
+
+    def _note_once(self, about: str, text: str) -> None:
+        if about not in self._noted:
+            self._noted.add(about)
+            self.note(f"{self.use!r} {text}")
 
 
 @contextmanager

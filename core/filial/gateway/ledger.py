@@ -7,7 +7,6 @@ most what was in flight.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
 import os
@@ -16,12 +15,12 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from filial.contracts.errors import FilialError
 from filial.contracts.messages import Reply, Request
 from filial.gateway.database import REFUSED, Database
 from filial.storage import canonical, digest
@@ -34,8 +33,8 @@ _encode_reply = msgspec.json.Encoder().encode
 _decode_reply = msgspec.json.Decoder(Reply).decode
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """``request`` and ``reply`` are compressed JSON; ``row`` is the place in the file.
+class Entry(msgspec.Struct, frozen=True):
+    """A row of the file: ``request`` and ``reply`` are compressed JSON; ``row`` is its place.
 
     ``checksum``: 16 bytes over the reply, which is all that serving an answer needs, and 16 over the rest. In a
     damaged file a field may be anything.
@@ -161,7 +160,7 @@ _OPEN: set[str] = set()
 class Ledger(Database):
     """Answers in one sqlite file (WAL), shared by all runs of a project.
 
-    Answers that arrive in the same turn of the event loop are committed together; each waits for its commit.
+    Claims and answers of the same turn of the event loop are committed together; each waits for its commit.
     """
 
     name = "the ledger"
@@ -173,8 +172,6 @@ class Ledger(Database):
         self._damaged: set[str] = set()
         self._who, self._claimed = f"{os.getpid()}.{next(_numbers)}", False
         _OPEN.add(self._who)
-        self._pending: list[Entry] = []
-        self._commit: asyncio.Future[dict[str, Reply]] | None = None
 
     def _prepare(self) -> None:
         """Make the tables in a new file; see that they are there in an old one, whose damage may have renamed them."""
@@ -193,7 +190,7 @@ class Ledger(Database):
     def introduce(self, teacher: TeacherKeys) -> None:
         """Note whose answers will come, so that `verify` can work out their keys again."""
         row = (teacher.identity, teacher.use, teacher.options)
-        list(self._rows("cannot store a teacher", "insert or replace into teachers values (?,?,?)", row))
+        list(self.rows("cannot store a teacher", "insert or replace into teachers values (?,?,?)", row))
 
     def recognize(self, teacher: TeacherKeys, claimants: Sequence[str], *, dry: bool = False) -> str:
         """Find what this teacher has answered under the words that recipes used for it: its ``former`` keys.
@@ -223,8 +220,8 @@ class Ledger(Database):
 
     def _own(self, teacher: TeacherKeys, bare: str) -> str:
         row = (teacher.name, teacher.use)
-        list(self._rows("cannot store whose a name is", "insert or ignore into owners values (?,?)", row))
-        ((count,),) = self._rows("cannot be read", "select count(*) from answers where identity=?", (bare,))
+        list(self.rows("cannot store whose a name is", "insert or ignore into owners values (?,?)", row))
+        ((count,),) = self.rows("cannot be read", "select count(*) from answers where identity=?", (bare,))
         return (
             f"{self.path} holds {count:,} answers under the bare name {teacher.name!r}, as filial 0.1 kept them; "
             f"from now on they are those of {teacher.use}"
@@ -239,25 +236,28 @@ class Ledger(Database):
 
     def owners(self) -> dict[str, str]:
         """Whose, as ``dist:name``, the answers are that are kept under a bare name."""
-        return dict(self._rows("cannot be read", "select name, owner from owners"))
+        return dict(self.rows("cannot be read", "select name, owner from owners"))
 
-    def claim(self, key: str) -> bool:
+    async def claim(self, key: str) -> bool:
         """Whether this is the only one to ask for an answer now; False while another process or run asks for it.
 
         A claim ends with the answer (`put`), with `release`, or with the process.
         """
-        mine, now = (key, self._who, int(time.time())), time.time() - LEASE
-        with self._transaction("cannot be written"):
-            held = self._db.execute("select who, since from asking where key=?", (key,)).fetchone()
-            free = held is None or held[0] == self._who or held[1] < now or not _alive(held[0])
-            if free:
-                self._claimed = True
-                self._db.execute("insert or replace into asking values (?,?,?)", mine)
-        return free
+        return await self.together(partial(self._claim, key))
+
+    def _claim(self, key: str) -> bool:
+        self._claimed, claim = True, (key, self._who, int(time.time()))
+        if self._db.execute("insert or ignore into asking values (?,?,?)", claim).rowcount:
+            return True
+        who, since = self._db.execute("select who, since from asking where key=?", (key,)).fetchone()
+        if who != self._who and since > time.time() - LEASE and _alive(who):
+            return False
+        self._db.execute("replace into asking values (?,?,?)", claim)
+        return True
 
     def release(self, key: str) -> None:
         """No longer ask for an answer."""
-        list(self._rows("cannot be written", "delete from asking where key=? and who=?", (key, self._who)))
+        list(self.rows("cannot be written", "delete from asking where key=? and who=?", (key, self._who)))
 
     def find(self, teacher: TeacherKeys, request: bytes) -> Reply | None:
         """The teacher's answer to a request, or None; see `get`."""
@@ -284,19 +284,26 @@ class Ledger(Database):
 
         Where another run was answered meanwhile, its answer stays and is returned: both go on with the same.
         """
-        self._pending.append(sealed(key, identity, request, reply))
-        if self._commit is None:
-            loop = asyncio.get_running_loop()
-            self._commit = loop.create_future()
-            loop.call_soon(self._flush)
-        kept = await asyncio.shield(self._commit)
-        return kept.get(key) or msgspec.structs.replace(reply, key=key)
+        held = await self.together(partial(self._insert, sealed(key, identity, request, reply)))
+        return held or msgspec.structs.replace(reply, key=key)
+
+    def _insert(self, e: Entry) -> Reply | None:
+        """Store an entry and end its claim, unless another process has stored one since; the answer that is there
+        then."""
+        row = (e.key, e.identity, e.request, e.reply, e.checksum)
+        self._db.execute("delete from asking where key=?", (e.key,))
+        if self._db.execute(f"insert or ignore {_INSERT}", row).rowcount:
+            return None
+        held = served(e.key, *self._db.execute("select reply, checksum from answers where key=?", (e.key,)).fetchone())
+        if held is None:  # a damaged one is what was asked for again
+            self._db.execute(f"replace {_INSERT}", row)
+        return held
 
     def usual(self, teacher: TeacherKeys, recent: int = 500) -> tuple[float, float] | None:
         """Mean tokens of prompt and completion over a teacher's latest answers; None if it has given none."""
         where, who = _of(teacher)
         statement = f"select key, reply, checksum from answers where {where} order by rowid desc limit {recent}"
-        replies = (served(*row) for row in self._rows("cannot be read", statement, who))
+        replies = (served(*row) for row in self.rows("cannot be read", statement, who))
         counted = [reply for reply in replies if reply and (reply.prompt_tokens or reply.completion_tokens)]
         if not counted:
             return None
@@ -307,118 +314,37 @@ class Ledger(Database):
         """What a teacher has answered last; None if it has answered nothing."""
         where, who = _of(teacher)
         statement = f"select {_COLUMNS}, rowid from answers where {where} order by rowid desc limit 100"
-        for entry in map(_entry, self._rows("cannot be read", statement, who)):
-            if entry.sound:
+        for row in self.rows("cannot be read", statement, who):
+            if (entry := Entry(*row)).sound:
                 return msgspec.json.decode(entry.decoded()[0], type=Request)
         return None
 
     def entries(self, keys: Iterable[str] | None = None, *, after: int = 0) -> Iterator[Entry]:
         """Those under some keys, in that order; or all, as they lie in the file, behind the row ``after``."""
-        columns = f"select {_COLUMNS}, rowid from answers"
+        columns, rows = f"select {_COLUMNS}, rowid from answers", partial(self.rows, "cannot be read")
         if keys is None:
-            yield from map(_entry, self._rows("cannot be read", f"{columns} where rowid>? order by rowid", (after,)))
+            yield from (Entry(*row) for row in rows(f"{columns} where rowid>? order by rowid", (after,)))
             return
         for key in keys:
-            yield from map(_entry, self._rows("cannot be read", f"{columns} where key=?", (key,)))
-
-    def identities(self, keys: Iterable[str]) -> set[str]:
-        """Who gave the answers under some keys."""
-        statement = "select identity from answers where key=?"
-        return {identity for key in keys for (identity,) in self._rows("cannot be read", statement, (key,))}
-
-    def keys(self) -> list[str]:
-        """The keys of all entries, sorted."""
-        return [key for (key,) in self._rows("cannot be read", "select key from answers order by key")]
+            yield from (Entry(*row) for row in rows(f"{columns} where key=?", (key,)))
 
     def teachers(self) -> dict[str, tuple[str, str]]:
         """Name and options (canonical JSON) of every teacher, by its identity's digest."""
-        rows = self._rows("cannot be read", "select identity, use, options from teachers")
+        rows = self.rows("cannot be read", "select identity, use, options from teachers")
         return {identity: (use, options) for identity, use, options in rows}
-
-    def add(self, entries: Iterable[Entry]) -> int:
-        """Store entries from elsewhere that are not here, or not whole, all or none. Returns how many there were."""
-        now = "coalesce(nullif(?, ''), strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
-        statement, added = f"insert or replace into answers ({_COLUMNS}) values (?,?,?,?,?,{now})", 0
-        with self._transaction("cannot store answers"):
-            for e in entries:
-                if not any(held.sound for held in self.entries([e.key])):
-                    self._db.execute(statement, (e.key, e.identity, e.request, e.reply, e.checksum, e.written))
-                    added += 1
-        return added
-
-    def remove(self, rows: Iterable[tuple[int, Any]]) -> None:
-        """Remove entries by row and checksum, all or none; one that was replaced meanwhile stays."""
-        with self._transaction("cannot remove answers"):
-            self._db.executemany("delete from answers where rowid=? and checksum is ?", rows)
-
-    def know_only(self, teachers: Iterable[TeacherKeys], owners: dict[str, str]) -> None:
-        """Forget what is noted about all other teachers, and whose other bare names are."""
-        with self._transaction("cannot store teachers"):
-            for table in ("teachers", "owners"):
-                self._db.execute(f"delete from {table}")
-            for teacher in teachers:
-                self.introduce(teacher)
-            self._db.executemany("insert into owners values (?,?)", owners.items())
-
-    def shrink(self) -> None:
-        """Give the space of removed entries back to the disk."""
-        for statement in ("vacuum", "pragma wal_checkpoint(truncate)"):
-            list(self._rows("cannot be shrunk", statement))
-
-    def alone(self) -> None:
-        """Keep every other process out until this is closed, with all that is stored in the one file.
-
-        Raises:
-            FilialError: another process uses it.
-        """
-        for statement in ("pragma journal_mode=delete", "begin exclusive"):
-            list(self._rows("is in use", statement))
-
-    def faults(self) -> list[str]:
-        """What sqlite itself finds wrong with the file."""
-        try:
-            return [text for (text,) in self._db.execute("pragma integrity_check(20)") if text != "ok"]
-        except REFUSED as err:
-            return [str(err)]
-
-    def _flush(self) -> None:
-        entries, self._pending = self._pending, []
-        commit, self._commit = self._commit, None
-        if commit is None:  # closing has stored them already
-            return
-        try:
-            with self._transaction("cannot store an answer"):
-                self._db.executemany("delete from asking where key=?", [(e.key,) for e in entries])
-                kept = {e.key: held for e in entries if (held := self._inserted(e))}
-        except FilialError as err:
-            if not commit.cancelled():
-                commit.set_exception(err)
-        else:
-            if not commit.cancelled():
-                commit.set_result(kept)
-
-    def _inserted(self, e: Entry) -> Reply | None:
-        """Store an entry, unless another process has done so since; the answer that is there then."""
-        row = (e.key, e.identity, e.request, e.reply, e.checksum)
-        if self._db.execute(f"insert or ignore {_INSERT}", row).rowcount:
-            return None
-        held = served(e.key, *self._db.execute("select reply, checksum from answers where key=?", (e.key,)).fetchone())
-        if held is None:  # a damaged one is what was asked for again
-            self._db.execute(f"insert or replace {_INSERT}", row)
-        return held
 
     def __len__(self) -> int:
         return int(self._db.execute("select count(*) from answers").fetchone()[0])
 
     def close(self) -> None:
         """Store what has arrived but is not committed yet (a run that was interrupted), and close the file."""
+        if self._claimed:
+            self._claimed = False
+            self.later(partial(self._db.execute, "delete from asking where who=?", (self._who,)))
         try:
-            self._flush()
-            if self._claimed:
-                list(self._rows("cannot be written", "delete from asking where who=?", (self._who,)))
+            super().close()
         finally:
             _OPEN.discard(self._who)
-            super().close()
 
 
 def _alive(who: str) -> bool:
@@ -439,10 +365,3 @@ def _of(teacher: TeacherKeys) -> tuple[str, tuple[str, ...]]:
     """The condition for a teacher's answers, and its values."""
     who = (teacher.identity, *(former.identity for former in teacher.former))
     return f"identity in ({','.join('?' * len(who))})", who
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    key, identity, request, reply, checksum, written, place = row
-    return Entry(
-        key=key, identity=identity, request=request, reply=reply, checksum=checksum, written=written, row=place
-    )  # fmt: skip

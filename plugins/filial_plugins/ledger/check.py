@@ -15,6 +15,7 @@ import msgspec
 from filial import FilialError, Request
 from filial.gateway import Entry, Ledger, TeacherKeys
 from filial.storage import sync_folder, write_errors
+from filial_plugins.ledger.upkeep import add, alone, faults, know_only
 
 _decode_request = msgspec.json.Decoder(Request).decode
 
@@ -45,7 +46,7 @@ class Health:
 
 def checked(ledger: Ledger) -> Health:
     """Look at every answer. In a file that is damaged itself, at every answer that can still be read."""
-    health = Health(file=ledger.faults())
+    health = Health(file=faults(ledger))
     known: dict[str, TeacherKeys] = {}
     try:
         known, health.teachers = teachers(ledger)
@@ -141,7 +142,7 @@ def rebuilt(path: Path) -> tuple[int, Path]:
     aside = path.with_name(f"{path.name}.damaged")
     part = path.with_name(f".{path.name}.tmp")
     with write_errors(path), closing(Ledger(path)) as old:
-        old.alone()
+        alone(old)
         for end in ("", "-wal", "-shm"):  # of a rebuilding that was killed
             Path(f"{part}{end}").unlink(missing_ok=True)
         with closing(Ledger(part)) as new:
@@ -151,8 +152,8 @@ def rebuilt(path: Path) -> tuple[int, Path]:
                 known, _ = teachers(old)
             with suppress(FilialError):
                 owners = old.owners()
-            new.know_only(known.values(), owners)
-            saved = new.add(entry for entry in readable(old) if not fault(entry, known))
+            know_only(new, known.values(), owners)
+            saved = add(new, (entry for entry in readable(old) if not fault(entry, known)))
         os.replace(path, aside)
         os.replace(part, path)
         sync_folder(path.parent)

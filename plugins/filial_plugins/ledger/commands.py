@@ -129,13 +129,14 @@ def export(home: Path, run: str | None, out: Path) -> None:
 
     RUN is the name or the folder of a run. The cassette holds the questions and answers as they are, and no key.
     """
+    from filial_plugins.ledger import upkeep
     from filial_plugins.ledger.cassette import write
     from filial_plugins.ledger.check import teachers, whole
     from filial_plugins.ledger.used import run_folder, used
 
     with _opened(home) as book:
-        keys, lost = (set(book.keys()), 0) if run is None else used(run_folder(home, run))
-        known, whose = teachers(book)[0], book.identities(keys)
+        keys, lost = (set(upkeep.keys(book)), 0) if run is None else used(run_folder(home, run))
+        known, whose = teachers(book)[0], upkeep.identities(book, keys)
         there = [teacher for identity, teacher in known.items() if identity in whose]
         place = Path("/dev/stdout") if str(out) == "-" else out
         write(place, there, whole(book, sorted(keys)), len(keys))
@@ -153,11 +154,12 @@ def export(home: Path, run: str | None, out: Path) -> None:
 def import_(home: Path, files: tuple[Path, ...]) -> None:
     """Take in the answers of cassettes, once each is checked: all of them, or none if one is damaged."""
     from filial.gateway import Ledger
+    from filial_plugins.ledger import upkeep
     from filial_plugins.ledger.cassette import Reader
 
     readers = [Reader(file) for file in files]
     with closing(Ledger(_path(home))) as book:
-        new = book.add(entry for reader in readers for entry in reader.entries())
+        new = upkeep.add(book, (entry for reader in readers for entry in reader.entries()))
         for reader in readers:
             for teacher in reader.teachers.values():
                 book.introduce(teacher)
@@ -176,12 +178,13 @@ def import_(home: Path, files: tuple[Path, ...]) -> None:
 @click.pass_context
 def prune(ctx: click.Context, /, home: Path, dry_run: bool, yes: bool, **which: Any) -> None:
     """Remove the answers that meet every condition given. What is removed and asked again is paid for again."""
+    from filial_plugins.ledger import upkeep
     from filial_plugins.ledger.check import teachers
     from filial_plugins.ledger.pruning import chosen
 
     conditions = _conditions(home, **which)
     with _opened(home) as book:
-        if faults := book.faults():
+        if faults := upkeep.faults(book):
             if not which["damaged"] or sum(map(bool, which.values())) > 1:
                 raise FilialError(f"{book.path}: the file is damaged ({faults[0]}); {_cure(ctx)}")
             _rebuild(book, dry_run, yes)
@@ -208,14 +211,15 @@ def _conditions(home: Path, damaged: bool, days: float | None, teacher: str | No
 
 def _remove(book: Ledger, rows: list[tuple[int, Any]], mend: bool) -> int:
     """Remove answers, with ``mend`` also damaged notes of who a teacher is; the bytes won."""
+    from filial_plugins.ledger import upkeep
     from filial_plugins.ledger.check import teachers
     from filial_plugins.ledger.stats import size
 
     before = size(book.path)
-    book.remove(rows)
+    upkeep.remove(book, rows)
     if mend:
-        book.know_only(teachers(book)[0].values(), book.owners())
-    book.shrink()
+        upkeep.know_only(book, teachers(book)[0].values(), book.owners())
+    upkeep.shrink(book)
     return max(0, before - size(book.path))
 
 

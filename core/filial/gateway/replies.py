@@ -1,11 +1,21 @@
-"""What the word with which an answer ends says about it: whole, cut, refused or failed."""
+"""What comes back from a teacher: an answer that can be used, or what is wrong with it.
+
+The word with which an answer ends says whether it is whole, cut, refused or failed.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
 
-from filial.contracts.errors import TeacherError
+from msgspec.structs import replace
+
+from filial.contracts.checks import fault_of_error, fault_of_reply
+from filial.contracts.errors import FilialError, TeacherError
+from filial.contracts.kinds import Teacher
+from filial.contracts.messages import Reply, Request
+from filial.contracts.plugin_errors import failure, half_character, is_fault
+from filial.gateway.deadlines import Deadlines
 
 Ending = Literal["whole", "cut", "refused", "failed", "unknown"]
 
@@ -51,3 +61,44 @@ def fault_of_end(word: str, text: str, billed: tuple[int, int] | None, *, full: 
 
 def _ending(word: str) -> Ending:
     return ENDINGS.get(re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_"), "unknown")
+
+
+async def receive(use: str, teacher: Teacher, request: Request, deadlines: Deadlines) -> Reply:
+    """What the teacher says to a request, if it can be used, is whole and comes in time.
+
+    Raises:
+        TeacherError: it cannot, or there is none.
+        FilialError: the teacher's own code failed or broke its contract.
+    """
+    try:
+        reply = await deadlines.keep(teacher.reply(request))
+    except TimeoutError:
+        late = f"no answer within {teacher.timeout:g} s"
+        raise TeacherError("timeout", late, retry=True, billed=None) from None
+    except TeacherError as err:
+        if fault := fault_of_error(err):
+            raise FilialError(f"the teacher {use!r} breaks its contract: {fault}") from err
+        if not (request.partial and err.reason == "length" and err.answer is not None):
+            raise
+        prompt, completion = err.billed or (0, 0)
+        reply = Reply(text=err.answer, finish_reason="length", prompt_tokens=prompt, completion_tokens=completion)
+    except BaseException as err:
+        if not is_fault(err):
+            raise
+        raise failure(f"the teacher {use!r} fails", err) from err
+    if fault := fault_of_reply(reply):
+        raise FilialError(f"the teacher {use!r} breaks its contract: {fault}")
+    billed = (reply.prompt_tokens, reply.completion_tokens) if reply.prompt_tokens or reply.completion_tokens else None
+    try:
+        reply.text.encode()
+        reply.reasoning.encode()
+    except UnicodeEncodeError as err:
+        why = f"the answer {half_character(err)}"
+        raise TeacherError("not-unicode", why, answer=reply.text, billed=billed) from err
+    full = not reply.finish_reason and reply.completion_tokens >= teacher.bound(request).completion > 0
+    broken = fault_of_end(reply.finish_reason, reply.text, billed, full=full)
+    if broken is None:
+        return reply
+    if broken.reason == "length" and request.partial:
+        return replace(reply, finish_reason="length")
+    raise broken
