@@ -10,6 +10,7 @@ import pytest
 
 from filial import Destination, UsageError
 from filial.gateway import keys
+from filial_plugins.commands.key_bindings import allow_key, forget_key
 
 VALUE = "sk-canary-0123456789"
 
@@ -30,11 +31,11 @@ def test_a_key_is_refused_until_its_host_is_allowed_and_again_once_forgotten(con
         "this would send $MY_KEY to a.example, which you have not allowed; if you trust it: "
         "filial keys allow MY_KEY a.example"
     )
-    keys.allow_key("MY_KEY", "a.example")
+    allow_key("MY_KEY", "a.example")
     assert keys.secret(Destination("a.example", "MY_KEY")) == VALUE
     assert "not allowed" in refused("b.example")
     assert "not allowed" in refused("a.example", key="OTHER")
-    assert keys.forget_key("MY_KEY") == ["a.example"]
+    assert forget_key("MY_KEY") == ["a.example"]
     assert "not allowed" in refused("a.example")
 
 
@@ -42,14 +43,14 @@ def test_a_key_is_refused_until_its_host_is_allowed_and_again_once_forgotten(con
     "host", ["xa.example", "a.example.evil.example", "a.exampl", "evil.example:a.example", "", "a"]
 )
 def test_a_host_that_only_looks_like_an_allowed_one_is_another(host):
-    keys.allow_key("MY_KEY", "a.example")
+    allow_key("MY_KEY", "a.example")
     assert "not allowed" in refused(host)
 
 
 def test_a_host_without_a_port_stands_for_all_its_ports_one_with_a_port_for_itself():
-    keys.allow_key("MY_KEY", "a.example")
-    keys.allow_key("MY_KEY", "b.example:8000")
-    keys.allow_key("MY_KEY", "[::1]")
+    allow_key("MY_KEY", "a.example")
+    allow_key("MY_KEY", "b.example:8000")
+    allow_key("MY_KEY", "[::1]")
     for host in ("a.example", "a.example:8443", "A.Example", "b.example:8000", "[::1]:9"):
         assert keys.secret(Destination(host, "MY_KEY")) == VALUE
     for host in ("b.example", "b.example:80", "[::2]:9"):
@@ -85,8 +86,8 @@ def test_a_value_that_is_more_than_a_key_is_refused_and_not_shown(monkeypatch, v
 
 
 def test_the_file_holds_names_and_hosts_for_its_owner_alone(config):
-    keys.allow_key("MY_KEY", "b.example")
-    keys.allow_key("MY_KEY", "a.example")
+    allow_key("MY_KEY", "b.example")
+    allow_key("MY_KEY", "a.example")
     path = config / "keys.json"
     assert json.loads(path.read_text()) == {"MY_KEY": ["a.example", "b.example"]}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -98,8 +99,8 @@ def test_a_damaged_file_is_a_clear_error_and_is_not_written_over(config, text):
     config.mkdir()
     (config / "keys.json").write_bytes(text.encode("latin-1"))
     for work in (
-        lambda: keys.allow_key("MY_KEY", "a.example"),
-        lambda: keys.forget_key("MY_KEY"),
+        lambda: allow_key("MY_KEY", "a.example"),
+        lambda: forget_key("MY_KEY"),
         lambda: keys.secret(Destination("a.example", "MY_KEY")),
     ):
         with pytest.raises(UsageError, match=r"keys\.json: this file is damaged"):
@@ -187,7 +188,7 @@ def test_neither_can_a_command_line(cli, monkeypatch, words):
 
 
 def test_an_allowed_host_passes_the_check(cli):
-    keys.allow_key("MY_KEY", "evil.example")
+    allow_key("MY_KEY", "evil.example")
     cli.write("x.jsonl", {"instruction": "Name a river."})
     (cli.folder / "r.yaml").write_text(STRANGER)
     assert cli("check", "r.yaml") == 0

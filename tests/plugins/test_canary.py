@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from filial.gateway import keys
+from filial_plugins.commands.key_bindings import allow_key
 
 CANARY = "sk-canary/5f3a91c27e"
 RECIPE = """
@@ -30,7 +30,7 @@ FAULTS = {"p429": 0.1, "p500": 0.1, "preset": 0.05, "pbadjson": 0.1, "pempty": 0
 def filial(tmp_path, config, monkeypatch):
     """``filial(*words)``: a command in a process of its own, with the key set and allowed to go to this machine."""
     monkeypatch.setenv("CANARY_KEY", CANARY)
-    keys.allow_key("CANARY_KEY", "127.0.0.1")
+    allow_key("CANARY_KEY", "127.0.0.1")
     home = tmp_path / "home"
     home.mkdir()
 

@@ -13,9 +13,9 @@ import pytest
 
 from filial.cli import invoke
 from filial.engine.run import Run
-from filial.gateway import keys
 from filial.plugins import Manager
 from filial.recipe import load
+from filial_plugins.commands.key_bindings import allow_key
 from filial_plugins.ledger.cassette import Reader
 
 TOY = Path(__file__).parents[1] / "core" / "toy.py"
@@ -188,7 +188,7 @@ def test_two_runs_in_one_process_have_a_recorder_each(run: Any) -> None:
 def test_no_key_is_in_it_nor_in_what_is_exported(run: Any, mock_llm: Any, config: Any, monkeypatch: Any) -> None:
     canary = "sk-canary-71c0ffee"
     monkeypatch.setenv("CANARY_KEY", canary)
-    keys.allow_key("CANARY_KEY", "127.0.0.1")
+    allow_key("CANARY_KEY", "127.0.0.1")
     server = mock_llm(echo_headers=1)
     Path("r.yaml").write_text(
         "hooks: [cassette]\n"

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from filial import Message, Request, UsageError
-from filial.gateway import keys
+from filial_plugins.commands.key_bindings import allow_key
 from filial_plugins.teachers.openai import OpenAI
 
 ASK = Request(messages=(Message(role="user", content="Who?"),))
@@ -19,7 +19,7 @@ KEY = "sk-canary/2f1d9c"
 def my_key(config, monkeypatch):
     """MY_KEY is set and may go to this machine."""
     monkeypatch.setenv("MY_KEY", f" {KEY}\n")
-    keys.allow_key("MY_KEY", "127.0.0.1")
+    allow_key("MY_KEY", "127.0.0.1")
 
 
 def test_an_endpoint_here_sees_no_key_that_is_not_named(endpoint, answers, call, monkeypatch):

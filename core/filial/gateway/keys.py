@@ -17,9 +17,6 @@ from filial.contracts.errors import UsageError
 if TYPE_CHECKING:
     from filial.contracts.messages import Destination
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-
 
 def config_folder() -> Path:
     """Where this user's settings are: ``$FILIAL_CONFIG``, else ``filial`` in ``$XDG_CONFIG_HOME`` or ``~/.config``."""
@@ -92,50 +89,6 @@ def key_bindings() -> dict[str, list[str]]:
             "it and allow your keys anew: filial keys allow NAME HOST"
         )
     return found
-
-
-def allow_key(name: str, host: str) -> str:
-    """Let a variable go to a host, given alone, with a port, or as an address. Returns the host as it is noted.
-
-    Raises:
-        UsageError: one of them is none, or ``keys.json`` is damaged or cannot be written.
-    """
-    if not _NAME.fullmatch(name):
-        raise UsageError("give the name of an environment variable (letters, digits and '_'), not the key itself")
-    noted = re.sub(r"^https?://", "", host.strip(), flags=re.IGNORECASE).partition("/")[0].lower()
-    if not _HOST.fullmatch(noted):
-        raise UsageError("give the host alone, such as api.example.com or 127.0.0.1:8000")
-    found = key_bindings()
-    _write({**found, name: sorted({*found.get(name, []), noted})})
-    return noted
-
-
-def forget_key(name: str, host: str | None = None) -> list[str]:
-    """Let a variable go to a host no longer, or to none at all. Returns the hosts it may no longer go to.
-
-    Raises:
-        UsageError: it was not allowed there; or as `allow_key`.
-    """
-    found = key_bindings()
-    hosts = found.pop(name, [])
-    gone = [h for h in hosts if host is None or h == host.lower()]
-    if not gone:
-        raise UsageError(f"that was not allowed; filial keys shows what is: {', '.join(key_bindings()) or 'nothing'}")
-    if rest := [h for h in hosts if h not in gone]:
-        found[name] = rest
-    _write(found)
-    return gone
-
-
-def _write(found: dict[str, list[str]]) -> None:
-    from filial.storage import replacing, write_errors
-
-    folder = config_folder()
-    with write_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with replacing(folder / "keys.json") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(json.dumps(found, indent=1, sort_keys=True).encode() + b"\n")
 
 
 def _without_port(host: str) -> str:

@@ -52,7 +52,7 @@ def allow(name: str, host: str) -> None:
 
     Without a port, HOST stands for all its ports.
     """
-    from filial.gateway import allow_key
+    from filial_plugins.commands.key_bindings import allow_key
 
     noted = allow_key(name, host)
     click.echo(f"${name} may go to {noted} from now on.", err=True)
@@ -63,7 +63,7 @@ def allow(name: str, host: str) -> None:
 @click.argument("host", required=False)
 def forget(name: str, host: str | None) -> None:
     """Let NAME go to HOST no longer; without HOST, to none."""
-    from filial.gateway import forget_key
+    from filial_plugins.commands.key_bindings import forget_key
 
     gone = forget_key(name, host)
     click.echo(f"${name} may no longer go to {', '.join(gone)}.", err=True)
