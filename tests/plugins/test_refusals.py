@@ -60,7 +60,7 @@ def test_a_request_refused_while_others_are_answered_fails_alone_wherever_it_sta
 def test_all_that_are_refused_while_others_are_answered_fail_alone(gateway, status, concurrency):
     g = gateway(refusing(status), max_concurrency=concurrency)
     names = [
-        *(["bad a", "bad b"] if concurrency == 1 else [f"bad {i}" for i in "abcdefg"]),
+        *(f"bad {i}" for i in ("abcdefghi" if concurrency == 1 else "abcdefg")),
         *(f"{'bad' if i % 3 == 0 else 'good'} {i}" for i in range(1, 60)),
     ]
     results = ask(g, *names)
@@ -76,8 +76,21 @@ def test_where_nobody_is_answered_the_run_stops_after_a_few(gateway, status, con
     results = ask(g, *GOOD)
     assert all(isinstance(r, TeacherUnreachable) for r in results)
     assert "cannot be reached" in str(g.stopped)
-    assert g.spent.requests <= concurrency + 2
+    assert g.spent.requests <= concurrency + 9
     assert len(g.ledger) == 0
+
+
+@REFUSED
+def test_where_more_are_refused_first_the_run_says_what_it_knows_and_goes_on_once_one_was_answered(gateway, status):
+    names = [*(f"bad {i}" for i in range(20)), *GOOD]
+    g = gateway(refusing(status), max_concurrency=1)
+    ask(g, *names)
+    assert "the first 10 requests, and nothing was ever answered. If it is these alone" in str(g.stopped)
+    ask(gateway(refusing(status)), "another, by 'filial ask'")
+    g = gateway(refusing(status), max_concurrency=1)
+    for name, result in zip(names, ask(g, *names), strict=True):
+        assert isinstance(result, TeacherError) == name.startswith("bad")
+    assert g.stopped is None
 
 
 @REFUSED

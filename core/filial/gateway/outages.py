@@ -17,9 +17,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 PATIENCE = 600.0
 """Seconds an endpoint may ask to wait; above that the run stops and says so."""
 SUSPECTS = 10
-"""Requests that failed in a row, with no answer to anybody meanwhile, after which an endpoint counts as dead."""
-REFUSALS = 3
-"""Requests refused before anybody was ever answered, after which an endpoint counts as refusing everybody."""
+"""Requests that failed in a row, with no answer to anybody meanwhile, after which an endpoint counts as dead; and
+requests refused before anybody was ever answered, after which it counts as refusing everybody."""
 Ask = Callable[["Call"], Awaitable[Reply | TeacherError]]
 
 
@@ -51,7 +50,7 @@ class Outages:
     fail alone; a refused one is sent once more, and what it is told then is meant for it alone. If not, the run stops
     rather than lose every row. Where nothing was ever answered, there is nothing to ask, and nobody knows whether the
     endpoint refuses all or these: a refused request is put aside until somebody is answered, and makes room for the
-    next, which may fare better. From `REFUSALS` of them on nothing new is sent until all that is on the wire has come
+    next, which may fare better. From `SUSPECTS` of them on nothing new is sent until all that is on the wire has come
     back; if nobody is answered then either, the run stops and says so.
 
     Args:
@@ -147,7 +146,7 @@ class Outages:
             self._aside, self._doubt = self._aside + 1, doubt
             if stop := self.hopeless():
                 raise stop
-            if self._aside < REFUSALS:
+            if self._aside < SUSPECTS:
                 return None
             await self._first.wait()
             return 0.0
@@ -162,8 +161,14 @@ class Outages:
         """The error to stop with when those put aside wait for nobody any more."""
         if not self._aside or self._first.is_set():
             return None
-        enough = self._aside >= REFUSALS and not self._on_the_wire
-        return self._doubt if enough or self._aside >= len(self._in_flight) else None
+        if self._aside >= len(self._in_flight):
+            return self._doubt
+        if self._aside < SUSPECTS or self._on_the_wire:
+            return None
+        return TeacherUnreachable(
+            f"{self._doubt}; so it says to the first {self._aside} requests, and nothing was ever answered. If it is "
+            "these alone that it refuses, have another one answered first: 'filial ask' with the same options"
+        )
 
     def _provable(self) -> bool:
         """Whether something was answered, and can be asked again."""
