@@ -144,7 +144,9 @@ def test_where_the_answers_hold_no_counts_the_figures_are_the_most_it_can_be(cli
     assert "(at most $0.0" in cli.err
     assert cli("run", path, "--set", "budget.usd=1", toy=False) == 0
     assert billed(server) < told(cli)["run_usd"]
-    assert re.search(r"at most [\d,]+ tokens, at most \$0\.\d+; at most \$0\.\d+ for the run in all", cli.out)
+    assert re.search(r"at most [\d,]+ tokens, at most \$0\.\d+; at most \$0\.\d+ for the run in all; ", cli.out)
+    assert f"; {told(cli)['estimated']:,} answers came without all token counts" in cli.out
+    assert told(cli)["estimated"] > 0
 
 
 def test_a_cap_on_money_is_refused_where_the_price_is_not_known(cli, recipe, mock_llm):
