@@ -9,7 +9,7 @@ import ledger_kit
 from ledger_kit import change, fill, verified
 
 from filial.gateway import Ledger
-from filial_plugins.ledger.upkeep import remove
+from filial_plugins.ledger.upkeep import entries, remove
 
 book, run = ledger_kit.book, ledger_kit.run
 
@@ -89,7 +89,7 @@ def test_an_answer_that_was_replaced_meanwhile_is_not_removed(tmp_path):
     path = tmp_path / "ledger.sqlite"
     fill(path, 1)
     with closing(Ledger(path)) as ledger:
-        (entry,) = ledger.entries()
+        (entry,) = entries(ledger)
         remove(ledger, [(entry.row, b"what it was when somebody looked")])
         assert len(ledger) == 1
         remove(ledger, [(entry.row, entry.checksum)])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -126,16 +125,17 @@ def _read_0_1(path: Path) -> Totals:
     lines = path.read_bytes().split(b"\n")
     for place, line in enumerate(lines, 1):
         try:
-            kind, *numbers, crc = msgspec.json.decode(line, type=list[Any]) if line else ("", 0)
-            if line and crc != zlib.crc32(msgspec.json.encode([kind, *numbers])):
+            *entry, crc = msgspec.json.decode(line, type=list[Any])
+            if crc != zlib.crc32(msgspec.json.encode(entry)):
                 raise ValueError("its checksum does not hold")
         except ValueError as err:  # also what is no JSON and no UTF-8
             if place == len(lines):
-                break  # what it opened was not sent, what it closed counts as open
+                break  # empty, or torn: what it opened was not sent, what it closed counts as open
             raise UsageError(
                 f"{path}:{place}: this line is damaged ({err}), so what the run has spent is not known; "
                 "delete the file to count from zero again"
             ) from err
+        kind, *numbers = entry
         if kind == "open":
             open_[numbers[0]] = numbers[1:]
         elif kind == "close":
@@ -237,8 +237,10 @@ class BudgetAccount:
     spent: Usage = field(default_factory=Usage)
     settled: Totals = field(default_factory=Totals)
     open: Totals = field(default_factory=Totals)
+    held_back: int = 0
+    """Requests that wait for others to turn out cheaper."""
+    _cheaper: asyncio.Event = field(default_factory=asyncio.Event)
     _number: int = 0
-    _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     _file: Journal | None = None
 
     def __post_init__(self) -> None:
@@ -249,11 +251,6 @@ class BudgetAccount:
     def usd(self) -> float:
         """US dollars spent by the run so far, counting the most for answers that were lost."""
         return (self.settled.pico + self.settled.unsure) / PICO
-
-    @property
-    def held_back(self) -> int:
-        """Requests that wait for others to turn out cheaper."""
-        return len(self._waiting)
 
     async def reserve(self, bound: Bound, price: Price | None) -> Reservation:
         """Set aside the most that a request can cost, once that fits.
@@ -266,10 +263,12 @@ class BudgetAccount:
         while cap := self._in_the_way(tokens, pico, self.open):
             if not self.open.requests or self._in_the_way(tokens, pico, Totals()):
                 self._wake()  # the others will find the same
-                raise BudgetStop(f"the budget of {self._cap(cap)} is used up{self._shown(pico)}", cap)
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            await turn
+                raise BudgetStop(f"the budget of {self._used_up(cap, tokens, pico)}", cap)
+            self.held_back += 1
+            try:
+                await self._cheaper.wait()
+            finally:
+                self.held_back -= 1
         self._number += 1
         reservation = Reservation(self._number, tokens, pico)
         self.open.add(Totals(requests=1, prompt=tokens, pico=pico))
@@ -306,10 +305,9 @@ class BudgetAccount:
             file.close()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for turn in waiting:
-            if not turn.done():
-                turn.set_result(None)
+        """Have all that are held back look again."""
+        event, self._cheaper = self._cheaper, asyncio.Event()
+        event.set()
 
     def _in_the_way(self, tokens: int, pico: int, open: Totals) -> str:
         """Name of the cap that a request would pass beside what is settled and open; empty if none."""
@@ -322,20 +320,16 @@ class BudgetAccount:
             return "usd"
         return ""
 
-    def _cap(self, name: str) -> str:
-        value = getattr(self.budget, name)
-        return dollars(value) if name == "usd" else f"{value:,} {name}"
-
-    def _shown(self, pico: int) -> str:
-        if self.budget.usd is None and self.budget.tokens is None:
-            return ""
-        parts = []
-        if self.budget.usd is not None:
-            about = "at most " if self.spent.estimated or self.settled.unsure else ""
-            parts.append(f"{about}{dollars(self.usd)} spent, the next request could cost {dollars(pico / PICO)}")
-        if self.budget.tokens is not None:
-            parts.append(f"{self.settled.tokens:,} tokens used")
-        return f" ({'; '.join(parts)})"
+    def _used_up(self, cap: str, tokens: int, pico: int) -> str:
+        """What stands in the way of a request, in words."""
+        most: float = getattr(self.budget, cap)
+        if cap == "requests":
+            return f"{most:,} requests is used up"
+        if cap == "tokens":
+            return f"{most:,} tokens is used up ({self.settled.tokens:,} used, the next request could take {tokens:,})"
+        about = "at most " if self.spent.estimated or self.settled.unsure else ""
+        spent = f"{about}{dollars(self.usd)} spent, the next request could cost {dollars(pico / PICO)}"
+        return f"{dollars(most)} is used up ({spent})"
 
 
 def picodollars(usd: float) -> int:

@@ -47,18 +47,16 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text must not stop a scan
+            try:
+                for pragma in (*pragmas, "journal_mode=wal", "synchronous=normal"):
+                    self._db.execute(f"pragma {pragma}")
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
         except REFUSED as err:
             raise self._error("cannot be opened", err, "move it away to start a new one") from err
-        self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text must not stop a scan
-        try:
-            for pragma in (*pragmas, "journal_mode=wal", "synchronous=normal"):
-                self._db.execute(f"pragma {pragma}")
-            self._prepare()
-        except BaseException as err:
-            self._db.close()
-            if isinstance(err, REFUSED):
-                raise self._error("cannot be opened", err, "move it away to start a new one") from err
-            raise
 
     def _prepare(self) -> None:
         """Make the tables that are not there."""
@@ -82,22 +80,20 @@ class Database:
     def _flush(self) -> None:
         """Commit what is in the queue, in its order. Those who wait are told of a failure, or the caller."""
         queue, self._queue, self._flushing = self._queue, [], False
-        waiting = [committed for _, committed in queue if committed is not None]
-        error: FilialError | None = None
-        results: list[Any] = []
+        waiting = [(place, committed) for place, (_, committed) in enumerate(queue) if committed is not None]
         try:
             with self.transaction("cannot be written"):
                 results = [write() for write, _ in queue]
         except FilialError as err:
             if not waiting:
                 raise
-            error = err
-        for place, (_, committed) in enumerate(queue):
-            if committed is not None and not committed.done():  # else its waiter has gone
-                if error is None:
-                    committed.set_result(results[place])
-                else:
-                    committed.set_exception(error)
+            for _, committed in waiting:
+                if not committed.done():  # else its waiter has gone
+                    committed.set_exception(err)
+            return
+        for place, committed in waiting:
+            if not committed.done():
+                committed.set_result(results[place])
 
     def close(self) -> None:
         """Write what is in the queue still, and close the file."""

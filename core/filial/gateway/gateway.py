@@ -194,10 +194,6 @@ class Gateway:
         del self._in_flight[key]
         if not task.cancelled():
             task.exception()  # a failure that nobody waits for any more is not a leak
-        self._despair()
-
-    def _despair(self) -> None:
-        """Stop if nobody was ever answered and nobody is going to be."""
         if not self._closing and (error := self._outages.hopeless()):
             self._stop(error)
 
@@ -221,7 +217,6 @@ class Gateway:
             finally:
                 self._on_the_wire.discard(task)
                 self.slots.leave()
-                self._despair()
             await (self._outages.first_answer() if delay is None else asyncio.sleep(delay))
 
     async def _turn(self, call: Call, key: str, asked: bytes) -> Reply | None:

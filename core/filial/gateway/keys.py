@@ -47,25 +47,21 @@ def secret(to: Destination) -> str:
 def refusal(to: Destination | None) -> str:
     """Why the key of a destination must not go there; empty if it may, or if there is none.
 
+    A host that is allowed without a port is allowed with any.
+
     Raises:
         UsageError: ``keys.json`` is damaged.
     """
-    if to is None or not to.key or to.known or allowed(to.key, to.host):
+    if to is None or not to.key or to.known:
+        return ""
+    hosts, host = key_bindings().get(to.key, []), to.host.lower()
+    has_port = host.startswith("[") or host.count(":") == 1
+    if host in hosts or (has_port and re.sub(r":[0-9]+$", "", host) in hosts):
         return ""
     return (
         f"this would send ${to.key} to {to.host}, which you have not allowed; if you trust it: "
         f"filial keys allow {to.key} {to.host}"
     )
-
-
-def allowed(name: str, host: str) -> bool:
-    """Whether the user allowed a variable to go to a host. A host allowed without a port is allowed with any.
-
-    Raises:
-        UsageError: ``keys.json`` is damaged.
-    """
-    hosts = key_bindings().get(name, [])
-    return host.lower() in hosts or _without_port(host.lower()) in hosts
 
 
 def key_bindings() -> dict[str, list[str]]:
@@ -89,10 +85,6 @@ def key_bindings() -> dict[str, list[str]]:
             "it and allow your keys anew: filial keys allow NAME HOST"
         )
     return found
-
-
-def _without_port(host: str) -> str:
-    return re.sub(r":[0-9]+$", "", host) if host.startswith("[") or host.count(":") == 1 else host
 
 
 def _is_names(value: object) -> bool:

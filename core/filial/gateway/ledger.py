@@ -14,7 +14,7 @@ import re
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from filial.contracts.messages import Reply, Request
-from filial.gateway.database import REFUSED, Database
+from filial.gateway.database import Database
 from filial.storage import canonical, digest
 
 SEAL = 16
@@ -202,8 +202,9 @@ class Ledger(Database):
         Returns:
             What the user should know, once; empty for nothing.
         """
+        identity = msgspec.json.decode(teacher.options)
         known = {t: use for t, (use, options) in self.teachers().items() if options == teacher.options}
-        bare = digest(teacher.name, msgspec.json.decode(teacher.options))
+        bare = digest(teacher.name, identity)
         words = [use for use in known.values() if use != teacher.use and teacher._spelled(use)]
         news = ""
         if teacher.use != teacher.name and bare in known:
@@ -215,7 +216,7 @@ class Ledger(Database):
                 if not dry:
                     news = self._own(teacher, bare)
             words += [teacher.name] if owner == teacher.use else []
-        teacher.former = tuple(TeacherKeys(word, msgspec.json.decode(teacher.options)) for word in words)
+        teacher.former = tuple(TeacherKeys(word, identity) for word in words)
         return news
 
     def _own(self, teacher: TeacherKeys, bare: str) -> str:
@@ -268,10 +269,7 @@ class Ledger(Database):
 
     def get(self, key: str) -> Reply | None:
         """The answer under a key, or None. A damaged answer counts in `damaged` and is never served."""
-        try:
-            row = self._db.execute("select reply, checksum from answers where key=?", (key,)).fetchone()
-        except REFUSED as err:
-            raise self._error("cannot be read", err) from err
+        row = next(self.rows("cannot be read", "select reply, checksum from answers where key=?", (key,)), None)
         if row is None:
             return None
         reply = served(key, *row)
@@ -299,34 +297,25 @@ class Ledger(Database):
             self._db.execute(f"replace {_INSERT}", row)
         return held
 
-    def usual(self, teacher: TeacherKeys, recent: int = 500) -> tuple[float, float] | None:
+    def usual(self, teacher: TeacherKeys) -> tuple[float, float] | None:
         """Mean tokens of prompt and completion over a teacher's latest answers; None if it has given none."""
-        where, who = _of(teacher)
-        statement = f"select key, reply, checksum from answers where {where} order by rowid desc limit {recent}"
-        replies = (served(*row) for row in self.rows("cannot be read", statement, who))
-        counted = [reply for reply in replies if reply and (reply.prompt_tokens or reply.completion_tokens)]
-        if not counted:
+        replies = [entry.decoded()[1] for entry in self._latest(teacher, 500)]
+        told = [(r.prompt_tokens, r.completion_tokens) for r in replies if r.prompt_tokens or r.completion_tokens]
+        if not told:
             return None
-        prompt, completion = (sum(getattr(r, f"{part}_tokens") for r in counted) for part in ("prompt", "completion"))
-        return prompt / len(counted), completion / len(counted)
+        return sum(prompt for prompt, _ in told) / len(told), sum(completion for _, completion in told) / len(told)
 
     def latest(self, teacher: TeacherKeys) -> Request | None:
         """What a teacher has answered last; None if it has answered nothing."""
-        where, who = _of(teacher)
-        statement = f"select {_COLUMNS}, rowid from answers where {where} order by rowid desc limit 100"
-        for row in self.rows("cannot be read", statement, who):
-            if (entry := Entry(*row)).sound:
-                return msgspec.json.decode(entry.decoded()[0], type=Request)
-        return None
+        entry = next(self._latest(teacher, 100), None)
+        return None if entry is None else msgspec.json.decode(entry.decoded()[0], type=Request)
 
-    def entries(self, keys: Iterable[str] | None = None, *, after: int = 0) -> Iterator[Entry]:
-        """Those under some keys, in that order; or all, as they lie in the file, behind the row ``after``."""
-        columns, rows = f"select {_COLUMNS}, rowid from answers", partial(self.rows, "cannot be read")
-        if keys is None:
-            yield from (Entry(*row) for row in rows(f"{columns} where rowid>? order by rowid", (after,)))
-            return
-        for key in keys:
-            yield from (Entry(*row) for row in rows(f"{columns} where key=?", (key,)))
+    def _latest(self, teacher: TeacherKeys, most: int) -> Iterator[Entry]:
+        """A teacher's latest answers that are whole, the last first."""
+        who = (teacher.identity, *(former.identity for former in teacher.former))
+        where = f"identity in ({','.join('?' * len(who))})"
+        statement = f"select {_COLUMNS}, rowid from answers where {where} order by rowid desc limit {most}"
+        yield from (entry for row in self.rows("cannot be read", statement, who) if (entry := Entry(*row)).sound)
 
     def teachers(self) -> dict[str, tuple[str, str]]:
         """Name and options (canonical JSON) of every teacher, by its identity's digest."""
@@ -356,12 +345,6 @@ def _alive(who: str) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # it is there, and another user's
+        pass
     return True
-
-
-def _of(teacher: TeacherKeys) -> tuple[str, tuple[str, ...]]:
-    """The condition for a teacher's answers, and its values."""
-    who = (teacher.identity, *(former.identity for former in teacher.former))
-    return f"identity in ({','.join('?' * len(who))})", who

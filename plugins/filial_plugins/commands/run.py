@@ -107,7 +107,7 @@ def asked(teacher: dict[str, Any]) -> str:
     if teacher["run_usd"] > teacher["usd"] + teacher["unsure_usd"] + 1e-9:
         text += f"; {about}{dollars(teacher['run_usd'])} for the run in all"
     if teacher["estimated"]:
-        text += f"; {teacher['estimated']:,} answers came without all token counts, and count with the most they may have"
+        text += f"; {teacher['estimated']:,} answers came without all token counts and count as the most they may have"
     if teacher["with_reasoning"]:
         text += f"; {teacher['with_reasoning']:,} answers came with thoughts, which are kept apart from their text"
     return f"{text}."

@@ -15,7 +15,7 @@ import msgspec
 from filial import FilialError, Request
 from filial.gateway import Entry, Ledger, TeacherKeys
 from filial.storage import sync_folder, write_errors
-from filial_plugins.ledger.upkeep import add, alone, faults, know_only
+from filial_plugins.ledger.upkeep import add, alone, entries, faults, know_only
 
 _decode_request = msgspec.json.Decoder(Request).decode
 
@@ -52,7 +52,7 @@ def checked(ledger: Ledger) -> Health:
         known, health.teachers = teachers(ledger)
     except FilialError:  # then the file has faults, and they are told
         health.teachers = 1
-    for entry in readable(ledger) if health.file else ledger.entries():
+    for entry in readable(ledger) if health.file else entries(ledger):
         health.answers += 1
         if what := fault(entry, known):
             health.damaged.append(Damage(entry.row, str(entry.key), what))
@@ -108,7 +108,7 @@ def whole(ledger: Ledger, keys: Iterable[str]) -> Iterator[Entry]:
     """
     known, _ = teachers(ledger)
     for key in keys:
-        entry = next(ledger.entries([key]), None)
+        entry = next(entries(ledger, [key]), None)
         if entry is None:
             raise FilialError(f"{ledger.path}: holds no answer {key}; run the recipe again, which asks for it")
         if what := fault(entry, known):
@@ -121,7 +121,7 @@ def readable(ledger: Ledger) -> Iterator[Entry]:
     last, step = 0, 1
     while last + step < 1 << 62:
         try:
-            for entry in ledger.entries(after=last + step - 1):
+            for entry in entries(ledger, after=last + step - 1):
                 if entry.row > last:  # a damaged page may say anything
                     last, step = entry.row, 1
                 yield entry

@@ -10,6 +10,7 @@ from typing import Any
 from filial import UsageError
 from filial.gateway import Entry, Ledger, TeacherKeys
 from filial_plugins.ledger.check import fault, teacher_name, teachers
+from filial_plugins.ledger.upkeep import entries
 from filial_plugins.ledger.used import runs, unfinished, used
 
 
@@ -44,7 +45,7 @@ def chosen(ledger: Ledger, conditions: Conditions) -> tuple[list[tuple[int, Any]
     known, owners = teachers(ledger)[0], ledger.owners()
     rows: dict[str, list[tuple[int, Any]]] = {teacher_name(identity, known, owners): [] for identity in known}
     weights: Counter[str] = Counter()
-    for entry in ledger.entries():
+    for entry in entries(ledger):
         who = teacher_name(entry.identity, known, owners)
         of_theirs = rows.setdefault(who, [])
         if conditions.meets(entry, known):

@@ -10,6 +10,7 @@ import msgspec
 
 from filial.gateway import Entry, Ledger, served
 from filial_plugins.ledger.check import teacher_name, teachers
+from filial_plugins.ledger.upkeep import entries
 
 SHOWN = 3
 """Options that describe a teacher which has no model."""
@@ -58,7 +59,7 @@ def tallies(ledger: Ledger) -> tuple[list[Tally], int]:
     found: dict[str, Tally] = {}
     whose: dict[tuple[str, str], Tally] = {}  # one teacher may have answered under several words
     damaged = 0
-    for entry in ledger.entries():
+    for entry in entries(ledger):
         tally = found.get(entry.identity)
         if tally is None:
             teacher = known.get(entry.identity)

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from filial import FilialError
 from filial.gateway import Entry, Ledger, TeacherKeys
 
+_ENTRIES = "select key, identity, request, reply, checksum, written, rowid from answers"
 _ADD = """
     insert or replace into answers (key, identity, request, reply, checksum, written)
     values (?,?,?,?,?, coalesce(nullif(?, ''), strftime('%Y-%m-%dT%H:%M:%SZ', 'now')))
 """
 
 
-def add(ledger: Ledger, entries: Iterable[Entry]) -> int:
+def entries(ledger: Ledger, keys: Iterable[str] | None = None, *, after: int = 0) -> Iterator[Entry]:
+    """Those under some keys, in that order; or all, as they lie in the file, behind the row ``after``."""
+    if keys is None:
+        for row in ledger.rows("cannot be read", f"{_ENTRIES} where rowid>? order by rowid", (after,)):
+            yield Entry(*row)
+        return
+    for key in keys:
+        for row in ledger.rows("cannot be read", f"{_ENTRIES} where key=?", (key,)):
+            yield Entry(*row)
+
+
+def add(ledger: Ledger, new: Iterable[Entry]) -> int:
     """Store entries from elsewhere that are not here, or not whole, all or none. Returns how many there were."""
     added = 0
     with ledger.transaction("cannot store answers") as db:
-        for e in entries:
-            if not any(held.sound for held in ledger.entries([e.key])):
+        for e in new:
+            if not any(held.sound for held in entries(ledger, [e.key])):
                 db.execute(_ADD, (e.key, e.identity, e.request, e.reply, e.checksum, e.written))
                 added += 1
     return added
