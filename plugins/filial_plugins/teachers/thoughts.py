@@ -30,6 +30,8 @@ def parted(answer: str) -> Parted:
     alone ends thoughts whose opening tag was in the prompt, where it ends a line outside fenced code, as models write
     it. Other tags further in may be what the answer is about, and stay. An answer without thoughts stays as it is.
     """
+    if "<" not in answer and "[" not in answer:  # most answers hold no tag of any kind
+        return Parted(answer, "", False, False)
     thoughts, place = list[str](), 0
     while tag := _FIRST.match(answer, place):
         place = tag.end()
