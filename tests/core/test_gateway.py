@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import zlib
 from contextlib import closing
 
@@ -233,6 +235,26 @@ def test_a_question_that_another_run_no_longer_asks_is_asked(gateway, ends):
     else:
         (failed,) = ask(gateway(lambda r, n: ends), "a")
         assert failed is ends
+    assert ask(ours, "a")[0].text == "ours"
+    assert ours.waits == []
+
+
+CLAIMANT = """
+import asyncio, sys
+from pathlib import Path
+from filial.gateway import Ledger
+print(asyncio.run(Ledger(Path(sys.argv[1])).claim(sys.argv[2])), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_another_process_asks_is_not_asked_while_it_lives_and_is_once_it_was_killed(gateway):
+    ours = gateway(lambda r, n: "ours")
+    command = [sys.executable, "-c", CLAIMANT, str(ours.ledger.path), key_of(ours, "a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"True\n"
+        assert not asyncio.run(ours.ledger.claim(key_of(ours, "a")))
+        other.kill()
     assert ask(ours, "a")[0].text == "ours"
     assert ours.waits == []
 
