@@ -38,10 +38,6 @@ class Totals:
     def tokens(self) -> int:
         return self.prompt + self.completion
 
-    def text(self) -> str:
-        """All figures in their order."""
-        return f"{self.requests} {self.prompt} {self.completion} {self.pico} {self.unsure}"
-
     def add(self, other: Totals) -> None:
         self.requests += other.requests
         self.prompt += other.prompt
@@ -97,7 +93,8 @@ class Journal(Database):
         self.later(partial(self._settle, settled))
 
     def _settle(self, settled: Totals) -> None:
-        self._db.execute("insert or replace into settled values (0, ?)", (settled.text(),))
+        figures = f"{settled.requests} {settled.prompt} {settled.completion} {settled.pico} {settled.unsure}"
+        self._db.execute("insert or replace into settled values (0, ?)", (figures,))
 
     def _read(self) -> Totals | None:
         """None where nothing was ever noted."""

@@ -132,9 +132,7 @@ class Outages:
                 )
         return None
 
-    async def settle(
-        self, call: Call, error: TeacherError, doubt: TeacherUnreachable, ask: Ask
-    ) -> float | None:  # fmt: skip
+    async def settle(self, call: Call, error: TeacherError, doubt: TeacherUnreachable, ask: Ask) -> float | None:
         """Seconds until a call in doubt, which is off the wire, is sent again; None: at the first answer to anybody.
 
         Raises:
