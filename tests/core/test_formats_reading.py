@@ -187,7 +187,7 @@ def test_sources_that_cannot_be_read(
 
 
 def test_an_unknown_format_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"unknown format 'cvs'; there are auto, filial, alpaca"):
+    with pytest.raises(UsageError, match=r"no format named 'cvs' is installed; there are: alpaca, hf"):
         read(tmp_path / "any", format="cvs")
 
 

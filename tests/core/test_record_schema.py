@@ -179,7 +179,7 @@ def test_numbers_beyond_a_float_are_refused_as_scores(number: str) -> None:
 
 def test_a_table_may_hold_a_round_as_a_float_and_nothing_where_a_turn_has_no_field() -> None:
     turn = {"role": "user", "content": "a", "reasoning": None, "tool_calls": None, "train": None}
-    [record] = from_row({"messages": [turn], "origin": {"round": 2.0, "stage": None}, "label": False, "extra": "{}"})
+    record = from_row({"messages": [turn], "origin": {"round": 2.0, "stage": None}, "label": False, "extra": "{}"})
     assert record == Record(messages=(Message("user", "a"),), origin=Origin(round=2), label=False)
     with pytest.raises(Fault, match="/origin/round"):
         from_row({"instruction": "a", "origin": {"round": 2.5}})

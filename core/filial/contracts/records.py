@@ -218,6 +218,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             said = [part for message in self.messages for part in _said(message)]
         else:
             said = [self.instruction, self.input, self.output]
+        if not (self.system or self.reasoning or self.tools or self.rejected):  # most records: every id is made of it
+            return tuple(said)
         more = {"system": self.system, "reasoning": self.reasoning, "tools": self.tools, "rejected": self.rejected}
         return (*said, *(part for name, value in more.items() if value for part in (name, _text(value))))
 

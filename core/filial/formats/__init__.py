@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from filial.contracts.lazy import lazy
-from filial.formats.base import Bad, BadLine, Unfit
+from filial.formats.base import Bad, BadLine, Fault, Unfit
 from filial.formats.catalogue import tells_format
-from filial.formats.jsontext import Fault, Row, parse_object
-from filial.formats.jsontext import kind as json_type
+from filial.formats.jsontext import Row, json_type, parse_object
 from filial.formats.reading import read
-from filial.formats.records import to_rows as table_rows
-from filial.formats.streams import lines, opened
-from filial.formats.writing import packed, write
+from filial.formats.records import table_rows
+from filial.formats.streams import lines, opened, packed
+from filial.formats.writing import write
 
 __all__ = [
     "Bad",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from filial.contracts.errors import FilialError, UsageError
 from filial.contracts.plugin_errors import blamed
-from filial.formats.jsontext import Fault, Row
+from filial.formats.base import Fault
+from filial.formats.jsontext import Row
 from filial.formats.records import FIELDS
 
 if TYPE_CHECKING:
@@ -25,10 +27,8 @@ PACKED = (".gz", ".zst")
 Spec: TypeAlias = "str | Mapping[str, Any] | Format"
 """A format as callers name it: its name, ``use: NAME`` with options beside it, or a component."""
 
-OURS = ("scores", "tags", "constraints", "origin", "label", "rejected", "reasoning", "tools", "extra")
+OURS = frozenset(("scores", "tags", "constraints", "origin", "label", "rejected", "reasoning", "tools", "extra"))
 _ORIGIN = frozenset(("stage", "plugin", "parents", "round", "answers"))
-
-_LEFT_OUT = "the format %s is left out of the search for a file's format: %s"
 
 log = logging.getLogger("filial.formats")
 
@@ -68,34 +68,23 @@ class Catalogue:
         self._manager = self._manager or installed()
         return self._manager
 
-    def names(self) -> list[str]:
+    def names(self) -> str:
         """What a format can be called."""
-        return [OWN, *self.manager.index["formats"]]
+        return ", ".join([OWN, *self.manager.index["formats"]])
 
     def named(self, spec: Spec) -> Format:
         """A plugin's format, known to have what it needs.
 
         Raises:
-            UsageError: there is none of that name (`PluginError`: it is broken, blocked or claimed twice), or its
-                options are wrong.
+            UsageError: its options are wrong, or (`PluginError`) there is none of that name, or it is broken, blocked
+                or claimed twice.
             MissingExtra: it needs a package that is not installed.
         """
         from filial.contracts.kinds import Format
 
-        if isinstance(spec, Format):
-            return spec
-        name = spec if isinstance(spec, str) else spec.get("use")
-        if isinstance(name, str) and ":" not in name and name not in self._promised():
-            raise UsageError(f"unknown format {name!r}; there are {AUTO}, {', '.join(self.names())}")
-        form = self.manager.build("formats", spec)
-        assert isinstance(form, Format)
+        form = spec if isinstance(spec, Format) else cast("Format", self.manager.build("formats", spec))
         self.manager.check_requirements(type(form))
         return form
-
-    def _promised(self) -> set[str]:
-        """Names that some package has, blocked ones too: what is wrong with those, the manager says."""
-        blocked = {claim.name for claim, _ in self.manager.index.blocked if claim.kind == "formats"}
-        return blocked | set(self.manager.index["formats"])
 
     def called(self, name: str) -> Format | None:
         """The format of a plain name that may be none, such as what stands behind the last dot of a file's name."""
@@ -118,61 +107,45 @@ class Catalogue:
         Raises:
             UsageError: rows that no format knows, or that two formats know equally well.
         """
-        ours = any(fits and any(key in row for key in OURS) for row, fits in zip(rows, own, strict=True))
-        if all(own) or ours or any(_has_origin(row) for row in rows):
+        marked = any(fits and not OURS.isdisjoint(row) for row, fits in zip(rows, own, strict=True))
+        if all(own) or marked or any(_has_origin(row) for row in rows):
             return None
-        if (form := self._detected(rows, place)) is None:
-            if not any(FIELDS & row.keys() for row in rows):
-                raise self._unknown(place, rows[0])
+        form = self._detected(rows, place)
+        if form is None and not any(FIELDS & row.keys() for row in rows):
+            listed = ", ".join(sorted(key[:40] for key in rows[0])[:20])
+            raise UsageError(
+                f"{place}: no known format has the fields {listed}; rename them (instruction, input, output) or name "
+                f"one of the formats {self.names()}"
+            )
+        if form is None:
             return None
         with blamed(self.manager.provenance(form), "read"):
             read = sum(_reads(form, row) for row in rows)
         return None if sum(own) >= max(read, 1) else form
 
     def _detected(self, rows: Sequence[Row], place: str) -> RowFormat | None:
-        """The one format that finds most of the rows its own; of several the first by priority.
+        """The one format that finds most of the rows its own; of several the first by priority. One that fails is
+        told, and costs only those who name it.
 
         Raises:
             UsageError: there are several of the same priority.
         """
-        found: dict[tuple[int, int], dict[str, RowFormat]] = {}
-        for name, form in self._row_formats():
-            try:
-                with blamed(self.manager.provenance(form), "read"):
-                    count = form.detect(rows)
-            except FilialError as err:
-                log.warning(_LEFT_OUT, name, err)
-                continue
-            if count:
-                found.setdefault((count, form.priority), {})[name] = form
-        if not found:
-            return None
-        best = found[max(found)]
-        if len(best) > 1:
-            raise UsageError(f"{place}: the formats {' and '.join(best)} fit equally well; name the one it is")
-        (form,) = best.values()
-        self.manager.check_requirements(type(form))
-        return form
-
-    def _row_formats(self) -> Iterator[tuple[str, RowFormat]]:
-        """Every format of rows that loads; one that does not is told, and costs only those who name it."""
+        found: dict[tuple[int, int], dict[str, RowFormat]] = defaultdict(dict)
         for name, claims in self.manager.index["formats"].items():
-            for dist in dict.fromkeys(claim.dist for claim in claims):
-                full = f"{dist}:{name}"
+            for full in dict.fromkeys(f"{claim.dist}:{name}" for claim in claims):
                 try:
                     form = self.manager.build("formats", full)
-                except UsageError as err:
-                    log.warning(_LEFT_OUT, full, err)
-                    continue
-                if holds_rows(form):
-                    yield full, form
-
-    def _unknown(self, place: str, row: Row) -> UsageError:
-        listed = ", ".join(sorted(key[:40] for key in row)[:20])
-        return UsageError(
-            f"{place}: no known format has the fields {listed}; rename them (instruction, input, output) or name one "
-            f"of the formats {', '.join(self.names())}"
-        )
+                    with blamed(self.manager.provenance(form), "read"):
+                        if holds_rows(form) and (count := form.detect(rows)):
+                            found[count, form.priority][full] = form
+                except FilialError as err:
+                    log.warning("the format %s is left out of the search for a file's format: %s", full, err)
+        best = found[max(found)] if found else {}
+        if len(best) > 1:
+            raise UsageError(f"{place}: the formats {' and '.join(best)} fit equally well; name the one it is")
+        for form in best.values():
+            self.manager.check_requirements(type(form))
+        return next(iter(best.values()), None)
 
 
 def holds_rows(form: Component) -> TypeGuard[RowFormat]:
@@ -183,10 +156,8 @@ def holds_rows(form: Component) -> TypeGuard[RowFormat]:
 
 
 def _reads(form: RowFormat, row: Row) -> bool:
-    from filial.formats.rows import records_of
-
     try:
-        return bool(records_of(form, row))
+        return bool(form.records_in(row))
     except Fault:
         return False
 

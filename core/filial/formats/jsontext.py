@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from filial.formats.base import Fault
+
 Row = dict[str, Any]
 
 _KINDS: dict[type, str] = {
@@ -20,15 +22,7 @@ BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a line that it cannot take."""
 
 
-class Fault(ValueError):
-    """Something wrong with one line: a JSON pointer (empty for the whole line) and a message."""
-
-    def __init__(self, pointer: str, message: str) -> None:
-        super().__init__(f"{pointer}: {message}" if pointer else message)
-        self.pointer, self.message = pointer, message
-
-
-def kind(value: object) -> str:
+def json_type(value: object) -> str:
     """Return the JSON type of a value in words, with its article."""
     return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
 
@@ -41,10 +35,12 @@ def parse_object(line: bytes) -> Row:
     """
     try:
         value: Any = msgspec.json.decode(line)
+    except msgspec.ValidationError as error:
+        raise fault_of(error) from None
     except BROKEN as error:
-        refuse(line, error)
+        raise broken(line, error) from None
     if not isinstance(value, dict):
-        raise Fault("", f"the line is {kind(value)}, not an object in braces")
+        raise Fault("", f"the line is {json_type(value)}, not an object in braces")
     return value
 
 
@@ -61,31 +57,24 @@ def fault_of(error: msgspec.ValidationError) -> Fault:
     return Fault("".join(f"/{step}" for step in steps), text[: found.start()])
 
 
-def refuse(line: bytes, error: Exception) -> NoReturn:
-    """Say what is wrong with a line. The text is parsed again by Python's json, which counts columns in characters.
-
-    Raises:
-        Fault: always.
-    """
-    if isinstance(error, msgspec.ValidationError):
-        raise fault_of(error) from None
+def broken(line: bytes, error: Exception) -> Fault:
+    """Return what is wrong with a line: it is parsed again by Python's json, which counts columns in characters."""
     try:
         json.loads(line.decode("utf-8").rstrip(), parse_constant=_no_number)
     except UnicodeDecodeError as wrong:
         column = len(line[: wrong.start].decode("utf-8")) + 1
-        found = f"byte 0x{line[wrong.start]:02x} at column {column}"
-        raise Fault("", f"{found} is not UTF-8; save the file as UTF-8") from None
-    except RecursionError:
-        raise Fault("", "arrays or objects are nested too deeply") from None
+        return Fault("", f"byte 0x{line[wrong.start]:02x} at column {column} is not UTF-8; save the file as UTF-8")
     except json.JSONDecodeError as wrong:
         what = wrong.msg[:1].lower() + wrong.msg[1:].removesuffix(" at")
-        raise Fault("", f"not JSON: {what} at column {wrong.colno}") from None
+        return Fault("", f"not JSON: {what} at column {wrong.colno}")
     except ValueError as wrong:
-        raise Fault("", f"not JSON: {wrong}") from None
+        return Fault("", f"not JSON: {wrong}")
+    except RecursionError as wrong:
+        error = wrong
     if isinstance(error, RecursionError):
-        raise Fault("", "arrays or objects are nested too deeply") from None
+        return Fault("", "arrays or objects are nested too deeply")
     # The one thing that Python's json takes and msgspec does not.
-    raise Fault("", "a string holds half a character (a lone surrogate); write the whole pair or leave it out")
+    return Fault("", "a string holds half a character (a lone surrogate); write the whole pair or leave it out")
 
 
 def _no_number(name: str) -> NoReturn:

@@ -1,6 +1,9 @@
 """Records in: `read` any format that is installed.
 
-filial's own JSON lines are read here; every other format is a plugin (kind ``formats``).
+    a file ── opened ──▶ bytes ── items ──▶ lines or elements ── parse_object ──▶ rows ── records_in ──▶ records
+
+A line of filial's own becomes a record at once (`decode`). The format of foreign rows is a plugin (kind ``formats``),
+and so is that of a file which is no JSON text; it gives rows, too.
 """
 
 from __future__ import annotations
@@ -8,21 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import force_setattr
 
 from filial.contracts.errors import UsageError
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed
-from filial.contracts.records import Record
+from filial.contracts.records import Record, record_id
 from filial.formats import records as own
-from filial.formats.base import Bad, Report, checked, identified
+from filial.formats.base import Bad, Fault, Report
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
-from filial.formats.jsontext import BROKEN, Fault, Row, parse_object
-from filial.formats.streams import CHUNK, Item, items, opened
+from filial.formats.jsontext import Row, parse_object
+from filial.formats.streams import CHUNK, items, opened
 
 if TYPE_CHECKING:
-    from filial.contracts.kinds import Format
-    from filial.contracts.kinds import Item as Found
+    from filial.contracts.kinds import Format, Item
     from filial.formats.rows import RowFormat
     from filial.plugins.manager import Manager
 
@@ -30,6 +34,9 @@ LOOKED_AT = 100
 """Rows by which the format of data is found: so many at most, and no more than `CHUNK` bytes."""
 FOLDERS = "hf"
 """The format that loads folders."""
+STAGE = "read"
+Line = TypeVar("Line", bytes, "Item")
+"""What a source holds in one place: the text of an object, or what the format of the file has made of it."""
 
 
 def read(
@@ -69,175 +76,189 @@ def read(
     """
     name = str(source)
     report = Report("<stdin>" if name == "-" else name, bad, strict)
-    records = _Reading(Catalogue(manager), format, split, report).records(name)
+    records = _Reading(Catalogue(manager), format, report).records(name, split)
     return islice(identified(records) if ids else records, limit)
 
 
 class _Reading:
     """One source being read.
 
-    Two formats may be at work: that of the file (none for JSON text), and that of its rows.
+    Two formats may be at work: that of the file (None: it is JSON text), and that of its rows (None: they are filial's
+    own), unless the latter is to be found.
     """
 
-    def __init__(self, catalogue: Catalogue, format: Spec, split: str, report: Report) -> None:
-        self._catalogue, self._split, self._report = catalogue, split, report
-        form = None if format in (AUTO, OWN) else catalogue.named(format)
-        self._rows: RowFormat | None = form if form is not None and holds_rows(form) else None
-        self._file = form if self._rows is None else None
-        self._auto = format == AUTO or self._file is not None
+    def __init__(self, catalogue: Catalogue, format: Spec, report: Report) -> None:
+        self._catalogue, self._report = catalogue, report
+        self._file: Format | None = None
+        self._rows: RowFormat | None = None
+        self._find = format != OWN
+        if format not in (AUTO, OWN):
+            self._use(catalogue.named(format))
 
-    def records(self, name: str) -> Iterator[Record]:
+    def _use(self, form: Format) -> None:
+        if holds_rows(form):
+            self._rows, self._find = form, False
+        else:
+            self._file = form
+
+    def records(self, name: str, split: str) -> Iterator[Record]:
         """The records as they come, by what kind of source it is."""
-        if loader := self._loader(name):
-            return self._found(loader.load(name, self._split), loader)
         path = resolve(name) if name.startswith("pkg:") else Path(name)
-        if name != "-" and not path.exists():
-            hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
-            raise UsageError(f"{name}: no such file{hub}")
-        if path.is_dir():
-            loader = self._catalogue.named(FOLDERS)
-            return self._found(loader.load(str(path), self._split), loader)
-        self._name_tells(name, path)
-        return self._from_text(path) if self._file is None else self._from_file(path, self._file)
+        if name == "-" or (path.exists() and not path.is_dir()):
+            self._go_by_name(name, path)
+            return self._from_file(path)
+        if form := self._loader(name, path):
+            return self._found(form.load(str(path) if path.is_dir() else name, split), form)
+        hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
+        raise UsageError(f"{name}: no such file{hub}")
 
-    def _loader(self, name: str) -> Format | None:
-        """The format that loads a source which is no file."""
-        form, scheme = self._file, name.partition(":")[0]
-        if form is not None and form.loads() and not Path(name).is_file():
-            return form
-        if scheme == name or scheme == "pkg" or Path(name).exists():
-            return None
-        return self._catalogue.called(scheme)
+    def _loader(self, name: str, path: Path) -> Format | None:
+        """The format that loads what is no file: the one named, that of folders, or the one in front of the colon."""
+        if self._file is not None and self._file.loads():
+            return self._file
+        scheme, colon, _ = name.partition(":")
+        return self._catalogue.named(FOLDERS) if path.is_dir() else self._catalogue.called(scheme) if colon else None
 
-    def _name_tells(self, name: str, path: Path) -> None:
-        """See that the format of a file is named, or told by its name."""
-        ending = suffix(path)
-        if name == "-" or ending in TEXT or self._file is not None:
+    def _go_by_name(self, name: str, path: Path) -> None:
+        """Use the format that a file is called after, where none is named.
+
+        Raises:
+            UsageError: there is no such format.
+        """
+        if name == "-" or suffix(path) in TEXT or self._file is not None:
             return
-        if form := self._catalogue.of_file(path):
-            if not holds_rows(form):
-                self._file = form
-            elif self._auto:
-                self._rows, self._auto = form, False
-        elif self._auto:
+        form = self._catalogue.of_file(path)
+        if form is not None and (self._find or not holds_rows(form)):
+            self._use(form)
+        elif form is None and self._find:
             raise UsageError(
                 f"{name}: the format is not clear from the name; it should end in {', '.join(TEXT)} or the name of a "
-                f"format, with .gz or .zst behind it where packed; or name one of the formats "
-                f"{', '.join(self._catalogue.names())}"
+                f"format, with .gz or .zst behind it where packed; or name one of the formats {self._catalogue.names()}"
             )
 
-    def _from_text(self, path: Path) -> Iterator[Record]:
-        """JSON objects, one per line or in an array."""
+    def _from_file(self, path: Path) -> Iterator[Record]:
+        """The records of a file of its own format, or of JSON objects, one per line or in an array."""
         with opened(path) as stream:
+            if self._file is not None:
+                yield from self._found(self._file.read(stream), self._file)
+                return
             source = items(stream, self._report.file, self._report, by_line=suffix(path) in LINES)
-            form = self._rows
-            if self._auto:
-                seen = list(_beginning(source))
-                form, source = self._format_of(seen), chain(seen, source)
+            form, source = self._format_of(source, parse_object, own.decode)
             if form is None:
                 yield from self._own_lines(source)
                 return
             with blamed(self._catalogue.manager.provenance(form), "read"):
-                yield from self._parsed(source, form)
+                yield from self._each(source, lambda line: form.records_in(parse_object(line)))
 
-    def _format_of(self, seen: list[Item]) -> RowFormat | None:
-        """The format of the first objects among lines; None where it is filial's own, or nothing tells."""
-        fits = [_attempt(own.decode_fast, raw) is not None for _, raw in seen]
-        if all(fits):
-            return None
-        parsed = [(number, _attempt(parse_object, raw), fit) for (number, raw), fit in zip(seen, fits, strict=True)]
-        rows = [one for one in parsed if one[1]]
-        if not rows:
-            return None
-        place = f"{self._report.file}:{rows[0][0]}"
-        told = [(row, fit or _is_marked(row)) for _, row, fit in rows]
-        return self._catalogue.of_rows([row for row, _ in told], [fit for _, fit in told], place)
-
-    def _own_lines(self, source: Iterator[Item]) -> Iterator[Record]:
-        for number, raw in source:
-            try:
-                record = own.decode(raw)
-            except Fault as fault:
-                self._report(number, fault, raw)
-            else:
-                yield record
-
-    def _parsed(self, source: Iterator[Item], form: RowFormat) -> Iterator[Record]:
-        from filial.formats.rows import records_of
-
-        for number, raw in source:
-            try:
-                records = records_of(form, parse_object(raw))
-            except Fault as fault:
-                self._report(number, fault, raw)
-            else:
-                yield from records
-
-    def _from_file(self, path: Path, form: Format) -> Iterator[Record]:
-        """A file that a format of its own reads."""
-        with opened(path) as stream:
-            yield from self._found(form.read(stream), form)
-
-    def _found(self, source: Iterator[Found], form: Format) -> Iterator[Record]:
+    def _found(self, source: Iterator[Item], file: Format) -> Iterator[Record]:
         """The records among what a format finds in its file; rows are read by the format they are in."""
-        with blamed(self._catalogue.manager.provenance(form), "read"):
+        with blamed(self._catalogue.manager.provenance(file), "read"):
             try:
-                yield from self._laid_out(map(_present, source))
+                form, numbered = self._format_of(enumerate(source, 1), _row, lambda item: own.from_row(_row(item)))
+                yield from self._each(numbered, lambda item: _records_in(item, form))
             except UsageError as err:
                 if type(err) is not UsageError or str(err).startswith(f"{self._report.file}:"):
                     raise
                 raise UsageError(f"{self._report.file}: {err}") from err
 
-    def _laid_out(self, source: Iterator[Found]) -> Iterator[Record]:
-        rows, seen = self._rows, []
-        if self._auto:
-            seen = list(islice(source, LOOKED_AT))
-            told = [item for item in seen if isinstance(item, dict)]
-            fits = [(row.keys() <= own.FIELDS and bool(_attempt(own.from_row, row))) or _is_marked(row) for row in told]
-            rows = self._catalogue.of_rows(told, fits, self._report.file)
-        for number, item in enumerate(chain(seen, source), 1):
+    def _format_of(
+        self, source: Iterator[tuple[int, Line]], parse: Callable[[Line], Row], own_record: Callable[[Line], Record]
+    ) -> tuple[RowFormat | None, Iterator[tuple[int, Line]]]:
+        """The format of the rows, found by the first of them where none is named (None: filial's own), and the source
+        from its beginning. ``parse`` gives the row of a line, ``own_record`` its record if it is one of filial's."""
+        if not self._find:
+            return self._rows, source
+        seen = list(_beginning(source))
+        parsed = [(number, line, _attempt(parse, line)) for number, line in seen]
+        rows = [(number, line, row) for number, line, row in parsed if row]
+        fits = [
+            (row.keys() <= own.FIELDS and _attempt(own_record, line) is not None) or _is_marked(row)
+            for _, line, row in rows
+        ]
+        place = f"{self._report.file}:{rows[0][0]}" if rows else ""
+        return self._catalogue.of_rows([row for _, _, row in rows], fits, place), chain(seen, source)
+
+    def _own_lines(self, source: Iterator[tuple[int, bytes]]) -> Iterator[Record]:
+        """As `_each` of `decode`; most of what is read comes this way, and a record by itself is quicker."""
+        for number, line in source:
             try:
-                records = self._records_in(item, rows)
+                record = own.decode(line)
             except Fault as fault:
-                self._report(number, fault, str(item))
+                self._report(number, fault, line)
+            else:
+                yield record
+
+    def _each(
+        self, source: Iterator[tuple[int, Line]], records_in: Callable[[Line], Iterable[Record]]
+    ) -> Iterator[Record]:
+        """The records in each line; a bad one is reported."""
+        for number, line in source:
+            try:
+                records = records_in(line)
+            except Fault as fault:
+                self._report(number, fault, line)
             else:
                 yield from records
 
-    def _records_in(self, item: Found, form: RowFormat | None) -> Iterable[Record]:
-        from filial.formats.rows import records_of
 
-        if isinstance(item, dict):
-            return own.from_row(item) if form is None else records_of(form, item)
-        if isinstance(item, Record):
-            return (checked(item)[1],)
-        if isinstance(item, Fault):
-            raise item
+def _records_in(item: Item, form: RowFormat | None) -> Iterable[Record]:
+    """The records in what a file's format finds in one place."""
+    if isinstance(item, Record):
+        return (own.checked(item)[1],)
+    if not isinstance(item, dict | Fault):
         raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
+    return (own.from_row(_row(item)),) if form is None else form.records_in(_row(item))
 
 
-def _beginning(source: Iterator[Item]) -> Iterator[Item]:
-    """The first items, by which a format is found."""
+def _row(item: Item) -> Row:
+    """A table's row without its empty cells: tables have every column in every row. Empty for what is no row."""
+    if isinstance(item, Fault):
+        raise item
+    return {key: value for key, value in item.items() if value is not None} if isinstance(item, dict) else {}
+
+
+def _beginning(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:
+    """The first lines, by which a format is found."""
     size = 0
-    for item in islice(source, LOOKED_AT):
-        yield item
-        size += len(item[1])
+    for number, line in islice(source, LOOKED_AT):
+        yield number, line
+        size += len(line) if isinstance(line, bytes) else 0
         if size > CHUNK:
             return
 
 
-def _attempt(parse: Callable[[Any], Any], text: bytes | Row) -> Any:
-    """What a parser makes of a text or row; None where it finds a fault."""
+def _attempt(parse: Callable[[Any], Any], line: Any) -> Any:
+    """What a parser makes of a line; None where it finds a fault."""
     try:
-        return parse(text)
-    except (Fault, *BROKEN):
+        return parse(line)
+    except Fault:
         return None
 
 
 def _is_marked(row: Row) -> bool:
     """Whether a row has a field that only filial writes, and is valid with its other columns in ``extra``."""
-    return any(name in row for name in OURS) and _attempt(own.from_row, row) is not None
+    return not OURS.isdisjoint(row) and _attempt(own.from_row, row) is not None
 
 
-def _present(item: Any) -> Any:
-    """A table's row without its empty cells: tables have every column in every row."""
-    return {key: value for key, value in item.items() if value is not None} if isinstance(item, dict) else item
+def identified(records: Iterable[Record]) -> Iterator[Record]:
+    """Records with ids: those given are kept; others are hashed from the content.
+
+    Equal records get ordinals 0, 1, … in order, so a line inserted anywhere changes no other record's id. An
+    id that an earlier record already bears is passed over. The records must be fresh: the id is set in place.
+    """
+    borne: set[str] = set()
+    again: dict[str, int] = {}
+    for record in records:
+        name = record.id
+        if not name:
+            content = record.content()
+            name = record_id(content, stage=STAGE)
+            if name in borne:
+                first, ordinal = name, again.get(name, 0)
+                while name in borne:
+                    ordinal += 1
+                    name = record_id(content, stage=STAGE, ordinal=ordinal)
+                again[first] = ordinal
+            force_setattr(record, "id", name)
+        borne.add(name)
+        yield record

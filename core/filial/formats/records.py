@@ -14,13 +14,16 @@ from typing import Any
 import msgspec
 
 from filial.contracts.errors import hint
+from filial.contracts.plugin_errors import half_character
 from filial.contracts.records import Record, to_json
-from filial.formats.jsontext import BROKEN, Fault, Row, fault_of, parse_object, refuse
+from filial.formats.base import Fault
+from filial.formats.jsontext import BROKEN, Row, broken, fault_of, parse_object
 
 FIELDS = frozenset(Record.__struct_fields__)
 decode_fast = msgspec.json.Decoder(Record).decode
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$")
 _TURNS = ("messages", "rejected")
+_NESTED = {*_TURNS, "origin"}
 
 
 def schema() -> dict[str, Any]:
@@ -42,7 +45,7 @@ def schema() -> dict[str, Any]:
 
 
 def decode(line: bytes) -> Record:
-    """Return the record in one JSON line.
+    """Return the record in one JSON line; columns that are no fields of it go into ``extra``.
 
     Raises:
         Fault: pointer and message of the first thing wrong.
@@ -50,11 +53,23 @@ def decode(line: bytes) -> Record:
     try:
         return decode_fast(line)
     except msgspec.ValidationError as error:
-        if _UNKNOWN.match(str(error)) and (row := with_extra(parse_object(line))):
-            return _converted(row)
+        if _UNKNOWN.match(str(error)):
+            return convert(parse_object(line))
         raise explain(error) from None
     except BROKEN as error:
-        refuse(line, error)
+        raise broken(line, error) from None
+
+
+def convert(row: Row) -> Record:
+    """Return the record in a JSON object; columns that are no fields of it go into ``extra``.
+
+    Raises:
+        Fault: pointer and message of the first thing wrong.
+    """
+    try:
+        return msgspec.convert(with_extra(row) or row, Record)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
 
 
 def encode(record: Record) -> tuple[bytes, Record]:
@@ -72,6 +87,23 @@ def encode(record: Record) -> tuple[bytes, Record]:
     return line, back
 
 
+def checked(record: Record) -> tuple[bytes, Record]:
+    """Return what `encode` does.
+
+    Raises:
+        Fault: no reader would accept the record: a field of the wrong type, a score that is no number, half a
+            character.
+    """
+    try:
+        return encode(record)
+    except UnicodeEncodeError as error:
+        raise Fault("", f"{half_character(error)}; mend the text or drop the record") from None
+    except TypeError as error:
+        raise Fault("", f"cannot be written as JSON: {error}") from None
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+
+
 def explain(error: msgspec.ValidationError) -> Fault:
     """Return what is wrong with a record, with a hint where a field has a wrong name."""
     fault = fault_of(error)
@@ -81,7 +113,7 @@ def explain(error: msgspec.ValidationError) -> Fault:
     return fault
 
 
-def from_row(row: Row) -> list[Record]:
+def from_row(row: Row) -> Record:
     """Return the record in a table row: null and empty columns are left out, scores may be (name, value) pairs, and
     what has no fixed type (tools, extra, arguments of a constraint) may be JSON text.
 
@@ -89,11 +121,10 @@ def from_row(row: Row) -> list[Record]:
         Fault: it is no record.
     """
     kept = {key: value for key, value in row.items() if value not in (None, "", [], {})}
-    if isinstance(kept.get("scores"), list):
-        kept["scores"] = {score["name"]: score["value"] for score in kept["scores"]}
-    for name in _TURNS:
-        if isinstance(kept.get(name), list):
-            kept[name] = _without_nulls(kept[name])
+    for name in kept.keys() & _NESTED:
+        kept[name] = _without_nulls(kept[name])
+    if isinstance(scores := kept.get("scores"), list) and all(isinstance(pair, dict) for pair in scores):
+        kept["scores"] = {pair.get("name"): pair.get("value") for pair in scores}
     if isinstance(demands := kept.get("constraints"), list):
         kept["constraints"] = [{**c, "args": _parsed(c.get("args"))} if isinstance(c, dict) else c for c in demands]
     if isinstance(tools := kept.get("tools"), list):
@@ -101,17 +132,10 @@ def from_row(row: Row) -> list[Record]:
     if "extra" in kept:
         kept["extra"] = _parsed(kept["extra"])
     if isinstance(origin := kept.get("origin"), dict):
-        kept["origin"] = origin = _without_nulls(origin)
-        if isinstance(turn := origin.get("round"), float) and turn.is_integer():
+        turn = origin.get("round")
+        if isinstance(turn, float) and turn.is_integer():
             origin["round"] = int(turn)  # tables turn whole numbers into floats where a cell is empty
-    return [_converted(with_extra(kept) or kept)]
-
-
-def _converted(row: Row) -> Record:
-    try:
-        return msgspec.convert(row, Record)
-    except msgspec.ValidationError as error:
-        raise explain(error) from None
+    return convert(kept)
 
 
 def with_extra(row: Row) -> Row | None:
@@ -142,7 +166,7 @@ def _parsed(value: object) -> object:
         return value
 
 
-def to_rows(records: Iterable[Record]) -> Iterator[Row]:
+def table_rows(records: Iterable[Record]) -> Iterator[Row]:
     """Yield records as rows of a table, every field written out."""
     for record in records:
         row = {name: getattr(record, name) for name in record.__struct_fields__}

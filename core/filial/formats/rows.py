@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, ClassVar, NoReturn, cast
+from typing import IO, ClassVar, cast
 
 import msgspec
 
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Format, Item
 from filial.contracts.records import Record
-from filial.formats.base import checked
-from filial.formats.jsontext import Fault, Row, parse_object
+from filial.formats.base import Fault
+from filial.formats.jsontext import Row, parse_object
+from filial.formats.records import checked
 from filial.formats.streams import items
 
 
@@ -42,6 +43,29 @@ class RowFormat(Format):
             Fault: the row is bad; where, and what is wrong.
         """
 
+    def records_in(self, row: Row) -> list[Record]:
+        """The records in a row, each valid: `from_row`, as a reader of a file calls it.
+
+        Raises:
+            Fault: the row is bad.
+            TypeError: the format gives something else.
+        """
+        try:
+            found = self.from_row(row.copy())
+        except Fault:
+            raise
+        except KeyError as error:
+            if error.args and error.args[0] in row:
+                raise
+            raise Fault("", f"the format looks for {error} and does not find it") from None
+        except ValueError as error:  # an empty record's, or that of a conversion
+            raise Fault("", str(error)) from None
+        if not isinstance(found, list) or not {Record}.issuperset(map(type, found)):
+            raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
+        if not found:
+            raise Fault("", "the format makes no record of it")
+        return [checked(record)[1] for record in found]
+
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Rows that JSON can hold.
 
@@ -60,7 +84,7 @@ class RowFormat(Format):
             yield from faults
             faults.clear()
             try:
-                yield from records_of(self, parse_object(raw))
+                yield from self.records_in(parse_object(raw))
             except Fault as fault:
                 yield fault
         yield from faults
@@ -68,38 +92,3 @@ class RowFormat(Format):
     def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
         for row in self.to_rows(records):
             stream.write(msgspec.json.encode(row) + b"\n")
-
-
-def records_of(form: RowFormat, row: Row) -> list[Record]:
-    """The records in a row, each valid.
-
-    Raises:
-        Fault: the row is bad.
-        TypeError: the format gives something else.
-    """
-    try:
-        found = form.from_row(_Columns(row))
-    except _Lacking as error:
-        raise Fault("", f"lacks {error.args[0]}") from None
-    except KeyError as error:
-        if error.args and error.args[0] in row:
-            raise
-        raise Fault("", f"the format finds no {error} where it looks beside the row's columns (KeyError)") from None
-    except ValueError as error:  # an empty record's, or that of a conversion
-        raise (error if isinstance(error, Fault) else Fault("", str(error))) from None
-    if not isinstance(found, list) or not all(isinstance(record, Record) for record in found):
-        raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-    if not found:
-        raise Fault("", "the format makes no record of it")
-    return [checked(record)[1] for record in found]
-
-
-class _Lacking(KeyError):
-    """A column that a format took and the row does not have."""
-
-
-class _Columns(Row):
-    """A row that tells its own missing columns from any other KeyError."""
-
-    def __missing__(self, key: str) -> NoReturn:
-        raise _Lacking(key)

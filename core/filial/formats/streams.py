@@ -1,4 +1,4 @@
-"""Lines and array elements from files of any size, in bounded memory."""
+"""Bytes in and out: files packed or not, and their lines or array elements at any size, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, cast
 
 from filial.contracts.errors import MissingExtra, UsageError
-from filial.formats.jsontext import Fault
+from filial.formats.base import Fault
 
 LONGEST_LINE = 64 << 20
 LARGEST_ARRAY = 512 << 20
 CHUNK = 1 << 20
 BOM = b"\xef\xbb\xbf"
 
-Reporter = Callable[[int, Fault, bytes | str], None]
+Reporter = Callable[[int, Fault, bytes], None]
 Item = tuple[int, bytes]
 
 
@@ -38,19 +38,30 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
         return
     try:
         with open(path, "rb") as raw:
-            yield _unpacked(raw, Path(path).suffix)
+            unpack = {".gz": _gzip, ".zst": _Zstandard}.get(Path(path).suffix)
+            yield io.BufferedReader(unpack(raw), CHUNK) if unpack else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UsageError(f"{path}: the packed data is damaged ({error}); fetch or make the file again") from None
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {reason(error)}") from None
+        why = (error.strerror or str(error)).lower()
+        raise UsageError(f"{path}: cannot be read: {why}") from None
 
 
-def _unpacked(raw: IO[bytes], suffix: str) -> io.BufferedReader:
+@contextmanager
+def packed(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
+    """The file, packed on the way out. The same records give the same bytes: no time or name is stored."""
     if suffix == ".gz":
-        return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)), CHUNK)
-    if suffix == ".zst":
-        return io.BufferedReader(_Zstandard(raw), CHUNK)
-    return cast(io.BufferedReader, raw)
+        with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as out:
+            yield cast(IO[bytes], out)
+    elif suffix == ".zst":
+        with zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False) as out:
+            yield out
+    else:
+        yield cast(IO[bytes], sink)
+
+
+def _gzip(raw: IO[bytes]) -> io.RawIOBase:
+    return cast(io.RawIOBase, gzip.GzipFile(fileobj=raw))
 
 
 class _Zstandard(io.RawIOBase):
@@ -98,11 +109,6 @@ def zstandard_module() -> Any:
     return zstandard
 
 
-def reason(error: OSError) -> str:
-    """An operating-system error in words."""
-    return (error.strerror or str(error)).lower()
-
-
 def lines(stream: io.BufferedReader, report: Reporter, longest: int = LONGEST_LINE) -> Iterator[Item]:
     r"""Lines with their numbers, split on ``\n`` only, blank ones left out; a byte order mark is skipped.
 
@@ -146,40 +152,40 @@ def elements(stream: io.BufferedReader, file: str, report: Reporter, longest: in
         raise UsageError(f"{file}: a JSON array of more than {LARGEST_ARRAY >> 20} MiB; write it as JSON lines instead")
     # Bytes that are not UTF-8 travel through, so that they cost only the element they are in.
     text = data.removeprefix(BOM).decode("utf-8", "surrogateescape")
-    decoder = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
-    at, number, counted = _skip(text, text.index("[") + 1), 1, 0
+    scan = json.JSONDecoder(strict=False, parse_int=str, parse_float=str).raw_decode
+    at, number, counted = _skip_space(text, text.index("[") + 1), 1, 0
     more = not text.startswith("]", at)
     while more:
         number, counted = number + text.count("\n", counted, at), at
         try:
-            _, end = decoder.raw_decode(text, at)
+            _, end = scan(text, at)
         except json.JSONDecodeError as error:
-            _broken(file, text, error.pos, error.msg)
+            raise _broken(file, text, error.pos, error.msg) from None
         except RecursionError:
-            _broken(file, text, at, "arrays or objects are nested too deeply")
+            raise _broken(file, text, at, "arrays or objects are nested too deeply") from None
         element = text[at:end].encode("utf-8", "surrogateescape")
         if len(element) > longest:
             report(number, Fault("", f"the element is longer than {longest} bytes"), element)
         else:
             yield number, element
-        at = _skip(text, end)
+        at = _skip_space(text, end)
         if more := text.startswith(",", at):
-            at = _skip(text, at + 1)
+            at = _skip_space(text, at + 1)
         elif not text.startswith("]", at):
-            _broken(file, text, at, "expected ',' or ']'")
-    if (rest := _skip(text, at + 1)) < len(text):
-        _broken(file, text, rest, "text after the end of the array")
+            raise _broken(file, text, at, "expected ',' or ']'")
+    if (rest := _skip_space(text, at + 1)) < len(text):
+        raise _broken(file, text, rest, "text after the end of the array")
 
 
-def _skip(text: str, at: int) -> int:
+def _skip_space(text: str, at: int) -> int:
     while text[at : at + 1] in {" ", "\t", "\n", "\r"}:
         at += 1
     return at
 
 
-def _broken(file: str, text: str, at: int, what: str) -> NoReturn:
+def _broken(file: str, text: str, at: int, what: str) -> UsageError:
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    raise UsageError(f"{file}:{line}:{column}: not JSON: {what[:1].lower()}{what[1:]}")
+    return UsageError(f"{file}:{line}:{column}: not JSON: {what[:1].lower()}{what[1:]}")
 
 
 def items(stream: io.BufferedReader, file: str, report: Reporter, *, by_line: bool = False) -> Iterator[Item]:
@@ -188,20 +194,9 @@ def items(stream: io.BufferedReader, file: str, report: Reporter, *, by_line: bo
     Raises:
         UsageError: an array that is no JSON, or one object over several lines.
     """
-    if by_line:
-        return lines(stream, report)
-    if is_array(stream):
+    begin = b"" if by_line else stream.peek(4096)[:4096].removeprefix(BOM).lstrip()
+    if begin.startswith(b"["):
         return elements(stream, file, report)
-    if is_spread(stream):
+    if begin.partition(b"\n")[0].strip() == b"{":  # the opening brace has a line to itself
         raise UsageError(f"{file}:1: one JSON object over several lines; give an array or one per line")
     return lines(stream, report)
-
-
-def is_array(stream: io.BufferedReader) -> bool:
-    """Whether what comes next is a JSON array. Nothing is consumed."""
-    return stream.peek(4096)[:4096].removeprefix(BOM).lstrip().startswith(b"[")
-
-
-def is_spread(stream: io.BufferedReader) -> bool:
-    """Whether what comes next is an object whose opening brace has a line to itself. Nothing is consumed."""
-    return stream.peek(4096)[:4096].removeprefix(BOM).lstrip().partition(b"\n")[0].strip() == b"{"

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from filial.contracts.errors import FilialError, UsageError
 from filial.contracts.plugin_errors import failure
 from filial.contracts.records import Record
-from filial.formats.base import checked, named
+from filial.formats.base import Fault, named
 from filial.formats.catalogue import AUTO, LINES, OWN, Catalogue, Spec, holds_rows, suffix
-from filial.formats.jsontext import Fault
-from filial.formats.streams import zstandard_module
+from filial.formats.records import checked
+from filial.formats.streams import packed
 from filial.storage import replacing
 
 if TYPE_CHECKING:
@@ -45,15 +42,15 @@ def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, m
             place that cannot be written.
         FilialError: the disk is full, or the format's plugin fails.
     """
-    catalogue, form = Catalogue(manager), checked_format(path, format, manager)
-    counter = _Counter(records)
+    form, out = checked_format(path, format, manager), _Outgoing(records)
+    plugin = Catalogue(manager).manager.provenance(form) if form is not None else ""
     if str(path) == "-":
-        _write(sys.stdout.buffer, form, counter, catalogue)
+        _write(sys.stdout.buffer, form, out, plugin)
         sys.stdout.buffer.flush()
-        return counter.count
-    with replacing(path) as sink, packed(sink, Path(path).suffix) as file:
-        _write(file, form, counter, catalogue, array=suffix(path) == ".json")
-    return counter.count
+    else:
+        with replacing(path) as sink, packed(sink, Path(path).suffix) as file:
+            _write(file, form, out, plugin, array=suffix(path) == ".json")
+    return out.count
 
 
 def checked_format(path: str | Path, format: Spec, manager: Manager | None = None) -> Format | None:
@@ -76,7 +73,7 @@ def checked_format(path: str | Path, format: Spec, manager: Manager | None = Non
     return form
 
 
-class _Counter:
+class _Outgoing:
     """Records on their way out, counted, each checked to be one that a reader accepts.
 
     ``error`` is what ended them, where something did: no fault of the format that writes them.
@@ -87,7 +84,7 @@ class _Counter:
         self.count = 0
         self.error: BaseException | None = None
 
-    def checked(self) -> Iterator[tuple[Record, bytes]]:
+    def __iter__(self) -> Iterator[tuple[Record, bytes]]:
         try:
             for record in self._records:
                 yield record, encoded(record)
@@ -109,25 +106,21 @@ def encoded(record: Record) -> bytes:
         raise UsageError(f"{named(record)}: {fault}") from None
 
 
-def _write(
-    file: IO[bytes], form: Format | None, counter: _Counter, catalogue: Catalogue, *, array: bool = False
-) -> None:
+def _write(file: IO[bytes], form: Format | None, out: _Outgoing, plugin: str, *, array: bool = False) -> None:
     """Write all records in one format; what fails in it is its plugin's fault."""
-    if form is None:
-        _write_objects(file, (line for _, line in counter.checked()), array)
-        return
-    records = (record for record, _ in counter.checked())
     try:
-        if holds_rows(form):
-            _write_objects(file, map(msgspec.json.encode, form.to_rows(records)), array)
+        if form is None:
+            _write_objects(file, (line for _, line in out), array)
+        elif holds_rows(form):
+            _write_objects(file, map(msgspec.json.encode, form.to_rows(record for record, _ in out)), array)
         else:
-            form.write(records, file)
+            form.write((record for record, _ in out), file)
     except (FilialError, OSError):
         raise
     except Exception as error:
-        if error is counter.error:
+        if error is out.error:
             raise
-        raise failure(f"{catalogue.manager.provenance(form)} fails when it writes", error) from error
+        raise failure(f"{plugin} fails when it writes", error) from error
 
 
 def _write_objects(file: IO[bytes], objects: Iterator[bytes], array: bool) -> None:
@@ -141,16 +134,3 @@ def _write_objects(file: IO[bytes], objects: Iterator[bytes], array: bool) -> No
             file.write(buffer)
             buffer = bytearray()
     file.write(buffer + (b"\n]\n" if array else b""))
-
-
-@contextmanager
-def packed(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
-    """The file, packed on the way out. The same records give the same bytes: no time or name is stored."""
-    if suffix == ".gz":
-        with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as out:
-            yield cast(IO[bytes], out)
-    elif suffix == ".zst":
-        with zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False) as out:
-            yield out
-    else:
-        yield cast(IO[bytes], sink)
