@@ -129,7 +129,7 @@ def test_hooks_have_options_as_any_component_has(tmp_path: Path, site: Any) -> N
         ("[{use: watch, word: longer}]", "r.yaml:1:28: the text is longer than 5 characters"),
         ("[{use: watch, names: m.txt}]", "r.yaml:1:29: no file 'm.txt'"),
         ("[watch, {use: 'filial-watch:watch'}]", "r.yaml:1:16: the hook 'filial-watch:watch' is named twice"),
-        ("[watch, watch]", "r.yaml:1:8: the list names something twice"),
+        ("[watch, watch]", "r.yaml:1:16: the hook 'watch' is named twice"),
         ("[3]", "r.yaml:1:9: the name of a hook belongs here, or {use: NAME, …}, not 3"),
         ("watch", "r.yaml:1:8: "),
     ]:

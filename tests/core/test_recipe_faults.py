@@ -36,6 +36,7 @@ def test_yaml_faults_and_recipe_faults_come_together(manager: Manager, base: Pat
 
 LIST = "put it in brackets: [ ]"
 NAME = "the name of a template belongs here, or {use: NAME, …}"
+STAGE = "a stage is '- VERB: …', with one of generate, evolve, filter, mix"
 START = "paths start at the recipe's folder"
 
 
@@ -55,8 +56,8 @@ START = "paths start at the recipe's folder"
         (HEAD + "template: [alpaca]", f"r.yaml:3:11: {NAME}, not a list"),
         (HEAD + "template: {newline: 1}", "r.yaml:3:11: which template? add 'use: NAME'"),
         (HEAD + "template: {use: 3}", "r.yaml:3:17: use: 3 is not text; put it in quotes"),
-        (HEAD + "stages: [filter]", "r.yaml:3:10: the stage 'filter' needs settings: write '- filter: {…}'"),
-        (HEAD + "stages: [3]", "r.yaml:3:10: a stage is '- VERB: …', with one of generate, evolve, filter, mix, not 3"),
+        (HEAD + "stages: [filter]", f"r.yaml:3:10: {STAGE}, not 'filter'"),
+        (HEAD + "stages: [3]", f"r.yaml:3:10: {STAGE}, not 3"),
         (HEAD + "stages:\n- filter: []", "r.yaml:4:11: the list is empty; name a filter"),
         (
             HEAD + "stages:\n- evolve:\n  strategies: [deepen]",
@@ -129,7 +130,7 @@ START = "paths start at the recipe's folder"
             "r.yaml:3:1: there is no model to judge; add 'train:', or judge a finished model with 'filial judge'",
         ),
         ("data: sedes.jsonl", "r.yaml:1:7: no file 'sedes.jsonl'; did you mean 'seeds.jsonl'?"),
-        ("data: deep/seeds.jsonl", f"r.yaml:1:7: no file 'deep/seeds.jsonl' and no folder 'deep'; {START}"),
+        ("data: deep/seeds.jsonl", f"r.yaml:1:7: no file 'deep/seeds.jsonl'; {START}"),
         ("data: pkg:json/nope.txt", "r.yaml:1:7: no file 'pkg:json/nope.txt' in that package"),
     ],
 )  # fmt: skip
@@ -152,7 +153,7 @@ TRAINED = HEAD + "template: alpaca\ntrain: {use: sft, model: x/y}\n"
         ("judge: {use: exact}", "r.yaml:5:8: judge 'exact' needs 'data'"),
         ("judge: exact", "r.yaml:5:8: judge 'exact' needs 'data'"),
         ("judge: []", "r.yaml:5:8: no judge is named"),
-        ("judge: [{use: exact, data: more.jsonl, only: evolved}]", "r.yaml:5:40: this goes with 'data: heldout' only"),
+        ("judge: [{use: exact, data: more.jsonl, only: evolved}]", "r.yaml:5:46: this goes with 'data: heldout' only"),
         ("judge: {use: exact, data: more.jsonl, against: [bse]}", "r.yaml:5:49: no rival 'bse'; did you mean 'base'?"),
         ("judge: {use: exact, data: more.jsonl, against: [nearst]}", "r.yaml:5:49: no teacher named 'nearst'; did you"),
         ("judge: {use: exact, data: more.jsonl, against: [base, base]}", "r.yaml:5:48: the list names something twice"),

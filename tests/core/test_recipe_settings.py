@@ -71,7 +71,7 @@ def test_a_key_without_a_value_is_a_fault(text: str, manager: Manager, base: Pat
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("hooks: [a, a]", "the list names something twice"),
+        ("judge: {use: exact, data: more.jsonl, against: [base, base]}", "the list names something twice"),
         ("stages: [{mix: {use: weights, sources: {a: nope.jsonl}}}]", "no file 'nope.jsonl'"),
         ("heldout: 3.0", "3.0 is not an integer"),
         ("stages: [{filter: {use: harm, low: '3'}}]", "'3' is not an integer; write 3"),

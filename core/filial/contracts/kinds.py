@@ -15,12 +15,14 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 import pluggy
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from filial.contracts.checks import SLUG, changed, fault_of_scores, is_number, lent, shown
 from filial.contracts.errors import UsageError
 from filial.contracts.fields import Field as Field
 from filial.contracts.messages import Bound, Destination, Price, Reply, Request
+from filial.contracts.paths import missing
 from filial.contracts.plugin_errors import breach
 from filial.contracts.records import Record
 
@@ -29,7 +31,14 @@ if TYPE_CHECKING:
     from filial.contracts.errors import TeacherError
 
 
-InputFile = Annotated[str, Field(min_length=1, json_schema_extra={"format": "file"})]
+def check_file(path: str, info: ValidationInfo) -> str:
+    """Refuse a file that is not there, where the check knows the folder from which paths start (``base``)."""
+    if info.context and (why := missing(path, info.context["base"])):
+        raise PydanticCustomError("no_file", "{why}", {"why": why})
+    return path
+
+
+InputFile = Annotated[str, Field(min_length=1, json_schema_extra={"format": "file"}), AfterValidator(check_file)]
 """The type of an option that names a file to read: a path, ``pkg:PACKAGE/FILE`` or ``hf:NAME``.
 
 A relative path is taken from the recipe's folder (on the command line, the current one) before the component runs; a

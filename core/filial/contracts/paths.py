@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from filial.contracts.errors import UsageError
+from filial.contracts.errors import UsageError, hint
 
 
 def resolve(path: str, base: Path | None = None) -> Path:
@@ -28,3 +29,18 @@ def resolve(path: str, base: Path | None = None) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise UsageError(f"{path}: no package {package!r} is installed; install it or give a file of your own")
     return Path(next(iter(spec.submodule_search_locations))) / rest
+
+
+def missing(path: str, base: Path) -> str:
+    """Say why a recipe's path leads nowhere; empty where something is there, and for ``hf:``, which the hub knows."""
+    start = "; paths start at the recipe's folder"
+    named = f"{path!r:.60}"
+    try:
+        if path.startswith("hf:") or (place := resolve(path, base)).exists():
+            return ""
+        meant = hint(place.name, os.listdir(place.parent)) if place.parent.is_dir() else ""
+    except UsageError as err:
+        return str(err)
+    except (OSError, RuntimeError, ValueError, ImportError) as err:
+        return f"{named} is not a path that can be opened ({err})"
+    return f"no file {named} in that package" if path.startswith("pkg:") else f"no file {named}{meant or start}"

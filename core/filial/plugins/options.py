@@ -116,13 +116,13 @@ def from_flags(cls: type[M], values: Mapping[str, Any], owner: str) -> M:
     return validated(cls, given, owner=owner, spell=lambda name: f"--{name.replace('_', '-')}")
 
 
-def strict(cls: type[M], body: Any) -> M:
-    """Validate plain data as it stands: '3' is no number, 3 is no text.
+def strict(cls: type[M], body: Any, context: Any = None) -> M:
+    """Validate plain data as it stands: '3' is no number, 3 is no text. ``context`` is for validators.
 
     Raises:
         ValidationError: as pydantic finds it; `filial.plugins.wording.explain` puts it in words.
     """
-    return cls.model_validate_json(json.dumps(body), strict=True)
+    return cls.model_validate_json(json.dumps(body), strict=True, context=context)
 
 
 def validated(cls: type[M], options: Mapping[str, Any], *, owner: str, spell: Callable[[str], str] = repr) -> M:

@@ -15,7 +15,7 @@ from filial.plugins.yaml import MAX_BYTES, Document, dump, parse, read
 from filial.recipe.checking import read_recipe
 from filial.recipe.faults import Faults
 from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec, limited
-from filial.recipe.overrides import Overrides
+from filial.recipe.overrides import override
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
@@ -64,13 +64,9 @@ def from_dict(
 
 
 def _checked(document: Document, name: str, base: Path, manager: Manager, overrides: Sequence[str]) -> Recipe:
-    changes = Overrides()
+    faults = Faults(name, document, base)
     if document.readable:
         for text in overrides:
-            changes.apply(document.data, text)
-    faults = Faults(name, document, changes.given)
-    for label, message in changes.faults:
-        faults.outside(label, message)
-    if not document.readable:
-        faults.raise_if_any()
-    return read_recipe(document.data, name, base, manager, faults)
+            override(document.data, text, faults)
+        return read_recipe(document.data, name, manager, faults)
+    raise RecipeError(faults.lines())

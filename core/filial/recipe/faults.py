@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,18 +23,17 @@ class Faults:
     Args:
         name: the recipe's file as the user gave it.
         document: its marks and YAML faults.
-        given: addresses set on the command line, each with the words that lead its faults.
+        base: the folder from which its paths start.
     """
 
-    def __init__(self, name: str, document: Document, given: dict[Address, str] | None = None) -> None:
-        self._name, self._document, self._given = name, document, given or {}
+    def __init__(self, name: str, document: Document, base: Path) -> None:
+        self._name, self._document, self.base = name, document, base
+        self.given: dict[Address, str] = {}
+        """The addresses of values that the command line set, each with the path as the user wrote it."""
         self._found: set[tuple[int, int, str, str]] = set()
         self._silent: set[Address] = set(document.silenced)
         for fault in document.faults:
             self._found.add((fault.line, fault.column, f"{name}:{fault.line}:{fault.column}", fault.message))
-
-    def __len__(self) -> int:
-        return len(self._found)
 
     def add(self, address: Address, message: str, *, at_key: bool = False) -> None:
         """Note what is wrong at an address (or with its key), unless it stands in for another fault."""
@@ -53,14 +53,15 @@ class Faults:
 
     def validated(
         self, model: type[M], body: Any, address: Address, owner: str, beside: Iterable[str] = (),
-        make: Callable[[type[M], Any], M] = strict,
+        make: Callable[[], M] | None = None,
     ) -> M | None:  # fmt: skip
         """Make a model of what stands at an address; None when something is wrong with it.
 
         ``owner`` is whose keys these are, such as "filter 'short'"; ``beside`` are keys that may stand beside them.
+        ``make`` makes it in another way than by checking ``body``.
         """
         try:
-            return make(model, body)
+            return make() if make else strict(model, body, {"base": self.base})
         except ValidationError as err:
             for finding in explain(err, model, body, owner, beside):
                 self.add((*address, *finding.address), finding.message, at_key=finding.at_key)
@@ -91,8 +92,8 @@ class Faults:
         """Line, column and both in words, of the address itself or of the nearest part around it."""
         around = [address[:n] for n in range(len(address), -1, -1)]
         for part in around:
-            if part in self._given:
-                return 1 << 30, 0, f"from --set {self._given[part]}"
+            if part in self.given:
+                return 1 << 30, 0, f"from --set {self.given[part]}"
         for part in around:
             marks = self._document.keys if at_key and part == address else self._document.values
             if part in marks:

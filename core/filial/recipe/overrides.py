@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from filial.plugins.wording import shown, suggestion
 from filial.plugins.yaml import MAX_DEPTH, Address, parse
+from filial.recipe.faults import Faults
 from filial.recipe.settings import VERBS, Root
 
 
@@ -14,102 +14,66 @@ class _NoSuchPlace(Exception):
     """The path of a ``--set`` leads nowhere; the message says where it ends."""
 
 
-@dataclass(slots=True)
-class Overrides:
-    """What the command line changed.
+def override(data: Any, text: str, faults: Faults) -> None:
+    """Change ``data`` in place as one ``PATH=VALUE`` says; ``faults`` is told what was changed, or why nothing was.
 
-    Attributes:
-        given: the address of each changed value, with its path as the user typed it.
-        faults: label and message of each ``--set`` that could not be applied.
+    A path goes by keys; in a list by position (from 0) or by name: a stage's verb, a component's ``use``;
+    the first that matches. The value is YAML: a number, true, a word, ``[a, b]`` or ``{use: x}``.
     """
-
-    given: dict[Address, str] = field(default_factory=dict)
-    faults: list[tuple[str, str]] = field(default_factory=list)
-
-    def apply(self, data: Any, text: str) -> None:
-        """Change ``data`` in place as one ``PATH=VALUE`` says.
-
-        A path goes by keys; in a list by position (from 0) or by name: a stage's verb, a component's ``use``;
-        the first that matches. The value is YAML: a number, true, a word, ``[a, b]`` or ``{use: x}``.
-        """
-        path, equals, value = text.partition("=")
-        path = path.strip()
-        label = f"from --set {path}" if path and shown(path) != "a hidden text" else "from --set"
-        if not (equals and path and all(path.split("."))) or path.count(".") >= MAX_DEPTH:
-            self.faults.append((label, "write PATH=VALUE, such as stages.evolve.rounds=2"))
-            return
-        document = parse(value) if value.strip() else parse("null")
-        if document.faults:
-            self.faults += [(label, fault.message) for fault in document.faults]
-            return
-        try:
-            address = _put(data, path.split("."), document.data)
-        except _NoSuchPlace as err:
-            self.faults.append((label, str(err)))
-        else:
-            self.given[address] = path
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    label = f"from --set {path}" if path and shown(path) != "a hidden text" else "from --set"
+    if not (equals and path and all(path.split("."))) or path.count(".") >= MAX_DEPTH:
+        faults.outside(label, "write PATH=VALUE, such as stages.evolve.rounds=2")
+        return
+    document = parse(value) if value.strip() else parse("null")
+    for fault in document.faults:
+        faults.outside(label, fault.message)
+    if document.faults:
+        return
+    try:
+        faults.given[_put(data, path.split("."), document.data, ())] = path
+    except _NoSuchPlace as err:
+        faults.outside(label, str(err))
 
 
-def _put(data: Any, steps: list[str], value: Any) -> Address:
-    """Set a value; returns the address of the outermost part that is new."""
-    address: Address = ()
-    new: Address | None = None
-    for n, step in enumerate(steps):
-        last = n == len(steps) - 1
-        if isinstance(data, list):
-            index = _position(data, step, address)
-            address = (*address, index)
-            if step in VERBS and isinstance(data[index], dict) and step in data[index]:
-                data, address = data[index], (*address, step)
-            elif last:
-                data[index] = value
-                break
-            else:
-                data = _opened(data, index)
-                continue
-        elif isinstance(data, dict):
-            if not address and step not in Root.model_fields:
-                raise _NoSuchPlace(f"the recipe has no {shown(step)}{suggestion(step, Root.model_fields, 'there are')}")
-            address = (*address, step)
-            new = address if new is None and data.get(step) is None else new
-        else:
-            raise _NoSuchPlace(f"{'.'.join(steps[:n])} is {shown(data)}, so there is no {shown(step)} in it")
-        if last:
-            data[step] = value
-        else:
-            data = _opened(data, step)
-    return new or address
+def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
+    """Set a value in ``data``, which stands at an address; returns the address of the outermost part that is new."""
+    step, *rest = steps
+    key: Any = step
+    if isinstance(data, list):
+        key = _position(data, step, at)
+        if step in VERBS and isinstance(data[key], dict) and step in data[key]:
+            return _put(data[key], steps, value, (*at, key))  # a stage is entered by its verb at once
+    elif not isinstance(data, dict):
+        raise _NoSuchPlace(f"{'.'.join(map(str, at))} is {shown(data)}, so there is no {shown(step)} in it")
+    elif not at and step not in Root.model_fields:
+        raise _NoSuchPlace(f"the recipe has no {shown(step)}{suggestion(step, Root.model_fields, 'there are')}")
+    here, before = (*at, key), data[key] if isinstance(data, list) else data.get(key)
+    if not rest:
+        data[key] = value
+        return here
+    if before is None or isinstance(before, str):  # a bare name becomes {use: name}
+        data[key] = {} if before is None else {"use": before}
+    inner = _put(data[key], rest, value, here)
+    return here if before is None else inner
 
 
-def _opened(data: Any, step: Any) -> Any:
-    """What stands in a place, as something that can be entered: a bare name becomes ``{use: name}``."""
-    if isinstance(data, list) or data.get(step) is not None:
-        inside = data[step]
-    else:
-        inside = {}
-    data[step] = {"use": inside} if isinstance(inside, str) else inside
-    return data[step]
-
-
-def _position(items: list[Any], step: str, address: Address) -> int:
+def _position(items: list[Any], step: str, at: Address) -> int:
     """Where in a list a step leads: a position, or the first item of that name."""
     names = [_name(item) for item in items]
-    place = ".".join(map(str, address))
+    place = ".".join(map(str, at))
     if step.isascii() and step.isdigit() and len(step) < 10:
         if int(step) < len(items):
             return int(step)
         raise _NoSuchPlace(f"{place} has {len(items)} items, counted from 0; there is no {step}")
     if step in names:
         return names.index(step)
-    known = [name for name in names if name]
-    raise _NoSuchPlace(f"{place} has no {shown(step)}{suggestion(step, known, 'there are')}")
+    raise _NoSuchPlace(f"{place} has no {shown(step)}{suggestion(step, filter(None, names), 'there are')}")
 
 
 def _name(item: Any) -> str:
-    if isinstance(item, str):
-        return item
     if not isinstance(item, dict):
-        return ""
+        return item if isinstance(item, str) else ""
     verb = next((verb for verb in VERBS if verb in item), "")
-    use = item.get("use")
-    return verb or (use if isinstance(use, str) else "")
+    return verb or (item["use"] if isinstance(item.get("use"), str) else "")

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from filial.contracts.kinds import InputFile as RecordFile
+from filial.contracts.kinds import check_file
 from filial.plugins.discovery import HOOKS
 
 HELDOUT = "heldout"
@@ -74,12 +75,12 @@ class Part(NamedTuple):
 
 
 def parts(model: type[Settings]) -> dict[str, Part]:
-    """The keys whose items are components: all of one kind each."""
+    """The keys whose value is a component, or a list of components of one kind."""
     return {
         name: part
         for name, field in model.model_fields.items()
-        for inner in get_args(field.annotation)
-        for part in getattr(inner, "__metadata__", ())
+        for inner in (field, *get_args(field.annotation))
+        for part in getattr(inner, "metadata", getattr(inner, "__metadata__", ()))
         if isinstance(part, Part)
     }
 
@@ -182,6 +183,12 @@ class Train(Settings):
     kind = "trainers"
     model: Word = _key(..., "The model to tune: a folder, pkg:PACKAGE/FOLDER or a name on the hub.")
 
+    @field_validator("model")
+    @classmethod
+    def _check_folder(cls, name: str, info: ValidationInfo) -> str:
+        """Look for a model that is plainly a path; any other name may be one on the hub."""
+        return check_file(name, info) if name.startswith(("pkg:", ".", "/", "~")) else name
+
 
 class Rival(Settings):
     """A teacher whose answers are judged beside the model's."""
@@ -205,6 +212,18 @@ class Judge(Settings):
     limit: int | None = _key(None, "Records at most.", ge=1)
     max_new_tokens: int = _key(256, "Tokens per answer at most.", ge=1)
 
+    @field_validator("data", mode="wrap")
+    @classmethod
+    def _check_data(cls, name: Any, check_file: Any) -> Any:
+        return name if name == HELDOUT else check_file(name)
+
+    @field_validator("only")
+    @classmethod
+    def _check_only(cls, only: str | None, info: ValidationInfo) -> str | None:
+        if only is not None and info.data.get("data", HELDOUT) != HELDOUT:
+            raise PydanticCustomError("not_heldout", "this goes with 'data: heldout' only; remove it")
+        return only
+
 
 class Root(Settings):
     """A recipe."""
@@ -216,7 +235,7 @@ class Root(Settings):
     )
     heldout: int = _key(0, "How many records are kept back from training, for judging (judge: data: heldout).", ge=0)
     budget: Budget | None = _key(None, "The run stops before it would pass one of these, however often it is resumed.")
-    hooks: Annotated[list[Annotated[Any, Part(HOOKS)]], AfterValidator(_distinct)] = _key(
+    hooks: list[Annotated[Any, Part(HOOKS)]] = _key(
         [], "Installed plugins that only watch or wrap (entry points filial.hooks), with their options.", UNIQUE
     )
     teacher: Annotated[Any, Part("teachers")] = _key(None, "The model that is asked. Needed by every stage that asks.")
