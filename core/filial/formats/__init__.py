@@ -9,7 +9,6 @@ from filial.formats.base import Bad, BadLine, Fault, Unfit
 from filial.formats.catalogue import tells_format
 from filial.formats.jsontext import Row, json_type, parse_object
 from filial.formats.reading import read
-from filial.formats.records import table_rows
 from filial.formats.streams import lines, opened, packed
 from filial.formats.writing import write
 
@@ -26,7 +25,6 @@ __all__ = [
     "packed",
     "parse_object",
     "read",
-    "table_rows",
     "tells_format",
     "write",
 ]

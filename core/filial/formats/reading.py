@@ -8,6 +8,7 @@ and so is that of a file which is no JSON text; it gives rows, too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -247,18 +248,15 @@ def identified(records: Iterable[Record]) -> Iterator[Record]:
     id that an earlier record already bears is passed over. The records must be fresh: the id is set in place.
     """
     borne: set[str] = set()
-    again: dict[str, int] = {}
+    again: Counter[str] = Counter()
     for record in records:
         name = record.id
         if not name:
             content = record.content()
-            name = record_id(content, stage=STAGE)
-            if name in borne:
-                first, ordinal = name, again.get(name, 0)
-                while name in borne:
-                    ordinal += 1
-                    name = record_id(content, stage=STAGE, ordinal=ordinal)
-                again[first] = ordinal
+            name = first = record_id(content, stage=STAGE)
+            while name in borne:
+                again[first] += 1
+                name = record_id(content, stage=STAGE, ordinal=again[first])
             force_setattr(record, "id", name)
         borne.add(name)
         yield record

@@ -1,4 +1,4 @@
-"""filial's own format: what a valid record line is, and records as rows of a table.
+"""filial's own format: what a valid record line is, and what a row of a table may say for one.
 
 `filial.contracts.records.Record` is the check; the published JSON Schema is made from it by msgspec. One difference is
 JSON Schema's: there ``1.0`` is a whole number, which `decode` does not take.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,8 +21,7 @@ from filial.formats.jsontext import BROKEN, Row, broken, fault_of, parse_object
 FIELDS = frozenset(Record.__struct_fields__)
 decode_fast = msgspec.json.Decoder(Record).decode
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$")
-_TURNS = ("messages", "rejected")
-_NESTED = {*_TURNS, "origin"}
+_NESTED = {"messages", "rejected", "origin"}
 
 
 def schema() -> dict[str, Any]:
@@ -164,28 +162,3 @@ def _parsed(value: object) -> object:
         return msgspec.json.decode(value) if isinstance(value, str) else value
     except msgspec.DecodeError:
         return value
-
-
-def table_rows(records: Iterable[Record]) -> Iterator[Row]:
-    """Yield records as rows of a table, every field written out."""
-    for record in records:
-        row = {name: getattr(record, name) for name in record.__struct_fields__}
-        yield {
-            **row,
-            **{name: [_turn(turn) for turn in row[name]] for name in _TURNS},
-            "tools": list(map(_text, record.tools)),
-            "scores": [{"name": name, "value": float(value)} for name, value in record.scores.items()],
-            "tags": list(record.tags),
-            "constraints": [{**msgspec.structs.asdict(c), "args": _text(c.args)} for c in record.constraints],
-            "extra": _text(record.extra),
-            "origin": msgspec.to_builtins(msgspec.structs.asdict(record.origin)),
-        }
-
-
-def _turn(turn: Any) -> Row:
-    calls = [msgspec.structs.asdict(call) for call in turn.tool_calls]
-    return {**msgspec.structs.asdict(turn), "tool_calls": calls}
-
-
-def _text(value: object) -> str:
-    return msgspec.json.encode(value).decode()

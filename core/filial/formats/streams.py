@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -37,7 +36,7 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
         yield cast(io.BufferedReader, sys.stdin.buffer)
         return
     try:
-        with open(path, "rb") as raw:
+        with open(path, "rb", CHUNK) as raw:
             unpack = {".gz": _gzip, ".zst": _Zstandard}.get(Path(path).suffix)
             yield io.BufferedReader(unpack(raw), CHUNK) if unpack else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -112,34 +111,21 @@ def zstandard_module() -> Any:
 def lines(stream: io.BufferedReader, report: Reporter, longest: int = LONGEST_LINE) -> Iterator[Item]:
     r"""Lines with their numbers, split on ``\n`` only, blank ones left out; a byte order mark is skipped.
 
-    A line of more than ``longest`` bytes is reported and passed over; memory stays below ``longest`` plus
-    one chunk.
+    A line of more than ``longest`` bytes is reported and passed over; memory stays below twice as much.
     """
-    fault = Fault("", f"the line is longer than {longest} bytes; is this one record per line?")
-    chunks = iter(partial(stream.read1, min(CHUNK, longest)), b"")
-    number, begun, passed = 1, bytearray(), False  # begun: what is there of a line without end; passed: it is too long
-    for chunk in chain([next(chunks, b"").removeprefix(BOM)], chunks, [b"\n"]):
-        *whole, tail = chunk.split(b"\n")
-        for line in whole:
-            if begun or passed:
-                line = b"".join((begun, line))
-                begun.clear()
-                if passed or len(line) > longest:
-                    if not passed:
-                        report(number, fault, line)
-                    line, passed = b"", False
-            if line and not line.isspace():
-                yield number, line
-            number += 1
-        begun += tail
-        if len(begun) > longest:
-            if not passed:
-                report(number, fault, bytes(begun[:CHUNK]))
-            passed = True
-            begun.clear()
+    if stream.peek(len(BOM)).startswith(BOM):
+        stream.read(len(BOM))
+    for number, line in enumerate(iter(partial(stream.readline, longest + 1), b""), 1):
+        text = line.removesuffix(b"\n")
+        if len(text) > longest:
+            report(number, Fault("", f"the line is longer than {longest} bytes; is this one record per line?"), text)
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(CHUNK)
+        elif text and not text.isspace():
+            yield number, text
 
 
-def elements(stream: io.BufferedReader, file: str, report: Reporter, longest: int = LONGEST_LINE) -> Iterator[Item]:
+def elements(stream: io.BufferedReader, file: str) -> Iterator[Item]:
     """The elements of one JSON array, each with the line it begins on.
 
     The array is held in memory. What is wrong inside an element is left to whoever parses it.
@@ -163,11 +149,7 @@ def elements(stream: io.BufferedReader, file: str, report: Reporter, longest: in
             raise _broken(file, text, error.pos, error.msg) from None
         except RecursionError:
             raise _broken(file, text, at, "arrays or objects are nested too deeply") from None
-        element = text[at:end].encode("utf-8", "surrogateescape")
-        if len(element) > longest:
-            report(number, Fault("", f"the element is longer than {longest} bytes"), element)
-        else:
-            yield number, element
+        yield number, text[at:end].encode("utf-8", "surrogateescape")
         at = _skip_space(text, end)
         if more := text.startswith(",", at):
             at = _skip_space(text, at + 1)
@@ -196,7 +178,7 @@ def items(stream: io.BufferedReader, file: str, report: Reporter, *, by_line: bo
     """
     begin = b"" if by_line else stream.peek(4096)[:4096].removeprefix(BOM).lstrip()
     if begin.startswith(b"["):
-        return elements(stream, file, report)
+        return elements(stream, file)
     if begin.partition(b"\n")[0].strip() == b"{":  # the opening brace has a line to itself
         raise UsageError(f"{file}:1: one JSON object over several lines; give an array or one per line")
     return lines(stream, report)

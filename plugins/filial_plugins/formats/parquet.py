@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, ClassVar
 
-from filial import Format, Record, UsageError, hookimpl
-from filial.formats import Row, table_rows
+from msgspec import json, structs, to_builtins
+
+from filial import Format, Message, Record, UsageError, hookimpl
+from filial.formats import Row
 
 BATCH = 1024
 
@@ -46,13 +48,36 @@ class Parquet(Format):
         schema = _schema(pyarrow)
         with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
             batch: list[Row] = []
-            for row in table_rows(records):
+            for row in map(_row, records):
                 batch.append(row)
                 if len(batch) == BATCH:
                     writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
                     batch.clear()
             if batch:
                 writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
+
+
+def _row(record: Record) -> Row:
+    """Every field of a record, written out. What has no fixed type is JSON text, as a reader of tables takes it."""
+    return {
+        **structs.asdict(record),
+        "messages": list(map(_turn, record.messages)),
+        "rejected": list(map(_turn, record.rejected)),
+        "tools": list(map(_text, record.tools)),
+        "scores": [{"name": name, "value": float(value)} for name, value in record.scores.items()],
+        "tags": list(record.tags),
+        "constraints": [{**structs.asdict(c), "args": _text(c.args)} for c in record.constraints],
+        "extra": _text(record.extra),
+        "origin": to_builtins(structs.asdict(record.origin)),
+    }
+
+
+def _turn(turn: Message) -> Row:
+    return {**structs.asdict(turn), "tool_calls": list(map(structs.asdict, turn.tool_calls))}
+
+
+def _text(value: object) -> str:
+    return json.encode(value).decode()
 
 
 def _schema(pyarrow: Any) -> Any:
