@@ -67,6 +67,15 @@ def test_a_missing_file_is_a_fault_at_its_place(cli, folder):
     assert "r.yaml:3:42: no file 'sub/b.txt'" in cli.err
 
 
+def test_a_file_that_is_a_default_is_looked_for_too(cli, folder):
+    (cli.folder / "listed.py").write_text(PLUGIN.replace("Field(None", 'Field("known.txt"'))
+    assert cli("--plugin", "listed.py", "check", "recipes/r.yaml") == 2
+    assert "r.yaml:3:13: no file 'known.txt'; paths start at the recipe's folder" in cli.err
+    (folder / "known.txt").write_text("two\n")
+    assert run(cli) == 0
+    assert kept(cli) == ["three"]
+
+
 def test_the_schema_says_that_it_is_a_file(cli, folder):
     assert cli("--plugin", "listed.py", "schema", "filter", "listed") == 0
     assert cli.out.count('"format": "file"') == 2

@@ -77,73 +77,57 @@ def read(
     """
     name = str(source)
     report = Report("<stdin>" if name == "-" else name, bad, strict)
-    records = _Reading(Catalogue(manager), format, report).records(name, split)
+    records = _Reading(name, format, Catalogue(manager), report).records(split)
     return islice(identified(records) if ids else records, limit)
 
 
 class _Reading:
     """One source being read.
 
-    Two formats may be at work: that of the file (None: it is JSON text), and that of its rows (None: they are filial's
-    own), unless the latter is to be found.
+    Two formats may be at work, each named by the caller or by the file's name: that of the file (None: it is JSON text)
+    and that of its rows (None: they are filial's own, or to be found).
     """
 
-    def __init__(self, catalogue: Catalogue, format: Spec, report: Report) -> None:
-        self._catalogue, self._report = catalogue, report
-        self._file: Format | None = None
-        self._rows: RowFormat | None = None
-        self._find = format != OWN
-        if format not in (AUTO, OWN):
-            self._use(catalogue.named(format))
-
-    def _use(self, form: Format) -> None:
-        if holds_rows(form):
-            self._rows, self._find = form, False
-        else:
-            self._file = form
-
-    def records(self, name: str, split: str) -> Iterator[Record]:
-        """The records as they come, by what kind of source it is."""
-        path = resolve(name) if name.startswith("pkg:") else Path(name)
-        if name == "-" or (path.exists() and not path.is_dir()):
-            self._go_by_name(name, path)
-            return self._from_file(path)
-        if form := self._loader(name, path):
-            return self._found(form.load(str(path) if path.is_dir() else name, split), form)
-        hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
-        raise UsageError(f"{name}: no such file{hub}")
-
-    def _loader(self, name: str, path: Path) -> Format | None:
-        """The format that loads what is no file: the one named, that of folders, or the one in front of the colon."""
-        if self._file is not None and self._file.loads():
-            return self._file
-        scheme, colon, _ = name.partition(":")
-        return self._catalogue.named(FOLDERS) if path.is_dir() else self._catalogue.called(scheme) if colon else None
-
-    def _go_by_name(self, name: str, path: Path) -> None:
-        """Use the format that a file is called after, where none is named.
-
-        Raises:
-            UsageError: there is no such format.
-        """
-        if name == "-" or suffix(path) in TEXT or self._file is not None:
-            return
-        form = self._catalogue.of_file(path)
-        if form is not None and (self._find or not holds_rows(form)):
-            self._use(form)
-        elif form is None and self._find:
+    def __init__(self, name: str, format: Spec, catalogue: Catalogue, report: Report) -> None:
+        self._name, self._catalogue, self._report = name, catalogue, report
+        self._path = resolve(name) if name.startswith("pkg:") else Path(name)
+        self._is_file = name == "-" or (self._path.exists() and not self._path.is_dir())
+        named = None if format in (AUTO, OWN) else catalogue.named(format)
+        by_name = catalogue.of_file(self._path) if self._is_file else None
+        if format == AUTO and self._is_file and by_name is None and name != "-" and suffix(self._path) not in TEXT:
             raise UsageError(
                 f"{name}: the format is not clear from the name; it should end in {', '.join(TEXT)} or the name of a "
-                f"format, with .gz or .zst behind it where packed; or name one of the formats {self._catalogue.names()}"
+                f"format, with .gz or .zst behind it where packed; or name one of the formats {catalogue.names()}"
             )
+        forms = [form for form in (named, by_name) if form is not None]
+        self._file = next((form for form in forms if not holds_rows(form)), None)
+        self._rows = next((form for form in forms if holds_rows(form) and format != OWN), None)
+        self._find = format != OWN and self._rows is None
 
-    def _from_file(self, path: Path) -> Iterator[Record]:
+    def records(self, split: str) -> Iterator[Record]:
+        """The records as they come, by what kind of source it is.
+
+        Raises:
+            UsageError: at once: there is no such file, and no format loads it.
+        """
+        if self._is_file:
+            return self._from_file()
+        name, path, loader = self._name, self._path, self._file
+        scheme, colon, _ = name.partition(":")
+        if loader is None or not loader.loads():
+            loader = self._catalogue.named(FOLDERS) if path.is_dir() else self._catalogue.called(colon and scheme)
+        if loader is None:
+            hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
+            raise UsageError(f"{name}: no such file{hub}")
+        return self._found(loader.load(str(path) if path.is_dir() else name, split), loader)
+
+    def _from_file(self) -> Iterator[Record]:
         """The records of a file of its own format, or of JSON objects, one per line or in an array."""
-        with opened(path) as stream:
+        with opened(self._path) as stream:
             if self._file is not None:
                 yield from self._found(self._file.read(stream), self._file)
                 return
-            source = items(stream, self._report.file, self._report, by_line=suffix(path) in LINES)
+            source = items(stream, self._report.file, self._report, by_line=suffix(self._path) in LINES)
             form, source = self._format_of(source, parse_object, own.decode)
             if form is None:
                 yield from self._own_lines(source)
@@ -170,8 +154,7 @@ class _Reading:
         if not self._find:
             return self._rows, source
         seen = list(_beginning(source))
-        parsed = [(number, line, _attempt(parse, line)) for number, line in seen]
-        rows = [(number, line, row) for number, line, row in parsed if row]
+        rows = [(number, line, row) for number, line in seen if (row := _attempt(parse, line))]
         fits = [
             (row.keys() <= own.FIELDS and _attempt(own_record, line) is not None) or _is_marked(row)
             for _, line, row in rows

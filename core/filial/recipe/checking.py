@@ -93,7 +93,7 @@ class _Components:
         return [spec for spec in found if spec]
 
     def _is_usable(self, component: kinds.Component, address: Address, owner: str) -> bool:
-        """Whether the files that the options name hold what the component wants, and it keeps its contract."""
+        """Whether the files that options and defaults name hold what the component wants, and it keeps its contract."""
         faults, options, base = self._faults, component.model_dump(mode="json"), self._faults.base
         self.built[address] = component
         if component.asks:
@@ -101,8 +101,10 @@ class _Components:
         if isinstance(component, kinds.Judge) and component.compares not in (1, 2):
             faults.add(address, f"{owner} compares {component.compares!r} candidates; a judge compares 1 or 2")
             return False
-        located = partial(locate_files, component, base)
-        return faults.validated(type(component), options, address, owner, make=located) is not None
+        if faults.validated(type(component), options, address, owner) is None:
+            return False
+        locate = partial(locate_files, component, base)
+        return faults.validated(type(component), options, address, owner, make=locate) is not None
 
 
 Read = tuple[Settings | None, tuple[ComponentSpec, ...]]

@@ -91,14 +91,12 @@ class Faults:
     def _place(self, address: Address, at_key: bool) -> tuple[int, int, str]:
         """Line, column and both in words, of the address itself or of the nearest part around it."""
         around = [address[:n] for n in range(len(address), -1, -1)]
-        for part in around:
-            if part in self.given:
-                return 1 << 30, 0, f"from --set {self.given[part]}"
-        for part in around:
-            marks = self._document.keys if at_key and part == address else self._document.values
-            if part in marks:
-                line, column = marks[part]
-                return line, column, f"{self._name}:{line}:{column}"
+        if given := [part for part in around if part in self.given]:
+            return 1 << 30, 0, f"from --set {self.given[given[0]]}"
+        keys, values = self._document.keys if at_key else {}, self._document.values
+        mark = keys.get(address) or next((values[part] for part in around if part in values), None)
+        if mark:
+            return (*mark, f"{self._name}:{mark[0]}:{mark[1]}")
         path = ".".join(map(str, address))
         return 0, 0, f"{self._name}: {path}" if path else self._name
 

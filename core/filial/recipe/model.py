@@ -196,7 +196,7 @@ def limited(recipe: Recipe, n: int) -> Recipe:
         limit=n,
         stages=tuple(_stage(stage, n) for stage in recipe.stages),
         heldout=min(recipe.heldout, max(1, n // 4)),
-        judges=tuple(_judge(judge, n) for judge in recipe.judges),
+        judges=tuple(replace(judge, limit=min(judge.limit or n, n)) for judge in recipe.judges),
     )
 
 
@@ -212,10 +212,6 @@ def _stage(stage: StageSpec[Any], n: int) -> StageSpec[Any]:
 def _generator(spec: ComponentSpec, n: int) -> ComponentSpec:
     count = spec.options.get(COUNT)
     return replace(spec, options={**spec.options, COUNT: min(count, n)}) if isinstance(count, int) else spec
-
-
-def _judge(judge: JudgeSpec, n: int) -> JudgeSpec:
-    return replace(judge, limit=n if judge.limit is None else min(judge.limit, n))
 
 
 def unused_name(name: str, taken: Collection[str]) -> str:
