@@ -236,6 +236,13 @@ def test_the_format_of_a_tables_rows_is_found_or_named(tmp_path, tables, install
         list(read(tmp_path / "t.csv", manager=tables, bad=[]))
 
 
+def test_a_named_format_of_a_file_asks_for_no_other(tmp_path, tables, monkeypatch):
+    """Not for the one after which the file is called, either."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "t.parquet").write_text("instruction,input,output\na,,b\n")
+    assert [r.content() for r in read(tmp_path / "t.parquet", format="csv", manager=tables)] == [("a", "", "b")]
+
+
 def test_text_goes_to_standard_output_and_comes_from_standard_input(tables, monkeypatch, capfdbinary):
     write("-", [Record(instruction="a", output="b")], format="csv", manager=tables)
     out = capfdbinary.readouterr().out
@@ -363,7 +370,7 @@ def test_a_name_that_ends_in_something_else_tells_nothing(tmp_path, name):
     (tmp_path / name).write_text('{"instruction": "a"}\n')
     with pytest.raises(UsageError, match="the format is not clear from the name"):
         read(tmp_path / name)
-    with pytest.raises(UsageError, match="name the format to write"):
+    with pytest.raises(UsageError, match=r"name the format to write; there are filial, alpaca"):
         write(tmp_path / name, [])
 
 

@@ -93,7 +93,9 @@ class _Reading:
         self._path = resolve(name) if name.startswith("pkg:") else Path(name)
         self._is_file = name == "-" or (self._path.exists() and not self._path.is_dir())
         named = None if format in (AUTO, OWN) else catalogue.named(format)
-        by_name = catalogue.of_file(self._path) if self._is_file else None
+        by_name = None
+        if self._is_file and (named is None or holds_rows(named)):
+            by_name = catalogue.of_file(self._path)
         if format == AUTO and self._is_file and by_name is None and name != "-" and suffix(self._path) not in TEXT:
             raise UsageError(
                 f"{name}: the format is not clear from the name; it should end in {', '.join(TEXT)} or the name of a "

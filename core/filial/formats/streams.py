@@ -36,9 +36,9 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
         yield cast(io.BufferedReader, sys.stdin.buffer)
         return
     try:
-        with open(path, "rb", CHUNK) as raw:
+        with io.BufferedReader(io.FileIO(path), CHUNK) as raw:
             unpack = {".gz": _gzip, ".zst": _Zstandard}.get(Path(path).suffix)
-            yield io.BufferedReader(unpack(raw), CHUNK) if unpack else raw
+            yield cast(io.BufferedReader, io.BufferedReader(unpack(raw), CHUNK) if unpack else raw)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UsageError(f"{path}: the packed data is damaged ({error}); fetch or make the file again") from None
     except OSError as error:

@@ -65,7 +65,7 @@ def checked_format(path: str | Path, format: Spec, manager: Manager | None = Non
         return None
     form = catalogue.of_file(path) if format == AUTO else catalogue.named(format)
     if form is None:
-        raise UsageError(f"{path}: name the format to write; there are {', '.join(catalogue.names())}")
+        raise UsageError(f"{path}: name the format to write; there are {catalogue.names()}")
     if not form.writes():
         raise UsageError(f"{path}: the format {format} is only read; write filial or parquet")
     if stdout and form.binary:
