@@ -87,23 +87,15 @@ class _Outgoing:
     def __iter__(self) -> Iterator[tuple[Record, bytes]]:
         try:
             for record in self._records:
-                yield record, encoded(record)
+                try:
+                    line = checked(record)[0]
+                except Fault as fault:
+                    raise UsageError(f"{named(record)}: {fault}") from None
+                yield record, line
                 self.count += 1
         except BaseException as error:
             self.error = error
             raise
-
-
-def encoded(record: Record) -> bytes:
-    """The canonical line of a record (without newline), known to be readable.
-
-    Raises:
-        UsageError: a field of the wrong type, a score that is no number, or half a character.
-    """
-    try:
-        return checked(record)[0]
-    except Fault as fault:
-        raise UsageError(f"{named(record)}: {fault}") from None
 
 
 def _write(file: IO[bytes], form: Format | None, out: _Outgoing, plugin: str, *, array: bool = False) -> None:
