@@ -302,9 +302,12 @@ def test_options_of_the_teacher_are_yaml_as_in_a_recipe(cli):
     command = ["evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo"]
     assert cli(*command, "-T", "fail_on=no") == 0, cli.err
     assert cli(*command, "-T", "fail_on=[x") == 2
-    assert "the value is no YAML (this list needs a ',' or a ']' here" in cli.err
+    assert (
+        "the value is no YAML (while parsing a flow sequence that begins at line 1, column 1: expected ',' or ']'"
+        in cli.err
+    )
     assert cli(*command, "-T", "delay=x") == 2
-    assert "--teacher: teacher 'echo': 'delay': 'x' is not a number" in cli.err
+    assert "--teacher: teacher 'echo': 'delay': 'x' should be a valid number" in cli.err
 
 
 def test_a_strategy_is_not_taken_for_a_file_nor_a_file_for_a_strategy(cli):

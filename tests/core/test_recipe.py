@@ -70,7 +70,12 @@ def test_paths_start_at_the_recipe_not_at_the_caller(
 
 
 def test_files_that_are_no_recipe(manager: Manager, tmp_path: Path) -> None:
-    for content, word in [(None, "No such file"), (b"", "empty"), (b"\xff", "UTF-8"), (b"a: [", "missing")]:
+    for content, word in [
+        (None, "No such file"),
+        (b"", "empty"),
+        (b"\xff", "UTF-8"),
+        (b"a: [", "expected the node content"),
+    ]:
         path = tmp_path / "r.yaml"
         if content is not None:
             path.write_bytes(content)
@@ -126,7 +131,7 @@ def test_hooks_have_options_as_any_component_has(tmp_path: Path, site: Any) -> N
     assert from_dict(recipe.resolved(), manager, base=tmp_path).resolved() == recipe.resolved()
     for hooks, told in [
         ("[{use: watch, wort: hi}]", "r.yaml:1:22: hook 'watch' has no 'wort'; did you mean 'word'?"),
-        ("[{use: watch, word: longer}]", "r.yaml:1:28: the text is longer than 5 characters"),
+        ("[{use: watch, word: longer}]", "r.yaml:1:28: 'longer' should have at most 5 characters"),
         ("[{use: watch, names: m.txt}]", "r.yaml:1:29: no file 'm.txt'"),
         ("[watch, {use: 'filial-watch:watch'}]", "r.yaml:1:16: the hook 'filial-watch:watch' is named twice"),
         ("[watch, watch]", "r.yaml:1:16: the hook 'watch' is named twice"),

@@ -19,11 +19,11 @@ def test_eight_mistakes_are_eight_faults_with_places_and_suggestions(manager: Ma
     assert faults(EIGHT, manager, base) == [
         "r.yaml:2:1: the recipe has no 'sed'; did you mean 'seed'?",
         "r.yaml:3:38: teacher 'remote' has no 'temprature'; did you mean 'temperature'?",
-        "r.yaml:5:36: 0 is too small; the least is 1",
+        "r.yaml:5:36: 0 should be greater than or equal to 1",
         "r.yaml:8:17: no strategy named 'revers'; did you mean 'reverse'?",
         "r.yaml:9:26: strategy 'reverse' has no 'keep_inputs'; did you mean 'keep_input'?",
-        "r.yaml:11:22: 'lots' is not an integer",
-        "r.yaml:12:33: 'strickt' is not one of strict, normal; did you mean 'strict'?",
+        "r.yaml:11:22: 'lots' should be a valid integer",
+        "r.yaml:12:33: 'strickt' should be 'strict' or 'normal'; did you mean 'strict'?",
         "r.yaml:13:5: no stage 'filtr'; did you mean 'filter'?",
     ]
 
@@ -45,13 +45,13 @@ START = "paths start at the recipe's folder"
     [
         ("[1, 2]", "r.yaml:1:1: a recipe is a mapping of keys such as seed, teacher and stages, not a list"),
         ("seed: 1", "r.yaml:1:1: this recipe has no records to work on; add 'stages:' or 'data: FILE'"),
-        (HEAD + "seed: '3'", "r.yaml:3:7: '3' is not an integer; write 3"),
-        (HEAD + "seed: 1_000", "r.yaml:3:7: '1_000' is not an integer; write 1000"),
-        (HEAD + "seed: 2.5", "r.yaml:3:7: 2.5 is not an integer"),
-        (HEAD + "seed:", "r.yaml:3:6: the value is missing; an integer belongs here"),
-        (HEAD + "seed: [1]", "r.yaml:3:7: an integer belongs here, not a list"),
+        (HEAD + "seed: '3'", "r.yaml:3:7: '3' should be a valid integer; write 3"),
+        (HEAD + "seed: 1_000", "r.yaml:3:7: '1_000' should be a valid integer; write 1000"),
+        (HEAD + "seed: 2.5", "r.yaml:3:7: 2.5 should be a valid integer"),
+        (HEAD + "seed:", "r.yaml:3:6: the value is missing; it should be a valid integer"),
+        (HEAD + "seed: [1]", "r.yaml:3:7: this should be a valid integer, not a list"),
         (HEAD + "budget: {request: 5}", "r.yaml:3:10: budget has no 'request'; did you mean 'requests'?"),
-        (HEAD + "budget: {requests: 0}", "r.yaml:3:20: 0 is too small; the least is 1"),
+        (HEAD + "budget: {requests: 0}", "r.yaml:3:20: 0 should be greater than or equal to 1"),
         (HEAD + "template:", f"r.yaml:3:10: {NAME}"),
         (HEAD + "template: [alpaca]", f"r.yaml:3:11: {NAME}, not a list"),
         (HEAD + "template: {newline: 1}", "r.yaml:3:11: which template? add 'use: NAME'"),
@@ -79,17 +79,20 @@ START = "paths start at the recipe's folder"
             HEAD + "stages:\n- evolve: [deepen]",
             "r.yaml:4:11: write 'strategies:' in front of this list, indented under 'evolve:'",
         ),
-        (HEAD + "stages:\n- evolve: {strategies: []}", "r.yaml:4:24: the list is empty"),
-        (HEAD + "stages:\n- evolve: {strategies: deepen}", f"r.yaml:4:24: 'deepen' is not a list; {LIST}"),
+        (
+            HEAD + "stages:\n- evolve: {strategies: []}",
+            "r.yaml:4:24: List should have at least 1 item after validation, not 0",
+        ),
+        (HEAD + "stages:\n- evolve: {strategies: deepen}", f"r.yaml:4:24: 'deepen' should be a list; {LIST}"),
         (
             HEAD + "stages:\n- evolve: {strategies: [{use: deepen, weight: 0}]}",
-            "r.yaml:4:47: 0 is too small; it must be more than 0",
+            "r.yaml:4:47: 0 should be greater than 0",
         ),
         (
             HEAD + "stages:\n- evolve: {strategies: [{use: deepen, keep_input: yes}]}",
-            "r.yaml:4:51: 'yes' is not true or false; write true",
+            "r.yaml:4:51: 'yes' should be true or false; write true",
         ),
-        (HEAD + "stages:\n- filter: {use: harm, high: 1.5}", "r.yaml:4:29: 1.5 is not an integer or 'open'"),
+        (HEAD + "stages:\n- filter: {use: harm, high: 1.5}", "r.yaml:4:29: 1.5 should be a valid integer or 'open'"),
         (HEAD + "stages:\n- filter: {use: harm, low: 11}", "r.yaml:4:11: filter 'harm': low is above high"),
         (
             HEAD + "stages:\n- filter: greedy",
@@ -98,7 +101,7 @@ START = "paths start at the recipe's folder"
         (HEAD + "stages:\n- filter: {use: evolved, x: 1}", "r.yaml:4:26: filter 'evolved' has no 'x'; it takes none"),
         (
             HEAD + "stages:\n- mix: {use: weights, weights: {a: much}}",
-            "r.yaml:4:36: 'much' is not a number",
+            "r.yaml:4:36: 'much' should be a valid number",
         ),
         (
             "data: seeds.jsonl\nstages:\n- evolve: {strategies: [shout]}",
@@ -110,7 +113,7 @@ START = "paths start at the recipe's folder"
         ),
         (
             "teacher: {use: remote, model: m}\nstages:\n- generate: {use: invent, seeds: seeds.jsonl, keep_inputs: no}",
-            "r.yaml:3:60: 'no' is not true or false; write false",
+            "r.yaml:3:60: 'no' should be true or false; write false",
         ),
         (
             "stages:\n- filter: harm",
@@ -174,7 +177,7 @@ TRAINED = HEAD + "template: alpaca\ntrain: {use: sft, model: x/y}\n"
         ),
         ("judge: {use: pairs, data: more.jsonl}", "r.yaml:5:8: this judge compares pairs, so name a rival"),
         ("judge: {use: crowd, data: more.jsonl}", "r.yaml:5:8: judge 'crowd' compares 3 candidates"),
-        ("judge: {use: exact, data: more.jsonl, name: ../x}", "r.yaml:5:45: '../x' does not have the form"),
+        ("judge: {use: exact, data: more.jsonl, name: ../x}", "r.yaml:5:45: '../x' should match pattern"),
         ("judge: {use: clash, data: more.jsonl}", "r.yaml:5:14: judge 'clash' has an option 'limit'"),
         ("judge: [{use: exact, name: a, data: more.jsonl}, {use: exact, name: a, data: more.jsonl}]", "r.yaml:5:69: "),
     ],

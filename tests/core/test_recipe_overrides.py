@@ -43,8 +43,8 @@ def test_set_changes_one_value(override: str, where: tuple[Any, ...], value: Any
 @pytest.mark.parametrize(
     ("override", "fault"),
     [
-        ("stages.evolve.rounds=lots", "from --set stages.evolve.rounds: 'lots' is not an integer"),
-        ("stages.evolve.rounds=0", "from --set stages.evolve.rounds: 0 is too small; the least is 1"),
+        ("stages.evolve.rounds=lots", "from --set stages.evolve.rounds: 'lots' should be a valid integer"),
+        ("stages.evolve.rounds=0", "from --set stages.evolve.rounds: 0 should be greater than or equal to 1"),
         ("stages.filter.0.lvl=x", "from --set stages.filter.0.lvl: filter 'harm' has no 'lvl'; did you mean 'level'?"),
         ("stages.evolv.rounds=2", "from --set stages.evolv.rounds: stages has no 'evolv'; did you mean 'evolve'?"),
         ("stages.7.evolve=2", "from --set stages.7.evolve: stages has 4 items, counted from 0; there is no 7"),
@@ -52,7 +52,7 @@ def test_set_changes_one_value(override: str, where: tuple[Any, ...], value: Any
         ("seed.x=2", "from --set seed.x: seed is 7, so there is no 'x' in it"),
         ("seed", "from --set seed: write PATH=VALUE, such as stages.evolve.rounds=2"),
         ("=2", "from --set: write PATH=VALUE, such as stages.evolve.rounds=2"),
-        ("seed=", "from --set seed: the value is missing; an integer belongs here"),
+        ("seed=", "from --set seed: the value is missing; it should be a valid integer"),
         ("stages.filter=[harm, hram]", "from --set stages.filter: no filter named 'hram'; did you mean 'harm'?"),
         ("train.model=./nowhere", "from --set train.model: no file './nowhere'; paths start at the recipe's folder"),
     ],

@@ -73,9 +73,9 @@ def test_a_key_without_a_value_is_a_fault(text: str, manager: Manager, base: Pat
     [
         ("judge: {use: exact, data: more.jsonl, against: [base, base]}", "the list names something twice"),
         ("stages: [{mix: {use: weights, sources: {a: nope.jsonl}}}]", "no file 'nope.jsonl'"),
-        ("heldout: 3.0", "3.0 is not an integer"),
-        ("stages: [{filter: {use: harm, low: '3'}}]", "'3' is not an integer; write 3"),
-        ("stages: [{evolve: {strategies: [shout], branch: 101}}]", "101 is too large; the most is 100"),
+        ("heldout: 3.0", "3.0 should be a valid integer"),
+        ("stages: [{filter: {use: harm, low: '3'}}]", "'3' should be a valid integer; write 3"),
+        ("stages: [{evolve: {strategies: [shout], branch: 101}}]", "101 should be less than or equal to 100"),
     ],
 )
 def test_values_are_taken_as_they_stand(text: str, fault: str, manager: Manager, base: Path) -> None:

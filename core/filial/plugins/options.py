@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import click
 from pydantic import BaseModel, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
 
 from filial.contracts.errors import PluginError, UsageError
 from filial.contracts.kinds import Component
@@ -15,14 +18,16 @@ from filial.contracts.paths import resolve
 from filial.plugins.wording import Finding, explain
 from filial.plugins.yaml import Address, parse_value
 
-if TYPE_CHECKING:
-    import click
-
-
 C = TypeVar("C", bound=Component)
 M = TypeVar("M", bound=BaseModel)
 Schema = dict[str, Any]
 _SCALARS = ("string", "integer", "number", "boolean")
+_BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
+
+class _WithoutTitles(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
 def json_schema(cls: type[BaseModel]) -> Schema:
@@ -31,17 +36,16 @@ def json_schema(cls: type[BaseModel]) -> Schema:
     Raises:
         PluginError: an option has a type that JSON Schema cannot say, or one that contains itself.
     """
-    from pydantic.errors import PydanticInvalidForJsonSchema
-
     try:
-        raw = cls.model_json_schema()
+        schema = cls.model_json_schema(schema_generator=_WithoutTitles)
     except PydanticInvalidForJsonSchema as err:
         raise PluginError(f"{cls.__name__} has an option without a JSON Schema: {err.message}") from err
-    definitions = raw.pop("$defs", {})
-    schema: Schema = _clean(raw, definitions, ())
-    schema["description"] = summary(cls)
-    schema.setdefault("properties", {})
-    return schema
+    definitions = schema.pop("$defs", {})
+    for model in (schema, *definitions.values()):
+        model.pop("title", None)
+    inlined: Schema = _inlined(schema, definitions) | {"description": summary(cls)}
+    inlined.setdefault("properties", {})
+    return inlined
 
 
 def summary(cls: type[BaseModel]) -> str:
@@ -49,10 +53,10 @@ def summary(cls: type[BaseModel]) -> str:
     return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0].strip()
 
 
-def _clean(node: Any, definitions: Schema, inside: tuple[str, ...]) -> Any:
-    """Without titles, with every reference replaced by what it refers to."""
+def _inlined(node: Any, definitions: Schema, inside: tuple[str, ...] = ()) -> Any:
+    """With every reference replaced by what it refers to."""
     if isinstance(node, list):
-        return [_clean(item, definitions, inside) for item in node]
+        return [_inlined(item, definitions, inside) for item in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
@@ -60,43 +64,34 @@ def _clean(node: Any, definitions: Schema, inside: tuple[str, ...]) -> Any:
         if name in inside:
             raise PluginError(f"the option type {name} contains itself; options must be finite")
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return _clean({**definitions[name], **beside}, definitions, (*inside, name))
-    out = {}
-    for key, value in node.items():
-        if key in ("properties", "patternProperties"):  # here the keys are names of options
-            out[key] = {name: _clean(schema, definitions, inside) for name, schema in value.items()}
-        elif key in ("default", "const", "enum", "examples"):  # and here is data
-            out[key] = value
-        elif key not in ("title", "discriminator"):
-            out[key] = _clean(value, definitions, inside)
-    return out
+        return _inlined({**definitions[name], **beside}, definitions, (*inside, name))
+    if "oneOf" in node:  # pydantic's own word beside it refers to the definitions, too
+        node = {key: value for key, value in node.items() if key != "discriminator"}
+    return {key: _inlined(value, definitions, inside) for key, value in node.items()}
 
 
 def click_options(cls: type[BaseModel], skip: Collection[str] = ()) -> list[click.Option]:
     """One click option per field; its parameter is called like the field, and is None or () unless given.
 
-    Scalars are typed and bounded, a choice is a choice, a switch is ``--x/--no-x``, a list of scalars is
-    given by repeating the flag, anything deeper is one YAML (or JSON) value. What is not given keeps its default.
+    A switch is ``--x/--no-x``, a list of scalars is given by repeating the flag, a text is taken as it is typed, and
+    anything else is one YAML (or JSON) value, as in a recipe. Whether it fits is seen by `from_flags`.
     """
-    import click
-
     schema = json_schema(cls)
-    required = schema.get("required", ())
     out = []
     for name, field in schema["properties"].items():
         if name in skip:
             continue
+        typed, required = _inner(field), name in schema.get("required", ())
         flag = f"--{name.replace('_', '-')}"
-        attributes: dict[str, Any] = {"help": _help(field, name in required), "required": name in required}
-        inner = _inner(field)
-        if inner.get("type") == "boolean":
-            declarations = [name, f"{flag}/--no-{flag[2:]}"]
-            attributes["default"] = None
-        else:
-            declarations = [name, flag]
-            attributes["multiple"] = _repeats(inner)
-            attributes["type"] = _click_type(inner["items"] if attributes["multiple"] else inner)
-        out.append(click.Option(declarations, **attributes))
+        how: dict[str, Any] = {"required": required, "help": _help(field, required)}
+        if typed.get("type") == "boolean":
+            out.append(click.Option([name, f"{flag}/--no-{flag[2:]}"], default=None, **how))
+            continue
+        how["multiple"] = _repeats(typed)
+        typed = typed["items"] if how["multiple"] else typed
+        is_text = typed.get("type") == "string" or "x-part" in typed  # a part is the name of a plugin
+        kind = click.STRING if is_text else _YamlValue()
+        out.append(click.Option([name, flag], type=kind, metavar=_metavar(typed), **how))
     return out
 
 
@@ -106,13 +101,8 @@ def from_flags(cls: type[M], values: Mapping[str, Any], owner: str) -> M:
     Raises:
         UsageError: a value is wrong; the message names the flag.
     """
-    fields = json_schema(cls)["properties"]
-    given = {}
-    for name, value in values.items():
-        if value is None or value == ():
-            continue
-        inner = _inner(fields[name])
-        given[name] = [_chosen(inner["items"], item) for item in value] if _repeats(inner) else _chosen(inner, value)
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    given = {name: value for name, value in given.items() if value is not None and value != []}
     return validated(cls, given, owner=owner, spell=lambda name: f"--{name.replace('_', '-')}")
 
 
@@ -158,89 +148,71 @@ def _inner(field: Schema) -> Schema:
     return members[0] if len(members) == 1 else field
 
 
-def _choices(field: Schema) -> dict[str, Any] | None:
-    """What a choice is called on the command line -> the value."""
-    values = field.get("enum", [field["const"]] if "const" in field else None)
-    return None if values is None else {str(value): value for value in values if value is not None}
-
-
-def _chosen(field: Schema, value: Any) -> Any:
-    choices = _choices(field)
-    return value if choices is None else choices[value]
-
-
 def _repeats(field: Schema) -> bool:
     """Whether this is a list of things that can each be typed as a word."""
     items = field.get("items")
     if field.get("type") != "array" or not isinstance(items, dict) or "prefixItems" in field:
         return False
-    return _choices(items) is not None or items.get("type") in _SCALARS or "x-part" in items
+    return items.get("type") in _SCALARS or not items.keys().isdisjoint({"enum", "const", "x-part"})
 
 
 def _help(field: Schema, required: bool) -> str:
-    text: str = field.get("description", "")
+    """What an option is for, its default and its bounds."""
     default = field.get("default")
-    if required or default is None or default in ("", [], {}):
-        return text
-    shown = {True: "on", False: "off"}.get(default, default) if isinstance(default, bool) else default
-    if isinstance(shown, list):
-        shown = ", ".join(map(str, shown))
-    return f"{text}  [default: {shown}]".strip()
+    if isinstance(default, bool):
+        default = "on" if default else "off"
+    elif isinstance(default, list):
+        default = ", ".join(map(str, default))
+    facts = [f"default: {default}"] if not required and default not in (None, "", {}) else []
+    facts += [f"{sign} {_inner(field)[bound]}" for bound, sign in _BOUNDS.items() if bound in _inner(field)]
+    text = field.get("description", "")
+    return f"{text}  [{'; '.join(facts)}]".strip() if facts else text
 
 
-def _click_type(field: Schema) -> click.ParamType[Any]:
-    import click
-
-    if (choices := _choices(field)) is not None:
-        return click.Choice(list(choices))
-    kind = field.get("type")
-    if kind in ("integer", "number"):
-        low, high = field.get("minimum"), field.get("maximum")
-        above, below = field.get("exclusiveMinimum"), field.get("exclusiveMaximum")
-        ranges = click.IntRange if kind == "integer" else click.FloatRange
-        if (low, high, above, below) == (None, None, None, None):
-            return click.INT if kind == "integer" else click.FLOAT
-        return ranges(
-            low if above is None else above, high if below is None else below,
-            min_open=above is not None, max_open=below is not None,
-        )  # fmt: skip
-    if "x-part" in field:  # the name of a plugin
-        return click.STRING
-    return {"string": click.STRING, "boolean": click.BOOL}.get(str(kind)) or _yaml_type()
+def _metavar(field: Schema) -> str:
+    """What stands for a value in the help of a flag."""
+    if choices := field.get("enum", [field["const"]] if "const" in field else []):
+        return f"[{'|'.join(str(choice) for choice in choices if choice is not None)}]"
+    return {"string": "TEXT", "integer": "INTEGER", "number": "NUMBER"}.get(field.get("type", ""), "YAML")
 
 
-def _yaml_type() -> click.ParamType[Any]:
-    import click
+class _YamlValue(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
+    """A value written as YAML or JSON."""
 
-    class YamlValue(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
-        """A value written as YAML or JSON."""
+    name = "yaml"
 
-        name = "yaml"
-
-        def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-            try:
-                return parse_value(value) if isinstance(value, str) else value
-            except ValueError as err:
-                self.fail(f"{value!r} is no YAML or JSON value ({err})", param, ctx)
-
-    return YamlValue()
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            found = parse_value(value) if isinstance(value, str) else value
+        except ValueError as err:
+            self.fail(f"{value!r} is no YAML or JSON value ({err})", param, ctx)
+        return found if found is not None else self.fail("this is no value; leave the flag out", param, ctx)
 
 
 def named(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
     """The files that options of a component name, and where."""
     for name, schema in json_schema(component)["properties"].items():
         value = options.get(name)
-        members = [schema, *schema.get("anyOf", ())]
-        if isinstance(value, str) and any(_is_file(member) for member in members):
-            yield (name,), value
-        elif isinstance(value, list | tuple) and any(_is_file(member.get("items")) for member in members):
-            yield from (((name, i), item) for i, item in enumerate(value) if isinstance(item, str))
-        elif isinstance(value, dict) and any(_is_file(member.get("additionalProperties")) for member in members):
-            yield from (((name, key), item) for key, item in value.items() if isinstance(item, str))
+        for member in (schema, *schema.get("anyOf", ())):
+            if isinstance(value, str) and _is_file(member):
+                yield (name,), value
+            elif isinstance(value, list | tuple) and _is_file(member.get("items")):
+                yield from (((name, i), item) for i, item in enumerate(value) if isinstance(item, str))
+            elif isinstance(value, dict) and _is_file(member.get("additionalProperties")):
+                yield from (((name, key), item) for key, item in value.items() if isinstance(item, str))
 
 
 def _is_file(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get("format") == "file"
+
+
+def change_files(component: Component, change: Callable[[str], str]) -> dict[str, Any]:
+    """The options of a component as plain data, with ``change`` made to every file that they name."""
+    options: dict[Any, Any] = component.model_dump(mode="json")
+    for (name, *within), path in list(named(type(component), options)):
+        holder, key = (options[str(name)], within[0]) if within else (options, name)
+        holder[key] = change(path)
+    return options
 
 
 def locate_files(component: C, base: Path) -> C:
@@ -250,15 +222,10 @@ def locate_files(component: C, base: Path) -> C:
         ValueError: the component objects to what a file holds.
         UsageError: a file lies in a package that is not installed.
     """
-    held = component.model_dump(mode="json")
-    places = dict(named(type(component), held))
-    if not places:
+    options = component.model_dump(mode="json")
+    located = change_files(component, lambda path: path if path.startswith("hf:") else str(resolve(path, base)))
+    changed = {name: value for name, value in located.items() if value != options[name]}
+    if not changed:
         return component.located(base)
-    options = component.model_dump(mode="json", exclude_unset=True)
-    for (name, *rest), path in places.items():
-        where = path if path.startswith("hf:") else str(resolve(path, base))
-        if not rest:
-            options[str(name)] = where
-        else:
-            options.setdefault(str(name), held[str(name)])[rest[0]] = where
-    return type(component).model_validate(options).located(base)
+    written = component.model_dump(mode="json", exclude_unset=True)
+    return type(component).model_validate(written | changed).located(base)

@@ -1,6 +1,6 @@
 """Read YAML 1.2 with the place of every key and value, and write plain data that is read back the same.
 
-PyYAML composes the nodes. What a plain scalar means is decided here, by the core schema: ``no`` is text, ``12:30:00``
+PyYAML parses the text. What a plain scalar means is decided here, by the core schema: ``no`` is text, ``12:30:00``
 is text, ``1e-5`` is a number. Tags, anchors, aliases and repeated keys are faults, so a file can neither run code, nor
 grow when it is read, nor hold a value that another replaces in silence.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,24 +31,6 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 # What YAML forbids, and U+0085, U+2028 and U+2029: line breaks in YAML 1.1, which PyYAML folds, characters in 1.2.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_REFUSED = "refused"  # the tag of a node that stands in for something refused
-
-_SYNTAX = {
-    "expected ',' or ']'": "this list needs a ',' or a ']' here",
-    "expected ',' or '}'": "this mapping needs a ',' or a '}' here",
-    "found unexpected end of stream": "this quoted text is never closed",
-    "found character '\\t'": "a tab cannot stand here; use spaces",
-    "found character": "text cannot start with this character; put it in quotes",
-    "mapping values are not": "a second ':' on one line, or a line indented too far; text that holds ': ' needs quotes",
-    "could not find expected ':'": "this is neither 'key: value' nor '- item'; is a ':' missing?",
-    "expected the node content": "a value is missing here",
-    "expected <block end>": "the indentation of this line does not fit the lines above",
-    "expected alphabetic or numeric": "text that starts with '&', '*' or '%' needs quotes",
-    "expected chomping or indentation": "text that starts with '|' or '>' needs quotes",
-    "expected '<document start>'": "the YAML ends before this; is the indentation right?",
-}
-"""How PyYAML's messages begin, where ours are plainer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +62,7 @@ def read(raw: bytes) -> Document:
     """Parse the bytes of a file: UTF-8, with or without a byte order mark, at most `MAX_BYTES`."""
     if len(raw) > MAX_BYTES:
         return _unreadable("", f"the file is larger than {MAX_BYTES >> 20} MiB, which no recipe needs")
-    try:
-        return parse(raw.decode("utf-8"))
-    except UnicodeDecodeError as err:
-        what = f"byte 0x{raw[err.start]:02x} is not UTF-8 text; save the file as UTF-8"
-        return _unreadable(raw[: err.start].decode("utf-8"), what)
+    return parse(raw.decode("utf-8", "surrogateescape"))
 
 
 def parse(text: str) -> Document:
@@ -92,28 +71,19 @@ def parse(text: str) -> Document:
     if bad := _FORBIDDEN.search(text):
         code = ord(bad.group())
         what = f"the character U+{code:04X} cannot stand here; remove it, or write \\u{code:04x} in double quotes"
+        if 0xDC80 <= code <= 0xDCFF:  # so a byte is decoded that is no UTF-8
+            what = f"byte 0x{code - 0xDC00:02x} is not UTF-8 text; save the file as UTF-8"
         return _unreadable(text[: bad.start()], what)
-    document = Document()
-    loader: Any = _Loader(text, document)  # typed as Any: PyYAML's stubs leave these methods untyped
+    reader = _Reader(text)
     try:
-        if not loader.check_node():
-            return _unreadable("", "the file is empty")
-        root = loader.get_node()
-        if loader.check_node():
-            loader.refuse(loader.peek_event(), "a second document begins here; a file may hold only one")
+        reader.read()
     except yaml.MarkedYAMLError as err:
-        document.readable = False
-        problem = str(err.problem)
-        words = next((words for start, words in _SYNTAX.items() if problem.startswith(start)), problem)
-        place, begun = _place(err.problem_mark or err.context_mark), _place(err.context_mark or err.problem_mark)
-        words += " (in what begins at line {}, column {})".format(*begun) if begun != place else ""
-        document.faults.append(Fault(*place, words))
+        reader.document.readable = False
+        reader.refuse(err.problem_mark or err.context_mark, _syntax_fault(err))
     except (ValueError, OverflowError):  # PyYAML hands any escape to chr() and any version to int()
-        document.readable = False
-        document.faults.append(Fault(*_place(loader.get_mark()), "this escape or number has no meaning in YAML"))
-    else:
-        document.data = loader.value(root, ())
-    return document
+        reader.document.readable = False
+        reader.refuse(reader.events.get_mark(), "this escape or number has no meaning in YAML")
+    return reader.document
 
 
 def parse_value(text: str) -> Any:
@@ -135,90 +105,114 @@ def dump(data: dict[str, Any]) -> str:
 
 
 def _scalar(text: str, plain: bool) -> Any:
-    """The value of a scalar; all that is not plain (unquoted) is text.
-
-    Raises:
-        ValueError: the scalar has no value that can be used.
-    """
-    if _SURROGATE.search(text):
-        raise ValueError("half a surrogate pair is no character; write the character itself")
-    if plain and text in _WORDS:
+    """The value of a scalar; all that is not plain (unquoted) is text. A number out of all bounds is infinite."""
+    if not plain:
+        return text
+    if text in _WORDS:
         return _WORDS[text]
-    whole = plain and _INT.fullmatch(text)
-    if whole and len(text) <= _MAX_DIGITS:
-        return int(text, 0 if text[1:2] in ("x", "o") else 10)
-    if whole or (plain and _FLOAT.fullmatch(text)):
-        number = math.inf if whole or text[-1] in "fFnN" else float(text)
-        if not math.isfinite(number):
-            raise ValueError("this number is too large or not finite; put it in quotes if it is meant as text")
-        return number
+    if _INT.fullmatch(text):
+        return int(text, 0 if text[1:2] in ("x", "o") else 10) if len(text) <= _MAX_DIGITS else math.inf
+    if _FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
 
 
-class _Loader(yaml.SafeLoader):
-    """Composes nodes and takes the data out of them; what it refuses becomes a fault of the document."""
+class _Reader:
+    """Takes data and places out of PyYAML's events; what it refuses becomes a fault of the document."""
 
-    def __init__(self, text: str, document: Document) -> None:
-        super().__init__(text)
-        self._document, self._depth = document, 0
+    def __init__(self, text: str) -> None:
+        self.events: Any = yaml.SafeLoader(text)  # typed as Any: PyYAML's stubs leave its methods untyped
+        self.document = Document()
 
-    def refuse(self, what: Any, message: str) -> None:
-        """Note a fault where an event or a node begins."""
-        self._document.faults.append(Fault(*_place(what.start_mark), message))
+    def refuse(self, mark: Any, message: str) -> None:
+        """Note a fault at a place."""
+        self.document.faults.append(Fault(*_place(mark), message))
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        events: Any = super()
-        event = events.peek_event()
-        alias = isinstance(event, yaml.AliasEvent)
-        refused = alias or event.tag is not None or event.anchor is not None
-        if refused:
-            self.refuse(event, "tags (!), anchors (&) and aliases (*) are not allowed; write the value itself")
-        if alias:
-            events.get_event()
-            return yaml.ScalarNode(_REFUSED, "", event.start_mark, event.end_mark)
-        event.tag = event.anchor = None
-        if isinstance(event, yaml.ScalarEvent):  # JSON writes a character beyond U+FFFF as two escapes
-            event.value = event.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-        if isinstance(event, yaml.CollectionStartEvent) and self._depth == MAX_DEPTH:
-            mark: Any = event.start_mark
-            raise yaml.MarkedYAMLError(problem=f"more than {MAX_DEPTH} levels of nesting", problem_mark=mark)
-        self._depth += 1
-        node = events.compose_node(parent, index)
-        self._depth -= 1
-        node.tag = _REFUSED if refused else node.tag
-        return node
+    def read(self) -> None:
+        """Read the one document that the text should hold.
 
-    def value(self, node: Any, address: Address) -> Any:
-        """The data of a node."""
-        self._document.values[address] = _place(node.start_mark)
-        if node.tag == _REFUSED:
-            self._document.silenced.add(address)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, address)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*address, i)) for i, item in enumerate(node.value)]
-        try:
-            return _scalar(node.value, plain=node.style is None)
-        except ValueError as err:
-            self.refuse(node, str(err))
-            self._document.silenced.add(address)
-            return None
+        Raises:
+            MarkedYAMLError: the syntax is broken.
+        """
+        self.events.get_event()  # the stream begins
+        first = self.events.get_event()
+        if isinstance(first, yaml.StreamEndEvent):
+            raise _broken(first, "the file is empty")
+        self.document.data = self._value(self.events.get_event(), ())
+        self.events.get_event()  # the document ends
+        if not self.events.check_event(yaml.StreamEndEvent):
+            self.refuse(self.events.peek_event().start_mark, "a second document begins here; a file may hold only one")
 
-    def _mapping(self, node: Any, address: Address) -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
-        keys = self._document.keys
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode) or _SURROGATE.search(key.value):
-                self.refuse(key, "a key must be a word or quoted text")
-            elif (here := (*address, key.value)) in keys:
+    def _value(self, event: Any, address: Address) -> Any:
+        """The data that begins with an event."""
+        self.document.values[address] = _place(event.start_mark)
+        self._refuse_references(event, address)
+        if isinstance(event, yaml.CollectionStartEvent) and len(address) == MAX_DEPTH:
+            raise _broken(event, f"more than {MAX_DEPTH} levels of nesting")
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(address)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return [self._value(item, (*address, i)) for i, item in enumerate(self._until(yaml.SequenceEndEvent))]
+        if isinstance(event, yaml.ScalarEvent):
+            value = _scalar(_text(event), plain=event.style is None)
+            if not isinstance(value, float) or math.isfinite(value):
+                return value
+            self.refuse(event.start_mark, "this number is too large or not finite; put it in quotes if it is text")
+            self.document.silenced.add(address)
+        return None
+
+    def _mapping(self, address: Address) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        keys = self.document.keys
+        for key in self._until(yaml.MappingEndEvent):
+            if not isinstance(key, yaml.ScalarEvent):
+                raise _broken(key, "a key must be a word or quoted text")
+            name = _text(key)
+            here: Address = (*address, name)
+            if name in data:
                 first = "line {}, column {}".format(*keys[here])
-                self.refuse(key, f"the key {key.value!r:.60} stands here again (first at {first}); keep one of them")
-            else:
-                keys[here] = _place(key.start_mark)
-                pairs[key.value] = self.value(value, here)
-                if key.tag == _REFUSED:
-                    self._document.silenced.add(here)
-        return pairs
+                what = f"the key {name!r:.60} stands here again (first at {first}); keep one of them"
+                self.refuse(key.start_mark, what)
+                here = (*address, len(data))  # no key is a number, so nothing is found at this address
+            keys[here] = _place(key.start_mark)
+            self._refuse_references(key, here)
+            value = self._value(self.events.get_event(), here)
+            data.setdefault(name, value)
+        return data
+
+    def _until(self, end: type[yaml.Event]) -> Iterator[Any]:
+        """The events up to the one that ends a collection."""
+        while not isinstance(event := self.events.get_event(), end):
+            yield event
+
+    def _refuse_references(self, event: Any, address: Address) -> None:
+        if event.anchor is not None or getattr(event, "tag", None) is not None:  # an alias has an anchor, but no tag
+            what = "tags (!), anchors (&) and aliases (*) are not allowed; write the value itself"
+            self.refuse(event.start_mark, what)
+            self.document.silenced.add(address)
+
+
+def _text(event: yaml.ScalarEvent) -> str:
+    """The text of a scalar, in which JSON writes a character beyond U+FFFF as two escapes."""
+    try:
+        return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise _broken(event, "half a surrogate pair is no character; write the character itself") from None
+
+
+def _broken(event: Any, message: str) -> yaml.MarkedYAMLError:
+    """The error for a text of which nothing more is read, as PyYAML's own."""
+    return yaml.MarkedYAMLError(problem=message, problem_mark=event.start_mark)
+
+
+def _syntax_fault(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong, where in PyYAML's words, and what to do."""
+    if type(error) is yaml.MarkedYAMLError:  # one of ours
+        return str(error.problem)
+    place = " that begins at line {}, column {}".format(*_place(error.context_mark)) if error.context_mark else ""
+    context = f"{error.context}{place}: " if error.context else ""
+    cure = "check quotes, brackets, ':' and indentation; put text with special characters in quotes"
+    return f"{context}{error.problem}; {cure}"
 
 
 def _place(mark: Any) -> tuple[int, int]:
