@@ -267,7 +267,7 @@ class Deep(Component):
         ({"limits": {"mots": 1, "kind": "a"}}, "d has no 'mots'; did you mean 'most'?"),
         ({"limits": {}}, "d needs 'kind' (Of which kind)"),
         ({"each": {"a": {"most": 0, "kind": "b"}}}, "d: 'each.a.most': 0 should be greater than or equal to 1"),
-        ({"either": True}, "d: 'either': true should be a list or 'all' or a valid number; put it in brackets: [ ]"),
+        ({"either": True}, "d: 'either': true should be a list ([ ]) or 'all' or a valid number"),
         ({"either": [1, "x"]}, "d: 'either[1]': 'x' should be a valid integer"),
         ({"name": "x"}, "d: 'name': x is no name"),
         ({"limits": 3}, "d: 'limits': 3 should be a mapping ('key: value')"),

@@ -54,7 +54,7 @@ def test_provenance_of_what_no_plugin_registered(site):
         ({"use": "pirate", "zzz": 1}, "r.yaml:3:7: strategy 'pirate' has no 'zzz'; there are accent"),
         (
             {"use": "pirate", "accent": 3},
-            "r.yaml:3:7: strategy 'pirate': 'accent': 3 should be text; put it in quotes",
+            "r.yaml:3:7: strategy 'pirate': 'accent': 3 should be text (in quotes)",
         ),
         ({"accent": "x"}, "r.yaml:3:7: a strategy needs 'use: NAME'"),
         ("pirat", "r.yaml:3:7: no strategy named 'pirat'; did you mean 'pirate'?"),

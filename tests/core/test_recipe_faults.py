@@ -34,7 +34,6 @@ def test_yaml_faults_and_recipe_faults_come_together(manager: Manager, base: Pat
     assert [line.split(": ")[0] for line in found] == ["r.yaml:2:1", "r.yaml:4:10", "r.yaml:5:11", "r.yaml:6:9"]
 
 
-LIST = "put it in brackets: [ ]"
 NAME = "the name of a template belongs here, or {use: NAME, …}"
 STAGE = "a stage is '- VERB: …', with one of generate, evolve, filter, mix"
 START = "paths start at the recipe's folder"
@@ -45,8 +44,8 @@ START = "paths start at the recipe's folder"
     [
         ("[1, 2]", "r.yaml:1:1: a recipe is a mapping of keys such as seed, teacher and stages, not a list"),
         ("seed: 1", "r.yaml:1:1: this recipe has no records to work on; add 'stages:' or 'data: FILE'"),
-        (HEAD + "seed: '3'", "r.yaml:3:7: '3' should be a valid integer; write 3"),
-        (HEAD + "seed: 1_000", "r.yaml:3:7: '1_000' should be a valid integer; write 1000"),
+        (HEAD + "seed: '3'", "r.yaml:3:7: '3' should be a valid integer"),
+        (HEAD + "seed: 1_000", "r.yaml:3:7: '1_000' should be a valid integer"),
         (HEAD + "seed: 2.5", "r.yaml:3:7: 2.5 should be a valid integer"),
         (HEAD + "seed:", "r.yaml:3:6: the value is missing; it should be a valid integer"),
         (HEAD + "seed: [1]", "r.yaml:3:7: this should be a valid integer, not a list"),
@@ -55,7 +54,7 @@ START = "paths start at the recipe's folder"
         (HEAD + "template:", f"r.yaml:3:10: {NAME}"),
         (HEAD + "template: [alpaca]", f"r.yaml:3:11: {NAME}, not a list"),
         (HEAD + "template: {newline: 1}", "r.yaml:3:11: which template? add 'use: NAME'"),
-        (HEAD + "template: {use: 3}", "r.yaml:3:17: use: 3 is not text; put it in quotes"),
+        (HEAD + "template: {use: 3}", "r.yaml:3:17: use: 3 should be text (in quotes)"),
         (HEAD + "stages: [filter]", f"r.yaml:3:10: {STAGE}, not 'filter'"),
         (HEAD + "stages: [3]", f"r.yaml:3:10: {STAGE}, not 3"),
         (HEAD + "stages:\n- filter: []", "r.yaml:4:11: the list is empty; name a filter"),
@@ -83,14 +82,14 @@ START = "paths start at the recipe's folder"
             HEAD + "stages:\n- evolve: {strategies: []}",
             "r.yaml:4:24: List should have at least 1 item after validation, not 0",
         ),
-        (HEAD + "stages:\n- evolve: {strategies: deepen}", f"r.yaml:4:24: 'deepen' should be a list; {LIST}"),
+        (HEAD + "stages:\n- evolve: {strategies: deepen}", "r.yaml:4:24: 'deepen' should be a list ([ ])"),
         (
             HEAD + "stages:\n- evolve: {strategies: [{use: deepen, weight: 0}]}",
             "r.yaml:4:47: 0 should be greater than 0",
         ),
         (
             HEAD + "stages:\n- evolve: {strategies: [{use: deepen, keep_input: yes}]}",
-            "r.yaml:4:51: 'yes' should be true or false; write true",
+            "r.yaml:4:51: 'yes' should be true or false",
         ),
         (HEAD + "stages:\n- filter: {use: harm, high: 1.5}", "r.yaml:4:29: 1.5 should be a valid integer or 'open'"),
         (HEAD + "stages:\n- filter: {use: harm, low: 11}", "r.yaml:4:11: filter 'harm': low is above high"),
@@ -113,7 +112,7 @@ START = "paths start at the recipe's folder"
         ),
         (
             "teacher: {use: remote, model: m}\nstages:\n- generate: {use: invent, seeds: seeds.jsonl, keep_inputs: no}",
-            "r.yaml:3:60: 'no' should be true or false; write false",
+            "r.yaml:3:60: 'no' should be true or false",
         ),
         (
             "stages:\n- filter: harm",

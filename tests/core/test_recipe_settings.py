@@ -74,7 +74,7 @@ def test_a_key_without_a_value_is_a_fault(text: str, manager: Manager, base: Pat
         ("judge: {use: exact, data: more.jsonl, against: [base, base]}", "the list names something twice"),
         ("stages: [{mix: {use: weights, sources: {a: nope.jsonl}}}]", "no file 'nope.jsonl'"),
         ("heldout: 3.0", "3.0 should be a valid integer"),
-        ("stages: [{filter: {use: harm, low: '3'}}]", "'3' should be a valid integer; write 3"),
+        ("stages: [{filter: {use: harm, low: '3'}}]", "'3' should be a valid integer"),
         ("stages: [{evolve: {strategies: [shout], branch: 101}}]", "101 should be less than or equal to 100"),
     ],
 )

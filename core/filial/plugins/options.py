@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from filial.contracts.errors import PluginError, UsageError
 from filial.contracts.kinds import Component
 from filial.contracts.paths import resolve
-from filial.plugins.wording import Finding, explain
+from filial.plugins.wording import explain
 from filial.plugins.yaml import Address, parse_value
 
 C = TypeVar("C", bound=Component)
@@ -103,7 +103,12 @@ def from_flags(cls: type[M], values: Mapping[str, Any], owner: str) -> M:
     """
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     given = {name: value for name, value in given.items() if value is not None and value != []}
-    return validated(cls, given, owner=owner, spell=lambda name: f"--{name.replace('_', '-')}")
+    return validated(cls, given, owner=owner, spell=lambda address: f"--{_path(address).replace('_', '-')}")
+
+
+def _path(address: Address) -> str:
+    """An address as people write one: ``rates.a``, ``weights[0].share``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in address).removeprefix(".")
 
 
 def strict(cls: type[M], body: Any, context: Any = None) -> M:
@@ -115,12 +120,15 @@ def strict(cls: type[M], body: Any, context: Any = None) -> M:
     return cls.model_validate_json(json.dumps(body), strict=True, context=context)
 
 
-def validated(cls: type[M], options: Mapping[str, Any], *, owner: str, spell: Callable[[str], str] = repr) -> M:
+def validated(
+    cls: type[M], options: Mapping[str, Any], *, owner: str,
+    spell: Callable[[Address], str] = lambda address: repr(_path(address)),
+) -> M:  # fmt: skip
     """Build a model from plain data.
 
     Args:
         owner: whose options these are, for the message.
-        spell: how an option's name is written for this user.
+        spell: how an option is written for this user.
 
     Raises:
         UsageError: one sentence with everything that is wrong.
@@ -129,17 +137,8 @@ def validated(cls: type[M], options: Mapping[str, Any], *, owner: str, spell: Ca
     try:
         return strict(cls, body)
     except ValidationError as err:
-        faults = [_sentence(finding, owner, spell) for finding in explain(err, cls, body, owner, spell=spell)]
+        faults = [finding.message for finding in explain(err, cls, body, owner, spell=spell)]
         raise UsageError("; and ".join(faults)) from err
-
-
-def _sentence(finding: Finding, owner: str, spell: Callable[[str], str]) -> str:
-    """A finding with its place in words, since there is no line to point to."""
-    if not finding.address or finding.owned:
-        return finding.message if finding.owned else f"{owner}: {finding.message}"
-    name, *deeper = finding.address
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in deeper)
-    return f"{owner}: {spell(f'{name}{path}')}: {finding.message}"
 
 
 def _inner(field: Schema) -> Schema:
@@ -151,9 +150,9 @@ def _inner(field: Schema) -> Schema:
 def _repeats(field: Schema) -> bool:
     """Whether this is a list of things that can each be typed as a word."""
     items = field.get("items")
-    if field.get("type") != "array" or not isinstance(items, dict) or "prefixItems" in field:
+    if not isinstance(items, dict) or "prefixItems" in field:
         return False
-    return items.get("type") in _SCALARS or not items.keys().isdisjoint({"enum", "const", "x-part"})
+    return items.get("type") in _SCALARS or bool(items.keys() & {"enum", "const", "x-part"})
 
 
 def _help(field: Schema, required: bool) -> str:

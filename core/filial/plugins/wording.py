@@ -12,13 +12,12 @@ from filial.contracts.errors import hint
 from filial.plugins.yaml import Address
 
 _PLAIN = {
-    "a valid string": "text",
+    "a valid string": "text (in quotes)",
     "a valid boolean": "true or false",
-    "a valid array": "a list",
+    "a valid array": "a list ([ ])",
     "an object": "a mapping ('key: value')",
 }
 """Types as pydantic calls them, in words of YAML."""
-_SWITCHES = {**dict.fromkeys(("yes", "on", "y", "true"), "true"), **dict.fromkeys(("no", "off", "n", "false"), "false")}
 
 _SECRETS = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,}|gsk_[A-Za-z0-9]{20,}"
@@ -35,15 +34,11 @@ _HIDDEN = object()
 
 
 class Finding(NamedTuple):
-    """Something wrong at an address.
-
-    ``at_key``: its key is meant, not its value. ``owned``: the message begins with whose option it is.
-    """
+    """Something wrong at an address; ``at_key``: its key is meant, not its value."""
 
     address: Address
     message: str
     at_key: bool = False
-    owned: bool = False
 
 
 def secret(key: str, text: str) -> str:
@@ -51,22 +46,17 @@ def secret(key: str, text: str) -> str:
 
     A recipe is shared, logged and copied into every run, so it may name a secret but never hold one.
     """
-    if _SECRETS.search(text) or (_SECRET_KEY.fullmatch(key) and _OPAQUE.fullmatch(text)):
-        return (
-            "this looks like an API key; a recipe is shared and copied into every run, so take the key out "
-            "(and renew it if this file was shared) and name an environment variable instead"
-        )
-    if _SECRET_ADDRESS.fullmatch(text):
-        return "this address holds a password or key; take it out and name an environment variable instead"
-    return ""
+    named_so = _SECRET_KEY.fullmatch(key) and _OPAQUE.fullmatch(text)
+    if not (named_so or _SECRETS.search(text) or _SECRET_ADDRESS.fullmatch(text)):
+        return ""
+    why = "this looks like an API key or a password; a recipe is shared and copied into every run"
+    return f"{why}, so take it out (and renew it if this file was shared) and name an environment variable instead"
 
 
 def shown(value: Any) -> str:
     """Write a value as a message may show it: short, printable, never a secret."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     if value is _HIDDEN or (isinstance(value, str) and secret("", value)):
@@ -83,37 +73,24 @@ def suggestion(word: str, known: Iterable[str], lead: str, spell: Callable[[str]
 
 
 def wrong_type(value: Any, want: Iterable[str]) -> str:
-    """Say what a value should be: all that ``want`` names would do. With a way out where one is plain."""
+    """Say what a value should be: each of ``want`` would do."""
     wanted = " or ".join(want)
     if value is None:
         return f"the value is missing; it should be {wanted}"
     if isinstance(value, dict | list):
         return f"this should be {wanted}, not {shown(value)}"
-    return f"{shown(value)} should be {wanted}{_way_out(value, wanted)}"
-
-
-def _way_out(value: Any, wanted: str) -> str:
-    if isinstance(value, str):
-        digits = re.sub(r"[_, ]", "", value)
-        if "a valid" in wanted and re.fullmatch(r"[-+]?[0-9]{1,40}", digits):
-            return f"; write {digits}"
-        if "true or false" in wanted and (switch := _SWITCHES.get(value.strip().lower())):
-            return f"; write {switch}"
-        if meant := hint(value, re.findall("'([^']*)'", wanted)):
-            return meant
-    elif "text" in wanted:
-        return "; put it in quotes"
-    return "; put it in brackets: [ ]" if "a list" in wanted else ""
+    choices = re.findall("'([^']*)'", wanted) if isinstance(value, str) else []
+    return f"{shown(value)} should be {wanted}{hint(str(value), choices)}"
 
 
 def explain(
     error: ValidationError, model: type[BaseModel], body: Any, owner: str, beside: Iterable[str] = (),
-    spell: Callable[[str], str] = repr,
+    spell: Callable[[Address], str] | None = None,
 ) -> Iterator[Finding]:  # fmt: skip
     """Say what pydantic found, and what to do; addresses are relative to ``body``, the data that was validated.
 
     ``owner`` is whose options these are, such as "filter 'short'"; ``beside`` are names that may stand beside the
-    model's own; ``spell`` writes the name of an option for this user.
+    model's own. ``spell`` writes an address into the message, for a user who is shown no line and column.
     """
     found: dict[Address, list[Any]] = {}
     hidden = model.model_config.get("hide_input_in_errors")
@@ -125,11 +102,9 @@ def explain(
             yield from (_key(one, address, model, owner, beside, spell) for one in errors)
         elif branches and any(other != address == other[: len(address)] for other in found):
             continue  # the value resembles another branch of the union, whose fault stands deeper
-        elif words := next((one for one in errors if one["type"] in ("value_error", "assertion_error")), None):
-            message = words["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            yield Finding(address, message if address else f"{owner}: {message}", owned=not address)
         else:
-            yield Finding(address, _refusal(errors))
+            place = f"{owner}: " if not address else f"{owner}: {spell(address)}: " if spell else ""
+            yield Finding(address, f"{place}{_refusal(errors)}")
 
 
 def _address(body: Any, loc: tuple[str | int, ...]) -> Address:
@@ -144,20 +119,23 @@ def _address(body: Any, loc: tuple[str | int, ...]) -> Address:
 
 def _key(
     error: Any, address: Address, model: type[BaseModel], owner: str, beside: Iterable[str],
-    spell: Callable[[str], str],
+    spell: Callable[[Address], str] | None,
 ) -> Finding:  # fmt: skip
     """A key that there is not, or one that is missing."""
+
+    def write(word: str) -> str:
+        return spell((word,)) if spell else shown(word)
+
     missing, name = error["type"] == "missing", str(error["loc"][-1])
     models = _models(model, address if missing else address[:-1])
     fields = {key: field for one in models for key, field in one.model_fields.items()}
     owner = next((str(one.owner) for one in models if one is not model and hasattr(one, "owner")), owner)
     if missing:
         about = (fields[name].description or "").rstrip(".") if name in fields else ""
-        return Finding(address, f"{owner} needs {spell(name)}" + (f" ({about})" if about else ""), owned=True)
+        return Finding(address, f"{owner} needs {write(name)}" + (f" ({about})" if about else ""))
     known = [*fields, *(beside if len(address) == 1 else ())]
-    tail = suggestion(name, known, "there are", spell) or "; it takes none"
-    word = shown(name) if spell is repr else spell(name)
-    return Finding(address, f"{owner} has no {word}{tail}", at_key=True, owned=True)
+    tail = suggestion(name, known, "there are", write) or "; it takes none"
+    return Finding(address, f"{owner} has no {write(name)}{tail}", at_key=True)
 
 
 def _models(kind: Any, address: Address) -> list[type[BaseModel]]:
@@ -175,6 +153,7 @@ def _refusal(errors: list[Any]) -> str:
     value, be = errors[0]["input"], "Input should be "
     messages = [str(one["msg"]) for one in errors]
     if other := next((message for message in messages if not message.startswith(be)), ""):
+        other = re.sub("^(Value error|Assertion failed), ", "", other)  # the words of a validator
         return re.sub("^(Input|String)(?= should)", lambda _: shown(value), other)
     wanted = [message.removeprefix(be) for message in messages]
     return wrong_type(value, dict.fromkeys(_PLAIN.get(want, want) for want in wanted))

@@ -64,7 +64,7 @@ class _Components:
             return None
         use = body.get("use")
         if not isinstance(use, str):
-            why = f"use: {wrong_type(use, ['text'])}" if "use" in body else f"which {one}? add 'use: NAME'"
+            why = f"use: {wrong_type(use, ['text (in quotes)'])}" if "use" in body else f"which {one}? add 'use: NAME'"
             self._faults.add(at, why)
             return None
         owner, keys = f"{one} {shown(use)}", part.beside.model_fields
