@@ -17,6 +17,7 @@ from filial.contracts.errors import PluginError
 from filial.contracts.kinds import KINDS
 from filial.plugins import index
 from filial.plugins.discovery import GROUPS, normalized, singular
+from filial.plugins.loading import check_range
 
 
 def ours(path: list[str] | None = None) -> set[tuple[str, str, str, str, str]]:
@@ -103,8 +104,8 @@ def test_one_garbled_file_costs_only_its_distribution(site):
         "bare": "filial_headless 3",
     }
     assert len(found.findings) == 2
-    assert any(f.startswith("filial-garbled 1.0: ") and "line 2 is no entry point" in f for f in found.findings)
-    assert any(f.startswith("filial-bytes 1.0: ") and "utf-8" in f for f in found.findings)
+    assert any("filial_garbled-1.0.dist" in f and "line 2 is no entry point" in f for f in found.findings)
+    assert any("filial_bytes-1.0.dist" in f and "utf-8" in f for f in found.findings)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -182,10 +183,16 @@ def test_commands_and_hooks_are_indexed(site):
     assert found["hooks"]["log"][0].value == "h"
 
 
-def test_requirement_on_filial_is_read_from_the_header(site):
+def test_requirement_on_filial_is_read_from_the_header(site, monkeypatch):
     requires = ("Filial[train]>=0.1,<2", "filial (>=0.0.1)", "filial>=9; extra == 'x'", "filial-other>=7", "click")
     site.dist("filial-x", {"filial.strategies": {"x": "m"}}, requires=requires)
-    assert site.index()["strategies"]["x"][0].requires_filial() == (">=0.1,<2", ">=0.0.1")
+    claim = site.index()["strategies"]["x"][0]
+    assert claim.requirements() == list(requires)
+    monkeypatch.setattr("filial.plugins.loading.__version__", "0.2.0rc1")
+    check_range(claim)
+    monkeypatch.setattr("filial.plugins.loading.__version__", "2.0")
+    with pytest.raises(PluginError, match=r"it needs filial <2,>=0\.1, and this is filial 2\.0"):
+        check_range(claim)
 
 
 def test_nothing_is_imported_and_it_is_cheap(site):

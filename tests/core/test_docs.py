@@ -20,7 +20,7 @@ from filial import Drop, Message, Record, Reply, Request, formats, testing
 from filial.cli import invoke
 from filial.contracts.kinds import KINDS
 from filial.plugins import Index, Manager
-from filial.plugins.loading import HOOKS
+from filial.plugins.hooks import HOOKS
 from filial.recipe import loads
 from filial.testing import ScriptedTeacher, context, finished
 

@@ -56,7 +56,7 @@ def test_provenance_of_what_no_plugin_registered(site):
             {"use": "pirate", "accent": 3},
             "r.yaml:3:7: strategy 'pirate': 'accent': 3 should be text (in quotes)",
         ),
-        ({"accent": "x"}, "r.yaml:3:7: a strategy needs 'use: NAME'"),
+        ({"accent": "x"}, "r.yaml:3:7: strategy needs 'use: NAME'"),
         ("pirat", "r.yaml:3:7: no strategy named 'pirat'; did you mean 'pirate'?"),
     ],
 )

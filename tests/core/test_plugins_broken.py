@@ -15,7 +15,11 @@ BROKEN = {
     "broken": "does not load: ModuleNotFoundError: No module named 'does_not_exist'",
     "exits": "does not load: SystemExit: 0",
     "typo": "does not load: there is no hook 'register_strategy'; did you mean 'register_strategies'?",
-    "args": "does not load: its hook register_strategies wants 'config', but hooks of this name get register",
+    "args": (
+        "does not load: PluginValidationError: Plugin 'filial-args:filial_args' for hook 'register_strategies' "
+        "hookimpl definition: register_strategies(register, config) Argument(s) {'config'} are declared in the "
+        "hookimpl but can not be found in the hookspec"
+    ),
     "wrong": (
         "does not load: it registers 'wrong' as a strategy, but <class 'dict'> is no subclass of filial.Strategy"
     ),

@@ -249,7 +249,7 @@ def test_from_a_copied_page_to_pieces_on_the_command_line(cli):
 
 
 def test_where_the_library_is_not_installed_it_says_in_one_sentence_what_brings_it(cli, monkeypatch):
-    monkeypatch.setattr("filial.plugins.manager.installed", lambda module: module != "markdownify")
+    monkeypatch.setattr("filial.plugins.manager.is_installed", lambda module: module != "markdownify")
     cli.write("in.jsonl", {"instruction": ASKED, "output": SAID})
     assert cli("filter", "sharegpt-clean", "in.jsonl", "-o", "out.jsonl", toy=False) == 2
     assert "markdownify" in cli.err

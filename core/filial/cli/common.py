@@ -81,13 +81,13 @@ def load_command(ctx: click.Context, name: str) -> click.Command:
     Raises:
         PluginError: there is none, it is broken, claimed twice, or no click command.
     """
-    from filial.plugins.importing import contained, imported
+    from filial.plugins.loading import contained, import_entry
 
     if ctx.find_root().params.get("files"):  # also for a command that needs no plugin: they are there, and load
         manager(ctx)
     claim = installed(ctx).claim("commands", name)
     with contained(claim):
-        found = imported(claim.value)
+        found = import_entry(claim.value)
     command = found if isinstance(found, click.Command) else getattr(found, "command", None)
     if not isinstance(command, click.Command):
         raise PluginError(f"{claim.owner} ({claim.entry}) is no click command")

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -55,25 +56,16 @@ def _edited(module: str) -> str:
 
 def _files(module: str) -> Iterator[tuple[str, Path]]:
     """All files of the top-level package of a module, but for caches and hidden ones; a namespace is not one."""
-    parts = module.split(".")
-    for end in range(1, len(parts) + 1):
-        spec = find_spec(".".join(parts[:end]))
-        if spec is None or (spec.origin is not None and not os.path.isfile(spec.origin)):
-            return  # it is not there: importing it will say so
-        if spec.origin is not None:
-            break
-    else:
-        return
+    names = accumulate(module.split("."), "{}.{}".format)
+    spec = next((spec for spec in map(find_spec, names) if spec is None or spec.origin is not None), None)
+    if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
+        return  # it is not there: importing it will say so
     folder = Path(spec.origin).parent
-    if spec.submodule_search_locations is None:
-        yield from ((path.name, path) for path in sorted(folder.glob("*.py")))
-        return
-    for at, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
-        for name in sorted(names):
-            path = Path(at, name)
-            if not name.startswith(".") and path.suffix != ".pyc" and path.is_file():
-                yield str(path.relative_to(folder)), path
+    for path in sorted(folder.glob("*.py") if spec.submodule_search_locations is None else folder.rglob("*")):
+        within = path.relative_to(folder)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in within.parts)
+        if not hidden and path.suffix != ".pyc" and path.is_file():
+            yield str(within), path
 
 
 def _recorded(record: Path) -> str:

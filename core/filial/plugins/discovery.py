@@ -44,10 +44,14 @@ class Claim:
         return f"{self.dist} {self.version}".rstrip()
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a file of ``--plugin``: its name stands for a distribution, its path for a module."""
+        return os.path.isabs(self.value)
+
+    @property
     def identity(self) -> str:
         """``dist:name``, the same however the distribution's name is written: what keys are made of."""
-        dist = self.dist if os.path.isabs(self.value) else normalized(self.dist)  # a file's name stays as it is
-        return f"{dist}:{self.name}"
+        return f"{self.dist if self.is_file else normalized(self.dist)}:{self.name}"
 
     @property
     def entry(self) -> str:
@@ -57,32 +61,18 @@ class Claim:
     def summary(self) -> str:
         """The first line of the module's docstring, read as text: no code is run. Empty where it cannot be read."""
         module = self.value.partition(":")[0].strip().replace(".", os.sep)
-        for folder in sys.path:
-            for file in (f"{module}.py", os.path.join(module, "__init__.py")):
-                try:
-                    with open(os.path.join(folder, file), encoding="utf-8") as source:
-                        first = source.readline().strip()
-                except (OSError, UnicodeDecodeError):
-                    continue  # not there or not to be read: the next place may have it
-                return first.strip('"').strip() if first.startswith('"""') else ""
+        for file in (os.path.join(folder, module + end) for folder in sys.path for end in (".py", "/__init__.py")):
+            try:
+                with open(file, encoding="utf-8") as source:
+                    first = source.readline().strip()
+            except (OSError, UnicodeDecodeError):
+                continue  # not there or not to be read: the next place may have it
+            return first.strip('"').strip() if first.startswith('"""') else ""
         return ""
 
-    def requires_filial(self) -> tuple[str, ...]:
-        """The version specifiers this distribution asks of filial (``>=0.1,<1``), read when called.
-
-        A requirement with an environment marker is left out: whoever installed the distribution judged it.
-        """
-        found = []
-        for line in (value for key, value in _header(self.path) if key == "requires-dist"):
-            wanted, _, marker = line.partition(";")
-            name = wanted.strip()
-            end = next((i for i, char in enumerate(name) if not (char.isalnum() or char in "-_.")), len(name))
-            rest = name[end:].strip()
-            if rest.startswith("["):
-                rest = rest.partition("]")[2].strip()
-            if normalized(name[:end]) == OURSELVES and not marker.strip() and not rest.startswith("@"):
-                found.append(rest.strip("()"))
-        return tuple(spec for spec in found if spec)
+    def requirements(self) -> list[str]:
+        """What the distribution requires, a line each, read when called."""
+        return [value for key, value in _header(self.path) if key == "requires-dist"]
 
 
 class Index(dict[str, dict[str, list[Claim]]]):
@@ -165,18 +155,17 @@ def index(path: Sequence[str] | None = None, *, block: str | None = None, no_plu
         no_plugins: keep only what the distribution ``filial`` itself brings.
     """
     out = Index()
-    blocked = _entries(os.environ.get("FILIAL_BLOCK", "") if block is None else block)
-    seen: set[str] = set()
+    words = (os.environ.get("FILIAL_BLOCK", "") if block is None else block).split(",")
+    blocked = [word.strip() for word in words if word.strip()]
+    seen: dict[str, str] = {}  # distribution -> where it was seen first
     for folder in dict.fromkeys(sys.path if path is None else path):
-        here: set[str] = set()
         for info in _metadata_folders(folder or "."):
             dist = normalized(os.path.basename(info).rpartition(".")[0].partition("-")[0])
-            if dist in here:
-                out.findings.append(f"{folder} holds the metadata of {dist} twice; reinstall it with pip")
-            elif dist not in seen:
+            if dist not in seen:
+                seen[dist] = folder
                 _read(info, out, blocked, no_plugins)
-            here.add(dist)
-        seen |= here
+            elif seen[dist] == folder:
+                out.findings.append(f"{folder} holds the metadata of {dist} twice; reinstall it with pip")
     for kind, names in out.items():
         out[kind] = dict(sorted(names.items()))
     out.findings += out.overshadowed()
@@ -197,58 +186,47 @@ def _is_of(claim: Claim, owner: str) -> bool:
     return not owner or normalized(claim.dist) == normalized(owner)
 
 
-def _entries(block: str) -> set[str]:
-    words = {word.strip() for word in block.split(",")} - {""}
-    return words | {normalized(word) for word in words if ":" not in word}
-
-
 def _metadata_folders(folder: str) -> list[str]:
     """Metadata folders in ``folder``, sorted, without what a broken pip run left behind (``~name``)."""
     try:
-        with os.scandir(folder) as entries:
-            found = [e.path for e in entries if e.name.lower().endswith((".dist-info", ".egg-info"))]
+        found = [name for name in os.listdir(folder) if name.lower().endswith((".dist-info", ".egg-info"))]
     except OSError:  # not a folder, not there or not readable: Python finds nothing there either
         found = []
-    return sorted(path for path in found if not os.path.basename(path).startswith("~"))
+    return [os.path.join(folder, name) for name in sorted(found) if not name.startswith("~")]
 
 
-def _read(info: str, out: Index, blocked: set[str], no_plugins: bool) -> None:
+def _read(info: str, out: Index, blocked: list[str], no_plugins: bool) -> None:
     """Add one distribution's claims to ``out``."""
+    file_name = os.path.join(info, "entry_points.txt")
     try:
-        with open(os.path.join(info, "entry_points.txt"), "rb") as file:
+        with open(file_name, "rb") as file:
             data = file.read()
+        points = dict.fromkeys(_points(data.decode("utf-8")) if b"[filial." in data else ())
     except (FileNotFoundError, NotADirectoryError):
         return
-    except OSError as err:
-        out.findings.append(f"{info}: entry_points.txt cannot be read ({err.strerror})")
+    except (OSError, ValueError) as err:
+        out.findings.append(f"{file_name} cannot be read ({err}); reinstall its package")
         return
-    if b"[filial." not in data:
-        return
-    name, version = _name_and_version(info)
-    try:
-        lines = list(_points(data.decode("utf-8")))
-    except ValueError as err:
-        out.findings.append(f"{name} {version}: {os.path.join(info, 'entry_points.txt')}: {err}; reinstall {name}")
-        return
-    for group, entry, value in dict.fromkeys(lines):
+    header = dict(_header(info)) if points else {}
+    stem, _, rest = os.path.basename(info).rpartition(".")[0].partition("-")
+    name, version = header.get("name") or stem, header.get("version") or rest.partition("-")[0]
+    for group, entry, value in points:
         claim = Claim(group.removeprefix("filial."), entry, value, name, version, info)
-        if reason := _cut(claim, blocked, no_plugins):
-            out.blocked.append((claim, reason))
-            continue
-        if claim.kind not in GROUPS:
-            meant = hint(claim.kind, GROUPS, lambda near: repr(f"filial.{near}"))
-            out.findings.append(f"{claim.owner}: there is no entry-point group {group!r}{meant}")
-        out.add(claim)
+        if no_plugins and normalized(name) != OURSELVES:
+            out.blocked.append((claim, "left out by --no-plugins"))
+        elif any(_blocks(word, claim) for word in blocked):
+            out.blocked.append((claim, "blocked by FILIAL_BLOCK"))
+        else:
+            out.add(claim)
+            if claim.kind not in GROUPS:
+                meant = hint(claim.kind, GROUPS, lambda near: repr(f"filial.{near}"))
+                out.findings.append(f"{claim.owner}: there is no entry-point group {group!r}{meant}")
 
 
-def _cut(claim: Claim, blocked: set[str], no_plugins: bool) -> str:
-    """Why a claim is left out; empty if it is not."""
-    dist = normalized(claim.dist)
-    if no_plugins and dist != OURSELVES:
-        return "left out by --no-plugins"
-    if blocked & {dist, claim.name, f"{claim.dist}:{claim.name}", f"{dist}:{claim.name}"}:
-        return "blocked by FILIAL_BLOCK"
-    return ""
+def _blocks(word: str, claim: Claim) -> bool:
+    """Whether a word of FILIAL_BLOCK, a distribution, a name or ``dist:name``, is about a claim."""
+    owner, _, name = word.rpartition(":")
+    return (name == claim.name and _is_of(claim, owner)) or normalized(word) == normalized(claim.dist)
 
 
 def _points(text: str) -> Iterator[tuple[str, str, str]]:
@@ -260,35 +238,22 @@ def _points(text: str) -> Iterator[tuple[str, str, str]]:
     group = ""
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
         if line.startswith("[") and line.endswith("]"):
             group = line.strip("[]")
-        elif group.startswith("filial."):
-            name, equals, value = line.partition("=")
-            if not (equals and name.strip() and value.strip()):
+        elif group.startswith("filial.") and line and not line.startswith("#"):
+            name, _, value = (part.strip() for part in line.partition("="))
+            if not (name and value):
                 raise ValueError(f"line {number} is no entry point (name = module): {line[:80]!r}")
-            yield group, name.strip(), value.strip()
+            yield group, name, value
 
 
-def _header(info: str) -> Iterator[tuple[str, str]]:
+def _header(info: str) -> list[tuple[str, str]]:
     """Fields of METADATA (wheels) or PKG-INFO (eggs), up to the description."""
     for file_name in ("METADATA", "PKG-INFO"):
         try:
             with open(os.path.join(info, file_name), encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    if not line.strip():
-                        return
-                    if line[0] not in " \t":
-                        key, _, value = line.partition(":")
-                        yield key.strip().lower(), value.strip()
-                return
+                lines = [line.partition(":") for line in file.read().partition("\n\n")[0].splitlines()]
         except OSError:
             continue
-
-
-def _name_and_version(info: str) -> tuple[str, str]:
-    """From the header; where that is missing, from the folder's name (``some_name-1.0.dist-info``)."""
-    header = dict(_header(info))
-    stem, _, version = os.path.basename(info).rpartition(".")[0].partition("-")
-    return header.get("name") or stem, header.get("version") or version.partition("-")[0]
+        return [(key.lower(), value.strip()) for key, _, value in lines if not key.startswith((" ", "\t"))]
+    return []

@@ -1,28 +1,74 @@
-"""Calling the hooks of loaded plugins: broadcasts that contain errors, and the chain round a teacher call."""
+"""The hooks of plugins: what a plugin implements, broadcasts that contain errors, the chain round a teacher call."""
 
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import pluggy
 
 from filial.contracts.checks import fault_of_reply
 from filial.contracts.context import Asker, DropInfo, RunInfo
-from filial.contracts.errors import FilialError
+from filial.contracts.errors import FilialError, PluginError, hint
+from filial.contracts.kinds import HookPlugin, Teacher
 from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import failure, is_fault
-
-if TYPE_CHECKING:
-    from filial.contracts.kinds import Teacher
-    from filial.contracts.records import Record
+from filial.contracts.records import Record
+from filial.plugins import hookspecs
 
 log = logging.getLogger("filial.plugins")
-LEVELS = ("ok", "warn", "fail")
+HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "filial_spec")}
+
+
+class ModuleHooks(HookPlugin):
+    """Stands for a module of hooks, which has no options."""
+
+    module: ClassVar[ModuleType]
+
+
+def hooks_class(name: str, found: Any) -> type[HookPlugin]:
+    """The class behind an entry of the group ``filial.hooks``; where that is a module, one that stands for it."""
+    if isinstance(found, ModuleType):
+        body = {"__doc__": found.__doc__, "__module__": found.__name__, "module": found}
+        return type(name, (ModuleHooks,), body)
+    if not (isinstance(found, type) and issubclass(found, HookPlugin)):
+        raise PluginError(f"it points at {found!r}, which is neither a module nor a subclass of filial.HookPlugin")
+    return found
+
+
+def hook_classes(module: ModuleType) -> dict[str, type[HookPlugin]]:
+    """The hook plugins that a file defines: called like their classes, in kebab-case."""
+    classes = (cls for cls in vars(module).values() if isinstance(cls, type) and issubclass(cls, HookPlugin))
+    own = (cls for cls in classes if cls.__module__ == module.__name__)
+    return {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower(): cls for cls in own}
+
+
+def check_hooks(pm: pluggy.PluginManager, plugin: Any, promises: bool) -> None:
+    """See before registering that every hook a plugin implements exists; of its arguments pluggy sees the rest."""
+    if isinstance(plugin, type):
+        raise PluginError("it points at a class; point it at the module whose register hook registers that class")
+    count = 0
+    for attribute in dir(plugin):
+        options = pm.parse_hookimpl_opts(plugin, attribute)
+        if options is None:
+            continue
+        count += 1
+        hook = options.get("specname") or attribute
+        if hook not in HOOKS:
+            raise PluginError(f"there is no hook {hook!r}{hint(hook, HOOKS)}")
+        if options.get("wrapper") or options.get("hookwrapper"):
+            raise PluginError(f"its hook {hook} is marked as a wrapper; filial's hooks are written without that")
+        if hook == "ask" and not inspect.iscoroutinefunction(getattr(plugin, attribute)):
+            raise PluginError("its hook ask must be written 'async def'")
+    if not count and not promises:  # where it promises a name, the caller compares
+        raise PluginError("it implements no hook; mark one with filial.hookimpl")
 
 
 class Hooks:
@@ -82,16 +128,12 @@ class Hooks:
     def checkup(self) -> Iterator[tuple[str, str, str]]:
         """(plugin, level, sentence) from every loaded plugin; one that raises is a "fail" itself."""
         for impl in reversed(_impls(self._pm, "checkup")):
-            who = self._named(impl.plugin_name)
             try:
-                findings: Any = impl.function()
-                found = [(str(level), str(text)) for level, text in findings]
+                called: Any = impl.function()
+                found = [(str(level), str(sentence)) for level, sentence in called]
             except (Exception, SystemExit) as err:
-                yield who, "fail", f"its checkup raises {type(err).__name__}: {err}"
-                continue
-            for level, text in found:
-                known = level in LEVELS
-                yield who, level if known else "warn", text if known else f"{level}: {text}"
+                found = [("fail", f"its checkup raises {type(err).__name__}: {err}")]
+            yield from ((self._named(impl.plugin_name), *finding) for finding in found)
 
     def _layer(self, impl: pluggy.HookImpl, teacher: Teacher, proceed: Asker) -> Asker:
         """One wrapper round ``proceed``."""

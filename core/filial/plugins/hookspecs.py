@@ -7,19 +7,15 @@ and needs no ``wrapper=True``: `ask` is a wrapper by nature, the others have not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pluggy
 
-from filial.contracts.kinds import KINDS, Component
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from filial.contracts.context import Asker, DropInfo, RunInfo
-    from filial.contracts.kinds import Teacher
-    from filial.contracts.messages import Reply, Request
-    from filial.contracts.records import Record
+from filial.contracts.context import Asker, DropInfo, RunInfo
+from filial.contracts.kinds import KINDS, Component, Teacher
+from filial.contracts.messages import Reply, Request
+from filial.contracts.records import Record
 
 hookspec = pluggy.HookspecMarker("filial")
 

@@ -1,29 +1,67 @@
-"""Importing one plugin and looking at it, before anything of it is registered."""
+"""Import one plugin. Whatever fails is one sentence that says whose it is."""
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from pkgutil import resolve_name
 from typing import Any
 
-import pluggy
-
-from filial.contracts.errors import PluginError, hint
-from filial.contracts.kinds import HookPlugin
-from filial.plugins import hookspecs
-from filial.plugins.discovery import Claim
-from filial.plugins.importing import imported
-
-HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "filial_spec")}
+from filial import __version__
+from filial.contracts.errors import PluginError
+from filial.plugins.discovery import OURSELVES, Claim, normalized
 
 
-def from_file(path: Path) -> Any:
+@contextmanager
+def contained(claim: Claim) -> Iterator[None]:
+    """See that a plugin is made for this filial. Whatever fails inside, ``sys.exit()`` too, becomes one sentence.
+
+    Raises:
+        PluginError: that sentence, with distribution, entry point and cause.
+    """
+    try:
+        check_range(claim)
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as err:
+        cause = str(err) if isinstance(err, PluginError) else f"{type(err).__name__}: {err}"
+        raise PluginError(f"{claim.owner}: {claim.entry} does not load: {' '.join(cause.split())}") from err
+
+
+def check_range(claim: Claim) -> None:
+    """See that the distribution's own requirements on filial hold; pre-releases of filial count like releases.
+
+    One with an environment marker is left out: whoever installed the distribution judged it.
+    """
+    if claim.dist == OURSELVES:
+        return
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in claim.requirements():
+        if normalized(re.split(r"[^\w.-]", line)[0]) != OURSELVES:
+            continue
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement as err:
+            raise PluginError(f"its requirement on filial cannot be read ({err})") from err
+        if not wanted.marker and not wanted.specifier.contains(__version__, prereleases=True):
+            cure = f"install a version of {claim.dist} made for this one, or another filial"
+            raise PluginError(f"it needs filial {wanted.specifier}, and this is filial {__version__}; {cure}")
+
+
+def import_entry(value: str) -> Any:
+    """Import what ``module`` or ``module:object`` names (an extras marker after it means nothing any more)."""
+    module, _, attributes = "".join(value.partition("[")[0].split()).partition(":")
+    return resolve_name(f"{module}:{attributes}")
+
+
+def import_file(path: Path) -> Any:
     """Execute a file as a module of its own, importable by no other name."""
-    from importlib.util import module_from_spec, spec_from_file_location
-
     name = f"filial_file_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -38,59 +76,8 @@ def from_file(path: Path) -> Any:
     return module
 
 
-def hooks_class(claim: Claim) -> tuple[type[HookPlugin], ModuleType | None]:
-    """What an entry of the group ``filial.hooks`` names: a class, whose fields are options; or a module, which has none
-    and stands for itself."""
-    found = imported(claim.value)
-    if isinstance(found, ModuleType):
-        return type(claim.name, (HookPlugin,), {"__doc__": found.__doc__, "__module__": found.__name__}), found
-    if not (isinstance(found, type) and issubclass(found, HookPlugin)):
-        raise PluginError(f"it points at {found!r}, which is neither a module nor a subclass of filial.HookPlugin")
-    return found, None
-
-
-def hooks_of_file(module: Any) -> dict[str, type[HookPlugin]]:
-    """The hook plugins that a file defines: called like their classes, in kebab-case."""
-    classes = (cls for cls in vars(module).values() if isinstance(cls, type) and issubclass(cls, HookPlugin))
-    own = (cls for cls in classes if cls.__module__ == module.__name__)
-    return {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower(): cls for cls in own}
-
-
-def check_hooks(pm: pluggy.PluginManager, plugin: Any, promises: bool) -> None:
-    """See before registering that every hook a plugin implements exists and takes these arguments."""
-    if isinstance(plugin, type):
-        raise PluginError("it points at a class; point it at the module whose register hook registers that class")
-    count = 0
-    for attribute in dir(plugin):
-        options = pm.parse_hookimpl_opts(plugin, attribute)
-        if options is None:
-            continue
-        count += 1
-        hook = options.get("specname") or attribute
-        if hook not in HOOKS:
-            raise PluginError(f"there is no hook {hook!r}{hint(hook, HOOKS)}")
-        method = getattr(plugin, attribute)
-        takes, given = _required(method), list(inspect.signature(HOOKS[hook]).parameters)
-        if unknown := [name for name in takes if name not in given]:
-            raise PluginError(f"its hook {hook} wants {unknown[0]!r}, but hooks of this name get {', '.join(given)}")
-        if options.get("wrapper") or options.get("hookwrapper"):
-            raise PluginError(f"its hook {hook} is marked as a wrapper; filial's hooks are written without that")
-        if hook == "ask" and not inspect.iscoroutinefunction(method):
-            raise PluginError("its hook ask must be written 'async def'")
-    if not count and not promises:  # where it promises a name, the caller compares
-        raise PluginError("it implements no hook; mark one with filial.hookimpl")
-
-
-def _required(method: Any) -> list[str]:
-    """Arguments without a default, which are the ones pluggy passes."""
-    empty = inspect.Parameter.empty
-    return [name for name, p in inspect.signature(method).parameters.items() if p.default is empty]
-
-
-def installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     """Whether a module can be imported, without importing it (only its parents, when it has any)."""
-    from importlib.util import find_spec
-
     if sys.modules.get(module) is not None:
         return True
     try:

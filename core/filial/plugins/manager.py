@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +20,10 @@ from filial.contracts.kinds import KINDS, Component, HookPlugin
 from filial.plugins import discovery, hookspecs
 from filial.plugins.content import content
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
-from filial.plugins.hooks import Hooks
-from filial.plugins.importing import contained, imported
-from filial.plugins.loading import check_hooks, from_file, hooks_class, hooks_of_file, installed
+from filial.plugins.hooks import Hooks, ModuleHooks, check_hooks, hook_classes, hooks_class
+from filial.plugins.loading import contained, import_entry, import_file, is_installed
+from filial.plugins.options import change_files, locate_files, validated
+from filial.storage import file_sha256
 
 log = logging.getLogger("filial.plugins")
 
@@ -44,7 +45,6 @@ class Manager:
         self.hook = Hooks(self._pm, lambda name: self._hooks_name(self._claims[name]))
         self._found: dict[tuple[str, str, str], type[Component]] = {}  # (distribution, kind, name)
         self._claims: dict[str, Claim] = {}  # plugin -> the claim that loaded it
-        self._modules: dict[str, ModuleType] = {}  # plugin -> the module, where it brings hooks only and is no class
         self._failed: dict[str, str] = {}  # plugin -> what its failure was
         self._owners: dict[str, str] = {}  # top-level module -> distribution and version
         self._staged: dict[tuple[str, str], type[Component]] | None = None  # what is being registered just now
@@ -64,41 +64,33 @@ class Manager:
         key = (claim.dist, kind, claim.name)
         if key not in self._found and kind == HOOKS:
             with self._contained(claim):
-                _version(claim)
-                self._found[key], module = hooks_class(claim)
-            if module is not None:
-                self._modules[_plugin(claim)] = module
+                self._found[key] = hooks_class(claim.name, import_entry(claim.value))
         elif key not in self._found:
-            self._load(claim)
+            self._load(claim, lambda: import_entry(claim.value))
         if key not in self._found:
-            names = [n for d, k, n in self._found if (d, k) == (claim.dist, kind)]
-            registers = "registers " + (", ".join(map(repr, names)) if names else f"no {singular(kind)} at all")
-            raise PluginError(
-                f"{claim.owner} promises {singular(kind)} {claim.name!r} ({claim.entry}), but {registers}"
-            )
+            names = ", ".join(repr(n) for d, k, n in self._found if (d, k) == (claim.dist, kind))
+            what = f"{claim.owner} promises {singular(kind)} {claim.name!r} ({claim.entry})"
+            raise PluginError(f"{what}, but registers {names or f'no {singular(kind)} at all'}")
         return self._found[key]
 
     def build(self, kind: str, spec: str | Mapping[str, Any], where: str = "") -> Component:
         """The component that ``spec`` describes: a name, or ``use: name`` with options beside it.
 
         Args:
-            where: put in front of every message, such as ``recipe.yaml:3:7``.
+            where: put in front of every message, such as ``--teacher``.
 
         Raises:
             UsageError: no such plugin (`PluginError`), or its options are wrong; one sentence.
         """
-        from filial.plugins.options import validated
-
-        at = f"{where}: " if where else ""
         options = {"use": spec} if isinstance(spec, str) else dict(spec)
-        use = options.pop("use", None)
+        use, one = options.pop("use", None), f"{where}: {singular(kind)}" if where else singular(kind)
         if not isinstance(use, str):
-            raise UsageError(f"{at}a {singular(kind)} needs 'use: NAME'")
+            raise UsageError(f"{one} needs 'use: NAME'")
         try:
             cls = self.get(kind, use)
         except PluginError as err:
-            raise PluginError(f"{at}{err}") from err
-        return validated(cls, options, owner=f"{at}{singular(kind)} {use!r}")
+            raise PluginError(f"{where}: {err}" if where else str(err)) from err
+        return validated(cls, options, owner=f"{one} {use!r}")
 
     def provenance(self, what: str | Component | type[Component], name: str = "") -> str:
         """``dist:name==version`` of a loaded component, or of ``(kind, name)`` without importing it.
@@ -113,12 +105,12 @@ class Manager:
         claim = self._claim(what, name)
         return claim.identity if claim else _class_name(what)
 
-    def _claim(self, what: str | Component | type[Component], name: str) -> Claim | None:
+    def _claim(self, what: str | Component | type[Component], name: str = "") -> Claim | None:
         if isinstance(what, str):
             return self.index.claim(what, name)
         cls = what if isinstance(what, type) else type(what)
-        found = ((kind, f"{dist}:{short}") for (dist, kind, short), known in self._found.items() if known is cls)
-        return next((self.index.claim(kind, full) for kind, full in found), None)
+        found = next((key for key, known in self._found.items() if known is cls), None)
+        return self.index.claim(found[1], f"{found[0]}:{found[2]}") if found else None
 
     def claimants(self, kind: str, name: str) -> list[str]:
         """All who claim the bare name of ``name`` or ``dist:name``, as `identity`."""
@@ -131,8 +123,8 @@ class Manager:
     def own_version(self) -> str:
         """filial's version, likewise."""
         claims = (claim for names in self.index.values() for claims in names.values() for claim in claims)
-        info = next((claim.path for claim in claims if claim.dist == discovery.OURSELVES), "")
-        return _joined(__version__, content(info, "filial") if info else "")
+        ours = next((claim for claim in claims if claim.dist == discovery.OURSELVES), None)
+        return _version(replace(ours, value="filial", version=__version__)) if ours else __version__
 
     def owner(self, module: str) -> str:
         """The distribution and version of the loaded plugin that a module belongs to; "" where there is none."""
@@ -144,14 +136,12 @@ class Manager:
         Raises:
             MissingExtra: something is not; the message holds the ``pip install`` line.
         """
-        missing = [module for module in cls.requires if not installed(module)]
-        if not missing:
-            return
-        owner = next((dist for (dist, _, _), found in self._found.items() if found is cls), discovery.OURSELVES)
-        install = f"'{owner}[{cls.extra}]'" if cls.extra else " ".join(missing)
-        verb = "is" if len(missing) == 1 else "are"
-        needs = f"{cls.__name__} needs {' and '.join(missing)}, which {verb} not installed"
-        raise MissingExtra(f"{needs}; run: pip install {install}")
+        missing = [module for module in cls.requires if not is_installed(module)]
+        if missing:
+            claim = self._claim(cls)
+            extra = f"'{claim.dist if claim else discovery.OURSELVES}[{cls.extra}]'"
+            needs = f"{cls.__name__} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'}"
+            raise MissingExtra(f"{needs} not installed; run: pip install {extra if cls.extra else ' '.join(missing)}")
 
     def activate(self, name: str, options: Mapping[str, Any] | None = None, base: Path | None = None) -> None:
         """Let a plugin that brings hooks only (an entry of the group ``filial.hooks``) join in, with these options.
@@ -164,43 +154,30 @@ class Manager:
         Raises:
             UsageError: its options are wrong; or it is broken (`PluginError`, as `get`).
         """
-        from filial.plugins.options import locate_files, validated
-
         cls, claim = self.get(HOOKS, name), self.index.claim(HOOKS, name)
-        plugin: Any = locate_files(validated(cls, options or {}, owner=f"hook {name!r}"), base or Path.cwd())
-        plugin = self._modules.get(_plugin(claim), plugin)
+        plugin = locate_files(validated(cls, options or {}, owner=f"hook {name!r}"), base or Path.cwd())
         before = self._pm.get_plugin(_plugin(claim))
         if isinstance(before, HookPlugin) and before.model_dump() != plugin.model_dump():
-            self._pm.unregister(name=_plugin(claim))
-        self._load(claim, lambda: plugin)
+            self._pm.unregister(before)
+        self._load(claim, lambda: plugin.module if isinstance(plugin, ModuleHooks) else plugin)
 
     def ask_hooks(self) -> list[tuple[str, dict[str, Any]]]:
         """Whoever wraps calls to a teacher, the innermost first: ``dist:name==version``, as `version`, and options.
 
         A file that an option names is given by a digest of what it holds.
         """
-        claims = [(name, self._claims[name]) for name in self.hook.implementing("ask")]
-        return [(self._hooks_name(claim, _version(claim)), self._hook_options(name)) for name, claim in claims]
+        found = []
+        for name in self.hook.implementing("ask"):
+            claim, plugin = self._claims[name], self._pm.get_plugin(name)
+            options = change_files(plugin, _digest) if isinstance(plugin, HookPlugin) else {}
+            found.append((self._hooks_name(claim, _version(claim)), options))
+        return found
 
     def _hooks_name(self, claim: Claim, version: str = "") -> str:
         """One name per module, whichever of its components was loaded first."""
         same = [c for claims in self.index[HOOKS].values() for c in claims if _plugin(c) == _plugin(claim)]
         name = claim.name if claim.kind == HOOKS else same[0].name if same else claim.value
         return f"{claim.dist}:{name}=={version or claim.version}"
-
-    def _hook_options(self, name: str) -> dict[str, Any]:
-        from filial.plugins.options import named
-        from filial.storage import file_sha256
-
-        plugin = self._pm.get_plugin(name)
-        options: dict[str, Any] = plugin.model_dump(mode="json") if isinstance(plugin, HookPlugin) else {}
-        for (option, *at), path in list(named(type(plugin), options)) if options else ():
-            said = file_sha256(Path(path)) if Path(path).is_file() else path
-            if at:
-                options[str(option)][at[0]] = said
-            else:
-                options[str(option)] = said
-        return options
 
     def load_file(self, path: Path) -> list[tuple[str, str]]:
         """Load one file as a plugin, without packaging; its name stands for the distribution.
@@ -214,52 +191,45 @@ class Manager:
             UsageError: there is no such file.
             PluginError: it is broken, does nothing, or another file of that name is loaded.
         """
-        from hashlib import sha256
-
         if not path.is_file():
             raise UsageError(f"--plugin {path}: there is no such file")
-        version = f"0+{sha256(path.read_bytes()).hexdigest()[:12]}"
-        label = Claim("hooks", path.stem, str(path.resolve()), path.name, version, str(path.parent))
-        before = set(self._found)
-        if any(dist == path.name for dist, _, _ in before) and not self._pm.has_plugin(_plugin(label)):
+        version = f"0+{file_sha256(path)[:12]}"
+        label = Claim(HOOKS, path.stem, str(path.resolve()), path.name, version, str(path.parent))
+        loaded = self._pm.has_plugin(_plugin(label))
+        if not loaded and any(dist == path.name for dist, _, _ in self._found):
             raise PluginError(f"--plugin {path}: another file called {path.name} is loaded; rename one of them")
-        self._load(label, partial(from_file, path))
-        if path.absolute() not in self.files:
-            self.files.append(path.absolute())
-        for name, cls in hooks_of_file(self._pm.get_plugin(_plugin(label))).items():
-            self._found[path.name, HOOKS, name] = cls
+        self._load(label, partial(import_file, path))
         names = [(kind, name) for dist, kind, name in self._found if dist == path.name]
-        new = [(kind, name) for kind, name in names if (path.name, kind, name) not in before]
-        for kind, name in new:
-            value = f"{label.value}:{self._found[path.name, kind, name].__name__}" if kind == HOOKS else label.value
-            self.index.add(Claim(kind, name, value, label.dist, version, label.path))
-        for news in self.index.overshadowed(path.name) if new else ():
-            log.warning(news)
+        if not loaded:
+            self.files.append(path.absolute())
+            for kind, name in names:
+                of = f":{self._found[path.name, kind, name].__name__}" if kind == HOOKS else ""
+                self.index.add(replace(label, kind=kind, name=name, value=label.value + of))
+            for news in self.index.overshadowed(path.name):
+                log.warning(news)
         return names
 
-    def _load(self, claim: Claim, importer: Any = None) -> None:
+    def _load(self, claim: Claim, importer: Callable[[], Any]) -> None:
         """Import and register the plugin behind a claim, once, all or nothing."""
-        if self._pm.has_plugin(_plugin(claim)):
+        plugin = _plugin(claim)
+        if self._pm.has_plugin(plugin):
             return
         with self._contained(claim):
-            _version(claim)  # of the code that is imported now, not of what may be edited later
-            module = importer() if importer else imported(claim.value)
-            self._staged = {}
+            module, staged = importer(), dict[tuple[str, str], type[Component]]()
+            if claim.is_file and isinstance(module, ModuleType):
+                staged |= {(HOOKS, name): cls for name, cls in hook_classes(module).items()}
+            check_hooks(self._pm, module, promises=claim.kind in KINDS or bool(staged))
+            self._claims[plugin], self._staged = claim, staged
             try:
-                is_file = isinstance(module, ModuleType) and os.path.isabs(claim.value)
-                check_hooks(self._pm, module, claim.kind in KINDS or (is_file and bool(hooks_of_file(module))))
-                self._claims[_plugin(claim)] = claim
-                self._pm.register(module, name=_plugin(claim))
-                name = getattr(module, "__name__", type(module).__module__)
-                self._owners[name.partition(".")[0]] = claim.owner
-                for (kind, name), cls in self._staged.items():
-                    self._found[claim.dist, kind, name] = cls
+                self._pm.register(module, name=plugin)
             except BaseException:  # pluggy does not undo a registration that fails half way
-                if self._pm.has_plugin(_plugin(claim)):
-                    self._pm.unregister(name=_plugin(claim))
+                if self._pm.has_plugin(plugin):
+                    self._pm.unregister(name=plugin)
                 raise
             finally:
                 self._staged = None
+            self._found |= {(claim.dist, kind, name): cls for (kind, name), cls in staged.items()}
+            self._owners[getattr(module, "__name__", type(module).__module__).partition(".")[0]] = claim.owner
 
     @contextmanager
     def _contained(self, claim: Claim) -> Iterator[None]:
@@ -268,6 +238,7 @@ class Manager:
             raise PluginError(error)
         try:
             with contained(claim):
+                _version(claim)  # of the code that is imported now, not of what may be edited later
                 yield
         except PluginError as err:
             self._failed[_plugin(claim)] = str(err)
@@ -302,8 +273,9 @@ def _class_name(what: Any) -> str:
 
 
 def _version(claim: Claim) -> str:
-    return _joined(claim.version, "" if os.path.isabs(claim.value) else content(claim.path, claim.value))
+    held = "" if claim.is_file else content(claim.path, claim.value)
+    return f"{claim.version}+{held}" if held else claim.version
 
 
-def _joined(version: str, content: str) -> str:
-    return f"{version}+{content}" if content else version
+def _digest(path: str) -> str:
+    return file_sha256(Path(path)) if Path(path).is_file() else path
