@@ -20,7 +20,7 @@ from filial import Drop, Message, Record, Reply, Request, formats, testing
 from filial.cli import invoke
 from filial.contracts.kinds import KINDS
 from filial.plugins import Index, Manager
-from filial.plugins.hooks import HOOKS
+from filial.plugins.hooks import SPECS
 from filial.recipe import loads
 from filial.testing import ScriptedTeacher, context, finished
 
@@ -205,7 +205,7 @@ def test_the_checkup_finds_what_is_missing(loaded, monkeypatch):
 def test_every_hook_is_documented_with_its_arguments():
     section = GUIDE.split("\n## Hooks\n")[1].split("\n## ")[0]
     said = dict(re.findall(r"^### (\w+)\((.*)\)$", section, re.M))
-    specs = {name: ", ".join(inspect.signature(spec).parameters) for name, spec in HOOKS.items()}
+    specs = {name: ", ".join(inspect.signature(spec).parameters) for name, spec in SPECS.items()}
     assert said == specs
 
 

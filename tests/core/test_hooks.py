@@ -19,7 +19,7 @@ from filial import Drop, Message, Record, Reply, Request
 from filial.contracts.errors import FilialError, PluginError, UsageError
 from filial.contracts.kinds import KINDS
 from filial.plugins import Manager
-from filial.plugins.hooks import HOOKS
+from filial.plugins.hooks import SPECS
 from filial.testing import ScriptedTeacher, candidate, context, finished
 
 SIGNATURES = {
@@ -44,7 +44,7 @@ def example(hook: str) -> str:
     """The code in a spec's docstring; of a registration, the first plugin of its kind in the guide."""
     if hook.startswith("register_"):
         return next(code for code in BLOCKS if f"def {hook}(" in code)
-    return textwrap.dedent(inspect.getdoc(HOOKS[hook]).partition("Example:\n")[2])
+    return textwrap.dedent(inspect.getdoc(SPECS[hook]).partition("Example:\n")[2])
 
 
 def plugin(site: Any, code: str, name: str = "one", manager: Manager | None = None) -> Manager:
@@ -71,7 +71,7 @@ SEED = Record(id="s1", instruction="Name a colour.", output="Red.")
 
 def test_signatures_are_what_plugins_were_written_for():
     """Arguments may be added in a minor version; removing or renaming one breaks plugins."""
-    assert {hook: tuple(inspect.signature(spec).parameters) for hook, spec in HOOKS.items()} == SIGNATURES
+    assert {hook: tuple(inspect.signature(spec).parameters) for hook, spec in SPECS.items()} == SIGNATURES
 
 
 @pytest.mark.parametrize("hook", SIGNATURES)

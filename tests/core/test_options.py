@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from filial import Component, UsageError
 from filial.contracts.errors import PluginError
 from filial.contracts.kinds import InputFile
-from filial.plugins.options import click_options, from_flags, json_schema, locate_files, named, summary, validated
+from filial.plugins.options import click_options, from_flags, json_schema, locate_files, named_files, summary, validated
 from filial.plugins.yaml import dump
 
 
@@ -302,7 +302,7 @@ def test_files_of_a_mapping_are_found_where_the_recipe_is(tmp_path):
 
         files: dict[str, InputFile] = {"a": "seeds.jsonl"}
 
-    assert list(named(Named, {"files": {"b": "x.jsonl"}})) == [(("files", "b"), "x.jsonl")]
+    assert list(named_files(Named, {"files": {"b": "x.jsonl"}})) == [(("files", "b"), "x.jsonl")]
     assert locate_files(Named(), tmp_path).files == {"a": str(tmp_path / "seeds.jsonl")}
 
 

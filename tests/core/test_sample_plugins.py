@@ -11,7 +11,7 @@ import pytest
 
 SAMPLES = Path(__file__).parents[1] / "sample"
 BROKEN = {
-    "args": ("args", "wants 'config'"),
+    "args": ("args", "register_strategies(register, config) Argument(s) {'config'} are declared in the hookimpl"),
     "broken": ("broken", "does_not_exist"),
     "exits": ("exits", "SystemExit"),
     "liar": ("liar", "registers 'lier'"),

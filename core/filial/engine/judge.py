@@ -24,7 +24,7 @@ from filial.engine.train import base_model, teacher_of, trainer_and_template, we
 from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import unknown_price
 from filial.gateway.gateway import Gateway
-from filial.plugins.options import named as named_files
+from filial.plugins.options import named_files
 from filial.storage import digest, file_sha256, kept, read_manifest, write_bytes, write_manifest
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from filial.contracts.paths import resolve
 from filial.plugins.manager import Manager
-from filial.plugins.options import named as named_files
+from filial.plugins.options import named_files
 from filial.recipe import ComponentSpec, Recipe, StageSpec
 from filial.storage import digest, file_sha256
 

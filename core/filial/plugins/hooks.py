@@ -24,7 +24,7 @@ from filial.contracts.records import Record
 from filial.plugins import hookspecs
 
 log = logging.getLogger("filial.plugins")
-HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "filial_spec")}
+SPECS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "filial_spec")}
 
 
 class ModuleHooks(HookPlugin):
@@ -33,8 +33,8 @@ class ModuleHooks(HookPlugin):
     module: ClassVar[ModuleType]
 
 
-def hooks_class(name: str, found: Any) -> type[HookPlugin]:
-    """The class behind an entry of the group ``filial.hooks``; where that is a module, one that stands for it."""
+def class_of_entry(name: str, found: Any) -> type[HookPlugin]:
+    """Return the class behind an entry of the group ``filial.hooks``; for a module, one that stands for it."""
     if isinstance(found, ModuleType):
         body = {"__doc__": found.__doc__, "__module__": found.__name__, "module": found}
         return type(name, (ModuleHooks,), body)
@@ -43,8 +43,8 @@ def hooks_class(name: str, found: Any) -> type[HookPlugin]:
     return found
 
 
-def hook_classes(module: ModuleType) -> dict[str, type[HookPlugin]]:
-    """The hook plugins that a file defines: called like their classes, in kebab-case."""
+def classes_of_file(module: ModuleType) -> dict[str, type[HookPlugin]]:
+    """Find the hook plugins that a file defines: called like their classes, in kebab-case."""
     classes = (cls for cls in vars(module).values() if isinstance(cls, type) and issubclass(cls, HookPlugin))
     own = (cls for cls in classes if cls.__module__ == module.__name__)
     return {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower(): cls for cls in own}
@@ -61,8 +61,8 @@ def check_hooks(pm: pluggy.PluginManager, plugin: Any, promises: bool) -> None:
             continue
         count += 1
         hook = options.get("specname") or attribute
-        if hook not in HOOKS:
-            raise PluginError(f"there is no hook {hook!r}{hint(hook, HOOKS)}")
+        if hook not in SPECS:
+            raise PluginError(f"there is no hook {hook!r}{hint(hook, SPECS)}")
         if options.get("wrapper") or options.get("hookwrapper"):
             raise PluginError(f"its hook {hook} is marked as a wrapper; filial's hooks are written without that")
         if hook == "ask" and not inspect.iscoroutinefunction(getattr(plugin, attribute)):

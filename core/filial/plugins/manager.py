@@ -20,7 +20,7 @@ from filial.contracts.kinds import KINDS, Component, HookPlugin
 from filial.plugins import discovery, hookspecs
 from filial.plugins.content import content
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
-from filial.plugins.hooks import Hooks, ModuleHooks, check_hooks, hook_classes, hooks_class
+from filial.plugins.hooks import Hooks, ModuleHooks, check_hooks, class_of_entry, classes_of_file
 from filial.plugins.loading import contained, import_entry, import_file, is_installed
 from filial.plugins.options import change_files, locate_files, validated
 from filial.storage import file_sha256
@@ -64,7 +64,7 @@ class Manager:
         key = (claim.dist, kind, claim.name)
         if key not in self._found and kind == HOOKS:
             with self._contained(claim):
-                self._found[key] = hooks_class(claim.name, import_entry(claim.value))
+                self._found[key] = class_of_entry(claim.name, import_entry(claim.value))
         elif key not in self._found:
             self._load(claim, lambda: import_entry(claim.value))
         if key not in self._found:
@@ -217,7 +217,7 @@ class Manager:
         with self._contained(claim):
             module, staged = importer(), dict[tuple[str, str], type[Component]]()
             if claim.is_file and isinstance(module, ModuleType):
-                staged |= {(HOOKS, name): cls for name, cls in hook_classes(module).items()}
+                staged |= {(HOOKS, name): cls for name, cls in classes_of_file(module).items()}
             check_hooks(self._pm, module, promises=claim.kind in KINDS or bool(staged))
             self._claims[plugin], self._staged = claim, staged
             try:

@@ -188,7 +188,7 @@ class _YamlValue(click.ParamType):  # type: ignore[type-arg]  # not generic befo
         return found if found is not None else self.fail("this is no value; leave the flag out", param, ctx)
 
 
-def named(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
+def named_files(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
     """The files that options of a component name, and where."""
     for name, schema in json_schema(component)["properties"].items():
         value = options.get(name)
@@ -208,7 +208,7 @@ def _is_file(schema: Any) -> bool:
 def change_files(component: Component, change: Callable[[str], str]) -> dict[str, Any]:
     """The options of a component as plain data, with ``change`` made to every file that they name."""
     options: dict[Any, Any] = component.model_dump(mode="json")
-    for (name, *within), path in list(named(type(component), options)):
+    for (name, *within), path in list(named_files(type(component), options)):
         holder, key = (options[str(name)], within[0]) if within else (options, name)
         holder[key] = change(path)
     return options

@@ -65,10 +65,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…" + (text[-1] if isinstance(value, str) else "")
 
 
-def suggestion(word: str, known: Iterable[str], lead: str, spell: Callable[[str], str] = repr) -> str:
+def suggestion(word: str, known: Iterable[str], spell: Callable[[str], str] = repr) -> str:
     """Write the tail of a message about an unknown word: the one that was meant, or all there are."""
     known = list(known)
-    listed = f"; {lead} {', '.join(known[:20])}{', …' if len(known) > 20 else ''}" if known else ""
+    listed = f"; there are {', '.join(known[:20])}{', …' if len(known) > 20 else ''}" if known else ""
     return hint(word, known, spell) or listed
 
 
@@ -134,7 +134,7 @@ def _key(
         about = (fields[name].description or "").rstrip(".") if name in fields else ""
         return Finding(address, f"{owner} needs {write(name)}" + (f" ({about})" if about else ""))
     known = [*fields, *(beside if len(address) == 1 else ())]
-    tail = suggestion(name, known, "there are", write) or "; it takes none"
+    tail = suggestion(name, known, write) or "; it takes none"
     return Finding(address, f"{owner} has no {write(name)}{tail}", at_key=True)
 
 

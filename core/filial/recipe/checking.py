@@ -162,7 +162,7 @@ class _Walk:
         verb, *others = item
         at, body = (*address, verb), item[verb]
         if verb not in VERBS:
-            self._faults.add(at, f"no stage {shown(verb)}{suggestion(verb, VERBS, 'there are')}", at_key=True)
+            self._faults.add(at, f"no stage {shown(verb)}{suggestion(verb, VERBS)}", at_key=True)
             return None
         for other in others:
             why = f"{shown(other)} stands beside {verb!r}, not in it; indent it further"

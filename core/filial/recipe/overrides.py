@@ -48,7 +48,7 @@ def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
     elif not isinstance(data, dict):
         raise _NoSuchPlace(f"{'.'.join(map(str, at))} is {shown(data)}, so there is no {shown(step)} in it")
     elif not at and step not in Root.model_fields:
-        raise _NoSuchPlace(f"the recipe has no {shown(step)}{suggestion(step, Root.model_fields, 'there are')}")
+        raise _NoSuchPlace(f"the recipe has no {shown(step)}{suggestion(step, Root.model_fields)}")
     here, before = (*at, key), data[key] if isinstance(data, list) else data.get(key)
     if not rest:
         data[key] = value
@@ -69,7 +69,7 @@ def _position(items: list[Any], step: str, at: Address) -> int:
         raise _NoSuchPlace(f"{place} has {len(items)} items, counted from 0; there is no {step}")
     if step in names:
         return names.index(step)
-    raise _NoSuchPlace(f"{place} has no {shown(step)}{suggestion(step, filter(None, names), 'there are')}")
+    raise _NoSuchPlace(f"{place} has no {shown(step)}{suggestion(step, filter(None, names))}")
 
 
 def _name(item: Any) -> str:
