@@ -250,3 +250,32 @@ def test_amounts_show_what_there_is_to_see(usd, shown):
 def test_sums_of_money_are_exact():
     assert sum(picodollars(PRICE.cost(1, 1)) for _ in range(1_000_000)) == picodollars(PRICE.cost(10**6, 10**6))
     assert picodollars(0.75) == 0.75 * PICO
+
+
+def test_requests_that_are_open_count_beside_those_that_are_settled():
+    async def main():
+        account = BudgetAccount(Budget(requests=2))
+        account.settle(await account.reserve(WORST, PRICE), cost(50, 20))
+        second = await account.reserve(WORST, PRICE)
+        third = asyncio.create_task(account.reserve(WORST, PRICE))
+        await asyncio.sleep(0)
+        assert (account.held_back, third.done()) == (1, False)
+        account.settle(second, cost(50, 20))
+        with pytest.raises(BudgetStop, match="2 requests is used up"):
+            await third
+        assert (account.held_back, account.settled.requests, account.spent.requests) == (0, 2, 2)
+
+    virtual_time.run(main())
+
+
+def test_nothing_is_spent_before_anything_is_sent():
+    assert set(astuple(BudgetAccount().spent)) == {0}
+
+
+def test_an_account_of_0_1_counts_requests_by_their_numbers(tmp_path):
+    """Two are open at once; the one that ends has another number than its tokens."""
+    entries = [["open", 7, 400, 9], ["open", 8, 300, 5], ["close", 7, 1, 8, 20, 3, 0]]
+    lines = [msgspec.json.encode([*entry, zlib.crc32(msgspec.json.encode(entry))]) for entry in entries]
+    (tmp_path / "spend.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    spent = Journal.spent(tmp_path / "spend.sqlite")
+    assert spent == Totals(requests=2, prompt=8 + 300, completion=20, pico=3, unsure=5)
