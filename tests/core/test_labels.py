@@ -184,11 +184,25 @@ def test_special_tokens_that_swallow_blanks_are_trained_for_themselves_only() ->
     tokens = tokenizer.convert_ids_to_tokens(row.ids)
     assert [t for t, on in zip(tokens, row.trained, strict=True) if on] == ["yes", "</s>"]
     assert row.ids == tokenizer("q<|assistant|>  yes</s>", add_special_tokens=False)["input_ids"]
+    assert [row.text[a:b] for a, b in row.offsets] == ["q", "<|assistant|>", "yes", "</s>"]
+
+
+def test_a_token_the_tokenizer_calls_special_is_one_wherever_its_files_say_so() -> None:
+    """Here the vocabulary holds it, and nothing but the tokenizer's own attribute says that it is special."""
+    backend = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "<end>": 2}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    tokenizer._special_tokens_map["eos_token"] = "<end>"  # as a checkpoint whose added tokens are not listed
+    assert "<end>" in tokenizer.all_special_tokens
+    assert '"<end>"' not in json.dumps(json.loads(backend.to_str())["added_tokens"])
+    row = encode([Span("a "), Span("a", train=True), END], tokenizer)
+    assert (row.ids[-1], row.trained[-1]) == (2, True)
+    assert encode([Span("a <end>")], tokenizer).ids[-1] != 2, "typed by a user it stays text"
 
 
 def test_no_end_token_and_slow_tokenizers_are_usage_errors() -> None:
     backend = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1}, unk_token="<unk>"))
-    with pytest.raises(UsageError, match="no eos token"):
+    with pytest.raises(UsageError, match=r"no eos token; set \"eos_token\" in its tokenizer_config.json"):
         encode([Span("a"), END], PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>"))
 
     class Slow:
