@@ -21,12 +21,11 @@ from endpoint import Endpoint, serving
 
 from filial import Message, Record, Request
 from filial.engine.commit import writing
-from filial.engine.evolve import Choice, Evolution, evolve_records
-from filial.engine.filter import FilterStep
 from filial.engine.stage import StageContext
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
-from filial.recipe.settings import Evolve
 from filial_plugins.filters.evolved import Evolved
+from filial_plugins.stages.evolve import Choice, Evolution, Evolve, evolve_records
+from filial_plugins.stages.filter import FilterStep
 from filial_plugins.strategies.deepen import Deepen
 from filial_plugins.teachers.openai import OpenAI
 
@@ -102,7 +101,7 @@ async def through_evolve(url: str, label: str, n: int, at_once: int, folder: Pat
         with writing(folder / label.replace(" ", "-")) as writer:
             env = StageContext(stage="evolve", seed=1, writer=writer, ask=gateway.ask, window=gateway.window)
             await evolve_records(records, plan, env)
-            env.counters.check("evolve")
+            assert env.counters.fault() == ""
             assert env.counters.out > len(records) * 1.5, env.counters
 
     try:

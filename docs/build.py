@@ -23,10 +23,14 @@ from filial.plugins.options import json_schema
 from filial.recipe import settings
 from filial_plugins.constraints.catalogue import KINDS as CONSTRAINTS
 from filial_plugins.constraints.checkers import CHECKERS
+from filial_plugins.stages.evolve import Evolve, StrategyKeys
+from filial_plugins.stages.generate import Generate
+from filial_plugins.stages.mix import Mix
 
 FOLDER = Path(__file__).parent
 PAGES = ("plugins.md", "recipe.md", "constraints.md")
 _BLOCK = re.compile(r"(<!-- made by docs/build\.py: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+STAGES = {model.__name__: model for model in (Generate, Evolve, StrategyKeys, Mix)}
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _HUGE = 2**53  # a bound nobody meets says nothing
 
@@ -43,7 +47,7 @@ def page(text: str, manager: Manager) -> str:
 
 def block(name: str, manager: Manager) -> str:
     """The text of one block: ``KIND`` of plugin or ``hooks``, ``commands``, ``constraints`` (their types), or a model
-    of `filial.recipe.settings`.
+    of `filial.recipe.settings` or of a stage.
 
     Raises:
         KeyError: there is no such block.
@@ -54,7 +58,7 @@ def block(name: str, manager: Manager) -> str:
         return "".join(f"* `filial {short}`: {claims[0].summary()}\n" for short, claims in manager.index[name].items())
     if name == "constraints":
         return _constraints()
-    schema = json_schema(vars(settings)[name])
+    schema = json_schema(vars(settings).get(name) or STAGES[name])
     return _table(schema["properties"], schema.get("required", ()))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+from index_kit import stages
 
 from filial.contracts.errors import RecipeError
-from filial.plugins import Index, Manager
+from filial.plugins import Manager
 from filial.recipe import Recipe, loads
 
 GOOD = """\
@@ -52,7 +53,7 @@ HEAD = "teacher: {use: remote, model: m}\ndata: seeds.jsonl\n"
 @pytest.fixture(scope="module")
 def manager() -> Manager:
     """A manager that has loaded the components of these recipes and nothing else."""
-    made = Manager(Index())
+    made = Manager(stages())
     made.load_file(Path(__file__).parent / "core" / "recipe_components.py")
     return made
 

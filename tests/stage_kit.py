@@ -3,9 +3,8 @@
 from typing import Any
 
 from filial import Record
-from filial.engine.evolve import Choice, Evolution
-from filial.engine.filter import FilterStep
-from filial.recipe.settings import Evolve
+from filial_plugins.stages.evolve import Choice, Evolution, Evolve
+from filial_plugins.stages.filter import FilterStep
 
 
 def evolution(choices: list[Choice], steps: list[FilterStep], **settings: Any) -> Evolution:

@@ -4,8 +4,8 @@ Public API, like the names in `filial` and `filial.testing`; filial's own comman
 is made of comes at once, all else is imported when it is first used, so that listing what is installed stays cheap.
 
 For a command line: options, the plugin manager, plugins as subcommands (`PluginGroup`), teachers from flags, tables.
-For recipes and runs: `load`, `Run`, `plan_steps`. For one stage without a run: `StageContext`, `VERBS`. For judging and
-training: `examine`, `tune`. For what documents plugins: `json_schema`, `recipe_settings`.
+For recipes and runs: `load`, `Run`, `plan_steps`. For one stage without a run: `StageContext`, `run_stage`. For judging
+and training: `examine`, `tune`. For what documents plugins: `json_schema`, `recipe_settings`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from filial.contracts.errors import (
     PluginError,
     TeacherUnreachable,
 )
-from filial.plugins.discovery import GROUPS, HOOKS, singular
+from filial.plugins.discovery import GROUPS, HOOKS, STAGES, singular
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import KINDS
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from filial.engine.stage import Counters, DropRow, StageContext, is_lost
     from filial.engine.train import TEACHER_NOTE, TEMPLATE_NOTE, tune
     from filial.engine.train import weights as model_digest
-    from filial.engine.verbs import VERBS
+    from filial.engine.verbs import run_stage
     from filial.formats.records import schema as record_schema
     from filial.formats.writing import checked_format
     from filial.gateway.budget import dollars
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from filial.recipe import ComponentSpec, Recipe, StageSpec, from_dict, load, loads
     from filial.recipe import settings as recipe_settings
     from filial.recipe.model import unused_name
+    from filial.recipe.settings import stage_class
 
 _HOME = {
     "filial.contracts.kinds": ("KINDS",),
@@ -84,7 +85,7 @@ _HOME = {
     "filial.engine.run": ("Run", "check_components", "refusals"),
     "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
     "filial.engine.train": ("TEACHER_NOTE", "TEMPLATE_NOTE", "model_digest=weights", "tune"),
-    "filial.engine.verbs": ("VERBS",),
+    "filial.engine.verbs": ("run_stage",),
     "filial.formats.records": ("record_schema=schema",),
     "filial.formats.writing": ("checked_format",),
     "filial.gateway.budget": ("dollars",),
@@ -95,6 +96,7 @@ _HOME = {
         "ComponentSpec", "Recipe", "StageSpec", "from_dict", "load", "loads", "recipe_settings=settings",
     ),
     "filial.recipe.model": ("unused_name",),
+    "filial.recipe.settings": ("stage_class",),
 }  # fmt: skip
 _WHERE = {
     public: (module, name or public)
@@ -104,15 +106,16 @@ _WHERE = {
 """Public name -> its module, and what it is called there."""
 
 __all__ = [
-    "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "TEACHER_NOTE", "TEMPLATE_NOTE",
-    "UNREACHABLE", "USAGE", "VERBS", "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Examination",
-    "GatewayStatus", "Manager", "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "StageContext", "StageSpec",
-    "Step", "TeacherUnreachable", "blamed", "check_components", "checked_format", "click_options", "command_line",
-    "counted", "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid",
-    "home_option", "installed", "is_lost", "json_option", "json_schema", "json_text", "load", "loads", "locate_files",
-    "manager", "model_digest", "open_gateway", "open_teacher", "parse_options", "plan_steps", "print_json", "printable",
-    "read_inputs", "read_source", "recipe_settings", "record_schema", "refusals", "run_async", "seed_option",
-    "singular", "stack", "teacher_options", "tune", "unused_name", "write_dataset",
+    "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "STAGES", "TEACHER_NOTE",
+    "TEMPLATE_NOTE", "UNREACHABLE", "USAGE", "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow",
+    "Examination", "GatewayStatus", "Manager", "PluginError", "PluginGroup", "Recipe", "Reporter", "Run",
+    "StageContext", "StageSpec", "Step", "TeacherUnreachable", "blamed", "check_components", "checked_format",
+    "click_options", "command_line", "counted", "dollars", "examine", "figure", "format_option", "from_dict",
+    "from_flags", "given_options", "grid", "home_option", "installed", "is_lost", "json_option", "json_schema",
+    "json_text", "load", "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_teacher",
+    "parse_options", "plan_steps", "print_json", "printable", "read_inputs", "read_source", "recipe_settings",
+    "record_schema", "refusals", "run_async", "run_stage", "seed_option", "singular", "stack", "stage_class",
+    "teacher_options", "tune", "unused_name", "write_dataset",
 ]  # fmt: skip
 
 

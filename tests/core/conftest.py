@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from index_kit import stages
 
 from filial.plugins import Index, Manager, index
 
@@ -69,8 +70,12 @@ class Site:
         return index([str(self.folder)], **options)  # type: ignore[arg-type]
 
     def manager(self, **options: object) -> Manager:
-        """A manager that sees only this folder."""
-        return Manager(self.index(**options))
+        """A manager that sees only this folder and filial's own stages."""
+        found = self.index(**options)
+        for claims in stages()["stages"].values():
+            for claim in claims:
+                found.add(claim)
+        return Manager(found)
 
 
 @pytest.fixture

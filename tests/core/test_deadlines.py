@@ -9,12 +9,12 @@ import virtual_time
 from stage_kit import Rows, evolution
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Request, Strategy, Teacher, TeacherError
-from filial.engine.evolve import Choice, evolve_records
-from filial.engine.filter import FilterStep, filter_records
 from filial.engine.stage import StageContext
 from filial.gateway import Gateway
 from filial.gateway.deadlines import TICK, Deadlines
 from filial.gateway.ledger import Ledger
+from filial_plugins.stages.evolve import Choice, evolve_records
+from filial_plugins.stages.filter import FilterStep, filter_records
 
 
 def hold(seconds):

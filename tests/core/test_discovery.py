@@ -81,8 +81,8 @@ def test_equals_importlib_metadata_on_generated_environments(folders, tmp_path_f
     assert ours([*path, path[0], str(root / "missing")]) == oracle(path)
 
 
-def test_groups_are_the_kinds_and_two_more():
-    assert (*KINDS, "commands", "hooks") == GROUPS
+def test_groups_are_the_kinds_and_three_more():
+    assert (*KINDS, "stages", "commands", "hooks") == GROUPS
     assert [singular(kind) for kind in KINDS] == [base.__name__.lower() for base in KINDS.values()]
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from index_kit import stages
 
 import filial
 from filial import Drop, Message, Record, Reply, Request, formats, testing
 from filial.cli import invoke
 from filial.contracts.kinds import KINDS
-from filial.plugins import Index, Manager
+from filial.plugins import Manager
 from filial.plugins.hooks import SPECS
 from filial.recipe import loads
 from filial.testing import ScriptedTeacher, context, finished
@@ -58,7 +59,7 @@ def loaded(tmp_path):
     """``loaded(name, …)``: a manager that has loaded these examples and nothing else, and what they register."""
 
     def load(*names: str) -> tuple[Manager, list[tuple[str, str]]]:
-        manager, found = Manager(Index()), []
+        manager, found = Manager(stages()), []
         for name in names:
             (tmp_path / name).write_text(PLUGINS[name], encoding="utf-8")
             found += manager.load_file(tmp_path / name)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import recipe_kit
+from index_kit import stages
 from recipe_kit import EIGHT, HEAD, faults
 
 from filial.contracts.errors import PluginError
-from filial.plugins import Index, Manager
+from filial.plugins import Manager
 
 manager, base = recipe_kit.manager, recipe_kit.base
 
@@ -24,7 +25,7 @@ def test_eight_mistakes_are_eight_faults_with_places_and_suggestions(manager: Ma
         "r.yaml:9:26: strategy 'reverse' has no 'keep_inputs'; did you mean 'keep_input'?",
         "r.yaml:11:22: 'lots' should be a valid integer",
         "r.yaml:12:33: 'strickt' should be 'strict' or 'normal'; did you mean 'strict'?",
-        "r.yaml:13:5: no stage 'filtr'; did you mean 'filter'?",
+        "r.yaml:13:5: no stage named 'filtr'; did you mean 'filter'?",
     ]
 
 
@@ -35,7 +36,7 @@ def test_yaml_faults_and_recipe_faults_come_together(manager: Manager, base: Pat
 
 
 NAME = "the name of a template belongs here, or {use: NAME, …}"
-STAGE = "a stage is '- VERB: …', with one of generate, evolve, filter, mix"
+STAGE = "a stage is '- VERB: …', with one of evolve, filter, generate, mix"
 START = "paths start at the recipe's folder"
 
 
@@ -116,7 +117,7 @@ START = "paths start at the recipe's folder"
         ),
         (
             "stages:\n- filter: harm",
-            "r.yaml:2:3: 'filter' has no records to start from; begin with 'generate' or add 'data: FILE'",
+            "r.yaml:2:3: 'filter' has no records to start from; begin with a stage that makes some or add 'data: FILE'",
         ),
         (
             "teacher: {model: m}\ndata: seeds.jsonl",
@@ -221,7 +222,7 @@ def test_a_broken_plugin_costs_only_the_recipe_that_names_it(manager: Manager, b
                 raise PluginError("filial-broken 1.0 (entry point harm = filial_broken) does not load: ImportError: x")
             return manager.get(kind, name)
 
-    broken = Broken(Index())
+    broken = Broken(stages())
     (fault,) = faults(HEAD + "stages:\n- filter: [evolved, {use: harm, any: 1}]", broken, base)
     assert fault.startswith("r.yaml:4:27: filial-broken 1.0 (entry point harm")
     assert faults(HEAD + "stages:\n- filter: [evolved]", broken, base) == []

@@ -11,20 +11,24 @@ import pytest
 import recipe_kit
 from hypothesis import given
 from hypothesis import strategies as st
+from index_kit import stages
 from recipe_kit import GOOD, HEAD, faults
 
 from filial.plugins import Manager
 from filial.plugins.yaml import parse
 from filial.recipe import settings
-from filial.recipe.settings import VERBS, Settings
+from filial.recipe.settings import Settings, stage_class
 from filial_plugins.commands.schema.recipe import recipe_schema
+from filial_plugins.stages.evolve import Evolve, StrategyKeys
+from filial_plugins.stages.generate import Generate
+from filial_plugins.stages.mix import Mix
 
 ROOT = Path(__file__).parents[2]
 manager, base = recipe_kit.manager, recipe_kit.base
 
-LISTS = (settings.Filter, settings.Rival)
-"""A filter stage is written as a list without a key; a rival is a teacher, with keys of its own beside its options."""
-KEYS = [(model, key) for model in Settings.__subclasses__() if model not in LISTS for key in model.model_fields]
+MODELS = (settings.Root, settings.Budget, settings.Train, settings.Judge, Generate, Evolve, StrategyKeys, Mix)
+"""Not a filter stage, which is written as a list without a key; not a rival: a teacher, with keys of its own."""
+KEYS = [(model, key) for model in MODELS for key in model.model_fields]
 
 
 def properties(schema: Any) -> set[str]:
@@ -50,7 +54,7 @@ def test_every_key_is_in_the_schema_and_in_the_reference(model: type[Settings], 
 def test_every_key_of_a_verb_is_a_flag(verb: str, plugin: str, cli: Any) -> None:
     assert cli(verb, plugin, "--help") == 0
     flags = set(re.findall(r"--([a-z-]+)", cli.out.split("\nOptions:\n")[1]))
-    model = VERBS[verb]
+    model = stage_class(Manager(stages()), verb)
     assert {key.replace("_", "-") for key in model.model_fields if key not in model.by_inputs} <= flags
 
 

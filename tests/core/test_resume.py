@@ -5,10 +5,11 @@ import random
 from pathlib import Path
 
 import pytest
+from index_kit import stages
 
 from filial.engine.commit import FILES, MANIFEST, committed
 from filial.engine.run import Run
-from filial.plugins import Index, Manager
+from filial.plugins import Manager
 from filial.recipe import load
 from filial.storage import read_manifest
 
@@ -86,7 +87,7 @@ class Project:
 
     def run(self):
         """Run; the requests that this took."""
-        manager = Manager(Index())
+        manager = Manager(stages())
         for file in (TOY, self.folder / "own.py"):
             manager.load_file(file)
         work = Run(load(self.folder / "r.yaml", manager), manager, self.folder, "r")

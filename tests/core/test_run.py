@@ -7,14 +7,16 @@ import random
 import sys
 from pathlib import Path
 
+import index_kit
 import kill_kit
 import pytest
+from index_kit import stages
 
 from filial import UsageError
 from filial.contracts.errors import BudgetStop
 from filial.engine.run import Run
 from filial.gateway import Ledger
-from filial.plugins import Index, Manager
+from filial.plugins import Manager
 from filial.recipe import load
 
 TOY = Path(__file__).parent / "toy.py"
@@ -43,7 +45,7 @@ def project(tmp_path):
 
 
 def run(folder, name="toy"):
-    manager = Manager(Index())
+    manager = Manager(stages())
     manager.load_file(TOY)
     work = Run(load(folder / "toy.yaml", manager), manager, folder, name)
     return work, work.execute()
@@ -219,10 +221,11 @@ def test_bad_seed_lines_are_kept_aside_and_told(project):
 KILLED = f"""
 import sys
 from pathlib import Path
-from filial.plugins import Index, Manager
+from filial.plugins import Manager
 from filial.recipe import load; from filial.engine.run import Run
 toy, folder, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-m = Manager(Index()); m.load_file(toy)
+{index_kit.CODE}
+m = Manager(stages); m.load_file(toy)
 {kill_kit.CODE}
 Run(load(folder / "toy.yaml", m), m, folder, name).execute()
 """

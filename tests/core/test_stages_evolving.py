@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from stage_kit import Rows, evolution
 
 from filial import Drop, FilialError, Filter, Keep, Message, Record, Reply, Strategy, TeacherError
-from filial.engine.evolve import Choice, evolve_records
-from filial.engine.filter import FilterStep
 from filial.engine.stage import StageContext
+from filial_plugins.stages.evolve import Choice, evolve_records
+from filial_plugins.stages.filter import FilterStep
 
 
 class Grow(Strategy):
@@ -62,7 +62,7 @@ def evolved(records, strategies=None, rules=(), *, seed=1, ask=teacher, notes=No
     choices = [Choice(n, f"d:{n}==1", s, weights.get(n, 1.0)) for n, s in named.items()]
     sieves = [FilterStep(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
     report = asyncio.run(evolve_records(records, evolution(choices, sieves, **plan), env))
-    env.counters.check("evolve")
+    assert env.counters.fault() == ""
     return rows, report["survival"]
 
 

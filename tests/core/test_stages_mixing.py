@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import FilialError, Mixer, Origin, Record, UsageError
-from filial.engine.mix import mix_records, shares
 from filial.engine.stage import StageContext
-from filial.recipe.settings import Mix
+from filial_plugins.stages.mix import Mix, mix_records, shares
 
 RATES = st.dictionaries(st.text(max_size=3), st.floats(0, 1e9, allow_nan=False), min_size=1, max_size=8).filter(
     lambda rates: any(rates.values())
@@ -32,7 +31,7 @@ def mixed(records, rates=None, *, total=None, repeat=False, by="task", seed=1):
     env = StageContext(stage="mix", seed=seed, writer=rows)
     settings = Mix(total=total, repeat=repeat, by=by) if total else Mix(repeat=repeat, by=by)
     asyncio.run(mix_records(records, settings, "d:m==1", Rates(given=rates or {}), env))
-    env.counters.check("mix")
+    assert env.counters.fault() == ""
     return rows
 
 

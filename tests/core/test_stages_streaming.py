@@ -12,9 +12,9 @@ from stage_kit import Rows, evolution
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy
 from filial.contracts import concurrency
-from filial.engine.evolve import Choice, evolve_records
-from filial.engine.filter import FilterStep, filter_records
 from filial.engine.stage import Answers, Ranks, StageContext
+from filial_plugins.stages.evolve import Choice, evolve_records
+from filial_plugins.stages.filter import FilterStep, filter_records
 
 WINDOWS = (1, 7, 64)
 
@@ -86,14 +86,14 @@ def evolved(records, *rules, env=None, **plan):
     env = env or surroundings()
     choices = [Choice(name, f"d:{name}==1", Grow()) for name in ("one", "two")]
     report = asyncio.run(evolve_records(records, evolution(choices, sieves(*rules), **plan), env))
-    env.counters.check("s")
+    assert env.counters.fault() == ""
     return env, report
 
 
 def filtered(records, *filters, env=None):
     env = env or surroundings()
     asyncio.run(filter_records(records, sieves(*filters), env))
-    env.counters.check("s")
+    assert env.counters.fault() == ""
     return env, None
 
 

@@ -7,9 +7,9 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from filial import Drop, Price, Record, Reply
-from filial.engine.survival import Table, novelty
 from filial.storage import write_manifest
 from filial_plugins.commands.tables import survival
+from filial_plugins.stages.survival import Table, novelty
 
 PRICE = Price(prompt=2.0, completion=10.0)
 PARENT = Record(id="p", instruction="name three rivers of europe")

@@ -11,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import index_kit
 import pytest
+from index_kit import stages
 
 from filial import FilialError, Message, Origin, Record, Reply, TeacherError
 from filial.contracts.errors import BudgetStop, RecipeError, TeacherUnreachable
@@ -19,10 +21,10 @@ from filial.contracts.records import to_json
 from filial.engine.local import Peer, Performer
 from filial.engine.progress import Reporter
 from filial.engine.run import Run
-from filial.engine.verbs import VERBS
 from filial.engine.work import Job, cut
-from filial.plugins import Index, Manager
+from filial.plugins import Manager
 from filial.recipe import load
+from filial.recipe.settings import stage_class
 
 PATIENCE = 300.0
 """Seconds after which a test of what ends fails instead of hanging."""
@@ -155,7 +157,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def plugins(*files):
-    manager = Manager(Index())
+    manager = Manager(stages())
     for file in files:
         manager.load_file(file)
     return manager
@@ -193,7 +195,8 @@ def files(folder, name):
 
 
 def test_every_verb_says_whether_it_is_a_map():
-    kinds = {name: verb.KIND for name, verb in VERBS.items()}
+    manager = Manager(stages())
+    kinds = {verb: stage_class(manager, verb).works for verb in manager.index["stages"]}
     assert kinds == {"generate": "reduce", "evolve": "map", "filter": "map", "mix": "reduce"}
 
 
@@ -325,14 +328,15 @@ def test_a_budget_that_ends_says_how_to_go_on_with_processes(folder, cli):
     assert len((cli.folder / "asked").read_text().splitlines()) == 60
 
 
-CHILD = """
+CHILD = f"""
+{index_kit.CODE}
 import sys
 from pathlib import Path
 from filial.engine.run import Run
-from filial.plugins import Index, Manager
+from filial.plugins import Manager
 from filial.recipe import load
 
-manager = Manager(Index())
+manager = Manager(stages)
 for file in sys.argv[1:]:
     manager.load_file(Path(file))
 Run(load(Path("r.yaml"), manager), manager, Path("."), "stopped", processes=2).execute()

@@ -10,11 +10,10 @@ from stage_kit import Rows, evolution
 
 from filial import Drop, FilialError, Filter, Keep, Mixer, Record, Reply, Strategy, TeacherError, UsageError
 from filial.contracts.concurrency import Worker
-from filial.engine.evolve import Choice, evolve_records
-from filial.engine.filter import FilterStep, filter_records
-from filial.engine.mix import mix_records
 from filial.engine.stage import StageContext
-from filial.recipe.settings import Mix
+from filial_plugins.stages.evolve import Choice, evolve_records
+from filial_plugins.stages.filter import FilterStep, filter_records
+from filial_plugins.stages.mix import Mix, mix_records
 
 PATIENCE = 300.0
 """Seconds after which a test of what waits for whom fails instead of hanging."""
@@ -207,7 +206,7 @@ def filtered(came, *filters, window=256):
     env = StageContext(stage="filter", seed=1, writer=rows, ask=teacher, window=window)
     steps = [FilterStep(f"d:f{i}==1", f) for i, f in enumerate(filters)]
     run(filter_records(came, steps, env))
-    env.counters.check("filter")
+    assert env.counters.fault() == ""
     rows.memory = [step.memory for step in steps]
     return rows
 
@@ -223,7 +222,7 @@ def evolved(came, *rules, rounds=1):
     env = StageContext(stage="evolve", seed=1, writer=rows, ask=teacher)
     steps = [FilterStep(f"d:f{i}==1", rule) for i, rule in enumerate(rules)]
     run(evolve_records(came, evolution([Choice("grow", "d:grow==1", Grow())], steps, rounds=rounds), env))
-    env.counters.check("evolve")
+    assert env.counters.fault() == ""
     rows.memory = [step.memory for step in steps]
     return rows
 

@@ -20,21 +20,21 @@ class blamed:
         FilialError: naming the plugin, the stage and the record; the traceback is kept as its cause.
     """
 
-    __slots__ = ("_plugin", "_record", "_stage")
+    __slots__ = ("plugin", "record", "stage")
 
     def __init__(self, plugin: str, stage: str, record: Record | None = None) -> None:
-        self._plugin, self._stage, self._record = plugin, stage, record
+        self.plugin, self.stage, self.record = plugin, stage, record
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
         if isinstance(err, TeacherError):
             raise FilialError(
-                f"{self._plugin} gave up in {_place(self._stage, self._record)} when a teacher call failed: {err}; "
+                f"{self.plugin} gave up in {_place(self.stage, self.record)} when a teacher call failed: {err}; "
                 "every answer is kept, so run it again"
             ) from err
         if err is not None and is_fault(err):
-            raise failure(f"{self._plugin} fails in {_place(self._stage, self._record)}", err) from err
+            raise failure(f"{self.plugin} fails in {_place(self.stage, self.record)}", err) from err
 
 
 def is_fault(err: BaseException) -> bool:

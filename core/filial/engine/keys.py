@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from filial.contracts.paths import resolve
+from filial.plugins.discovery import OURSELVES, STAGES
 from filial.plugins.manager import Manager
-from filial.plugins.options import named_files
+from filial.plugins.options import file_options, named_files
 from filial.recipe import ComponentSpec, Recipe, StageSpec
 from filial.storage import digest, file_sha256
 
-SOURCES = {"seeds", "sources"}
-"""Settings that name files: what a stage's result depends on is what they hold, not where they are."""
 SHOWN = 3
 """Changes to name."""
 
@@ -64,39 +63,47 @@ def asked_parts(recipe: Recipe, manager: Manager) -> dict[str, str]:
     return parts
 
 
-def stage_parts(stage: StageSpec[Any], base: Path, manager: Manager) -> dict[str, str]:
-    """What a stage's result depends on beside the records that enter it: inputs by content, plugins with versions,
-    options."""
-    settings = stage.settings.model_dump(mode="json", exclude=SOURCES)
+def stage_parts(stage: StageSpec, base: Path, manager: Manager) -> dict[str, str]:
+    """What a stage's result depends on beside the records that enter it: inputs by what they hold, not by where they
+    are, plugins with versions, options."""
+    model, own = type(stage.settings), stage.settings.own()
+    settings = stage.settings.model_dump(mode="json", exclude=file_options(model))
     parts = {"its settings": digest(settings, stage.limit)}
-    for place, source in named_files(type(stage.settings), stage.settings.own()):
+    for place, source in named_files(model, own):
         parts[f"its {' '.join(map(str, place))}"] = source_digest(source, base)
-    return {**parts, **component_parts(stage.components, base, manager)}
+    parts |= component_parts(stage.components, base, manager, beside=True)
+    who, version = manager.identity(STAGES, stage.verb), manager.version(STAGES, stage.verb)
+    dist = who.rpartition(":")[0]
+    if dist != OURSELVES:
+        parts["its verb"] = who
+    if dist != OURSELVES or version != manager.own_version():  # as it is where filial is installed to be edited
+        parts[dist] = " ".join(sorted({version, *parts.get(dist, "").split()}))
+    return parts
 
 
-def component_parts(specs: Sequence[ComponentSpec], base: Path, manager: Manager) -> dict[str, str]:
+def component_parts(
+    specs: Sequence[ComponentSpec], base: Path, manager: Manager, *, beside: bool = False
+) -> dict[str, str]:
     """What a step depends on by the components that it names: which they are, in their order, the versions of the
-    distributions they are from, and their options with the files that these name: where they stand, what they hold."""
+    distributions they are from, and their options with the files that these name: where they stand, what they hold.
+
+    ``beside``: on the recipe's own keys beside the options too. Of a judge and its rivals these are where figures lie.
+    """
     versions: dict[str, set[str]] = {}
     options: dict[str, list[Any]] = {}
+    plugins: list[list[Any]] = []
     for spec in specs:
         dist, _, name = manager.identity(spec.kind, spec.use).rpartition(":")
         versions.setdefault(dist, set()).add(manager.version(spec.kind, spec.use))
         files = named_files(manager.get(spec.kind, spec.use), spec.options)
         held = [[place, source_digest(path, base)] for place, path in files]
         options.setdefault(name, []).append([spec.options, held])
+        plugins.append([manager.identity(spec.kind, spec.use), *(spec.settings.in_key() if beside else [None])])
     return {
-        "its plugins": digest([[manager.identity(spec.kind, spec.use), *_beside(spec)] for spec in specs]),
+        "its plugins": digest(plugins),
         **{dist: " ".join(sorted(found)) for dist, found in versions.items()},
         **{f"the options of {name}": digest(found) for name, found in options.items()},
     }
-
-
-def _beside(spec: ComponentSpec) -> list[Any]:
-    """What the recipe's own keys beside a component's options say that a result tells of. What judges and rivals are
-    called is where their figures lie."""
-    weight, name, family = (getattr(spec.settings, key, None) for key in ("weight", "name", "family"))
-    return [weight, name, family] if spec.kind == "strategies" and (name or family) else [weight]
 
 
 def source_digest(source: str, base: Path) -> str:

@@ -23,11 +23,12 @@ from filial.contracts import errors
 from filial.contracts.errors import FilialError
 from filial.contracts.kinds import BATCH
 from filial.contracts.messages import Request
+from filial.contracts.plugin_errors import blamed
 from filial.engine.build import stage_context
 from filial.engine.stage import StageContext
-from filial.engine.verbs import VERBS
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job, Work
+from filial.plugins.discovery import STAGES
 from filial.plugins.manager import Manager
 
 GRACE = 5.0
@@ -231,7 +232,7 @@ class Local:
         """The results of one `Work` of the stage.
 
         Raises:
-            FilialError: as its verb's ``perform``; or the process has died.
+            FilialError: as the stage's ``perform``; or the process has died.
         """
         results: list[Any] = await min(self._workers, key=lambda worker: len(worker.calls)).call(work)
         return results
@@ -266,14 +267,17 @@ class Performer:
         assert work.job is not None
         if work.job != self._job:
             self._prepare(work.job)
-        results: list[Any] = await VERBS[work.job.stage.verb].perform(self._components, self._env, work)
+        with blamed(self._plugin, work.job.stage.name):
+            results: list[Any] = await work.job.stage.settings.perform(self._prepared, self._env, work)
         return results
 
     def _prepare(self, job: Job) -> None:
         if self._job is not None:
             self._env.worker.close()
         self._manager = manager = job.manager()
-        self._components = VERBS[job.stage.verb].prepare(job.stage, job.base, manager)
+        self._plugin = manager.provenance(STAGES, job.stage.verb)
+        with blamed(self._plugin, job.stage.name):
+            self._prepared = job.stage.settings.prepare(job.stage, job.base, manager)
         # Whoever does work writes nothing.
         self._env = stage_context(job, manager, writer=None, window=BATCH, **self._more)
         self._job = job

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import Component, Teacher
 from filial.contracts.messages import Reply, Request
+from filial.contracts.plugin_errors import blamed
 from filial.contracts.records import Record
 from filial.engine import commit, dataset, judge
 from filial.engine import train as tuning
@@ -20,10 +21,11 @@ from filial.engine.build import Source, build, stage_context
 from filial.engine.commit import MANIFEST
 from filial.engine.keys import StepKey
 from filial.engine.run import checksum, records_key
-from filial.engine.stage import DropRow, Records, is_lost
-from filial.engine.verbs import VERBS
+from filial.engine.stage import DropRow, Expected, Records, is_lost
+from filial.engine.verbs import run_stage
 from filial.engine.work import Job
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
+from filial.plugins.discovery import STAGES
 from filial.storage import kept, read_manifest
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class Step:
     """
 
     name: str
-    spec: StageSpec[Any] | ComponentSpec | JudgeSpec
+    spec: StageSpec | ComponentSpec | JudgeSpec
     state: str
     estimate: Estimate
     out: int | None = None
@@ -144,7 +146,7 @@ class _Plan:
         for stage, wanted in zip(self._run.recipe.stages, self._run.keys()[1:], strict=True):
             await self._stage(stage, wanted)
 
-    async def _stage(self, stage: StageSpec[Any], wanted: StepKey) -> None:
+    async def _stage(self, stage: StageSpec, wanted: StepKey) -> None:
         folder, entered = self._run.stage_folder(stage), self._count
         manifest = None
         if self._done and self._records is not None:
@@ -159,10 +161,11 @@ class _Plan:
         lost = sum(n for reason, n in manifest["reasons"].items() if is_lost(reason))
         self.steps.append(Step(stage.name, stage, DONE, Estimate(entered), self._count, lost))
 
-    async def _expected(self, stage: StageSpec[Any]) -> Estimate:
+    async def _expected(self, stage: StageSpec) -> Estimate:
         """What a stage that is to be done would take. What it gives enters the next."""
         entered, records = self._count, self._records
-        expected = VERBS[stage.verb].expect(stage, entered, self._run.recipe.base, self._run.manager)
+        with blamed(self._run.manager.provenance(STAGES, stage.verb), stage.name):
+            expected: Expected = stage.settings.expect(stage, entered, self._run.recipe.base, self._run.manager)
         self._records, self._count = None, expected.out
         if not expected.calls:
             return Estimate(entered)
@@ -181,7 +184,7 @@ class _Plan:
         self._records, self._count = seen.records, len(seen.records)
         return Estimate(entered, held=held)
 
-    async def _rehearsed(self, stage: StageSpec[Any], records: list[Record]) -> Rehearsal:
+    async def _rehearsed(self, stage: StageSpec, records: list[Record]) -> Rehearsal:
         """Play a stage; nothing is sent or written.
 
         Raises:
@@ -192,7 +195,7 @@ class _Plan:
         ask = run.manager.hook.ask(self._teacher, seen.ask)
         env = stage_context(Job.of(run.recipe, stage, run.manager), run.manager, writer=seen, ask=ask)
         try:
-            await VERBS[stage.verb].run(stage, records, run.recipe.base, run.manager, env)
+            await run_stage(stage, records, run.recipe.base, run.manager, env)
         except FilialError:
             if not seen.missing:
                 raise  # it fails all the same when it runs

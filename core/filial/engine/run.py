@@ -14,7 +14,7 @@ from filial import __version__
 from filial.contracts.errors import ROWS_LOST, UsageError
 from filial.contracts.kinds import BATCH
 from filial.engine import commit, interrupts
-from filial.engine.build import Source, provenance, stage_context
+from filial.engine.build import Source, stage_context
 from filial.engine.dataset import dataset_key, write_run_dataset
 from filial.engine.judge import check_candidates, judge_model
 from filial.engine.keys import StepKey, run_keys
@@ -22,7 +22,7 @@ from filial.engine.local import Local
 from filial.engine.run_context import RunContext
 from filial.engine.stage import Counters, DropRow, Records, Rows, is_lost
 from filial.engine.train import check_base_model, train_model
-from filial.engine.verbs import VERBS
+from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job
 from filial.gateway.gateway import Gateway, stopping
@@ -126,7 +126,7 @@ class Run(RunContext):
         recipe = self.recipe
         return Source(recipe.data, recipe.base, self.manager, recipe.limit) if recipe.data is not None else []
 
-    def stage_folder(self, stage: StageSpec[Any]) -> Path:
+    def stage_folder(self, stage: StageSpec) -> Path:
         """Where a stage's files are."""
         return self.folder / "stages" / stage.name
 
@@ -135,7 +135,7 @@ class Run(RunContext):
         return run_keys(self.recipe, self.manager)
 
     async def _stage(
-        self, stage: StageSpec[Any], records: Records, key: StepKey, gateway: Gateway | None, engine: Local
+        self, stage: StageSpec, records: Records, key: StepKey, gateway: Gateway | None, engine: Local
     ) -> Rows:
         """Run one stage, unless it is done and whole."""
         folder = self.stage_folder(stage)
@@ -154,15 +154,14 @@ class Run(RunContext):
             )  # fmt: skip
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
-            if engine.processes and VERBS[stage.verb].KIND == "map":
+            if engine.processes and stage.settings.works == "map":
                 await engine.begin(env)
                 env.elsewhere, env.window = engine.perform, max(env.window, BATCH * engine.processes)
             with stopping(gateway):
-                report = await VERBS[stage.verb].run(stage, records, self.recipe.base, self.manager, env)
-            env.counters.check(stage.name)
+                report = await run_stage(stage, records, self.recipe.base, self.manager, env)
             facts = {
                 "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
-                "plugins": [provenance(self.manager, s) for s in stage.components],
+                "plugins": stage.plugins(self.manager),
                 "options": {
                     "stage": stage.settings.own(), "components": [[s.use, s.options] for s in stage.components],
                 },
@@ -175,7 +174,7 @@ class Run(RunContext):
     def _dropped(self, row: DropRow) -> None:
         self.manager.hook.record_dropped(run=self.info(), stage=row.stage, record=row.record, drop=row)
 
-    def _book(self, stage: StageSpec[Any], manifest: dict[str, Any], *, done_before: bool) -> None:
+    def _book(self, stage: StageSpec, manifest: dict[str, Any], *, done_before: bool) -> None:
         """Enter a finished stage into the summary and tell who watches."""
         row = {"name": stage.name, **manifest["counts"], "reasons": manifest["reasons"], **manifest["report"]}
         self.summary["stages"].append(row)

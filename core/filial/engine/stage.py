@@ -18,13 +18,14 @@ from filial.contracts.context import Asker, Context
 from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
-from filial.contracts.plugin_errors import blamed, breach
+from filial.contracts.plugin_errors import blamed, breach, half_character
 from filial.contracts.records import Record, record_id
-from filial.engine.plugin_calls import NOT_UNICODE, unsound
 from filial.engine.work import Job, Work
-from filial.formats.records import decode_fast
+from filial.formats.base import named
+from filial.formats.records import decode_fast, encode, explain
 
 BAD_LINE = "bad-line"
+NOT_UNICODE = "not-unicode"
 TOO_FEW = "yield-collapsed"
 """By this reason a generator says that it could not make as many records as it was asked for."""
 
@@ -32,6 +33,23 @@ TOO_FEW = "yield-collapsed"
 def is_lost(reason: str) -> bool:
     """Whether a drop with this reason was lost to a fault or never came about, rather than decided against."""
     return reason in (BAD_LINE, NOT_UNICODE, TOO_FEW) or reason.startswith("teacher-")
+
+
+def unsound(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
+    """A drop for a record whose text no file can hold; None for a record that can be written and read back. ``given``
+    is the one that the plugin made it from.
+
+    Raises:
+        FilialError: the plugin gave a field the wrong type, or a score that is no number.
+    """
+    try:
+        encode(record)
+    except UnicodeEncodeError as err:
+        return Drop(NOT_UNICODE, half_character(err))
+    except (TypeError, msgspec.ValidationError) as err:
+        fault = explain(err) if isinstance(err, msgspec.ValidationError) else f"cannot be written as JSON: {err}"
+        raise breach(plugin, stage, f"{named(record)}: {fault}", given) from err
+    return None
 
 
 class Means:
@@ -140,10 +158,10 @@ class Counters:
     done: int = 0
     total: int | None = None
 
-    def check(self, stage: str) -> None:
+    def fault(self) -> str:
+        """Say where the books do not balance; empty if they do."""
         came, went = self.entered + self.made, self.out + self.dropped.total()
-        if came != went:
-            raise AssertionError(f"stage {stage}: {came} entered or made, but {went} out or dropped: {self}")
+        return "" if came == went else f"{came:,} records entered it or were made, but {went:,} are out or dropped"
 
     @property
     def lost(self) -> bool:

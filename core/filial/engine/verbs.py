@@ -1,15 +1,63 @@
-"""The stages of a recipe by their verbs.
+"""What a stage of a recipe is: its keys, declared as fields, and what does its work.
 
-A verb's module has ``KIND``, "map" or "reduce" (`filial.engine.work`); ``run(stage, records, base, manager, env)``,
-which gives the stage's report; and ``expect(stage, entering, base, manager)``, which says what it would take and give.
-Where it is a map, ``prepare(stage, base, manager)`` gives the stage's components and ``perform(components, env, work)``
-the results of a `Work`.
+filial's own are plugins like any other: an entry point of the group ``filial.stages`` names a subclass of `Stage`, by
+the verb that a recipe writes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from filial.engine import evolve, filter, generate, mix
+from filial.contracts.plugin_errors import blamed, breach, wrong_type
+from filial.engine.stage import Expected, Records, Report, StageContext
+from filial.engine.work import Work
+from filial.plugins.discovery import STAGES
+from filial.plugins.manager import Manager
+from filial.recipe import StageSpec
+from filial.recipe.settings import StageSettings
 
-VERBS: dict[str, Any] = {"generate": generate, "evolve": evolve, "filter": filter, "mix": mix}
+
+class Stage(StageSettings):
+    """A stage: what it does to the records of the one before. Its fields are its keys in a recipe.
+
+    ``stage`` holds the components that the keys name (`build` makes one); ``base`` is the recipe's folder.
+    """
+
+    works: ClassVar[Literal["map", "reduce"]] = "reduce"
+    """A "map" goes record by record: it cuts its records into `Work` (`cut`), which processes can do too. A "reduce"
+    needs all records, in their order."""
+
+    @abstractmethod
+    async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+        """Give every record to ``env.keep`` or ``env.drop``, and count in ``env.counters`` what entered and what was
+        made. Returns what the summary shows beside the counts, as JSON."""
+
+    def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
+        """Say what the stage would take and give; unless overridden no request, and as many records as enter."""
+        return Expected(0, entering)
+
+    def prepare(self, stage: StageSpec, base: Path, manager: Manager) -> Any:
+        """Make what `perform` works with: the components of a map."""
+        raise NotImplementedError
+
+    async def perform(self, prepared: Any, env: StageContext, work: Work) -> list[Any]:
+        """Do a part of a map's work, in whichever process. Returns the results, which pickle; nothing is written."""
+        raise NotImplementedError
+
+
+async def run_stage(stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+    """Run a stage. Returns its report.
+
+    Raises:
+        FilialError: it has failed, or does not keep its contract: every record is accounted for.
+    """
+    plugin = manager.provenance(STAGES, stage.verb)
+    with blamed(plugin, env.stage):
+        report = await stage.settings.run(stage, records, base, manager, env)
+    if not isinstance(report, dict):
+        raise wrong_type(plugin, env.stage, "run", report, "a dict, its report")
+    if fault := env.counters.fault():
+        raise breach(plugin, env.stage, fault)
+    return report

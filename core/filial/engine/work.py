@@ -1,6 +1,6 @@
 """The engine's unit of work, as data: what a stage does to a batch of records, wherever it is done.
 
-A stage whose ``KIND`` is "map" goes record by record: it cuts its records into `Work`, has each done by its verb's
+A stage that ``works`` as a "map" goes record by record: it cuts its records into `Work`, has each done by its
 ``perform``, in this process or by an engine, and takes the results in canonical order. A "reduce" stage, and what a map
 stage does with filters that remember, needs that order and stays where the run is. Whoever does work writes nothing.
 """
@@ -11,27 +11,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
 
 from filial.contracts.errors import FilialError
 from filial.contracts.records import Record
+from filial.plugins.discovery import STAGES
 from filial.plugins.manager import Manager
 from filial.recipe import ComponentSpec, Recipe, StageSpec
-from filial.recipe.settings import Generate
-
-StageKind = Literal["map", "reduce"]
+from filial.recipe.settings import stage_class
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What all the work of one stage has in common.
 
-    The components of ``stage`` are named as ``dist:name``; ``plugins`` says which versions of them are meant. ``base``
+    ``stage`` and its components are named as ``dist:name``; ``plugins`` says which versions of them are meant. ``base``
     is the recipe's folder, ``files`` are the plugin files to load, ``seeds`` the files of seed records that the recipe
     names in front of the stage, each with its format.
     """
 
-    stage: StageSpec[Any]
+    stage: StageSpec
     plugins: tuple[str, ...]
     base: Path
     seed: int
@@ -39,13 +37,13 @@ class Job:
     seeds: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, recipe: Recipe, stage: StageSpec[Any], manager: Manager) -> Job:
+    def of(cls, recipe: Recipe, stage: StageSpec, manager: Manager) -> Job:
         """Describe a stage of a recipe whose plugins this manager has."""
-        specs = tuple(_resolved(spec, manager) for spec in stage.components)
-        plugins = tuple(manager.provenance(spec.kind, spec.use) for spec in specs)
-        before = [each.settings for each in recipe.stages[: stage.index] if isinstance(each.settings, Generate)]
-        seeds = tuple((settings.seeds, settings.seeds_format or "auto") for settings in before if settings.seeds)
-        stage = replace(stage, components=specs)
+        before = [each.settings.seed_files() for each in recipe.stages[: stage.index]]
+        seeds = tuple(file for files in before for file in files)
+        plugins, resolved = tuple(stage.plugins(manager)), tuple(_resolved(spec, manager) for spec in stage.components)
+        verb = _exact(manager, STAGES, stage.verb)
+        stage = replace(stage, verb=verb, components=resolved)
         return cls(stage, plugins, recipe.base, recipe.seed, tuple(manager.files), seeds)
 
     def manager(self) -> Manager:
@@ -57,8 +55,9 @@ class Job:
         manager = Manager()
         for file in self.files:
             manager.load_file(file)
-        for spec, meant in zip(self.stage.components, self.plugins, strict=True):
-            if (found := manager.provenance(spec.kind, spec.use)) != meant:
+        stage_class(manager, self.stage.verb)
+        for meant, found in zip(self.plugins, self.stage.plugins(manager), strict=True):
+            if found != meant:
                 raise FilialError(f"{meant} has become {found} since the run began; run it again")
         return manager
 
@@ -67,7 +66,12 @@ def _resolved(spec: ComponentSpec, manager: Manager) -> ComponentSpec:
     settings = spec.settings
     if getattr(settings, "name", "") is None:  # tables go on to call it by the recipe's word
         settings = settings.model_copy(update={"name": spec.use})
-    return replace(spec, use=manager.provenance(spec.kind, spec.use).partition("==")[0], settings=settings)
+    return replace(spec, use=_exact(manager, spec.kind, spec.use), settings=settings)
+
+
+def _exact(manager: Manager, kind: str, name: str) -> str:
+    """``dist:name``: the same plugin, whatever else is installed where the work is done."""
+    return manager.provenance(kind, name).partition("==")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,13 @@ from filial.contracts.errors import PluginError, hint
 
 GROUPS = (
     "generators", "strategies", "filters", "mixers", "templates", "trainers", "teachers", "judges",
-    "formats", "commands", "hooks",
+    "formats", "stages", "commands", "hooks",
 )  # fmt: skip
 OURSELVES = "filial"
 HOOKS = "hooks"
 """The group of plugins that bring hooks only; beside the kinds, since they register nothing."""
+STAGES = "stages"
+"""The group of what stands in a recipe's list of stages; an entry names the class itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class Index(dict[str, dict[str, list[Claim]]]):
             values = " and ".join(c.value for c in claims)
             raise PluginError(f"{claims[0].owner} claims {what} {short!r} twice ({values}); it must be mended there")
         owners = " and ".join(c.owner for c in claims)
-        ways = " or ".join(f"'use: {c.dist}:{short}'" for c in claims)
+        before = "" if kind == STAGES else "use: "
+        ways = " or ".join(f"'{before}{c.dist}:{short}'" for c in claims)
         raise PluginError(f"{what} {short!r} is claimed by {owners}; write {ways}, or uninstall one of them")
 
     def _missing(self, kind: str, name: str, owner: str, short: str) -> str:

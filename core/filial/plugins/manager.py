@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -26,6 +26,7 @@ from filial.plugins.options import change_files, locate_files, validated
 from filial.storage import file_sha256
 
 log = logging.getLogger("filial.plugins")
+C = TypeVar("C")
 
 
 class Manager:
@@ -72,6 +73,24 @@ class Manager:
             what = f"{claim.owner} promises {singular(kind)} {claim.name!r} ({claim.entry})"
             raise PluginError(f"{what}, but registers {names or f'no {singular(kind)} at all'}")
         return self._found[key]
+
+    def entry_class(self, group: str, name: str, base: type[C]) -> type[C]:
+        """The class that the entry of a group names, imported if it was not yet; nothing is registered.
+
+        Raises:
+            PluginError: as `get`; or the entry names no subclass of ``base`` that has all its methods.
+        """
+        claim = self.index.claim(group, name)
+        with self._contained(claim):
+            if not SLUG.fullmatch(claim.name):
+                raise PluginError("a name is kebab-case, such as 'deep-sea'")
+            found = import_entry(claim.value)
+            if not (isinstance(found, type) and issubclass(found, base)):
+                raise PluginError(f"{found!r} is no {singular(group)} class")
+            if missing := sorted(getattr(found, "__abstractmethods__", ())):
+                raise PluginError(f"{found.__name__} has no method {missing[0]}")
+        self._owners[found.__module__.partition(".")[0]] = claim.owner
+        return found
 
     def build(self, kind: str, spec: str | Mapping[str, Any], where: str = "") -> Component:
         """The component that ``spec`` describes: a name, or ``use: name`` with options beside it.

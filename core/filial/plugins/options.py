@@ -201,6 +201,16 @@ def named_files(component: type[Any], options: Mapping[str, Any]) -> Iterator[tu
                 yield from (((name, key), item) for key, item in value.items() if isinstance(item, str))
 
 
+def file_options(component: type[Any]) -> set[str]:
+    """The options of a component that may name files."""
+    found = set()
+    for name, schema in json_schema(component)["properties"].items():
+        members = (schema, *schema.get("anyOf", ()))
+        places = (place for m in members for place in (m, m.get("items"), m.get("additionalProperties")))
+        found |= {name} if any(map(_is_file, places)) else set()
+    return found
+
+
 def _is_file(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get("format") == "file"
 

@@ -14,13 +14,13 @@ from filial.contracts import kinds
 from filial.contracts.errors import FilialError, PluginError, UsageError, near
 from filial.gateway.budget import unknown_price
 from filial.gateway.keys import refusal
-from filial.plugins.discovery import singular
+from filial.plugins.discovery import STAGES, singular
 from filial.plugins.options import locate_files
-from filial.plugins.wording import shown, suggestion, wrong_type
+from filial.plugins.wording import shown, wrong_type
 from filial.plugins.yaml import Address
 from filial.recipe.faults import Faults
 from filial.recipe.model import BASE, ComponentSpec, JudgeSpec, Recipe, StageSpec, unused_name
-from filial.recipe.settings import HELDOUT, VERBS, Evolve, Filter, Generate, Mix, Part, Rival, Root, Settings, parts
+from filial.recipe.settings import HELDOUT, Part, Rival, Root, StageSettings, parts, stage_class
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
@@ -107,7 +107,7 @@ class _Components:
         return faults.validated(type(component), options, address, owner, make=locate) is not None
 
 
-Read = tuple[Settings | None, tuple[ComponentSpec, ...]]
+Read = tuple[StageSettings | None, tuple[ComponentSpec, ...]]
 """The settings of a stage and its components; no settings where something is wrong with them."""
 
 
@@ -153,77 +153,77 @@ class _Walk:
                 self._faults.add(spec.path, str(err))
         return tuple(hooks.values())
 
-    def _stage(self, item: Any, index: int) -> StageSpec[Any] | None:
+    def _stage(self, item: Any, index: int) -> StageSpec | None:
         address: Address = ("stages", index)
+        verbs = self._manager.index[STAGES]
         if not isinstance(item, dict) or not item:
-            verbs = ", ".join(VERBS)
-            self._faults.add(address, f"a stage is '- VERB: …', with one of {verbs}, not {shown(item)}")
+            why = f"a stage is '- VERB: …', with one of {', '.join(verbs)}, not {shown(item)}"
+            self._faults.add(address, why)
             return None
         verb, *others = item
         at, body = (*address, verb), item[verb]
-        if verb not in VERBS:
-            self._faults.add(at, f"no stage {shown(verb)}{suggestion(verb, VERBS)}", at_key=True)
+        try:
+            model = stage_class(self._manager, str(verb))
+        except PluginError as err:
+            self._faults.add(at, str(err), at_key=True)
             return None
         for other in others:
             why = f"{shown(other)} stands beside {verb!r}, not in it; indent it further"
-            if other in VERBS:
+            if other in verbs:
                 why = f"the stage {verb!r} ends before {other!r}; begin the next one with '- '"
             self._faults.add((*address, other), why, at_key=True)
         if others and body is None:
             return None
-        starts = index == 0 and "data" not in self._data
-        sources = body.get("sources") if isinstance(body, dict) else None
-        if starts and verb != "generate" and not (verb == "mix" and isinstance(sources, dict)):
-            why = f"{verb!r} has no records to start from; begin with 'generate' or add 'data: FILE'"
-            self._faults.add(at, why, at_key=True)
-        read: Any = {Generate: self._generate, Evolve: self._evolve, Filter: self._filter, Mix: self._mix}
-        settings, components = read[VERBS[verb]](body, at, starts)
+        settings, components = self._keys(model, verb, body, at)
+        settings = self._checked(model, settings, verb, body if isinstance(body, dict) else {}, at)
         return StageSpec(verb, index, settings, components) if settings else None
 
-    def _generate(self, body: Any, at: Address, starts: bool) -> Read:
-        spec = self._components.read(body, Part(Generate.kind, Generate), at)
-        given = body if isinstance(body, dict) else {}
-        generator = self._components.built.get(at)
-        seeded = given.get("seeds") is not None
-        if starts and not seeded and (generator is None or generator.needs_seeds):
-            self._faults.add(at, "the first stage has nothing to start from; add 'seeds: FILE'")
-        consumes = generator is not None and generator.consumes and not seeded
-        if (starts or consumes) and "keep_inputs" in given:
-            why = f"{given.get('use')} says itself what becomes of the records it is given"
-            why = "the first stage has no inputs to keep" if starts else why
-            self._faults.add((*at, "keep_inputs"), f"{why}; remove keep_inputs", at_key=True)
-        if spec is None:
-            return None, ()
-        keeps = spec.settings.keep_inputs is None and not (starts or consumes)
-        return spec.settings.model_copy(update={"keep_inputs": True} if keeps else {}), (spec,)
-
-    def _evolve(self, body: Any, at: Address, _starts: bool) -> Read:
-        if isinstance(body, list):
-            self._faults.add(at, "write 'strategies:' in front of this list, indented under 'evolve:'")
-            self._components.listed(body, parts(Evolve)["strategies"], at)
+    def _keys(self, model: type[StageSettings], verb: str, body: Any, at: Address) -> Read:
+        """What stands in a stage: its keys and its components."""
+        read, named = self._components, parts(model)
+        if model.kind:
+            spec = read.read(body, Part(model.kind, model), at)
+            return (spec.settings, (spec,)) if spec else (None, ())
+        if model.alone:
+            part = named[model.alone]
+            if not isinstance(body, list):
+                spec = read.read(body, part, at)
+                return model(**{model.alone: [body]}), (spec,) if spec else ()
+            if not body:
+                self._faults.add(at, f"the list is empty; name a {singular(part.kind)}")
+                return None, ()
+            return model(**{model.alone: body}), tuple(read.listed(body, part, at))
+        if named and isinstance(body, list):
+            key, part = next(iter(named.items()))
+            self._faults.add(at, f"write '{key}:' in front of this list, indented under '{verb}:'")
+            read.listed(body, part, at)
             return None, ()
         given = body if isinstance(body, dict) else {}
-        if given.get("answer", True) is True:
-            self._components.asking.append(at)
-        found = []
-        for key, part in parts(Evolve).items():
-            items = given.get(key, Evolve.model_fields[key].default)
-            found += self._components.listed(items, part, (*at, key))
-        return self._faults.validated(Evolve, body, at, Evolve.owner), tuple(found)
+        found = list[ComponentSpec]()
+        for key, part in named.items():
+            items = given.get(key, model.model_fields[key].default)
+            found += read.listed(items, part, (*at, key))
+        return self._faults.validated(model, body, at, model.owner or f"the stage {verb!r}"), tuple(found)
 
-    def _filter(self, body: Any, at: Address, _starts: bool) -> Read:
-        part = parts(Filter)["filters"]
-        if not isinstance(body, list):
-            spec = self._components.read(body, part, at)
-            return Filter(filters=[body]), (spec,) if spec else ()
-        if not body:
-            self._faults.add(at, "the list is empty; name a filter")
-            return None, ()
-        return Filter(filters=body), tuple(self._components.listed(body, part, at))
+    def _checked(
+        self, model: type[StageSettings], settings: StageSettings | None, verb: str, given: dict[str, Any], at: Address
+    ) -> StageSettings | None:
+        """The keys of a stage, once what they need of the recipe is there; None if something is wrong with them."""
+        first = at[1] == 0 and "data" not in self._data
 
-    def _mix(self, body: Any, at: Address, _starts: bool) -> Read:
-        spec = self._components.read(body, Part(Mix.kind, Mix), at)
-        return (spec.settings, (spec,)) if spec else (None, ())
+        def fault(message: str, key: str = "") -> None:
+            self._faults.add((*at, key) if key else at, message, at_key=bool(key))
+
+        def check() -> StageSettings | None:
+            if first and not model.starts(given):
+                why = f"{verb!r} has no records to start from; begin with a stage that makes some or add 'data: FILE'"
+                self._faults.add(at, why, at_key=True)
+            if model.asks(given):
+                self._components.asking.append(at)
+            depends = model.check(given, self._components.built.get(at), first, fault)
+            return settings and settings.model_copy(update=depends)
+
+        return self._faults.validated(model, given, at, f"the stage {verb!r}", make=check)
 
     def _judges(self) -> tuple[JudgeSpec, ...]:
         body = self._data.get("judge", ())

@@ -53,7 +53,7 @@ class Faults:
 
     def validated(
         self, model: type[M], body: Any, address: Address, owner: str, beside: Iterable[str] = (),
-        make: Callable[[], M] | None = None,
+        make: Callable[[], M | None] | None = None,
     ) -> M | None:  # fmt: skip
         """Make a model of what stands at an address; None when something is wrong with it.
 

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from filial.plugins.discovery import OURSELVES, STAGES
 from filial.plugins.options import locate_files
 from filial.plugins.yaml import Address, dump
-from filial.recipe.settings import Filter, Generate, Mix, Settings, parts
+from filial.recipe.settings import Settings, parts
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Teacher
@@ -51,26 +52,34 @@ class ComponentSpec:
         return {"use": self.use, **self.settings.own(), **self.options}
 
 
-S = TypeVar("S", bound=Settings)
-
-
 @dataclass(frozen=True, slots=True)
-class StageSpec(Generic[S]):
+class StageSpec:
     """One stage: its verb, its place (from 0), its folder's name (``01-generate``), settings and components.
 
-    The components of an evolve stage are its strategies, then the filters it eliminates with (see `of`). ``limit`` is
-    how many records a generator makes at most, and how many are read from each source of a mix (`limited`).
+    ``settings`` is a `filial.stages.Stage`: the keys of the stage, and what does it. The components stand in the order
+    of the keys that name them (see `of`). ``limit`` is how many records it makes or reads by itself at most, from each
+    source (`limited`).
     """
 
     verb: str
     index: int
-    settings: S
+    settings: Any
     components: tuple[ComponentSpec, ...]
     limit: int | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.index + 1:02d}-{self.verb}"
+        return f"{self.index + 1:02d}-{self.verb.rpartition(':')[2]}"
+
+    def plugin(self, manager: Manager) -> str:
+        """``dist:name==version`` of the stage itself; "" where filial brings it, whose version stands in every key."""
+        ours = manager.index.claim(STAGES, self.verb).dist == OURSELVES
+        return "" if ours else manager.provenance(STAGES, self.verb)
+
+    def plugins(self, manager: Manager) -> list[str]:
+        """``dist:name==version`` of all whose work it is: the stage itself and its components."""
+        own = self.plugin(manager)
+        return [*([own] if own else []), *(manager.provenance(spec.kind, spec.use) for spec in self.components)]
 
     def of(self, kind: str) -> list[ComponentSpec]:
         """The components of one kind, in the recipe's order."""
@@ -83,7 +92,7 @@ class StageSpec(Generic[S]):
             (component,) = self.components
             return {self.verb: {"use": component.use, **body, **component.options}}
         body |= {key: [c.written() for c in self.of(part.kind)] for key, part in parts(type(self.settings)).items()}
-        return {self.verb: body["filters"] if isinstance(self.settings, Filter) else body}
+        return {self.verb: body[self.settings.alone] if self.settings.alone else body}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ class Recipe:
     budget: dict[str, Any] = field(default_factory=dict)
     hooks: tuple[ComponentSpec, ...] = ()
     data: str | None = None
-    stages: tuple[StageSpec[Any], ...] = ()
+    stages: tuple[StageSpec, ...] = ()
     heldout: int = 0
     template: ComponentSpec | None = None
     train: ComponentSpec | None = None
@@ -176,7 +185,8 @@ class Recipe:
     def lock(self, manager: Manager) -> str:
         """`resolved` as YAML, headed by the distribution and version each component came from."""
         lines = ["# Written by filial: the recipe of this run, with every default written out."]
-        plugins = {f"{c.kind} {c.use}": manager.provenance(c.kind, c.use) for c in self.components()}
+        plugins = {f"{STAGES} {s.verb}": origin for s in self.stages if (origin := s.plugin(manager))}
+        plugins |= {f"{c.kind} {c.use}": manager.provenance(c.kind, c.use) for c in self.components()}
         lines += [f"# {name}: {origin}" for name, origin in plugins.items()]
         return "\n".join(lines) + "\n" + dump(self.resolved())
 
@@ -186,8 +196,8 @@ COUNT = "count"
 
 
 def limited(recipe: Recipe, n: int) -> Recipe:
-    """The recipe on at most ``n`` records: of ``data``, of each generator, of each source of a mix and of a mix that
-    names its total, and of each exam. At most a quarter as many are kept back from training.
+    """The recipe on at most ``n`` records: of ``data``, of each generator, of whatever else a stage makes or reads by
+    itself (`StageSettings.limited`), and of each exam. At most a quarter as many are kept back from training.
 
     Everything that is done for it has other keys than for the whole recipe.
     """
@@ -200,17 +210,14 @@ def limited(recipe: Recipe, n: int) -> Recipe:
     )
 
 
-def _stage(stage: StageSpec[Any], n: int) -> StageSpec[Any]:
-    if isinstance(stage.settings, Generate):
-        return replace(stage, limit=n, components=tuple(_generator(spec, n) for spec in stage.components))
-    if isinstance(stage.settings, Mix):
-        total = stage.settings.total
-        return replace(stage, limit=n, settings=stage.settings.model_copy(update={"total": total and min(total, n)}))
-    return stage
+def _stage(stage: StageSpec, n: int) -> StageSpec:
+    components = tuple(_component(spec, n) for spec in stage.components)
+    settings, limit = stage.settings.limited(n), n if stage.settings.bounded else None
+    return replace(stage, settings=settings, components=components, limit=limit)
 
 
-def _generator(spec: ComponentSpec, n: int) -> ComponentSpec:
-    count = spec.options.get(COUNT)
+def _component(spec: ComponentSpec, n: int) -> ComponentSpec:
+    count = spec.options.get(COUNT) if spec.kind == "generators" else None
     return replace(spec, options={**spec.options, COUNT: min(count, n)}) if isinstance(count, int) else spec
 
 

@@ -7,7 +7,9 @@ from typing import Any
 from filial.plugins.wording import shown, suggestion
 from filial.plugins.yaml import MAX_DEPTH, Address, parse
 from filial.recipe.faults import Faults
-from filial.recipe.settings import VERBS, Root
+from filial.recipe.settings import Root
+
+STAGES: Address = ("stages",)
 
 
 class _NoSuchPlace(Exception):
@@ -43,7 +45,7 @@ def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
     key: Any = step
     if isinstance(data, list):
         key = _position(data, step, at)
-        if step in VERBS and isinstance(data[key], dict) and step in data[key]:
+        if at == STAGES and isinstance(data[key], dict) and step in data[key]:
             return _put(data[key], steps, value, (*at, key))  # a stage is entered by its verb at once
     elif not isinstance(data, dict):
         raise _NoSuchPlace(f"{'.'.join(map(str, at))} is {shown(data)}, so there is no {shown(step)} in it")
@@ -61,7 +63,7 @@ def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
 
 def _position(items: list[Any], step: str, at: Address) -> int:
     """Where in a list a step leads: a position, or the first item of that name."""
-    names = [_name(item) for item in items]
+    names = [_name(item, at) for item in items]
     place = ".".join(map(str, at))
     if step.isascii() and step.isdigit() and len(step) < 10:
         if int(step) < len(items):
@@ -72,8 +74,9 @@ def _position(items: list[Any], step: str, at: Address) -> int:
     raise _NoSuchPlace(f"{place} has no {shown(step)}{suggestion(step, filter(None, names))}")
 
 
-def _name(item: Any) -> str:
-    if not isinstance(item, dict):
-        return item if isinstance(item, str) else ""
-    verb = next((verb for verb in VERBS if verb in item), "")
-    return verb or (item["use"] if isinstance(item.get("use"), str) else "")
+def _name(item: Any, at: Address) -> str:
+    """What an item of the list at an address is called: a stage by its verb, a component by its ``use``."""
+    name = item
+    if isinstance(item, dict):
+        name = next(iter(item), "") if at == STAGES else item.get("use")
+    return name if isinstance(name, str) else ""

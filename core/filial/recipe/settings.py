@@ -1,4 +1,4 @@
-"""Every setting of a recipe that is filial's own, declared once.
+"""Every setting of a recipe that is filial's own, declared once; those of a stage are declared by its plugin.
 
 From these models come the check of a recipe, the editor schema, the flags of ``filial evolve`` and its like, what the
 engine runs by, and the tables of docs/recipe.md. Whatever else stands in a component's braces is an option of it.
@@ -6,14 +6,18 @@ engine runs by, and the tables of docs/recipe.md. Whatever else stands in a comp
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from filial.contracts.kinds import InputFile as RecordFile
 from filial.contracts.kinds import check_file
-from filial.plugins.discovery import HOOKS
+from filial.plugins.discovery import HOOKS, STAGES
+
+if TYPE_CHECKING:
+    from filial.plugins.manager import Manager
 
 HELDOUT = "heldout"
 """The word that stands for the records kept back, where a judge's data is named."""
@@ -54,6 +58,10 @@ class Settings(BaseModel):
         """The keys that have a value, without those that name components."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def in_key(self) -> list[Any]:
+        """What a stage's key holds of these keys, where they stand beside the options of a component it names."""
+        return [self.own() or None]
+
 
 def _key(default: Any, description: str, schema: dict[str, Any] | None = None, **rules: Any) -> Any:
     if schema is not None:
@@ -62,7 +70,8 @@ def _key(default: Any, description: str, schema: dict[str, Any] | None = None, *
 
 
 class Part(NamedTuple):
-    """Marks a key that names components: of which kind, and the recipe's own keys in their braces.
+    """Marks a key that names components: of which kind, and the recipe's own keys in their braces. A stage has one such
+    list at most of each kind.
 
     What stands there is checked where its address is known, not by pydantic.
     """
@@ -105,76 +114,57 @@ class Budget(Settings):
     usd: float | None = _key(None, "US dollars at most.", gt=0)
 
 
-class Strategy(Settings):
-    """A strategy of an evolve stage."""
+class StageSettings(Settings):
+    """Keys of a stage, and what the recipe has to know of it. What it does stands in `filial.stages.Stage`.
 
-    kind = "strategies"
-    weight: float = _key(1.0, "How often this strategy is drawn, relative to the others.", gt=0)
-    name: Name | None = _key(None, "What the survival table calls it; its plugin's name unless given.")
-    family: Literal["in-depth", "in-breadth"] | None = _key(
-        None, "What the survival table says of it; what its plugin says unless given."
-    )
+    ``alone``: the key whose list, or its one item, stands in the recipe in place of a mapping with this key.
+    ``bounded``: it makes or reads records by itself, so that `limited` gives the stage a limit.
+    """
 
+    alone: ClassVar[str] = ""
+    bounded: ClassVar[bool] = False
 
-class Generate(Settings):
-    """A generate stage."""
+    @classmethod
+    def starts(cls, given: dict[str, Any]) -> bool:
+        """Whether it can be the first stage, with these keys as they are written: it needs no records before it."""
+        return False
 
-    kind, by_inputs = "generators", ("seeds", "seeds_format", "keep_inputs")
-    seeds: RecordFile | None = _key(
-        None, "Seed tasks: a file, pkg:PACKAGE/FILE or hf:NAME. Most generators need it in the first stage."
-    )
-    seeds_format: Word | None = _key(None, "The seeds' format, if not clear.")
-    keep_inputs: bool | None = _key(
-        None,
-        "Pass on the records of the stage before; for a generate stage that is not the first, and whose generator does "
-        "not say itself what becomes of them.",
-        {"default": True},
-    )
+    @classmethod
+    def asks(cls, given: dict[str, Any]) -> bool:
+        """Whether it asks a teacher itself, beside what its components do."""
+        return False
 
+    @classmethod
+    def check(
+        cls, given: dict[str, Any], component: Any, first: bool, fault: Callable[[str, str], None]
+    ) -> dict[str, Any]:
+        """Tell ``fault(message, key)`` what is wrong beyond the keys themselves; "" for the key: the stage as a whole.
+        Returns the keys whose default depends on where the stage stands.
 
-class Evolve(Settings):
-    """An evolve stage."""
+        ``component`` is the one in whose braces the keys stand, if its options are right. ``first``: no record enters.
+        """
+        return {}
 
-    owner, by_inputs = "the evolve stage", ("strategies",)
-    rounds: int = _key(1, "Evolutions of each record.", ge=1)
-    strategies: list[Annotated[Any, Part("strategies", Strategy)]] = _key(
-        ..., "What evolves records; one is drawn per try.", min_length=1, exclude=True
-    )
-    eliminate: list[Annotated[Any, Part("filters")]] = _key(
-        ["evolved"], "Filters that decide whether an evolution has failed.", exclude=True
-    )
-    keep: Literal["all", "last"] = _key("all", "Keep parents and every generation, or the newest of each line.")
-    branch: int = _key(1, "Children of each record per round: 1 makes chains, more make trees.", ge=1, le=100)
-    order: Literal["random", "fixed"] = _key("random", "Draw strategies by weight, or take them in turn.")
-    answer: bool = _key(
-        True, "Ask the teacher for the answer to each evolved instruction; if not, rules on answers are left out."
-    )
+    def in_key(self) -> list[Any]:
+        """Nothing: a stage's own keys are a part of its key by themselves."""
+        return [None]
+
+    def seed_files(self) -> list[tuple[str, str]]:
+        """The files of seed records that it names, each with its format: what `Context.seeds` reads from then on."""
+        return []
+
+    def limited(self, n: int) -> Self:
+        """The keys for a try on ``n`` records."""
+        return self
 
 
-class Filter(Settings):
-    """A filter stage. A recipe writes the list itself, or its one item, in place of a mapping with this key."""
+def stage_class(manager: Manager, verb: str) -> type[StageSettings]:
+    """The class behind a stage's verb, ``name`` or ``dist:name``; imported now.
 
-    owner, by_inputs = "the filter stage", ("filters",)
-    filters: list[Annotated[Any, Part("filters")]] = _key(
-        ..., "What decides which records go on, one after the other.", min_length=1, exclude=True
-    )
-
-
-class Mix(Settings):
-    """A mix stage."""
-
-    kind, by_inputs = "mixers", ("sources",)
-    total: int | None = _key(None, "Records in the mix. Default: as many as fit.", ge=1)
-    by: Literal["task", "plugin", "round"] = _key(
-        "task", "What rates go by: the task, the plugin a record comes from, or its evolution round."
-    )
-    repeat: bool = _key(False, "Repeat the records of a task that is too small for its share.")
-    sources: dict[str, Annotated[RecordFile, Field(description="Records of this task.")]] | None = _key(
-        None, "Files to add to the mix, by the name of their task.", min_length=1
-    )
-
-
-VERBS: dict[str, type[Settings]] = {"generate": Generate, "evolve": Evolve, "filter": Filter, "mix": Mix}
+    Raises:
+        PluginError: there is none, it is claimed twice, or it is broken.
+    """
+    return manager.entry_class(STAGES, verb, StageSettings)
 
 
 class Train(Settings):

@@ -82,7 +82,7 @@ def describe(run: Run, step: Step) -> tuple[str, list[ComponentSpec]]:
     return what, [spec.component, *(rival for rival in spec.against if rival is not None)]
 
 
-def describe_stage(stage: StageSpec[Any]) -> str:
+def describe_stage(stage: StageSpec) -> str:
     """Say who works in a stage, on what, and what it asks at most."""
     settings = stage.settings
     names = ", ".join(spec.use for spec in stage.of(stage.components[0].kind))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from filial import UsageError
 from filial.commands import GROUPS, installed, json_option, manager, print_json, singular
+
+if TYPE_CHECKING:
+    from filial.commands import Manager
 
 
 @click.group(invoke_without_command=True)
@@ -71,15 +74,22 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
         near = difflib.get_close_matches(short, names, 1, 0.7)
         raise UsageError(f"no plugin named {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     for found in kinds:
-        cls = known.get(found, name)
+        cls = plugin_class(known, found, name)
         schema = json_schema(cls)
         click.echo(f"{name} ({found}), {known.provenance(found, name)}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
         for option, facts in schema["properties"].items():
             click.echo(f"  {option}: {_facts(facts, option in schema.get('required', ()))}")
 
 
+def plugin_class(known: Manager, kind: str, name: str) -> Any:
+    """The class behind a name, whose fields are its options; of a stage, the keys of a recipe."""
+    from filial.commands import STAGES, stage_class
+
+    return stage_class(known, name) if kind == STAGES else known.get(kind, name)
+
+
 def _kinds() -> dict[str, str]:
-    """What has options: the kinds of plugins, and plugins that bring hooks only; singular -> group."""
+    """What has options: the kinds of plugins, plugins that bring hooks only, and stages; singular -> group."""
     return {singular(group): group for group in GROUPS if group != "commands"}
 
 

@@ -95,7 +95,7 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
             beside.unlink()
 
 
-def do_stage(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -> int:
+def do_stage(ctx: click.Context, stage: StageSpec, flags: dict[str, Any]) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
     from filial.commands import StageContext
 
@@ -104,7 +104,6 @@ def do_stage(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -
     with writing(flags["out"], flags["to"], flags["drops"], manager(ctx)) as output:
         env = StageContext(stage=stage.verb, seed=flags["seed"], writer=output)
         report = run_async(ctx, _asking(ctx, stage, flags, env))
-        env.counters.check(stage.verb)
     if flags["as_json"]:
         drops = str(output.drops) if env.counters.dropped and output.drops else None
         dropped = dict(sorted(env.counters.dropped.items()))
@@ -114,9 +113,9 @@ def do_stage(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any]) -
     return ROWS_LOST if env.counters.lost else 0
 
 
-async def _asking(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, Any], env: Any) -> dict[str, Any]:
+async def _asking(ctx: click.Context, stage: StageSpec, flags: dict[str, Any], env: Any) -> dict[str, Any]:
     """Give the stage its teacher, read the inputs, run it, and show how it goes on."""
-    from filial.commands import VERBS, read_inputs
+    from filial.commands import read_inputs, run_stage
 
     said, base = reporter(), Path.cwd()
     async with open_teacher(ctx, flags) as gateway:
@@ -130,7 +129,7 @@ async def _asking(ctx: click.Context, stage: StageSpec[Any], flags: dict[str, An
                 if left != 0:
                     records += read_inputs(source, base, manager(ctx), env, flags["format"], left)
             with stopping(gateway):
-                report: dict[str, Any] = await VERBS[stage.verb].run(stage, records, base, manager(ctx), env)
+                report: dict[str, Any] = await run_stage(stage, records, base, manager(ctx), env)
     return report
 
 
@@ -151,9 +150,9 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
     """The command of a verb: its flags and the stage it runs come from the verb's settings."""
 
     def make() -> click.Command:
-        from filial.commands import click_options, recipe_settings
+        from filial.commands import click_options, stage_class
 
-        settings = recipe_settings.VERBS[verb]
+        settings = stage_class(manager(click.get_current_context()), verb)
         own = click_options(settings, skip=settings.by_inputs)
         for rules in (option for option in own if option.multiple):
             rules.metavar, rules.help = "NAME", f"{rules.help}  May be repeated; none for no rule."
@@ -177,7 +176,7 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
             names, flags["inputs"] = _named(ctx, kind, name, flags["inputs"]) if more else ([name], flags["inputs"])
             if getattr(chosen, "needs_seeds", True) and not flags["inputs"]:
                 raise UsageError(f"the generator {name} needs seeds; name an INPUT file")
-            return do_stage(ctx, _stage(verb, kind, names, chosen, given), flags)
+            return do_stage(ctx, _stage(settings, verb, kind, names, chosen, given), flags)
 
         call.params[1:1] = own
         return call
@@ -185,12 +184,11 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
     return PluginGroup(verb, kind, make, help, more)
 
 
-def _stage(verb: str, kind: str, names: list[str], chosen: Any, given: dict[str, Any]) -> StageSpec[Any]:
+def _stage(model: Any, verb: str, kind: str, names: list[str], chosen: Any, given: dict[str, Any]) -> StageSpec:
     """The stage that a command line describes, as a recipe would. Options that were given hold for all the names."""
     from filial.commands import ComponentSpec, StageSpec, from_flags, recipe_settings
 
-    model, options = recipe_settings.VERBS[verb], chosen.model_dump(mode="json", exclude_unset=True)
-    lists = recipe_settings.parts(model)
+    options, lists = chosen.model_dump(mode="json", exclude_unset=True), recipe_settings.parts(model)
     given |= {key: names for key in lists if key in model.by_inputs}
     settings = from_flags(model, given, verb)
     beside = next((part.beside for part in lists.values() if part.kind == kind), recipe_settings.Settings)

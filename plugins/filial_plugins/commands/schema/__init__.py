@@ -6,7 +6,7 @@ import click
 
 from filial import UsageError
 from filial.commands import json_schema, manager, print_json, record_schema
-from filial_plugins.commands.plugins import kind_of
+from filial_plugins.commands.plugins import kind_of, plugin_class
 from filial_plugins.commands.schema.manifest import manifest_schema
 from filial_plugins.commands.schema.recipe import recipe_schema
 
@@ -25,7 +25,7 @@ def schema(ctx: click.Context, what: str, name: str | None) -> None:
     if what in schemas:
         print_json(schemas[what]())
     elif kind is not None and name is not None:
-        print_json(json_schema(manager(ctx).get(kind, name)))
+        print_json(json_schema(plugin_class(manager(ctx), kind, name)))
     else:
         raise UsageError(
             f"schema {what!r}: write record, recipe, manifest, or a kind and a name: schema filter novelty"

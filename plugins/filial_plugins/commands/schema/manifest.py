@@ -22,7 +22,7 @@ def manifest_schema() -> dict[str, Any]:
             "description": "SHA-256 of the records of the stage before; empty for the first stage.",
         },
         "stage": {"type": "string"},
-        "verb": {"enum": ["generate", "evolve", "filter", "mix"]},
+        "verb": {"type": "string"},
         "seed": {"type": "integer"},
         "plugins": {"type": "array", "items": {"type": "string"}, "description": "dist:name==version of each plugin."},
         "options": {"type": "object"},

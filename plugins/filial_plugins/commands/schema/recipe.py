@@ -5,33 +5,60 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from filial import Component
-from filial.commands import HOOKS, KINDS, PluginError, json_schema
+from filial.commands import HOOKS, KINDS, STAGES, PluginError, json_schema, stage_class
 from filial.commands import recipe_settings as settings
 
 if TYPE_CHECKING:
     from filial.commands import Manager
 
 Schema = dict[str, Any]
-_BESIDE: dict[str, type[settings.Settings]] = {
-    model.kind: model
-    for model in (settings.Generate, settings.Strategy, settings.Mix, settings.Train, settings.Judge, settings.Rival)
-}
-"""The recipe's own keys beside the options of a kind; those of a rival show for every teacher."""
+Stages = dict[str, type[settings.StageSettings] | None]
 
 
 def recipe_schema(manager: Manager) -> Schema:
     """Make the schema (2020-12), self-contained. A plugin that does not load is named in it, without its options."""
+    stages = _stages(manager)
     root = _model(settings.Root)
     keys = root["properties"]
     keys["stages"]["items"] = {
-        "type": "object", "properties": {verb: _verb(model) for verb, model in settings.VERBS.items()},
+        "type": "object", "properties": {verb: _verb(model) for verb, model in stages.items()},
         "additionalProperties": False, "minProperties": 1, "maxProperties": 1,
     }  # fmt: skip
     keys["judge"] = {"description": keys["judge"]["description"], **_one_or_more(settings.Judge.kind)}
+    kinds = [kind for kind in (*KINDS, HOOKS) if kind != "formats"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "filial recipe", **root,
-        "$defs": {kind: _component(kind, _classes(manager, kind)) for kind in (*KINDS, HOOKS) if kind != "formats"},
+        "$defs": {kind: _component(_beside(kind, stages), _classes(manager, kind)) for kind in kinds},
     }  # fmt: skip
+
+
+def _stages(manager: Manager) -> Stages:
+    """Each verb that a recipe may write, to its class; None where it does not load."""
+    out: Stages = {}
+    for verb, claims in manager.index[STAGES].items():
+        for claim in claims:
+            name = verb if manager.index.bare(STAGES, verb) == [claim] else f"{claim.dist}:{verb}"
+            try:
+                out[name] = stage_class(manager, name)
+            except PluginError:
+                out[name] = None
+    return out
+
+
+def _beside(kind: str, stages: Stages) -> Schema:
+    """The recipe's own keys beside the options of a kind. Those of all places where one may stand show in each, as do
+    those of a rival for every teacher; required is what all require."""
+    models: list[tuple[str, type[settings.Settings]]]
+    models = [(model.kind, model) for model in (settings.Train, settings.Judge, settings.Rival)]
+    for stage in filter(None, stages.values()):
+        models += [(stage.kind, stage)]
+        models += [(part.kind, part.beside) for part in settings.parts(stage).values()]
+    schemas = [_model(model) for of, model in models if of == kind] or [_model(settings.Settings)]
+    required = set.intersection(*(set(schema.get("required", ())) for schema in schemas))
+    return {
+        "properties": {name: key for schema in schemas for name, key in schema["properties"].items()},
+        "required": [name for name in schemas[0].get("required", ()) if name in required],
+    }
 
 
 def _model(model: type[settings.Settings]) -> Schema:
@@ -50,11 +77,12 @@ def _referring(node: Any) -> Any:
     return {key: _referring(value) for key, value in node.items() if key != "x-part"} | ref
 
 
-def _verb(model: type[settings.Settings]) -> Schema:
-    if model.kind:
-        return _ref(model.kind)
-    schema = _model(model)
-    return _one_or_more("filters") if list(schema["properties"]) == ["filters"] else schema
+def _verb(model: type[settings.StageSettings] | None) -> Schema:
+    if model is None:
+        return {}
+    if model.alone:
+        return _one_or_more(settings.parts(model)[model.alone].kind)
+    return _ref(model.kind) if model.kind else _model(model)
 
 
 def _ref(kind: str) -> Schema:
@@ -81,10 +109,9 @@ def _classes(manager: Manager, kind: str) -> dict[tuple[str, ...], type[Componen
     return out
 
 
-def _component(kind: str, classes: dict[tuple[str, ...], type[Component] | None]) -> Schema:
-    """``name`` or ``{use: name, …}``: which options are allowed follows from ``use``."""
-    own = _model(_BESIDE.get(kind, settings.Settings))
-    required = own.get("required", ())
+def _component(own: Schema, classes: dict[tuple[str, ...], type[Component] | None]) -> Schema:
+    """``name`` or ``{use: name, …}``: which options are allowed beside the recipe's own keys follows from ``use``."""
+    required = own["required"]
     schemas = {names: json_schema(cls) if cls else None for names, cls in classes.items()}
     bare = [
         name

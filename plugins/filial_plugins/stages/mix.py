@@ -5,24 +5,69 @@ from __future__ import annotations
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from filial.contracts.checks import is_number, shown
-from filial.contracts.context import seeded
-from filial.contracts.errors import UsageError
-from filial.contracts.kinds import Drop, Mixer
-from filial.contracts.plugin_errors import blamed, breach, wrong_type
-from filial.contracts.records import Record
-from filial.engine.build import build, provenance, read_inputs
-from filial.engine.plugin_calls import short_name
-from filial.engine.stage import Expected, Records, Report, StageContext
-from filial.plugins.manager import Manager
-from filial.recipe import StageSpec
-from filial.recipe.settings import Mix
+from filial import Drop, Field, InputFile, Mixer, Record, UsageError, seeded
+from filial.stages import (
+    Expected,
+    Manager,
+    Records,
+    Report,
+    Stage,
+    StageContext,
+    StageSpec,
+    blamed,
+    breach,
+    build,
+    is_number,
+    provenance,
+    read_inputs,
+    shown,
+    wrong_type,
+)
+from filial_plugins.stages.calls import short_name
 
-KIND = "reduce"
-"""All records are drawn from and shuffled together."""
 LEAST_RATE, MOST_RATE = 1e-100, 1e100
 """Bounds of a rate that is not 0: between them, sums and quotients of rates are finite."""
+
+
+class Mix(Stage):
+    """A mix stage."""
+
+    works = "reduce"  # all records are drawn from and shuffled together
+    kind, by_inputs, bounded = "mixers", ("sources",), True
+    total: int | None = Field(None, description="Records in the mix. Default: as many as fit.", ge=1)
+    by: Literal["task", "plugin", "round"] = Field(
+        "task", description="What rates go by: the task, the plugin a record comes from, or its evolution round."
+    )
+    repeat: bool = Field(False, description="Repeat the records of a task that is too small for its share.")
+    sources: dict[str, Annotated[InputFile, Field(description="Records of this task.")]] | None = Field(
+        None, description="Files to add to the mix, by the name of their task.", min_length=1
+    )
+
+    @classmethod
+    def starts(cls, given: dict[str, Any]) -> bool:
+        """It can begin with its own sources."""
+        return isinstance(given.get("sources"), dict)
+
+    def limited(self, n: int) -> Self:
+        """Mix at most so many."""
+        return self.model_copy(update={"total": self.total and min(self.total, n)})
+
+    async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+        """Run a mix stage on the records of the one before and those of its sources."""
+        (spec,), added = stage.components, list[Record]()
+        for task, source in (self.sources or {}).items():
+            added += [r.replaced(task=task) for r in read_inputs(source, base, manager, env, limit=stage.limit)]
+        await mix_records([*records, *added], self, provenance(manager, spec), build(manager, spec, base), env)
+        env.counters.entered -= len(added)  # they did not come from the stage before
+        env.counters.made += len(added)
+        return {}
+
+    def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
+        """Say what a mix stage would take and give."""
+        (spec,) = stage.components
+        return Expected(build(manager, spec, base).calls(entering), self.total or entering)
 
 
 def shares(rates: dict[str, float], total: int) -> dict[str, int]:
@@ -46,23 +91,6 @@ def group(record: Record, by: str) -> str:
     """What a mixer's rate is looked up under: the record's task, its plugin's name, or its round of evolution."""
     origin = record.origin
     return {"task": record.task, "plugin": short_name(origin.plugin), "round": str(origin.round)}[by]
-
-
-async def run(stage: StageSpec[Mix], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-    """Run a mix stage on the records of the one before and those of its sources."""
-    (spec,), added = stage.components, list[Record]()
-    for task, source in (stage.settings.sources or {}).items():
-        added += [r.replaced(task=task) for r in read_inputs(source, base, manager, env, limit=stage.limit)]
-    await mix_records([*records, *added], stage.settings, provenance(manager, spec), build(manager, spec, base), env)
-    env.counters.entered -= len(added)  # they did not come from the stage before
-    env.counters.made += len(added)
-    return {}
-
-
-def expect(stage: StageSpec[Mix], entering: int, base: Path, manager: Manager) -> Expected:
-    """Say what a mix stage would take and give."""
-    (spec,) = stage.components
-    return Expected(build(manager, spec, base).calls(entering), stage.settings.total or entering)
 
 
 async def mix_records(records: Records, settings: Mix, plugin: str, mixer: Mixer, env: StageContext) -> None:

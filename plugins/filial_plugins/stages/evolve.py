@@ -10,67 +10,118 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from filial.contracts.concurrency import Item, Result, in_order
-from filial.contracts.context import Context, seeded
-from filial.contracts.errors import TeacherError, UsageError
-from filial.contracts.kinds import Drop, Strategy
-from filial.contracts.messages import Reply
-from filial.contracts.plugin_errors import breach, wrong_type
-from filial.contracts.records import Record
-from filial.engine.build import build, provenance
-from filial.engine.filter import FilterStep
-from filial.engine.plugin_calls import keys_of, lend, short_name, unsound, with_last_answer
-from filial.engine.stage import Expected, Ranks, Records, Report, StageContext, settled
-from filial.engine.survival import Table
-from filial.engine.work import Work, cut
-from filial.plugins.manager import Manager
-from filial.recipe import StageSpec
-from filial.recipe.settings import Evolve
+from filial import Context, Drop, Field, Record, Reply, Strategy, TeacherError, UsageError, in_order, seeded
+from filial.stages import (
+    Expected,
+    Manager,
+    Name,
+    Part,
+    Ranks,
+    Records,
+    Report,
+    Settings,
+    Stage,
+    StageContext,
+    StageSpec,
+    Work,
+    breach,
+    build,
+    cut,
+    provenance,
+    settled,
+    unsound,
+    wrong_type,
+)
+from filial_plugins.stages.calls import keys_of, lend, short_name, with_last_answer
+from filial_plugins.stages.filter import FilterStep
+from filial_plugins.stages.survival import Table
 
-KIND = "map"
-"""Unless a rule that eliminates remembers; then all records end a round before the next begins."""
 AT_ONCE = 16
 """Records of a `Work` that is done elsewhere."""
 EVOLVED = 0.85
 """The share of attempts that succeed, where nothing better is known."""
 SIBLING = "same-as-sibling"
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-async def run(stage: StageSpec[Evolve], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-    """Run an evolve stage on the records of the one before. Returns its report."""
-    return await evolve_records(records, prepare(stage, base, manager), env)
+class StrategyKeys(Settings):
+    """A strategy of an evolve stage."""
+
+    kind = "strategies"
+    weight: float = Field(1.0, description="How often this strategy is drawn, relative to the others.", gt=0)
+    name: Name | None = Field(None, description="What the survival table calls it; its plugin's name unless given.")
+    family: Literal["in-depth", "in-breadth"] | None = Field(
+        None, description="What the survival table says of it; what its plugin says unless given."
+    )
+
+    def in_key(self) -> list[Any]:
+        """As keys have held it since 0.1."""
+        return [self.weight, self.name, self.family] if self.name or self.family else [self.weight]
 
 
-def expect(stage: StageSpec[Evolve], entering: int, base: Path, manager: Manager) -> Expected:
-    """Say what an evolve stage would take and give. Every child has ``branch`` attempts in the next round, every
-    failure one."""
-    settings, plan = stage.settings, prepare(stage, base, manager)
-    growth = 1 + EVOLVED * (settings.branch - 1)
-    attempts = round(entering * settings.branch * sum(growth**turn for turn in range(settings.rounds)))
-    calls = sum(choice.strategy.calls(attempts) for choice in plan.choices) / len(plan.choices)
-    calls += sum(rule.filter.calls(attempts) for rule in plan.on_questions if rule)
-    calls += attempts if settings.answer else 0
-    born = EVOLVED * attempts
-    return Expected(calls, round(entering + born * (1 if settings.keep == "all" else 1 - 1 / settings.branch)))
+class Evolve(Stage):
+    """An evolve stage."""
 
+    works = "map"  # unless a rule that eliminates remembers; then all records end a round before the next begins
+    owner, by_inputs = "the evolve stage", ("strategies",)
+    rounds: int = Field(1, description="Evolutions of each record.", ge=1)
+    strategies: list[Annotated[Any, Part("strategies", StrategyKeys)]] = Field(
+        description="What evolves records; one is drawn per try.", min_length=1, exclude=True
+    )
+    eliminate: list[Annotated[Any, Part("filters")]] = Field(
+        ["evolved"], description="Filters that decide whether an evolution has failed.", exclude=True
+    )
+    keep: Literal["all", "last"] = Field(
+        "all", description="Keep parents and every generation, or the newest of each line."
+    )
+    branch: int = Field(
+        1, description="Children of each record per round: 1 makes chains, more make trees.", ge=1, le=100
+    )
+    order: Literal["random", "fixed"] = Field("random", description="Draw strategies by weight, or take them in turn.")
+    answer: bool = Field(
+        True,
+        description="Ask the teacher for the answer to each evolved instruction; if not, rules on answers are left "
+        "out.",
+    )
 
-def prepare(stage: StageSpec[Evolve], base: Path, manager: Manager) -> Evolution:
-    """Make the strategies and rules of a stage."""
-    choices = []
-    for spec in stage.of("strategies"):
-        strategy, own = build(manager, spec, base), spec.settings
-        name, family = own.name or spec.use, own.family or strategy.family
-        choices.append(Choice(name, provenance(manager, spec), strategy, own.weight, family))
-    return Evolution(choices, [FilterStep.built(spec, base, manager) for spec in stage.of("filters")], stage.settings)
+    @classmethod
+    def asks(cls, given: dict[str, Any]) -> bool:
+        """It asks for answers, unless the recipe says no."""
+        return given.get("answer", True) is True
 
+    async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+        """Run an evolve stage on the records of the one before. Returns its report."""
+        return await evolve_records(records, self.prepare(stage, base, manager), env)
 
-async def perform(plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
-    """Take each record of a batch through all rounds by itself."""
-    return await _all(partial(_grow, plan, env), plan.trees(work))
+    def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
+        """Say what an evolve stage would take and give. Every child has ``branch`` attempts in the next round, every
+        failure one."""
+        plan = self.prepare(stage, base, manager)
+        growth = 1 + EVOLVED * (self.branch - 1)
+        attempts = round(entering * self.branch * sum(growth**turn for turn in range(self.rounds)))
+        calls = sum(choice.strategy.calls(attempts) for choice in plan.choices) / len(plan.choices)
+        calls += sum(rule.filter.calls(attempts) for rule in plan.on_questions if rule)
+        calls += attempts if self.answer else 0
+        born = EVOLVED * attempts
+        return Expected(calls, round(entering + born * (1 if self.keep == "all" else 1 - 1 / self.branch)))
+
+    def prepare(self, stage: StageSpec, base: Path, manager: Manager) -> Evolution:
+        """Make the strategies and rules of a stage."""
+        choices = []
+        for spec in stage.of("strategies"):
+            strategy, own = build(manager, spec, base), spec.settings
+            name, family = own.name or spec.use, own.family or strategy.family
+            choices.append(Choice(name, provenance(manager, spec), strategy, own.weight, family))
+        return Evolution(choices, [FilterStep.built(spec, base, manager) for spec in stage.of("filters")], self)
+
+    async def perform(self, plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
+        """As `grow_trees`."""
+        return await grow_trees(plan, env, work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +281,17 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     return report
 
 
+async def grow_trees(plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
+    """Take each record of a batch through all rounds by itself."""
+    return await _all(partial(_grow, plan, env), plan.trees(work))
+
+
 async def _tree_by_tree(records: Records, plan: Evolution, table: Table, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
     conversations, size = 0, AT_ONCE if env.elsewhere else 1
     window = env.window if size == 1 else max(2, 2 * env.window // size)
     works = cut(env.job, records, size, Ranks().next)
-    async with aclosing(in_order(works, env.elsewhere or partial(perform, plan, env), window)) as evolved:
+    async with aclosing(in_order(works, env.elsewhere or partial(grow_trees, plan, env), window)) as evolved:
         async for _, trees in evolved:
             for tree in trees:
                 _book(tree, table, env)

@@ -10,51 +10,69 @@ from dataclasses import dataclass, field, replace
 from inspect import iscoroutine, iscoroutinefunction
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from filial.contracts.concurrency import SLICE, TURN, in_order, ready_in_order
-from filial.contracts.context import Context
-from filial.contracts.errors import FilialError, TeacherError
-from filial.contracts.kinds import BATCH, Drop, Filter, Keep
-from filial.contracts.plugin_errors import blamed, breach, wrong_type
-from filial.contracts.records import Origin, Record, record_id
-from filial.engine.build import build, provenance
-from filial.engine.plugin_calls import keys_of, lend, unsound, with_last_answer
-from filial.engine.stage import Expected, Records, Report, StageContext
-from filial.engine.work import Work, cut
-from filial.plugins.manager import Manager
-from filial.recipe import ComponentSpec, StageSpec
-from filial.recipe.settings import Filter as Settings
+import filial
+from filial import Context, Drop, Field, FilialError, Keep, Origin, Record, TeacherError, in_order
+from filial.stages import (
+    BATCH,
+    SLICE,
+    TURN,
+    ComponentSpec,
+    Expected,
+    Manager,
+    Part,
+    Records,
+    Report,
+    Stage,
+    StageContext,
+    StageSpec,
+    Work,
+    blamed,
+    breach,
+    build,
+    cut,
+    provenance,
+    ready_in_order,
+    record_id,
+    unsound,
+    wrong_type,
+)
+from filial_plugins.stages.calls import keys_of, lend, with_last_answer
 
-KIND = "map"
-"""Up to the first filter that remembers or needs other records; from there on a reduce (`leading`)."""
 AT_ONCE = 4
 """Batches that an async `check_batch` may be working on."""
 PASSED = 0.9
 """The share of records that pass a filter, where nothing better is known."""
 
 
-async def run(stage: StageSpec[Settings], records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-    """Run a filter stage on the records of the one before. Returns its report."""
-    return await filter_records(records, prepare(stage, base, manager), env)
+class Filter(Stage):
+    """A filter stage. A recipe writes the list itself, or its one item, in place of a mapping with this key."""
 
+    works = "map"  # up to the first filter that remembers or needs other records; from there on a reduce (`leading`)
+    owner, by_inputs, alone = "the filter stage", ("filters",), "filters"
+    filters: list[Annotated[Any, Part("filters")]] = Field(
+        description="What decides which records go on, one after the other.", min_length=1, exclude=True
+    )
 
-def expect(stage: StageSpec[Settings], entering: int, base: Path, manager: Manager) -> Expected:
-    """Say what a filter stage would take and give."""
-    calls = sum(build(manager, spec, base).calls(entering) for spec in stage.components)
-    return Expected(calls, round(entering * PASSED ** len(stage.components)))
+    async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+        """Run a filter stage on the records of the one before. Returns its report."""
+        return await filter_records(records, self.prepare(stage, base, manager), env)
 
+    def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
+        """Say what a filter stage would take and give."""
+        calls = sum(build(manager, spec, base).calls(entering) for spec in stage.components)
+        return Expected(calls, round(entering * PASSED ** len(stage.components)))
 
-def prepare(stage: StageSpec[Settings], base: Path, manager: Manager) -> list[FilterStep]:
-    """Make the filters of a stage."""
-    return [FilterStep.built(spec, base, manager) for spec in stage.components]
+    def prepare(self, stage: StageSpec, base: Path, manager: Manager) -> list[FilterStep]:
+        """Make the filters of a stage."""
+        return [FilterStep.built(spec, base, manager) for spec in stage.components]
 
-
-async def perform(steps: list[FilterStep], env: StageContext, work: Work) -> list[Passage]:
-    """Run a batch of records through the `leading` filters of a stage."""
-    first = list(enumerate(steps))[: leading(steps)]
-    async with aclosing(_through(_entering(work.records), first, env)) as batches:
-        return [passage async for batch in batches for passage in batch]
+    async def perform(self, steps: list[FilterStep], env: StageContext, work: Work) -> list[Passage]:
+        """Run a batch of records through the `leading` filters of a stage."""
+        first = list(enumerate(steps))[: leading(steps)]
+        async with aclosing(_through(_entering(work.records), first, env)) as batches:
+            return [passage async for batch in batches for passage in batch]
 
 
 def leading(steps: Sequence[FilterStep]) -> int:
@@ -71,13 +89,13 @@ class FilterStep:
     """
 
     plugin: str
-    filter: Filter
+    filter: filial.Filter
     memory: dict[str, Any] = field(default_factory=dict)
     batched: bool = field(init=False)
     waits: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batched = type(self.filter).check_batch is not Filter.check_batch
+        self.batched = type(self.filter).check_batch is not filial.Filter.check_batch
         self.waits = iscoroutinefunction(self.filter.check_batch if self.batched else self.filter.check)
 
     @classmethod
@@ -93,7 +111,7 @@ class FilterStep:
         """
         with blamed(self.plugin, "evolve"):
             rules = self.filter.question_rules()
-            if not isinstance(rules, Filter | None):
+            if not isinstance(rules, filial.Filter | None):
                 raise wrong_type(self.plugin, "evolve", "question_rules", rules, "Filter or None")
         return None if rules is None else replace(self, filter=rules)
 

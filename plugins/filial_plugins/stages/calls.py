@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import msgspec
-
-from filial.contracts.checks import changed, lent
-from filial.contracts.context import Context
-from filial.contracts.kinds import Drop
-from filial.contracts.messages import Reply
-from filial.contracts.plugin_errors import blamed, breach, half_character
-from filial.contracts.records import Record
-from filial.formats.base import named
-from filial.formats.records import encode, explain
-
-NOT_UNICODE = "not-unicode"
+from filial import Context, Drop, Record, Reply
+from filial.stages import blamed, breach, changed, lent
 
 
 class lend(blamed):
@@ -40,9 +30,9 @@ class lend(blamed):
     def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
         super().__exit__(kind, err, trace)
         if err is None:
-            check_unchanged(self._copies, self._records, self._plugin, self._stage)
+            check_unchanged(self._copies, self._records, self.plugin, self.stage)
             if fault := self._ctx.fault_of_parent():
-                raise breach(self._plugin, self._stage, fault, self._record)
+                raise breach(self.plugin, self.stage, fault, self.record)
 
 
 def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin: str, stage: str) -> None:
@@ -54,23 +44,6 @@ def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin:
     for copy, record in zip(copies, records, strict=True):
         if fault := changed(copy, record):
             raise breach(plugin, stage, fault, record)
-
-
-def unsound(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
-    """A drop for a record whose text no file can hold; None for a record that can be written and read back. ``given``
-    is the one that the plugin made it from.
-
-    Raises:
-        FilialError: the plugin gave a field the wrong type, or a score that is no number.
-    """
-    try:
-        encode(record)
-    except UnicodeEncodeError as err:
-        return Drop(NOT_UNICODE, half_character(err))
-    except (TypeError, msgspec.ValidationError) as err:
-        fault = explain(err) if isinstance(err, msgspec.ValidationError) else f"cannot be written as JSON: {err}"
-        raise breach(plugin, stage, f"{named(record)}: {fault}", given) from err
-    return None
 
 
 def with_last_answer(drop: Drop, ctx: Context) -> Drop:

@@ -9,10 +9,7 @@ from typing import Any
 
 from rapidfuzz.distance import LCSseq
 
-from filial.contracts.kinds import Drop
-from filial.contracts.messages import Price, Reply
-from filial.contracts.records import Record
-from filial.contracts.texts import words
+from filial import Drop, Price, Record, Reply, words
 
 LONGEST = 2000
 """Words of a text that count for novelty."""

@@ -1,0 +1,174 @@
+"""The generate stage: a generator makes records from seeds, or from the records of the stage before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Container, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filial import Drop, Field, Generator, InputFile, Origin, Record
+from filial.stages import (
+    COUNT,
+    Expected,
+    Manager,
+    Records,
+    Report,
+    Source,
+    Stage,
+    StageContext,
+    StageSpec,
+    Word,
+    blamed,
+    build,
+    each,
+    lent,
+    provenance,
+    read_inputs,
+    wrong_type,
+)
+from filial_plugins.stages.calls import check_unchanged
+
+LEFT_OUT = "input-not-kept"
+
+
+class Generate(Stage):
+    """A generate stage."""
+
+    works = "reduce"  # a generator sees its own records so far
+    kind, by_inputs, bounded = "generators", ("seeds", "seeds_format", "keep_inputs"), True
+    seeds: InputFile | None = Field(
+        None,
+        description="Seed tasks: a file, pkg:PACKAGE/FILE or hf:NAME. Most generators need it in the first stage.",
+    )
+    seeds_format: Word | None = Field(None, description="The seeds' format, if not clear.")
+    keep_inputs: bool | None = Field(
+        None,
+        description="Pass on the records of the stage before; for a generate stage that is not the first, and whose "
+        "generator does not say itself what becomes of them.",
+        json_schema_extra={"default": True},
+    )
+
+    @classmethod
+    def starts(cls, given: dict[str, Any]) -> bool:
+        """`check` says more of what it has to start from."""
+        return True
+
+    @classmethod
+    def check(
+        cls, given: dict[str, Any], component: Any, first: bool, fault: Callable[[str, str], None]
+    ) -> dict[str, Any]:
+        """See that there are seeds where the generator needs some, and inputs where they are kept, as they are unless
+        the recipe or the generator says what becomes of them."""
+        seeded = given.get("seeds") is not None
+        if first and not seeded and (component is None or component.needs_seeds):
+            fault("the first stage has nothing to start from; add 'seeds: FILE'", "")
+        consumes = component is not None and component.consumes and not seeded
+        if "keep_inputs" in given and (first or consumes):
+            why = f"{given.get('use')} says itself what becomes of the records it is given"
+            why = "the first stage has no inputs to keep" if first else why
+            fault(f"{why}; remove keep_inputs", "keep_inputs")
+        return {} if "keep_inputs" in given or first or consumes else {"keep_inputs": True}
+
+    def seed_files(self) -> list[tuple[str, str]]:
+        """What it generates from."""
+        return [(self.seeds, self.seeds_format or "auto")] if self.seeds else []
+
+    async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
+        """Run a generate stage on the records of the one before."""
+        (spec,) = stage.components
+        generator: Generator = build(manager, spec, base)
+        if self.seeds:
+            seeds = read_inputs(self.seeds, base, manager, env, self.seeds_format or "auto")
+        else:
+            seeds = list(records)  # a generator may look at any of them at any time
+        keep, nothing = self.keep_inputs, list[Record]()
+        left_out = records if keep is False or (keep is None and generator.consumes) else nothing
+        await generate_records(
+            seeds, provenance(manager, spec), generator, env,
+            passed_on=records if keep else nothing, left_out=left_out, limit=stage.limit,
+        )  # fmt: skip
+        return {}
+
+    def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
+        """Say what a generate stage would take and give."""
+        (spec,) = stage.components
+        seeds = len(Source(self.seeds, base, manager)) if self.seeds else entering
+        generator: Generator = build(manager, spec, base)
+        made = int(spec.options.get(COUNT) or seeds)
+        return Expected(generator.calls(seeds), made + (entering if self.keep_inputs else 0), counted=False)
+
+
+async def generate_records(
+    seeds: Sequence[Record], plugin: str, generator: Generator, env: StageContext, *,
+    passed_on: Records = (), left_out: Records = (), limit: int | None = None,
+) -> None:  # fmt: skip
+    """New records, each with an id and an origin, behind the records that only pass through.
+
+    Seeds that are conversations of one question are given as instruction and output. ``left_out`` are records of the
+    stage before that served as seeds and do not pass through: they are drops, unless the generator consumes its seeds
+    and hands them on. The generator is stopped when it has made ``limit`` records.
+    """
+    env.counters.entered = len(passed_on) + len(left_out)
+    for record in passed_on:
+        env.keep(record)
+    singles, ids = [seed.single() for seed in seeds], {seed.id for seed in seeds}
+    copies = tuple(map(lent, singles))
+    waiting = dict[int, Record]()  # by the identity of its copy, until the generator says what becomes of each
+    if generator.consumes:
+        waiting = {id(copy): seed for copy, seed in zip(copies, seeds, strict=True)}
+    else:
+        for record in left_out:
+            env.drop(Drop(LEFT_OUT, "keep_inputs is off"), plugin, record)
+    count = getattr(generator, "count", None)
+    env.counters.total = count if isinstance(count, int) else limit
+    most = None if limit is None else env.counters.out + limit
+    async with aclosing(_made(generator, copies, plugin, env)) as made:
+        async for item in made:
+            seed = waiting.pop(id(item.record if isinstance(item, Drop) else item), None)
+            if seed is None:
+                _enter(item, ids, plugin, env)
+            else:
+                env.counters.made += not left_out  # it is from a file, not from the stage before
+                env.counters.done += 1
+                env.drop(replace(item, record=seed), plugin, seed) if isinstance(item, Drop) else env.keep(seed)
+            if env.counters.out == most:
+                break
+    check_unchanged(copies, singles, plugin, env.stage)
+    for record in waiting.values() if left_out else ():
+        env.drop(Drop(LEFT_OUT, "the generator ended before it said what becomes of this"), plugin, record)
+
+
+async def _made(
+    generator: Generator, seeds: Sequence[Record], plugin: str, env: StageContext
+) -> AsyncGenerator[Any, None]:
+    """What the generator yields."""
+    with blamed(plugin, env.stage):
+        made: Any = generator.generate(seeds, env.context())
+        if not isinstance(made, AsyncIterable):
+            if asyncio.iscoroutine(made):
+                made.close()
+            wanted = "an async iterator; write it as 'async def' with 'yield'"
+            raise wrong_type(plugin, env.stage, f"{type(generator).__name__}.generate", made, wanted)
+        async with aclosing(each(made)) as items:
+            async for item in items:
+                yield item
+
+
+def _enter(item: Any, given: Container[str], plugin: str, env: StageContext) -> None:
+    """Keep or drop something new; ``given`` are the ids of the generator's seeds."""
+    if not isinstance(item, Record | Drop):
+        raise wrong_type(plugin, env.stage, f"generate, result {env.counters.made + 1},", item, "Record or Drop")
+    made = item if isinstance(item, Record) else item.record
+    if isinstance(made, Record):
+        env.check_parents(made, given, plugin)
+    env.counters.made += 1
+    env.counters.done += isinstance(item, Record)
+    result = env.identify(item, plugin) if isinstance(item, Record) else item
+    if isinstance(result, Record):
+        env.keep(result)
+    else:
+        origin = result.record.origin if isinstance(result.record, Record) else Origin()
+        env.drop(result, plugin, None, parent=next(iter(origin.parents), ""), answers=origin.answers)
