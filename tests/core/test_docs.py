@@ -28,7 +28,8 @@ from filial.testing import ScriptedTeacher, context, finished
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "sample" / "filial-pirate"
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-MARKED = re.compile(r"<!-- (plugin|tests|command|pyproject|recipe)(?:: (\S+))? -->\n```(\w+)\n(.*?)^```$", re.S | re.M)
+WHAT = "plugin|tests|command|stage|pyproject|recipe"
+MARKED = re.compile(rf"<!-- ({WHAT})(?:: (\S+))? -->\n```(\w+)\n(.*?)^```$", re.S | re.M)
 PLUGINS = {name: code for kind, name, _, code in MARKED.findall(GUIDE) if kind == "plugin"}
 PAGES = (
     "CONTRIBUTING.md", "docs/plugins.md", "docs/recipe.md", "docs/teachers.md", "docs/formats.md", "docs/methods.md",
@@ -151,6 +152,11 @@ def test_the_command_of_the_guide_becomes_one_of_filial(site, tmp_path, capsys):
     assert re.search(r"longest +Show the longest instruction of a file\.", capsys.readouterr().out)
     assert invoke(["longest", str(tmp_path / "data.jsonl")]) == 0
     assert capsys.readouterr().out == "One, two.\n"
+
+
+def test_the_stage_of_the_guide_is_the_sample():
+    assert (SAMPLE.parent / "filial-dedupe" / "filial_dedupe.py").read_text() == marked("stage")
+    assert '"filial.stages"]\ndedupe = "filial_dedupe:Dedupe"\n```' in GUIDE
 
 
 def test_the_lookup_of_the_guide_is_judged_in_a_recipe_and_by_the_command(cli):

@@ -25,12 +25,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """All eleven sample packages in one folder, as pip installs them."""
+    """All twelve sample packages in one folder, as pip installs them."""
     folder = tmp_path_factory.mktemp("installed")
     sources = folder / "sources"  # pip builds in a copy, so that nothing is left in the tree
     shutil.copytree(SAMPLES, sources)
     packages = sorted(map(str, sources.iterdir()))
-    assert len(packages) == 11
+    assert len(packages) == 12
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     command += ["--no-deps", "--no-build-isolation", "--target", str(folder / "site"), *packages]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -74,7 +74,7 @@ def test_all_are_listed_without_being_imported(filial):
     done = filial("plugins", "--json")
     assert done.returncode == 0
     listed = {(p["name"], p["from"]) for p in json.loads(done.stdout)}
-    names = {"args", "broken", "csv", "exits", "heavy", "liar", "pirate", "segv", "typo", "wrong"}
+    names = {"args", "broken", "csv", "dedupe", "exits", "heavy", "liar", "pirate", "segv", "typo", "wrong"}
     assert {(name, f"filial-{name} 0.1.0") for name in names} <= listed
     assert any(name == "deepen" and "filial-clash" in owner for name, owner in listed)
 
@@ -115,6 +115,21 @@ def test_the_good_one_runs_in_processes_with_the_same_bytes(filial):
         alone, shared = ((filial.folder / f"runs/n{n}/stages/01-evolve" / name).read_bytes() for n in (0, 2))
         assert shared == alone
     assert b"filial-pirate:pirate==0.1.0" in (filial.folder / "runs/n2/stages/01-evolve/records.jsonl").read_bytes()
+
+
+def test_a_stage_of_another_package_runs_from_a_recipe(filial):
+    (filial.folder / "in.jsonl").write_text('{"instruction": "Name a river."}\n' * 3)
+    (filial.folder / "r.yaml").write_text("data: in.jsonl\nstages: [{dedupe: {}}]\n")
+    assert filial("check", "r.yaml").returncode == 0
+    done = filial("run", "r.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    (stage,) = json.loads(done.stdout)["stages"]
+    assert (stage["name"], stage["out"], stage["reasons"]) == ("01-dedupe", 1, {"duplicate": 2})
+    done = filial("--no-plugins", "check", "r.yaml")
+    assert (done.returncode, "stage 'dedupe' of filial-dedupe 0.1.0 is left out by --no-plugins" in done.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_a_format_reads_and_writes_files_that_are_called_after_it(filial):

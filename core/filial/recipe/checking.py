@@ -201,7 +201,7 @@ class _Walk:
         given = body if isinstance(body, dict) else {}
         found = list[ComponentSpec]()
         for key, part in named.items():
-            items = given.get(key, model.model_fields[key].default)
+            items = given.get(key, model.model_fields[key].get_default(call_default_factory=True, validated_data={}))
             found += read.listed(items, part, (*at, key))
         return self._faults.validated(model, body, at, model.owner or f"the stage {verb!r}"), tuple(found)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from filial.contracts.errors import PluginError
 from filial.contracts.kinds import InputFile as RecordFile
 from filial.contracts.kinds import check_file
 from filial.plugins.discovery import HOOKS, STAGES
@@ -164,7 +165,12 @@ def stage_class(manager: Manager, verb: str) -> type[StageSettings]:
     Raises:
         PluginError: there is none, it is claimed twice, or it is broken.
     """
-    return manager.entry_class(STAGES, verb, StageSettings)
+    found = manager.entry_class(STAGES, verb, StageSettings)
+    kinds = [part.kind for part in parts(found).values()]
+    if len(set(kinds)) < len(kinds) or (found.alone and found.alone not in parts(found)):
+        why = "its keys list components of each kind once at most, and 'alone' is such a key"
+        raise PluginError(f"stage {verb!r} cannot be used: {why}")
+    return found
 
 
 class Train(Settings):

@@ -85,6 +85,8 @@ def describe(run: Run, step: Step) -> tuple[str, list[ComponentSpec]]:
 def describe_stage(stage: StageSpec) -> str:
     """Say who works in a stage, on what, and what it asks at most."""
     settings = stage.settings
+    if not stage.components:
+        return (type(settings).__doc__ or "").partition("\n")[0]
     names = ", ".join(spec.use for spec in stage.of(stage.components[0].kind))
     if stage.verb == "evolve":
         rounds = f"{settings.rounds} round{'s' if settings.rounds > 1 else ''}"
