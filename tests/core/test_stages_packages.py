@@ -9,12 +9,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from index_kit import stages
 
-from filial import FilialError, Record
+from filial import FilialError, Record, __version__
+from filial.engine.keys import stage_parts
 from filial.engine.local import Performer
 from filial.engine.work import Job, cut
 from filial.plugins import Manager
-from filial.recipe import load
+from filial.recipe import load, loads
 from filial.recipe.settings import stage_class
 from filial_plugins.commands.schema.recipe import recipe_schema
 
@@ -159,7 +161,7 @@ def test_a_name_of_filials_stays_filials(sample: Any, site: Any, monkeypatch: An
     assert told in sample.err
     (sample.folder / "r.yaml").write_text(RECIPE.replace("dedupe: {by: instruction}", "filial-own:dedupe: {}"))
     assert sample("run", "r.yaml") == 0, sample.err
-    assert manifest(sample, "01-filter")["plugins"] == ["filial:length==0.2.0"]
+    assert manifest(sample, "01-filter")["plugins"] == [f"filial:length=={__version__}"]
     assert manifest(sample, "02-dedupe")["report"] == {"own": True}
     monkeypatch.setenv("FILIAL_BLOCK", "filial-own")
     assert sample("run", "r.yaml") == 2
@@ -231,6 +233,20 @@ def test_a_map_is_done_in_processes_with_the_same_bytes(site: Any, cli: Any) -> 
     for file in ("records.jsonl", "manifest.json"):
         assert (shared / file).read_bytes() == (alone / file).read_bytes()
     assert [line.split()[0] for line in Path("places").read_text().splitlines()] == ["here"] * 2 + ["there"] * 2
+
+
+def test_a_stage_of_filials_is_in_a_key_by_content_where_it_is_edited_and_not_at_all_where_it_is_released(
+    cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.write("data.jsonl", *ROWS)
+    manager, edited = Manager(stages()), ""
+    manager.load_file(Path(__file__).parent / "toy.py")
+    monkeypatch.setattr("filial.plugins.manager.content", lambda info, module: edited if "." in module else "")
+    recipe = loads("data: data.jsonl\nstages: [{filter: short}]", "r.yaml", manager)
+    released = stage_parts(recipe.stages[0], cli.folder, manager)
+    assert set(released) == {"its settings", "its plugins", "toy.py", "the options of short"}
+    edited = "a1"
+    assert stage_parts(recipe.stages[0], cli.folder, manager) == {**released, "filial": f"{__version__}+a1"}
 
 
 def test_work_of_another_version_is_refused(site: Any, cli: Any) -> None:
