@@ -1,18 +1,22 @@
-"""Fill the tables of the reference pages from the live classes.
+"""Fill the generated blocks of the pages in this folder from the code.
 
-A page is prose with generated blocks in it. A block stands between ``<!-- made by docs/build.py: NAME -->`` and
+A page is text with generated blocks in it. A block stands between ``<!-- made by docs/build.py: NAME -->`` and
 ``<!-- end -->``; NAME says what goes there (see `block`). Everything outside the blocks is written by hand.
 
-Usage: ``python docs/build.py`` writes the pages anew (``make docs``); with ``--check`` it only names stale ones.
+Usage: ``python docs/build.py`` rewrites the blocks (``make docs``); with ``--check`` it only names the pages whose
+blocks are out of date.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import random
 import re
 import sys
+import textwrap
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,7 @@ from filial_plugins.stages.generate import Generate
 from filial_plugins.stages.mix import Mix
 
 FOLDER = Path(__file__).parent
-PAGES = ("plugins.md", "recipe.md", "constraints.md")
+CONTRACT = "contract:"
 _BLOCK = re.compile(r"(<!-- made by docs/build\.py: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 STAGES = {model.__name__: model for model in (Generate, Evolve, StrategyKeys, Mix)}
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -46,12 +50,18 @@ def page(text: str, manager: Manager) -> str:
 
 
 def block(name: str, manager: Manager) -> str:
-    """The text of one block: ``KIND`` of plugin or ``hooks``, ``commands``, ``constraints`` (their types), or a model
-    of `filial.recipe.settings` or of a stage.
+    """The text of one block.
+
+    ``KIND`` of plugin or ``hooks``: the built-in ones with their options. ``contract:MODULE.CLASS``: the class as a
+    plugin author needs it. ``commands``: filial's own. ``constraints``: their types. The name of a model in
+    `filial.recipe.settings` or of a stage: its keys.
 
     Raises:
         KeyError: there is no such block.
     """
+    if name.startswith(CONTRACT):
+        module, _, cls = name.removeprefix(CONTRACT).rpartition(".")
+        return f"```python\n{outline(getattr(import_module(module), cls))}```\n"
     if name in (*KINDS, discovery.HOOKS):
         return "\n".join(_plugin(manager, name, short) for short in manager.index[name])
     if name == "commands":
@@ -72,6 +82,34 @@ def _constraints() -> str:
         cells = (f"`{name}`", arguments, checked, kind.sentence(kind.draw(rng), rng))
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|').replace('<', '&lt;') for cell in cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def outline(cls: type[Any]) -> str:
+    """The documented part of a class: its docstring, its public fields, its public methods with a docstring."""
+    lines = textwrap.dedent(inspect.getsource(cls)).splitlines()
+    (tree,) = ast.parse("\n".join(lines)).body
+    assert isinstance(tree, ast.ClassDef)
+    parts, after_field = [_head(tree, lines)], False
+    for node in tree.body[1:]:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id[0] != "_":
+            text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+            parts.append(text if after_field else f"\n{text}")
+            after_field = True
+        elif after_field and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):  # what a field means
+            parts.append("\n".join(lines[node.lineno - 1 : node.end_lineno]))
+        elif (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name[0] != "_" and ast.get_docstring(node)
+        ):
+            parts.append(f"\n{_head(node, lines)}")
+            after_field = False
+    return "\n".join(parts) + "\n"
+
+
+def _head(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> str:
+    """A class or function up to the end of its docstring, decorators included."""
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    last = node.body[0].end_lineno
+    return "\n".join(lines[first - 1 : last])
 
 
 def _plugin(manager: Manager, kind: str, name: str) -> str:
@@ -127,21 +165,21 @@ def typed(schema: Any) -> str:
 
 
 def stale(manager: Manager) -> list[Path]:
-    """The pages whose blocks are not what they would be made to today."""
-    pages = [FOLDER / name for name in PAGES]
+    """The pages with blocks that are not what the code gives today."""
+    pages = sorted(FOLDER.rglob("*.md"))
     return [path for path in pages if page(path.read_text(encoding="utf-8"), manager) != path.read_text("utf-8")]
 
 
 def main(check: bool) -> int:
-    """Write what is stale, or with ``check`` say so and return 1."""
+    """Rewrite the pages that are out of date, or with ``check`` name them and return 1."""
     manager = installed()
     found = stale(manager)
     for path in found:
         if check:
-            print(f"{path}: stale; run: make docs", file=sys.stderr)
+            print(f"{path}: out of date; run: make docs", file=sys.stderr)
         else:
             path.write_text(page(path.read_text(encoding="utf-8"), manager), encoding="utf-8")
-            print(f"{path}: written anew")
+            print(f"{path}: rewritten")
     return int(check and bool(found))
 
 

@@ -1,4 +1,4 @@
-"""What the documents say is so: their examples run, their tables are those of the code, their rules hold."""
+"""What the documents say holds: examples run, generated blocks are those of the code, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from index_kit import stages
 
 import filial
-from filial import Drop, Message, Record, Reply, Request, formats, testing
+from filial import Drop, Message, Record, Reply, Request, TeacherError, formats, testing
 from filial.cli import invoke
 from filial.contracts.kinds import KINDS
 from filial.plugins import Manager
@@ -27,24 +27,30 @@ from filial.testing import ScriptedTeacher, context, finished
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "sample" / "filial-pirate"
-GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-WHAT = "plugin|tests|command|stage|pyproject|recipe"
-MARKED = re.compile(rf"<!-- ({WHAT})(?:: (\S+))? -->\n```(\w+)\n(.*?)^```$", re.S | re.M)
-PLUGINS = {name: code for kind, name, _, code in MARKED.findall(GUIDE) if kind == "plugin"}
-PAGES = (
-    "CONTRIBUTING.md", "docs/plugins.md", "docs/recipe.md", "docs/teachers.md", "docs/formats.md", "docs/methods.md",
-    "docs/constraints.md", "docs/training.md",
-)  # fmt: skip
-
-
-def marked(kind: str, text: str = GUIDE) -> str:
-    """The code of the one block that is marked so."""
-    (code,) = [code for found, _, _, code in MARKED.findall(text) if found == kind]
-    return code
+MARKED = re.compile(
+    r"<!-- (plugin|tests|command|stage|pyproject|recipe|python)(?:: (\S+))? -->\n```(\w+)\n(.*?)^```$", re.S | re.M
+)
+GENERATED = re.compile(r"<!-- made by docs/build\.py: (\S+) -->\n.*?<!-- end -->", re.S)
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md"))
+)
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+INDEX = read("docs/plugins/index.md")
+GUIDE = {page: read(page) for page in PAGES if page.startswith("docs/plugins/")}
+"""The pages about plugins."""
+PLUGINS = {name: code for text in GUIDE.values() for kind, name, _, code in MARKED.findall(text) if kind == "plugin"}
+
+
+def marked(kind: str, text: str) -> str:
+    """The code of the only block with this mark."""
+    (code,) = [code for found, _, _, code in MARKED.findall(text) if found == kind]
+    return code
 
 
 def build() -> Any:
@@ -71,19 +77,30 @@ def loaded(tmp_path):
         del sys.modules[name]
 
 
-def test_every_block_of_python_is_marked_so_that_it_is_run():
-    assert GUIDE.count("```python\n") == len([1 for _, _, language, _ in MARKED.findall(GUIDE) if language == "python"])
+SNIPPETS = {"docs/teachers.md"}
+"""Pages with a fragment of Python that is no program."""
 
 
-def test_the_guide_has_a_plugin_of_each_kind(loaded):
-    _, found = loaded(*PLUGINS)
-    assert {kind for kind, _ in found} == set(KINDS)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/")])
+def test_every_block_of_python_is_marked_so_that_it_is_run(page):
+    text = GENERATED.sub("", read(page))
+    marks = [language for _, _, language, _ in MARKED.findall(text)]
+    assert text.count("```python\n") == marks.count("python") + (page in SNIPPETS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_of_each_kind_has_its_contract_an_example_and_the_built_ins(kind, loaded):
+    page = read(f"docs/plugins/{kind}.md")
+    assert {f"contract:filial.{KINDS[kind].__name__}", kind} <= set(GENERATED.findall(page))
+    _, found = loaded(*(name for mark, name, _, _ in MARKED.findall(page) if mark == "plugin"))
+    assert kind in {kind for kind, _ in found}
 
 
 CONTRACTS = {
     "pirate.py": testing.StrategyContract, "parrot.py": testing.TeacherContract, "quota.py": testing.FilterContract,
     "paraphrase.py": testing.GeneratorContract, "root.py": testing.MixerContract, "letter.py": testing.TemplateContract,
     "lookup.py": testing.TrainerContract, "overlap.py": testing.JudgeContract, "cards.py": testing.FormatContract,
+    "buccaneer.py": testing.StrategyContract, "glossary.py": testing.TeacherContract,
 }  # fmt: skip
 
 
@@ -119,7 +136,7 @@ def test_the_commands_under_the_first_example_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("pirate.py", "parrot.py"):
         Path(name).write_text(PLUGINS[name], encoding="utf-8")
-    echo, evolve = re.findall(r"^    (echo .*|filial --plugin .*)$", GUIDE, re.M)
+    echo, evolve = re.findall(r"^    (echo .*|filial --plugin .*)$", INDEX, re.M)
     Path("seeds.jsonl").write_text(echo.split("'")[1] + "\n")
     assert invoke(evolve.split()[1:]) == 0
     seed, child = formats.read("out.jsonl")
@@ -133,8 +150,8 @@ def test_the_commands_under_the_first_example_work(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_package_of_the_guide_is_the_sample(tmp_path):
     assert (SAMPLE / "filial_pirate.py").read_text() == PLUGINS["pirate.py"]
-    assert (SAMPLE / "pyproject.toml").read_text() == marked("pyproject")
-    assert (SAMPLE / "tests" / "test_pirate.py").read_text() == marked("tests")
+    assert (SAMPLE / "pyproject.toml").read_text() == marked("pyproject", INDEX)
+    assert (SAMPLE / "tests" / "test_pirate.py").read_text() == marked("tests", INDEX)
     path = os.pathsep.join([str(SAMPLE), str(ROOT / "core")])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "tests"]
     env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -144,9 +161,8 @@ def test_the_package_of_the_guide_is_the_sample(tmp_path):
 
 
 def test_the_command_of_the_guide_becomes_one_of_filial(site, tmp_path, capsys):
-    site.dist(
-        "filial-longest", {"filial.commands": {"longest": "filial_longest"}}, {"filial_longest": marked("command")}
-    )
+    code = marked("command", read("docs/plugins/commands.md"))
+    site.dist("filial-longest", {"filial.commands": {"longest": "filial_longest"}}, {"filial_longest": code})
     (tmp_path / "data.jsonl").write_text('{"instruction": "One."}\n{"instruction": "One, two."}\n')
     assert invoke(["--help"]) == 0
     assert re.search(r"longest +Show the longest instruction of a file\.", capsys.readouterr().out)
@@ -155,8 +171,9 @@ def test_the_command_of_the_guide_becomes_one_of_filial(site, tmp_path, capsys):
 
 
 def test_the_stage_of_the_guide_is_the_sample():
-    assert (SAMPLE.parent / "filial-dedupe" / "filial_dedupe.py").read_text() == marked("stage")
-    assert '"filial.stages"]\ndedupe = "filial_dedupe:Dedupe"\n```' in GUIDE
+    page = read("docs/plugins/stages.md")
+    assert (SAMPLE.parent / "filial-dedupe" / "filial_dedupe.py").read_text() == marked("stage", page)
+    assert '"filial.stages"]\ndedupe = "filial_dedupe:Dedupe"\n```' in page
 
 
 def test_the_lookup_of_the_guide_is_judged_in_a_recipe_and_by_the_command(cli):
@@ -195,12 +212,25 @@ def test_the_diary_is_kept(loaded, tmp_path):
     assert (tmp_path / "diary.txt").read_text() == "02-evolve: 7 kept, dropped {'copied': 1}\ndone\n"
 
 
+def question(text: str) -> Request:
+    return Request(messages=(Message(role="user", content=text),))
+
+
 def test_the_wrapper_changes_what_is_asked(loaded):
     manager, _ = loaded("polite.py", "parrot.py")
     teacher = ScriptedTeacher(script=lambda request: Reply(text=request.messages[0].content))
     asker = manager.hook.ask(teacher, teacher.reply)
-    reply = finished(asker(Request(messages=(Message(role="user", content="Why?"),))))
+    reply = finished(asker(question("Why?")))
     assert reply.text == "Answer in full sentences."
+
+
+def test_the_glossary_answers_what_it_knows_and_refuses_the_rest(loaded):
+    manager, _ = loaded("glossary.py")
+    glossary = manager.build("teachers", {"use": "glossary", "terms": {"river": "Water that flows."}})
+    assert finished(glossary.reply(question("What is a river?"))).text == "Water that flows."
+    with pytest.raises(TeacherError, match="none of 1 terms") as caught:
+        finished(glossary.reply(question("What is a hill?")))
+    assert not caught.value.retry
 
 
 def test_the_checkup_finds_what_is_missing(loaded, monkeypatch):
@@ -210,21 +240,23 @@ def test_the_checkup_finds_what_is_missing(loaded, monkeypatch):
 
 
 def test_every_hook_is_documented_with_its_arguments():
-    section = GUIDE.split("\n## Hooks\n")[1].split("\n## ")[0]
+    section = read("docs/plugins/hooks.md").split("\n## Every hook\n")[1].split("\n## ")[0]
     said = dict(re.findall(r"^### (\w+)\((.*)\)$", section, re.M))
     specs = {name: ", ".join(inspect.signature(spec).parameters) for name, spec in SPECS.items()}
     assert said == specs
 
 
 def test_every_contract_and_public_name_of_the_guide_exists():
-    for name in re.findall(r"`(\w+Contract)`", GUIDE):
-        assert hasattr(testing, name)
-    table = GUIDE.split("### What you return")[1].split("### One of each kind")[0]
-    for name in re.findall(r"`([A-Z]\w+)\(", table):
-        assert name in filial.__all__
+    contracts = set(re.findall(r"`(\w+Contract)`", INDEX))
+    assert len(contracts) == len(KINDS)
+    assert all(hasattr(testing, name) for name in contracts)
+    table = INDEX.split("## What you return")[1].split("## Where your code runs")[0]
+    values, attributes = set(re.findall(r"`([A-Z]\w+)\(", table)), set(re.findall(r"ctx\.(\w+)", table))
+    assert len(values) > 4
+    assert len(attributes) > 6
+    assert values <= set(filial.__all__)
     ctx = context()
-    for name in re.findall(r"ctx\.(\w+)", table):
-        assert hasattr(ctx, name)
+    assert all(hasattr(ctx, name) for name in attributes)
 
 
 def test_generated_tables_are_those_of_the_code():
@@ -233,10 +265,11 @@ def test_generated_tables_are_those_of_the_code():
 
 
 def test_every_built_in_stands_in_the_reference():
-    said = re.findall(r"^### (\S+)$", read("docs/plugins.md"), re.M)
     index = build().installed().index
-    assert said == [name for kind in (*KINDS, "hooks") for name in index[kind]]
-    assert said
+    for kind in (*KINDS, "hooks"):
+        section = read(f"docs/plugins/{kind}.md").split(f"\n## Built-in {kind}\n")[1]
+        assert re.findall(r"^### (\S+)$", section, re.M) == list(index[kind])
+        assert index[kind]
 
 
 def test_a_page_is_only_changed_inside_its_blocks():
@@ -288,17 +321,65 @@ def test_the_example_of_a_format_is_recognised_and_written_as_it_is_read(name, t
     assert ("*Only read.*" in section) == (not writes)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", read(page)):
-        assert not target or (ROOT / page).parent.joinpath(target).exists(), target
+def anchors(text: str) -> set[str]:
+    """What the headings of a page are called in links, as GitHub names them."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(page: str) -> list[tuple[str, Path, str]]:
+    """(text, file, anchor) of every link of a page to a file of the repository, or within the page."""
+    text = re.sub(r"^```.*?^```$", "", read(page), flags=re.S | re.M)
+    found = re.findall(r"\[([^\]]*)\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)", text)
+    here = ROOT / page
+    return [(name, here.parent / target if target else here, anchor) for name, target, anchor in found]
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_anchors_within_a_page_exist(page):
-    text = read(page)
-    titles = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in re.findall(r"^#+ (.*)$", text, re.M)}
-    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= titles
+def test_links_and_anchors_lead_somewhere(page):
+    for name, target, anchor in links(page):
+        assert target.exists(), f"{name}: {target}"
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), f"{name}: {target}#{anchor}"
+
+
+def test_every_page_is_in_the_list_of_documents():
+    listed = {str(target.resolve().relative_to(ROOT)) for _, target, _ in links("docs/index.md")}
+    assert set(PAGES) - listed == {"docs/index.md"}
+
+
+def defined(path: Path) -> set[str]:
+    """The classes, functions and methods of a file, methods as Class.method."""
+    out = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            out.add(node.name)
+            out |= {f"{node.name}.{part.name}" for part in ast.walk(node) if isinstance(part, METHODS)}
+    return out
+
+
+METHODS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def test_the_architecture_names_what_is_in_the_code():
+    named = [(name.strip("`"), path) for name, path, _ in links("docs/architecture.md") if name.startswith("`")]
+    assert len(named) > 40
+    assert [f"{path}: {name}" for name, path in named if name not in defined(path)] == []
+
+
+def test_the_architecture_draws_every_room():
+    drawn = re.search(r"core/filial/ .*?plugins/filial_plugins/ ", read("docs/architecture.md"), re.S)[0]
+    rooms = {path.parent.name for path in (ROOT / "core" / "filial").glob("*/__init__.py")}
+    assert set(re.findall(r"^      (\w+)/ ", drawn, re.M)) == rooms
+
+
+@pytest.mark.skipif("evolve" not in filial.__all__, reason="filial has no functions for Python yet")
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    seeds = (ROOT / "plugins/filial_plugins/procedural/seeds.jsonl").read_text(encoding="utf-8").splitlines()[:4]
+    (tmp_path / "seeds.jsonl").write_text("\n".join(seeds) + "\n", encoding="utf-8")
+    exec(compile(marked("python", read("README.md")), "README.md", "exec"), {})
+    assert re.search(r"^4 seeds, \d+ records, \d+ dropped$", capsys.readouterr().out, re.M)
+    assert list(formats.read("harder.jsonl"))
 
 
 def imports(folder: Path) -> list[tuple[Path, str]]:

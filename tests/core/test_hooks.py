@@ -36,12 +36,14 @@ SIGNATURES = {
 REQUEST = Request(messages=(Message(role="user", content="hello"),), temperature=0.5, draw=2)
 
 
-GUIDE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.S | re.M)
+PAGES = sorted((Path(__file__).parents[2] / "docs" / "plugins").glob("*.md"))
+BLOCKS = [
+    code for page in PAGES for code in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.S | re.M)
+]
 
 
 def example(hook: str) -> str:
-    """The code in a spec's docstring; of a registration, the first plugin of its kind in the guide."""
+    """The code in a spec's docstring; of a registration, the first plugin of its kind in docs/plugins."""
     if hook.startswith("register_"):
         return next(code for code in BLOCKS if f"def {hook}(" in code)
     return textwrap.dedent(inspect.getdoc(SPECS[hook]).partition("Example:\n")[2])

@@ -21,7 +21,7 @@ hookspec = pluggy.HookspecMarker("filial")
 
 
 def _registration(kind: str, base: type[Component]) -> Any:
-    """The hook by which a plugin brings components of one kind; the examples in CONTRIBUTING.md are run by tests."""
+    """The hook by which a plugin brings components of one kind; the examples in docs/plugins are run by tests."""
 
     def spec(register: Callable[[str, type[Component]], None]) -> None: ...
 
