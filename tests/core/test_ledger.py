@@ -214,3 +214,24 @@ def test_an_answer_takes_the_place_of_a_damaged_one(ledger):
     ledger._db.execute("update answers set reply=x'00'")
     assert store(ledger, request(), "The Po.")[1].text == "The Po."
     assert ledger.get(key).text == "The Po."
+
+
+def test_what_a_teacher_usually_takes_is_the_mean_of_its_latest_answers_that_tell(ledger):
+    keys, other = TeacherKeys("pkg:one", {"model": "a"}), TeacherKeys("pkg:two", {})
+    assert (ledger.usual(keys), ledger.latest(keys)) == (None, None)
+    counts = [(10, 4), (30, 9), (0, 0), (20, 2)]
+    for teacher, shift in ((keys, 0), (other, 1000)):
+        ledger.introduce(teacher)
+        for n, (prompt, completion) in enumerate(counts):
+            question = encode_request(request(f"Name river {n}."))
+            reply = Reply(text="The Rhine.", prompt_tokens=prompt + shift, completion_tokens=completion + shift)
+            asyncio.run(ledger.put(teacher.key(question), teacher.identity, question, reply))
+    assert ledger.usual(keys) == (20, 5)
+    assert ledger.usual(other) == (1015, 1003.75)
+    assert ledger.latest(keys) == request("Name river 3.")
+
+
+def test_a_ledger_makes_the_folders_it_needs(tmp_path):
+    path = tmp_path / "a" / "b" / "ledger.sqlite"
+    Ledger(path).close()
+    assert path.exists()
