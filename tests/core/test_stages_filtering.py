@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from stage_kit import Rows
 
 from filial import Drop, Filter, Keep, Record, Reply, TeacherError
+from filial.contracts.concurrency import TURN, Worker
 from filial.engine.stage import StageContext
 from filial_plugins.stages.filter import FilterStep, filter_records
 
@@ -101,3 +102,27 @@ def test_a_filter_that_asks_leaves_the_answer_in_the_drop_and_a_failed_call_is_a
     bad, failed = rows.dropped
     assert (bad.reason, bad.answer, bad.answers) == ("bad", "no", ("k2",))
     assert (failed.reason, failed.detail, failed.answer) == ("teacher-timeout", "too slow", "half")
+
+
+def test_neighbours_that_run_in_one_way_share_a_hop_and_a_task(monkeypatch):
+    hops, tasks = [], []
+    call, create = Worker.call, asyncio.create_task
+
+    async def count_hop(self, work, *args, **kwargs):
+        hops.append(work)
+        return await call(self, work, *args, **kwargs)
+
+    def count_task(work, **kwargs):
+        tasks.append(work)
+        return create(work, **kwargs)
+
+    monkeypatch.setattr(Worker, "call", count_hop)
+    monkeypatch.setattr(asyncio, "create_task", count_task)
+    came = records(*(f"text {i}" for i in range(TURN)))
+    rows = filtered(came, Mark(score=1.0), New(), Mark(score=2.0))
+    assert [record.scores["own"] for record in rows.kept] == [2.0] * TURN
+    assert len(hops) == 1
+    assert not tasks
+    rows = filtered(came, *[Slow(ending="x")] * 3)
+    assert len(rows.kept) == TURN
+    assert len(tasks) == TURN + 1  # and the one that feeds them

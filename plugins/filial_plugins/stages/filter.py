@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from inspect import iscoroutine, iscoroutinefunction
-from itertools import islice, takewhile
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +44,8 @@ AT_ONCE = 4
 """Batches that an async `check_batch` may be working on."""
 PASSED = 0.9
 """The share of records that pass a filter, where nothing better is known."""
+PLAIN = Keep()
+"""What most filters say of most records."""
 
 
 class Filter(Stage):
@@ -143,22 +145,22 @@ class FilterStep:
     def _decisions(self, words: Any, records: Sequence[Record], ctx: Context, stage: str) -> list[Decision]:
         """What the filter's words make of the records."""
         if not self.batched:
-            words = [words]
-        elif not isinstance(words, list | tuple):
+            return [self._decision(words, records[0], ctx, stage)]
+        if not isinstance(words, list | tuple):
             raise self._wrong(stage, words, "a list of Keep or Drop")
-        elif len(words) != len(records):
+        if len(words) != len(records):
             raise breach(self.plugin, stage, f"check_batch gave {len(words):,} verdicts on {len(records):,} records")
         return [self._decision(word, record, ctx, stage) for word, record in zip(words, records, strict=True)]
 
     def _decision(self, word: Any, record: Record, ctx: Context, stage: str) -> Decision:
         if not isinstance(word, Keep | Drop):
             raise self._wrong(stage, word, "Keep or Drop", record)
+        if word == PLAIN:
+            return record, {}
         if fault := word.fault():
             raise breach(self.plugin, stage, fault, record)
         if isinstance(word, Drop):
             return word if self.batched else with_last_answer(word, ctx), word.scores
-        if word == Keep():
-            return record, {}
         new = word.record or record
         tags = (*new.tags, *(tag for tag in word.tags if tag not in new.tags))
         # Who a record is and where it comes from is not the filter's to say.
@@ -199,7 +201,7 @@ class Passage:
         if isinstance(result, Drop):
             self.drop, self.by, self.answers = result, plugin, answers
             return
-        if result.content() != self.record.content():
+        if result is not self.record and result.content() != self.record.content():
             answers = (*(self.record.origin.answers if self.came else ()), *answers)
             self.came = came = self.came or self.record
             origin = Origin(stage, plugin, (came.id,) if came.id else (), came.origin.round, answers)
@@ -254,24 +256,37 @@ async def _elsewhere(records: Records, env: StageContext) -> Batches:
             yield passages
 
 
-def _through(passing: Batches, steps: Iterable[tuple[int, FilterStep]], env: StageContext) -> Batches:
-    """What comes out of these filters; each has its place in the recipe's list."""
-    for place, step in steps:
-        passing = (_on_loop if step.waits or step.batched else _in_thread)(passing, place, step, env)
+Placed = tuple[int, FilterStep]
+"""A filter and its place in the recipe's list."""
+
+
+def _through(passing: Batches, steps: Iterable[Placed], env: StageContext) -> Batches:
+    """What comes out of these filters. Neighbours that run in the same way are one step of the pipeline."""
+    for way, group in groupby(steps, lambda placed: _way(placed[1])):
+        passing = way(passing, list(group), env)
     return passing
 
 
-async def _in_thread(passing: Batches, place: int, step: FilterStep, env: StageContext) -> Batches:
-    """Through a filter that is neither async nor batched."""
+def _way(step: FilterStep) -> Callable[[Batches, list[Placed], StageContext], Batches]:
+    if step.batched:
+        return _in_batches
+    if not step.waits:
+        return _in_thread
+    return _one_by_one if step.filter.remembers else _at_once
+
+
+async def _in_thread(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
+    """Through filters that are neither async nor batched."""
 
     def decide(batch: Sequence[Passage]) -> int:
         """Returns how many went through in `SLICE` seconds, one at least."""
         until = time.monotonic() + SLICE
         for done, passage in enumerate(batch, 1):
-            if passage.drop is None:
-                ctx = env.context(place, passage.record.id)
-                (decision,) = step.compute([passage.record], ctx, env.stage)
-                passage.enter(decision, step.plugin, env.stage, keys_of(ctx.asked))
+            for place, step in group:
+                if passage.drop is None:
+                    ctx = env.context(place, passage.record.id)
+                    (decision,) = step.compute([passage.record], ctx, env.stage)
+                    passage.enter(decision, step.plugin, env.stage, keys_of(ctx.asked))
             if time.monotonic() > until:
                 return done
         return len(batch)
@@ -284,18 +299,55 @@ async def _in_thread(passing: Batches, place: int, step: FilterStep, env: StageC
                 batch = batch[done:]
 
 
-async def _on_loop(passing: Batches, place: int, step: FilterStep, env: StageContext) -> Batches:
-    """Through an async filter, or a batched one, which calls the thread itself."""
-    size = None if step.filter.whole_set else BATCH if step.batched else 1
-    window = 1 if step.filter.remembers else AT_ONCE if step.batched else env.window
+async def _one_by_one(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
+    """Through async filters that remember."""
+    async with aclosing(passing) as source:
+        async for batch in source:
+            handed, until = 0, time.monotonic() + SLICE
+            for done, passage in enumerate(batch, 1):
+                await _decide(passage, group, env)
+                if done == len(batch) or time.monotonic() > until:
+                    yield batch[handed:done]
+                    handed, until = done, time.monotonic() + SLICE
 
-    async def decide(batch: Sequence[Passage]) -> None:
+
+async def _at_once(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
+    """Through async filters that do not, many records at a time."""
+
+    async def decide(cut: list[Passage]) -> None:
+        await _decide(cut[-1], group, env)  # those before it were dropped
+
+    async with aclosing(ready_in_order(_cut(passing, 1), decide, env.window)) as batches:
+        async for ready in batches:
+            yield [passage for cut, _ in ready for passage in cut]
+
+
+async def _decide(passage: Passage, group: list[Placed], env: StageContext) -> None:
+    """Take a record through async filters, up to the one that drops it."""
+    for place, step in group:
+        if passage.drop is None:
+            ctx = env.context(place, passage.record.id)
+            (decision,) = await step.decide([passage.record], ctx, env)
+            passage.enter(decision, step.plugin, env.stage, keys_of(ctx.asked))
+
+
+def _in_batches(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
+    """Through batched filters, each of which has batches of its own."""
+    for place, step in group:
+        passing = _in_batch(passing, place, step, env)
+    return passing
+
+
+async def _in_batch(passing: Batches, place: int, step: FilterStep, env: StageContext) -> Batches:
+    size = None if step.filter.whole_set else BATCH
+    window = 1 if step.filter.remembers else AT_ONCE
+
+    async def decide(batch: list[Passage]) -> None:
         if alive := [passage for passage in batch if passage.drop is None]:
             ctx = env.context(place, alive[0].record.id)
             decisions = await step.decide([passage.record for passage in alive], ctx, env)
-            answers = () if step.batched else keys_of(ctx.asked)
             for passage, decision in zip(alive, decisions, strict=True):
-                passage.enter(decision, step.plugin, env.stage, answers)
+                passage.enter(decision, step.plugin, env.stage, ())
 
     async with aclosing(ready_in_order(_cut(passing, size), decide, window)) as batches:
         async for ready in batches:
