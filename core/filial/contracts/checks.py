@@ -25,7 +25,7 @@ _TEXTS = ("text", "reasoning", "finish_reason", "model", "key")
 def lent(record: Record) -> Record:
     """A copy for a plugin to look at. What it changes inside is seen by `changed`, and by nobody else."""
     constraints = record.constraints and tuple(replace(c, args=_copied(c.args)) for c in record.constraints)
-    tools, extra = record.tools and _copied(record.tools), _copied(record.extra)
+    tools, extra = record.tools and _copied(record.tools), _copied(record.extra) if record.extra else {}
     return replace(record, scores=dict(record.scores), extra=extra, tools=tools, constraints=constraints)
 
 

@@ -72,20 +72,22 @@ class Context:
         self.note, self.seeds = note, seeds
         self.memory: dict[str, Any] = {} if memory is None else memory
         self._parent = parent
+        self._shown: Record | None = None
         self.asked: list[Reply] = []
 
     @cached_property
     def rng(self) -> random.Random:  # seeding costs more than all else here, and most work draws nothing
         return seeded(*self._key)
 
-    @cached_property
-    def parent(self) -> Record | None:  # few look
-        return self._parent and lent(self._parent)
+    @property
+    def parent(self) -> Record | None:
+        if self._shown is None and self._parent is not None:  # few look, so it is copied for those who do
+            self._shown = lent(self._parent)
+        return self._shown
 
     def fault_of_parent(self) -> str:
         """What was done to ``parent``, in words; empty if nothing."""
-        copy: Record | None = vars(self).get("parent")
-        return changed(copy, self._parent, "ctx.parent") if copy and self._parent else ""
+        return changed(self._shown, self._parent, "ctx.parent") if self._shown and self._parent else ""
 
     async def ask(self, prompt: str | Sequence[Message], *, system: str = "", **options: Unpack[AskOptions]) -> Reply:
         """Ask the run's teacher.
@@ -119,7 +121,8 @@ class Context:
         if system:
             turns = (Message(role="system", content=system), *turns)
         request = Request(messages=turns, **options)
-        if fault := fault_of_request(request):
+        plain = isinstance(prompt, str) and not options  # then there is nothing to look at
+        if not plain and (fault := fault_of_request(request)):
             raise ValueError(f"ask: {fault}")
         if self._attempt:
             request = replace(request, draw=request.draw + ATTEMPT * self._attempt)

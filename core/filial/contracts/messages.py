@@ -12,7 +12,7 @@ _FENCED = re.compile(r"\s*```[A-Za-z0-9]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTAL
 Role = Literal["system", "user", "assistant", "tool_call", "tool"]
 
 
-class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, gc=False):
     """A call of a tool; ``arguments`` are JSON text, as endpoints send them."""
 
     id: str = ""
@@ -20,7 +20,7 @@ class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     arguments: str
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One turn of a conversation.
 
     ``reasoning`` is what was thought before the content. ``tool_calls`` belong to a turn of the assistant;
@@ -63,7 +63,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input: str = ""
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A teacher's answer.
 
     ``reasoning`` is what the model thought before it, where the endpoint tells; never part of the text.

@@ -34,7 +34,7 @@ class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Where a record comes from: enough to walk any record back to its seed.
 
     ``plugin`` is ``dist:name==version``; ``parents`` are record ids; ``round`` counts evolutions;
@@ -164,7 +164,9 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     def answer(self) -> str:
         """Return the text of the answer, the assistant's turn that ends the record; "" where there is none."""
-        last = self.turns()[-1]
+        if not self.messages:
+            return self.output
+        last = self.messages[-1]
         return last.content if last.role == "assistant" else ""
 
     def with_answer(self, text: str, reasoning: str = "") -> Record:
@@ -191,6 +193,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def single(self) -> Record:
         """Return this record as instruction and output, where it is a conversation of one question and its answer, or
         a question alone, and says nothing that only a conversation can hold; any other record as it is."""
+        if not self.messages:
+            return self
         roles = tuple(m.role for m in self.messages)
         if roles not in (("user",), ("user", "assistant")) or not self.messages[0].content:
             return self

@@ -72,6 +72,7 @@ class Means:
 
 KEY = 16
 """Bytes of a ledger key."""
+_IN_HEX = re.compile("[0-9a-fA-F]{32}")
 
 
 class Answers:
@@ -82,7 +83,7 @@ class Answers:
 
     def note(self, key: str) -> None:
         """An answer was given. One that is from no ledger (an `ask` hook may answer by itself) does not count."""
-        if re.fullmatch("[0-9a-fA-F]{32}", key):
+        if _IN_HEX.fullmatch(key):
             raw = bytes.fromhex(key)
             self._by_first[raw[0]] += raw
 
@@ -234,8 +235,10 @@ class StageContext:
         """
         if fault := unsound(record, plugin, self.stage, given):
             return replace(fault, record=record)
-        origin = msgspec.structs.replace(record.origin, stage=self.stage, plugin=plugin)
-        return self.with_id(record.replaced(origin=origin), ordinal)
+        origin = record.origin
+        if (origin.stage, origin.plugin) != (self.stage, plugin):
+            record = record.replaced(origin=msgspec.structs.replace(origin, stage=self.stage, plugin=plugin))
+        return self.with_id(record, ordinal)
 
     def with_id(self, record: Record, ordinal: int | None = None) -> Record:
         """A record of this stage with its id; ``ordinal`` as in `identify`."""

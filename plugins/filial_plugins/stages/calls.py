@@ -22,17 +22,20 @@ class lend(blamed):
 
     def __init__(self, plugin: str, stage: str, records: Sequence[Record], ctx: Context) -> None:
         super().__init__(plugin, stage, records[0] if len(records) == 1 else None)
-        self._records, self._copies, self._ctx = records, tuple(map(lent, records)), ctx
+        self._records, self._ctx = tuple(records), ctx
+        self._copies = tuple([lent(record) for record in records])
 
     def __enter__(self) -> tuple[Record, ...]:  # type: ignore[override]
         return self._copies
 
     def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
-        super().__exit__(kind, err, trace)
-        if err is None:
+        if err is not None:
+            super().__exit__(kind, err, trace)
+            return
+        if self._copies != self._records:
             check_unchanged(self._copies, self._records, self.plugin, self.stage)
-            if fault := self._ctx.fault_of_parent():
-                raise breach(self.plugin, self.stage, fault, self.record)
+        if fault := self._ctx.fault_of_parent():
+            raise breach(self.plugin, self.stage, fault, self.record)
 
 
 def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin: str, stage: str) -> None:
@@ -58,4 +61,4 @@ def short_name(plugin: str) -> str:
 
 def keys_of(replies: Iterable[Reply]) -> tuple[str, ...]:
     """The ledger keys of answers."""
-    return tuple(reply.key for reply in replies if reply.key)
+    return tuple([reply.key for reply in replies if reply.key])

@@ -178,7 +178,7 @@ class Evolution:
         for place, listed in enumerate(self.eliminate):
             child = attempt.result
             if listed.filter.remembers == remember and isinstance(child, Record):
-                answered = child.turns()[-1].role == "assistant"
+                answered = self.settings.answer or child.turns()[-1].role == "assistant"
                 if rule := listed if answered else self.on_questions[place]:
                     yield place, rule, child
 
@@ -370,7 +370,8 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
             if fault := result.fault():
                 raise breach(plugin, env.stage, fault, parent)
             return with_last_answer(result, ctx)
-        env.check_parents(result, (parent.id,), plugin, parent)
+        if result.origin.parents != (parent.id,):
+            env.check_parents(result, (parent.id,), plugin, parent)
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
     unsound(child, plugin, env.stage, parent)  # half a character is a drop of the question or, later, of the record
     child = child.replaced(origin=msgspec.structs.replace(child.origin, stage=env.stage, plugin=plugin))
