@@ -14,7 +14,7 @@ from gateway_kit import Moody, ask, request
 
 from filial import FilialError, Price, Reply, TeacherError
 from filial.contracts.errors import BudgetStop, TeacherUnreachable
-from filial.gateway import Budget, BudgetAccount, Gateway, Ledger, encode_request
+from filial.gateway import Budget, BudgetAccount, Gateway, Ledger, TeacherKeys, encode_request
 from filial.gateway.budget import Journal
 
 gateway, waits = gateway_kit.gateway, gateway_kit.waits
@@ -296,3 +296,17 @@ class Priced(Moody):
 
 def key_of(gateway, text):
     return gateway._keys.key(encode_request(request(text)))
+
+
+def test_the_key_of_a_question_is_worked_out_once(gateway, monkeypatch):
+    keys, key = [], TeacherKeys.key
+
+    def count_key(self, asked):
+        keys.append(asked)
+        return key(self, asked)
+
+    monkeypatch.setattr(TeacherKeys, "key", count_key)
+    ask(gateway(lambda r, n: "yes"), "well?")
+    asked_anew = len(keys)
+    ask(gateway(lambda r, n: "no"), "well?")
+    assert (asked_anew, len(keys) - asked_anew) == (1, 1)

@@ -61,7 +61,7 @@ class Source:
 
     @cached_property
     def _count(self) -> int:
-        if count := sum(1 for _ in self._read()):
+        if count := sum(1 for _ in self._read(ids=False)):
             return count
         raise UsageError(f"{self._source}: it holds no record")
 

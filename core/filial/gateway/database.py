@@ -110,6 +110,13 @@ class Database:
         except REFUSED as err:
             raise self._error(what, err) from err
 
+    def row(self, what: str, statement: str, values: tuple[Any, ...]) -> Any:
+        """The first row of a statement, or None; ``what`` as for `rows`."""
+        try:
+            return self._db.execute(statement, values).fetchone()
+        except REFUSED as err:
+            raise self._error(what, err) from err
+
     @contextlib.contextmanager
     def transaction(self, what: str) -> Iterator[sqlite3.Connection]:
         """All that is done inside, or nothing of it."""

@@ -166,7 +166,7 @@ class Gateway:
         key = self._keys.key(asked)
         task = self._in_flight.get(key)
         if task is None:
-            if (known := self._stored(asked, request)) is not None:
+            if (known := self._stored(key, asked, request)) is not None:
                 return known
             if self.offline:
                 question = request.messages[-1].content[:100]
@@ -183,9 +183,9 @@ class Gateway:
                 raise self.stopped from None
             raise
 
-    def _stored(self, asked: bytes, request: Request) -> Reply | None:
+    def _stored(self, key: str, asked: bytes, request: Request) -> Reply | None:
         """The ledger's answer, if it has one."""
-        if (known := self.ledger.find(self._keys, asked)) is not None:
+        if (known := self.ledger.find(self._keys, asked, key)) is not None:
             self.spent.from_ledger += 1
             self._outages.known = request
         return known
@@ -231,7 +231,7 @@ class Gateway:
             await self.slots.enter_after(self.pause)
             try:
                 mine = await self.ledger.claim(key)
-                known = self._stored(asked, call.request)
+                known = self._stored(key, asked, call.request)
             except BaseException:
                 self.slots.leave()
                 raise

@@ -260,16 +260,16 @@ class Ledger(Database):
         """No longer ask for an answer."""
         list(self.rows("cannot be written", "delete from asking where key=? and who=?", (key, self._who)))
 
-    def find(self, teacher: TeacherKeys, request: bytes) -> Reply | None:
-        """The teacher's answer to a request, or None; see `get`."""
-        for keys in (teacher, *teacher.former):
-            if (known := self.get(keys.key(request))) is not None:
-                return known
-        return None
+    def find(self, teacher: TeacherKeys, request: bytes, key: str = "") -> Reply | None:
+        """The teacher's answer to a request, or None; see `get`. ``key`` is the request's, where it is at hand."""
+        known = self.get(key or teacher.key(request))
+        for former in teacher.former:
+            known = known or self.get(former.key(request))
+        return known
 
     def get(self, key: str) -> Reply | None:
         """The answer under a key, or None. A damaged answer counts in `damaged` and is never served."""
-        row = next(self.rows("cannot be read", "select reply, checksum from answers where key=?", (key,)), None)
+        row = self.row("cannot be read", "select reply, checksum from answers where key=?", (key,))
         if row is None:
             return None
         reply = served(key, *row)
