@@ -80,7 +80,7 @@ def encode(record: Record) -> tuple[bytes, Record]:
     """
     line = to_json(record)
     back = decode_fast(line)
-    if back.extra != record.extra or list(back.tools) != list(record.tools):
+    if (record.extra or record.tools) and (back.extra != record.extra or list(back.tools) != list(record.tools)):
         raise TypeError("extra or tools hold what JSON does not know, such as NaN, a tuple or a date")
     return line, back
 

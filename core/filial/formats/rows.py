@@ -60,11 +60,16 @@ class RowFormat(Format):
             raise Fault("", f"the format looks for {error} and does not find it") from None
         except ValueError as error:  # an empty record's, or that of a conversion
             raise Fault("", str(error)) from None
-        if not isinstance(found, list) or not {Record}.issuperset(map(type, found)):
+        if not isinstance(found, list):
             raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-        if not found:
+        records = []
+        for record in found:
+            if type(record) is not Record:
+                raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
+            records.append(checked(record)[1])
+        if not records:
             raise Fault("", "the format makes no record of it")
-        return [checked(record)[1] for record in found]
+        return records
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Rows that JSON can hold.

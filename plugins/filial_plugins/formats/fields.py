@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from filial import Record
 from filial.formats import Fault, Row, Unfit, json_type
 
+Result = TypeVar("Result")
 
-def text(row: Row, key: str, *, default: str | None = None, at: str = "") -> str:
+
+def text(row: Row, key: str, *, default: str | None = None) -> str:
     """A string field. With a ``default``, missing and null mean the default.
 
     Raises:
@@ -20,8 +23,8 @@ def text(row: Row, key: str, *, default: str | None = None, at: str = "") -> str
     if value is None and default is not None:
         return default
     if key not in row:
-        raise Fault(at, f"lacks {key}")
-    raise Fault(f"{at}/{key}", f"must be a string, not {json_type(value)}")
+        raise Fault("", f"lacks {key}")
+    raise Fault(f"/{key}", f"must be a string, not {json_type(value)}")
 
 
 def filled(row: Row, key: str) -> str:
@@ -35,7 +38,7 @@ def filled(row: Row, key: str) -> str:
     return value
 
 
-def items(row: Row, key: str, *, at: str = "") -> list[Any]:
+def items(row: Row, key: str) -> list[Any]:
     """An array field with something in it.
 
     Raises:
@@ -43,12 +46,27 @@ def items(row: Row, key: str, *, at: str = "") -> list[Any]:
     """
     value = row.get(key)
     if key not in row:
-        raise Fault(at, f"lacks {key}")
+        raise Fault("", f"lacks {key}")
     if not isinstance(value, list):
-        raise Fault(f"{at}/{key}", f"must be an array, not {json_type(value)}")
+        raise Fault(f"/{key}", f"must be an array, not {json_type(value)}")
     if not value:
-        raise Fault(f"{at}/{key}", "is empty")
+        raise Fault(f"/{key}", "is empty")
     return value
+
+
+def each(values: list[Any], key: str, read: Callable[[Any], Result]) -> list[Result]:
+    """What ``read`` makes of every item of the array field ``key``.
+
+    Raises:
+        Fault: what is wrong with one of them, with its place in the row.
+    """
+    found: list[Result] = []
+    try:
+        for value in values:
+            found.append(read(value))
+    except Fault as fault:
+        raise Fault(f"/{key}/{len(found)}{fault.pointer}", fault.message) from None
+    return found
 
 
 def ident(row: Row) -> str:

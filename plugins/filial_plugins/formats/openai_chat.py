@@ -18,34 +18,33 @@ def turns(row: Row, key: str) -> tuple[Message, ...]:
     Raises:
         Fault: none, or one that a record cannot hold.
     """
-    return tuple(_turn(f"/{key}/{i}", turn) for i, turn in enumerate(fields.items(row, key)))
+    return tuple(fields.each(fields.items(row, key), key, _turn))
 
 
-def _turn(at: str, turn: object) -> Message:
+def _turn(turn: object) -> Message:
     if not isinstance(turn, dict):
-        raise Fault(at, f"must be an object, not {json_type(turn)}")
+        raise Fault("", f"must be an object, not {json_type(turn)}")
     for key in ("tool_calls", "function_call"):
         if turn.get(key):
-            raise Fault(f"{at}/{key}", "calls of tools are not supported; leave such conversations out")
+            raise Fault(f"/{key}", "calls of tools are not supported; leave such conversations out")
     if turn.get("weight") == 0:
-        raise Fault(f"{at}/weight", "weight 0 (an answer that is not trained) is not supported")
-    role = fields.text(turn, "role", at=at)
+        raise Fault("/weight", "weight 0 (an answer that is not trained) is not supported")
+    role = fields.text(turn, "role")
     if role not in _ROLES:
-        raise Fault(f"{at}/role", f"unknown role {role[:40]!r}; known are {', '.join(_ROLES)}")
+        raise Fault("/role", f"unknown role {role[:40]!r}; known are {', '.join(_ROLES)}")
     if isinstance(turn.get("content"), list):
-        parts = enumerate(turn["content"])
-        return Message(_ROLES[role], "".join(_part(f"{at}/content/{i}", part) for i, part in parts))
-    return Message(_ROLES[role], fields.text(turn, "content", at=at))
+        return Message(_ROLES[role], "".join(fields.each(turn["content"], "content", _part)))
+    return Message(_ROLES[role], fields.text(turn, "content"))
 
 
-def _part(at: str, part: object) -> str:
+def _part(part: object) -> str:
     if isinstance(part, str):
         return part
     if not isinstance(part, dict):
-        raise Fault(at, f"must be a text part, not {json_type(part)}")
+        raise Fault("", f"must be a text part, not {json_type(part)}")
     if part.get("type", "text") != "text":
-        raise Fault(f"{at}/type", f"only text parts are supported, not {str(part['type'])[:40]!r}")
-    return fields.text(part, "text", at=at)
+        raise Fault("/type", f"only text parts are supported, not {str(part['type'])[:40]!r}")
+    return fields.text(part, "text")
 
 
 class OpenAIChat(RowFormat):

@@ -12,11 +12,10 @@ from filial_plugins.formats import fields
 TAG = "classification"
 
 
-def _field(instance: object, i: int, key: str) -> str:
-    at = f"/instances/{i - 1}"
+def _instance(instance: object) -> tuple[str, str]:
     if not isinstance(instance, dict):
-        raise Fault(at, f"must be an object, not {json_type(instance)}")
-    return fields.text(instance, key, default="" if key == "input" else None, at=at)
+        raise Fault("", f"must be an object, not {json_type(instance)}")
+    return fields.text(instance, "input", default=""), fields.text(instance, "output")
 
 
 def _task(record: Record) -> tuple[str, str, bool]:
@@ -46,19 +45,19 @@ class Seeds(RowFormat):
         flag = row.get("is_classification")
         if not isinstance(flag, bool | None):
             raise Fault("/is_classification", f"must be true or false, not {json_type(flag)}")
-        name, instances = fields.ident(row), fields.items(row, "instances")
+        name, instances = fields.ident(row), fields.each(fields.items(row, "instances"), "instances", _instance)
         several = bool(name) and len(instances) > 1
         return [
             Record(
                 id=f"{name}#{i}" if several else name,
                 instruction=fields.filled(row, "instruction"),
-                input=_field(instance, i, "input"),
-                output=_field(instance, i, "output"),
+                input=given,
+                output=output,
                 task=fields.text(row, "name", default=""),
                 tags=(TAG,) if flag else (),
                 label=fields.label(row),
             )
-            for i, instance in enumerate(instances, 1)
+            for i, (given, output) in enumerate(instances, 1)
         ]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:

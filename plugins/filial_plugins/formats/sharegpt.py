@@ -19,14 +19,13 @@ _NAMES: dict[Role, str] = {
 }  # fmt: skip
 
 
-def _turn(i: int, turn: object) -> Message:
-    at = f"/conversations/{i}"
+def _turn(turn: object) -> Message:
     if not isinstance(turn, dict):
-        raise Fault(at, f"must be an object, not {json_type(turn)}")
-    name = fields.text(turn, "from", at=at)
+        raise Fault("", f"must be an object, not {json_type(turn)}")
+    name = fields.text(turn, "from")
     if name not in ROLES:
-        raise Fault(f"{at}/from", f"unknown role {name[:40]!r}; known are {', '.join(ROLES)}")
-    return Message(ROLES[name], fields.text(turn, "value", at=at))
+        raise Fault("/from", f"unknown role {name[:40]!r}; known are {', '.join(ROLES)}")
+    return Message(ROLES[name], fields.text(turn, "value"))
 
 
 class ShareGPT(RowFormat):
@@ -44,7 +43,7 @@ class ShareGPT(RowFormat):
         Raises:
             Fault: no turns, or one with an unknown role or without text.
         """
-        turns = [_turn(i, turn) for i, turn in enumerate(fields.items(row, "conversations"))]
+        turns = fields.each(fields.items(row, "conversations"), "conversations", _turn)
         system = fields.text(row, "system", default="")
         if system and turns[0].role != "system":
             turns.insert(0, Message("system", system))
