@@ -22,7 +22,7 @@ def asked(record: Record) -> str:
 
 def answered(record: Record) -> str:
     """The output; of a conversation, its last assistant turn, also where the conversation goes on behind it."""
-    return next((m.content for m in reversed(record.turns()) if m.role == "assistant"), "")
+    return record.output or next((m.content for m in reversed(record.messages) if m.role == "assistant"), "")
 
 
 def excerpt(text: str, length: int = 80) -> str:

@@ -140,23 +140,23 @@ class Evolved(Filter):
         if before is not None and chosen.copies == "drop" and _normal(question) == _normal(before):
             return Drop("no-information-gain", "the question is the same as its parent's")
         leak = leaked(question, self.leak_words, labels=chosen.leak_labels)
-        passes = chosen.parent_words == "pass" and before is not None and letters(leak) in letters(before)
-        if leak and not passes:
-            return Drop("prompt-leak", f"the evolved text holds {excerpt(leak)!r}")
-        return None
+        if not leak or (chosen.parent_words == "pass" and before is not None and letters(leak) in letters(before)):
+            return None
+        return Drop("prompt-leak", f"the evolved text holds {excerpt(leak)!r}")
 
     def _by_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
         """What the answer tells."""
         answer = answered(record)
-        shown = f"the answer is {excerpt(answer)!r}"
         stays = chosen.function_words == "replies" and replies(answer)
         if says_nothing(answer, with_function_words=chosen.function_words != "keep" and not stays):
-            return Drop("empty-answer", shown)
-        if apologises(answer, self.apology_words, in_any_words=chosen.apologies == "any"):
-            return Drop("apology", shown)
-        if chosen.non_answers == "drop" and is_non_answer(answer, _question(record)):
-            return Drop("non-answer", shown)
-        return None
+            reason = "empty-answer"
+        elif apologises(answer, self.apology_words, in_any_words=chosen.apologies == "any"):
+            reason = "apology"
+        elif chosen.non_answers == "drop" and is_non_answer(answer, _question(record)):
+            reason = "non-answer"
+        else:
+            return None
+        return Drop(reason, f"the answer is {excerpt(answer)!r}")
 
 
 class EvolvedQuestion(Evolved):
