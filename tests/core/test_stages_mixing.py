@@ -113,6 +113,18 @@ def test_every_record_goes_on_or_is_dropped_and_none_is_repeated_unless_told(siz
         assert len(rows.kept) <= total
 
 
+@pytest.mark.parametrize(
+    ("sizes", "rates", "kept"),
+    [
+        ({"a": 4, "b": 4}, {"a": 1.0, "b": 0.0}, {"a": 4}),  # a task that has no rate sets no limit
+        ({"a": 3, "b": 90}, {"a": 0.1, "b": 0.7}, {"a": 3, "b": 21}),  # in floats 23.999999999999996 fit, not 24
+        ({"a": 3, "b": 90}, {"a": 0.3, "b": 0.4}, {"a": 3, "b": 4}),
+    ],
+)
+def test_without_a_total_exactly_as_many_are_mixed_as_fit(sizes, rates, kept):
+    assert counts(mixed(records(**sizes), rates)) == kept
+
+
 def test_the_mix_depends_on_the_seed_alone():
     some = records(a=30, b=30)
     one, two, other = mixed(some, total=20), mixed(some, total=20), mixed(some, total=20, seed=2)
