@@ -32,7 +32,7 @@ class OneRandom(Context):
 
 def run(generator: SelfInstruct, seeds: list[Record], seed: int, model: Callable[[Request], Any]) -> list[Any]:
     ctx = OneRandom(model)
-    ctx._rng = random.Random(seed)
+    ctx.rng = random.Random(seed)
 
     async def work() -> list[Any]:
         return [item async for item in generator.generate(seeds, ctx)]

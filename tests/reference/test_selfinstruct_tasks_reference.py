@@ -27,7 +27,7 @@ def prompt_of(generator: SelfInstruct, tasks: list[Record]) -> str:
             pass
 
     ctx = Context(None)
-    ctx._rng = InOrder()
+    ctx.rng = InOrder()
     return Proposing(generator.chosen, generator.wordings.propose, tasks).drawn([], ctx).prompt
 
 
