@@ -18,7 +18,7 @@ from bisect import bisect_left, insort
 from pathlib import Path
 
 from filial_plugins.trainers.rows.store import TokenStore
-from filial_plugins.trainers.steps.packing import best_fit
+from filial_plugins.trainers.steps.packing import pack_best_fit
 
 FULL, MOST = 0.99, 0.1  # share of all room that must be full; CPU seconds for 50,000 rows
 
@@ -74,7 +74,7 @@ def main() -> int:
         spent: dict[str, list[float]] = {"filial": [], "textbook": []}
         for epoch in range(options.repeats):
             begin = time.process_time()
-            ours = len(best_fit(lengths, capacity, 0, epoch))
+            ours = len(pack_best_fit(lengths, capacity, 0, epoch))
             middle = time.process_time()
             theirs = best_fit_decreasing(lengths, capacity)
             spent["filial"].append(middle - begin)

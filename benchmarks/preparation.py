@@ -110,13 +110,13 @@ def filial_side(work: Path, shape: str, limit: int) -> Row:
     from filial_plugins.local.pretrained import load_tokenizer
     from filial_plugins.templates.alpaca import Alpaca
     from filial_plugins.templates.chat import Chat
-    from filial_plugins.trainers.rows.caching import prepared
+    from filial_plugins.trainers.rows.cache import prepare_rows
 
     tokenizer = load_tokenizer(str(work / "tokenizer"))
     clock = Clock()
     template = (Alpaca() if shape == "single" else Chat()).bind(tokenizer)
     data = work / f"{shape}-{limit}.jsonl"
-    store = prepared(data, template, Encoder(tokenizer), MAX_LENGTH, "drop", work / "stores" / str(os.getpid()))
+    store = prepare_rows(data, template, Encoder(tokenizer), MAX_LENGTH, "drop", work / "stores" / str(os.getpid()))
     figures = clock.read() | {"engine": store.engine}
     sha, labels = hashlib.sha256(), 0
     for row in store:

@@ -46,19 +46,19 @@ from training_ways import ROUGH, ROWS, WAYS, Figures, bare, loop, made_up, rows
 
 def overhead(folder: Path) -> Figures:
     """filial's CPU seconds over the bare loop's, for the same steps, taken in turns."""
-    from filial_plugins.trainers.clock import Clock
-    from filial_plugins.trainers.devices.pace import Pace
+    from filial_plugins.trainers.devices.threads import ThreadChooser
+    from filial_plugins.trainers.state import Clock
 
     with ExitStack() as stack:
         store = rows(folder)
-        trained, lessons = loop(store, folder, stack)
-        steps = [step for epoch in range(4) for step in lessons.steps(epoch)]
-        other, pace, clock = bare(store, steps), Pace(torch, 1), Clock(trained.place)
+        trained, runner = loop(store, folder, stack)
+        steps = [step for epoch in range(4) for step in runner.plan_steps(epoch)]
+        other, pace, clock = bare(store, steps), ThreadChooser(torch, 1), Clock(trained.state)
 
         def ours() -> float:
-            line = trained._advance(next(these), 0.5, pace)
-            trained.place.wall, trained.place.cpu = clock.wall, clock.cpu
-            trained._note(line, last=False)
+            line = trained._run_step(next(these), 0.5, pace)
+            trained.state.wall, trained.state.cpu = clock.wall, clock.cpu
+            trained._log_step(line, last=False)
             return float(line["loss"])
 
         these = iter(steps)

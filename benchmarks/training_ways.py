@@ -18,7 +18,7 @@ import torch
 if TYPE_CHECKING:
     from filial_plugins.trainers.loop import Loop
     from filial_plugins.trainers.rows.store import TokenStore
-    from filial_plugins.trainers.sft import RowLessons
+    from filial_plugins.trainers.sft import CausalRunner
 
 Mark = Callable[[int], None]
 Figures = dict[str, Any]
@@ -48,42 +48,42 @@ def made_up() -> tuple[list[int], np.ndarray, list[int]]:
 
 def rows(folder: Path) -> TokenStore:
     """The rows as filial keeps them."""
-    from filial_plugins.trainers.rows.store import Account, Writer
+    from filial_plugins.trainers.rows.store import PreparationReport, StoreWriter
 
     lengths, ids, answers = made_up()
     trained = [(i, begin, n) for i, (begin, n) in enumerate(zip(answers, lengths, strict=True))]
-    with Writer(folder / "rows", VOCABULARY) as writer:
+    with StoreWriter(folder / "rows", VOCABULARY) as writer:
         writer.add(ids, np.array(lengths), np.array(trained))
-        return writer.finish(Account(), "random")
+        return writer.finish(PreparationReport(), "random")
 
 
-def loop(store: TokenStore, folder: Path, stack: ExitStack, **options: Any) -> tuple[Loop, RowLessons]:
+def loop(store: TokenStore, folder: Path, stack: ExitStack, **options: Any) -> tuple[Loop, CausalRunner]:
     """filial's loop, ready to run."""
     from filial import TrainContext
     from filial_plugins.templates.plain import Plain
-    from filial_plugins.trainers.devices.team import Team
+    from filial_plugins.trainers.devices.process_group import ProcessGroup
     from filial_plugins.trainers.loop import Loop
-    from filial_plugins.trainers.rows.material import Material
+    from filial_plugins.trainers.rows.training_data import TrainingData
     from filial_plugins.trainers.session import Session
-    from filial_plugins.trainers.sft import SFT, RowLessons
+    from filial_plugins.trainers.sft import SFT, CausalRunner
 
     made = SFT(**{"batch_size": STEP, "threads": 1, "lr": RATE, "samples": 0, "schedule": "constant", **options})
-    material = Material(None, Plain(), folder, store)
-    session = Session(made, "sft", torch, Team(torch), TrainContext(0), model(), material, "random", folder / "out")
-    lessons = RowLessons(session, stack)
-    return Loop(made, session.model, torch, lessons, session.ctx, seed=0), lessons
+    data = TrainingData(None, Plain(), folder, store)
+    session = Session(made, "sft", torch, ProcessGroup(torch), TrainContext(0), model(), data, "random", folder / "out")
+    runner = CausalRunner(session, stack)
+    return Loop(made, session.model, torch, runner, session.ctx, seed=0), runner
 
 
 def bare(store: TokenStore, steps: list[Any]) -> Iterator[float]:
     """Nothing but what a step needs, on batches made beforehand; gives the loss of each."""
-    from filial_plugins.trainers.steps.attention import NAME
-    from filial_plugins.trainers.steps.attention import attention as attending
-    from filial_plugins.trainers.steps.batching import flat
+    from filial_plugins.trainers.steps.attention import ROW_ATTENTION
+    from filial_plugins.trainers.steps.attention import use_attention as attending
+    from filial_plugins.trainers.steps.batches import collate_flat
 
     network = model()
     update = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.0, fused=True)
-    batches = [flat([store[i] for rows in step for i in rows], torch, "cpu") for step in steps]
-    with attending(network, NAME):
+    batches = [collate_flat([store[i] for rows in step for i in rows], torch, "cpu") for step in steps]
+    with attending(network, ROW_ATTENTION):
         for batch in batches:
             hidden = network.model(**batch.inputs()).last_hidden_state[0]
             logits = network.lm_head(hidden.index_select(0, batch.sources))
@@ -98,17 +98,17 @@ def bare(store: TokenStore, steps: list[Any]) -> Iterator[float]:
 def by_filial(folder: Path, mark: Mark, **options: Any) -> Figures:
     store = rows(folder)
     with ExitStack() as stack:
-        trained, lessons = loop(store, folder, stack, epochs=1, **options)
+        trained, runner = loop(store, folder, stack, epochs=1, **options)
         seen, losses = [0], []
 
         def progress(done: float, total: float, text: str) -> None:
-            mark(trained.place.tokens - seen[0])
-            seen[0] = trained.place.tokens
-            losses.append(trained.place.loss)
+            mark(trained.state.tokens - seen[0])
+            seen[0] = trained.state.tokens
+            losses.append(trained.state.loss)
 
         trained.ctx.progress = progress
         trained.run()
-        first = [i for rows in lessons.steps(0)[0] for i in rows]
+        first = [i for rows in runner.plan_steps(0)[0] for i in rows]
     return {"first": first, "loss": losses[0], "trained": store.trained_tokens}
 
 

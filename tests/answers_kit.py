@@ -10,7 +10,7 @@ from typing import Any
 
 from filial import Judge, Record, Reply, TeacherError, Template, Verdict
 from filial.commands import examine
-from filial_plugins.local.models import ended_replies
+from filial_plugins.local.generation import answer_records
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.teachers.transformers import Transformers
 
@@ -60,7 +60,7 @@ def own_answers(
     model, tokenizer = load_model(folder, encoder_decoder=True), load_tokenizer(folder)
     limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
     asked = [_record(r) for r in records]
-    return [text for text, _ in ended_replies(model, tokenizer, asked, template.bind(tokenizer), **limits)]
+    return [text for text, _ in answer_records(model, tokenizer, asked, template.bind(tokenizer), **limits)]
 
 
 def note_template(folder: Path, spec: dict[str, Any]) -> None:

@@ -23,13 +23,13 @@ from filial.contracts.records import to_json
 from filial.labels import Encoder
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.templates.chat import Chat
-from filial_plugins.trainers.devices.team import Team
+from filial_plugins.trainers.devices.process_group import ProcessGroup
 from filial_plugins.trainers.loop import Loop
-from filial_plugins.trainers.rows.material import Material
-from filial_plugins.trainers.rows.preparing import prepare
+from filial_plugins.trainers.rows.preparation import write_rows
 from filial_plugins.trainers.rows.store import TokenStore
+from filial_plugins.trainers.rows.training_data import TrainingData
 from filial_plugins.trainers.session import Session
-from filial_plugins.trainers.sft import SFT, RowLessons
+from filial_plugins.trainers.sft import SFT, CausalRunner
 
 torch.set_num_threads(1)  # two would wait for each other wherever something else runs
 
@@ -88,25 +88,25 @@ def write(path: Path, records: Sequence[Record]) -> None:
 
 def store_of(folder: Path, records: Sequence[Record], place: Path) -> TokenStore:
     made = load_tokenizer(folder)
-    return prepare(list(records), Chat().bind(made), Encoder(made), 512, "drop", place)
+    return write_rows(list(records), Chat().bind(made), Encoder(made), 512, "drop", place)
 
 
 def session(base: Path, store: TokenStore, out: Path, **options: Any) -> Session:
     """A training of the model in ``base`` that has not begun."""
     made = SFT(**({"max_steps": 1, "threads": 1, "batch_size": 8} | options))
     network, words = load_model(base), load_tokenizer(base)
-    material = Material(words, Chat().bind(words), out / "train.jsonl", store)
-    return Session(made, "sft", torch, Team(torch), TrainContext(0), network, material, str(base), out)
+    data = TrainingData(words, Chat().bind(words), out / "train.jsonl", store)
+    return Session(made, "sft", torch, ProcessGroup(torch), TrainContext(0), network, data, str(base), out)
 
 
-def lessons(made: Session) -> RowLessons:
-    return RowLessons(made, ExitStack())
+def make_runner(made: Session) -> CausalRunner:
+    return CausalRunner(made, ExitStack())
 
 
 def loop(base: Path, store: TokenStore, out: Path, **options: Any) -> Loop:
     """The loop of such a training, with nothing saved."""
     made = session(base, store, out, **options)
-    return Loop(made.options, made.model, torch, lessons(made), made.ctx, seed=0)
+    return Loop(made.options, made.model, torch, make_runner(made), made.ctx, seed=0)
 
 
 def gradient(model: torch.nn.Module) -> torch.Tensor:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Span, UsageError
 from filial.labels import Encoder, Unencodable, encode, lookalikes
-from filial_plugins.render.survey import pieces
+from filial_plugins.render.survey import split_spans
 
 WORD_LEVEL = Encoder(word_level())
 TOKENIZERS = {
@@ -216,7 +216,7 @@ def test_no_end_token_and_slow_tokenizers_are_usage_errors() -> None:
 def test_pieces_spell_the_text_and_say_what_is_trained(name: str) -> None:
     tokenizer = TOKENIZERS[name]
     spans = [BEGIN, Span("USER: 東京 🙂 "), Span("ASSISTANT:"), Span(" é\n yes", train=True), END]
-    found = pieces(spans, tokenizer)
+    found = split_spans(spans, tokenizer)
     assert "".join(p.text for p in found) == "USER: 東京 🙂 ASSISTANT: é\n yes</s>"
     assert "".join(p.text for p in found if p.trained) == " é\n yes</s>"
     assert [p.token for p in found if p.special] == ["<s>"] * (found[0].token == "<s>") + ["</s>"]

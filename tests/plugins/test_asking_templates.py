@@ -17,7 +17,7 @@ from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import Vicuna
-from filial_plugins.trainers.results.saving import fit_for_asking
+from filial_plugins.trainers.results.saving import set_chat_template
 from filial_plugins.trainers.sft import SFT
 
 pytestmark = pytest.mark.train
@@ -65,7 +65,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[Template, Encoder, Any]:
     name, kind = request.param
     before, saved = KINDS[kind](), KINDS[kind]()
     before.chat_template = saved.chat_template = OWN
-    fit_for_asking(saved, TEMPLATES[name].bind(saved), pytest.fail)
+    set_chat_template(saved, TEMPLATES[name].bind(saved), pytest.fail)
     return TEMPLATES[name].bind(before), Encoder(before), saved
 
 
@@ -99,13 +99,13 @@ class Third(Template):
 
 def test_a_template_that_cannot_be_saved_as_one_says_so() -> None:
     tokenizer, notes = byte_level(special=ALL), []
-    fit_for_asking(tokenizer, Third(), notes.append)
+    set_chat_template(tokenizer, Third(), notes.append)
     assert (tokenizer.chat_template, notes) == (None, []), "there is nothing to mistake it for"
     tokenizer.chat_template = OWN
-    fit_for_asking(tokenizer, Third(), notes.append)
+    set_chat_template(tokenizer, Third(), notes.append)
     assert tokenizer.chat_template == OWN
     assert len(notes) == 1
-    assert "will not ask as is trained, for the template has none" in notes[0]
+    assert "writes other prompts than in training, since the template has none" in notes[0]
 
 
 class Broken(Third):
@@ -124,14 +124,14 @@ class Other(Third):
 
 def test_a_chat_template_that_asks_otherwise_is_not_saved() -> None:
     tokenizer, notes = byte_level(special=ALL), []
-    fit_for_asking(tokenizer, Other(), notes.append)
+    set_chat_template(tokenizer, Other(), notes.append)
     assert tokenizer.chat_template is None
-    assert "has one that asks with other tokens" in notes[0]
+    assert "has one with other tokens" in notes[0]
 
 
 def test_a_chat_template_that_fails_ends_no_training() -> None:
     tokenizer, notes = byte_level(special=ALL), []
-    fit_for_asking(tokenizer, Broken(), notes.append)
+    set_chat_template(tokenizer, Broken(), notes.append)
     assert tokenizer.chat_template is None
     assert "fails with TemplateSyntaxError" in notes[0]
 
@@ -142,5 +142,5 @@ def test_of_several_chat_templates_the_default_is_trained_and_all_are_kept() -> 
     tokenizer.chat_template = dict(both)
     template = Chat().bind(tokenizer)
     assert "".join(s.text for s in template.render(Record(instruction="a"))) == "<s>usera<|end|>assistant"
-    fit_for_asking(tokenizer, template, pytest.fail)
+    set_chat_template(tokenizer, template, pytest.fail)
     assert tokenizer.chat_template == both

@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Span
 from filial.labels import Encoder, Unencodable
-from filial_plugins.trainers.rows import bulk, wordtable
-from filial_plugins.trainers.rows.bulk import Bulk, Differs
+from filial_plugins.trainers.rows import bulk_encoding, word_table
+from filial_plugins.trainers.rows.bulk_encoding import BulkEncoder, TableDiffers
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<|im_end|>"]
 CORPUS = ["### Response:yes it's :) no 1234", "naïve é ü 東京 one two  three\n\n four", "a:b a:b e:x don't I'LL"] * 20
@@ -104,7 +104,7 @@ def spans_of(turns: list[tuple[str, str, str]]) -> list[Span]:
     return spans
 
 
-def same(flat: bulk.Flat, rows: list[list[Span]], encoder: Encoder) -> None:
+def same(flat: bulk_encoding.TokenArrays, rows: list[list[Span]], encoder: Encoder) -> None:
     """Every row of the chunk is the row that `Encoder.encode` gives."""
     starts = np.concatenate([[0], np.cumsum(flat.lengths)])
     for i, spans in enumerate(rows):
@@ -126,14 +126,16 @@ def same(flat: bulk.Flat, rows: list[list[Span]], encoder: Encoder) -> None:
 @settings(max_examples=40, deadline=None)
 @given(chunks=st.lists(st.lists(TURNS.map(spans_of), min_size=1, max_size=4), min_size=1, max_size=2))
 def test_chunks_of_rows_are_the_rows_one_by_one(name: str, table: bool, chunks: list[list[list[Span]]]) -> None:
-    made = Bulk(Encoder(TOKENIZERS[name]), table=table)
+    made = BulkEncoder(Encoder(TOKENIZERS[name]), table=table)
     try:
         for rows in chunks:
             same(made.encode(rows), rows, Encoder(TOKENIZERS[name]))
         assert made.engine.startswith("word table") == (table and name in QUICK)
-    except bulk.Differs:  # two engines may read an expression unlike (unassigned characters): begin anew without it
+    except (
+        bulk_encoding.TableDiffers
+    ):  # two engines may read an expression unlike (unassigned characters): begin anew without it
         assert table
-        anew = Bulk(Encoder(TOKENIZERS[name]), table=False)
+        anew = BulkEncoder(Encoder(TOKENIZERS[name]), table=False)
         for rows in chunks:
             same(anew.encode(rows), rows, Encoder(TOKENIZERS[name]))
 
@@ -141,7 +143,7 @@ def test_chunks_of_rows_are_the_rows_one_by_one(name: str, table: bool, chunks: 
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_the_table_cuts_words_as_the_tokenizer_does_round_every_ascii_character(name: str) -> None:
     tokenizer = Encoder(TOKENIZERS[name]).controls.copy
-    table = wordtable.Words(tokenizer, wordtable.pattern_of(tokenizer))
+    table = word_table.WordTable(tokenizer, word_table.find_pattern(tokenizer))
     characters = [chr(i) for i in range(128)]
     texts = [f"it{a}{b}'s 12{b} {a}" for a in characters for b in characters]
     encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
@@ -158,13 +160,13 @@ def test_offsets_are_needed_for_a_token_across_the_border_and_else_hardly_ever(
     monkeypatch.setattr(Encoder, "finished", lambda self, texts: long_way.append(len(texts)) or finished(self, texts))
     plain = [BEGIN, Span("naïve 東京? no\n### Response:\n"), Span("yes it's so", train=True), END]
     across = [BEGIN, Span("a:"), Span("b", train=True), END]
-    Bulk(Encoder(TOKENIZERS[name])).encode([plain, across])
+    BulkEncoder(Encoder(TOKENIZERS[name])).encode([plain, across])
     assert sum(long_way) == (0 if name in ("gpt-2", "with bos") else 1)
 
 
 def test_rows_of_which_one_fails_are_all_right_but_that_one() -> None:
     rows = [[Span("a"), Span("b", train=True)], [Span("c\ud800", train=True)], [], [Span("d", train=True), END]]
-    flat = Bulk(Encoder(TOKENIZERS["gpt-2"])).encode(rows)
+    flat = BulkEncoder(Encoder(TOKENIZERS["gpt-2"])).encode(rows)
     assert {i: error.reason for i, error in flat.failed.items()} == {1: "not-unicode"}
     assert flat.lengths.tolist() == [2, 0, 0, 2]
     assert flat.trained.tolist() == [[0, 1, 2], [3, 0, 2]]
@@ -174,16 +176,18 @@ def test_a_row_on_which_the_tokenizer_itself_fails_is_one_failed_row() -> None:
     words = [*SPECIAL, "yes", "a"]
     backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=""))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    flat = Bulk(Encoder(wrapped(backend))).encode([[Span("yes", train=True)], [Span("strange")], [Span("yes yes")]])
+    flat = BulkEncoder(Encoder(wrapped(backend))).encode(
+        [[Span("yes", train=True)], [Span("strange")], [Span("yes yes")]]
+    )
     assert {i: error.reason for i, error in flat.failed.items()} == {1: "not-tokenisable"}
     assert flat.lengths.tolist() == [1, 0, 2]
 
 
 def test_a_table_that_gives_other_ids_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "pattern_of", lambda copy: r"\S+|\s+")
-    with pytest.raises(Differs):
-        Bulk(Encoder(TOKENIZERS["gpt-2"])).encode([[Span("yes it is", train=True)]])
-    same(Bulk(Encoder(TOKENIZERS["gpt-2"]), table=False).encode([[Span("yes it")]]), [[Span("yes it")]], ENCODER)
+    monkeypatch.setattr(bulk_encoding, "find_pattern", lambda copy: r"\S+|\s+")
+    with pytest.raises(TableDiffers):
+        BulkEncoder(Encoder(TOKENIZERS["gpt-2"])).encode([[Span("yes it is", train=True)]])
+    same(BulkEncoder(Encoder(TOKENIZERS["gpt-2"]), table=False).encode([[Span("yes it")]]), [[Span("yes it")]], ENCODER)
 
 
 ENCODER = Encoder(TOKENIZERS["gpt-2"])
@@ -191,12 +195,12 @@ ENCODER = Encoder(TOKENIZERS["gpt-2"])
 
 def test_a_difference_on_a_new_character_is_found_whenever_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sampling would miss one row in a thousand; a character that no checked row held makes it a checked row."""
-    monkeypatch.setattr(bulk, "pattern_of", lambda copy: wordtable.GPT2.replace(r"\p{L}+", r"[a-zé]+"))
-    made = Bulk(Encoder(TOKENIZERS["gpt-2"]))
+    monkeypatch.setattr(bulk_encoding, "find_pattern", lambda copy: word_table.GPT2.replace(r"\p{L}+", r"[a-zé]+"))
+    made = BulkEncoder(Encoder(TOKENIZERS["gpt-2"]))
     plain = [[Span("yes it is")]] * 200
     made.encode(plain)
     made.encode([*plain[:7], [Span("yes é")], *plain])
-    with pytest.raises(Differs):
+    with pytest.raises(TableDiffers):
         made.encode([*plain[:7], [Span("yes üü")], *plain])
 
 
@@ -211,7 +215,7 @@ def test_a_difference_on_a_new_character_is_found_whenever_it_comes(monkeypatch:
 def test_a_tokenizer_with_odd_tokens_is_asked_itself(odd: AddedToken) -> None:
     tokenizer = byte_level()
     tokenizer.add_tokens([odd])
-    made, rows = Bulk(Encoder(tokenizer)), [[Span("a <tool> b<tool>"), Span("c  <tool>", train=True), END]]
+    made, rows = BulkEncoder(Encoder(tokenizer)), [[Span("a <tool> b<tool>"), Span("c  <tool>", train=True), END]]
     same(made.encode(rows), rows, Encoder(tokenizer))
     assert made.engine == "tokenizer"
 
@@ -219,6 +223,6 @@ def test_a_tokenizer_with_odd_tokens_is_asked_itself(odd: AddedToken) -> None:
 def test_tokens_that_are_plain_text_to_nobody_are_cut_out_by_the_table_too() -> None:
     tokenizer = byte_level()
     tokenizer.add_tokens([AddedToken("<tool>", special=False, normalized=False)])
-    made, rows = Bulk(Encoder(tokenizer)), [[Span("a <tool> b<tool>"), Span("c  <tool>", train=True), END]]
+    made, rows = BulkEncoder(Encoder(tokenizer)), [[Span("a <tool> b<tool>"), Span("c  <tool>", train=True), END]]
     same(made.encode(rows), rows, Encoder(tokenizer))
     assert made.engine.startswith("word table")

@@ -5,7 +5,7 @@ from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level
 
 from filial import Message, Record, Span, UsageError
 from filial.labels import Encoder
-from filial_plugins.templates.chat import NEEDS, Chat, text_of
+from filial_plugins.templates.chat import NEEDED_TOKENS, Chat, read_format
 
 TOKENIZER = byte_level(bos=True, special=(*SPECIAL, *FORMAT_TOKENS))
 SYSTEM, *TALK = [
@@ -70,7 +70,7 @@ def test_a_conversation_without_one(name: str) -> None:
     assert shown(bound(name).render(Record(messages=tuple(TALK)))) == WITHOUT_SYSTEM[name]
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", NEEDED_TOKENS)
 def test_line_ends_survive_jinja(name: str) -> None:
     """Pitfall 14: Jinja as transformers runs it swallows the line end behind a block. Each format's text is looked at
     for blanks that a block has left behind or eaten: outside of strings, none may come through."""
@@ -79,10 +79,10 @@ def test_line_ends_survive_jinja(name: str) -> None:
     assert "    " not in control
     assert "\n\n\n" not in control
     assert "{#" not in control
-    assert text_of(name).startswith("{#-"), "a format says where it is published"
+    assert read_format(name).startswith("{#-"), "a format says where it is published"
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", NEEDED_TOKENS)
 def test_a_question_alone_is_the_beginning_of_the_answered_one(name: str) -> None:
     template, encoder = bound(name), Encoder(TOKENIZER)
     asked = encoder.encode(template.render(Record(instruction="q")))
@@ -92,7 +92,7 @@ def test_a_question_alone_is_the_beginning_of_the_answered_one(name: str) -> Non
     assert whole.runs[0][0] == len(asked.ids)
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", NEEDED_TOKENS)
 def test_the_last_answer_alone_can_be_trained(name: str) -> None:
     record = Record(messages=tuple(TALK))
     every, last = bound(name).render(record), bound(name, turns="last").render(record)
@@ -124,7 +124,7 @@ def test_roles_that_a_format_does_not_know_are_refused(name: str) -> None:
         bound(name).render(Record(messages=(TALK[0], TALK[1], Message("tool", "42"), TALK[1])))
 
 
-@pytest.mark.parametrize(("name", "needed"), [(n, t) for n, tokens in NEEDS.items() for t in tokens])
+@pytest.mark.parametrize(("name", "needed"), [(n, t) for n, tokens in NEEDED_TOKENS.items() for t in tokens])
 def test_a_format_needs_its_tokens(name: str, needed: str) -> None:
     """Pitfall 2: a model whose end of an answer is no token of its vocabulary could never be told to stop."""
     lacking = byte_level(special=[t for t in (*SPECIAL, *FORMAT_TOKENS) if t != needed])
@@ -139,4 +139,4 @@ def test_every_format_is_an_option_and_every_option_a_file() -> None:
     from importlib.resources import files
 
     there = {f.name.removesuffix(".jinja") for f in (files("filial_plugins.templates") / "formats").iterdir()}
-    assert there == set(NEEDS) == set(Chat.model_fields["format"].annotation.__args__) - {"tokenizer"}
+    assert there == set(NEEDED_TOKENS) == set(Chat.model_fields["format"].annotation.__args__) - {"tokenizer"}

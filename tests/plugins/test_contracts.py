@@ -13,7 +13,7 @@ from filial_plugins.formats.seeds import Seeds
 from filial_plugins.formats.sharegpt import ShareGPT
 from filial_plugins.mixers.weights import Weights
 from filial_plugins.templates.alpaca import Alpaca
-from filial_plugins.templates.chat import NEEDS, Chat
+from filial_plugins.templates.chat import NEEDED_TOKENS, Chat
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import Vicuna
 
@@ -23,7 +23,7 @@ class TestAlpaca(TemplateContract):
 
 
 class TestChat(TemplateContract):
-    @pytest.fixture(autouse=True, params=NEEDS)
+    @pytest.fixture(autouse=True, params=NEEDED_TOKENS)
     def _in_each_named_format(self, request: pytest.FixtureRequest) -> None:
         self.component = Chat(format=request.param).bind(byte_level(special=(*SPECIAL, *FORMAT_TOKENS)))
 

@@ -17,7 +17,7 @@ from transformers import (
 
 from filial import BEGIN, END, Message, Record, Span, Template, UsageError
 from filial.labels import Encoder
-from filial_plugins.local.models import ended_replies
+from filial_plugins.local.generation import answer_records
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 
 pytestmark = pytest.mark.train
@@ -109,10 +109,10 @@ def test_a_question_longer_than_the_positions_gets_no_answer() -> None:
     torch.manual_seed(4)
     model, own = bart(), tokenizer("<s> $A </s>")
     # With " ->", <s> and </s> these are 41 tokens for 40 places, and then 40.
-    assert ended_replies(model, own, ["x" * 36], Arrow()) == [("", False)]
-    assert 0 < len(ended_replies(model, own, ["x" * 35], Arrow(), max_new_tokens=60)[0][0]) <= 39
+    assert answer_records(model, own, ["x" * 36], Arrow()) == [("", False)]
+    assert 0 < len(answer_records(model, own, ["x" * 35], Arrow(), max_new_tokens=60)[0][0]) <= 39
 
 
 def test_a_trainer_of_causal_models_is_told(folder: Path) -> None:
-    with pytest.raises(UsageError, match="encoder-decoder model; give a causal one"):
+    with pytest.raises(UsageError, match="encoder-decoder model; give a causal model"):
         load_model(folder)

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Message, MissingExtra, Record, Span, Template, UsageError
-from filial_plugins.local.cores import _quota as quota_of
-from filial_plugins.local.cores import threads
-from filial_plugins.local.models import ended_replies
+from filial_plugins.local.cpu import _read_quota as quota_of
+from filial_plugins.local.cpu import choose_threads
+from filial_plugins.local.generation import answer_records
 from filial_plugins.local.notes import load_template
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 
@@ -99,7 +99,7 @@ def test_answers_end_at_any_stop_token_and_keep_text_that_looks_like_one(folder:
     model = Parrot.from_pretrained(folder)
     for closing, named in ((1, None), (5, [5, 7])):
         model.closing, model.generation_config.eos_token_id = closing, named
-        assert ended_replies(model, tokenizer, ["x"], Arrow()) == [("<|end|>", True)]
+        assert answer_records(model, tokenizer, ["x"], Arrow()) == [("<|end|>", True)]
 
 
 def test_a_question_without_room_for_an_answer_gets_none(folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_missing_library_is_one_sentence_with_its_cure(monkeypatch: pytest.Mon
 
 
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:
-    modules = "filial_plugins.local.models, filial.labels, filial_plugins.render.survey"
+    modules = "filial_plugins.local.generation, filial.labels, filial_plugins.render.survey"
     code = f"import sys, {modules}; print({{'torch', 'transformers'}} & {{*sys.modules}})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
@@ -178,9 +178,9 @@ def test_threads_are_the_cores_nobody_else_uses(
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(usable)), raising=False)
-    monkeypatch.setattr("filial_plugins.local.cores._quota", lambda: quota)
-    assert threads("auto") == expected
-    assert threads(7) == 7
+    monkeypatch.setattr("filial_plugins.local.cpu._read_quota", lambda: quota)
+    assert choose_threads("auto") == expected
+    assert choose_threads(7) == 7
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from filial import FREE, Message, Record, Request, UsageError
 from filial.formats import write
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 from filial.testing import TeacherContract, finished
-from filial_plugins.teachers.nearest import Known, Nearest
+from filial_plugins.teachers.nearest import Nearest, QuestionIndex
 
 WORDS = st.lists(st.sampled_from(["a", "B", "c", "dd", "e"]), min_size=1, max_size=5).map(" ".join)
 RECORDS = st.lists(
@@ -61,7 +61,7 @@ def test_it_says_the_answer_of_the_first_of_the_nearest_records(
     folder: Path, trained: list[Record], questions: list[Record]
 ) -> None:
     write(folder / "train.jsonl", trained)
-    known = Known(folder / "train.jsonl")
+    known = QuestionIndex(folder / "train.jsonl")
     for record in questions:
         best = max(trained, key=lambda r: jaccard(record, r))
         wanted = best.output if jaccard(record, best) else ""
@@ -83,7 +83,7 @@ def test_it_copies_the_last_answer_of_a_conversation_and_compares_all_that_was_s
 def test_it_knows_what_it_was_told_to_rather_than_the_data_set(tmp_path: Path) -> None:
     own = Nearest(data=str(tmp_path / "own.jsonl"))
     assert own.for_dataset(tmp_path) is own
-    with pytest.raises(UsageError, match="copies from records, and none are named"):
+    with pytest.raises(UsageError, match="copies from records, but has none"):
         Nearest().identity()
     for name in ("own", "train"):
         write(tmp_path / f"{name}.jsonl", [Record(instruction=name)])

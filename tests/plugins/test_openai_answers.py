@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from filial import TeacherError
-from filial_plugins.teachers.openai_answers import Answers
-from filial_plugins.teachers.openai_usage import usage_of
-from filial_plugins.teachers.thoughts import parted
+from filial_plugins.teachers.openai_answers import AnswerReader
+from filial_plugins.teachers.openai_usage import read_usage
+from filial_plugins.teachers.reasoning import split_reasoning
 
 WHOLE = ("stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE")
 CUT = (
@@ -41,7 +41,7 @@ def read(answers):
         return reader.read(json.dumps(body).encode(), limit, stop)
 
     one.warned = {}
-    reader = Answers("m", one.warned.setdefault)
+    reader = AnswerReader("m", one.warned.setdefault)
     return one
 
 
@@ -134,7 +134,7 @@ def test_no_usage_object_counts_less_than_any_part_of_it(usage):
     prompt, completion, total = (told(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
     cached = told((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
     reasoning = told((usage.get("completion_tokens_details") or {}).get("reasoning_tokens"))
-    found = usage_of({"usage": usage})
+    found = read_usage({"usage": usage})
     assert found.prompt >= prompt
     assert found.completion >= completion
     assert found.prompt + found.completion >= total
@@ -214,11 +214,11 @@ def test_no_wrapping_changes_any_answer(thought, answer, wrapping):
     assume(not any(mark in (thought + answer).lower() for mark in ("<think", "</think", "[think]", "[/think]")))
     assume("```" not in thought + answer and "~~~" not in thought + answer)
     assume(not thought.endswith(("`", "'", '"')) and not answer.startswith(("`", "'", '"')))
-    found = parted(wrapping.format(t=thought, a=answer))
+    found = split_reasoning(wrapping.format(t=thought, a=answer))
     assert found.text == answer.lstrip()
-    assert (found.cut, found.left) == (True, False)
-    assert thought.strip() in found.thoughts
-    assert parted(answer) == (answer, "", False, False)
+    assert (found.removed, found.remaining) == (True, False)
+    assert thought.strip() in found.reasoning
+    assert split_reasoning(answer) == (answer, "", False, False)
 
 
 @pytest.mark.parametrize("empty", ["<think>\n\n</think>\n\n", "</think>\n\n", "<think></think>"])
@@ -300,6 +300,6 @@ def test_a_content_that_is_no_text_is_charged_as_told(read, content):
 
 
 def test_very_many_thoughts_are_parted_too():
-    assert parted("```\n</think>\n" * 200_000 + "```").text.startswith("```")
+    assert split_reasoning("```\n</think>\n" * 200_000 + "```").text.startswith("```")
     blocks = "<think></think>" * 200_000
-    assert parted(blocks + "x") == ("x", "", True, False)
+    assert split_reasoning(blocks + "x") == ("x", "", True, False)

@@ -52,7 +52,7 @@ def warnings(caplog):
     ],
 )
 def test_the_profile_goes_by_the_host(url, profile):
-    assert OpenAI(model="m", base_url=url)._kind == PROFILES[profile]
+    assert OpenAI(model="m", base_url=url)._profile_in_use == PROFILES[profile]
 
 
 def test_every_profile_may_be_named(sent):
@@ -72,7 +72,7 @@ def test_a_reasoning_model_gets_no_sampling_options_and_its_user_is_told_once_ea
     told = warnings()
     assert len(told) == 4
     for name in ("temperature", "top_p", "stop", "seed"):
-        assert f"the reasoning model {model!r} takes no {name}; it is left out of the requests" in told
+        assert f"the reasoning model {model!r} does not accept {name}; it is left out of requests" in told
 
 
 def test_a_warning_comes_once_however_many_requests(endpoint, answers, warnings):
@@ -96,7 +96,7 @@ def test_a_command_shows_its_warnings_each_time(mock_llm, tmp_path, capsys):
     for draw in ("0", "1"):
         assert invoke(["ask", "openai", "Who?", "--model", "o3", "--draw", draw, *flags]) == 0
         assert capsys.readouterr().err == (
-            "warning: the reasoning model 'o3' takes no temperature; it is left out of the requests\n"
+            "warning: the reasoning model 'o3' does not accept temperature; it is left out of requests\n"
         )
 
 

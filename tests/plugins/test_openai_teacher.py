@@ -176,7 +176,7 @@ def test_where_requests_go_and_which_key_goes_along(options, host, key, known):
 
 @pytest.mark.parametrize("host", ["models.example", "8.8.8.8", "0x08080808", "[::ffff:8.8.8.8]", "api.openai.com"])
 def test_no_key_goes_over_plain_http_to_a_public_host(host):
-    with pytest.raises(ValidationError, match=r"\$MY_KEY .* for everybody to read"):
+    with pytest.raises(ValidationError, match=r"\$MY_KEY .* without encryption"):
         OpenAI(model="m", base_url=f"http://{host}/v1", api_key_env="MY_KEY")
     if host != "api.openai.com":
         assert OpenAI(model="m", base_url=f"http://{host}/v1").destination().key == ""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from filial_plugins.trainers.devices import pace
-from filial_plugins.trainers.devices.pace import Pace
+from filial_plugins.trainers.devices import threads
+from filial_plugins.trainers.devices.threads import ThreadChooser
 
 
 class Machine:
@@ -11,8 +11,8 @@ class Machine:
 
     def __init__(self, monkeypatch, costs):
         self.now, self.costs, self.threads, self.steps = 0.0, costs, 0, []
-        monkeypatch.setattr(pace.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(pace.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(threads.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(threads.time, "perf_counter", lambda: self.now)
 
     def set_num_threads(self, n):
         self.threads = n
@@ -24,7 +24,7 @@ class Machine:
         """Some steps; the number of threads of each."""
         used = []
         for _ in range(steps):
-            with chooser.step(1000):
+            with chooser.time_step(1000):
                 used.append(self.threads)
                 self.now += self.costs[self.threads]
         return used
@@ -32,19 +32,19 @@ class Machine:
 
 def test_the_faster_number_is_found_and_kept(monkeypatch):
     machine = Machine(monkeypatch, {1: 0.08, 2: 0.05})
-    used = machine.work(Pace(machine, "auto", (1, 2)), 1000)
+    used = machine.work(ThreadChooser(machine, "auto", (1, 2)), 1000)
     assert used.count(2) > 950
 
 
 def test_one_thread_where_a_second_does_not_help(monkeypatch):
     machine = Machine(monkeypatch, {1: 0.08, 2: 0.4})
-    used = machine.work(Pace(machine, "auto", (1, 2)), 1000)
+    used = machine.work(ThreadChooser(machine, "auto", (1, 2)), 1000)
     assert used.count(1) > 970
 
 
 def test_a_machine_that_gets_busy_costs_moments_not_minutes(monkeypatch):
     machine = Machine(monkeypatch, {1: 0.08, 2: 0.05})
-    chooser = Pace(machine, "auto", (1, 2))
+    chooser = ThreadChooser(machine, "auto", (1, 2))
     machine.work(chooser, 500)
     assert chooser.threads == 2
     machine.costs = {1: 0.09, 2: 0.9}
@@ -56,7 +56,7 @@ def test_a_machine_that_gets_busy_costs_moments_not_minutes(monkeypatch):
 
 def test_a_machine_that_gets_idle_again_is_used_again(monkeypatch):
     machine = Machine(monkeypatch, {1: 0.08, 2: 0.9})
-    chooser = Pace(machine, "auto", (1, 2))
+    chooser = ThreadChooser(machine, "auto", (1, 2))
     machine.work(chooser, 500)
     machine.costs = {1: 0.08, 2: 0.05}
     machine.work(chooser, 1500)
@@ -66,4 +66,4 @@ def test_a_machine_that_gets_idle_again_is_used_again(monkeypatch):
 @pytest.mark.parametrize("wish", [1, 3])
 def test_a_number_that_is_asked_for_is_kept(monkeypatch, wish):
     machine = Machine(monkeypatch, {1: 0.08, 3: 0.9})
-    assert set(machine.work(Pace(machine, wish), 200)) == {wish}
+    assert set(machine.work(ThreadChooser(machine, wish), 200)) == {wish}

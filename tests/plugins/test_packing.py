@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filial import UsageError
-from filial_plugins.trainers.steps.packing import best_fit
+from filial_plugins.trainers.steps.packing import pack_best_fit
 
 LENGTHS = st.lists(st.integers(1, 64), max_size=120)
 
@@ -18,10 +18,10 @@ LENGTHS = st.lists(st.integers(1, 64), max_size=120)
 def test_every_row_is_in_one_bin_and_no_bin_is_too_full(
     lengths: list[int], capacity: int, seed: int, epoch: int
 ) -> None:
-    bins = best_fit(lengths, capacity, seed, epoch)
+    bins = pack_best_fit(lengths, capacity, seed, epoch)
     assert sorted(i for rows in bins for i in rows) == list(range(len(lengths)))
     assert all(0 < sum(lengths[i] for i in rows) <= capacity for rows in bins)
-    assert best_fit(np.array(lengths, dtype=np.int32), capacity, seed, epoch) == bins
+    assert pack_best_fit(np.array(lengths, dtype=np.int32), capacity, seed, epoch) == bins
 
 
 def best_fit_decreasing(lengths: list[int], capacity: int) -> int:
@@ -53,27 +53,27 @@ SHAPES = {
 def test_it_takes_as_many_bins_as_the_textbook_on_any_shape(shape: str) -> None:
     rng = random.Random(shape)
     lengths = [SHAPES[shape](rng) for _ in range(2000)]
-    assert len(best_fit(lengths, 1024, 0, 0)) == best_fit_decreasing(lengths, 1024)
+    assert len(pack_best_fit(lengths, 1024, 0, 0)) == best_fit_decreasing(lengths, 1024)
 
 
 def test_fifty_thousand_rows_fill_their_bins() -> None:
     rng = random.Random(0)
     lengths = [like_instructions(rng) for _ in range(50_000)]
-    bins = best_fit(lengths, 1024, 0, 0)
+    bins = pack_best_fit(lengths, 1024, 0, 0)
     assert sum(lengths) / (1024 * len(bins)) >= 0.99
 
 
 def test_epochs_and_seeds_differ_and_one_of_each_is_one_plan() -> None:
     rng = random.Random(1)
     lengths = [like_instructions(rng) for _ in range(500)]
-    plans = {(seed, epoch): best_fit(lengths, 1024, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
+    plans = {(seed, epoch): pack_best_fit(lengths, 1024, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
     assert len({str(plan) for plan in plans.values()}) == 6
-    assert all(best_fit(lengths, 1024, *key) == plan for key, plan in plans.items())
+    assert all(pack_best_fit(lengths, 1024, *key) == plan for key, plan in plans.items())
     together = [{frozenset(rows) for rows in plan} for plan in plans.values()]
     assert len(together[0] & together[1]) < len(together[0]) / 2, "most rows have other company in another epoch"
 
 
 def test_a_row_longer_than_a_bin_is_refused_with_what_to_do() -> None:
     with pytest.raises(UsageError, match="a row of 30 tokens does not fit into packed rows of 20; raise"):
-        best_fit([3, 30], 20, 0, 0)
-    assert best_fit([], 20, 0, 0) == []
+        pack_best_fit([3, 30], 20, 0, 0)
+    assert pack_best_fit([], 20, 0, 0) == []

@@ -20,10 +20,16 @@ from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.question import Question
 from filial_plugins.templates.vicuna import Vicuna
-from filial_plugins.trainers.rows.pairs import Limits, Lost, Pair, pairs, prepare
+from filial_plugins.trainers.rows.pairs import DroppedPair, Limits, Pair, make_pairs, write_pairs
 from filial_plugins.trainers.rows.store import Row
-from filial_plugins.trainers.steps.encoder_decoder import Batch, collate, loss_of, selected, start_token
-from filial_plugins.trainers.steps.loss import whole
+from filial_plugins.trainers.steps.encoder_decoder import (
+    PairBatch,
+    choose_pair_loss,
+    collate_pairs,
+    find_start_token,
+    make_selective_loss,
+)
+from filial_plugins.trainers.steps.loss import make_full_loss
 
 pytestmark = pytest.mark.train
 
@@ -81,8 +87,8 @@ TOKENIZERS = {
 
 def made(
     records: list[Record | str], template: Template, tokenizer: PreTrainedTokenizerFast, limits: Limits = WIDE
-) -> list[Pair | Lost]:
-    return list(pairs(records, template, Encoder(tokenizer), limits))
+) -> list[Pair | DroppedPair]:
+    return list(make_pairs(records, template, Encoder(tokenizer), limits))
 
 
 def halves(row: Row) -> tuple[list[int], list[int]]:
@@ -110,18 +116,18 @@ def test_both_halves_are_what_the_tokenizer_makes_of_the_texts(
     [pair] = made([record], template, tokenizer)
     asked = "".join(s.text for s in template.render(record.replaced(output="")) if not s.special)
     own = {"split_special_tokens": True}  # a special token's string in somebody's text is text
-    assert pair.read == tokenizer(asked, **own)["input_ids"]
-    assert pair.written == tokenizer(output.lstrip(), **own)["input_ids"]
-    assert halves(pair.row) == (pair.read, pair.written)
-    assert pair.row.targets.tolist() == list(range(len(pair.read), len(pair.row.ids)))
+    assert pair.input_ids == tokenizer(asked, **own)["input_ids"]
+    assert pair.answer_ids == tokenizer(output.lstrip(), **own)["input_ids"]
+    assert halves(pair.row) == (pair.input_ids, pair.answer_ids)
+    assert pair.row.targets.tolist() == list(range(len(pair.input_ids), len(pair.row.ids)))
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS)
 def test_an_end_that_somebody_typed_ends_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
     """Pitfall 17. T5's own tokenizer makes its end token of the text, even when told to split special tokens."""
     [pair] = made([Record(instruction="what is </s> red", output="the </s> red")], Question(), tokenizer)
-    assert pair.read.count(tokenizer.eos_token_id) == pair.written.count(tokenizer.eos_token_id) == 1
-    assert pair.read[-1] == pair.written[-1] == tokenizer.eos_token_id
+    assert pair.input_ids.count(tokenizer.eos_token_id) == pair.answer_ids.count(tokenizer.eos_token_id) == 1
+    assert pair.input_ids[-1] == pair.answer_ids[-1] == tokenizer.eos_token_id
 
 
 @settings(max_examples=50, deadline=None)
@@ -134,15 +140,15 @@ def test_the_targets_decode_to_the_answer_and_end(output: str) -> None:
     except UnicodeEncodeError:
         return
     [pair] = made([Record(instruction="q", output=output)], Question(), tokenizer)
-    assert pair.written[-1] == tokenizer.eos_token_id
+    assert pair.answer_ids[-1] == tokenizer.eos_token_id
     assert min(pair.row.ids) >= 0
-    assert tokenizer.decode(pair.written[:-1]) == output.lstrip()
+    assert tokenizer.decode(pair.answer_ids[:-1]) == output.lstrip()
 
 
 def test_every_answer_of_a_conversation_is_a_pair_with_what_was_said_before() -> None:
     tokenizer = TOKENIZERS["bytes"]
     rows = made([TALK], Question(), tokenizer)
-    texts = [(tokenizer.decode(pair.read), tokenizer.decode(pair.written)) for pair in rows]
+    texts = [(tokenizer.decode(pair.input_ids), tokenizer.decode(pair.answer_ids)) for pair in rows]
     assert texts == [
         ("be kind\n\none</s>", "uno</s>"),
         ("be kind\n\none\n\nuno</s>\n\ntwo</s>", "dos</s>"),
@@ -158,24 +164,24 @@ def test_what_is_too_long_is_left_out_or_cut_as_was_asked_and_told() -> None:
     long = Record(id="long", instruction="q", output="o" * 30)
     wide = Record(id="wide", instruction="q" * 60, output="o")
 
-    def fitted(policy: str) -> list[Pair | Lost]:
+    def fitted(policy: str) -> list[Pair | DroppedPair]:
         return made(
             [long, wide, TALK.replaced(messages=TALK.messages[:5])], Question(), tokenizer, Limits(20, 10, policy)
         )
 
-    too_long = Lost("answer-too-long", "record long: 31 tokens, max_output is 10")
-    too_wide = Lost("input-too-long", "record wide: 61 tokens, max_input is 20")
+    too_long = DroppedPair("answer-too-long", "record long: 31 tokens, max_output is 10")
+    too_wide = DroppedPair("input-too-long", "record wide: 61 tokens, max_input is 20")
     dropped = fitted("drop")
     assert dropped[:2] == [too_long, too_wide]
     assert dropped[3].reason == "input-too-long"
     cut = fitted("cut-answer")
-    assert (cut[0].cut, cut[0].written) == ("cut-answer", tokenizer("o" * 10)["input_ids"][:10])  # no end token
+    assert (cut[0].policy, cut[0].answer_ids) == ("cut-answer", tokenizer("o" * 10)["input_ids"][:10])  # no end token
     assert cut[1] == too_wide
     shortened = fitted("cut-oldest-turns")
     assert shortened[:2] == [too_long, too_wide]
-    assert shortened[3].cut == "cut-oldest-turns"
-    assert tokenizer.decode(shortened[3].read) == "be kind\n\ntwo</s>"
-    assert tokenizer.decode(shortened[3].written) == "dos</s>"
+    assert shortened[3].policy == "cut-oldest-turns"
+    assert tokenizer.decode(shortened[3].input_ids) == "be kind\n\ntwo</s>"
+    assert tokenizer.decode(shortened[3].answer_ids) == "dos</s>"
 
 
 def test_what_cannot_be_a_pair_is_counted_and_ends_nothing() -> None:
@@ -194,21 +200,21 @@ def test_what_cannot_be_a_pair_is_counted_and_ends_nothing() -> None:
 def test_a_store_holds_the_pairs_and_the_books(tmp_path: Path) -> None:
     records = [TALK, "bad", Record(id="odd", instruction="q", output="yes <|im_end|>"), *[Record(instruction="q")] * 2]
     encoder = Encoder(TOKENIZERS["bytes"])
-    store = prepare(records, Question(), encoder, WIDE, tmp_path / "store")
-    expected = [pair.row for pair in pairs(records, Question(), encoder, WIDE) if isinstance(pair, Pair)]
+    store = write_pairs(records, Question(), encoder, WIDE, tmp_path / "store")
+    expected = [pair.row for pair in make_pairs(records, Question(), encoder, WIDE) if isinstance(pair, Pair)]
     assert [halves(row) for row in store] == [halves(row) for row in expected]
     assert store.trained_tokens == sum(len(row.targets) for row in expected)
     assert store.ends == {1}
     assert dict(store.dropped) == {"bad-line": 1, "no-answer": 2}
     assert store.examples["no-answer"] == "record 4"
-    assert dict(store.account.noticed) == {"end-token-in-answer": 1}  # pitfall 16
+    assert dict(store.report.noticed) == {"end-token-in-answer": 1}  # pitfall 16
 
 
 def test_what_a_vocabulary_cannot_write_is_told() -> None:
     records = [Record(instruction="q", output=text) for text in ("what is red", "what\nis", "{red}", "é")]
-    noticed = [pair.noticed for pair in made(records, Question(), TOKENIZERS["pieces"])]
+    noticed = [pair.notices for pair in made(records, Question(), TOKENIZERS["pieces"])]
     assert noticed == [(), ("lossy-answer",), (), ("lossy-answer",)]
-    assert not any(pair.noticed for pair in made(records, Question(), TOKENIZERS["bytes"]))
+    assert not any(pair.notices for pair in made(records, Question(), TOKENIZERS["bytes"]))
 
 
 def test_an_end_is_there_also_where_the_template_writes_none() -> None:
@@ -219,7 +225,7 @@ def test_an_end_is_there_also_where_the_template_writes_none() -> None:
             return [BEGIN, Span(record.question()), Span(record.output, train=True)]
 
     [pair] = made([Record(instruction="q", output="o")], Bare(), TOKENIZERS["bytes"])
-    assert pair.written[-1] == 1
+    assert pair.answer_ids[-1] == 1
     endless = bytewise("")
     endless.eos_token = None
     with pytest.raises(UsageError, match="no end token"):
@@ -281,8 +287,8 @@ def gradient(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def batch_of(model: torch.nn.Module, rows: list[Row]) -> Batch:
-    return collate(rows, start_token(model), torch, "cpu")
+def batch_of(model: torch.nn.Module, rows: list[Row]) -> PairBatch:
+    return collate_pairs(rows, find_start_token(model), torch, "cpu")
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -291,7 +297,7 @@ def test_loss_and_gradient_are_those_of_one_pair_at_a_time(kind: str) -> None:
     rows, reference, model = random_rows(), built(kind), built(kind)
     expected = one_by_one(reference, rows)
     tokens = sum(len(row.targets) for row in rows)
-    for size, loss in [(size, loss) for size in (1, 3, 7) for loss in (whole, selected)]:
+    for size, loss in [(size, loss) for size in (1, 3, 7) for loss in (make_full_loss, make_selective_loss)]:
         got = 0.0
         model.zero_grad()
         for at in range(0, len(rows), size):
@@ -317,22 +323,22 @@ def test_the_mistake_this_guards_against_is_there() -> None:
 def test_the_head_is_shown_the_answers_alone_where_that_is_the_same(kind: str) -> None:
     model = built(kind)
     batch = batch_of(model, random_rows())
-    assert loss_of(model, torch, batch).__qualname__.startswith("selected")
+    assert choose_pair_loss(model, torch, batch).__qualname__.startswith("make_selective_loss")
     seen = []
     hook = model.get_output_embeddings().register_forward_hook(lambda module, args, out: seen.append(out.shape[:-1]))
-    loss_of(model, torch, batch)(batch)
+    choose_pair_loss(model, torch, batch)(batch)
     hook.remove()
     assert seen[-1] == (1, 37)
     own = model.forward
     model.forward = lambda **inputs: type("Out", (), {"logits": own(**inputs).logits.sort(dim=1).values})
-    assert loss_of(model, torch, batch).__qualname__.startswith("whole")
+    assert choose_pair_loss(model, torch, batch).__qualname__.startswith("make_full_loss")
 
 
 def test_a_model_that_names_no_start_is_refused() -> None:
     model = built("t5")
     model.config.decoder_start_token_id = model.generation_config.decoder_start_token_id = None
     with pytest.raises(UsageError, match="decoder_start_token_id"):
-        start_token(model)
+        find_start_token(model)
 
 
 def test_marks_of_a_record_hold_for_pairs_too() -> None:
@@ -345,10 +351,10 @@ def test_marks_of_a_record_hold_for_pairs_too() -> None:
     ]  # fmt: skip
     alone, first, second, *lost = made(records, Question(), TOKENIZERS["bytes"])
     decode = TOKENIZERS["bytes"].decode
-    assert decode(alone.read) == "one\n\nuno</s>\n\ntwo</s>"
-    assert [decode(pair.written) for pair in (alone, first, second)] == ["dos</s>", "uno</s>", "dos</s>"]
+    assert decode(alone.input_ids) == "one\n\nuno</s>\n\ntwo</s>"
+    assert [decode(pair.answer_ids) for pair in (alone, first, second)] == ["dos</s>", "uno</s>", "dos</s>"]
     left = ("reasoning-left-out",)
-    assert [pair.noticed for pair in (alone, first, second)] == [left, (), left]
+    assert [pair.notices for pair in (alone, first, second)] == [left, (), left]
     assert [(each.reason, each.detail) for each in lost] == [
         ("unwanted-answer", "record bad"), ("no-trained-token", "record none")
     ]  # fmt: skip

@@ -16,10 +16,10 @@ from filial.contracts.records import to_json
 from filial.labels import Encoder
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import Vicuna
-from filial_plugins.trainers.rows import caching, preparing
-from filial_plugins.trainers.rows.caching import prepared
-from filial_plugins.trainers.rows.preparing import DataFile, prepare
-from filial_plugins.trainers.rows.store import TokenStore, Writer
+from filial_plugins.trainers.rows import cache, preparation
+from filial_plugins.trainers.rows.cache import prepare_rows
+from filial_plugins.trainers.rows.preparation import DataFile, write_rows
+from filial_plugins.trainers.rows.store import StoreWriter, TokenStore
 
 EOS = 1
 HEADER = "### Response:\n"
@@ -44,7 +44,7 @@ def text_of(ids) -> str:
 
 
 def store_of(records, folder: Path, *, template=None, max_length=200, over_long="drop") -> TokenStore:
-    return prepare(records, template or Plain(), ENCODER, max_length, over_long, folder / "store")
+    return write_rows(records, template or Plain(), ENCODER, max_length, over_long, folder / "store")
 
 
 def talk(*turns: str, system: str = "", name: str = "talk") -> Record:
@@ -109,7 +109,7 @@ def test_a_prompt_that_fills_the_row_leaves_nothing_to_train_and_is_dropped_by_e
     rows = [Record(id="long", instruction="q" * 300, output="a")]
     for policy in ("drop", "cut-answer", "cut-oldest-turns"):
         store = store_of(rows, tmp_path, over_long=policy)
-        assert (len(store), store.dropped, store.account.changed) == (0, {"too-long": 1}, {})
+        assert (len(store), store.dropped, store.report.changed) == (0, {"too-long": 1}, {})
         assert store.examples["too-long"].endswith("tokens, max_length is 200")
 
 
@@ -129,7 +129,7 @@ def test_a_cut_answer_keeps_its_header_and_has_an_end_token_only_where_it_is_who
     ids = store[0].ids.tolist()
     assert ids == whole[:limit]
     assert HEADER in text_of(ids)
-    assert (EOS in ids) == (len(whole) <= limit) == (store.account.changed == {})
+    assert (EOS in ids) == (len(whole) <= limit) == (store.report.changed == {})
     assert store[0].targets.tolist() == list(range(first, min(limit, len(whole))))
 
 
@@ -160,7 +160,7 @@ def test_the_oldest_exchanges_give_way_and_no_more_than_must(
     store = store_of(shorter[:1], tmp_path_factory.mktemp("s"), max_length=limit, over_long="cut-oldest-turns")
     assert [row.ids.tolist() for row in store] == fitting[:1]
     whole = len(fitting) == len(sizes)
-    assert store.account.changed == ({"cut-oldest-turns": 1} if fitting and not whole else {})
+    assert store.report.changed == ({"cut-oldest-turns": 1} if fitting and not whole else {})
     assert store.dropped == ({} if fitting else {"too-long": 1})
 
 
@@ -177,7 +177,7 @@ def test_a_record_is_counted_once_whatever_became_of_its_parts(tmp_path: Path) -
     record = talk("first", "a" * 150, "second", "b</s>")
     store = store_of([record, record], tmp_path, template=Whole(), max_length=100, over_long="cut-oldest-turns")
     assert (len(store), store.dropped) == (0, {"too-long": 2})
-    assert store.account.noticed == {"end-token-in-answer": 2}
+    assert store.report.noticed == {"end-token-in-answer": 2}
 
 
 class Everything(Template):
@@ -198,7 +198,7 @@ def test_an_end_token_of_another_model_in_an_answer_is_noticed(tmp_path: Path) -
     """Pitfall 16: data made by other models often ends in their end token, which is text to this one."""
     rows = [Record(id="a", instruction="q", output="done<|endoftext|>"), Record(id="b", instruction="q", output="ok")]
     store = store_of(rows, tmp_path)
-    assert (len(store), store.account.noticed) == (2, {"end-token-in-answer": 1})
+    assert (len(store), store.report.noticed) == (2, {"end-token-in-answer": 1})
     assert store.examples["end-token-in-answer"] == "record a"
 
 
@@ -211,15 +211,15 @@ class Endless(Template):
 
 def test_a_template_that_ends_no_answer_is_noticed(tmp_path: Path) -> None:
     store = store_of(ANSWERED, tmp_path, template=Endless())
-    assert store.account.noticed == {"no-end-token": len(store)}
-    assert "the model would never stop" in store.account.examples["no-end-token"]
-    assert not store_of(ANSWERED, tmp_path / "again").account.noticed
+    assert store.report.noticed == {"no-end-token": len(store)}
+    assert "the model never stops" in store.report.examples["no-end-token"]
+    assert not store_of(ANSWERED, tmp_path / "again").report.noticed
 
 
 @pytest.mark.parametrize(("extra", "dtype"), [(0, "<u2"), (66_000, "<i4")])
 def test_ids_take_two_bytes_where_the_vocabulary_fits(tmp_path: Path, extra: int, dtype: str) -> None:
     encoder = Encoder(tokenizer(extra))
-    store = prepare(ANSWERED, Plain(), encoder, 200, "drop", tmp_path / "store")
+    store = write_rows(ANSWERED, Plain(), encoder, 200, "drop", tmp_path / "store")
     assert json.loads((store.folder / "header.json").read_bytes())["dtype"] == dtype
     assert (store.folder / "ids.bin").stat().st_size == store.tokens * int(dtype[2])
     assert store[3].ids.dtype == np.int32
@@ -235,12 +235,12 @@ def data(tmp_path: Path) -> Path:
 
 def cached(data: Path, template: Template | None = None, encoder: Encoder = ENCODER, **changed) -> TokenStore:
     limits = {"max_length": 200, "over_long": "drop"} | changed
-    return prepared(data, template or Plain(), encoder, cache=data.parent / "cache", **limits)
+    return prepare_rows(data, template or Plain(), encoder, cache=data.parent / "cache", **limits)
 
 
 def test_the_same_again_prepares_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = cached(data)
-    monkeypatch.setattr(caching, "prepare", lambda *args: pytest.fail("prepared again"))
+    monkeypatch.setattr(cache, "write_rows", lambda *args: pytest.fail("prepared again"))
     again = cached(data)
     assert (first.fresh, again.fresh) == (True, False)
     assert [r.ids.tolist() for r in again] == [r.ids.tolist() for r in first]
@@ -292,8 +292,8 @@ def test_a_damaged_store_is_noticed_and_made_anew(data: Path, name: str, damage)
 
 def test_a_half_written_store_is_never_taken_for_one(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that ends in the middle leaves nothing under the store's name, and the next one starts over."""
-    monkeypatch.setattr(Writer, "finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-    monkeypatch.setattr(Writer, "__exit__", lambda *args: None)  # as after kill -9
+    monkeypatch.setattr(StoreWriter, "finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(StoreWriter, "__exit__", lambda *args: None)  # as after kill -9
     with pytest.raises(KeyboardInterrupt):
         cached(data)
     (left,) = (p for p in (data.parent / "cache").iterdir() if p.is_dir())
@@ -311,23 +311,23 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(data: Path, monke
         def close(self) -> None:
             pass
 
-    real = Writer.__enter__
+    real = StoreWriter.__enter__
 
-    def entered(self: Writer) -> Writer:
+    def entered(self: StoreWriter) -> StoreWriter:
         real(self)
         self._files["trained.bin"] = Full()
         return self
 
-    monkeypatch.setattr(Writer, "__enter__", entered)
-    with pytest.raises(FilialError, match="prepared rows cannot be written: no space left on device; free space"):
+    monkeypatch.setattr(StoreWriter, "__enter__", entered)
+    with pytest.raises(FilialError, match="prepared rows cannot be written: no space left on device; free some space"):
         cached(data)
     assert [p for p in (data.parent / "cache").iterdir() if p.is_dir()] == []
 
 
 def test_of_several_at_once_one_prepares(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    real = preparing.prepare
-    monkeypatch.setattr(caching, "prepare", lambda *args: made.append(1) or real(*args))
+    real = preparation.write_rows
+    monkeypatch.setattr(cache, "write_rows", lambda *args: made.append(1) or real(*args))
     stores: list[TokenStore] = []
     threads = [threading.Thread(target=lambda: stores.append(cached(data, encoder=Encoder(TOKENIZER)))) for _ in "abc"]
     for thread in threads:
@@ -339,7 +339,7 @@ def test_of_several_at_once_one_prepares(data: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_store_that_is_kept_nowhere_lives_as_long_as_it_is_used(data: Path) -> None:
-    store = prepared(data, Plain(), ENCODER, 200, "drop", None)
+    store = prepare_rows(data, Plain(), ENCODER, 200, "drop", None)
     assert not store.folder.exists()
     assert len(store) == sum(1 for _ in store) == 40
 
@@ -349,11 +349,11 @@ def test_rows_of_a_table_that_proves_wrong_are_made_by_the_tokenizer(
 ) -> None:
     right = [r.ids.tolist() for r in store_of(iter(ANSWERED), tmp_path)]
     monkeypatch.setattr(
-        "filial_plugins.trainers.rows.wordtable._Memo.__missing__",
+        "filial_plugins.trainers.rows.word_table._WordIds.__missing__",
         lambda self, word: b"\x07\0\0\0" * len(word.encode()),
     )
     store = store_of(DataFile(data), tmp_path)
-    assert store.engine == "tokenizer, for a table of words gave other ids"
+    assert store.engine == "tokenizer, because the word table gave other ids"
     assert [r.ids.tolist() for r in store] == right
 
 
@@ -393,13 +393,13 @@ def test_what_the_template_leaves_out_of_a_record_is_counted(tmp_path: Path) -> 
     ]  # fmt: skip
     store = store_of(records, tmp_path)
     assert (len(store), store.dropped) == (4, {})
-    assert store.account.noticed == {"reasoning-left-out": 2, "rejected-left-out": 1}
-    assert store.account.examples["reasoning-left-out"] == "record a"
+    assert store.report.noticed == {"reasoning-left-out": 2, "rejected-left-out": 1}
+    assert store.report.examples["reasoning-left-out"] == "record a"
     store = store_of([thought], tmp_path / "b", template=Forgetful())
-    assert store.account.noticed["system-left-out"] == 1
+    assert store.report.noticed["system-left-out"] == 1
 
 
 def test_what_needs_tools_is_dropped_with_the_reason(tmp_path: Path) -> None:
     store = store_of([Record(id="x", instruction="q", output="a", tools=({"name": "f"},))], tmp_path)
     assert store.dropped == {"not-renderable": 1}
-    assert "writes no tools" in store.examples["not-renderable"]
+    assert "does not write tools" in store.examples["not-renderable"]

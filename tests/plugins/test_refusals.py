@@ -11,7 +11,7 @@ from gateway_kit import Moody, ask, request
 from filial import Reply, TeacherError
 from filial.contracts.errors import TeacherUnreachable
 from filial.gateway import Gateway, Ledger
-from filial_plugins.teachers.openai_faults import status_fault
+from filial_plugins.teachers.openai_errors import make_status_error
 
 gateway, waits = gateway_kit.gateway, gateway_kit.waits
 
@@ -34,7 +34,7 @@ def refusing(status, *, everybody=False, but=()):
     def answer(r, n):
         text = r.messages[0].content
         refused = text not in but if everybody else "bad" in text
-        return status_fault(status, b"<html>Request blocked</html>", {}) if refused else "ok"
+        return make_status_error(status, b"<html>Request blocked</html>", {}) if refused else "ok"
 
     return answer
 
@@ -142,7 +142,7 @@ def test_the_first_request_of_a_process_fails_alone_where_one_from_the_ledger_is
 @pytest.mark.parametrize("nth", [1, 5, 20])
 def test_a_refusal_that_passes_among_answers_costs_nothing(gateway, status, concurrency, nth):
     def answer(r, n):
-        return status_fault(status, b"", {}) if n == nth else "ok"
+        return make_status_error(status, b"", {}) if n == nth else "ok"
 
     g = gateway(answer, max_concurrency=concurrency)
     assert [r.text for r in ask(g, *GOOD)] == ["ok"] * 20
@@ -182,12 +182,12 @@ def test_an_answer_to_what_was_sent_before_proves_nothing(tmp_path):
 
         async def late():
             await answered.wait()
-            return status_fault(401, b"revoked", {})
+            return make_status_error(401, b"revoked", {})
 
         def answer(r, n):
             if r.messages[0].content == "late":
                 return late()
-            return status_fault(401, b"revoked", {}) if answered.is_set() else "ok"
+            return make_status_error(401, b"revoked", {}) if answered.is_set() else "ok"
 
         async def slow():
             reply = await g.ask(request("slow"))
@@ -217,7 +217,7 @@ def test_closing_waits_for_no_proof_that_is_not_sent_yet(tmp_path):
 
         def answer(r, n):
             known = r.messages[0].content == "good"
-            return "ok" if n == 1 else proof() if known else status_fault(403, b"", {})
+            return "ok" if n == 1 else proof() if known else make_status_error(403, b"", {})
 
         g = Gateway("moody", Moody.saying(answer), Ledger(tmp_path / "l.sqlite"))
         await g.ask(request("good"))

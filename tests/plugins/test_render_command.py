@@ -56,7 +56,7 @@ def test_the_mask_shows_tokens_and_their_number(rendered):
 
 
 def test_a_terminal_gets_colours_and_no_escape_from_data(rendered, monkeypatch):
-    monkeypatch.setattr("filial_plugins.render.command._colour", lambda: True)
+    monkeypatch.setattr("filial_plugins.render.command._use_colour", lambda: True)
     shown = []
     monkeypatch.setattr("click.echo", lambda text="", **_: shown.append(text))
     rendered("alpaca", "--mask", rows=[ANSWERED | {"output": "red \x1b[31m"}])

@@ -87,7 +87,7 @@ def test_a_contradictory_generation_config_is_mended_and_said(
     saved = saved_generation(tmp_path / "m")
     assert saved["repetition_penalty"] == 1.1
     assert not {"temperature", "top_p"} & saved.keys()
-    (said,) = [note for note in notes if "generation_config.json leaves out" in note]
+    (said,) = [note for note in notes if "generation_config.json omits" in note]
     assert "temperature: 0.9, top_p: 0.6" in said
 
 
@@ -163,7 +163,7 @@ def test_a_pad_token_without_an_embedding_is_replaced_and_said(
     padded = words(["a", "a longer text"], padding=True, return_tensors="pt")
     assert saved(**padded).logits.shape[0] == 2
     (said,) = [note for note in notes if "embeddings" in note]
-    assert said.endswith("none for '[PAD]' (pad, 260): what is saved does not name them; '<|end|>' pads instead")
+    assert said.endswith("none for '[PAD]' (pad, 260): the saved model does not name them; '<|end|>' pads instead")
 
 
 def test_begin_and_end_tokens_without_an_embedding_are_not_named(data: Path, tmp_path: Path) -> None:
@@ -172,21 +172,21 @@ def test_begin_and_end_tokens_without_an_embedding_are_not_named(data: Path, tmp
     tokenizer.add_special_tokens({"bos_token": "[B]", "eos_token": "[E]"})
     tokenizer.save_pretrained(base)
     (said,) = [note for note in train(base, data, tmp_path / "m") if "embeddings" in note]
-    assert "none for '[B]' (bos, 260), '[E]' (eos, 261): what is saved does not name them" in said
+    assert "none for '[B]' (bos, 260), '[E]' (eos, 261): the saved model does not name them" in said
     saved = load_model(tmp_path / "m")
     assert (saved.config.bos_token_id, saved.config.eos_token_id, saved.config.pad_token_id) == (None, 3, 0)
 
 
 LATER = {
-    "look": ("filial_plugins.trainers.sft.RowLessons.look", 1),
+    "look": ("filial_plugins.trainers.sft.CausalRunner.evaluate", 1),
     "tokenizer": ("transformers.PreTrainedTokenizerFast.save_pretrained", 2),
     "configuration": ("transformers.PreTrainedConfig.save_pretrained", 2),
     "generation config": ("transformers.GenerationConfig.save_pretrained", 2),
     "log": ("filial_plugins.trainers.loop.Loop.write_log", 1),
-    "curve": ("filial_plugins.trainers.session.curve", 1),
-    "card": ("filial_plugins.trainers.session.card", 1),
+    "curve": ("filial_plugins.trainers.session.draw_loss_plot", 1),
+    "card": ("filial_plugins.trainers.session.render_card", 1),
     "sync": ("filial_plugins.trainers.results.saving.sync_all", 2),
-    "move": ("filial_plugins.trainers.results.saving.Target._replace", 1),
+    "move": ("filial_plugins.trainers.results.saving.ModelFolder._move_to_target", 1),
     "checkpoints": ("filial_plugins.trainers.results.checkpoints.Checkpoints.clear", 1),
 }
 """What comes after the last step, and which of its calls fails: the first one of some is made before training."""
@@ -229,9 +229,7 @@ def kept_after(models: dict[str, Path], data: Path, out: Path, **options: Any) -
     """Train to the end although something fails. Returns where the error says the weights are."""
     out.mkdir()
     (out / "config.json").write_text("before")
-    with pytest.raises(
-        FilialError, match=r"m: the training is done, but not .*the trained weights are in .*"
-    ) as caught:
+    with pytest.raises(FilialError, match=r"m: training is complete, but .*the trained weights are in .*") as caught:
         train(models["base"], data, out, **options)
     text = str(caught.value)
     assert "\n" not in text
@@ -261,7 +259,7 @@ def test_whatever_fails_in_merging_the_adapters_are_kept_and_named(
 ) -> None:
     pytest.importorskip("peft", reason="needs the extra 'lora'")
     more = {
-        "merge": ("filial_plugins.trainers.sft.merge", 1),
+        "merge": ("filial_plugins.trainers.sft.merge_adapters", 1),
         "merged weights": ("transformers.LlamaForCausalLM.save_pretrained", 1),
     }
     break_call(monkeypatch, *(LATER | more)[later])
@@ -332,7 +330,7 @@ def test_what_cannot_be_saved_is_known_before_the_first_step(
 ) -> None:
     break_call(monkeypatch, LATER[what][0], 1)
     break_call(monkeypatch, "filial_plugins.trainers.loop.Loop.run", 1, fault=lambda loop: pytest.fail("trained"))
-    with pytest.raises(FilialError, match=r"m: a trained model could not be saved \(RuntimeError: broken\)"):
+    with pytest.raises(FilialError, match=r"m: the model could not be saved after training \(RuntimeError: broken\)"):
         train(models["base"], data, tmp_path / "m")
     assert not list(tmp_path.iterdir())
 

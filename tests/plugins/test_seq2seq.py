@@ -21,12 +21,12 @@ from filial.testing import TrainerContract
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.teachers.transformers import Transformers
 from filial_plugins.templates.question import Question
-from filial_plugins.trainers.devices.team import Team
-from filial_plugins.trainers.options import Tuning
-from filial_plugins.trainers.rows.material import Material
-from filial_plugins.trainers.rows.pairs import Limits, prepare
-from filial_plugins.trainers.rows.preparing import DataFile
-from filial_plugins.trainers.seq2seq import PairLessons, Seq2Seq
+from filial_plugins.trainers.devices.process_group import ProcessGroup
+from filial_plugins.trainers.options import GradientTrainer
+from filial_plugins.trainers.rows.pairs import Limits, write_pairs
+from filial_plugins.trainers.rows.preparation import DataFile
+from filial_plugins.trainers.rows.training_data import TrainingData
+from filial_plugins.trainers.seq2seq import Seq2Seq, Seq2SeqRunner
 from filial_plugins.trainers.session import Session
 from filial_plugins.trainers.sft import SFT
 
@@ -81,15 +81,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lessons(base: Path, records: list[Record], folder: Path, **options: object) -> PairLessons:
+def make_runner(base: Path, records: list[Record], folder: Path, **options: object) -> Seq2SeqRunner:
     """The work of a training, with a model of its own."""
     file, encoder = write(folder / "train.jsonl", records), Encoder(load_tokenizer(base))
-    store = prepare(DataFile(file), Question(), encoder, Limits(512, 512, "drop"), folder / "store")
+    store = write_pairs(DataFile(file), Question(), encoder, Limits(512, 512, "drop"), folder / "store")
     model = load_model(base, encoder_decoder=True)
-    material = Material(encoder.tokenizer, Question(), file, store, heldout=store)
+    data = TrainingData(encoder.tokenizer, Question(), file, store, heldout=store)
     made = Seq2Seq(threads=1, **options)
-    session = Session(made, "seq2seq", torch, Team(torch), TrainContext(0), model, material, str(base), folder / "out")
-    return PairLessons(session)
+    session = Session(
+        made, "seq2seq", torch, ProcessGroup(torch), TrainContext(0), model, data, str(base), folder / "out"
+    )
+    return Seq2SeqRunner(session)
 
 
 def gradient(model: torch.nn.Module) -> torch.Tensor:
@@ -117,9 +119,9 @@ def test_loss_and_gradient_do_not_depend_on_how_a_step_is_split(
 ) -> None:
     """Pitfalls 12 and 13. 3 x 3 leaves the last batch of the step two pairs."""
     loss, expected = by_definition(base, UNEQUAL)
-    work = lessons(base, UNEQUAL, tmp_path, batch_size=batch_size, grad_accumulation=accumulation)
-    [step] = work.steps(0)
-    assert abs(float(work.gradients(step)) - loss) < 1e-6 * loss
+    work = make_runner(base, UNEQUAL, tmp_path, batch_size=batch_size, grad_accumulation=accumulation)
+    [step] = work.plan_steps(0)
+    assert abs(float(work.add_gradients(step)) - loss) < 1e-6 * loss
     assert (gradient(work.network) - expected).norm() / expected.norm() < 1e-5
 
 
@@ -127,12 +129,12 @@ def test_heldout_loss_does_not_depend_on_the_batches(base: Path, tmp_path: Path)
     """Pitfall 21."""
     expected, _ = by_definition(base, UNEQUAL)
     for size in (1, 3, 8):
-        work = lessons(base, UNEQUAL, tmp_path, batch_size=size)
-        assert work.look()["heldout_loss"] == pytest.approx(expected, rel=1e-6)
+        work = make_runner(base, UNEQUAL, tmp_path, batch_size=size)
+        assert work.evaluate()["heldout_loss"] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("trainer", [SFT, Seq2Seq])
-def test_float16_is_no_choice(trainer: type[Tuning]) -> None:
+def test_float16_is_no_choice(trainer: type[GradientTrainer]) -> None:
     """Pitfall 24: T5's activations overflow in float16."""
     with pytest.raises(ValueError, match="float32"):
         trainer(dtype="float16")
@@ -293,10 +295,10 @@ def settings_of(kind: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("trainer", "kind", "why"),
     [
-        ("sft", "T5", "base: this is an encoder-decoder model; give a causal one"),
+        ("sft", "T5", "base: this is an encoder-decoder model; give a causal model"),
         ("seq2seq", "Llama", "base: this model has no encoder; train it with sft"),
-        ("sft", "quantised Llama", "base: its weights are quantised"),
-        ("sft", "adapters", "base: these are adapters"),
+        ("sft", "quantised Llama", "base: its weights are quantized"),
+        ("sft", "adapters", "base: this is an adapter; train"),
         ("seq2seq", "an empty folder", "base: no model can be loaded from here"),
         ("sft", "Llama", ""),
         ("seq2seq", "T5", ""),

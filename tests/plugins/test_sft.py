@@ -17,10 +17,10 @@ from filial_plugins.local.pretrained import load_model
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
 from filial_plugins.templates.plain import Plain
-from filial_plugins.trainers.optimizers import Optimizers, rate
-from filial_plugins.trainers.sft import SFT, RowLessons
-from filial_plugins.trainers.steps.batching import padded
-from filial_plugins.trainers.steps.loss import whole
+from filial_plugins.trainers.optimizers import Optimizers, lr_factor
+from filial_plugins.trainers.sft import SFT, CausalRunner
+from filial_plugins.trainers.steps.batches import collate_padded
+from filial_plugins.trainers.steps.loss import make_full_loss
 
 pytestmark = pytest.mark.train
 
@@ -66,7 +66,7 @@ def test_one_seed_gives_one_model_and_another_seed_another(
 
 def test_muon_moves_the_hidden_matrices_and_adamw_the_rest(base: Path, tmp_path: Path) -> None:
     ours, theirs = load_model(base), load_model(base)
-    batch = padded(store_of(base, ECHO, tmp_path / "rows")[:8], torch, "cpu")
+    batch = collate_padded(store_of(base, ECHO, tmp_path / "rows")[:8], torch, "cpu")
     door = Optimizers(ours, torch, kind="muon", lr=1e-2, adam_lr=3e-3, weight_decay=0.05, beta2=0.98)
     hidden = [p for n, p in theirs.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in theirs.named_parameters() if p.ndim != 2 or "embed" in n]
@@ -76,7 +76,7 @@ def test_muon_moves_the_hidden_matrices_and_adamw_the_rest(base: Path, tmp_path:
     ]
     for _ in range(3):
         for model in (ours, theirs):
-            whole(model, torch)(batch).backward()
+            make_full_loss(model, torch)(batch).backward()
         door.step(1.0)
         for peer in peers:
             peer.step()
@@ -103,11 +103,11 @@ def test_every_record_is_trained_on_or_counted(base: Path, tmp_path: Path) -> No
     assert figures["dropped"] == {"no-answer": 1, "too-long": 1, "not-renderable": 1, "bad-line": 2}
     assert figures["rows"] + sum(figures["dropped"].values()) == len(lines)
     assert "max_length is 512" in figures["dropped_examples"]["too-long"]
-    (long,) = (s for s in said if s.startswith("train.jsonl: 1 left out (too-long), such as record long: 6"))
-    assert {long, "heldout.jsonl: 1 left out (no-answer), such as record 2"} <= set(said)
+    (long,) = (s for s in said if s.startswith("train.jsonl: 1 dropped (too-long), for example record long: 6"))
+    assert {long, "heldout.jsonl: 1 dropped (no-answer), for example record 2"} <= set(said)
     again = TrainContext(0, note=said.append, cache=tmp_path / "cache")
     SFT(max_steps=1, threads=1).train(tmp_path, str(base), Chat(), tmp_path / "m", again)
-    assert [s.count("was prepared before") for s in said].count(1) == 2
+    assert [s.count("is already prepared") for s in said].count(1) == 2
     assert said.count(long) == 2, "what was left out is said however the rows were come by"
 
 
@@ -125,11 +125,11 @@ def half_cosine(done: float) -> float:
     ],
 )  # fmt: skip
 def test_schedules(schedule: str, floor: float, expected: list[float]) -> None:
-    points = [rate(p, schedule, 0.04, floor) for p in (0.02, 0.04, 0.4, 0.7, 1.0)]
+    points = [lr_factor(p, schedule, 0.04, floor) for p in (0.02, 0.04, 0.4, 0.7, 1.0)]
     assert points == pytest.approx(expected)
-    falling = [rate(i / 500, schedule, 0.04, floor) for i in range(20, 501)]
+    falling = [lr_factor(i / 500, schedule, 0.04, floor) for i in range(20, 501)]
     assert falls(falling)
-    assert 0 < rate(0, schedule, 0.04, floor) < 0.01
+    assert 0 < lr_factor(0, schedule, 0.04, floor) < 0.01
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_time_bounds_the_training_and_the_learning_rate_falls_to_its_end(
     run = loop(base, store, tmp_path, **{"max_steps": None, bound: 0.4, "log_every": 1, "lr": 1e-3})
     figures = run.run()
     assert 0.4 <= figures["seconds" if bound == "max_seconds" else "cpu_seconds"] < 0.6
-    assert run.place.log[-1]["lr"] < 0.5 * max(line["lr"] for line in run.place.log)
+    assert run.state.log[-1]["lr"] < 0.5 * max(line["lr"] for line in run.state.log)
 
 
 def test_norms_and_biases_do_not_decay_and_matrices_do(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_norms_and_biases_do_not_decay_and_matrices_do(tmp_path: Path) -> None:
 def test_divergence_stops_with_the_last_good_weights(base: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("before")
-    with pytest.raises(FilialError, match=r"diverged; lower lr.*model\.last-good"):
+    with pytest.raises(FilialError, match=r"diverged; set a lower lr.*model\.last-good"):
         SFT(max_steps=400, lr=1e30, warmup=0, threads=1).train(
             data, str(base), Chat(), tmp_path / "model", TrainContext(0)
         )
@@ -194,7 +194,7 @@ def test_a_model_that_cannot_be_saved_leaves_the_old_one(
 
 def test_a_folder_that_holds_no_model_is_never_replaced(base: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="holds no model"):
+    with pytest.raises(UsageError, match="is not a model"):
         SFT(max_steps=1, threads=1).train(data, str(base), Chat(), tmp_path, TrainContext(0))
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_trained_says_why(base: Path, data: Path, tmp_path: Path)
     small = tmp_path / "small"
     make(small)
     AutoModelForCausalLM.from_config(LlamaConfig(**SIZES, vocab_size=100)).save_pretrained(small)
-    with pytest.raises(UsageError, match="the model knows only 100"):
+    with pytest.raises(UsageError, match="the model has only 100"):
         SFT(threads=1).train(data, str(small), Plain(), tmp_path / "m", TrainContext(0))
     with pytest.raises(UsageError, match="no such folder"):
         SFT(threads=1).train(data, str(tmp_path / "nowhere"), Plain(), tmp_path / "m", TrainContext(0))
@@ -291,7 +291,7 @@ def test_dropout_and_order_follow_the_seed_alone(data: Path, tmp_path: Path) -> 
         run = loop(base, store_of(base, ECHO, tmp_path / "rows"), tmp_path, max_steps=3, log_every=1)
         torch.rand(noise)
         run.run()
-        losses.append([line["loss"] for line in run.place.log if "loss" in line])
+        losses.append([line["loss"] for line in run.state.log if "loss" in line])
     assert losses[0] == losses[1]
 
 
@@ -310,7 +310,7 @@ def raising(error: Exception) -> Any:
 def test_a_lack_of_memory_is_one_sentence_with_a_way_out(
     base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_out: Any
 ) -> None:
-    monkeypatch.setattr(RowLessons, "gradients", run_out)
+    monkeypatch.setattr(CausalRunner, "add_gradients", run_out)
     with pytest.raises(FilialError, match=r"not enough memory .* halve batch_size and double grad_accumulation"):
         SFT(max_steps=2, threads=1).train(data, str(base), Chat(), tmp_path / "m", TrainContext(0))
 
@@ -318,13 +318,13 @@ def test_a_lack_of_memory_is_one_sentence_with_a_way_out(
 def test_another_fault_of_torchs_is_not_taken_for_a_lack_of_memory(
     base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RowLessons, "gradients", lambda *_: torch.ones(2) @ torch.ones(3))
+    monkeypatch.setattr(CausalRunner, "add_gradients", lambda *_: torch.ones(2) @ torch.ones(3))
     with pytest.raises(RuntimeError, match="size"):
         SFT(max_steps=2, threads=1).train(data, str(base), Chat(), tmp_path / "m", TrainContext(0))
 
 
 def test_options_that_do_not_go_together_are_refused() -> None:
-    with pytest.raises(ValueError, match="muon is for whole matrices"):
+    with pytest.raises(ValueError, match="muon does not train LoRA matrices"):
         SFT(lora={}, optimizer="muon")
-    with pytest.raises(ValueError, match="names a place twice"):
+    with pytest.raises(ValueError, match="names a service twice"):
         SFT(report_to=["wandb", "wandb"])

@@ -15,7 +15,7 @@ from filial import FilialError, MissingExtra, Record, TrainContext, UsageError
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers import sft
-from filial_plugins.trainers.lora import LoRA, adapted, merge
+from filial_plugins.trainers.lora import LoRA, add_adapters, merge_adapters
 from filial_plugins.trainers.sft import SFT
 
 pytestmark = pytest.mark.train
@@ -116,7 +116,7 @@ def test_a_base_in_half_precision_is_merged_in_single(base: Path, data: Path, tm
 
 
 def test_trained_adapters_are_float32_beside_a_half_precision_base(base: Path) -> None:
-    model = adapted(load_model(base, "bfloat16"), LoRA(), load_tokenizer(base), str(base))
+    model = add_adapters(load_model(base, "bfloat16"), LoRA(), load_tokenizer(base), str(base))
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
 
@@ -139,10 +139,10 @@ def test_a_merge_that_changes_the_model_is_refused_and_the_adapters_kept(
     base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def off(model: Any, torch: Any, rows: Any) -> float:
-        return merge(model, torch, rows) * 0 + 0.5
+        return merge_adapters(model, torch, rows) * 0 + 0.5
 
-    monkeypatch.setattr(sft, "merge", off)
-    with pytest.raises(FilialError, match=r"a logit moved by 50\.0%.*the trained weights are in .*m\.trained,"):
+    monkeypatch.setattr(sft, "merge_adapters", off)
+    with pytest.raises(FilialError, match=r"the change is 50\.0%.*the trained weights are in .*m\.trained,"):
         train(base, data, tmp_path / "m", {"rank": 4}, max_steps=3)
     assert (tmp_path / "m.trained" / "adapter_model.safetensors").is_file()
     assert answers(tmp_path / "m.trained", TAUGHT[:1], Chat(), max_new_tokens=2)
@@ -159,14 +159,14 @@ def test_a_model_is_merged_however_long_its_prompts_are(base: Path, tmp_path: Pa
 
 
 def test_a_merge_that_fails_its_check_is_undone(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = adapted(load_model(base), LoRA(), load_tokenizer(base), str(base))
+    model = add_adapters(load_model(base), LoRA(), load_tokenizer(base), str(base))
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_B" in name:
                 p.normal_()
     before = logits(model)
-    monkeypatch.setattr("filial_plugins.trainers.lora.ALIKE", -1.0)
-    merge(model, torch, store_of(base, ECHO, tmp_path / "rows")[:2])
+    monkeypatch.setattr("filial_plugins.trainers.lora.MERGE_TOLERANCE", -1.0)
+    merge_adapters(model, torch, store_of(base, ECHO, tmp_path / "rows")[:2])
     assert not any(getattr(m, "merged", False) for m in model.modules())
     assert torch.allclose(logits(model), before, atol=1e-3)
 

@@ -17,8 +17,8 @@ from training_kit import TAUGHT, loop, make, store_of, write
 
 from filial import FilialError, TrainContext
 from filial_plugins.templates.chat import Chat
-from filial_plugins.trainers.devices.stopping import patient
-from filial_plugins.trainers.devices.team import Team
+from filial_plugins.trainers.devices.process_group import ProcessGroup
+from filial_plugins.trainers.devices.signals import defer_signals
 from filial_plugins.trainers.results import checkpoints
 from filial_plugins.trainers.sft import SFT
 
@@ -69,7 +69,6 @@ from pathlib import Path
 from filial import TrainContext
 from filial_plugins.templates.chat import Chat
 from filial_plugins.trainers.sft import SFT
-from filial_plugins.trainers.devices.team import Team
 def told(done, total, text):
     if text.startswith("step 12,"):
         os.kill(os.getpid(), getattr(signal, how))
@@ -95,7 +94,7 @@ def test_kill_9_and_start_again_gives_the_same_bytes(base: Path, data: Path, tmp
     assert not (tmp_path / "killed").exists()
     again = train(base, data, tmp_path / "killed", checkpoint_steps=10)
     assert (again["resumed_at"], again["steps"]) == (10, 20)
-    assert "going on from the checkpoint of step 10" in again["heard"]
+    assert "resuming from the checkpoint of step 10" in again["heard"]
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
     assert again["loss"] == whole["loss"]
     assert not (tmp_path / "killed.checkpoints").exists()
@@ -138,7 +137,7 @@ def test_told_to_stop_after_the_last_step_only_looks_and_saves(base: Path, data:
 def test_a_second_ctrl_c_does_not_wait_and_handlers_are_put_back() -> None:
     before = {n: signal.signal(n, h) for n, h in USUAL.items()}
     try:
-        with patient() as stopping:
+        with defer_signals() as stopping:
             assert not stopping()
             signal.raise_signal(signal.SIGTERM)
             assert stopping()
@@ -148,7 +147,7 @@ def test_a_second_ctrl_c_does_not_wait_and_handlers_are_put_back() -> None:
                 signal.raise_signal(signal.SIGINT)
         assert {n: signal.getsignal(n) for n in USUAL} == USUAL
         ours = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with patient():
+        with defer_signals():
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN, "somebody else takes care of it"
         assert ours is signal.SIG_DFL
     finally:
@@ -271,7 +270,7 @@ def test_a_full_disk_leaves_the_checkpoints_before(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints.os, "replace", full)
-        with pytest.raises(FilialError, match=r"No space left on device.*step-00000005-\S+ is kept.*goes on from"):
+        with pytest.raises(FilialError, match=r"No space left on device.*step-00000005-\S+ is kept.*resume from"):
             train(base, data, tmp_path / "m")
     assert [p.name[:13] for p in (tmp_path / "m.checkpoints").iterdir()] == ["step-00000005"]
     assert train(base, data, tmp_path / "m")["resumed_at"] == 5
@@ -293,11 +292,11 @@ def test_torchs_own_word_for_a_full_disk_is_understood(
 
 
 def test_processes_that_see_other_checkpoints_do_not_go_on(base: Path, data: Path, tmp_path: Path) -> None:
-    class Follower(Team):
-        def agreed(self, value: float) -> float:
+    class Follower(ProcessGroup):
+        def broadcast(self, value: float) -> float:
             return 10.0  # what the first process found
 
     run = loop(base, store_of(base, TAUGHT, tmp_path / "rows"), tmp_path)
-    run.team = Follower(torch, 1, 1, "cpu")
-    with pytest.raises(FilialError, match="process 2 would go on from step 0, the first one from step 10"):
+    run.group = Follower(torch, 1, 1, "cpu")
+    with pytest.raises(FilialError, match="process 2 would resume from step 0, the first one from step 10"):
         run.run()

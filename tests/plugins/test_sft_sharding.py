@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Weighed(SFT):
     """Counts the numbers that a process holds at each update, and tells the last count."""
 
-    def _trained(self, *args: Any) -> dict[str, Any]:
+    def _train(self, *args: Any) -> dict[str, Any]:
         held: dict[str, int] = {}
 
         def size(tensors: Iterable[Any]) -> int:
@@ -50,7 +50,7 @@ class Weighed(SFT):
 
         handle = register_optimizer_step_post_hook(weigh)
         try:
-            return super()._trained(*args) | {"held": held}
+            return super()._train(*args) | {"held": held}
         finally:
             handle.remove()
 
@@ -153,5 +153,5 @@ def test_what_cannot_be_sharded_is_refused(other: dict[str, Any]) -> None:
 
 
 def test_one_process_alone_has_nobody_to_share_with(base: Path, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="this is one alone; add launch: 2"):
+    with pytest.raises(UsageError, match="there is only one; set launch: 2"):
         train(base, data, tmp_path / "m", sharding="fsdp")

@@ -95,7 +95,7 @@ class Vanishing(Chat):
 
 @pytest.mark.slow
 def test_a_process_that_dies_ends_all_and_is_named(base: Path, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(FilialError, match="process 2 of the training ended without a word"):
+    with pytest.raises(FilialError, match="process 2 of the training ended without a result"):
         SFT(**OPTIONS, launch=2).train(data, str(base), Vanishing(), tmp_path / "m", TrainContext(5))
 
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from filial import Message, Record, Template, UsageError
 from filial.labels import Encoder, lookalikes
 from filial_plugins.templates.alpaca import Alpaca
-from filial_plugins.templates.chat import NEEDS, Chat, text_of
+from filial_plugins.templates.chat import NEEDED_TOKENS, Chat, read_format
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import Vicuna
 
@@ -29,7 +29,7 @@ TOKENIZERS = {
 }
 TEMPLATES: dict[str, Template] = {
     "alpaca": Alpaca(), "plain": Plain(), "vicuna": Vicuna(),
-    **{name: Chat(format=name, system_in_question=True) for name in NEEDS},
+    **{name: Chat(format=name, system_in_question=True) for name in NEEDED_TOKENS},
 }  # fmt: skip
 TALK = (Message("user", "Name one."), Message("assistant", "yes"), Message("user", "And?"), Message("assistant", "no"))
 every_pair = [
@@ -72,7 +72,7 @@ def test_a_chat_template_without_an_end_token_is_an_error(after: str) -> None:
 def test_no_generation_marks_are_needed(template, tokenizer) -> None:
     """Pitfall 3: masks that hang on marks in a chat template are all or nothing where it has none."""
     if isinstance(template, Chat):
-        assert "generation %" not in text_of(template.format)
+        assert "generation %" not in read_format(template.format)
     row = Encoder(tokenizer).encode(template.bind(tokenizer).render(Record(messages=TALK)))
     first, second = trained_runs(tokenizer, row)
     assert "yes" in first
@@ -93,8 +93,8 @@ def test_there_is_one_bos_per_document(template, tokenizer) -> None:
 def test_a_bound_templates_ids_are_those_of_apply_chat_template(kind: str) -> None:
     """Pitfall 4, for a model's own template."""
     tokenizer = TOKENIZERS[kind]
-    for name in NEEDS:
-        tokenizer.chat_template = text_of(name)
+    for name in NEEDED_TOKENS:
+        tokenizer.chat_template = read_format(name)
         ids = Encoder(tokenizer).encode(Chat().bind(tokenizer).render(Record(messages=TALK))).ids
         said = [{"role": m.role, "content": m.content} for m in TALK]
         assert ids == tokenizer.apply_chat_template(said, tokenize=True, return_dict=False), name

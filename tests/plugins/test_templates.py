@@ -12,14 +12,14 @@ from transformers import PreTrainedTokenizerFast
 from filial import Message, Record, Span, ToolCall, UsageError
 from filial.labels import Encoder
 from filial_plugins.local.notes import load_template
-from filial_plugins.teachers.local_prompts import as_trained
+from filial_plugins.teachers.local_prompts import make_template_reader
 from filial_plugins.templates.alpaca import Alpaca
-from filial_plugins.templates.chat import Chat, text_of
+from filial_plugins.templates.chat import Chat, read_format
 from filial_plugins.templates.plain import Plain
 from filial_plugins.templates.vicuna import SYSTEM, Vicuna
 
 SPECIAL = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
-CHATML = text_of("chatml")
+CHATML = read_format("chatml")
 TRIMMING = CHATML.replace("message.content +", "(message['content'] | trim) +")
 BLANK_FIRST = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{{ ' ' + m.content + eos_token }}"
@@ -174,7 +174,7 @@ def test_a_template_that_rewrites_what_a_turn_says_is_noticed() -> None:
     shouting = CHATML.replace("message.content +", "(message['content'] | replace('quiet', 'LOUD')) +")
     template = Chat().bind(tokenizer(shouting))
     assert template.render(ADD)
-    with pytest.raises(UsageError, match="changes what a turn says"):
+    with pytest.raises(UsageError, match="changes the text of a turn"):
         template.render(conversation(("user", "be quiet"), ("assistant", "yes")))
 
 
@@ -214,7 +214,7 @@ def test_what_stands_before_an_answer_beyond_the_prompt_is_the_models_to_write()
 def test_a_template_that_asks_otherwise_than_it_goes_on_is_refused() -> None:
     asking = CHATML.replace("{{- '<|im_start|>assistant\\n' }}", "{{- '<|im_start|>assistant\\n<t>' }}")
     assert asking != CHATML
-    with pytest.raises(UsageError, match="would be asked otherwise than it was trained"):
+    with pytest.raises(UsageError, match="the prompt would differ from that in training"):
         Chat().bind(tokenizer(asking))
 
 
@@ -245,7 +245,7 @@ def test_a_model_is_asked_with_the_template_it_was_saved_with(spec: dict, tmp_pa
     assert {"use": spec["use"], **template.model_dump(exclude_defaults=True)} == spec
     told = (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Ho"), Message("user", "Bye"))
     whole = Encoder(made).encode(template.bind(made).render(Record(messages=(*told, Message("assistant", "Ciao")))))
-    asked = as_trained(made, template)(told, "")
+    asked = make_template_reader(made, template)(told, "")
     assert asked == whole.ids[: whole.runs[-1][0]]
     assert asked == Encoder(made).encode(template.bind(made).render(Record(messages=told).without_answer())).ids
 
@@ -275,8 +275,8 @@ def test_what_a_template_cannot_write_or_train_is_refused(name: str) -> None:
     call = Message("assistant", "", tool_calls=(ToolCall(name="f", arguments="{}"),))
     answer = Message("assistant", "b")
     for record, words in (
-        (Record(instruction="a", output="b", tools=({"name": "f"},)), "writes no tools"),
-        (Record(messages=(Message("user", "a"), call, Message("user", "c"), answer)), "writes no tools"),
+        (Record(instruction="a", output="b", tools=({"name": "f"},)), "does not write tools"),
+        (Record(messages=(Message("user", "a"), call, Message("user", "c"), answer)), "does not write tools"),
         (Record(messages=(Message("user", "a", train=True), answer)), "turn 1 of the conversation, of user"),
     ):
         with pytest.raises(UsageError, match=words):

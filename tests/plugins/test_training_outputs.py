@@ -13,8 +13,8 @@ from training_kit import write
 
 from filial import Record, TrainContext, UsageError
 from filial_plugins.templates.chat import Chat
-from filial_plugins.trainers.results.card import Story, card
-from filial_plugins.trainers.results.curve import HEIGHT, WIDTH, curve
+from filial_plugins.trainers.results.loss_plot import HEIGHT, WIDTH, draw_loss_plot
+from filial_plugins.trainers.results.model_card import ModelCard, render_card
 from filial_plugins.trainers.sft import SFT
 
 pytestmark = pytest.mark.train
@@ -38,7 +38,7 @@ def points(svg: ElementTree.Element, kind: str) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("steps", [2, 3, 150, 20_000])
 def test_the_curve_is_a_picture_with_all_points_inside(steps: int) -> None:
-    text = curve(log(steps), "a <model> & its loss")
+    text = draw_loss_plot(log(steps), "a <model> & its loss")
     svg = ElementTree.fromstring(text)
     for kind in ("raw", "train"):
         places = points(svg, kind)
@@ -49,7 +49,7 @@ def test_the_curve_is_a_picture_with_all_points_inside(steps: int) -> None:
 
 
 def test_a_falling_loss_falls_in_the_picture_and_held_out_points_are_dots() -> None:
-    svg = ElementTree.fromstring(curve(log(150), "loss"))
+    svg = ElementTree.fromstring(draw_loss_plot(log(150), "loss"))
     heights = [y for _, y in points(svg, "train")]
     assert heights[-1] > heights[0] + 100  # down is larger
     assert len(list(svg.iter(f"{SVG}circle"))) == 6
@@ -61,7 +61,7 @@ def test_a_falling_loss_falls_in_the_picture_and_held_out_points_are_dots() -> N
 
 @pytest.mark.parametrize("lines", [[], [{"step": 1, "loss": 2.0}], [{"step": s, "loss": 2.0} for s in (1, 2)]])
 def test_a_curve_of_hardly_anything_is_still_one(lines: list[dict[str, Any]]) -> None:
-    ElementTree.fromstring(curve(lines, "short"))
+    ElementTree.fromstring(draw_loss_plot(lines, "short"))
 
 
 def test_the_card_names_base_data_template_options_and_figures(base: Path, data: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_cards_data_hash_is_that_of_the_training_file(base: Path, data: Path
 
 def test_nothing_that_a_model_says_becomes_markup_of_its_card() -> None:
     said = {"question": "a\n# b", "answer": "<script>![x](y) `|`\n\n# Big", "ended": True}
-    text = card("m", Story("sft", "b", "0", Chat(), {}, 1, "Training"), {"samples": [said], "rows": 1})
+    text = render_card("m", ModelCard("sft", "b", "0", Chat(), {}, 1, "Training"), {"samples": [said], "rows": 1})
     assert "<script>" not in text.replace("\\<", "")
     assert "\n# Big" not in text
     assert "![x]" not in text

@@ -15,7 +15,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from filial import Record, TrainContext, UsageError
 from filial.contracts.records import to_json
 from filial_plugins.templates.plain import Plain
-from filial_plugins.trainers.options import Tuning
+from filial_plugins.trainers.options import GradientTrainer
 from filial_plugins.trainers.seq2seq import Seq2Seq
 from filial_plugins.trainers.sft import SFT
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("trainer", [SFT(threads=1), SFT(threads=1, lora={}), Seq2Seq(threads=1)])
-def test_quantised_weights_are_not_trained(tmp_path: Path, trainer: Tuning) -> None:
+def test_quantised_weights_are_not_trained(tmp_path: Path, trainer: GradientTrainer) -> None:
     """Pitfall 20: merged into 4-bit weights, most of what was learned is rounded away. They are refused at once."""
     base = make(tmp_path / "base")
     if isinstance(trainer, Seq2Seq):
@@ -35,7 +35,7 @@ def test_quantised_weights_are_not_trained(tmp_path: Path, trainer: Tuning) -> N
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (base / "config.json").write_text(json.dumps(config))
     (tmp_path / "train.jsonl").write_bytes(to_json(Record(instruction="Greet me.", output="Good day!")) + b"\n")
-    with pytest.raises(UsageError, match="its weights are quantised; train the model that they were made from"):
+    with pytest.raises(UsageError, match="its weights are quantized; train the original model"):
         trainer.train(tmp_path, str(base), Plain(), tmp_path / "out", TrainContext(0))
 
 

@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from filial import Message, Reply, Request
 from filial.testing import finished
-from filial_plugins.teachers.local_model import LocalModel, Row
+from filial_plugins.teachers.local_model import LocalModel, PromptRow
 
 pytestmark = pytest.mark.train
 
@@ -80,13 +80,13 @@ def test_a_conversation_that_the_template_refuses_costs_only_itself(tmp_path: Pa
 def test_a_request_nobody_waits_for_is_left_out(causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = teacher(causal, batch_size=1, max_tokens=100)
     begun: list[int] = []
-    generated = LocalModel._generated
+    generated = LocalModel._generate
 
-    def counting(self: LocalModel, rows: Sequence[Row]) -> Any:
+    def counting(self: LocalModel, rows: Sequence[PromptRow]) -> Any:
         begun.append(len(rows))
         return generated(self, rows)
 
-    monkeypatch.setattr(LocalModel, "_generated", counting)
+    monkeypatch.setattr(LocalModel, "_generate", counting)
 
     async def work() -> None:
         await asked.reply(user("load it"))
@@ -123,14 +123,14 @@ def test_the_event_loop_stays_free_and_later_requests_join_the_next_batch(
     asked = teacher(causal, batch_size=4, max_tokens=60)
     sizes: list[int] = []
     others = threading.Event()
-    generated = LocalModel._generated
+    generated = LocalModel._generate
 
-    def held(self: LocalModel, rows: Sequence[Row]) -> Any:
+    def held(self: LocalModel, rows: Sequence[PromptRow]) -> Any:
         sizes.append(len(rows))
         assert others.wait(60), "the loop is not free"
         return generated(self, rows)
 
-    monkeypatch.setattr(LocalModel, "_generated", held)
+    monkeypatch.setattr(LocalModel, "_generate", held)
 
     async def work() -> list[Reply]:
         tasks = [asyncio.create_task(asked.reply(user("what 0")))]

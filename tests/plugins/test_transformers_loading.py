@@ -89,7 +89,7 @@ def test_code_in_a_folder_is_never_run(tmp_path: Path, monkeypatch: pytest.Monke
     folder = with_own_code(tmp_path / "own")
     (error,) = told(teacher(folder), [user("what")])
     assert isinstance(error, UsageError)
-    assert "needs code that comes with it, and that is not run" in str(error)
+    assert "needs code that comes with it, which is not run" in str(error)
     assert not (tmp_path / "mark").exists()
     (error,) = told(teacher(folder, code=f"{folder}@{'a' * 40}"), [user("what")])
     assert isinstance(error, UsageError)
@@ -151,7 +151,7 @@ def test_pickled_weights_are_refused(causal: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "why"), [("./nowhere", "no such folder"), ("pkg:filial_plugins/nowhere", "no model is in this folder")]
+    ("model", "why"), [("./nowhere", "no such folder"), ("pkg:filial_plugins/nowhere", "this folder has no model")]
 )
 def test_a_folder_that_is_not_there_is_one_sentence(model: str, why: str) -> None:
     (error,) = told(Transformers(model=model), [user("what")])

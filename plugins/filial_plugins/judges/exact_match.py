@@ -14,10 +14,10 @@ class ExactMatch(Judge):
     normalize_whitespace: bool = Field(False, description="Whether every run of blanks counts as one space.")
 
     async def judge(self, record: Record, candidates: Sequence[Candidate], ctx: Context) -> Verdict:
-        """Ask what the record asks last, with all that was said before.
+        """Ask the last question of the record, with all earlier turns, and compare the answer.
 
         Raises:
-            UsageError: the record has no expected answer, or nothing is asked.
+            UsageError: the record has no expected answer or no question.
         """
         asked, wanted = record.prompt(), record.answer()
         if not asked or not wanted:

@@ -1,4 +1,4 @@
-"""Reading what a trained model's folder says of itself: its template, and the teacher that asks it."""
+"""Read the notes in a trained model's folder: its template, and the teacher that asks it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from filial.commands import TEACHER_NOTE, TEMPLATE_NOTE, Manager, locate_files
 
 
 def load_template(folder: str | Path, manager: Manager | None = None) -> Template | None:
-    """The template a model was trained with; None if its folder does not say.
+    """Load the template that a model was trained with; None if its folder does not name one.
 
     Without a manager, only installed templates are known.
 
     Raises:
         UsageError: the note cannot be read, or names a template that is not installed.
     """
-    spec = _read(Path(folder) / TEMPLATE_NOTE)
+    spec = _read_note(Path(folder) / TEMPLATE_NOTE)
     return None if spec is None else cast(Template, (manager or Manager()).build("templates", spec))
 
 
 def load_teacher(folder: Path, manager: Manager) -> Teacher | None:
-    """The teacher by which a model's folder says it is asked; None if it does not say.
+    """Load the teacher that asks a model; None if its folder does not name one.
 
     Raises:
         UsageError: the note cannot be read, or names a teacher that is not installed.
     """
-    spec = _read(folder / TEACHER_NOTE)
+    spec = _read_note(folder / TEACHER_NOTE)
     if spec is None:
         return None
     teacher = cast(Teacher, manager.build("teachers", spec))
@@ -37,7 +37,7 @@ def load_teacher(folder: Path, manager: Manager) -> Teacher | None:
     return locate_files(teacher, folder)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_note(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Loading what is on disk or on the hub: tokenizers and models, never by code that comes with them unless asked."""
+"""Load tokenizers and models from disk or the hub, without running code that comes with them unless the user asks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ADAPTER = "adapter_config.json"
 
 
 def import_torch() -> Any:
-    """PyTorch, with waiting threads told to spin for a moment only (unless the environment says otherwise).
+    """Import PyTorch, with waiting threads that spin only briefly (unless the environment sets it).
 
-    A thread that spins on a core which something else needs slows everything down; one that sleeps at once gains
-    nothing from a second core. The setting is read once, when the library is loaded.
+    A spinning thread takes a core from other work; one that sleeps at once gains nothing from a second core. OpenMP
+    reads the setting once, when the library is loaded.
 
     Raises:
         MissingExtra: torch is not installed.
@@ -29,53 +29,52 @@ def import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise _missing("torch") from error
+        raise _make_missing_extra("torch") from error
     return torch
 
 
 def load_tokenizer(path: str | Path, *, revision: str | None = None, run_code: bool = False) -> Any:
-    """The fast tokenizer of a model folder or hub id; ``revision`` and ``run_code`` as for `load_model`.
+    """Load the fast tokenizer of a model folder or hub id; ``revision`` and ``run_code`` as in `load_model`.
 
     Raises:
         MissingExtra: transformers is not installed.
         UsageError: there is no tokenizer.
     """
-    transformers = _transformers()
+    transformers = _import_transformers()
     _check_folder(path)
-    with _explained(path, "tokenizer"):
-        return transformers.AutoTokenizer.from_pretrained(str(path), **_origin(revision, run_code))
+    with _explain_errors(path, "tokenizer"):
+        return transformers.AutoTokenizer.from_pretrained(str(path), **_make_hub_options(revision, run_code))
 
 
 def load_model(
     path: str | Path, dtype: str = "float32", *, encoder_decoder: bool = False, revision: str | None = None,
     run_code: bool = False, to_train: bool = False,
 ) -> Any:  # fmt: skip
-    """A language model from a model folder or hub id: safetensors only, and not by code that comes with it.
+    """Load a language model from a folder or hub id: from safetensors only, without running code that comes with it.
 
     Args:
         dtype: a floating-point type of torch; ``auto`` is the one it was saved in.
-        encoder_decoder: whether the model may be one with an encoder; otherwise it must be causal.
+        encoder_decoder: whether an encoder-decoder model is allowed; otherwise it must be causal.
         revision: branch, tag or commit of a hub id.
-        run_code: run the code in the hub id's own repository, at ``revision``, for its user has named both.
-        to_train: refuse quantised weights: most of what is learned is lost when it is merged into them.
+        run_code: run the code in the hub id's own repository, at ``revision``; the user has named both.
+        to_train: refuse quantized weights: merging into them would lose most of what is learned.
 
     Raises:
         MissingExtra: torch or transformers is not installed, or peft, which adapters need.
-        UsageError: there is no such model, or not the whole of it, or not in a form that is safe to load, or not one
-            to train.
+        UsageError: there is no such model, it is incomplete, its format is unsafe to load, or it cannot be trained.
     """
     torch = import_torch()
-    transformers = _transformers()
+    transformers = _import_transformers()
     _check_folder(path)
     if (Path(path) / ADAPTER).is_file():
-        return _with_adapters(Path(path), dtype, to_train)
-    origin = _origin(revision, run_code)
-    with _explained(path, "model"):
+        return _load_with_adapters(Path(path), dtype, to_train)
+    origin = _make_hub_options(revision, run_code)
+    with _explain_errors(path, "model"):
         config = transformers.AutoConfig.from_pretrained(str(path), **origin)
         if config.is_encoder_decoder and not encoder_decoder:
-            raise _encoder_unwanted(path)
+            raise _make_encoder_error(path)
         if to_train and getattr(config, "quantization_config", None) is not None:
-            raise _quantised(path)
+            raise _make_quantised_error(path)
         auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
         wanted = dtype if dtype == "auto" else getattr(torch, dtype)
         model, found = auto.from_pretrained(
@@ -87,63 +86,63 @@ def load_model(
 
 
 def check_trainable(path: str, *, encoder_decoder: bool = False) -> None:
-    """Refuse a model that is not for training, as far as its folder's settings tell; nothing is loaded or imported.
+    """Check the configuration of a local model folder. Nothing is loaded or imported.
 
-    What stands on the hub is known when it is loaded.
+    A model on the hub is checked when it is loaded.
 
     Args:
-        encoder_decoder: whether the model has to have an encoder; otherwise it must not.
+        encoder_decoder: whether the model must have an encoder; otherwise it must have none.
 
     Raises:
-        UsageError: the folder holds no model, or none that can be trained so.
+        UsageError: the folder has no model, or one that this trainer cannot train.
     """
     folder = Path(path)
     if not folder.is_dir():
         return
     if (folder / ADAPTER).is_file():
-        raise _adapters(folder)
-    with _explained(path, "model"):
+        raise _make_adapter_error(folder)
+    with _explain_errors(path, "model"):
         config = json.loads((folder / "config.json").read_bytes())
         if not isinstance(config, dict):
-            raise ValueError("its config.json is no JSON object")
+            raise ValueError("its config.json is not a JSON object")
     encoder = _has_encoder(config)
     if encoder is True and not encoder_decoder:
-        raise _encoder_unwanted(path)
+        raise _make_encoder_error(path)
     if encoder is False and encoder_decoder:
-        raise encoder_missing(path)
+        raise make_no_encoder_error(path)
     if config.get("quantization_config") is not None:
-        raise _quantised(path)
+        raise _make_quantised_error(path)
 
 
 def _has_encoder(config: dict[str, Any]) -> bool | None:
-    """Whether a model has an encoder beside its decoder, by its config.json; None: that does not say."""
+    """Whether a model has an encoder, by its config.json; None if that does not say."""
     if isinstance(said := config.get("is_encoder_decoder"), bool):
         return said
     names = config.get("architectures") or ()
     return False if any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names) else None
 
 
-def _encoder_unwanted(path: str | Path) -> UsageError:
+def _make_encoder_error(path: str | Path) -> UsageError:
     return UsageError(
-        f"{path}: this is an encoder-decoder model; give a causal one, or choose a trainer for such models"
+        f"{path}: this is an encoder-decoder model; give a causal model, or choose a trainer for encoder-decoder models"
     )
 
 
-def encoder_missing(path: str | Path) -> UsageError:
-    """The error for a causal model where one with an encoder is needed."""
+def make_no_encoder_error(path: str | Path) -> UsageError:
+    """Return the error for a causal model where an encoder-decoder model is needed."""
     return UsageError(f"{path}: this model has no encoder; train it with sft")
 
 
-def _quantised(path: str | Path) -> UsageError:
-    return UsageError(f"{path}: its weights are quantised; train the model that they were made from")
+def _make_quantised_error(path: str | Path) -> UsageError:
+    return UsageError(f"{path}: its weights are quantized; train the original model")
 
 
-def _adapters(folder: Path) -> UsageError:
-    return UsageError(f"{folder}: these are adapters; train the model they belong to, or one they are merged into")
+def _make_adapter_error(folder: Path) -> UsageError:
+    return UsageError(f"{folder}: this is an adapter; train its base model, or the merged model")
 
 
 def _check_weights(found: dict[str, Any], path: str | Path) -> None:
-    """Refuse a model some of whose weights transformers had to make up."""
+    """Refuse a model for which transformers had to initialize some weights."""
     wrong = [f"{name} is missing" for name in sorted(found["missing_keys"])]
     wrong += [
         f"{name} has the shape {tuple(there)} instead of {tuple(needed)}"
@@ -152,61 +151,61 @@ def _check_weights(found: dict[str, Any], path: str | Path) -> None:
     if wrong:
         more = f", and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
         raise UsageError(
-            f"{path}: its weights are not those that its config.json describes: {wrong[0]}{more}; copy the model "
-            "again, or mend config.json"
+            f"{path}: its weights do not match its config.json: {wrong[0]}{more}; copy the model again, or fix "
+            "config.json"
         )
 
 
-def _with_adapters(folder: Path, dtype: str, to_train: bool) -> Any:
-    """The causal model that some adapters (LoRA) belong to, with them in it, as their folder's settings say."""
+def _load_with_adapters(folder: Path, dtype: str, to_train: bool) -> Any:
+    """Load the causal model that a folder of adapters (LoRA) names, and add the adapters."""
     if to_train:
-        raise _adapters(folder)
+        raise _make_adapter_error(folder)
     try:
         import peft
     except ImportError as error:
         raise MissingExtra(
-            f"{folder}: this is an adapter, which needs peft, and that is not installed: pip install 'filial[lora]'"
+            f"{folder}: this is an adapter, which needs peft, which is not installed: pip install 'filial[lora]'"
         ) from error
     from transformers import GenerationConfig
 
-    with _explained(folder, "model"):
+    with _explain_errors(folder, "model"):
         settings = peft.PeftConfig.from_pretrained(str(folder))
     base = load_model(settings.base_model_name_or_path or "", dtype)
-    with _explained(folder, "adapter"):
+    with _explain_errors(folder, "adapter"):
         model = peft.PeftModel.from_pretrained(base, str(folder), config=settings).get_base_model()
         model.generation_config = GenerationConfig.from_pretrained(str(folder))
     return model
 
 
-def _transformers() -> Any:
+def _import_transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise _missing("transformers") from error
+        raise _make_missing_extra("transformers") from error
     transformers.utils.logging.disable_progress_bar()
     return transformers
 
 
-def _missing(package: str) -> MissingExtra:
+def _make_missing_extra(package: str) -> MissingExtra:
     return MissingExtra(f"local models need {package}, which is not installed: pip install 'filial[train]'")
 
 
 def _check_folder(path: str | Path) -> None:
-    """A path that is no folder must look like a hub id, or the message would be about the network."""
+    """Refuse a path that is neither a folder nor like a hub id; otherwise the error would be about the network."""
     text = str(path)
     if not Path(text).is_dir() and (Path(text).is_absolute() or text.startswith((".", "~")) or text.count("/") > 1):
         raise UsageError(f"{text}: no such folder; give a folder with config.json and model.safetensors, or a hub id")
 
 
-def _origin(revision: str | None, run_code: bool) -> dict[str, Any]:
-    """Arguments of ``from_pretrained``; code in another repository is taken at the same commit, or not at all."""
+def _make_hub_options(revision: str | None, run_code: bool) -> dict[str, Any]:
+    """Return arguments of ``from_pretrained``. Code in another repository is used at the same commit or not at all."""
     code = {"code_revision": revision} if run_code else {}
     return {"revision": revision or "main", "trust_remote_code": run_code, **code}
 
 
 @contextmanager
-def _explained(path: str | Path, what: str) -> Iterator[None]:
-    """Errors of transformers as one sentence."""
+def _explain_errors(path: str | Path, what: str) -> Iterator[None]:
+    """Raise errors of transformers as a `UsageError` in one sentence."""
     try:
         yield
     except (FilialError, MemoryError):
@@ -215,7 +214,7 @@ def _explained(path: str | Path, what: str) -> Iterator[None]:
         if "out of memory" in str(error) or "can't allocate memory" in str(error):
             raise
         own_code = "trust_remote_code" in str(error)
-        why = "it needs code that comes with it, and that is not run" if own_code else _first_line(error)
+        why = "it needs code that comes with it, which is not run" if own_code else _first_line(error)
         raise UsageError(f"{path}: no {what} can be loaded from here: {why}") from error
 
 

@@ -17,10 +17,10 @@ from filial.commands import PluginGroup, format_option, manager, print_json, pri
 if TYPE_CHECKING:
     from filial import Template
     from filial.labels import Encoder
-    from filial_plugins.render.survey import Rendered, Survey
+    from filial_plugins.render.survey import RenderedRecord, Survey
 
 OPEN, CLOSE = "⟦", "⟧"
-BETWEEN = "·"
+SEPARATOR = "·"
 
 
 @click.command()
@@ -38,38 +38,38 @@ BETWEEN = "·"
 @click.option("--max-length", type=click.IntRange(1), help="Tokens above which training drops a row.")
 @format_option
 @click.option("--json", "as_json", is_flag=True, help="Print spans (and tokens), and the summary, as JSON.")
-def _call(
+def _run(
     ctx: click.Context, name: str, chosen: Any, data: str, tokenizer: str | None, mask: bool, limit: int, count: int,
     max_length: int | None, format: str, as_json: bool,
 ) -> int:  # fmt: skip
     from filial.commands import read_source
     from filial_plugins.render.survey import Survey
 
-    template, encoder = _bound(name, chosen, tokenizer, mask=mask, max_length=max_length)
+    template, encoder = _bind_template(name, chosen, tokenizer, mask=mask, max_length=max_length)
     survey = Survey(template, encoder, max_length)
-    shown: list[Rendered] = []
+    shown: list[RenderedRecord] = []
     bad: list[Any] = []
     most = max(count, limit) if count else None
     records = read_source(data, Path.cwd(), manager(ctx), format=format, limit=most, bad=bad)
-    for one in _looked_at(survey, records, limit, manager(ctx).provenance("templates", name)):
+    for one in _examine_records(survey, records, limit, manager(ctx).provenance("templates", name)):
         if not shown and not as_json:
-            click.secho(_legend(encoder is not None, mask), dim=True)
+            click.secho(_describe_marks(encoder is not None, mask), dim=True)
         shown.append(one)
         if not as_json:
-            _print(one, encoder, mask)
+            _print_record(one, encoder, mask)
     for line in bad:
         survey.drop("bad-line", str(line))
     if as_json:
-        print_json({"records": [_row(one) for one in shown], "summary": _figures(survey)})
+        print_json({"records": [_make_row(one) for one in shown], "summary": _summarize(survey)})
     else:
         _print_summary(survey)
     return 0
 
 
-def _bound(
+def _bind_template(
     name: str, chosen: Any, tokenizer: str | None, *, mask: bool, max_length: int | None
 ) -> tuple[Template, Encoder | None]:
-    """The template, bound where a tokenizer is named, and that tokenizer's encoder."""
+    """Return the template, bound if a tokenizer is named, and that tokenizer's encoder."""
     from filial import Template, UsageError, resolve
 
     if tokenizer is not None:
@@ -86,28 +86,30 @@ def _bound(
     return chosen, None
 
 
-def _looked_at(survey: Survey, records: Any, limit: int, plugin: str) -> Iterator[Rendered]:
-    """The records to show, as they come; the others are counted. The plugin is to blame for what goes wrong in here,
-    and not where whoever shows them fails."""
+def _examine_records(survey: Survey, records: Any, limit: int, plugin: str) -> Iterator[RenderedRecord]:
+    """Yield the records to show and count the others.
+
+    An error in here is the plugin's, but not one in the code that shows the records.
+    """
     from filial.commands import blamed
 
     with blamed(plugin, "render"):
         stream = iter(records)
-        yield from survey.look(islice(stream, limit))
-        for _ in survey.look(stream):
+        yield from survey.examine(islice(stream, limit))
+        for _ in survey.examine(stream):
             pass
 
 
-def _legend(tokenizer: bool, mask: bool) -> str:
-    parts = ["trained is green" if _colour() else f"trained is {OPEN}so{CLOSE}", "⏎ ends a line"]
+def _describe_marks(tokenizer: bool, mask: bool) -> str:
+    parts = ["trained is green" if _use_colour() else f"trained is {OPEN}so{CLOSE}", "⏎ ends a line"]
     if not tokenizer:
         parts.append("{bos} and {eos} are the tokenizer's own, where it has them")
     elif mask:
-        parts.append(f"{BETWEEN} parts tokens")
+        parts.append(f"{SEPARATOR} parts tokens")
     return "   ".join(parts)
 
 
-def _row(one: Rendered) -> dict[str, Any]:
+def _make_row(one: RenderedRecord) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": one.record.id,
         "spans": [{"text": s.text, "train": s.train, "special": s.special} for s in one.spans],
@@ -117,8 +119,8 @@ def _row(one: Rendered) -> dict[str, Any]:
     return row | ({"dropped": one.reason, "detail": one.detail} if one.reason else {})
 
 
-def _figures(survey: Survey) -> dict[str, Any]:
-    """The summary as data."""
+def _summarize(survey: Survey) -> dict[str, Any]:
+    """Return the summary as data."""
     out: dict[str, Any] = {
         "records": survey.records, "dropped": dict(survey.dropped), "unchecked": list(survey.unchecked),
     }  # fmt: skip
@@ -135,38 +137,40 @@ def _figures(survey: Survey) -> dict[str, Any]:
     return out | {"lookalikes": found}
 
 
-def _print(one: Rendered, encoder: Encoder | None, mask: bool) -> None:
-    """One record: its spans, or its tokens where a mask is asked for."""
+def _print_record(one: RenderedRecord, encoder: Encoder | None, mask: bool) -> None:
+    """Print one record: its spans, or its tokens if a mask is asked for."""
     parts = [f"record {one.number}", printable(one.record.id)]
     if one.row is not None:
-        parts.append(_share(sum(high - low for low, high in one.row.runs), len(one.row.ids)))
+        parts.append(_format_share(sum(high - low for low, high in one.row.runs), len(one.row.ids)))
     click.secho(f"── {' · '.join(part for part in parts if part)}", bold=True)
     if mask and encoder is not None and one.row is not None:
-        from filial_plugins.render.survey import pieces_of
+        from filial_plugins.render.survey import split_row
 
-        shown = [(p.token if p.special else p.text, p.trained, p.special) for p in pieces_of(one.row, encoder)]
-        click.echo(_painted([piece for piece in shown if piece[0]], BETWEEN))
+        shown = [(p.token if p.special else p.text, p.trained, p.special) for p in split_row(one.row, encoder)]
+        click.echo(_paint([piece for piece in shown if piece[0]], SEPARATOR))
     else:
-        named = _names(encoder)
+        named = _make_naming(encoder)
         spans = [(named(s.text) if s.special else s.text, s.train, False) for s in one.spans]
-        click.echo(_painted([span for span in spans if span[0]], ""))
+        click.echo(_paint([span for span in spans if span[0]], ""))
     if one.reason:
         click.secho(f"   would be dropped: {printable(one.reason)}: {printable(one.detail)}", fg="yellow")
     click.echo()
 
 
-def _names(encoder: Encoder | None) -> Any:
-    """How ``{bos}`` and ``{eos}`` are shown: by the tokenizer's own names, where there is one."""
+def _make_naming(encoder: Encoder | None) -> Any:
+    """Return a function that writes ``{bos}`` and ``{eos}`` by the tokenizer's own names, if there is one."""
     if encoder is None:
         return str
     bos = encoder.tokenizer.bos_token if encoder.bos is not None else ""
     return lambda text: text.replace("{bos}", bos).replace("{eos}", encoder.tokenizer.eos_token or "{eos}")
 
 
-def _painted(parts: list[tuple[str, bool, bool]], between: str) -> str:
-    """Parts as (text, trained, special token). Trained ones are green, or between brackets where there is no colour;
-    a line ends behind a sign for it, so that it can be told from a wrapped line."""
-    colour = _colour()
+def _paint(parts: list[tuple[str, bool, bool]], between: str) -> str:
+    """Return parts, given as (text, trained, special), as one string.
+
+    Trained parts are green, or in brackets without colour. Each end of line has a mark, to tell it from a wrapped line.
+    """
+    colour = _use_colour()
     out, before = [], False
     for i, (text, trained, special) in enumerate(parts):
         safe = "⏎\n".join(printable(line) for line in text.split("\n"))
@@ -181,16 +185,16 @@ def _painted(parts: list[tuple[str, bool, bool]], between: str) -> str:
     return "".join(out) + (CLOSE if before and not colour else "")
 
 
-def _colour() -> bool:
+def _use_colour() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
-def _share(trained: int, tokens: int) -> str:
+def _format_share(trained: int, tokens: int) -> str:
     return f"{tokens:,} tokens, {trained:,} trained ({100 * trained / max(tokens, 1):.1f} %)"
 
 
 def _print_summary(survey: Survey) -> None:
-    """What all the records looked at come to."""
+    """Print the totals of all records examined."""
     from filial.commands import grid
 
     lost = survey.dropped.total()
@@ -198,7 +202,12 @@ def _print_summary(survey: Survey) -> None:
     limit = f" at --max-length {survey.max_length:,}" if survey.max_length is not None else ""
     sure = "may" if survey.unchecked else "can"
     click.secho(f"── {whole:,} records{limit}: {whole - lost:,} {sure} be trained on, {lost:,} cannot", bold=True)
-    for title, text in [*_unchecked(survey), *_measures(survey), *_ends(survey), *_strangers(survey)]:
+    for title, text in [
+        *_list_unchecked(survey),
+        *_list_measures(survey),
+        *_list_ends(survey),
+        *_list_lookalikes(survey),
+    ]:
         click.echo(f"{title:<14}{text}")
     if lost:
         rows = [[reason, f"{n:,}", printable(survey.examples[reason])] for reason, n in survey.dropped.most_common()]
@@ -206,20 +215,20 @@ def _print_summary(survey: Survey) -> None:
         click.echo(grid(["dropped", "records", "the first of them"], rows, prose=True))
 
 
-def _unchecked(survey: Survey) -> Iterator[tuple[str, str]]:
-    """What training would look at, too, and how to have it looked at here."""
+def _list_unchecked(survey: Survey) -> Iterator[tuple[str, str]]:
+    """Yield what training would check as well, and how to check it here."""
     if survey.unchecked:
         flag = "--tokenizer DIR" if survey.encoder is None else "--max-length N, the trainer's"
         yield "not counted", f"{', '.join(survey.unchecked)}; name {flag}, to see what training would leave out"
 
 
-def _measures(survey: Survey) -> Iterator[tuple[str, str]]:
-    """How many tokens, how many of them trained, how long the rows are."""
+def _list_measures(survey: Survey) -> Iterator[tuple[str, str]]:
+    """Yield the number of tokens, the trained ones, and the lengths of rows."""
     if not survey.lengths:
         return
     lengths, (size, number) = sorted(survey.lengths), survey.longest
     middle, most = lengths[(len(lengths) - 1) // 2], lengths[math.ceil(0.95 * len(lengths)) - 1]
-    yield "tokens", _share(survey.trained_tokens, survey.tokens)
+    yield "tokens", _format_share(survey.trained_tokens, survey.tokens)
     yield "per record", f"median {middle:,}, 95 % up to {most:,}; the longest of all: {size:,}, record {number}"
     if survey.unknown:
         yield "careful", f"{survey.unknown:,} tokens are unknown: this tokenizer cannot spell the data"
@@ -227,8 +236,8 @@ def _measures(survey: Survey) -> Iterator[tuple[str, str]]:
         yield "careful", "every token is trained, so the prompts are as well"
 
 
-def _ends(survey: Survey) -> Iterator[tuple[str, str]]:
-    """The tokens that begin a row and end an answer."""
+def _list_ends(survey: Survey) -> Iterator[tuple[str, str]]:
+    """Yield the tokens that begin a row and end an answer."""
     if survey.encoder is None or not survey.lengths:
         return
     tokenizer, (fewest, most) = survey.encoder.tokenizer, (min(survey.begins), max(survey.begins))
@@ -244,11 +253,11 @@ def _ends(survey: Survey) -> Iterator[tuple[str, str]]:
         yield "end", f"{names}, trained, after each of {survey.answers:,} trained answers"
 
 
-def _strangers(survey: Survey) -> Iterator[tuple[str, str]]:
-    """What looks like a control token in data."""
+def _list_lookalikes(survey: Survey) -> Iterator[tuple[str, str]]:
+    """Yield text in data that looks like a control token."""
     for text, (times, first) in sorted(survey.lookalikes.items(), key=lambda item: -item[1][0])[:5]:
         what = "looks like a control token and stays text"
         yield "look-alike", f"{printable(text)} ×{times:,}, first in record {first}: {what}"
 
 
-render = PluginGroup("render", "templates", _call, "Show the text, tokens and loss mask of a template.")
+render = PluginGroup("render", "templates", _run, "Show the text, tokens and loss mask of a template.")

@@ -1,4 +1,4 @@
-"""What records look like to a model: their tokens, which of them carry loss, and what training would leave out."""
+"""Show records as a model sees them: their tokens, which of them carry loss, and what training would drop."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 from filial import Record, Span, Template, UsageError
 from filial.labels import Encoded, Encoder, Unencodable, lookalikes
-from filial_plugins.trainers.rows.trainable import UNTRAINABLE, untrainable
+from filial_plugins.trainers.rows.trainable import DROP_REASONS, find_drop_reason
 
-CHUNK = 500
-BY_TOKENS = ("not-unicode", "unprovable-mask", "too-long", "no-trained-token")
+CHUNK_RECORDS = 500
+TOKENIZER_REASONS = ("not-unicode", "unprovable-mask", "too-long", "no-trained-token")
 """Why training may leave a row out that only a tokenizer can tell."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TokenPiece:
     """One token of a rendered row.
 
-    ``text`` is what it adds to the text read so far: all pieces together spell the text. It is empty for BOS and for
-    the later tokens of a character that takes several. ``token`` is the vocabulary's own spelling.
+    ``text`` is what it adds to the text so far: all pieces together spell the text. It is empty for BOS and for the
+    later tokens of a character that has several. ``token`` is the spelling in the vocabulary.
     """
 
     text: str
@@ -32,41 +32,41 @@ class Piece:
     special: bool
 
 
-def pieces(spans: Sequence[Span], tokenizer: Any) -> list[Piece]:
-    """The tokens of a rendered record, in order.
+def split_spans(spans: Sequence[Span], tokenizer: Any) -> list[TokenPiece]:
+    """Return the tokens of a rendered record, in order.
 
-    Blanks that the tokenizer throws away stand before the next token's text.
+    White space that the tokenizer drops is part of the next token's text.
 
     Raises:
-        Unencodable: the row cannot be turned into tokens and a mask.
-        UsageError: the tokenizer is slow, or has no end token where the spans ask for one.
+        Unencodable: the row cannot be converted to tokens and a mask.
+        UsageError: the tokenizer is slow, or has no end token although the spans ask for one.
     """
     encoder = Encoder(tokenizer)
-    return pieces_of(encoder.encode(spans), encoder)
+    return split_row(encoder.encode(spans), encoder)
 
 
-def pieces_of(row: Encoded, encoder: Encoder) -> list[Piece]:
-    """The tokens of a row that ``encoder`` has made."""
+def split_row(row: Encoded, encoder: Encoder) -> list[TokenPiece]:
+    """Return the tokens of a row that ``encoder`` has encoded."""
     tokens, special = encoder.tokenizer.convert_ids_to_tokens(row.ids), encoder.special_ids
     trained, offsets = row.trained, row.offsets
-    out: list[Piece] = []
+    out: list[TokenPiece] = []
     read = 0
     for i, (_, end) in enumerate(offsets):
         last = i == len(row.ids) - 1
         reach = len(row.text) if last else max(read, end)
-        out.append(Piece(row.text[read:reach], tokens[i], row.ids[i], trained[i], row.ids[i] in special))
+        out.append(TokenPiece(row.text[read:reach], tokens[i], row.ids[i], trained[i], row.ids[i] in special))
         read = reach
     return out
 
 
 @dataclass(slots=True)
-class Rendered:
-    """One record as a template writes it and a tokenizer cuts it.
+class RenderedRecord:
+    """One record as spans and tokens.
 
     Attributes:
-        number: its place among the records looked at, from 1.
-        row: None without a tokenizer, and where there can be none.
-        reason: why training would leave it out, by the names that training counts; empty if it would not.
+        number: its position among the records examined, from 1.
+        row: None without a tokenizer, and if it cannot be encoded.
+        reason: why training would drop it, by the names that training counts; empty if it would not.
     """
 
     number: int
@@ -79,18 +79,18 @@ class Rendered:
 
 @dataclass(slots=True)
 class Survey:
-    """Looks at records and adds up what it finds.
+    """Examines records and adds up figures.
 
     Attributes:
-        template: bound, where there is an encoder.
+        template: bound, if there is an encoder.
         max_length: longest row in tokens; None for no limit.
-        dropped: records that training would leave out, by reason.
-        examples: the first of each, and what is wrong with it.
-        lengths: tokens per row that would be trained on, and ``longest`` the number and tokens of the longest row.
-        answers: trained answers; ``endless`` are those without an end token.
-        ends: the end tokens of answers, and ``begins`` how often BOS stands in a row.
-        unknown: tokens that stand for text which the vocabulary cannot spell.
-        lookalikes: what looks like a control token in data, and the number of the first record that holds it.
+        dropped: number of records that training would drop, by reason.
+        examples: the first record per reason, and what is wrong with it.
+        lengths: tokens per row that would be trained on; ``longest``: number and tokens of the longest row.
+        answers: number of trained answers; ``endless``: those without an end token.
+        ends: the end tokens of answers; ``begins``: how often BOS occurs in a row.
+        unknown: number of tokens for text that the vocabulary cannot spell.
+        lookalikes: strings in data that look like control tokens, with their count and the first record that has one.
     """
 
     template: Template
@@ -109,15 +109,15 @@ class Survey:
     unknown: int = 0
     lookalikes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def look(self, records: Iterable[Record]) -> Iterable[Rendered]:
-        """Each record as it comes out.
+    def examine(self, records: Iterable[Record]) -> Iterable[RenderedRecord]:
+        """Yield each record with its spans and tokens.
 
         Raises:
-            UsageError: the tokenizer has no end token where the template asks for one.
+            UsageError: the tokenizer has no end token although the template asks for one.
         """
         stream = iter(records)
-        while chunk := list(islice(stream, CHUNK)):
-            found = [self._rendered(record) for record in chunk]
+        while chunk := list(islice(stream, CHUNK_RECORDS)):
+            found = [self._render(record) for record in chunk]
             if self.encoder is not None:
                 written = [one for one in found if one.spans]
                 for one, row in zip(written, self.encoder.encode_batch([o.spans for o in written]), strict=True):
@@ -128,38 +128,38 @@ class Survey:
             yield from found
 
     def drop(self, reason: str, detail: str) -> None:
-        """Count a record that training would leave out."""
+        """Count a record that training would drop."""
         self.dropped[reason] += 1
         self.examples.setdefault(reason, detail)
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """Reasons to leave a record out that this survey does not see: it counts none of them."""
+        """Reasons to drop a record that this survey cannot find, so that it counts none of them."""
         if self.encoder is None:
-            return BY_TOKENS
+            return TOKENIZER_REASONS
         return () if self.max_length is not None else ("too-long",)
 
     @property
     def tokens(self) -> int:
-        """Tokens of the rows that would be trained on."""
+        """Number of tokens in the rows that would be trained on."""
         return sum(self.lengths)
 
-    def _rendered(self, record: Record) -> Rendered:
+    def _render(self, record: Record) -> RenderedRecord:
         self.records += 1
-        one = Rendered(self.records, record)
+        one = RenderedRecord(self.records, record)
         try:
             one.spans = self.template.render(record)
         except UsageError as error:
             one.reason, one.detail = "not-renderable", str(error)
-        if reason := untrainable(record):
+        if reason := find_drop_reason(record):
             besides = f"; besides, {one.detail}" if one.reason else ""
-            one.reason, one.detail = reason, f"{UNTRAINABLE[reason]}{besides}"
+            one.reason, one.detail = reason, f"{DROP_REASONS[reason]}{besides}"
         for found in (found for turn in record.turns() for found in lookalikes(turn.content)):
             count, first = self.lookalikes.get(found, (0, self.records))
             self.lookalikes[found] = (count + 1, first)
         return one
 
-    def _measure(self, one: Rendered, row: Encoded | Unencodable) -> None:
+    def _measure(self, one: RenderedRecord, row: Encoded | Unencodable) -> None:
         assert self.encoder is not None
         if isinstance(row, Unencodable):
             one.reason, one.detail = row.reason, row.detail

@@ -1,4 +1,4 @@
-"""Requests that wait at the same time are answered together: a queue with one worker."""
+"""Answer requests together that arrive at the same time: a queue with one worker."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from typing import Any
 
 from filial import Reply, Request
 
-GATHER = 0.005
+GATHER_SECONDS = 0.005
 """Seconds to wait before a batch is taken: requests sent at the same moment arrive one after the other."""
 
 
 @dataclass(eq=False, slots=True)
-class Job:
-    """A request that somebody waits for. ``row`` is for the worker to keep what it made of it."""
+class PendingRequest:
+    """A request that waits for its answer. ``row`` is for the worker to store what it made of the request."""
 
     request: Request
     answer: asyncio.Future[Reply]
     row: Any = None
 
     @property
-    def gone(self) -> bool:
-        """Whether nobody waits any more."""
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more."""
         return self.answer.done()
 
 
-Outcome = tuple[Job, Reply | Exception]
-Work = Callable[[list[Job]], list[Outcome]]
+Outcome = tuple[PendingRequest, Reply | Exception]
+AnswerBatch = Callable[[list[PendingRequest]], list[Outcome]]
 
 
-class Batches:
-    """Hands all jobs that wait to ``work``, again and again; it answers as many of them as it sees fit, at least one.
+class BatchQueue:
+    """Gives all pending requests to ``work``, repeatedly. Each call answers at least one of them.
 
-    ``work`` runs in a thread, one call at a time, so that the event loop stays free. It is given the jobs in the order
-    of their coming, without those that nobody waits for any more. What it raises is the answer to all it was given.
+    ``work`` runs in a thread, one call at a time, so that the event loop stays free. It receives the requests in the
+    order of arrival, without cancelled ones. If it raises an error, the error is the answer to all it was given.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: AnswerBatch) -> None:
         self._work = work
-        self._waiting: list[Job] = []
+        self._pending: list[PendingRequest] = []
         self._worker: asyncio.Task[None] | None = None
 
     async def answer(self, request: Request) -> Reply:
-        """The answer to one request, as one of a batch."""
-        job = Job(request, asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
+        """Return the answer to one request, computed in a batch."""
+        job = PendingRequest(request, asyncio.get_running_loop().create_future())
+        self._pending.append(job)
         if self._worker is None:
             self._worker = asyncio.create_task(self._serve())
         return await job.answer
 
     async def close(self) -> None:
-        """Answer nobody any more; returns when the worker has come to rest."""
-        for job in self._waiting:
+        """Cancel all pending requests and wait until the worker has ended."""
+        for job in self._pending:
             job.answer.cancel()
         if self._worker is not None:
             await asyncio.wait([self._worker])
@@ -61,12 +61,12 @@ class Batches:
     async def _serve(self) -> None:
         try:
             while True:
-                await asyncio.sleep(GATHER)
-                self._waiting = [job for job in self._waiting if not job.gone]
-                if not self._waiting:
+                await asyncio.sleep(GATHER_SECONDS)
+                self._pending = [job for job in self._pending if not job.cancelled]
+                if not self._pending:
                     return
-                for job, said in await self._answered(list(self._waiting)):
-                    if job.gone:
+                for job, said in await self._run_batch(list(self._pending)):
+                    if job.cancelled:
                         continue
                     if isinstance(said, Reply):
                         job.answer.set_result(said)
@@ -75,7 +75,7 @@ class Batches:
         finally:
             self._worker = None
 
-    async def _answered(self, jobs: list[Job]) -> list[Outcome]:
+    async def _run_batch(self, jobs: list[PendingRequest]) -> list[Outcome]:
         try:
             return await asyncio.to_thread(self._work, jobs)
         except Exception as error:

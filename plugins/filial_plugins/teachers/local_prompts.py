@@ -1,4 +1,4 @@
-"""From the messages of a request to the tokens a local model reads."""
+"""Convert the messages of a request to the tokens that a local model reads."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ import msgspec
 
 from filial import Message, Record, Request, TeacherError, Template, UsageError
 from filial.labels import Encoder, Unencodable
-from filial_plugins.templates.layout import Renderer, lay_out, own_template
+from filial_plugins.templates.layout import Renderer, find_chat_template, make_layout
 
-Read = Callable[[Sequence[Message], str], list[int]]
+Reader = Callable[[Sequence[Message], str], list[int]]
 """How a conversation becomes tokens; the text is what its last question keeps apart as input (`Request.input`)."""
 
 SCHEMA = "Answer with JSON alone, with nothing before or after it. The JSON must satisfy this JSON Schema:\n"
 
 
-def messages_of(request: Request) -> tuple[Message, ...]:
-    """The messages of a request, the schema it asks for put in words at the end of the last user message."""
+def add_schema(request: Request) -> tuple[Message, ...]:
+    """Return the messages of a request, with its JSON Schema in words at the end of the last user message."""
     turns = request.messages
     if request.schema is None:
         return turns
-    told = SCHEMA + msgspec.json.encode(request.schema).decode()
+    schema = SCHEMA + msgspec.json.encode(request.schema).decode()
     last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
     if last is None:
-        return (*turns, Message(role="user", content=told))
-    asked = Message(role="user", content=f"{turns[last].content}\n\n{told}")
+        return (*turns, Message(role="user", content=schema))
+    asked = Message(role="user", content=f"{turns[last].content}\n\n{schema}")
     return (*turns[:last], asked, *turns[last + 1 :])
 
 
-def read(request: Request, how: Read) -> list[int]:
-    """The tokens of a request.
+def read_request(request: Request, how: Reader) -> list[int]:
+    """Return the tokens of a request.
 
     Raises:
-        TeacherError: it is empty, is no Unicode text, or does not fit into the model's form of a conversation.
+        TeacherError: it is empty, is not valid Unicode, or does not fit the model's form of a conversation.
     """
-    turns = messages_of(request)
+    turns = add_schema(request)
     if any(turn.tool_calls or turn.tool_call_id for turn in turns):
-        raise TeacherError("unfit-conversation", "this teacher reads no calls of tools; leave such records out")
+        raise TeacherError("unfit-conversation", "this teacher does not read tool calls; leave out records with them")
     if not any(turn.content.strip() for turn in turns):
-        raise TeacherError("empty-prompt", "the messages say nothing")
+        raise TeacherError("empty-prompt", "the messages are empty")
     try:
         for turn in turns:
             turn.content.encode()
         ids = how(turns, request.input)
     except UnicodeEncodeError:
-        raise TeacherError("not-unicode", "the prompt holds a lone surrogate; clean the record") from None
+        raise TeacherError("not-unicode", "the prompt contains a lone surrogate; clean the record") from None
     except (UsageError, Unencodable) as error:
         raise TeacherError("unfit-conversation", str(error)) from error
     if not ids:
-        raise TeacherError("empty-prompt", "the tokenizer makes no token of the messages")
+        raise TeacherError("empty-prompt", "the tokenizer returns no token for the messages")
     return ids
 
 
-def as_text(tokenizer: Any) -> Read:
-    """All that was said, with blank lines between, as the tokenizer reads any text."""
+def make_text_reader(tokenizer: Any) -> Reader:
+    """Make a reader of plain text: all contents, separated by blank lines."""
 
     def read(turns: Sequence[Message], given: str) -> list[int]:
         text = "\n\n".join(turn.content for turn in turns)
@@ -65,16 +65,16 @@ def as_text(tokenizer: Any) -> Read:
     return read
 
 
-def as_chat(tokenizer: Any, *, closed: bool = False) -> Read:
-    """The tokenizer's own chat template, up to where the answer begins.
+def make_chat_reader(tokenizer: Any, *, closed: bool = False) -> Reader:
+    """Make a reader that writes the tokenizer's own chat template, up to where the answer begins.
 
     Args:
-        closed: whether the tokens follow that the tokenizer puts behind a text, as an encoder reads it.
+        closed: whether to add the tokens that the tokenizer puts after a text, as an encoder expects.
 
     Raises:
-        UsageError: it has none, or is a slow tokenizer.
+        UsageError: there is no chat template, or the tokenizer is slow.
     """
-    source = own_template(tokenizer)
+    source = find_chat_template(tokenizer)
     if source is None:
         raise UsageError("this model's tokenizer has no chat template; use chat: plain")
     render, encoder = Renderer(tokenizer, source), Encoder(tokenizer)
@@ -82,28 +82,28 @@ def as_chat(tokenizer: Any, *, closed: bool = False) -> Read:
 
     def read(turns: Sequence[Message], given: str) -> list[int]:
         said = [(turn.role, turn.content) for turn in turns]
-        layout = lay_out([turn.role for turn in turns], render, to_train=False)
-        spans = layout.filled([turn.content for turn in turns])
+        layout = make_layout([turn.role for turn in turns], render, to_train=False)
+        spans = layout.fill([turn.content for turn in turns])
         if "".join(span.text for span in spans) != render(said, prompt=turns[-1].role != "assistant"):
-            raise UsageError("this chat template changes what a turn says; use chat: plain")
+            raise UsageError("this chat template changes the text of a turn; use chat: plain")
         return encoder.encode(spans).ids + closing
 
     return read
 
 
-def as_trained(tokenizer: Any, template: Template, *, closed: bool = False) -> Read:
-    """The template that filial trained the model with; ``closed`` as for `as_chat`."""
+def make_template_reader(tokenizer: Any, template: Template, *, closed: bool = False) -> Reader:
+    """Make a reader that writes the template filial trained the model with; ``closed`` as in `make_chat_reader`."""
     bound, encoder = template.bind(tokenizer), Encoder(tokenizer)
     closing = encoder.closing if closed else []
 
     def read(turns: Sequence[Message], given: str) -> list[int]:
-        return encoder.encode(bound.render(_asked(turns, given))).ids + closing
+        return encoder.encode(bound.render(_make_record(turns, given))).ids + closing
 
     return read
 
 
-def _asked(turns: Sequence[Message], given: str) -> Record:
-    """What is asked, as a record: templates write an input in a place of its own."""
+def _make_record(turns: Sequence[Message], given: str) -> Record:
+    """Make a record of the conversation, so that a template can write an input in its own place."""
     *system, question = turns
     if question.role != "user" or [turn.role for turn in system] not in ([], ["system"]):
         return Record(messages=tuple(turns))

@@ -1,4 +1,4 @@
-"""The copying baseline: what a model has beyond it was learned."""
+"""The copying baseline: the difference between a model and this one is what was learned beyond copying."""
 
 from __future__ import annotations
 
@@ -23,61 +23,62 @@ class Nearest(Teacher):
     """
 
     data: InputFile | None = Field(None, description="Records to copy from; for a judge's rival the training data.")
-    _known: asyncio.Task[Known] | None = PrivateAttr(None)
+    _index: asyncio.Task[QuestionIndex] | None = PrivateAttr(None)
 
     def for_dataset(self, folder: Path) -> Teacher:
-        """One that knows the training data, unless it was told what to know."""
+        """Return a copy that knows the training data, unless ``data`` is set."""
         return self if self.data else self.model_copy(update={"data": str(folder / "train.jsonl")})
 
     def identity(self) -> dict[str, Any]:
-        """The records, by content."""
-        with open(self._path(), "rb") as file:
+        """Return a hash of the records."""
+        with open(self._locate_data(), "rb") as file:
             return {"data": hashlib.file_digest(file, "sha256").hexdigest()}
 
     def price(self) -> Price:
         return FREE
 
     def bound(self, request: Request) -> Bound:
-        """None: no model reads or writes anything."""
+        """Return 0 tokens: no model reads or writes anything."""
         return Bound(0, 0)
 
     async def reply(self, request: Request) -> Reply:
-        if self._known is None:
-            self._known = asyncio.create_task(asyncio.to_thread(Known, self._path()))
-        known = await asyncio.shield(self._known)
+        if self._index is None:
+            self._index = asyncio.create_task(asyncio.to_thread(QuestionIndex, self._locate_data()))
+        known = await asyncio.shield(self._index)
         return Reply(text=await asyncio.to_thread(known.answer, request.messages))
 
-    def _path(self) -> Path:
+    def _locate_data(self) -> Path:
         if self.data is None:
-            raise UsageError("nearest copies from records, and none are named; give it data: FILE")
+            raise UsageError("nearest copies from records, but has none; set data: FILE")
         return resolve(self.data)
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Without what was read: a copy reads for itself."""
-        return {**super().__getstate__(), "__pydantic_private__": {"_known": None}}
+        """Leave out what was read: a copy reads the records itself."""
+        return {**super().__getstate__(), "__pydantic_private__": {"_index": None}}
 
 
-class Known:
+class QuestionIndex:
     """Records by the words of their questions."""
 
     def __init__(self, path: Path) -> None:
         self._answers, self._bags = list[str](), list[frozenset[str]]()
-        self._holders: dict[str, list[int]] = defaultdict(list)
+        self._records_by_word: dict[str, list[int]] = defaultdict(list)
         for i, record in enumerate(read(path, strict=True)):
-            self._bags.append(_bag(record.prompt()))
+            self._bags.append(_split_words(record.prompt()))
             self._answers.append(record.answer())
             for word in self._bags[-1]:
-                self._holders[word].append(i)
+                self._records_by_word[word].append(i)
 
     def answer(self, asked: Iterable[Message]) -> str:
-        """The answer to the question that is most like this one."""
-        bag, bags = _bag(asked), self._bags
-        shared = Counter(i for word in bag for i in self._holders.get(word, ()))
+        """Return the answer to the most similar question."""
+        bag, bags = _split_words(asked), self._bags
+        shared = Counter(i for word in bag for i in self._records_by_word.get(word, ()))
+        # Jaccard: shared words / (words of one + words of the other - shared words).
         best = min(shared, key=lambda i: (-shared[i] / (len(bag) + len(bags[i]) - shared[i]), i), default=None)
         return "" if best is None else self._answers[best]
 
 
-def _bag(turns: Iterable[Message]) -> frozenset[str]:
+def _split_words(turns: Iterable[Message]) -> frozenset[str]:
     return frozenset(" ".join(turn.content for turn in turns).lower().split())
 
 

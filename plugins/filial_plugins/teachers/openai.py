@@ -14,19 +14,19 @@ from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
 from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teacher, hookimpl
 from filial.gateway import secret
-from filial_plugins.teachers.openai_answers import Answers
+from filial_plugins.teachers.openai_answers import AnswerReader
 from filial_plugins.teachers.openai_client import Connection, import_client
-from filial_plugins.teachers.openai_prices import Charges, price_of
+from filial_plugins.teachers.openai_prices import Charges, find_price
 from filial_plugins.teachers.openai_profiles import (
     PROFILES,
     Profile,
     ProfileName,
-    belongs,
+    find_profile,
+    is_key_of,
     is_loopback,
     is_private,
-    profile_of,
 )
-from filial_plugins.teachers.openai_requests import Dialect
+from filial_plugins.teachers.openai_requests import RequestBuilder
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -36,7 +36,7 @@ class OpenAI(Teacher):
 
     The key is read from the environment variable named by ``api_key_env``; it goes to no host that its user has not
     allowed (`filial keys`). Every request limits its answer, so that what it can cost is known beforehand: to
-    ``max_tokens``, else to 4,096 tokens, or 16,384 for OpenAI's reasoning models, whose thoughts count too. These
+    ``max_tokens``, else to 4,096 tokens, or 16,384 for OpenAI's reasoning models, whose reasoning counts too. These
     models take no sampling options, so such options are left out, with a warning. A JSON Schema is given to endpoints
     that can hold an answer to it, and put in words for others.
     """
@@ -64,7 +64,7 @@ class OpenAI(Teacher):
         "auto", description="What the endpoint calls that limit; auto goes by the profile."
     )
     response_format: Literal["auto", "json_schema", "json_object", "words"] = Field(
-        "auto", description="How the endpoint is told a JSON Schema to satisfy; auto goes by the profile."
+        "auto", description="How a JSON Schema is sent to the endpoint; auto goes by the profile."
     )
     usd_per_million: Charges | None = Field(
         None, description="What a million tokens cost in US dollars: {prompt: 0.15, completion: 0.6, cached: 0.075}."
@@ -73,7 +73,7 @@ class OpenAI(Teacher):
 
     @field_validator("base_url")
     @classmethod
-    def _plain_address(cls, url: str) -> str:
+    def _check_address(cls, url: str) -> str:
         if re.search("[@?#]", url):
             raise ValueError("base_url must not hold a user, password or query; name the key by api_key_env")
         if not re.fullmatch(r"https?://(?:[^\s\\/:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[^\s\\]*)?", url):
@@ -81,73 +81,73 @@ class OpenAI(Teacher):
         return url.rstrip("/")
 
     @model_validator(mode="after")
-    def _key_in_the_open(self) -> OpenAI:
+    def _check_key_is_safe(self) -> OpenAI:
         to, parts = self.destination(), urlsplit(self.base_url)
         if to.key and parts.scheme == "http" and not is_private(parts.hostname or ""):
-            raise ValueError(f"this would send ${to.key} to {to.host} for everybody to read; use https in base_url")
+            raise ValueError(f"this would send ${to.key} to {to.host} without encryption; use https in base_url")
         return self
 
     @property
-    def _kind(self) -> Profile:
-        found = profile_of(self.profile, urlsplit(self.base_url))
+    def _profile_in_use(self) -> Profile:
+        found = find_profile(self.profile, urlsplit(self.base_url))
         own: dict[str, Any] = {"token_limit": self.token_limit, "response_format": self.response_format}
         return replace(found, **{name: value for name, value in own.items() if value != "auto"})
 
     @cached_property
-    def _dialect(self) -> Dialect:
-        return Dialect(self.model, self._kind, {"temperature": self.temperature, "top_p": self.top_p})
+    def _builder(self) -> RequestBuilder:
+        return RequestBuilder(self.model, self._profile_in_use, {"temperature": self.temperature, "top_p": self.top_p})
 
     @cached_property
-    def _answers(self) -> Answers:
-        return Answers(self.model, self._dialect.warn)
+    def _reader(self) -> AnswerReader:
+        return AnswerReader(self.model, self._builder.warn)
 
     def identity(self) -> dict[str, Any]:
-        """Model, address, sampling, and how a schema is told; not the endpoint's words for it, keys or prices."""
+        """Return model, address, sampling and how a schema is sent; not parameter names, keys or prices."""
         kept = ("model", "base_url", "temperature", "top_p", "max_tokens", "response_format")
         return {name: getattr(self, name) for name in kept}
 
     def destination(self) -> Destination:
-        """The host, and the key's variable if there is one. On this machine no key is sent that is not named."""
+        """Return the host, and the variable of its key if any. On this machine no key is sent unless it is named."""
         parts = urlsplit(self.base_url)
         host, port = parts.hostname or "", parts.port
         shown = f"[{host}]" if ":" in host else host
-        key = self.api_key_env or ("" if is_loopback(host) else self._kind.key)
+        key = self.api_key_env or ("" if is_loopback(host) else self._profile_in_use.key)
         where = shown if port in (None, _PORTS[parts.scheme]) else f"{shown}:{port}"
-        return Destination(where, key, known=belongs(key, where))
+        return Destination(where, key, known=is_key_of(key, where))
 
     def price(self) -> Price | None:
-        """The recipe's figures, else the user's, else those of the table. One's own server costs nothing per token."""
+        """Return the recipe's price, else the user's, else that of the table. One's own server is free."""
         if self.usd_per_million is not None:
-            return self.usd_per_million.price("the options of the teacher")
-        if found := price_of(self.model, self.destination().host):
+            return self.usd_per_million.to_price("the options of the teacher")
+        if found := find_price(self.model, self.destination().host):
             return found
-        own = self._kind.own and is_private(urlsplit(self.base_url).hostname or "")
+        own = self._profile_in_use.own and is_private(urlsplit(self.base_url).hostname or "")
         return FREE if own else None
 
     def bound(self, request: Request) -> Bound:
-        """A token per byte of the prompt and schema; the answer's limit, which every request states."""
+        """Return most tokens: one per byte of prompt and schema, and the answer's limit in every request."""
         prompt, _ = super().bound(request)
         if request.schema is not None:
-            prompt += self._dialect.schema_bytes(request.schema)
-        return Bound(prompt, self._dialect.limit(request.max_tokens, self.max_tokens))
+            prompt += self._builder.count_schema_bytes(request.schema)
+        return Bound(prompt, self._builder.choose_limit(request.max_tokens, self.max_tokens))
 
     async def reply(self, request: Request) -> Reply:
-        """One completion.
+        """Request one completion.
 
         Raises:
-            TeacherError: with a reason for each way to fail (`openai_faults`, `openai_answers`).
-            UsageError: the key is not set or may not go there.
+            TeacherError: with a reason for each kind of failure (`openai_errors`, `openai_answers`).
+            UsageError: the key is not set or must not be sent there.
         """
-        dialect = self._dialect
-        limit = dialect.limit(request.max_tokens, self.max_tokens)
+        dialect = self._builder
+        limit = dialect.choose_limit(request.max_tokens, self.max_tokens)
         if self._connection is None:
             await asyncio.to_thread(import_client)
-        raw = await self._connected().post(dialect.body(request, limit))
-        reply = self._answers.read(raw, limit, request.stop)
-        dialect.heard(reply.prompt_tokens + reply.completion_tokens)
+        raw = await self._connect().post(dialect.build_body(request, limit))
+        reply = self._reader.read(raw, limit, request.stop)
+        dialect.check_context(reply.prompt_tokens + reply.completion_tokens)
         return reply
 
-    def _connected(self) -> Connection:
+    def _connect(self) -> Connection:
         if self._connection is None:
             to, host = self.destination(), urlsplit(self.base_url).hostname or ""
             self._connection = Connection(

@@ -1,5 +1,4 @@
-"""The connection to one endpoint: the `openai` client over its aiohttp transport, which follows no redirect and tries
-nothing again by itself."""
+"""The connection to one endpoint: the `openai` client over its aiohttp transport, without redirects and own retries."""
 
 from __future__ import annotations
 
@@ -8,9 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from filial import TeacherError
-from filial_plugins.teachers.openai_faults import connection_fault, status_fault
+from filial_plugins.teachers.openai_errors import make_connection_error, make_status_error
 
-IDLE = 4.0
+IDLE_SECONDS = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common servers close theirs, which would look like
 a reset to the request that comes just then."""
 OWN_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
@@ -18,7 +17,7 @@ TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Versio
 
 
 def import_client() -> None:
-    """Import what a connection needs; it takes a second, in which the event loop should not stand."""
+    """Import what a connection needs. This takes a second, so it must not run on the event loop."""
     for name in ("aiohttp", "openai"):
         import_module(name)
 
@@ -26,8 +25,10 @@ def import_client() -> None:
 class Connection:
     """A client of one endpoint, for one event loop.
 
-    ``key`` is sent as a bearer token, nothing if it is empty. ``official``: this is OpenAI's own address, to which
-    alone go the organisation, project and headers that its client takes from the environment.
+    Args:
+        key: sent as a bearer token; empty: nothing is sent.
+        official: whether this is OpenAI's own address; only then are organization, project and headers sent that the
+            client reads from the environment.
     """
 
     def __init__(self, base_url: str, key: str, *, connections: int, official: bool, proxies: bool) -> None:
@@ -38,7 +39,7 @@ class Connection:
         http = openai.DefaultAioHttpClient(
             follow_redirects=False,
             timeout=None,  # the gateway keeps the deadline of the whole call
-            limits=type(limits)(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE),
+            limits=type(limits)(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE_SECONDS),
             trust_env=proxies,
         )
         self._client = openai.AsyncOpenAI(
@@ -47,16 +48,17 @@ class Connection:
         self._url = f"{base_url}/chat/completions"
         self._secrets = [form.encode() for form in {key, key.replace("/", "\\/")} if key]
         left_out = [f"X-Stainless-{name}" for name in TELEMETRY]
-        left_out += [] if official else [*OWN_HEADERS, *_headers_of_the_environment()]
+        left_out += [] if official else [*OWN_HEADERS, *_list_environment_headers()]
         left_out += [] if key else ["Authorization"]
         headers = {name: openai.Omit() for name in left_out}
         self._options: Any = {"headers": headers | {"Authorization": f"Bearer {key}"} if key else headers}
 
     async def post(self, body: dict[str, Any]) -> bytes:
-        """The body of the answer to a chat completion, without the key should the endpoint repeat it.
+        """Send a chat completion request and return the body of the answer, with the key removed if the endpoint
+        repeats it.
 
         Raises:
-            TeacherError: there is none, for the reason given.
+            TeacherError: there is no answer, for the reason given.
         """
         import aiohttp
         import openai
@@ -65,11 +67,11 @@ class Connection:
             raw = await self._client.post(self._url, cast_to=bytes, body=body, options=self._options)
         except openai.APIStatusError as error:
             raw = self._clean(error.response.content)
-            raise status_fault(error.status_code, raw, error.response.headers) from None
+            raise make_status_error(error.status_code, raw, error.response.headers) from None
         except (openai.APIConnectionError, aiohttp.ClientError, ConnectionError) as error:
-            raise connection_fault(error) from None
+            raise make_connection_error(error) from None
         except UnicodeEncodeError:
-            raise TeacherError("not-utf-8", "the prompt holds a lone surrogate; clean the record") from None
+            raise TeacherError("not-utf-8", "the prompt contains a lone surrogate; clean the record") from None
         except openai.OpenAIError as error:
             raise TeacherError("client-error", str(error)) from None
         return self._clean(raw)
@@ -83,7 +85,7 @@ class Connection:
         await self._client.close()
 
 
-def _headers_of_the_environment() -> list[str]:
-    """Names of the headers that the client adds to every request because a variable says so."""
+def _list_environment_headers() -> list[str]:
+    """Return the names of headers that the client adds to every request because an environment variable says so."""
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     return [line.partition(":")[0].strip() for line in lines if ":" in line]

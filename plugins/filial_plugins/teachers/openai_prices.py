@@ -1,4 +1,4 @@
-"""What models cost: the user's own figures, or the table that is shipped, which says from when it is."""
+"""Prices of models: the user's own, or the shipped table, which says its date."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ class Charges(BaseModel):
     completion: float = Field(ge=0, description="Of an answer, with its reasoning.")
     cached: float | None = Field(None, ge=0, description="Of a prompt's part that the endpoint had in its cache.")
 
-    def price(self, source: str) -> Price:
+    def to_price(self, source: str) -> Price:
         return Price(prompt=self.prompt, completion=self.completion, cached=self.cached, source=source)
 
 
-def price_of(model: str, host: str) -> Price | None:
-    """What a model costs at a host; None where nobody says.
+def find_price(model: str, host: str) -> Price | None:
+    """Return the price of a model at a host; None if it is unknown.
 
-    A model's snapshot (``gpt-4o-2024-08-06``) costs what the model does, unless it has a price of its own.
+    A snapshot of a model (``gpt-4o-2024-08-06``) costs the same as the model, unless it has a price of its own.
 
     Raises:
         UsageError: the user's price file is damaged.
     """
     own = config_folder() / "prices.json"
-    tables = [(_users(own), "your prices.json")] if own.exists() else []
+    tables = [(_read_user_table(own), "your prices.json")] if own.exists() else []
     shipped = json.loads(TABLE.read_bytes())
     tables.append(({shipped["host"]: shipped["models"]}, f"table of {shipped['date']}"))
     for table, source in tables:
         models = table.get(host, {})
         found = models.get(model, models.get(_SNAPSHOT.sub("", model)))
         if found is not None:
-            return Charges.model_validate(found).price(source)
+            return Charges.model_validate(found).to_price(source)
     return None
 
 
-def _users(path: Path) -> dict[str, dict[str, Any]]:
+def _read_user_table(path: Path) -> dict[str, dict[str, Any]]:
     try:
         table = json.loads(path.read_bytes())
         for models in table.values():

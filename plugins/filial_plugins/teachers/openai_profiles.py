@@ -1,4 +1,4 @@
-"""How the endpoints that speak OpenAI's chat completions differ, as data, and which of them an address belongs to."""
+"""Differences between endpoints with OpenAI's chat completions, as data, and which endpoint an address belongs to."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ NOT_FOR_REASONING = ("temperature", "top_p", "stop", "seed")
 """What a reasoning model's endpoint refuses."""
 
 
-def profile_of(name: ProfileName, address: SplitResult) -> Profile:
-    """The profile of that name; with "auto", the one whose host it is, or whose port on this machine."""
+def find_profile(name: ProfileName, address: SplitResult) -> Profile:
+    """Return the profile of that name; for "auto", the one of the host, or of the port on this machine."""
     if name != "auto":
         return PROFILES[name]
     host = address.hostname or ""
@@ -69,26 +69,26 @@ def profile_of(name: ProfileName, address: SplitResult) -> Profile:
     return next(fitting, PROFILES["generic"])
 
 
-def belongs(key: str, host: str) -> bool:
-    """Whether a variable is the one that holds the key for a host."""
+def is_key_of(key: str, host: str) -> bool:
+    """Whether a variable holds the key for a host."""
     return any(key == profile.key and host in profile.hosts for profile in PROFILES.values())
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, by its name or address."""
-    address = _ip(host)
+    address = _parse_ip(host)
     return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
 
 
 def is_private(host: str) -> bool:
-    """Whether a host is this machine or in a network of its own: a private address, or a name no public domain has."""
-    if address := _ip(host):
+    """Whether a host is this machine or in a private network, by its address or by a name no public domain has."""
+    if address := _parse_ip(host):
         return address.is_private
     inside = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
     return bool(re.fullmatch("[A-Za-z][A-Za-z0-9_-]*", host)) or host.endswith(inside)
 
 
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""From a request to the body that an endpoint takes; what it does not take is left out, and said."""
+"""Convert a request to the body that an endpoint accepts. What it does not accept is left out, with a warning."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ import msgspec
 from filial import Message, Request
 from filial_plugins.teachers.openai_profiles import NOT_FOR_REASONING, Profile
 
-LIMIT, REASONING_LIMIT = 4096, 16384
+ANSWER_LIMIT, REASONING_LIMIT = 4096, 16384
 """Tokens of an answer at most, where nobody says otherwise; a reasoning model's thoughts count too."""
-IN_WORDS = "\n\nAnswer with JSON alone. It must satisfy this JSON Schema:\n"
+SCHEMA_TEXT = "\n\nAnswer with JSON alone. It must satisfy this JSON Schema:\n"
 
 logger = logging.getLogger("filial.teachers")
 
 
-class Dialect:
-    """How requests are put to one model. ``own`` are the teacher's own options, by their names in the body.
+class RequestBuilder:
+    """Builds requests to one model. ``own`` are the teacher's own options, by their names in the body.
 
-    What the model does not take is left out, with one warning per parameter.
+    Parameters that the model does not accept are left out, with one warning per parameter.
     """
 
     def __init__(self, model: str, profile: Profile, own: dict[str, Any]) -> None:
         self._model, self._profile = model, profile
         self._own = {name: value for name, value in own.items() if value is not None}
-        self._reasons = re.match(profile.reasoning, model) is not None
-        self._said: set[str] = set()
+        self._is_reasoning_model = re.match(profile.reasoning, model) is not None
+        self._warned: set[str] = set()
 
-    def limit(self, asked: int | None, own: int | None) -> int:
-        """Tokens of an answer at most; every request says so, so that what it can cost is known."""
-        return asked or own or (REASONING_LIMIT if self._reasons else LIMIT)
+    def choose_limit(self, asked: int | None, own: int | None) -> int:
+        """Return most tokens of an answer. Every request contains the limit, so that its largest cost is known."""
+        return asked or own or (REASONING_LIMIT if self._is_reasoning_model else ANSWER_LIMIT)
 
-    def schema_bytes(self, schema: dict[str, Any]) -> int:
-        """How much longer a schema makes a prompt at most; endpoints count one that is given as such too."""
-        return len(IN_WORDS) + len(msgspec.json.encode(schema))
+    def count_schema_bytes(self, schema: dict[str, Any]) -> int:
+        """Return how many bytes a schema adds to a prompt at most; endpoints also count a schema parameter."""
+        return len(SCHEMA_TEXT) + len(msgspec.json.encode(schema))
 
-    def body(self, request: Request, limit: int) -> dict[str, Any]:
-        """The body of a chat completion."""
+    def build_body(self, request: Request, limit: int) -> dict[str, Any]:
+        """Return the body of a chat completion."""
         options = dict(self._own)
         if request.temperature is not None:
             options["temperature"] = request.temperature
@@ -51,18 +51,18 @@ class Dialect:
             options["seed"] = request.seed
         elif request.draw and self._profile.seeds and options.get("temperature") != 0:
             options["seed"] = request.draw
-        messages = list(map(self._message, request.messages))
-        if self._reasons:
-            options = self._bare(options)
+        messages = list(map(self._build_message, request.messages))
+        if self._is_reasoning_model:
+            options = self._drop_sampling_options(options)
             messages = [{**m, "role": "developer"} if m["role"] == "system" else m for m in messages]
         if request.schema is not None:
-            self._constrain(options, messages, request.schema)
+            self._add_schema(options, messages, request.schema)
         return {"model": self._model, "messages": messages, self._profile.token_limit: limit, **options}
 
-    def _message(self, message: Message) -> dict[str, Any]:
-        """A turn as endpoints take it. What was thought before earlier answers is none of it."""
+    def _build_message(self, message: Message) -> dict[str, Any]:
+        """Convert one turn. The reasoning of earlier answers is left out."""
         if message.reasoning:
-            self.warn("thoughts", "the reasoning of earlier turns is left out of the requests; endpoints take none")
+            self.warn("thoughts", "the reasoning of earlier turns is left out of requests; endpoints do not accept it")
         row: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.tool_calls:
             row["tool_calls"] = [
@@ -72,14 +72,14 @@ class Dialect:
         named = {"tool_call_id": message.tool_call_id, "name": message.name}
         return row | {key: value for key, value in named.items() if value}
 
-    def _bare(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options a reasoning model takes."""
+    def _drop_sampling_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options that a reasoning model accepts."""
         for name in options.keys() & set(NOT_FOR_REASONING):
-            self.warn(name, f"the reasoning model {self._model!r} takes no {name}; it is left out of the requests")
+            self.warn(name, f"the reasoning model {self._model!r} does not accept {name}; it is left out of requests")
         return {name: value for name, value in options.items() if name not in NOT_FOR_REASONING}
 
-    def _constrain(self, options: dict[str, Any], messages: list[dict[str, Any]], schema: dict[str, Any]) -> None:
-        """Ask for an answer that satisfies a schema, in the way the endpoint knows, or in words."""
+    def _add_schema(self, options: dict[str, Any], messages: list[dict[str, Any]], schema: dict[str, Any]) -> None:
+        """Ask for an answer that satisfies a schema, as a parameter if the endpoint knows one, else in words."""
         kind = self._profile.response_format
         if kind == "json_schema":
             options["response_format"] = {"type": kind, "json_schema": {"name": "answer", "schema": schema}}
@@ -89,21 +89,21 @@ class Dialect:
         text = msgspec.json.encode(schema).decode()
         last = next((m for m in reversed(messages) if m["role"] == "user"), None)
         if last is None:
-            messages.append({"role": "user", "content": (IN_WORDS + text).strip()})
+            messages.append({"role": "user", "content": (SCHEMA_TEXT + text).strip()})
         elif text not in last["content"]:
-            last["content"] += IN_WORDS + text
+            last["content"] += SCHEMA_TEXT + text
 
-    def heard(self, tokens: int) -> None:
-        """Look at what prompt and answer came to."""
+    def check_context(self, tokens: int) -> None:
+        """Warn if prompt and answer have exactly as many tokens as a context length that the endpoint cuts to."""
         if tokens in self._profile.contexts:
             self.warn(
                 "context",
-                f"prompt and answer of a request to {self._model!r} came to exactly {tokens:,} tokens: the endpoint "
-                "seems to cut what is longer, without a word; give the model a larger context (Ollama: num_ctx)",
+                f"prompt and answer of a request to {self._model!r} have exactly {tokens:,} tokens together: the "
+                "endpoint seems to cut longer ones without an error; give the model a larger context (Ollama: num_ctx)",
             )
 
     def warn(self, about: str, text: str) -> None:
-        """Tell the user, once per subject."""
-        if about not in self._said:
-            self._said.add(about)
+        """Warn the user, once per subject."""
+        if about not in self._warned:
+            self._warned.add(about)
             logger.warning(text)

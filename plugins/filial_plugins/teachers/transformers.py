@@ -11,16 +11,16 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import PrivateAttr, model_validator
 
 from filial import FREE, Bound, Field, Price, Reply, Request, Teacher, Template, UsageError, hookimpl, resolve
-from filial_plugins.teachers.local_batches import Batches, Job, Outcome
+from filial_plugins.teachers.local_batches import BatchQueue, Outcome, PendingRequest
 from filial_plugins.teachers.local_model import LocalModel
-from filial_plugins.teachers.local_prompts import messages_of
+from filial_plugins.teachers.local_prompts import add_schema
 from filial_plugins.teachers.local_sampling import Sampling
 
 TEMPLATE_TOKENS = 256
 """More than a template puts round a conversation."""
-_HOW = ("device", "threads", "batch_size", "batch_tokens")
-_NOTHING_LOADED = {"_batches": None, "_loaded": None, "_fingerprint": ""}
-_SHAPING = (".safetensors", ".json", ".jinja", ".model", ".txt")
+_WITHOUT_EFFECT = ("device", "threads", "batch_size", "batch_tokens")
+_NOTHING_LOADED = {"_queue": None, "_loaded": None, "_fingerprint": ""}
+_HASHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 class Transformers(Teacher):
@@ -57,21 +57,21 @@ class Transformers(Teacher):
     )
     temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the likeliest token.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling: share of probability kept.")
-    top_k: int | None = Field(None, ge=1, description="Sample from so many of the likeliest tokens.")
-    seed: int = Field(0, description="Changes everything that is drawn by lot.")
+    top_k: int | None = Field(None, ge=1, description="Sample from this number of likeliest tokens.")
+    seed: int = Field(0, description="Seed of sampling.")
     max_tokens: int = Field(512, ge=1, description="Most tokens of an answer.")
     batch_size: int = Field(32, ge=1, description="Most requests answered together.")
     batch_tokens: int = Field(32_768, ge=1, description="Most tokens of a batch: prompts, answers and padding.")
     timeout: float = Field(
         1800.0, gt=0, description="Seconds one request may take in all, waiting for others included."
     )
-    _batches: Batches | None = PrivateAttr(None)
+    _queue: BatchQueue | None = PrivateAttr(None)
     _loaded: LocalModel | None = PrivateAttr(None)
     _fingerprint: str = PrivateAttr("")
     _trained_with: Template | None = PrivateAttr(None)
 
     @model_validator(mode="after")
-    def _code_of_this_model(self) -> Transformers:
+    def _check_code(self) -> Transformers:
         if self.code is not None:
             name, _, commit = self.code.partition("@")
             if name != self.model or self.revision not in (None, commit):
@@ -83,69 +83,70 @@ class Transformers(Teacher):
 
     @property
     def pinned(self) -> str | None:
-        """The revision to load, where one is named."""
+        """The revision to load, if one is named."""
         return self.code.partition("@")[2] if self.code else self.revision
 
     def located(self, base: Path) -> Self:
-        """A model's folder is looked for beside the recipe; a name on the hub stays one."""
+        """Return a copy with the path of a folder beside the recipe; a name on the hub is unchanged."""
         path = resolve(self.model, base)
         return self.model_copy(update={"model": str(path)}) if path.is_dir() else self
 
     @property
     def trained_with(self) -> Template | None:
-        """The template that the model was trained with, where `for_template` told."""
+        """The template that the model was trained with, if `for_template` has set it."""
         return self._trained_with
 
     def for_template(self, template: Template) -> Teacher:
-        """This model, asked by a template in place of the one that its folder names, unless ``chat`` says how."""
+        """Return this model with a template instead of the one its folder names, unless ``chat`` says how to ask."""
         made = self.model_copy()
         made._trained_with = template
         return made
 
     def identity(self) -> dict[str, Any]:
-        """The model and all that shapes its answers, not where and in what batches they are computed.
+        """Return the model and everything that determines its answers, without device and batches.
 
-        A folder is known by the content of its files, so a model trained anew in the same place is another one.
+        A folder is identified by the content of its files, so a model that was trained again at the same path is
+        another one.
 
         Raises:
             UsageError: there is no such folder.
         """
-        place = self._place()
+        place = self._find_model()
         if isinstance(place, Path) and not self._fingerprint:
-            self._fingerprint = _digest(place)
-        told = {name: value for name, value in super().identity().items() if name not in _HOW}
-        return {**told, "model": self._fingerprint or self.model}
+            self._fingerprint = _hash_folder(place)
+        described = {name: value for name, value in super().identity().items() if name not in _WITHOUT_EFFECT}
+        return {**described, "model": self._fingerprint or self.model}
 
     def price(self) -> Price:
         return FREE
 
     def bound(self, request: Request) -> Bound:
-        sent = super().bound(Request(messages=messages_of(request)))
+        sent = super().bound(Request(messages=add_schema(request)))
         return Bound(sent.prompt + TEMPLATE_TOKENS, self.limit(request))
 
     async def reply(self, request: Request) -> Reply:
-        """One answer, as one of a batch.
+        """Return one answer, computed in a batch.
 
         Raises:
-            TeacherError: the prompt is empty, is no text, does not fit the chat template (``unfit-conversation``) or
+            TeacherError: the prompt is empty, is not text, does not fit the chat template (``unfit-conversation``) or
                 the model's context (``prompt-too-long``); the answer is empty; the device lacks memory for it.
             UsageError: the model cannot be loaded.
         """
-        if self._batches is None:
-            self._batches = Batches(self._work)
-        return await self._batches.answer(request)
+        if self._queue is None:
+            self._queue = BatchQueue(self._answer_requests)
+        return await self._queue.answer(request)
 
     async def close(self) -> None:
-        if self._batches is not None:
-            await self._batches.close()
-        self._batches = self._loaded = None
+        if self._queue is not None:
+            await self._queue.close()
+        self._queue = self._loaded = None
 
     def limit(self, request: Request) -> int:
-        """Most tokens of the answer to a request."""
+        """Return most tokens of the answer to a request."""
         return self.max_tokens if request.max_tokens is None else request.max_tokens
 
     def sampling(self, request: Request) -> Sampling | None:
-        """How the answer to a request is drawn; None for greedily."""
+        """Return how the answer to a request is drawn; None for greedily."""
         temperature = self.temperature if request.temperature is None else request.temperature
         if not temperature:
             return None
@@ -153,41 +154,41 @@ class Transformers(Teacher):
         seed = json.dumps([self.seed, request.seed, request.draw, turns])
         return Sampling(temperature, self.top_k, self.top_p if request.top_p is None else request.top_p, seed)
 
-    def _work(self, jobs: list[Job]) -> list[Outcome]:
-        """Answer some of the jobs; called in a thread."""
+    def _answer_requests(self, jobs: list[PendingRequest]) -> list[Outcome]:
+        """Answer some of the requests; called in a thread."""
         if self._loaded is None:
-            self._loaded = LocalModel(self, self._place())
-        return self._loaded.work(jobs)
+            self._loaded = LocalModel(self, self._find_model())
+        return self._loaded.answer_requests(jobs)
 
-    def _place(self) -> Path | str:
-        """The model's folder, or its name on the hub."""
+    def _find_model(self) -> Path | str:
+        """Return the model's folder, or its name on the hub."""
         path = resolve(self.model)
         if not path.is_dir() and not self.model.startswith("pkg:"):
             return self.model
         if not (path / "config.json").is_file():
-            raise UsageError(f"{self.model}: no model is in this folder: it has no config.json; name another one")
+            raise UsageError(f"{self.model}: this folder has no model, since it has no config.json; name another one")
         if self.code or self.revision:
-            raise UsageError(f"{self.model}: a folder has no revisions and its code is not run; leave both options out")
+            raise UsageError(f"{self.model}: a folder has no revisions, and its code is not run; remove both options")
         return path
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Without the model in memory: a copy, here or in another process, loads its own."""
-        return {**super().__getstate__(), "__pydantic_private__": self._unloaded()}
+        """Leave out the model in memory: a copy, here or in another process, loads its own."""
+        return {**super().__getstate__(), "__pydantic_private__": self._unload_state()}
 
     def __copy__(self) -> Transformers:
         made = super().__copy__()
-        made.__pydantic_private__ = self._unloaded()
+        made.__pydantic_private__ = self._unload_state()
         return made
 
-    def _unloaded(self) -> dict[str, Any]:
+    def _unload_state(self) -> dict[str, Any]:
         return {**_NOTHING_LOADED, "_trained_with": self._trained_with}
 
 
-def _digest(folder: Path) -> str:
-    """A hash over the files of a model that shape its answers."""
+def _hash_folder(folder: Path) -> str:
+    """Hash the files of a model that determine its answers."""
     whole = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in _SHAPING and path.is_file():
+        if path.suffix in _HASHED_SUFFIXES and path.is_file():
             with path.open("rb") as file:
                 whole.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return f"sha256:{whole.hexdigest()}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from filial import Field, Record, Span, hookimpl
 from filial_plugins.templates import Conversational
-from filial_plugins.templates.headings import headed, headed_chat
+from filial_plugins.templates.headings import make_chat_template, render_headings
 
 WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -31,16 +31,16 @@ class Alpaca(Conversational):
     )
 
     def render(self, record: Record) -> list[Span]:
-        """The record as Alpaca text. An input counts as one if it is not empty, blanks included.
+        """Write the record as Alpaca text. An input is written if it is not empty; white space counts.
 
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        return headed(record, self.turns, WITH_INPUT if record.input else WITHOUT_INPUT, self._response)
+        return render_headings(record, self.turns, WITH_INPUT if record.input else WITHOUT_INPUT, self._response)
 
     def chat_template(self) -> str:
-        """As conversations are rendered; a chat message has no input of its own."""
-        return headed_chat(WITHOUT_INPUT, self._response)
+        """Return the same format as a chat template; a chat message has no separate input."""
+        return make_chat_template(WITHOUT_INPUT, self._response)
 
     @property
     def _response(self) -> str:

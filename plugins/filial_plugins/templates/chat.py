@@ -1,10 +1,10 @@
 """A model's own chat template, or a published format by name.
 
 A chat template is a program that writes one string. To know which characters of it are data, the conversation is
-rendered once with place-holders for the contents (`layout`, kept per sequence of roles), and the contents are put in.
-With a model's own template the result is compared with what the template writes for the real conversation, and only
-if both are equal are the spans used: what a template does to its contents cannot go unnoticed. The named formats
-(``formats/*.jinja``, each with the place where it is published) do nothing but strip, which the layout shows.
+rendered once with placeholders for the contents (`layout`, cached per sequence of roles), and the contents are filled
+in. With a model's own template, the result is compared with what the template writes for the real conversation, and the
+spans are used only if both are equal, so no change to the contents can go unnoticed. The named formats
+(``formats/*.jinja``, each with its source) only strip contents, which the layout shows.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Any, Literal
 from pydantic import PrivateAttr
 
 from filial import BEGIN, Field, Message, Record, Span, UsageError, hookimpl
-from filial_plugins.templates import Conversational, asking, trained, writable
-from filial_plugins.templates.layout import Layout, Renderer, lay_out, own_template
+from filial_plugins.templates import Conversational, check_turns, load_asking_template, select_trained
+from filial_plugins.templates.layout import Layout, Renderer, find_chat_template, make_layout
 
 Format = Literal[
     "tokenizer", "chatml", "gemma", "llama-2", "llama-3", "mistral", "mistral-v1", "phi-3", "qwen", "zephyr"
 ]  # fmt: skip
-EOS = "the end token"
-NEEDS: dict[str, tuple[str, ...]] = {
+END_TOKEN = "the end token"
+NEEDED_TOKENS: dict[str, tuple[str, ...]] = {
     "chatml": ("<|im_start|>", "<|im_end|>"),
     "gemma": ("<start_of_turn>", "<end_of_turn>"),
-    "llama-2": (EOS,),
+    "llama-2": (END_TOKEN,),
     "llama-3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
-    "mistral": ("[INST]", "[/INST]", EOS),
-    "mistral-v1": (EOS,),
+    "mistral": ("[INST]", "[/INST]", END_TOKEN),
+    "mistral-v1": (END_TOKEN,),
     "phi-3": ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
     "qwen": ("<|im_start|>", "<|im_end|>"),
-    "zephyr": (EOS,),
+    "zephyr": (END_TOKEN,),
 }
 """Special tokens a named format writes; without them a model could not be told where a turn ends."""
 
@@ -55,13 +55,13 @@ class Chat(Conversational):
     _layouts: dict[tuple[str, ...], Layout] = PrivateAttr(default_factory=dict)
 
     def bind(self, tokenizer: Any) -> Chat:
-        """This template for one tokenizer.
+        """Return this template for one tokenizer.
 
         Raises:
-            UsageError: the tokenizer has no chat template, or lacks special tokens of the named format, or answers
-                have no end token in it.
+            UsageError: the tokenizer has no chat template, or lacks special tokens of the named format, or the template
+                writes no end token after answers.
         """
-        source = own_template(tokenizer) if self.format == "tokenizer" else text_of(self.format)
+        source = find_chat_template(tokenizer) if self.format == "tokenizer" else read_format(self.format)
         if source is None:
             raise UsageError(
                 "this model's tokenizer has no chat template; use template plain, alpaca or vicuna, "
@@ -77,36 +77,36 @@ class Chat(Conversational):
         return bound
 
     def render(self, record: Record) -> list[Span]:
-        """The record as the chat template writes it.
+        """Write the record with the chat template.
 
         Raises:
             UsageError: the template is not bound, refuses the conversation, or changes its contents.
         """
         if self._renderer is None:
             raise UsageError("the chat template needs a tokenizer; call bind(tokenizer) first")
-        turns = tuple(writable(record))
+        turns = tuple(check_turns(record))
         if turns[-1].role == "assistant" and not turns[-1].content:
             turns = turns[:-1]
         if self.system_in_question:
-            turns = _system_moved(turns)
+            turns = _move_system(turns)
         roles = tuple(turn.role for turn in turns)
         if "user" not in roles:
             raise UsageError("the conversation has no user turn")
         if "tool_call" in roles:
-            raise UsageError("the chat template writes no tool calls; leave such records out")
+            raise UsageError("the chat template does not write tool calls; leave out records with them")
         layout = self._layouts.get(roles)
         if layout is None:
-            layout = self._layouts[roles] = lay_out(roles, self._renderer)
-        spans = layout.filled([turn.content for turn in turns], trained(turns, self.turns))
+            layout = self._layouts[roles] = make_layout(roles, self._renderer)
+        spans = layout.fill([turn.content for turn in turns], select_trained(turns, self.turns))
         if self.format == "tokenizer":
             self._check(spans, turns)
         return [*self._begin, *spans]
 
     def chat_template(self) -> str | None:
-        """The tokenizer's own, where bound to one, or that of the named format."""
+        """Return the tokenizer's own chat template, if bound to one, or that of the named format."""
         own = self._renderer.source if self._renderer is not None else None
-        source = own if self.format == "tokenizer" else text_of(self.format)
-        return asking("system-in-question") + source if source and self.system_in_question else source
+        source = own if self.format == "tokenizer" else read_format(self.format)
+        return load_asking_template("system-in-question") + source if source and self.system_in_question else source
 
     def _check(self, spans: list[Span], turns: tuple[Message, ...]) -> None:
         assert self._renderer is not None
@@ -115,27 +115,27 @@ class Chat(Conversational):
         if written != wanted:
             at = next((i for i, (a, b) in enumerate(zip(written, wanted, strict=False)) if a != b), len(written))
             raise UsageError(
-                f"this chat template changes what a turn says (at character {at}: {wanted[at : at + 20]!r}), so it "
-                "cannot be told which tokens are the answer; use format: chatml or another template"
+                f"this chat template changes the text of a turn (at character {at}: {wanted[at : at + 20]!r}), so it "
+                "is unknown which tokens are the answer; use format: chatml or another template"
             )
 
 
-def text_of(name: str) -> str:
-    """The Jinja text of a named format."""
+def read_format(name: str) -> str:
+    """Return the Jinja text of a named format."""
     return (files(__package__) / "formats" / f"{name}.jinja").read_text(encoding="utf-8")
 
 
-def _system_moved(turns: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The turns with a system text at the head of the first question."""
+def _move_system(turns: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Move a system text to the beginning of the first question."""
     if len(turns) < 2 or (turns[0].role, turns[1].role) != ("system", "user"):
         return turns
     return (Message("user", f"{turns[0].content}\n\n{turns[1].content}"), *turns[2:])
 
 
 def _require_tokens(tokenizer: Any, renderer: Renderer, name: str) -> None:
-    """A named format's control tokens must be special tokens, or the model could never be told to stop."""
-    missing = [t for t in NEEDS[name] if t != EOS and t not in renderer.special_tokens]
-    if EOS in NEEDS[name] and tokenizer.eos_token is None:
+    """Check that the control tokens of a named format are special tokens; a model must be able to end its answer."""
+    missing = [t for t in NEEDED_TOKENS[name] if t != END_TOKEN and t not in renderer.special_tokens]
+    if END_TOKEN in NEEDED_TOKENS[name] and tokenizer.eos_token is None:
         missing.append("an end token (eos_token)")
     if missing:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Where a chat template puts the contents of a conversation, and which of its text is control text."""
+"""Find out where a chat template puts the contents of a conversation, and which of its text is control text."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 from filial import Span, UsageError
 from filial.labels import special_tokens
 
-# Place-holders are private-use characters round a number; the padding shows whether a template strips its contents.
+# Placeholders are private-use characters around a number; the padding shows whether a template strips its contents.
 _OPEN, _CLOSE, _PAD = "\ue0f0", "\ue0f1", "\x0b"
 _HOLDER = re.compile(f"({_PAD}?){_OPEN}(\\d+){_CLOSE}({_PAD}?)")
 
 
-def own_template(tokenizer: Any) -> str | None:
-    """A tokenizer's own chat template; of several, the one that is used if none is named."""
+def find_chat_template(tokenizer: Any) -> str | None:
+    """Return a tokenizer's own chat template; of several, the default one."""
     found = getattr(tokenizer, "chat_template", None)
     return found.get("default") if isinstance(found, dict) else found
 
 
 class Renderer:
-    """A Jinja chat template with the tokenizer's special tokens, as transformers runs it."""
+    """A Jinja chat template with the tokenizer's special tokens, rendered as transformers does."""
 
     def __init__(self, tokenizer: Any, source: Any) -> None:
         self._tokenizer, self.source = tokenizer, source
@@ -31,7 +31,7 @@ class Renderer:
         self._special = re.compile("|".join(longest_first) or r"(?!)")
 
     def __call__(self, turns: Sequence[tuple[str, str]], *, prompt: bool) -> str:
-        """The text of a conversation; ``prompt`` adds the beginning of the answer to come.
+        """Render a conversation; ``prompt`` adds the beginning of the next answer.
 
         Raises:
             UsageError: the template refuses the conversation.
@@ -47,14 +47,14 @@ class Renderer:
         return str(text)
 
     def end_of(self, control: str) -> int | None:
-        """Where the first special token in control text ends; None if there is none."""
+        """Return where the first special token in control text ends; None if there is none."""
         found = self._special.search(control)
         return found.end() if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a turn's content goes. ``strip`` holds which sides the template strips ("", "l", "r", "lr")."""
+    """The place of a turn's content. ``strip`` says on which sides the template strips it ("", "l", "r", "lr")."""
 
     turn: int
     strip: str
@@ -62,7 +62,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Control text. ``turn`` is the answer that it belongs to, where the model itself has to write it."""
+    """Control text. ``turn`` is the answer that it belongs to, if the model itself has to write it."""
 
     text: str
     turn: int | None = None
@@ -70,12 +70,12 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A conversation's text with its contents left open: control texts and slots, in order."""
+    """The text of a conversation without its contents: control texts and slots, in order."""
 
     parts: tuple[Control | Slot, ...]
 
-    def filled(self, contents: Sequence[str], trained: Collection[int] = ()) -> list[Span]:
-        """The spans of a conversation with these contents, of which the turns in ``trained`` are trained."""
+    def fill(self, contents: Sequence[str], trained: Collection[int] = ()) -> list[Span]:
+        """Return the spans of a conversation with these contents; the turns in ``trained`` are trained."""
         spans = []
         for part in self.parts:
             if isinstance(part, Control):
@@ -88,20 +88,22 @@ class Layout:
         return spans
 
 
-def lay_out(roles: Sequence[str], render: Renderer, *, to_train: bool = True) -> Layout:
-    """The layout of conversations with these roles.
+def make_layout(roles: Sequence[str], render: Renderer, *, to_train: bool = True) -> Layout:
+    """Make the layout of conversations with these roles.
 
-    To an answer belongs the control text round it that the model has to write itself: what stands before it beyond
-    the generation prompt, and everything up to the first special token after it.
+    An answer includes the control text around it that the model has to write itself: what comes before it after the
+    generation prompt, and everything up to the first special token after it.
 
     Args:
         to_train: False for conversations that are only read; no control text then belongs to an answer.
 
     Raises:
-        UsageError: the template refuses the roles, leaves a turn out, or repeats one; or, where it is to be trained,
-            ends an answer without a special token, or asks for an answer otherwise than it goes on with one.
+        UsageError: the template refuses the roles, omits a turn, or repeats one; or, if it is to be trained, ends an
+            answer without a special token, or writes another prompt before an answer than when it asks for one.
     """
     turns = [(role, f"{_PAD}{_OPEN}{i}{_CLOSE}{_PAD}") for i, role in enumerate(roles)]
+    # The pattern has three groups, so split() gives for every turn: padding before, index, padding after, and the
+    # control text that follows. Padding that is gone was stripped by the template.
     pieces = _HOLDER.split(render(turns, prompt=roles[-1] != "assistant"))
     order = [int(n) for n in pieces[2::4]]
     if sorted(order) != list(range(len(roles))):
@@ -117,16 +119,16 @@ def lay_out(roles: Sequence[str], render: Renderer, *, to_train: bool = True) ->
             parts += [Control(control), slot]
             control = follows
             continue
-        given = _prompt_before(control, turns[:turn], render)
-        end = _after_end_token(follows, render)
+        given = _count_prompt(control, turns[:turn], render)
+        end = _find_answer_end(follows, render)
         parts += [Control(control[:given]), Control(control[given:], turn), slot, Control(follows[:end], turn)]
         control = follows[end:]
     parts.append(Control(control))
     return Layout(tuple(p for p in parts if isinstance(p, Slot) or p.text))
 
 
-def _after_end_token(control: str, render: Renderer) -> int:
-    """Where the end token in the control text after an answer ends."""
+def _find_answer_end(control: str, render: Renderer) -> int:
+    """Return where the end token in the control text after an answer ends."""
     end = render.end_of(control)
     if end is None:
         raise UsageError(
@@ -136,14 +138,14 @@ def _after_end_token(control: str, render: Renderer) -> int:
     return end
 
 
-def _prompt_before(control: str, asked: Sequence[tuple[str, str]], render: Renderer) -> int:
-    """How much of the control text before an answer is in the prompt when a model is asked for that answer."""
+def _count_prompt(control: str, asked: Sequence[tuple[str, str]], render: Renderer) -> int:
+    """Return how many characters of the control text before an answer are in the prompt that asks for it."""
     if not asked or asked[-1][0] == "assistant":
         return len(control)
     prompt = _HOLDER.split(render(asked, prompt=True))[-1]
     if not control.startswith(prompt):
         raise UsageError(
-            f"this chat template asks for an answer with {prompt!r}, but writes {control!r} before one that is there, "
-            "so a model would be asked otherwise than it was trained; use a named format or another template"
+            f"this chat template asks for an answer with {prompt!r}, but writes {control!r} before a given answer, "
+            "so the prompt would differ from that in training; use a named format or another template"
         )
     return len(prompt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from filial import Record, Span, hookimpl
 from filial_plugins.templates import Conversational
-from filial_plugins.templates.headings import headed, headed_chat
+from filial_plugins.templates.headings import make_chat_template, render_headings
 
 RESPONSE = "### Response:\n"
 
@@ -17,16 +17,16 @@ class Plain(Conversational):
     """
 
     def render(self, record: Record) -> list[Span]:
-        """The record under its headings.
+        """Write the record under its headings.
 
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        return headed(record, self.turns, None, RESPONSE)
+        return render_headings(record, self.turns, None, RESPONSE)
 
     def chat_template(self) -> str:
-        """As conversations are rendered; a chat message has no input of its own."""
-        return headed_chat(None, RESPONSE)
+        """Return the same format as a chat template; a chat message has no separate input."""
+        return make_chat_template(None, RESPONSE)
 
 
 @hookimpl

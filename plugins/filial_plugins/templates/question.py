@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from filial import BEGIN, Record, Span, hookimpl
-from filial_plugins.templates import Conversational, answered, exchanges
+from filial_plugins.templates import Conversational, make_answer_spans, split_exchanges
 
 
 class Question(Conversational):
@@ -15,16 +15,16 @@ class Question(Conversational):
     """
 
     def render(self, record: Record) -> list[Span]:
-        """The record as bare text.
+        """Write the record as bare text.
 
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        system, rest = exchanges(record, self.turns)
+        system, rest = split_exchanges(record, self.turns)
         spans = [BEGIN] if system is None else [BEGIN, Span(f"{system}\n\n")]
         for i, exchange in enumerate(rest):
             gap = "\n\n" if i else ""
-            spans += [Span(f"{gap}{exchange.question}"), *answered(exchange, blank="\n\n")]
+            spans += [Span(f"{gap}{exchange.question}"), *make_answer_spans(exchange, blank="\n\n")]
         return spans
 
 

@@ -8,7 +8,7 @@ spans, so it is right for any tokenizer and for data that contains the separator
 from __future__ import annotations
 
 from filial import BEGIN, Field, Record, Span, hookimpl
-from filial_plugins.templates import Conversational, answered, asking, exchanges
+from filial_plugins.templates import Conversational, load_asking_template, make_answer_spans, split_exchanges
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -25,23 +25,23 @@ class Vicuna(Conversational):
     system: str = Field(SYSTEM, description="System text for records that bring none.")
 
     def render(self, record: Record) -> list[Span]:
-        """The record as Vicuna text. An empty turn is its role and colon alone, as in the original.
+        """Write the record as Vicuna text. An empty turn is its role and colon alone, as in the original.
 
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        system, rest = exchanges(record, self.turns)
+        system, rest = split_exchanges(record, self.turns)
         spans = [BEGIN, Span(f"{self.system if system is None else system} ")]
         for exchange in rest:
             asked = f"USER: {exchange.question} " if exchange.question else "USER:"
             spans.append(Span(f"{asked}ASSISTANT:"))
             if exchange.answer:
-                spans += answered(exchange, blank=" ")
+                spans += make_answer_spans(exchange, blank=" ")
         return spans
 
     def chat_template(self) -> str:
-        """As conversations are rendered."""
-        return asking("vicuna", system=self.system)
+        """Return the same format as a chat template."""
+        return load_asking_template("vicuna", system=self.system)
 
 
 @hookimpl

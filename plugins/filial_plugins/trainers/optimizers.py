@@ -1,25 +1,25 @@
-"""Optimisers, and the learning rate as a function of how much of the training is done."""
+"""Optimizers, and the learning rate as a function of progress."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Literal
 
-from filial_plugins.trainers.devices.sharding import parts_of_state
+from filial_plugins.trainers.devices.sharding import split_optimizer_state
 
 Schedule = Literal["cosine", "linear", "constant", "trapezoid"]
 TRAPEZOID_UNTIL = 0.4  # the trapezoid's top ends here
-FIRST_STEP = 1e-3  # at progress 0 a warm-up would give 0 and waste a step
+FIRST_FACTOR = 1e-3  # at progress 0 a warm-up would give 0 and waste a step
 
 
-def rate(progress: float, schedule: Schedule, warmup: float, floor: float) -> float:
-    """The learning rate as a share of its peak, for ``progress`` from 0 to 1.
+def lr_factor(progress: float, schedule: Schedule, warmup: float, floor: float) -> float:
+    """Return the learning rate as a share of its peak, for a ``progress`` from 0 to 1.
 
-    It rises linearly during ``warmup``; then ``cosine`` and ``linear`` fall to ``floor`` at the end, ``trapezoid``
-    stays at the top until 40 % and then falls linearly to ``floor``, ``constant`` stays.
+    It rises linearly during ``warmup``. Then ``cosine`` and ``linear`` fall to ``floor`` at the end; ``trapezoid``
+    stays at the peak until 40 % and falls linearly to ``floor``; ``constant`` stays at the peak.
     """
     if progress < warmup:
-        return min(1.0, progress / warmup + FIRST_STEP)
+        return min(1.0, progress / warmup + FIRST_FACTOR)
     if schedule == "constant":
         return 1.0
     start = max(warmup, TRAPEZOID_UNTIL) if schedule == "trapezoid" else warmup
@@ -31,10 +31,10 @@ def rate(progress: float, schedule: Schedule, warmup: float, floor: float) -> fl
 
 
 class Optimizers:
-    """One or two optimisers of torch behind one door.
+    """One or two torch optimizers, used as one.
 
-    ``adamw`` decays matrices and leaves vectors (biases, norms) alone. ``muon`` gives the hidden layers' matrices to
-    `torch.optim.Muon` and embeddings, head and vectors to AdamW with ``adam_lr``, without decay.
+    ``adamw`` decays matrices, not vectors (biases, norms). ``muon`` gives the matrices of hidden layers to
+    `torch.optim.Muon`, and embeddings, head and vectors to AdamW with ``adam_lr`` and without decay.
     """
 
     def __init__(
@@ -62,25 +62,25 @@ class Optimizers:
             self._all = []
         adamw = torch.optim.AdamW(adam, lr=adam_lr, betas=(0.9, beta2), weight_decay=decay, fused=True)
         self._all.append(adamw)
-        self._groups = [(group, group["lr"]) for group in self._every_group()]
+        self._groups = [(group, group["lr"]) for group in self._param_groups()]
 
     def step(self, share: float) -> None:
-        """One update with the learning rates at ``share`` of their peaks; gradients are cleared."""
+        """Update the weights with learning rates at ``share`` of their peaks, then clear the gradients."""
         for group, peak in self._groups:
             group["lr"] = peak * share
         for optimizer in self._all:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-    def state(self) -> list[dict[str, Any]]:
-        """All that a later training needs to go on from here; shares memory with this one."""
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Return the state of each optimizer. The tensors share memory with the optimizers."""
         return [optimizer.state_dict() for optimizer in self._all]
 
-    def load(self, state: list[dict[str, Any]]) -> None:
-        """Go on from what `state` gave, with every tensor whole."""
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Load what `state_dict` returned, with every tensor complete (not sharded)."""
         for optimizer, saved in zip(self._all, state, strict=True):
-            optimizer.load_state_dict(parts_of_state(saved, optimizer))
-        self._groups = [(group, peak) for group, (_, peak) in zip(self._every_group(), self._groups, strict=True)]
+            optimizer.load_state_dict(split_optimizer_state(saved, optimizer))
+        self._groups = [(group, peak) for group, (_, peak) in zip(self._param_groups(), self._groups, strict=True)]
 
-    def _every_group(self) -> list[dict[str, Any]]:
+    def _param_groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self._all for group in optimizer.param_groups]

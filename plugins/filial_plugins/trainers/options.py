@@ -1,4 +1,4 @@
-"""Options that every trainer here has."""
+"""Options that all trainers here have."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from pydantic import model_validator
 from filial import Field, Teacher, TrainContext, Trainer
 from filial_plugins.teachers.transformers import Transformers
 
-Report = Literal["tensorboard", "wandb", "trackio"]
+Reporter = Literal["tensorboard", "wandb", "trackio"]
 
 
-class Tuning(Trainer):
-    """Training with gradients, whatever the model's kind.
+class GradientTrainer(Trainer):
+    """Training by gradient descent, for every kind of model.
 
     It ends at the first bound that is reached: epochs, steps, seconds of wall clock or of CPU. The learning rate
-    follows the bound that is nearest, so that a run bounded by time decays as it should. With no bound: 3 epochs.
+    follows the bound that is nearest, so that a run that is limited by time decays to the end, too. Without a bound: 3
+    epochs.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("torch", "transformers", "safetensors")
     extra: ClassVar[str] = "train"
 
-    epochs: float | None = Field(None, gt=0, description="Passes over the data at most.")
-    max_steps: int | None = Field(None, ge=1, description="Updates at most.")
-    max_seconds: float | None = Field(None, gt=0, description="Seconds of training at most.")
-    max_cpu_seconds: float | None = Field(None, gt=0, description="CPU seconds of training at most.")
+    epochs: float | None = Field(None, gt=0, description="Most passes over the data.")
+    max_steps: int | None = Field(None, ge=1, description="Most updates of the weights.")
+    max_seconds: float | None = Field(None, gt=0, description="Most seconds of training.")
+    max_cpu_seconds: float | None = Field(None, gt=0, description="Most CPU seconds of training.")
     batch_size: int = Field(32, ge=1, description="Rows computed at once.")
     grad_accumulation: int = Field(
         1, ge=1, description="Batches per update; an update sees batch_size x grad_accumulation rows on all devices."
@@ -46,41 +47,42 @@ class Tuning(Trainer):
         "float32", description="Precision of computation; weights that are trained stay in float32."
     )
     gradient_checkpointing: bool = Field(
-        False, description="Compute activations twice instead of keeping them: a third more work, far less memory."
+        False,
+        description="Compute activations twice instead of storing them: a third more work, far less memory.",
     )
     threads: int | Literal["auto"] = Field("auto", description="CPU threads; auto: the fastest number, measured.")
     launch: int = Field(
-        1, ge=1, description="Processes to train with, one per device; torchrun and accelerate launch do as well."
+        1, ge=1, description="Processes to train with, one per device; torchrun and accelerate launch work, too."
     )
-    seed: int | None = Field(None, description="Order of the data and dropout; by default the run's seed.")
+    seed: int | None = Field(None, description="Seed of row order and dropout; by default the run's seed.")
     eval_every: int | None = Field(
-        None, ge=1, description="Steps between looks at the held-out records; by default only at the end."
+        None, ge=1, description="Steps between evaluations on held-out records; by default only at the end."
     )
-    samples: int = Field(3, ge=0, description="Held-out questions to answer at each look.")
-    sample_tokens: int = Field(64, ge=1, description="Tokens of such an answer at most.")
+    samples: int = Field(3, ge=0, description="Held-out questions to answer at each evaluation.")
+    sample_tokens: int = Field(64, ge=1, description="Most tokens of such an answer.")
     log_every: int = Field(10, ge=1, description="Steps between lines of training.jsonl.")
     checkpoint_steps: int | None = Field(None, ge=1, description="Steps between checkpoints.")
     checkpoint_seconds: float | None = Field(
         600.0, gt=0, description="Seconds between checkpoints; the last two are kept until the model is saved."
     )
-    report_to: tuple[Report, ...] = Field((), description="Where else figures are sent.")
+    report_to: tuple[Reporter, ...] = Field((), description="Services that also receive the figures of training.")
 
     @model_validator(mode="after")
     def _each_report_once(self) -> Self:
         if len(set(self.report_to)) < len(self.report_to):
-            raise ValueError("report_to names a place twice")
+            raise ValueError("report_to names a service twice")
         return self
 
     def teacher(self, out: Path) -> Teacher:
-        """A saved model, asked in full precision whatever it was saved in."""
+        """Return the saved model as a teacher, computed in float32 whatever dtype it was saved in."""
         return Transformers(model=str(out), dtype="float32")
 
-    def seed_in(self, ctx: TrainContext) -> int:
-        """The seed of order and dropout."""
+    def choose_seed(self, ctx: TrainContext) -> int:
+        """Return the seed of row order and dropout: the option, or else the seed of the run."""
         return ctx.seed if self.seed is None else self.seed
 
-    def bounded(self) -> Self:
-        """These options with a bound: 3 epochs where there is none."""
+    def with_bound(self) -> Self:
+        """Return these options with at least one bound: 3 epochs if there is none."""
         bounds = (self.epochs, self.max_steps, self.max_seconds, self.max_cpu_seconds)
         return self if any(bounds) else self.model_copy(update={"epochs": 3.0})
 
@@ -91,4 +93,4 @@ WITHOUT_EFFECT = frozenset(
         "checkpoint_seconds", "report_to", "sharding",
     }
 )  # fmt: skip
-"""Options that change the trained weights by rounding at most; a checkpoint is good for all their values."""
+"""Options that change the trained weights by rounding at most; a checkpoint fits all their values."""

@@ -1,8 +1,8 @@
-"""Sharding: each process keeps a part of every parameter, of its gradient and of the optimiser's state (ZeRO 3).
+"""Shard a model: each process keeps a part of every parameter, its gradient and the optimizer state (ZeRO stage 3).
 
-torch's FSDP2 does it (`torch.distributed.fsdp.fully_shard`): a layer's parameters are gathered when it is computed and
-given up afterwards; gradients arrive summed, each process's part of them. A parameter is a `DTensor` from then on, and
-whoever needs it whole asks here. All processes must ask, for all of them have a part of the answer.
+torch's FSDP2 does this (`torch.distributed.fsdp.fully_shard`): the parameters of a layer are gathered for its
+computation and freed afterwards, and each process receives its part of the reduced gradients. A sharded parameter is a
+`DTensor`; functions here gather it. All processes must call them, since each holds a part of the result.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 from filial_plugins.trainers.steps.loss import Loss
 
 
-def sharded(network: Any, loss: Loss, torch: Any, *, device: str, half: bool) -> Any:
-    """Shard a model in place. Returns its loss as a module, which gathers what it needs: call that, not the model.
+def shard_model(network: Any, loss: Loss, torch: Any, *, device: str, half: bool) -> Any:
+    """Shard a model in place. Returns its loss as a module that gathers what it needs: call this, not the model.
 
-    The decoder's layers, by transformers' own account of what must not be split, are gathered one at a time; what is
-    outside of them (embeddings, the last norm, the head) for the whole of the loss, where the head is used without the
-    model around it.
+    Decoder layers (the classes in transformers' ``_no_split_modules``) are gathered one at a time. Everything else
+    (embeddings, last norm, head) stays gathered for the whole loss, since the head is called without the model around
+    it.
 
     Args:
-        device: type of the device that each process has one of; the model may be in main memory before.
-        half: compute in bfloat16; parts, gradients' sums and updates stay in float32.
+        device: type of the device that each process has; the model may still be in main memory.
+        half: compute in bfloat16; shards, gradient sums and updates stay in float32.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -50,20 +50,20 @@ def sharded(network: Any, loss: Loss, torch: Any, *, device: str, half: bool) ->
 
 
 def is_shard(tensor: Any) -> bool:
-    """Whether this is one process's part of a tensor."""
+    """Whether this tensor is one process's part of a tensor."""
     return hasattr(tensor, "full_tensor")
 
 
-def whole(tensor: Any) -> Any:
-    """A tensor with the parts of all processes; any other tensor as it is."""
+def gather_tensor(tensor: Any) -> Any:
+    """Return a tensor with the parts of all processes; any other tensor unchanged."""
     return tensor.full_tensor() if is_shard(tensor) else tensor
 
 
-def gathered(state: Any, keep: bool) -> Any:
-    """A state of dicts and lists with every tensor whole, gathered ones in main memory.
+def gather_state(state: Any, keep: bool) -> Any:
+    """Return a state of dicts and lists with every tensor complete; gathered tensors are in main memory.
 
     Args:
-        keep: False: take part, but keep nothing; gathered tensors are None in what is returned.
+        keep: False: take part in gathering, but return None for gathered tensors.
     """
     done: dict[int, Any] = {}  # tied weights are gathered once and stay one
 
@@ -84,10 +84,10 @@ def gathered(state: Any, keep: bool) -> Any:
     return made(state)
 
 
-def part_like(tensor: Any, param: Any) -> Any:
-    """This process's part of a whole tensor, split as a parameter of that shape is; without one, the tensor as it is.
+def split_like(tensor: Any, param: Any) -> Any:
+    """Return this process's part of a complete tensor, split like the parameter; without one, the tensor unchanged.
 
-    Every process brings the whole tensor, so nothing is sent.
+    Every process has the complete tensor, so nothing is sent.
     """
     if not is_shard(param) or tensor.shape != param.shape:
         return tensor
@@ -96,32 +96,32 @@ def part_like(tensor: Any, param: Any) -> Any:
     return distribute_tensor(tensor.to(param.device), param.device_mesh, param.placements, src_data_rank=None)
 
 
-def parts_of_weights(weights: dict[str, Any], model: Any) -> dict[str, Any]:
-    """Whole weights, split as the model's are."""
+def split_weights(weights: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Split complete weights like those of the model."""
     own = model.state_dict(keep_vars=True)
-    return {name: part_like(tensor, own.get(name)) for name, tensor in weights.items()}
+    return {name: split_like(tensor, own.get(name)) for name, tensor in weights.items()}
 
 
-def parts_of_state(saved: dict[str, Any], optimizer: Any) -> dict[str, Any]:
-    """The whole state of an optimiser of torch, split as its parameters are; those are numbered in their order."""
+def split_optimizer_state(saved: dict[str, Any], optimizer: Any) -> dict[str, Any]:
+    """Split the complete state of a torch optimizer like its parameters, which are numbered in their order."""
     own = [p for group in optimizer.param_groups for p in group.get("params", ())]
     if not any(is_shard(p) for p in own):
         return saved
     split = {
-        k: {name: part_like(v, own[k]) if hasattr(v, "shape") else v for name, v in state.items()}
+        k: {name: split_like(v, own[k]) if hasattr(v, "shape") else v for name, v in state.items()}
         for k, state in saved["state"].items()
     }
     return saved | {"state": split}
 
 
-def whole_model(model: Any, torch: Any, leads: bool) -> Any:
-    """For the leader, an ordinary model in main memory with the weights of all processes; for the others, the model.
+def gather_model(model: Any, torch: Any, leads: bool) -> Any:
+    """Return the leader an ordinary model in main memory with all weights, and the other processes the model itself.
 
-    A model that is not sharded is returned as it is.
+    A model that is not sharded is returned unchanged.
     """
     if not any(is_shard(p) for p in model.parameters()):
         return model
-    weights = gathered(model.state_dict(keep_vars=True), keep=leads)
+    weights = gather_state(model.state_dict(keep_vars=True), keep=leads)
     if not leads:
         return model
     with torch.device("meta"):  # no memory, and no draw of first weights

@@ -1,8 +1,8 @@
-"""Checkpoints: all that a training needs to go on as if nothing had happened.
+"""Checkpoints: everything that a training needs to continue as if it had not been interrupted.
 
-One file per checkpoint, ``step-00000120-KEY-SUM.pt``, which appears by a rename and is whole or not there. KEY says
-which training it belongs to; SUM is the beginning of the SHA-256 of its bytes, for torch reads changed ones without a
-word. The last two are kept, so that one that was damaged later leaves another.
+One file per checkpoint, ``step-00000120-KEY-SUM.pt``, which appears by a rename and is therefore complete. KEY says
+which training it belongs to; SUM is the beginning of the SHA-256 of its bytes, since torch loads changed bytes without
+an error. The last two are kept, so that a damaged one leaves another.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from typing import Any
 import msgspec
 
 from filial import FilialError, Template, __version__
-from filial_plugins.trainers.clock import Place
-from filial_plugins.trainers.devices.sharding import gathered, parts_of_weights
+from filial_plugins.trainers.devices.sharding import gather_state, split_weights
 from filial_plugins.trainers.optimizers import Optimizers
-from filial_plugins.trainers.options import WITHOUT_EFFECT, Tuning
+from filial_plugins.trainers.options import WITHOUT_EFFECT, GradientTrainer
 from filial_plugins.trainers.results.saving import sync
+from filial_plugins.trainers.state import TrainingState
 
-KEPT = 2
-SUM = 16  # hex digits
+KEEP_LAST = 2
+CHECKSUM_DIGITS = 16  # hex digits
 
 
 class Checkpoints:
     """The checkpoints of one training.
 
     Args:
-        folder: theirs alone; it is made when it is needed.
-        key: tells this training from others; checkpoints of others are never gone on from. It may cost a while to
-            find, so it is asked for only when there is a checkpoint.
-        steps, seconds: how often there is one.
+        folder: used by no other training; created when needed.
+        key: identifies this training; checkpoints with another key are ignored. It may be slow to compute, so it is
+            called only when a checkpoint exists or is written.
+        steps, seconds: intervals between checkpoints.
 
     Attributes:
-        damaged: the names of those that were passed over.
+        damaged: names of the checkpoints that were skipped.
     """
 
     def __init__(
@@ -51,25 +51,25 @@ class Checkpoints:
 
     @cached_property
     def key(self) -> str:
-        """Which training this is."""
+        """The key of this training."""
         return self._find_key()
 
-    def due(self, step: int) -> bool:
-        """Whether there should be one after this step."""
+    def is_due(self, step: int) -> bool:
+        """Whether there should be a checkpoint after this step."""
         if self._steps and step % self._steps == 0:
             return True
         return self._seconds is not None and time.monotonic() - self._last >= self._seconds
 
-    def save(self, model: Any, optimizers: Optimizers, place: Place, *, leads: bool = True) -> None:
-        """Write one, then remove those before the last two.
+    def save(self, model: Any, optimizers: Optimizers, place: TrainingState, *, leads: bool = True) -> None:
+        """Write a checkpoint, then remove all but the last two.
 
         Args:
-            leads: whether this process writes; the others only take part in gathering what is sharded.
+            leads: whether this process writes; the others only take part in gathering sharded tensors.
 
         Raises:
-            FilialError: it cannot be written; those before it stay.
+            FilialError: it cannot be written; earlier checkpoints stay.
         """
-        state = gathered({"weights": _trained(model), "optimizers": optimizers.state()}, keep=leads)
+        state = gather_state({"weights": _select_trained(model), "optimizers": optimizers.state_dict()}, keep=leads)
         if not leads:
             return
         state["place"] = asdict(place)
@@ -81,57 +81,57 @@ class Checkpoints:
                 self._torch.save(state, f)
                 f.flush()
                 os.fsync(f.fileno())
-            path = self.folder / f"{name}-{content(part)[:SUM]}.pt"
+            path = self.folder / f"{name}-{hash_content(part)[:CHECKSUM_DIGITS]}.pt"
             os.replace(part, path)
             sync(self.folder)
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
             part.unlink(missing_ok=True)
-            raise FilialError(self._cannot(self.folder / name, error)) from error
+            raise FilialError(self._explain_failure(self.folder / name, error)) from error
         again = [old for old in self.folder.glob(f"{name}-*.pt") if old != path]  # of this step, damaged or not
-        for old in [*again, *self._mine()[:-KEPT]]:
+        for old in [*again, *self._list_own()[:-KEEP_LAST]]:
             old.unlink(missing_ok=True)
         self._last = time.monotonic()
 
-    def restore(self, model: Any, optimizers: Optimizers) -> Place | None:
-        """Put model and optimisers in the state of the newest whole checkpoint. None: there is none."""
-        for path in reversed(self._mine()):
-            if not path.stem.endswith(content(path)[:SUM]):
+    def restore(self, model: Any, optimizers: Optimizers) -> TrainingState | None:
+        """Load model and optimizers from the newest undamaged checkpoint. Returns None if there is none."""
+        for path in reversed(self._list_own()):
+            if not path.stem.endswith(hash_content(path)[:CHECKSUM_DIGITS]):
                 self.damaged.append(path.name)  # the one before it is as good, only older
                 continue
             state = self._torch.load(path, map_location="cpu", weights_only=True)
-            model.load_state_dict(parts_of_weights(state["weights"], model), strict=False)
-            optimizers.load(state["optimizers"])
-            return Place(**state["place"])
+            model.load_state_dict(split_weights(state["weights"], model), strict=False)
+            optimizers.load_state_dict(state["optimizers"])
+            return TrainingState(**state["place"])
         return None
 
     def clear(self) -> None:
-        """Remove all of them: the model they led to is saved."""
+        """Remove all checkpoints, since the model is saved."""
         for path in self.folder.glob("step-*.pt"):
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
-    def _mine(self) -> list[Path]:
-        """This training's, oldest first."""
+    def _list_own(self) -> list[Path]:
+        """Return the checkpoints of this training, oldest first."""
         if not any(self.folder.glob("step-*.pt")):
             return []
         return sorted(self.folder.glob(f"step-*-{self.key}-*.pt"))
 
-    def _cannot(self, path: Path, error: Exception) -> str:
-        kept = self._mine()
+    def _explain_failure(self, path: Path, error: Exception) -> str:
+        kept = self._list_own()
         there = f"the checkpoint {kept[-1].name} is kept" if kept else "there is no earlier one"
         why = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
         return (
             f"{path}: the checkpoint cannot be written ({why}); {there}: free some space and start the same training "
-            "again, it goes on from there"
+            "again to resume from there"
         )
 
 
-def checkpoints(options: Tuning, out: Path, torch: Any, about: Callable[[], list[Any]]) -> Checkpoints:
-    """The checkpoints of the training that leads to ``out``, beside it.
+def make_checkpoints(options: GradientTrainer, out: Path, torch: Any, about: Callable[[], list[Any]]) -> Checkpoints:
+    """Return the checkpoints of the training that writes ``out``; their folder is beside it.
 
     Args:
-        about: all that the trained weights follow from beside the options.
+        about: everything besides the options that determines the trained weights.
     """
 
     def key() -> str:
@@ -142,21 +142,21 @@ def checkpoints(options: Tuning, out: Path, torch: Any, about: Callable[[], list
     return Checkpoints(folder, key, torch, steps=options.checkpoint_steps, seconds=options.checkpoint_seconds)
 
 
-def content(path: Path) -> str:
-    """The SHA-256 of a file; of a folder, one over the names and contents of its files."""
+def hash_content(path: Path) -> str:
+    """Return the SHA-256 of a file; of a folder, one over the names and contents of its files."""
     if path.is_file():
         with open(path, "rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest()
-    inside = [[file.name, content(file)] for file in sorted(path.iterdir()) if file.is_file()]
+    inside = [[file.name, hash_content(file)] for file in sorted(path.iterdir()) if file.is_file()]
     return hashlib.sha256(msgspec.json.encode(inside)).hexdigest()
 
 
-def described(template: Template) -> list[Any]:
-    """A template by its class and options."""
+def describe_template(template: Template) -> list[Any]:
+    """Describe a template by its class and options."""
     return [type(template).__module__, type(template).__qualname__, template.model_dump(mode="json")]
 
 
-def _trained(model: Any) -> dict[str, Any]:
-    """Weights and buffers without those that are frozen."""
+def _select_trained(model: Any) -> dict[str, Any]:
+    """Return weights and buffers without frozen ones."""
     frozen = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
     return {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name not in frozen}

@@ -1,4 +1,4 @@
-"""How a saved model answers by default: a generation config that can be saved."""
+"""Make a generation config valid, so that it can be saved."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ MODES = ("do_sample", "num_beams", "use_cache", "return_dict_in_generate")  # wh
 
 
 def drop_contradictions(config: Any) -> dict[str, Any]:
-    """Unset what contradicts the rest of a generation config. Returns the names and values of what was unset.
+    """Unset values that contradict the rest of a generation config. Returns their names and values.
 
-    transformers loads such configs with a warning at most, and refuses to save them once they are changed. What counts
-    as a contradiction (a temperature without ``do_sample``, a length penalty with one beam) is left to its own check.
+    transformers loads such configs with a warning at most, but refuses to save them once they were changed. Its own
+    check decides what is a contradiction (a temperature without ``do_sample``, a length penalty with one beam).
     """
-    if _valid(config):
+    if _is_valid(config):
         return {}
     fit = type(config)()
     private = {name: value for name, value in vars(config).items() if name.startswith("_")}
@@ -22,21 +22,21 @@ def drop_contradictions(config: Any) -> dict[str, Any]:
     for name in sorted(given, key=lambda name: (name not in MODES, name)):
         before = dict(vars(fit))
         setattr(fit, name, given[name])
-        if not _valid(fit):
-            _assign(fit, before)
+        if not _is_valid(fit):
+            _set_values(fit, before)
             dropped[name] = given[name]
-    _assign(config, vars(fit) | private)
+    _set_values(config, vars(fit) | private)
     return dropped
 
 
-def _assign(config: Any, values: dict[str, Any]) -> None:
-    """Let a config hold these values and no others."""
+def _set_values(config: Any, values: dict[str, Any]) -> None:
+    """Replace all values of a config."""
     vars(config).clear()
     vars(config).update(values)
 
 
-def _valid(config: Any) -> bool:
-    """Whether transformers would save it."""
+def _is_valid(config: Any) -> bool:
+    """Whether transformers would save the config."""
     try:
         config.validate(strict=True)
     except (ValueError, TypeError):  # TypeError: a value of the wrong type is compared

@@ -1,12 +1,12 @@
-"""What happens to a row of more than ``max_length`` tokens, by policy:
+"""What happens to a row of more than ``max_length`` tokens, by policy.
 
-* ``drop``: it is left out and counted.
-* ``cut-answer``: its last answer ends at the limit, without an end token, for the answer does not end there. All that
-  comes before that answer stays; a row that has no room for any of its last answer is dropped.
-* ``cut-oldest-turns``: the oldest exchanges of a conversation are left out, its system text kept, until the rest fits.
+* ``drop``: the row is dropped and counted.
+* ``cut-answer``: its last answer is cut at the limit, without an end token, since the answer does not end there.
+  Everything before that answer stays; a row without room for any of its last answer is dropped.
+* ``cut-oldest-turns``: the oldest exchanges of a conversation are removed until the rest fits. The system text stays.
   A row whose last exchange alone is too long is dropped.
 
-None of them ever cuts a prompt, so an answer always follows the words that ask for it.
+No policy cuts a prompt, so an answer always follows the complete question.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Literal
 import numpy as np
 
 from filial import Record
-from filial_plugins.trainers.rows.bulk import Flat
+from filial_plugins.trainers.rows.bulk_encoding import TokenArrays
 
 OverLong = Literal["drop", "cut-answer", "cut-oldest-turns"]
-Cut = tuple[np.ndarray, list[tuple[int, int]]]
+CutRow = tuple[np.ndarray, list[tuple[int, int]]]
 
 
-def cut_answer(flat: Flat, row: int, limit: int) -> Cut | None:
-    """The first ``limit`` tokens of a row and their trained ranges; None unless they reach into its last answer."""
+def cut_answer(flat: TokenArrays, row: int, limit: int) -> CutRow | None:
+    """Return the first ``limit`` tokens of a row with their trained ranges; None if its last answer is not reached."""
     first, last = np.searchsorted(flat.trained[:, 0], [row, row + 1])
     ranges = [(int(start), int(end)) for _, start, end in flat.trained[first:last]]
     if not ranges or ranges[-1][0] >= limit:
@@ -34,14 +34,14 @@ def cut_answer(flat: Flat, row: int, limit: int) -> Cut | None:
     return flat.ids[at : at + limit], [*ranges[:-1], (start, min(end, limit))]
 
 
-def fitting(record: Record, encoded: Callable[[Record], Flat | None], limit: int) -> Cut | None:
-    """A conversation without as few of its oldest exchanges as it takes to fit; None where none is left that fits."""
+def drop_oldest_turns(record: Record, encoded: Callable[[Record], TokenArrays | None], limit: int) -> CutRow | None:
+    """Remove as few of the oldest exchanges as needed to fit ``limit``; None if the last one alone is too long."""
     system = record.messages[:1] if record.messages and record.messages[0].role == "system" else ()
     rest = record.messages[len(system) :]
     starts = [i for i, turn in enumerate(rest) if turn.role == "user" and i and rest[i - 1].role != "user"]
-    found: Cut | None = None
+    found: CutRow | None = None
     low, high = 0, len(starts)
-    while low < high:  # the more is left out, the shorter the row
+    while low < high:  # binary search: the more exchanges are removed, the shorter the row
         middle = (low + high) // 2
         flat = encoded(record.replaced(messages=(*system, *rest[starts[middle] :])))
         if flat is not None and not flat.failed and flat.lengths[0] <= limit:

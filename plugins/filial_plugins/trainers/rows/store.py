@@ -1,14 +1,14 @@
-"""Rows of tokens on disk, memory-mapped: what a training reads, whatever its size.
+"""Rows of tokens on disk, memory-mapped, so that a training can read more than fits into memory.
 
 A store is a folder:
 
-* ``ids.bin``: all token ids end to end, uint16 where the vocabulary fits, else int32;
+* ``ids.bin``: all token ids end to end, uint16 if the vocabulary fits, else int32;
 * ``lengths.bin``: tokens per row, int32;
-* ``trained.bin``: int32 triples (row, first token that carries loss, the one after the last such), in order;
+* ``trained.bin``: int32 triples (row, first trained token, token after the last trained one), sorted;
 * ``header.json``: counts, what was dropped or cut and why, and the SHA-256 of the three files.
 
-All numbers are little-endian. The folder appears by one rename, so it is whole or not there; `TokenStore.open` reads
-every byte against the checksums, so that one which was damaged later is noticed.
+All numbers are little-endian. The folder appears by one rename, so it is complete. `TokenStore.open` compares every
+byte with the checksums, so that later damage is noticed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from filial import FilialError
 FORMAT = 1
 FILES = ("ids.bin", "lengths.bin", "trained.bin")
 HEADER = "header.json"
-CHUNK = 1 << 20
+BUFFER_SIZE = 1 << 20
 
 
 @dataclass(slots=True)
@@ -43,14 +43,14 @@ class Row:
 
 
 @dataclass(slots=True)
-class Account:
-    """What became of the records: counts by reason, each reason with its first example.
+class PreparationReport:
+    """What happened to the records: counts by reason, each reason with its first example.
 
     Attributes:
         dropped: records that became no row.
-        changed: rows that were made to fit, by how.
-        noticed: rows that are as they should be, but hold something worth a look.
-        examples: the first record per reason of all three.
+        changed: rows that were cut to fit, by policy.
+        noticed: rows that are trained on unchanged, but should be checked.
+        examples: the first record per reason, for all three.
     """
 
     dropped: Counter[str] = field(default_factory=Counter)
@@ -63,11 +63,11 @@ class Account:
         self._count(self.dropped, reason, detail)
 
     def change(self, how: str, detail: str) -> None:
-        """Count a row that was made to fit."""
+        """Count a row that was cut to fit."""
         self._count(self.changed, how, detail)
 
     def notice(self, what: str, detail: str) -> None:
-        """Count a row worth a look."""
+        """Count a row that should be checked."""
         self._count(self.noticed, what, detail)
 
     def _count(self, counter: Counter[str], reason: str, detail: str) -> None:
@@ -76,21 +76,21 @@ class Account:
 
 
 class TokenStore(Sequence[Row]):
-    """Training rows, read-only. ``store[i]`` is a `Row`; a slice is a list of them.
+    """Training rows, read-only. ``store[i]`` is a `Row`; a slice is a list of rows.
 
     Attributes:
-        lengths: tokens per row.
-        tokens: of all rows together.
+        lengths: (rows,) tokens per row.
+        tokens: number of tokens of all rows.
         trained_tokens: how many of them carry loss.
         largest: the largest token id.
-        ends: special tokens that end a row's last trained range.
-        engine: what made the ids, for people.
-        fresh: whether it was made just now rather than found.
+        ends: special tokens that end the last trained range of a row.
+        engine: what made the ids, in words for people.
+        fresh: whether it was made now and not found in a cache.
     """
 
     def __init__(self, folder: Path, header: dict[str, Any], *, fresh: bool) -> None:
         self.folder, self.fresh = folder, fresh
-        self.account = Account(
+        self.report = PreparationReport(
             Counter(header["dropped"]), Counter(header["changed"]), Counter(header["noticed"]), header["examples"]
         )
         self.tokens: int = header["tokens"]
@@ -98,21 +98,21 @@ class TokenStore(Sequence[Row]):
         self.largest: int = header["largest"]
         self.ends: set[int] = set(header["ends"])
         self.engine: str = header["engine"]
-        self._ids = _mapped(folder / "ids.bin", header["dtype"])
-        self.lengths = _mapped(folder / "lengths.bin", "<i4")
-        self._trained = _mapped(folder / "trained.bin", "<i4").reshape(-1, 3)
+        self._ids = _map_file(folder / "ids.bin", header["dtype"])
+        self.lengths = _map_file(folder / "lengths.bin", "<i4")
+        self._trained = _map_file(folder / "trained.bin", "<i4").reshape(-1, 3)
         rows = np.arange(len(self.lengths) + 1, dtype=np.int32)
         self._bounds = np.searchsorted(np.ascontiguousarray(self._trained[:, 0]), rows)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     @classmethod
     def open(cls, folder: Path) -> Self | None:
-        """The store in a folder, every byte checked; None if there is none or it is damaged."""
+        """Open the store in a folder and check every byte; None if there is none or it is damaged."""
         try:
             written = (folder / HEADER).read_bytes()
             header = msgspec.json.decode(written)
             body = {k: v for k, v in header.items() if k != "checksum"}
-            if header["format"] != FORMAT or written != _sealed(body):
+            if header["format"] != FORMAT or written != _encode_header(body):
                 return None
             for name in FILES:
                 with open(folder / name, "rb") as f:
@@ -124,13 +124,13 @@ class TokenStore(Sequence[Row]):
 
     @property
     def dropped(self) -> Counter[str]:
-        """Records that became no row, by reason."""
-        return self.account.dropped
+        """Number of records that became no row, by reason."""
+        return self.report.dropped
 
     @property
     def examples(self) -> dict[str, str]:
         """The first record per reason."""
-        return self.account.examples
+        return self.report.examples
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -153,15 +153,15 @@ class TokenStore(Sequence[Row]):
         return (self[i] for i in range(len(self)))
 
 
-class Writer:
-    """Writes a store beside its place and moves it there when the block ends well.
+class StoreWriter:
+    """Writes a store to a temporary folder and moves it to its path when the block ends without error.
 
     Args:
-        folder: the store's place; what is there is replaced.
-        largest: the largest id there can be.
+        folder: path of the store; what is there is replaced.
+        largest: the largest id of the vocabulary.
 
     Raises:
-        FilialError: the disk is full or the place cannot be written. What was there before stays.
+        FilialError: the disk is full or the path cannot be written. What was there before stays.
     """
 
     def __init__(self, folder: Path, largest: int) -> None:
@@ -174,10 +174,10 @@ class Writer:
         self.ends: set[int] = set()
 
     def __enter__(self) -> Self:
-        with told(self._folder):
+        with explain_write_errors(self._folder):
             shutil.rmtree(self._part, ignore_errors=True)
             self._part.mkdir(parents=True)
-            self._files = {name: open(self._part / name, "wb", buffering=CHUNK) for name in FILES}  # noqa: SIM115
+            self._files = {name: open(self._part / name, "wb", buffering=BUFFER_SIZE) for name in FILES}  # noqa: SIM115
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -186,7 +186,7 @@ class Writer:
         shutil.rmtree(self._part, ignore_errors=True)
 
     def add(self, ids: np.ndarray, lengths: np.ndarray, trained: np.ndarray) -> None:
-        """Add rows: ids end to end, tokens per row, and (row, start, end) with rows counted from 0."""
+        """Add rows: ids end to end, tokens per row, and (row, start, end) triples with rows counted from 0."""
         if not len(lengths):
             return
         self._put("ids.bin", ids.astype(self._dtype))
@@ -197,16 +197,16 @@ class Writer:
         self._trained += int((trained[:, 2] - trained[:, 1]).sum())
         self._largest = max(self._largest, int(ids.max()))
 
-    def finish(self, account: Account, engine: str) -> TokenStore:
-        """Put the store in its place and open it."""
+    def finish(self, report: PreparationReport, engine: str) -> TokenStore:
+        """Move the store to its path and open it."""
         body = {
             "format": FORMAT, "rows": self._rows, "tokens": self._tokens, "trained_tokens": self._trained,
             "dtype": self._dtype, "largest": self._largest, "ends": sorted(self.ends), "engine": engine,
-            "dropped": account.dropped, "changed": account.changed, "noticed": account.noticed,
-            "examples": account.examples, "files": {name: h.hexdigest() for name, h in self._hashes.items()},
+            "dropped": report.dropped, "changed": report.changed, "noticed": report.noticed,
+            "examples": report.examples, "files": {name: h.hexdigest() for name, h in self._hashes.items()},
         }  # fmt: skip
-        header = _sealed(body)
-        with told(self._folder):
+        header = _encode_header(body)
+        with explain_write_errors(self._folder):
             for file in self._files.values():
                 file.flush()
                 os.fsync(file.fileno())
@@ -219,30 +219,30 @@ class Writer:
     def _put(self, name: str, array: np.ndarray) -> None:
         data = np.ascontiguousarray(array).data.cast("B")
         self._hashes[name].update(data)
-        with told(self._folder):
+        with explain_write_errors(self._folder):
             self._files[name].write(data)
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Turn a refusal to write into one sentence."""
+def explain_write_errors(folder: Path) -> Iterator[None]:
+    """Raise an error of the operating system as a `FilialError` in one sentence."""
     try:
         yield
     except OSError as error:
         what = (error.strerror or str(error)).lower()
         raise FilialError(
-            f"{folder}: the prepared rows cannot be written: {what}; free space or mend its permissions"
+            f"{folder}: the prepared rows cannot be written: {what}; free some space or fix the permissions"
         ) from error
 
 
-def _sealed(body: dict[str, Any]) -> bytes:
-    """The header's text, with a checksum over all else in it."""
+def _encode_header(body: dict[str, Any]) -> bytes:
+    """Return the bytes of the header, with a checksum over everything else in it."""
     checksum = hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
     return msgspec.json.format(msgspec.json.encode(body | {"checksum": checksum}), indent=1) + b"\n"
 
 
-def _mapped(path: Path, dtype: str) -> np.ndarray:
-    """A file as an array; an empty one cannot be mapped."""
+def _map_file(path: Path, dtype: str) -> np.ndarray:
+    """Map a file as an array; an empty file cannot be mapped."""
     if not path.stat().st_size:
         return np.empty(0, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r")

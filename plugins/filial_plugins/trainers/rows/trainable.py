@@ -1,4 +1,4 @@
-"""Which records can be trained on, and what of them a template leaves out."""
+"""Find out which records can be trained on, and what a template omits from them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Iterator, Sequence
 
 from filial import Record, Span
 
-UNTRAINABLE = {"no-answer": "nobody answers in it", "unwanted-answer": "its label says that the answer is not wanted"}
+DROP_REASONS = {"no-answer": "it has no answer", "unwanted-answer": "its label marks the answer as bad"}
 
 
-def untrainable(record: Record) -> str:
-    """Return why nothing of a record can be trained, one of `UNTRAINABLE`; empty if something can."""
+def find_drop_reason(record: Record) -> str:
+    """Return why nothing of a record can be trained, one of `DROP_REASONS`; empty if something can."""
     if not any(turn.role == "assistant" and turn.content for turn in record.turns()):
         return "no-answer"
     return "unwanted-answer" if record.label is False else ""
 
 
-def left_out(record: Record, spans: Sequence[Span]) -> Iterator[str]:
-    """Yield what a record holds and its rendered text does not: ``system-left-out``, ``reasoning-left-out``,
-    ``rejected-left-out``."""
+def find_omissions(record: Record, spans: Sequence[Span]) -> Iterator[str]:
+    """Yield what a record has and its rendered text does not.
+
+    These are ``system-left-out``, ``reasoning-left-out`` and ``rejected-left-out``.
+    """
     turns = record.turns()
     held = {
         "system": [turn.content for turn in turns if turn.role == "system"],

@@ -1,6 +1,6 @@
-"""Packing: rows put together in bins of a fixed number of tokens.
+"""Packing: put rows together in bins of a fixed number of tokens.
 
-Rows in one bin must never see each other; that is the trainer's business. Here it is only decided who shares a bin.
+Rows in one bin must not attend to each other; the trainer ensures that. Here it is only decided who shares a bin.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from filial import UsageError, seeded
 Lengths = Sequence[int] | np.ndarray
 
 
-def best_fit(lengths: Lengths, capacity: int, seed: int, epoch: int) -> list[list[int]]:
-    """Put row indices in bins, every row in one bin, no bin above ``capacity`` tokens.
+def pack_best_fit(lengths: Lengths, capacity: int, seed: int, epoch: int) -> list[list[int]]:
+    """Pack row indices into bins: every row in one bin, no bin above ``capacity`` tokens.
 
-    Each row, the longest first, goes to the fullest bin that has room for it (best fit decreasing, Johnson 1974).
-    Rows of one length come in random order, and so do the bins. Everything depends on lengths, capacity, seed and
-    epoch alone.
+    Each row, the longest first, goes to the fullest bin that has room for it (best fit decreasing, Johnson 1974). Rows
+    of one length come in random order, and so do the bins. The result depends on lengths, capacity, seed and epoch
+    only.
 
     Raises:
         UsageError: a row is longer than a bin.
@@ -35,18 +35,20 @@ def best_fit(lengths: Lengths, capacity: int, seed: int, epoch: int) -> list[lis
             "to max_length or above"
         )
     rng = seeded(seed, "packing", epoch)
+    # Random keys shuffle the rows; the stable sort by length keeps that order among rows of equal length.
     keys = np.frombuffer(rng.randbytes(8 * len(sizes)), dtype="<u8")
     shuffled = np.argsort(keys, kind="stable")
-    bins = _longest_first(shuffled[np.argsort(-sizes[shuffled], kind="stable")], sizes, capacity)
+    bins = _fill_bins(shuffled[np.argsort(-sizes[shuffled], kind="stable")], sizes, capacity)
     rng.shuffle(bins)
     return bins
 
 
-def _longest_first(order: np.ndarray, sizes: np.ndarray, capacity: int) -> list[list[int]]:
-    """Bins of the rows in this order, each row in the fullest bin that has room for it."""
+def _fill_bins(order: np.ndarray, sizes: np.ndarray, capacity: int) -> list[list[int]]:
+    """Fill bins with the rows in this order, each row in the fullest bin that has room for it."""
     bins: list[list[int]] = []
-    rooms: list[int] = []  # what is left in bins that are not full, each amount once, ascending
+    rooms: list[int] = []  # free tokens of open bins: distinct values, ascending
     with_room: dict[int, list[list[int]]] = defaultdict(list)
+    # Open bins are filed by their free tokens, so the fullest bin with room is found by one binary search.
     for row, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
         if (at := bisect_left(rooms, size)) < len(rooms):
             room = rooms[at]

@@ -1,8 +1,7 @@
-"""What can go wrong between the client and an endpoint, told apart.
+"""Classify what can go wrong between the client and an endpoint.
 
-Over its aiohttp transport the client reports a refused or reset connection as a time-out; the exception behind it tells
-which it was. A fault says what it costs: nothing where the endpoint refused, ``billed=None`` where an answer may have
-been lost on its way.
+Over aiohttp the client reports a refused or reset connection as a timeout; the underlying exception tells which it was.
+An error says what it costs: nothing if the endpoint refused, ``billed=None`` if an answer may have been lost.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from email.utils import parsedate_to_datetime
 
 from filial import TeacherError
 
-SPENT = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits")
-LONGEST = 366 * 86400.0
+QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits")
+LONGEST_WAIT = 366 * 86400.0
 """Seconds. A wait above that is none that an endpoint can mean."""
-WITHHELD = ("content_filter", "content_policy_violation", "moderation")
+FILTER_CODES = ("content_filter", "content_policy_violation", "moderation")
 
 
-def connection_fault(error: BaseException) -> TeacherError:
-    """The fault behind an exception of the connection: there was no whole answer."""
+def make_connection_error(error: BaseException) -> TeacherError:
+    """Convert an exception of the connection: there was no complete answer."""
     import aiohttp
 
-    chain = list(_causes(error))
+    chain = list(_list_causes(error))
     detail = str(chain[-1]) or type(chain[-1]).__name__
     if any(isinstance(e, ConnectionRefusedError) for e in chain):
         return TeacherError("connection-refused", detail, retry=True, down=True)
@@ -39,8 +38,8 @@ def connection_fault(error: BaseException) -> TeacherError:
     return TeacherError("connection-reset", detail, retry=True, billed=None)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those behind it, the root last."""
+def _list_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and its causes, the root last."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -50,34 +49,36 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__ or getattr(link, "os_error", None)
 
 
-def status_fault(status: int, raw: bytes, headers: Mapping[str, str]) -> TeacherError:
-    """The fault that an HTTP status stands for, with what the body says of it."""
+def make_status_error(status: int, raw: bytes, headers: Mapping[str, str]) -> TeacherError:
+    """Convert an HTTP status and the body that came with it."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         body = raw.decode("utf-8", "replace").strip()
-    return _fault(status, body.get("error") or body if isinstance(body, dict) else body, _retry_after(headers))
+    return _make_error(
+        status, body.get("error") or body if isinstance(body, dict) else body, _read_retry_after(headers)
+    )
 
 
-def error_in_answer(error: object, billed: tuple[int, int] | None) -> TeacherError:
-    """The fault of an answer with status 200 that holds ``error``, as some routers send it."""
+def make_answer_error(error: object, billed: tuple[int, int] | None) -> TeacherError:
+    """Convert an ``error`` in an answer with status 200, as some routers send it."""
     code = error.get("code") if isinstance(error, dict) else None
-    words, detail = _words_of(error)
+    words, detail = _read_error(error)
     if isinstance(code, int) and 400 <= code < 600:
-        fault = _fault(code, error, None)
-    elif any(word in words for word in SPENT):
-        fault = _fault(402, error, None)
+        fault = _make_error(code, error, None)
+    elif any(word in words for word in QUOTA_CODES):
+        fault = _make_error(402, error, None)
     else:
         fault = TeacherError("error-in-answer", detail, retry=True)
     fault.billed = billed or (0, 0)
     return fault
 
 
-def _fault(status: int, error: object, wait: float | None) -> TeacherError:
-    code, detail = _words_of(error)
-    if status == 402 or (status < 500 and any(word in code for word in SPENT)):
+def _make_error(status: int, error: object, wait: float | None) -> TeacherError:
+    code, detail = _read_error(error)
+    if status == 402 or (status < 500 and any(word in code for word in QUOTA_CODES)):
         return TeacherError("insufficient-quota", detail or "the account has no quota left", down=True)
-    if status in (400, 403) and any(word in code for word in WITHHELD):
+    if status in (400, 403) and any(word in code for word in FILTER_CODES):
         return TeacherError("content-filter", detail)
     if status == 429 and "too large" in detail:
         return TeacherError("request-too-large", detail)
@@ -87,7 +88,7 @@ def _fault(status: int, error: object, wait: float | None) -> TeacherError:
         reason = "unauthorized" if status == 401 else "forbidden"
         return TeacherError(reason, detail or "the endpoint refuses the key", down=True)
     if status == 404:
-        detail = detail or "the endpoint knows no such model or path; check model and base_url"
+        detail = detail or "the endpoint has no such model or path; check model and base_url"
         return TeacherError("http-404", detail, down=True)
     if 300 <= status < 400:
         return TeacherError("redirected", "the endpoint redirects; set base_url to its new address", down=True)
@@ -98,8 +99,8 @@ def _fault(status: int, error: object, wait: float | None) -> TeacherError:
     return TeacherError(f"http-{status}", detail)
 
 
-def _words_of(error: object) -> tuple[str, str]:
-    """Code, type and further marks of an error, and its message, as far as it has them."""
+def _read_error(error: object) -> tuple[str, str]:
+    """Return code, type and flags of an error as one string, and its message."""
     if isinstance(error, dict):
         meta = error.get("metadata")
         flagged = "moderation" if isinstance(meta, dict) and meta.keys() & {"flagged_input", "reasons"} else ""
@@ -108,15 +109,18 @@ def _words_of(error: object) -> tuple[str, str]:
     return "", str(error or "")[:500]
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds an endpoint asks to wait, in milliseconds, in seconds or as a date; None where nobody can wait so."""
+def _read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that an endpoint asks to wait; None if it does not, or if the time is not plausible.
+
+    Endpoints give milliseconds, seconds or a date.
+    """
     for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
         value = headers.get(name, "")
         try:
-            seconds = (float(value) if scale > 1 or _is_number(value) else _until(value)) / scale
+            seconds = (float(value) if scale > 1 or _is_number(value) else _read_date(value)) / scale
         except (ValueError, TypeError, OverflowError):
             continue  # neither a number nor a date: as if the endpoint had not asked
-        if math.isfinite(seconds) and seconds <= LONGEST:
+        if math.isfinite(seconds) and seconds <= LONGEST_WAIT:
             return max(0.0, seconds)
     return None
 
@@ -125,5 +129,5 @@ def _is_number(text: str) -> bool:
     return text.strip().replace(".", "", 1).isdigit()
 
 
-def _until(date: str) -> float:
+def _read_date(date: str) -> float:
     return parsedate_to_datetime(date).timestamp() - time.time()

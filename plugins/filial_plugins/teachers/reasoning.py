@@ -1,4 +1,4 @@
-"""The thoughts that a model writes into its answer, parted from the answer."""
+"""Separate the reasoning that a model writes into its answer from the answer."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 _ANY = re.compile(rf"{_OPEN}|{_CLOSE}", re.IGNORECASE)
 
 
-class Parted(NamedTuple):
-    """An answer without its thoughts, and those. ``cut``: tags of thoughts were taken out; ``left``: some stand in the
-    text still."""
+class SplitAnswer(NamedTuple):
+    """An answer without its reasoning, and the reasoning.
+
+    Attributes:
+        removed: whether reasoning tags were removed.
+        remaining: whether reasoning tags remain in the text.
+    """
 
     text: str
-    thoughts: str
-    cut: bool
-    left: bool
+    reasoning: str
+    removed: bool
+    remaining: bool
 
 
-def parted(answer: str) -> Parted:
-    """Part the thoughts at the beginning of an answer from the rest of it.
+def split_reasoning(answer: str) -> SplitAnswer:
+    """Separate reasoning at the beginning of an answer from the rest.
 
-    They stand between tags, at times several in a row; what is never closed is a thought to its end. A closing tag
-    alone ends thoughts whose opening tag was in the prompt, where it ends a line outside fenced code, as models write
-    it. Other tags further in may be what the answer is about, and stay. An answer without thoughts stays as it is.
+    It is between tags, sometimes in several blocks; a block that is never closed extends to the end. A closing tag
+    alone ends reasoning whose opening tag was in the prompt, if it ends a line outside fenced code, as models write it.
+    Other tags further in may be the subject of the answer and stay. An answer without reasoning is unchanged.
     """
     if "<" not in answer and "[" not in answer:  # most answers hold no tag of any kind
-        return Parted(answer, "", False, False)
+        return SplitAnswer(answer, "", False, False)
     thoughts, place = list[str](), 0
     while tag := _FIRST.match(answer, place):
         place = tag.end()
@@ -41,7 +45,7 @@ def parted(answer: str) -> Parted:
             place = end.end() if end else len(answer)
     if (
         not place
-        and (end := _ALONE.search(_without_code(answer)))
+        and (end := _ALONE.search(_blank_code(answer)))
         and not re.search(_OPEN, answer[: end.start()], re.IGNORECASE)
     ):
         thoughts.append(answer[: end.start()])
@@ -49,11 +53,11 @@ def parted(answer: str) -> Parted:
         while (tag := _FIRST.match(answer, place)) and not tag["open"]:
             place = tag.end()
     text = answer[place:].lstrip() if place else answer
-    return Parted(text, joined(thoughts), bool(place), _ANY.search(text) is not None)
+    return SplitAnswer(text, join_reasoning(thoughts), bool(place), _ANY.search(text) is not None)
 
 
-def _without_code(text: str) -> str:
-    """The text with blanks in place of fenced code, so that places in it stay; a fence that is never closed is none."""
+def _blank_code(text: str) -> str:
+    """Return the text with spaces in place of fenced code, so that positions stay; an unclosed fence is not code."""
     kept, place = list[str](), 0
     opening: re.Match[str] | None = None
     for fence in _FENCE.finditer(text):
@@ -65,6 +69,6 @@ def _without_code(text: str) -> str:
     return "".join((*kept, text[place:]))
 
 
-def joined(thoughts: list[str]) -> str:
-    """Several thoughts as one text; what is said twice stands there once."""
+def join_reasoning(thoughts: list[str]) -> str:
+    """Join blocks of reasoning to one text, without repetitions."""
     return "\n\n".join(dict.fromkeys(filter(None, map(str.strip, thoughts))))

@@ -1,4 +1,4 @@
-"""The model card: a README in the model's folder that says how the model came about, with all figures."""
+"""The model card: a README in the model's folder that says how the model was made, with all figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ tags: [filial, instruction-tuning, {trainer}]
 
 # {name}
 
-{way} of `{base}` with filial {version}, trainer `{trainer}`.
+{method} of `{base}` with filial {version}, trainer `{trainer}`.
 
     filial ask transformers "What can you do?" --model {name}
 
@@ -51,14 +51,14 @@ Seed {seed}. What is not listed has its default.
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """What a card tells beside the figures.
+class ModelCard:
+    """What a card says besides the figures.
 
     Attributes:
-        base: the model that was tuned.
+        base: the model that was trained.
         data: SHA-256 of the training file.
-        options: the trainer's, as a recipe would give them.
-        way: what was trained, in a few words.
+        options: options of the trainer, as in a recipe.
+        method: how it was trained, in a few words.
     """
 
     trainer: str
@@ -67,52 +67,53 @@ class Story:
     template: Template
     options: Mapping[str, Any]
     seed: int
-    way: str
+    method: str
 
 
-def card(name: str, story: Story, figures: Mapping[str, Any]) -> str:
-    """The text of README.md, with the header that model hubs read."""
+def render_card(name: str, card: ModelCard, figures: Mapping[str, Any]) -> str:
+    """Return the text of README.md, with the header that model hubs read."""
     return CARD.format(
-        name=name, base=story.base, trainer=story.trainer, way=story.way, version=__version__, data=story.data,
-        seed=story.seed, template=_template(story.template), samples=_samples(figures), dropped=_dropped(figures),
+        name=name, base=card.base, trainer=card.trainer, method=card.method, version=__version__, data=card.data,
+        seed=card.seed, template=_describe_template(card.template), samples=_render_samples(figures),
+        dropped=_list_dropped(figures),
         rows=f"{figures.get('rows', 0):,}",
-        figures="\n".join(f"| {_words(k)} | {_number(figures[k])} |" for k in FIGURES if k in figures),
-        options="\n".join(f"| `{k}` | `{_told(v)}` |" for k, v in story.options.items()),
+        figures="\n".join(f"| {_make_label(k)} | {_format_number(figures[k])} |" for k in FIGURES if k in figures),
+        options="\n".join(f"| `{k}` | `{_format_value(v)}` |" for k, v in card.options.items()),
     )  # fmt: skip
 
 
-def _template(template: Template) -> str:
-    chosen = _told(template.model_dump(mode="json"))
+def _describe_template(template: Template) -> str:
+    chosen = _format_value(template.model_dump(mode="json"))
     return f"`{type(template).__name__}`" + (f" ({chosen})" if chosen else "")
 
 
-def _samples(figures: Mapping[str, Any]) -> str:
-    """Some answers to held-out questions, as they are."""
-    shown = [f"> **{_quoted(s['question'])}**\n>\n> {_quoted(s['answer'])}" for s in figures.get("samples", ())]
+def _render_samples(figures: Mapping[str, Any]) -> str:
+    """Return sample answers as Markdown quotations."""
+    shown = [f"> **{_quote(s['question'])}**\n>\n> {_quote(s['answer'])}" for s in figures.get("samples", ())]
     return "\n\n".join(["Answers to held-out questions:", *shown]) + "\n\n" if shown else ""
 
 
-def _quoted(text: str, most: int = 500) -> str:
-    """Text from data inside a quotation, bounded, with nothing in it that Markdown would act on."""
+def _quote(text: str, most: int = 500) -> str:
+    """Quote text from data, at most ``most`` characters, with all Markdown characters escaped."""
     plain = "".join("\\" + c if c in "\\`*_{}[]<>#|!" else c for c in text[:most].strip())
     return plain.replace("\n", "\n> ") + (" …" if len(text) > most else "")
 
 
-def _dropped(figures: Mapping[str, Any]) -> str:
+def _list_dropped(figures: Mapping[str, Any]) -> str:
     dropped = figures.get("dropped") or {}
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
     return f"; left out: {reasons}" if reasons else ""
 
 
-def _words(name: str) -> str:
+def _make_label(name: str) -> str:
     return name.replace("_", " ").replace("heldout", "held-out")
 
 
-def _number(value: Any) -> str:
+def _format_number(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
-def _told(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {_told(v)}" for k, v in value.items() if v not in (None, "", [], {}))
+        return ", ".join(f"{k}: {_format_value(v)}" for k, v in value.items() if v not in (None, "", [], {}))
     return str(value)

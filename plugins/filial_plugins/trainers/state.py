@@ -1,4 +1,4 @@
-"""How far a training is, by each of its bounds; what a checkpoint remembers of that."""
+"""The state of a training that a checkpoint keeps, and the progress towards each bound."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from filial_plugins.trainers.options import Tuning
+from filial_plugins.trainers.options import GradientTrainer
 
 
 @dataclass(slots=True)
-class Place:
-    """Where a training stands.
+class TrainingState:
+    """The position of a training. The field names are those of checkpoint files.
 
     Attributes:
         step: updates made.
-        epoch: passes begun and done with.
-        at: the step of this pass that comes next.
+        epoch: complete passes over the data.
+        at: index of the next step in the current pass.
         tokens: tokens seen.
-        loss: the recent loss, an average that forgets.
-        wall, cpu: seconds used before this process took over.
+        loss: exponential moving average of the loss.
+        wall, cpu: seconds used before this process started.
         log: the lines of training.jsonl.
     """
 
@@ -34,24 +34,24 @@ class Place:
 
 
 class Clock:
-    """Seconds used, those before a resume included."""
+    """Measures the seconds used by a training, including those before it was resumed."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: TrainingState) -> None:
         self.place = place
         self._wall, self._cpu = time.perf_counter() - place.wall, time.process_time() - place.cpu
 
     @property
     def wall(self) -> float:
-        """Seconds of wall clock."""
+        """Seconds of wall-clock time."""
         return time.perf_counter() - self._wall
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU."""
+        """Seconds of CPU time."""
         return time.process_time() - self._cpu
 
-    def progress(self, o: Tuning, per_epoch: int) -> float:
-        """From 0 to 1, by the bound that is nearest."""
+    def progress(self, o: GradientTrainer, per_epoch: int) -> float:
+        """Return the progress from 0 to 1 by the bound that is nearest."""
         place = self.place
         return max(
             place.step / o.max_steps if o.max_steps else 0.0,

@@ -1,4 +1,4 @@
-"""Figures of a training, sent to where a team looks at them."""
+"""Send figures of a training to the services where a team reads them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from filial import UsageError
 
-Tell = Callable[[dict[str, Any]], None]
+Report = Callable[[dict[str, Any]], None]
 
 
-def check(names: Sequence[str]) -> None:
-    """Whether the packages that are needed are there, before anything is trained.
+def check_reporters(names: Sequence[str]) -> None:
+    """Check that the packages are installed, before training starts.
 
     Raises:
         UsageError: one is not installed.
@@ -29,38 +29,38 @@ def check(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def reports(names: Sequence[str], out: Path, options: dict[str, Any]) -> Iterator[list[Tell]]:
-    """Ways to tell a line of the log to each of these places, as a run called like ``out``'s folder."""
+def open_reporters(names: Sequence[str], out: Path, options: dict[str, Any]) -> Iterator[list[Report]]:
+    """Open a run named like ``out`` in each service. Yields a function per service that reports a line of the log."""
     with ExitStack() as stack:
         yield [
-            stack.enter_context(_tensorboard(out) if name == "tensorboard" else _run(name, out, options))
+            stack.enter_context(_open_tensorboard(out) if name == "tensorboard" else _open_run(name, out, options))
             for name in names
         ]
 
 
-def _numbers(line: dict[str, Any]) -> dict[str, float]:
+def _select_numbers(line: dict[str, Any]) -> dict[str, float]:
     return {k: v for k, v in line.items() if isinstance(v, int | float) and k != "step"}
 
 
 @contextmanager
-def _tensorboard(out: Path) -> Iterator[Tell]:
+def _open_tensorboard(out: Path) -> Iterator[Report]:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(out.with_name(f"{out.name}.tensorboard"))) as writer:
 
         def tell(line: dict[str, Any]) -> None:
-            for name, value in _numbers(line).items():
+            for name, value in _select_numbers(line).items():
                 writer.add_scalar(f"train/{name}", value, line["step"])
 
         yield tell
 
 
 @contextmanager
-def _run(name: str, out: Path, options: dict[str, Any]) -> Iterator[Tell]:
-    """wandb, and trackio, which took over its way of being called."""
+def _open_run(name: str, out: Path, options: dict[str, Any]) -> Iterator[Report]:
+    """Open a run of wandb, or of trackio, which has the same functions."""
     place = import_module(name)
     place.init(project="filial", name=out.name, config=options)
     try:
-        yield lambda line: place.log(_numbers(line), step=line["step"])
+        yield lambda line: place.log(_select_numbers(line), step=line["step"])
     finally:
         place.finish()

@@ -1,4 +1,4 @@
-"""The loss of a training as a picture: SVG, written by hand, readable on light and dark pages."""
+"""A plot of the training loss as SVG, readable on light and dark pages."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 56, 48
-POINTS = 400  # of a line at most; more would be lost in the width
-DOTS = 60
+MAX_POINTS = 400  # of a line at most; more would be lost in the width
+MAX_DOTS = 60
 
 Point = tuple[float, float]
 
@@ -31,20 +31,19 @@ STYLE = """\
 """
 
 
-def curve(log: Sequence[dict[str, Any]], title: str) -> str:
-    """The curve of the lines of training.jsonl: loss of the steps noted there, the average of all steps up to each
-    (which forgets), held-out loss where it was taken."""
+def draw_loss_plot(log: Sequence[dict[str, Any]], title: str) -> str:
+    """Draw the lines of training.jsonl: the loss of single steps, its moving average, and the held-out loss."""
     loss, smooth = (
         [(line["step"], line[name]) for line in log if math.isfinite(line.get(name, math.nan))]
         for name in ("loss", "recent_loss")
     )
-    heldout = _thinned([(line["step"], line["heldout_loss"]) for line in log if "heldout_loss" in line], DOTS)
-    frame = _Frame([*smooth, *heldout, *_thinned(loss)])
+    heldout = _thin_out([(line["step"], line["heldout_loss"]) for line in log if "heldout_loss" in line], MAX_DOTS)
+    frame = _Frame([*smooth, *heldout, *_thin_out(loss)])
     body = [
-        *frame.grid(), _line(frame, _thinned(loss), "raw"), _line(frame, _thinned(smooth), "train"),
-        _line(frame, heldout, "heldout"),
-        *(f'<circle class="dot" cx="{x}" cy="{y}" r="3.5"/>' for x, y in map(frame.place, heldout)),
-        *_legend(bool(heldout)),
+        *frame.draw_axes(), _draw_line(frame, _thin_out(loss), "raw"), _draw_line(frame, _thin_out(smooth), "train"),
+        _draw_line(frame, heldout, "heldout"),
+        *(f'<circle class="dot" cx="{x}" cy="{y}" r="3.5"/>' for x, y in map(frame.to_pixels, heldout)),
+        *_draw_legend(bool(heldout)),
     ]  # fmt: skip
     inside = "\n".join(part for part in body if part)
     return (
@@ -56,15 +55,15 @@ def curve(log: Sequence[dict[str, Any]], title: str) -> str:
 
 
 class _Frame:
-    """Where a step and a loss are on the picture."""
+    """The axes: converts steps and losses to pixels."""
 
     def __init__(self, points: Sequence[Point]) -> None:
         values = sorted(y for _, y in points) or [0.0, 1.0]
         self.last = max((x for x, _ in points), default=1.0)
-        self.ticks = _ticks(min(0.0, values[0]) if values[0] < 1 else values[0], values[-1])
+        self.ticks = _choose_ticks(min(0.0, values[0]) if values[0] < 1 else values[0], values[-1])
         self.low, self.high = self.ticks[0], self.ticks[-1]
 
-    def place(self, point: Point) -> Point:
+    def to_pixels(self, point: Point) -> Point:
         x, y = point
         across = (x - 1) / max(self.last - 1, 1)
         up = (y - self.low) / (self.high - self.low)
@@ -73,17 +72,17 @@ class _Frame:
             round(HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM), 1),
         )
 
-    def grid(self) -> list[str]:
-        """Lines, numbers and names of the axes."""
+    def draw_axes(self) -> list[str]:
+        """Draw grid lines, numbers and names of the axes."""
         out = []
         for value in self.ticks:
-            y = self.place((1, value))[1]
+            y = self.to_pixels((1, value))[1]
             kind = "axis" if value == self.low else "grid"
             out.append(f'<line class="{kind}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
             out.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{value:g}</text>')
-        for value in _ticks(1, self.last):
+        for value in _choose_ticks(1, self.last):
             if 1 <= value <= self.last and value == int(value):
-                x = self.place((value, self.low))[0]
+                x = self.to_pixels((value, self.low))[0]
                 out.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{int(value):,}</text>')
         out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">step</text>')
         middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -92,8 +91,8 @@ class _Frame:
         return out
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers, four to eight of them, from below ``low`` to above ``high``."""
+def _choose_ticks(low: float, high: float) -> list[float]:
+    """Choose four to eight round numbers, from below ``low`` to above ``high``."""
     span = max(high - low, 1e-9 * max(abs(high), 1), 1e-12)
     rough = span / 5
     size = 10.0 ** math.floor(math.log10(rough))
@@ -102,18 +101,18 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round(k * step, 12) for k in range(first, max(last, first + 1) + 1)]
 
 
-def _thinned(points: Sequence[Point], most: int = POINTS) -> Sequence[Point]:
+def _thin_out(points: Sequence[Point], most: int = MAX_POINTS) -> Sequence[Point]:
     every = -(-len(points) // most) or 1
     return [*points[::every], *points[-1:]] if every > 1 else points
 
 
-def _line(frame: _Frame, points: Sequence[Point], kind: str) -> str:
-    places = " ".join(f"{x},{y}" for x, y in map(frame.place, points))
+def _draw_line(frame: _Frame, points: Sequence[Point], kind: str) -> str:
+    places = " ".join(f"{x},{y}" for x, y in map(frame.to_pixels, points))
     return f'<polyline class="{kind}" points="{places}"/>' if len(points) > 1 else ""
 
 
-def _legend(heldout: bool) -> list[str]:
-    """Names of the lines, on the right above the picture."""
+def _draw_legend(heldout: bool) -> list[str]:
+    """Draw the names of the lines, above the plot on the right."""
     names = [("train", "training, moving average"), *([("heldout", "held out")] if heldout else [])]
     out, x = [], WIDTH - RIGHT - 175 - 95 * heldout
     for kind, name in names:

@@ -1,4 +1,4 @@
-"""What a training works on: the rows of its files, and the tokenizer and template that made them."""
+"""The data of one training: the rows of its files, with the tokenizer and template that made them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from filial import Record, Template, UsageError
 from filial.labels import Encoder
 from filial_plugins.local.pretrained import load_tokenizer
-from filial_plugins.trainers.rows.preparing import DataFile
+from filial_plugins.trainers.rows.preparation import DataFile
 from filial_plugins.trainers.rows.store import TokenStore
 
 Prepare = Callable[[Path, Template, Encoder], TokenStore]
@@ -19,55 +19,60 @@ Prepare = Callable[[Path, Template, Encoder], TokenStore]
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What is trained on and looked at.
+class TrainingData:
+    """What is trained and evaluated on.
 
     Attributes:
         template: bound to the tokenizer.
-        data: the training file.
+        path: the training file.
         rows: its rows.
-        heldout: the rows of the held-out file, where there is one.
-        asked: records whose questions the model answers at a look.
+        heldout: the rows of the held-out file, if there is one.
+        samples: records whose questions the model answers at each evaluation.
     """
 
     tokenizer: Any
     template: Template
-    data: Path
+    path: Path
     rows: TokenStore
     heldout: TokenStore | None = None
-    asked: tuple[Record, ...] = ()
+    samples: tuple[Record, ...] = ()
 
     def check_vocabulary(self, model: Any, source: str) -> None:
-        """Raises `UsageError` where rows use tokens that the model does not know."""
+        """Check that the model knows all tokens of the rows.
+
+        Raises:
+            UsageError: rows use tokens that the model does not know.
+        """
         size = model.get_input_embeddings().num_embeddings
         largest = max(store.largest for store in (self.rows, self.heldout) if store is not None)
         if largest >= size:
             raise UsageError(
-                f"{source}: the data uses token {largest}, but the model knows only {size}: its tokenizer belongs to "
-                "another model; use the model's own, or one whose embeddings were resized"
+                f"{source}: the data uses token {largest}, but the model has only {size} embeddings: its tokenizer "
+                "belongs "
+                "to another model; use the model's own tokenizer, or a model with resized embeddings"
             )
 
-    def told(self) -> Iterator[str]:
-        """What became of the records, as sentences: found rows, and records that are not trained on as they are."""
+    def describe_records(self) -> Iterator[str]:
+        """Yield sentences about rows that were found in the cache and records that are not trained on unchanged."""
         for name, rows in (("train.jsonl", self.rows), ("heldout.jsonl", self.heldout)):
             if rows is None:
                 continue
             if not rows.fresh:
-                yield f"{name} was prepared before, in {rows.folder}"
-            account = rows.account
+                yield f"{name} is already prepared, in {rows.folder}"
+            report = rows.report
             for what, counts in (
-                ("left out", account.dropped), ("shortened", account.changed), ("worth a look", account.noticed)
+                ("dropped", report.dropped), ("shortened", report.changed), ("to check", report.noticed)
             ):  # fmt: skip
                 for reason, count in counts.most_common():
-                    yield f"{name}: {count:,} {what} ({reason}), such as {account.examples[reason]}"
+                    yield f"{name}: {count:,} {what} ({reason}), for example {report.examples[reason]}"
 
 
-def gathered(folder: Path, source: str, template: Template, prepare: Prepare, samples: int) -> Material:
-    """The material in a data set's folder: ``train.jsonl`` and, where there is one, ``heldout.jsonl``.
+def load_training_data(folder: Path, source: str, template: Template, prepare: Prepare, samples: int) -> TrainingData:
+    """Load ``train.jsonl`` of a data set's folder, and ``heldout.jsonl`` if there is one.
 
     Args:
         source: where the tokenizer is.
-        samples: how many questions to answer at a look; of held-out records where there are any.
+        samples: how many questions to answer at each evaluation; from held-out records if there are any.
 
     Raises:
         UsageError: there is nothing to train on, or tokenizer and template do not fit together.
@@ -79,16 +84,21 @@ def gathered(folder: Path, source: str, template: Template, prepare: Prepare, sa
     rows = prepare(data, template, encoder)
     _check_rows(rows, data)
     heldout = prepare(exam, template, encoder) if exam.is_file() else None
-    asked = _first(exam, samples) if heldout is not None else ()
-    return Material(tokenizer, template, data, rows, heldout, asked or _first(data, samples))
+    asked = _read_first(exam, samples) if heldout is not None else ()
+    return TrainingData(tokenizer, template, data, rows, heldout, asked or _read_first(data, samples))
 
 
 def _check_rows(rows: TokenStore, path: Path) -> None:
-    """Raises `UsageError` where there is nothing to train on, and says what became of the records."""
+    """Check that there is something to train on.
+
+    Raises:
+        UsageError: there are no rows; the message counts the dropped records by reason.
+    """
     if not len(rows):
         why = "; ".join(f"{n:,} {reason} ({rows.examples[reason]})" for reason, n in rows.dropped.most_common())
         raise UsageError(f"{path.name}: nothing to train on: {why or 'the file is empty'}")
 
 
-def _first(path: Path, count: int) -> tuple[Record, ...]:
+def _read_first(path: Path, count: int) -> tuple[Record, ...]:
+    """Read the first records of a file."""
     return tuple(record for record in islice(DataFile(path), count) if isinstance(record, Record))
