@@ -22,7 +22,7 @@ from filial import Message, Record, Request
 from filial.commands import Run, from_dict, grid
 from filial.formats import read
 from filial.plugins import Manager
-from filial_plugins.constraints.catalogue import KINDS
+from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES
 from filial_plugins.procedural.teacher import ProceduralTeacher
 
 NOISE = 0.2
@@ -104,7 +104,7 @@ class Tally:
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
     teacher = ProceduralTeacher(noise=NOISE)
-    types, whole = {name: Tally() for name in KINDS}, Tally()
+    types, whole = {name: Tally() for name in CONSTRAINT_TYPES}, Tally()
     with tempfile.TemporaryDirectory() as name:
         home, plugins = Path(name), Manager()
         run = Run(from_dict(recipe(count), plugins, name="constraints", base=home), plugins, home, "constraints")

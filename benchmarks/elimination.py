@@ -32,9 +32,9 @@ from filial import Record, Request
 from filial.commands import Run, from_dict, grid
 from filial.gateway import Ledger
 from filial.plugins import Manager, index
-from filial_plugins.ledger.upkeep import entries
+from filial_plugins.ledger.maintenance import read_entries
 from filial_plugins.procedural.parser import parse
-from filial_plugins.procedural.proposing import UNFIT
+from filial_plugins.procedural.proposer import UNFIT
 from filial_plugins.procedural.teacher import OUTSIDE, ProceduralTeacher
 
 STRATEGIES = (
@@ -101,7 +101,7 @@ def run(home: Path, seeds: int, rounds: int, noise: float, **options: Any) -> li
 
 def attempts(folder: Path, ledger: Path, teacher: ProceduralTeacher) -> Iterator[Attempt]:
     """Every attempt of the evolve stage that made a child."""
-    answers = {entry.key: entry.decoded() for entry in entries(Ledger(ledger))}
+    answers = {entry.key: entry.decoded() for entry in read_entries(Ledger(ledger))}
     stage = folder / "stages" / "02-evolve"
     kept = list(rows(stage / "records.jsonl"))
     records = {row["id"]: msgspec.convert(row, Record) for row in kept}

@@ -75,7 +75,7 @@ def ask(index: RougeIndex, asked: list[str]) -> tuple[float, list[Neighbour | No
     found: list[Neighbour | None] = []
 
     def all_of_them() -> None:
-        found[:] = [index.nearest(text) for text in asked]
+        found[:] = [index.find_nearest(text) for text in asked]
 
     return sorted(cpu(all_of_them, len(asked)) for _ in range(ROUNDS))[ROUNDS // 2], found
 

@@ -25,7 +25,7 @@ from filial.contracts.kinds import KINDS
 from filial.plugins import Manager, discovery
 from filial.plugins.options import json_schema
 from filial.recipe import settings
-from filial_plugins.constraints.catalogue import KINDS as CONSTRAINTS
+from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES as CONSTRAINTS
 from filial_plugins.constraints.checkers import CHECKERS
 from filial_plugins.stages.evolve import Evolve, StrategyKeys
 from filial_plugins.stages.generate import Generate
@@ -79,7 +79,7 @@ def _constraints() -> str:
         rng = random.Random(name)
         checked = inspect.cleandoc(CHECKERS[name].__doc__ or "").split("\n\n")[0].replace("\n", " ")
         arguments = "; ".join(slot.what for slot in kind.slots)
-        cells = (f"`{name}`", arguments, checked, kind.sentence(kind.draw(rng), rng))
+        cells = (f"`{name}`", arguments, checked, kind.write_sentence(kind.draw(rng), rng))
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|').replace('<', '&lt;') for cell in cells)} |")
     return "\n".join(rows) + "\n"
 

@@ -16,9 +16,9 @@ import pytest
 from filial import Context, Drop, Record, Reply, Request, TeacherError
 from filial_plugins.generators.self_instruct import SelfInstruct
 from filial_plugins.generators.self_instruct.blocks import Block
-from filial_plugins.generators.self_instruct.examples import Asking
-from filial_plugins.generators.self_instruct.pool import pool_of
-from filial_plugins.generators.self_instruct.proposing import read
+from filial_plugins.generators.self_instruct.examples import ExampleWriter
+from filial_plugins.generators.self_instruct.pool import make_pool
+from filial_plugins.generators.self_instruct.proposals import parse_reply
 
 FOLDER = Path(__file__).parents[1].parent / "shared" / "reference" / "selfinstruct"
 RECORDED = pytest.mark.skipif(not FOLDER.is_dir(), reason="the recorded cases of the originals are not here")
@@ -40,9 +40,9 @@ def seeds_of(instructions: list[str], **fields: Any) -> list[Record]:
 
 def taken(text: str, first: int, generator: SelfInstruct, finish: str = "stop") -> list[Block]:
     """The tasks of a reply that pass the screen."""
-    pool = pool_of(generator, seeds_of(["x"]))
-    found = read(Reply(text=text, finish_reason=finish), first, generator.chosen)
-    return [b for b in found if isinstance(b, Block) and pool.screen.fault(b.instruction) is None]
+    pool = make_pool(generator, seeds_of(["x"]))
+    found = parse_reply(Reply(text=text, finish_reason=finish), first, generator.chosen)
+    return [b for b in found if isinstance(b, Block) and pool.screen.find_fault(b.instruction) is None]
 
 
 class Scripted:
@@ -65,12 +65,12 @@ class Scripted:
 
 def examples_of(generator: SelfInstruct, tasks: list[Record], model: Scripted) -> list[list[Record | Drop]]:
     """The examples of tasks, asked for in batches as the generator does it."""
-    asking, size = Asking(generator.chosen, generator.wordings), generator.chosen.batch
+    writer, size = ExampleWriter(generator.chosen, generator.prompt_texts), generator.chosen.batch
 
     async def work() -> list[list[Record | Drop]]:
         ctx, found = Context(model), []
         for start in range(0, len(tasks), size):
-            found += await asking.of(tasks[start : start + size], ctx)
+            found += await writer.write(tasks[start : start + size], ctx)
         return found
 
     return asyncio.run(work())

@@ -10,22 +10,22 @@ def count_words(text: str) -> int:
     return len(words(text))
 
 
-def collapse(text: str) -> str:
+def collapse_whitespace(text: str) -> str:
     """The text on one line, with single blanks."""
     return " ".join(text.split())
 
 
-def asked(record: Record) -> str:
+def get_question(record: Record) -> str:
     """The instruction; of a conversation, its first user turn."""
     return record.instruction or next((m.content for m in record.turns() if m.role == "user"), "")
 
 
-def answered(record: Record) -> str:
+def get_answer(record: Record) -> str:
     """The output; of a conversation, its last assistant turn, also where the conversation goes on behind it."""
     return record.output or next((m.content for m in reversed(record.messages) if m.role == "assistant"), "")
 
 
 def excerpt(text: str, length: int = 80) -> str:
     """The beginning of a text on one line, for messages to people."""
-    line = collapse(text[: 4 * length])
+    line = collapse_whitespace(text[: 4 * length])
     return line if len(line) <= length else line[: length - 1] + "…"

@@ -15,7 +15,7 @@ from filial.engine.run import Run
 from filial.gateway import Ledger
 from filial.plugins import Manager
 from filial.recipe import load
-from filial_plugins.ledger.cassette import Reader
+from filial_plugins.ledger.cassette import CassetteReader
 
 RECIPE = """
 seed: 1
@@ -216,7 +216,7 @@ def test_every_flipped_bit_of_a_cassette_is_noticed(cli, good):
 def entries(path):
     """What is in a cassette, or None where that is refused."""
     try:
-        return [(entry.key, *entry.decoded()) for entry in Reader(path).entries()]
+        return [(entry.key, *entry.decoded()) for entry in CassetteReader(path).entries()]
     except UsageError:
         return None
 

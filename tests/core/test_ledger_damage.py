@@ -12,8 +12,8 @@ from ledger_kit import LEDGER, change, fill, verified
 
 from filial import FilialError, Message, Reply, Request
 from filial.gateway import Ledger, TeacherKeys, encode_request, sealed
-from filial_plugins.ledger.check import checked, rebuilt
-from filial_plugins.ledger.upkeep import add
+from filial_plugins.ledger.health import check_ledger, rebuild
+from filial_plugins.ledger.maintenance import add_entries
 
 book, run = ledger_kit.book, ledger_kit.run
 
@@ -40,9 +40,9 @@ def test_every_flipped_bit_of_an_answer_is_noticed(tmp_path, column):
     answers = fill(path, 3)
     with closing(Ledger(path)) as ledger:
         for bit in flipped(path, "answers", column, 2):
-            health = checked(ledger)
+            health = check_ledger(ledger)
             assert [damage.row for damage in health.damaged] == [2], f"bit {bit}"
-        assert checked(ledger).whole
+        assert check_ledger(ledger).whole
         assert {key: ledger.get(key) for key in answers} == answers
 
 
@@ -52,8 +52,8 @@ def test_every_flipped_bit_of_a_teacher_is_noticed(tmp_path, column):
     fill(path, 1)
     with closing(Ledger(path)) as ledger:
         for bit in flipped(path, "teachers", column, 1):
-            assert not checked(ledger).whole, f"bit {bit}"
-        assert checked(ledger).whole
+            assert not check_ledger(ledger).whole, f"bit {bit}"
+        assert check_ledger(ledger).whole
 
 
 def test_an_answer_sealed_for_another_question_is_noticed(tmp_path):
@@ -63,8 +63,10 @@ def test_an_answer_sealed_for_another_question_is_noticed(tmp_path):
     with closing(Ledger(path)) as ledger:
         who = TeacherKeys("echo", {"model": "m1"})
         asked = encode_request(Request(messages=(Message(role="user", content="another"),)))
-        add(ledger, [sealed("0" * 32, who.identity, asked, Reply(text="x"))])
-        assert [(d.key, d.what) for d in checked(ledger).damaged] == [("0" * 32, "its key is not that of its question")]
+        add_entries(ledger, [sealed("0" * 32, who.identity, asked, Reply(text="x"))])
+        assert [(d.key, d.what) for d in check_ledger(ledger).damaged] == [
+            ("0" * 32, "its key is not that of its question")
+        ]
 
 
 def test_verify_names_damaged_answers_and_the_cure_which_works(cli, book, run):
@@ -150,17 +152,17 @@ def test_a_spoilt_file_never_serves_what_was_not_stored_and_ends_in_sentences(tm
         return
     with closing(ledger):
         served = {key: told(ledger.get, key)[0] for key in answers}
-        health = checked(ledger)
+        health = check_ledger(ledger)
     assert all(served[key] in (None, reply) for key, reply in answers.items())
     assert not health.whole or served == answers or not data
     if health.file:
-        done, refusal = told(rebuilt, path)
+        done, refusal = told(rebuild, path)
         if done is None:
             assert "cannot be written" in refusal, "the damage says that the file is only to be read"
             return
         saved, _ = done
         with closing(Ledger(path)) as ledger:
-            assert checked(ledger).whole
+            assert check_ledger(ledger).whole
             kept = {key: reply for key in answers if (reply := ledger.get(key)) is not None}
             assert len(ledger) == len(kept) == saved
         assert kept.items() <= answers.items()
@@ -195,5 +197,5 @@ def test_a_ledger_in_use_is_not_rebuilt_under_whoever_uses_it(tmp_path, monkeypa
     with closing(Ledger(path)) as other:
         assert other.get(next(iter(answers))) is not None
         with pytest.raises(FilialError, match="another process holds it"):
-            rebuilt(path)
+            rebuild(path)
         assert len(other) == 3

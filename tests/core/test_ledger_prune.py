@@ -9,7 +9,7 @@ import ledger_kit
 from ledger_kit import change, fill, verified
 
 from filial.gateway import Ledger
-from filial_plugins.ledger.upkeep import entries, remove
+from filial_plugins.ledger.maintenance import read_entries, remove_entries
 
 book, run = ledger_kit.book, ledger_kit.run
 
@@ -89,8 +89,8 @@ def test_an_answer_that_was_replaced_meanwhile_is_not_removed(tmp_path):
     path = tmp_path / "ledger.sqlite"
     fill(path, 1)
     with closing(Ledger(path)) as ledger:
-        (entry,) = entries(ledger)
-        remove(ledger, [(entry.row, b"what it was when somebody looked")])
+        (entry,) = read_entries(ledger)
+        remove_entries(ledger, [(entry.row, b"what it was when somebody looked")])
         assert len(ledger) == 1
-        remove(ledger, [(entry.row, entry.checksum)])
+        remove_entries(ledger, [(entry.row, entry.checksum)])
         assert len(ledger) == 0

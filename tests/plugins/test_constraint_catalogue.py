@@ -9,11 +9,18 @@ from itertools import combinations
 import pytest
 
 from filial import Constraint
-from filial_plugins.constraints.catalogue import KINDS, another, appended, fault_of, settled, split_off
-from filial_plugins.constraints.kind import compatible
-from filial_plugins.constraints.verdicts import fault
+from filial_plugins.constraints.catalogue import (
+    CONSTRAINT_TYPES,
+    append_sentence,
+    check_constraint,
+    draw_constraint,
+    find_stated_traits,
+    split_constraints,
+)
+from filial_plugins.constraints.constraint_type import are_compatible
+from filial_plugins.constraints.verdicts import find_violation
 
-EACH = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+EACH = pytest.mark.parametrize("kind", CONSTRAINT_TYPES.values(), ids=lambda kind: kind.name)
 TASK = "Say what a river is."
 
 
@@ -22,15 +29,15 @@ def drawn(kind, count=40):
     rng = random.Random(kind.name)
     for _ in range(count):
         args = kind.draw(rng)
-        yield Constraint(type=kind.name, args=args, text=kind.sentence(args, rng))
+        yield Constraint(type=kind.name, args=args, text=kind.write_sentence(args, rng))
 
 
 @EACH
 def test_drawn_arguments_are_valid_and_survive_a_file(kind):
     for one in drawn(kind):
-        assert fault_of(kind.name, one.args) == ""
+        assert check_constraint(kind.name, one.args) == ""
         assert json.loads(json.dumps(one.args)) == one.args
-        assert isinstance(fault("Some text.", kind.name, one.args), str)
+        assert isinstance(find_violation("Some text.", kind.name, one.args), str)
 
 
 @EACH
@@ -54,12 +61,12 @@ def test_a_sentence_names_every_argument(kind):
 @EACH
 def test_a_sentence_is_read_back_as_what_it_was_written_from(kind):
     for one in drawn(kind, 100):
-        assert split_off(f"{TASK} {one.text}") == (TASK, (one,))
+        assert split_constraints(f"{TASK} {one.text}") == (TASK, (one,))
 
 
 def test_a_sentence_of_somebody_else_is_none_of_the_catalogues():
     for text in ("Use at least some words.", "Answer in words.", "Avoid trouble altogether.", TASK, "", "."):
-        assert split_off(text) == (text, ())
+        assert split_constraints(text) == (text, ())
 
 
 @pytest.mark.parametrize(
@@ -73,43 +80,43 @@ def test_a_sentence_of_somebody_else_is_none_of_the_catalogues():
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_is_never_drawn_together(pair):
-    one, other = (KINDS[name] for name in pair)
-    assert not compatible(one, other)
-    assert not compatible(other, one)
+    one, other = (CONSTRAINT_TYPES[name] for name in pair)
+    assert not are_compatible(one, other)
+    assert not are_compatible(other, one)
     rng = random.Random(1)
     for _ in range(50):
         there = next(drawn(one, 1))
-        assert another(appended(TASK, there.text), [there], rng, [other.name]) is None
+        assert draw_constraint(append_sentence(TASK, there.text), [there], rng, [other.name]) is None
 
 
 def test_compatible_is_the_same_both_ways_and_never_with_itself():
-    for one, other in combinations(KINDS.values(), 2):
-        assert compatible(one, other) == compatible(other, one)
-    assert not any(compatible(kind, kind) for kind in KINDS.values())
+    for one, other in combinations(CONSTRAINT_TYPES.values(), 2):
+        assert are_compatible(one, other) == are_compatible(other, one)
+    assert not any(are_compatible(kind, kind) for kind in CONSTRAINT_TYPES.values())
 
 
 def test_every_type_has_company():
     """A type that goes with hardly anything would end every chain."""
-    for kind in KINDS.values():
-        assert sum(compatible(kind, other) for other in KINDS.values()) >= 5, kind.name
+    for kind in CONSTRAINT_TYPES.values():
+        assert sum(are_compatible(kind, other) for other in CONSTRAINT_TYPES.values()) >= 5, kind.name
 
 
 def test_chains_grow_until_nothing_fits_and_all_types_come_up():
     seen = set()
     for seed in range(200):
         rng, text, there = random.Random(seed), TASK, []
-        while (new := another(text, there, rng)) is not None:
-            assert all(compatible(KINDS[new.type], KINDS[old.type]) for old in there)
-            text, there = appended(text, new.text), [*there, new]
+        while (new := draw_constraint(text, there, rng)) is not None:
+            assert all(are_compatible(CONSTRAINT_TYPES[new.type], CONSTRAINT_TYPES[old.type]) for old in there)
+            text, there = append_sentence(text, new.text), [*there, new]
         assert 2 <= len(there) <= 20
-        assert split_off(text) == (TASK, tuple(there))
+        assert split_constraints(text) == (TASK, tuple(there))
         seen |= {one.type for one in there}
-    assert seen == set(KINDS)
+    assert seen == set(CONSTRAINT_TYPES)
 
 
 def test_the_same_seed_draws_the_same():
-    assert another(TASK, [], random.Random(7)) == another(TASK, [], random.Random(7))
-    assert len({another(TASK, [], random.Random(seed)).type for seed in range(100)}) > 20
+    assert draw_constraint(TASK, [], random.Random(7)) == draw_constraint(TASK, [], random.Random(7))
+    assert len({draw_constraint(TASK, [], random.Random(seed)).type for seed in range(100)}) > 20
 
 
 @pytest.mark.parametrize(
@@ -125,8 +132,8 @@ def test_the_same_seed_draws_the_same():
     ],
 )
 def test_what_the_instruction_asks_for_itself_is_not_contradicted(instruction, never):
-    assert settled(instruction)
-    drawn_types = {another(instruction, [], random.Random(seed)).type for seed in range(300)}
+    assert find_stated_traits(instruction)
+    drawn_types = {draw_constraint(instruction, [], random.Random(seed)).type for seed in range(300)}
     assert not drawn_types & never
     assert drawn_types
 
@@ -134,7 +141,7 @@ def test_what_the_instruction_asks_for_itself_is_not_contradicted(instruction, n
 def test_words_of_the_task_are_not_forbidden():
     task = "Say what is very or really a thing, actually, and simply, however many, is not."
     for seed in range(300):
-        new = another(task, [], random.Random(seed), ["exclude-words"])
+        new = draw_constraint(task, [], random.Random(seed), ["exclude-words"])
         assert new is None or not {"very", "really", "thing", "actually", "simply", "however", "many"} & set(
             new.args["words"]
         )
@@ -150,7 +157,7 @@ def test_words_of_the_task_are_not_forbidden():
     ],
 )
 def test_a_sentence_is_put_where_a_reader_expects_it(instruction, whole):
-    assert appended(instruction, "Use no commas.") == whole
+    assert append_sentence(instruction, "Use no commas.") == whole
 
 
 @pytest.mark.parametrize(
@@ -172,4 +179,4 @@ def test_a_sentence_is_put_where_a_reader_expects_it(instruction, whole):
     ],
 )
 def test_arguments_that_no_checker_can_use_are_named(name, args, said):
-    assert said in fault_of(name, args)
+    assert said in check_constraint(name, args)

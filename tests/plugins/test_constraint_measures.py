@@ -10,21 +10,21 @@ from markdown_it import MarkdownIt
 
 from filial_plugins.constraints.checkers import SCRIPTS
 from filial_plugins.constraints.measures import (
-    bolds,
-    bullets,
-    characters,
-    headings,
-    numbers_of_items,
-    paragraphs,
-    placeholders,
-    questions,
-    sentences,
-    share_of_script,
-    times,
-    words,
+    compute_script_share,
+    count_characters,
+    count_word,
+    find_bold,
+    find_bullets,
+    find_headings,
+    find_item_numbers,
+    find_placeholders,
+    find_questions,
+    split_paragraphs,
+    split_sentences,
+    split_words,
 )
-from filial_plugins.constraints.shapes import in_fence, json_object, table_columns
-from filial_plugins.constraints.verdicts import holds, variants
+from filial_plugins.constraints.shapes import count_table_columns, parse_json_object, strip_fence
+from filial_plugins.constraints.verdicts import holds, make_variants
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from filial_plugins.constraints.verdicts import holds, variants
     ],
 )  # fmt: skip
 def test_words(text, count):
-    assert len(words(text)) == count
+    assert len(split_words(text)) == count
 
 
 @pytest.mark.parametrize(
@@ -50,26 +50,26 @@ def test_words(text, count):
     ],
 )  # fmt: skip
 def test_sentences(text, count):
-    assert len(sentences(text)) == count, sentences(text)
+    assert len(split_sentences(text)) == count, split_sentences(text)
 
 
 def test_paragraphs_are_parted_by_blank_lines_of_any_kind():
-    assert paragraphs("a\nb\n\n\nc\r\n \r\nd") == ["a\nb", "c", "d"]
-    assert paragraphs(" \n\n") == []
+    assert split_paragraphs("a\nb\n\n\nc\r\n \r\nd") == ["a\nb", "c", "d"]
+    assert split_paragraphs(" \n\n") == []
 
 
 def test_characters_are_those_one_sees():
-    assert characters("  e\u0301a \n") == 2
+    assert count_characters("  e\u0301a \n") == 2
 
 
 def test_a_word_is_found_whole_and_in_any_case():
-    assert times("Rivers: RIVER, river-bed, driver, river.", "river") == 3
-    assert times("Cafe\u0301 and CAFÉ", "café") == 2
-    assert times("你好你好", "你好") == 2
+    assert count_word("Rivers: RIVER, river-bed, driver, river.", "river") == 3
+    assert count_word("Cafe\u0301 and CAFÉ", "café") == 2
+    assert count_word("你好你好", "你好") == 2
 
 
 def test_questions_end_with_a_question_mark():
-    assert len(questions('Is it? "Is it?" It is ?? 是吗？ See a.b/?c=1 now.')) == 4
+    assert len(find_questions('Is it? "Is it?" It is ?? 是吗？ See a.b/?c=1 now.')) == 4
 
 
 BLOCKS = st.lists(
@@ -115,30 +115,30 @@ def parsed(text, kind):
 @given(BLOCKS)
 def test_headings_items_and_tables_are_those_of_a_markdown_parser(text):
     """For blocks with blank lines between them; Markdown's rules for blocks without are many, and nobody's wish."""
-    assert len(headings(text)) == len(parsed(text, "heading_open"))
+    assert len(find_headings(text)) == len(parsed(text, "heading_open"))
     items = parsed(text, "list_item_open")
-    assert [int(item.info) for item in items if item.info] == numbers_of_items(text)
-    assert len(bullets(text)) == sum(not item.info for item in items)
+    assert [int(item.info) for item in items if item.info] == find_item_numbers(text)
+    assert len(find_bullets(text)) == sum(not item.info for item in items)
     tables = MarkdownIt("commonmark").enable("table").parse(text)
     kinds = [t.type for t in tables]
     first = kinds[kinds.index("table_open") : kinds.index("table_close")] if "table_open" in kinds else []
-    assert table_columns(text) == first.count("th_open")
+    assert count_table_columns(text) == first.count("th_open")
 
 
 @settings(max_examples=200, deadline=None)
 @given(INLINE)
 def test_bold_parts_are_those_of_a_markdown_parser(text):
     if text.count("**") == 2 * len(parsed(text, "strong_open")):  # every pair of stars belongs to a bold part
-        assert len(bolds(text)) == len(parsed(text, "strong_open"))
+        assert len(find_bold(text)) == len(parsed(text, "strong_open"))
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(["```", "````", "~~~", "```py", "so", "", "  "]), max_size=6).map("\n".join))
 def test_one_fenced_block_is_one_to_a_markdown_parser(text):
     blocks = MarkdownIt("commonmark").parse(text.strip())
-    if in_fence(text) is not None:
+    if strip_fence(text) is not None:
         assert [block.type for block in blocks] == ["fence"]
-        assert in_fence(text).strip() == blocks[0].content.strip()
+        assert strip_fence(text).strip() == blocks[0].content.strip()
 
 
 @settings(max_examples=300, deadline=None)
@@ -157,11 +157,11 @@ def test_json_is_what_another_parser_takes_for_json(value, more):
         other = isinstance(msgspec.json.decode(text.encode("utf-8", "surrogatepass")), dict)
     except (msgspec.DecodeError, UnicodeDecodeError):
         other = False
-    assert (json_object(text) is not None) is other
+    assert (parse_json_object(text) is not None) is other
 
 
 def test_numbers_of_any_length_are_json():
-    assert json_object('{"a": ' + "9" * 10_000 + "}") is not None
+    assert parse_json_object('{"a": ' + "9" * 10_000 + "}") is not None
 
 
 def test_scripts_are_those_of_the_unicode_database():
@@ -171,12 +171,12 @@ def test_scripts_are_those_of_the_unicode_database():
     letters = [chr(code) for code in codes if regex.match(r"\p{L}", chr(code))]
     for name, prefixes in SCRIPTS.items():
         pattern = regex.compile(named.get(name, rf"\p{{Script={name}}}"))
-        wrong = [c for c in letters if bool(pattern.match(c)) != (share_of_script(c, prefixes) == 1.0)]
+        wrong = [c for c in letters if bool(pattern.match(c)) != (compute_script_share(c, prefixes) == 1.0)]
         assert len(wrong) < 0.01 * len(letters), (name, len(wrong), wrong[:20])
 
 
 def test_placeholders_are_no_links_boxes_or_footnotes():
-    assert placeholders("[name], [a b] and [here](http://x), [ ] [x] [1] []") == ["[name]", "[a b]"]
+    assert find_placeholders("[name], [a b] and [here](http://x), [ ] [x] [1] []") == ["[name]", "[a b]"]
 
 
 LOOSE = "Sure, here it is:\n**red** and *blue*\nHope that helps!"
@@ -187,9 +187,9 @@ def test_the_loose_variants_are_those_of_ifeval_and_those_without_quotes():
     rows = LOOSE.split("\n")
     four = [LOOSE, "\n".join(rows[1:]), "\n".join(rows[:-1]), rows[1]]
     eight = [v.replace(a, "") for v in four for a in ("\0", "*")]
-    assert [LOOSE, *variants(LOOSE)] == eight
-    assert list(variants('"So."')) == ["So."]
-    assert list(variants("")) == []
+    assert [LOOSE, *make_variants(LOOSE)] == eight
+    assert list(make_variants('"So."')) == ["So."]
+    assert list(make_variants("")) == []
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 from filial import Constraint, Message, Record
 from filial.formats import read, write
 from filial.testing import context
-from filial_plugins.constraints.catalogue import KINDS
-from filial_plugins.constraints.rewards import reward_file
+from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES
+from filial_plugins.constraints.rewards import build_reward_file
 from filial_plugins.filters.constraints import Constraints
-from filial_plugins.procedural.obeying import written
+from filial_plugins.procedural.constrained_answers import write_answer
 
 ALONE = """
 import json, sys
@@ -33,11 +33,11 @@ print(json.dumps([my_rewards.reward(**asked), my_rewards.loose_reward(**asked), 
 def records():
     """A record for each pair of a type and a fate: obeyed, broken, wrapped in chatter, not in the least."""
     rng = random.Random(11)
-    for kind in KINDS.values():
+    for kind in CONSTRAINT_TYPES.values():
         for broken in ("", kind.name):
             one = Constraint(type=kind.name, args=kind.draw(rng), text="Do so.")
             two = [one, Constraint(type="no-digits", args={}, text="Use no digits.")] if broken else [one]
-            answer = written("apple blue 7", two, broken)
+            answer = write_answer("apple blue 7", two, broken)
             for number, text in enumerate((answer, f"Sure:\n{answer}", f'"{answer}"', "No 1, 2; nothing?", "")):
                 record = Record(id=f"{kind.name}-{broken}-{number}", instruction="Do so. Use no digits.", output=text)
                 yield record.replaced(constraints=tuple(two))
@@ -74,7 +74,7 @@ def test_the_file_alone_gives_what_the_filter_scores(cli, data, tmp_path):
 
 
 def test_it_imports_the_standard_library_only_and_defines_no_name_twice():
-    tree = ast.parse(reward_file("my_rewards"))
+    tree = ast.parse(build_reward_file("my_rewards"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
@@ -110,7 +110,7 @@ def test_a_prompt_is_what_stands_before_the_answer(cli):
 
 def loaded(tmp_path):
     space = {}
-    exec(compile(reward_file("r"), "r.py", "exec"), space)
+    exec(compile(build_reward_file("r"), "r.py", "exec"), space)
     return space
 
 

@@ -15,8 +15,8 @@ from cpu_kit import bounded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from filial_plugins.constraints.catalogue import KINDS
-from filial_plugins.constraints.verdicts import fault, holds
+from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES
+from filial_plugins.constraints.verdicts import find_violation, holds
 
 WORD = st.text("abcdefghiklmnoprstuvwyäéœß", min_size=3, max_size=8)
 BLANK = st.sampled_from([" ", "  ", "\n", " \t"])
@@ -325,19 +325,19 @@ WRITERS = {
 
 
 def test_every_type_is_put_to_the_test():
-    assert set(WRITERS) == set(KINDS)
-    assert len(KINDS) >= 25
+    assert set(WRITERS) == set(CONSTRAINT_TYPES)
+    assert len(CONSTRAINT_TYPES) >= 25
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("good", [True, False], ids=["kept", "broken"])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", CONSTRAINT_TYPES)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_text_that_keeps_it_passes_and_one_that_breaks_it_does_not(name, good, data):
-    args = KINDS[name].draw(random.Random(data.draw(st.integers(0, 10**6))))
+    args = CONSTRAINT_TYPES[name].draw(random.Random(data.draw(st.integers(0, 10**6))))
     text = WRITERS[name](Writer(data.draw, args, good))
-    assert (fault(text, name, args) == "") is good, fault(text, name, args)
+    assert (find_violation(text, name, args) == "") is good, find_violation(text, name, args)
 
 
 HOSTILE = (
@@ -347,26 +347,26 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", CONSTRAINT_TYPES)
 def test_no_text_makes_a_checker_raise(name):
-    args = KINDS[name].draw(random.Random(3))
+    args = CONSTRAINT_TYPES[name].draw(random.Random(3))
     for text in HOSTILE:
         assert holds(text, name, args, loosely=len(text) < 10) in (True, False)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", CONSTRAINT_TYPES)
 @settings(max_examples=20, deadline=None)
 @given(text=st.text(st.characters(codec=None, categories=("L", "N", "P", "S", "Z", "Cc", "Cs", "M"))))
 def test_what_holds_by_the_letter_holds_loosely(name, text):
-    args = KINDS[name].draw(random.Random(len(text)))
+    args = CONSTRAINT_TYPES[name].draw(random.Random(len(text)))
     assert holds(text, name, args, loosely=True) or not holds(text, name, args)
 
 
 @pytest.mark.slow
 def test_a_long_text_is_checked_in_no_time_that_matters():
     """A teacher that lost its way says a megabyte; checkers whose time goes with the square would take hours."""
-    args = {name: kind.draw(random.Random(5)) for name, kind in KINDS.items()}
+    args = {name: kind.draw(random.Random(5)) for name, kind in CONSTRAINT_TYPES.items()}
     for text in ("." * 500_000 + "a", "** a" * 125_000, "```\n" * 125_000):
-        for name in KINDS:
+        for name in CONSTRAINT_TYPES:
             with bounded():
-                fault(text, name, args[name])
+                find_violation(text, name, args[name])

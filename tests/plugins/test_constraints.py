@@ -10,7 +10,7 @@ import pytest
 
 from filial import Constraint, Drop, Keep, Message, Record
 from filial.testing import FilterContract, StrategyContract, context, finished
-from filial_plugins.constraints.catalogue import KINDS
+from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES
 from filial_plugins.filters.constraints import Constraints
 from filial_plugins.strategies.add_constraints import AddConstraints
 
@@ -49,7 +49,7 @@ def test_a_constraint_is_added_without_asking_anybody():
     assert child.instruction == f"Say what a river is. {new.text}"
     assert (child.input, child.output, child.task) == ("in Asia", "", "geo")
     assert child.origin.parents == ("r1",)
-    assert new.type in KINDS
+    assert new.type in CONSTRAINT_TYPES
     assert AddConstraints(checkable=True).calls(100) == 0
     assert AddConstraints().calls(100) == 100
 
@@ -169,7 +169,7 @@ def test_a_recipe_evolves_checks_and_writes_types_and_arguments(cli):
     assert len(dropped) > 3
     for row in kept:
         assert len(row["constraints"]) == 2
-        assert all(one["type"] in KINDS and one["text"] in row["instruction"] for one in row["constraints"])
+        assert all(one["type"] in CONSTRAINT_TYPES and one["text"] in row["instruction"] for one in row["constraints"])
         assert row["scores"]["constraints_strict"] == 1.0
     assert {row["reason"] for row in dropped} == {"constraint-broken"}
     assert {row["record"]["scores"]["constraints_strict"] for row in dropped} == {0.0}

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial_plugins.generators.self_instruct import reading
-from filial_plugins.generators.self_instruct.lists import cut_at_next
-from filial_plugins.generators.self_instruct.reading import Example, faulty
-from filial_plugins.generators.self_instruct.screening import Screen
+from filial_plugins.generators.self_instruct import example_parser
+from filial_plugins.generators.self_instruct.example_parser import Example, find_faults
+from filial_plugins.generators.self_instruct.instruction_screen import Screen
+from filial_plugins.generators.self_instruct.lists import split_at_next
 from filial_plugins.generators.self_instruct.styles import BLOCKED, NO_INPUT, TABLE
 
 OPENINGS = TABLE["blocked_openings"][0]
@@ -23,7 +23,7 @@ def test_a_written_list_is_read_back(tasks, first, style):
     lines = [f"{number + i}. {text}" for i, text in enumerate(tasks)]
     if style == "bare":
         lines[0] = f" {tasks[0]}"
-    assert cut_at_next("\n".join(lines), first) == [" ".join(text.split()) for text in tasks]
+    assert split_at_next("\n".join(lines), first) == [" ".join(text.split()) for text in tasks]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_written_list_is_read_back(tasks, first, style):
     ],
 )
 def test_lists_as_models_write_them(said, wanted):
-    assert cut_at_next(said, 9) == wanted
+    assert split_at_next(said, 9) == wanted
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_lists_as_models_write_them(said, wanted):
     ],
 )
 def test_screening(text, reason):
-    fault = Screen(4, 150, BLOCKED, OPENINGS).fault(text)
+    fault = Screen(4, 150, BLOCKED, OPENINGS).find_fault(text)
     assert (fault and fault[0]) == reason
 
 
 def examples(text: str) -> list[Example]:
-    return reading.examples(text, NO_INPUT)
+    return example_parser.parse_examples(text, NO_INPUT)
 
 
 def test_screening_without_lists_blocks_no_word():
-    assert Screen(1, 9, (), ()).fault("Draw a map.") is None
+    assert Screen(1, 9, (), ()).find_fault("Draw a map.") is None
 
 
 # reading examples -----------------------------------------------------------------------------------------------
@@ -127,4 +127,4 @@ def test_written_examples_are_read_back(pairs):
     ],
 )
 def test_faulty_examples(pairs, faults):
-    assert faulty(pairs) == faults
+    assert find_faults(pairs) == faults

@@ -16,7 +16,7 @@ from filial.engine.run import Run
 from filial.plugins import Manager
 from filial.recipe import load
 from filial_plugins.commands.key_bindings import allow_key
-from filial_plugins.ledger.cassette import Reader
+from filial_plugins.ledger.cassette import CassetteReader
 
 TOY = Path(__file__).parents[1] / "core" / "toy.py"
 RECIPE = """
@@ -46,7 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 def held(path: Path = TAPE) -> dict[str, str]:
     """Question -> answer of everything in a cassette."""
     out = {}
-    for entry in Reader(path).entries():
+    for entry in CassetteReader(path).entries():
         request, reply = entry.decoded()
         out[json.loads(request)["messages"][-1]["content"]] = reply.text
     return out

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from filial import Message, Reply, Request, ToolCall
 from filial.cli import invoke
-from filial_plugins.hooks.redact import Redact, redacted
+from filial_plugins.hooks.redact import Redact, redact
 
 TOY = Path(__file__).parents[1] / "core" / "toy.py"
 MARKS = re.compile(r"\[(?:email|phone|iban|card|ip|key)\]")
@@ -100,13 +100,13 @@ FRAMES = st.sampled_from(
 @given(SECRETS, FRAMES)
 def test_what_identifies_is_masked_and_nothing_round_it_changes(secret: tuple[str, str], frame: str) -> None:
     text, kind = secret
-    assert redacted(frame.format(text)) == frame.format(f"[{kind}]")
+    assert redact(frame.format(text)) == frame.format(f"[{kind}]")
 
 
 @given(st.lists(SECRETS, max_size=5), st.sampled_from(["; ", "\n", " and ", ", ", " | "]))
 def test_several_of_them_are_all_masked(secrets: list[tuple[str, str]], between: str) -> None:
     text = between.join(text for text, _ in secrets)
-    assert redacted(text) == between.join(f"[{kind}]" for _, kind in secrets)
+    assert redact(text) == between.join(f"[{kind}]" for _, kind in secrets)
 
 
 PIECES = st.one_of(
@@ -120,8 +120,8 @@ PIECES = st.one_of(
 
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_what_was_masked_once_stays_as_it_is(text: str) -> None:
-    once = redacted(text)
-    assert redacted(once) == once
+    once = redact(text)
+    assert redact(once) == once
 
 
 numbers = st.integers(-(10**11), 10**11)
@@ -157,12 +157,12 @@ PLAIN = st.one_of(
 @given(st.lists(PLAIN, min_size=1, max_size=4), st.sampled_from([", then ", "\n", "; "]))
 def test_numbers_and_code_stay(pieces: list[str], between: str) -> None:
     text = between.join(pieces)
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 @given(st.text(st.characters(exclude_characters="@:.+-0123456789"), max_size=200))
 def test_prose_stays(text: str) -> None:
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 @given(st.integers(10**12, 10**19 - 1))
@@ -171,16 +171,16 @@ def test_long_numbers_that_no_card_has_stay(number: int) -> None:
         return sum(sum(divmod(int(d) * (1 + i % 2), 10)) for i, d in enumerate(digits[::-1])) % 10
 
     assume(luhn(str(number)))
-    assert redacted(f"Add 1 to {number}.") == f"Add 1 to {number}."
+    assert redact(f"Add 1 to {number}.") == f"Add 1 to {number}."
 
 
 def test_a_private_key_is_masked_as_a_whole() -> None:
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAK\n-----END RSA PRIVATE KEY-----"
-    assert redacted(f"Use\n{key}\nplease") == "Use\n[key]\nplease"
+    assert redact(f"Use\n{key}\nplease") == "Use\n[key]\nplease"
 
 
 def test_a_number_that_is_called_a_phone_is_one() -> None:
-    assert redacted("Tel. 030/1234567, Fax: 030 123-45 68; my phone number is 07911 123456.") == (
+    assert redact("Tel. 030/1234567, Fax: 030 123-45 68; my phone number is 07911 123456.") == (
         "Tel. [phone], Fax: [phone]; my phone number is [phone]."
     )
 
@@ -189,7 +189,7 @@ def test_only_what_is_to_be_masked_is() -> None:
     said = f"ann@mail.example, +49 30 1234567, 10.1.2.3, 4242424242424242, {IBANS[0]}, {KEYS[5]}"
     marks = ("email", "phone", "ip", "card", "iban", "key")
     for kind, secret in zip(marks, said.split(", "), strict=True):
-        assert redacted(said, (kind,)) == said.replace(secret, f"[{kind}]")
+        assert redact(said, (kind,)) == said.replace(secret, f"[{kind}]")
 
 
 RECIPE = """
@@ -235,7 +235,7 @@ def test_a_recipe_says_what_is_masked(tmp_path: Path, monkeypatch: Any, capsys: 
 @pytest.mark.parametrize("text", ["1-", "a.b", "a@", ":", "DE89 ", "x@a."])
 def test_hostile_text_takes_no_time(text: str) -> None:
     with bounded():
-        redacted(text * 100_000)
+        redact(text * 100_000)
 
 
 def test_what_is_masked_in_a_turn_is_all_that_it_says():

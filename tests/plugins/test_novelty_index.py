@@ -16,7 +16,7 @@ from rouge_score.scoring import fmeasure
 
 from filial_plugins.filters.novelty import index as rouge_index
 from filial_plugins.filters.novelty.index import RougeIndex
-from filial_plugins.filters.novelty.signatures import folded, signature
+from filial_plugins.filters.novelty.signatures import fold, make_signature
 
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 
@@ -31,7 +31,7 @@ class Naive:
     def __init__(self, threshold: float, rule: str, score=rouge) -> None:
         self.threshold, self.rule, self.score, self.pool = threshold, rule, score, list[str]()
 
-    def nearest(self, text: str) -> tuple[int, float] | None:
+    def find_nearest(self, text: str) -> tuple[int, float] | None:
         scores = [self.score(text, other) for other in self.pool]
         best = max(scores, default=0.0)
         keep = best <= self.threshold if self.rule == "<=" else best < self.threshold
@@ -39,7 +39,7 @@ class Naive:
 
 
 def found(index: RougeIndex, text: str) -> tuple[int, float] | None:
-    near = index.nearest(text)
+    near = index.find_nearest(text)
     return None if near is None else (near.place, near.score)
 
 
@@ -48,7 +48,7 @@ def agree(texts: list[str], threshold: float, rule: str) -> int:
     naive, index = Naive(threshold, rule), RougeIndex(threshold, rule, "latin")
     rejected = 0
     for text in texts:
-        wanted = naive.nearest(text)
+        wanted = naive.find_nearest(text)
         assert found(index, text) == wanted, text
         if wanted is None:
             naive.pool.append(text)
@@ -137,7 +137,7 @@ def test_a_pool_that_is_sorted_in_several_times():
     rejected = 0
     for _ in range(30):
         text = " ".join(varied(rng, rng.choice(naive.pool).split(), rng.choice([0.2, 0.35, 0.5, 0.9])))
-        wanted = naive.nearest(text)
+        wanted = naive.find_nearest(text)
         assert found(index, text) == wanted, text
         rejected += wanted is not None
     assert 5 < rejected < 25
@@ -170,7 +170,7 @@ def test_a_pool_of_all_length_classes_that_grows_while_it_is_asked(threshold, ru
         text = sentence(rng, int(rng.choice([rng.uniform(3, 60), rng.uniform(90, 180), rng.uniform(400, 700)])), 3000)
         if turn % 20 == 0 and naive.pool:
             text = varied(rng, rng.choice(naive.pool).split(), rng.choice([0.1, 0.25, 0.35, 0.45]))
-            assert found(index, " ".join(text)) == naive.nearest(" ".join(text))
+            assert found(index, " ".join(text)) == naive.find_nearest(" ".join(text))
         naive.pool.append(" ".join(text or ["w"]))
         index.add(naive.pool[-1])
 
@@ -195,14 +195,14 @@ def test_more_different_words_than_their_hashes_have_values():
     for start in range(0, 70_000, 1000):
         index.add(" ".join(f"t{i}" for i in range(start, start + 1000)), name=str(start))
     index.add("t5 t69999 t7 t69998", name="mixed")
-    mixed = index.nearest("t5 t69999 t7 unheard")
-    tail = index.nearest(" ".join(f"t{i}" for i in range(69_000, 69_900)))
+    mixed = index.find_nearest("t5 t69999 t7 unheard")
+    tail = index.find_nearest(" ".join(f"t{i}" for i in range(69_000, 69_900)))
     assert mixed is not None
     assert (mixed.name, mixed.score, mixed.text) == ("mixed", 0.75, "t5 t69999 t7 t69998")
     assert tail is not None
     assert tail.name == "69000"
     assert all(
-        index.nearest(" ".join(f"t{i}" for i in range(s + 500, s + 1500))) is None for s in range(0, 69_000, 999)
+        index.find_nearest(" ".join(f"t{i}" for i in range(s + 500, s + 1500))) is None for s in range(0, 69_000, 999)
     )
 
 
@@ -219,9 +219,9 @@ def test_signatures_differ_in_no_more_bits_than_words_occur_in_only_one_text_and
     a, b = ([n * 2654435761 % 2**32 for n in codes] for codes in (a, b))
     only_one = (Counter(a) - Counter(b)).total() + (Counter(b) - Counter(a)).total()
     for size in (4, 16, 64):
-        differing = int.from_bytes((signature(a, size) ^ signature(b, size)).tobytes(), "little").bit_count()
+        differing = int.from_bytes((make_signature(a, size) ^ make_signature(b, size)).tobytes(), "little").bit_count()
         assert differing <= only_one
-        assert (folded(signature(a, 64), size) == signature(a, size)).all()
+        assert (fold(make_signature(a, 64), size) == make_signature(a, size)).all()
 
 
 @pytest.mark.slow

@@ -8,14 +8,14 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rouge_score.tokenize import tokenize
+from rouge_score.tokenize import tokenize as rouge_tokenize
 
-from filial_plugins.filters.novelty.index import RougeIndex, tokens
+from filial_plugins.filters.novelty.index import RougeIndex, tokenize
 
 
 @given(st.text(max_size=60))
 def test_latin_takes_every_text_as_rouge_score_does(text):
-    assert tokens(text, "latin") == tokenize(text, None)
+    assert tokenize(text, "latin") == rouge_tokenize(text, None)
 
 
 LATIN = st.characters(max_codepoint=0x24F) | st.characters(min_codepoint=0x1E00, max_codepoint=0x1EFF)
@@ -23,8 +23,8 @@ LATIN = st.characters(max_codepoint=0x24F) | st.characters(min_codepoint=0x1E00,
 
 @given(st.text(alphabet=LATIN | st.sampled_from(" -—“”…😀"), max_size=60))
 def test_texts_in_latin_letters_accents_or_not_are_taken_as_rouge_score_does(text):
-    theirs = tokenize(text, None)
-    assert tokens(text) == theirs or not theirs or "µ" in text
+    theirs = rouge_tokenize(text, None)
+    assert tokenize(text) == theirs or not theirs or "µ" in text
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_texts_in_latin_letters_accents_or_not_are_taken_as_rouge_score_does(tex
     ],
 )
 def test_a_text_with_some_words_of_another_script_stays_latin(text):
-    assert tokens(text) == tokenize(text, None)
+    assert tokenize(text) == rouge_tokenize(text, None)
 
 
 SAMPLES = {
@@ -63,14 +63,14 @@ SAMPLES = {
 @pytest.mark.parametrize("name", SAMPLES)
 def test_other_scripts(name):
     text, wanted = SAMPLES[name]
-    assert tokens(text) == [unicodedata.normalize("NFKC", word) for word in wanted.split("|") if word]
+    assert tokenize(text) == [unicodedata.normalize("NFKC", word) for word in wanted.split("|") if word]
 
 
 def test_every_mark_of_a_living_script_belongs_to_its_word():
     broken = []
     for code in range(0x300, 0xFB00):
         mark = chr(code)
-        if unicodedata.category(mark)[0] == "M" and len(tokens(f"яя{mark}я ннн")) != 2:
+        if unicodedata.category(mark)[0] == "M" and len(tokenize(f"яя{mark}я ннн")) != 2:
             broken.append(hex(code))
     assert broken == []
 
@@ -81,7 +81,7 @@ def test_letters_are_latin_if_unicode_names_them_so():
         letter = chr(code)
         if unicodedata.normalize("NFKC", letter).lower() != letter or not letter.isalpha():
             continue
-        latin = tokens(f"a {letter} {letter} {letter}") == ["a"]
+        latin = tokenize(f"a {letter} {letter} {letter}") == ["a"]
         if latin != ("LATIN" in unicodedata.name(letter)) and "MODIFIER" not in unicodedata.name(letter):
             wrong.append(unicodedata.name(letter))
     assert wrong == ["CARON", "GLAGOLITIC SMALL LETTER LATINATE MYSLITE"]
@@ -91,15 +91,15 @@ def test_letters_are_latin_if_unicode_names_them_so():
 def test_a_copy_is_never_new_in_any_script(text):
     index = RougeIndex()
     index.add(text)
-    near = index.nearest(text)
-    assert near is not None or not tokens(text)
+    near = index.find_nearest(text)
+    assert near is not None or not tokenize(text)
     assert near is None or (near.score, near.text) == (1.0, text)
 
 
 def new(first: str, second: str, scripts: str = "all") -> bool:
     index = RougeIndex(scripts=scripts)
     index.add(first)
-    return index.nearest(second) is None
+    return index.find_nearest(second) is None
 
 
 @pytest.mark.parametrize(

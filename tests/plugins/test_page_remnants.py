@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("markdownify", reason="needs the extra 'clean'")
 
-from filial_plugins.filters.html_markdown import Unreadable, is_html, to_markdown, without_tags
-from filial_plugins.filters.page_remnants import as_fastchat, careful
+from filial_plugins.filters.html_markdown import UnreadableHTML, is_html, remove_tags, to_markdown
+from filial_plugins.filters.page_remnants import clean_as_fastchat, clean_carefully
 
 CODE = (
     "<div class='markdown'><p>Try this:</p><pre><div><div><span>{}</span><button><svg></svg>Copy code</button></div>"
@@ -24,7 +24,7 @@ CODE = (
 
 
 def clean(text: str, html: bool = True) -> str:
-    return careful(text, html=html, escapes=False)
+    return clean_carefully(text, html=html, escapes=False)
 
 
 @pytest.mark.parametrize(("head", "css"), [("python", ""), ("", "language-python"), ("python", "language-python")])
@@ -84,10 +84,10 @@ def test_escapes_are_an_option():
 
 
 def test_html_that_would_take_too_deep_a_descent_or_too_long_is_refused():
-    with pytest.raises(Unreadable, match="more than 150 deep"):
+    with pytest.raises(UnreadableHTML, match="more than 150 deep"):
         to_markdown("<b>" * 151, escapes=False, structure=True)
     rows = "<tbody><tr><td>1</td></tr></tbody>" * 2000
-    with pytest.raises(Unreadable, match="tables"):
+    with pytest.raises(UnreadableHTML, match="tables"):
         to_markdown(f"<table>{rows}</table>", escapes=False, structure=True)
     assert to_markdown("<br>" * 500 + "</p>" * 500 + "x", escapes=False, structure=True).strip() == "x"
 
@@ -113,13 +113,13 @@ def original(text: str) -> str:
 @given(st.lists(st.sampled_from(BITS + TAGS), max_size=16).map("".join))
 def test_as_fastchat_decides_as_its_patterns_and_markdownify_do(text):
     assume(re.search(r"</?[a-z]", re.sub("<(?:div|span).*?>", "", text)))
-    assert as_fastchat(text, html=True, escapes=True) == original(text)
+    assert clean_as_fastchat(text, html=True, escapes=True) == original(text)
 
 
 def test_a_text_without_tags_keeps_its_lines_though_it_counts_as_html():
     """As in the markdownify that FastChat used; today's runs lines together."""
     text = "def f(a_b):\n    return a_b &gt; 1\n\nIs 1 < 2?"
-    assert as_fastchat(text, html=True, escapes=True) == "def f(a\\_b):\n return a\\_b > 1\n\nIs 1 < 2?"
+    assert clean_as_fastchat(text, html=True, escapes=True) == "def f(a\\_b):\n return a\\_b > 1\n\nIs 1 < 2?"
     assert clean(text) == text.replace("&gt;", ">")
 
 
@@ -132,7 +132,7 @@ SLOW = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("clean", [careful, as_fastchat], ids=["careful", "as fastchat"])
+@pytest.mark.parametrize("clean", [clean_carefully, clean_as_fastchat], ids=["careful", "as fastchat"])
 @pytest.mark.parametrize("kind", SLOW)
 def test_four_times_the_text_takes_no_more_than_a_dozen_times_as_long(kind, clean):
     """Quadratic time would be sixteen times; the library alone takes minutes for some of these. One of five comparisons
@@ -141,7 +141,7 @@ def test_four_times_the_text_takes_no_more_than_a_dozen_times_as_long(kind, clea
     def seconds(size: int) -> float:
         text = f"<ol>{SLOW[kind] * (size // len(SLOW[kind]))}</ol>"
         before = time.process_time()
-        with suppress(Unreadable):
+        with suppress(UnreadableHTML):
             clean(text, html=True, escapes=False)
         return time.process_time() - before
 
@@ -170,4 +170,4 @@ def test_a_long_run_of_blanks_in_code_and_a_long_list_take_no_time():
 
 
 def test_tags_without_an_end_are_left_where_they_are():
-    assert without_tags("<div\n<div a><div b> <div", "div") == "<div\n  <div".replace("  ", " ")
+    assert remove_tags("<div\n<div a><div b> <div", "div") == "<div\n  <div".replace("  ", " ")

@@ -78,7 +78,7 @@ def test_english_tasks_are_unlike_each_other() -> None:
 def test_tasks_are_new_to_the_novelty_filter_one_after_the_other(language: str) -> None:
     pool = RougeIndex(0.7, "<")
     for record in tasks(language):
-        assert pool.nearest(record.instruction) is None, record.instruction
+        assert pool.find_nearest(record.instruction) is None, record.instruction
         pool.add(record.instruction)
 
 

@@ -91,7 +91,7 @@ text_block = st.lists(text_line, min_size=1, max_size=3).map("\n".join)
 
 @given(st.lists(st.tuples(text_line, text_block, text_block), min_size=1, max_size=5))
 def test_written_blocks_are_read_back(tasks):
-    found = blocks.cut_at_next(in_blocks(*tasks), 4, cut_off=False, no_input=())
+    found = blocks.split_at_next(in_blocks(*tasks), 4, cut_off=False, no_input=())
     assert [(b.instruction, b.input, b.output) for b in found] == tasks
 
 

@@ -13,7 +13,7 @@ from filial.formats import read
 from filial.plugins import Manager
 from filial.plugins.yaml import parse
 from filial.recipe import load
-from filial_plugins.starter import SCHEMA, command, files
+from filial_plugins.starter import SCHEMA, command, read_files
 
 NAMES = {"recipe.yaml", "seeds.jsonl", "open-seeds.jsonl", SCHEMA}
 
@@ -74,7 +74,7 @@ def test_its_seeds_are_records_with_answers(started: Path, name: str) -> None:
 
 
 def test_open_seeds_are_of_the_form_that_self_instruct_reads() -> None:
-    rows = [json.loads(line) for line in files()["open-seeds.jsonl"].splitlines()]
+    rows = [json.loads(line) for line in read_files()["open-seeds.jsonl"].splitlines()]
     assert [row["id"] for row in rows] == [f"seed_task_{n}" for n in range(len(rows))]
     assert all(set(row) == {"id", "name", "instruction", "instances", "is_classification"} for row in rows)
     assert any(row["is_classification"] for row in rows)

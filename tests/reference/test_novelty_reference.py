@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from rouge_score.rouge_scorer import _score_lcs
-from rouge_score.tokenize import tokenize
+from rouge_score.tokenize import tokenize as rouge_tokenize
 
 from filial.formats import read
-from filial_plugins.filters.novelty.index import RougeIndex, tokens
+from filial_plugins.filters.novelty.index import RougeIndex, tokenize
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "instructions_20k.jsonl.zst"
 pytestmark = pytest.mark.skipif(not DATA.is_file(), reason=f"the real records are not here ({DATA.parent.name}/)")
@@ -29,8 +29,8 @@ def real() -> list[str]:
 def decide(texts: list[str], anchors: int, seed: int) -> Counter[str]:
     """Ask about each anchor's neighbours in the alphabet and as many other texts; count what was compared."""
     rng, counts = random.Random(seed), Counter[str]()
-    theirs = [tokenize(text, None) for text in texts]
-    latin = [tokens(text) == words for text, words in zip(texts, theirs, strict=True)]
+    theirs = [rouge_tokenize(text, None) for text in texts]
+    latin = [tokenize(text) == words for text, words in zip(texts, theirs, strict=True)]
     for place in rng.sample(range(len(texts) - NEAR), anchors):
         others = [*range(place + 1, place + 1 + NEAR), *rng.sample(range(len(texts)), FAR)]
         indices = [RougeIndex(0.7, rule, scripts) for scripts in ("latin", "all") for rule in ("<=", "<")]
@@ -40,7 +40,7 @@ def decide(texts: list[str], anchors: int, seed: int) -> Counter[str]:
             score = _score_lcs(theirs[place], theirs[other]).fmeasure
             close, both_latin = 0.6 < score < 0.8, latin[place] and latin[other]
             for index in indices[2 * both_latin :][: 1 + close]:  # the rules differ near the threshold alone
-                found = index.nearest(texts[other])
+                found = index.find_nearest(texts[other])
                 new = score <= 0.7 if index.rule == "<=" else score < 0.7
                 assert (found.score if found else None) == (None if new else score), (texts[place], texts[other])
             counts["latin"] += both_latin
@@ -75,9 +75,9 @@ def test_a_pool_of_real_texts_keeps_and_names_what_the_loop_of_self_instruct_doe
     texts = rng.sample(real[start : start + 120] + rng.sample(real, 60), 180)
     index, pool = RougeIndex(scripts="latin"), list[list[str]]()
     for text in texts:
-        words = tokenize(text, None)
+        words = rouge_tokenize(text, None)
         scores = [_score_lcs(other, words).fmeasure for other in pool]
-        found, best = index.nearest(text), max(scores, default=0.0)
+        found, best = index.find_nearest(text), max(scores, default=0.0)
         if best > 0.7:
             assert found is not None
             assert (found.place, found.score) == (scores.index(best), best)

@@ -122,4 +122,4 @@ def test_default_a_copy_in_another_script_is_no_new_text():
     for pair in others:
         index = RougeIndex()
         index.add(pair["b"])
-        assert (pair["fmeasure"], index.nearest(pair["a"]).score) == (0, 1)
+        assert (pair["fmeasure"], index.find_nearest(pair["a"]).score) == (0, 1)

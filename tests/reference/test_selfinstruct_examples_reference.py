@@ -12,22 +12,22 @@ import pytest
 from selfinstruct_reference_kit import PAPER, RECORDED, Scripted, case, cases, examples_of, instances, seeds_of
 
 from filial import Drop, Record
+from filial_plugins.generators.self_instruct.example_parser import find_faults, parse_input_output
 from filial_plugins.generators.self_instruct.examples import says_yes
-from filial_plugins.generators.self_instruct.reading import faulty, input_output
-from filial_plugins.generators.self_instruct.styles import settings, texts
+from filial_plugins.generators.self_instruct.styles import load_prompts, make_settings
 
 pytestmark = RECORDED
 
 
 def test_input_and_output_of_an_example():
     for row in cases("parse_input_output.jsonl"):
-        assert input_output(row["text"]) == (row["input"], row["output"]), row
+        assert parse_input_output(row["text"]) == (row["input"], row["output"]), row
 
 
 def test_instance_filters():
     for row in cases("instance_filters.jsonl"):
         pairs = [(given, output) for _, given, output in row["instances"]]
-        faults = faulty(pairs)
+        faults = find_faults(pairs)
         kept = sorted(pair for pair, fault in zip(pairs, faults, strict=True) if not fault)
         invalid = {"empty-output", "output-is-input", "unfinished-example"}
         valid = [pair for pair, fault in zip(pairs, faults, strict=True) if fault not in invalid]
@@ -53,7 +53,7 @@ def test_what_counts_as_yes():
 
 
 def test_the_ends_of_the_few_shot_prompts():
-    recorded, ours = case("prompts.json"), texts(settings("paper", {}))
+    recorded, ours = case("prompts.json"), load_prompts(make_settings("paper", {}))
     question = ours.classification.format(instruction="Tell me if this is spam.")
     end = "\n\nTask: Tell me if this is spam.\nIs it classification?"
     assert question.endswith(end)

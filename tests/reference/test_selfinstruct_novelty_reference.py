@@ -8,25 +8,25 @@ import pytest
 from rapidfuzz.distance import LCSseq
 from selfinstruct_reference_kit import RECORDED, cases
 
-from filial_plugins.filters.novelty.index import RougeIndex, f_measure, tokens
+from filial_plugins.filters.novelty.index import RougeIndex, f_measure, tokenize
 
 pytestmark = RECORDED
 
 
 def test_scores_of_pairs():
     for pair in cases("rouge_pairs.jsonl"):
-        a, b = tokens(pair["a"], "latin"), tokens(pair["b"], "latin")
+        a, b = tokenize(pair["a"], "latin"), tokenize(pair["b"], "latin")
         common = LCSseq.similarity(a, b)
         ours = f_measure(common, len(a), len(b)) if a and b else 0.0
         assert ours == pytest.approx(pair["fmeasure"], abs=1e-12), pair
         index = RougeIndex(scripts="latin")
         index.add(pair["b"])
-        assert (index.nearest(pair["a"]) is not None) == (pair["fmeasure"] > 0.7), pair
+        assert (index.find_nearest(pair["a"]) is not None) == (pair["fmeasure"] > 0.7), pair
 
 
 def decide(rows: list[dict[str, Any]], index: RougeIndex, places: list[int]) -> int:
     for row in rows:
-        found = index.nearest(row["instruction"])
+        found = index.find_nearest(row["instruction"])
         assert (found is None) == row["accept"], row
         if found is None:
             index.add(row["instruction"])

@@ -15,8 +15,8 @@ from filial import Context, Record, Reply, Request
 from filial_plugins.filters.novelty.index import RougeIndex
 from filial_plugins.generators.self_instruct import SelfInstruct
 from filial_plugins.generators.self_instruct.blocks import Block
-from filial_plugins.generators.self_instruct.proposing import read
-from filial_plugins.generators.self_instruct.styles import settings
+from filial_plugins.generators.self_instruct.proposals import parse_reply
+from filial_plugins.generators.self_instruct.styles import make_settings
 
 pytestmark = RECORDED
 
@@ -41,7 +41,7 @@ def run(generator: SelfInstruct, seeds: list[Record], seed: int, model: Callable
 
 
 def closest(index: RougeIndex, text: str) -> float:
-    found = index.nearest(text)
+    found = index.find_nearest(text)
     return found.score if found else 0.0
 
 
@@ -81,7 +81,7 @@ def test_bootstrap_from_end_to_end():
         pool.add(seed.instruction, seed.instruction)
     for row in accepted:
         best = max(row["most_similar"].values())
-        found = pool.nearest(row["instruction"])
+        found = pool.find_nearest(row["instruction"])
         assert (found.score if found else 0.0) == pytest.approx(best, abs=1e-12)
         assert found is None or row["most_similar"][found.name] == pytest.approx(best, abs=1e-12)
         pool.add(row["instruction"], row["instruction"])
@@ -98,8 +98,8 @@ def test_alpaca_from_end_to_end():
 
     blocks = recorded["request"]["first_prompt"].partition("List of 20 tasks:\n")[2]
     seeds = {seed.instruction.rstrip(":"): seed for seed in original_seeds()}
-    for block in read(Reply(text="1. Instruction:" + blocks.partition("1. Instruction:")[2].rpartition("###")[0]), 1,
-                      settings("filial", {"joint": True})):  # fmt: skip
+    reply = Reply(text="1. Instruction:" + blocks.partition("1. Instruction:")[2].rpartition("###")[0])
+    for block in parse_reply(reply, 1, make_settings("filial", {"joint": True})):
         assert isinstance(block, Block)  # only the instructions of the seeds are recorded; of these three, all
         seeds[block.instruction] = seeds[block.instruction].replaced(input=block.input, output=block.output)
     accepted = recorded["accepted"]

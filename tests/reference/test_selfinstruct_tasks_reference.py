@@ -10,8 +10,8 @@ from selfinstruct_reference_kit import ALPACA, PAPER, RECORDED, case, cases, see
 
 from filial import Context, Record
 from filial_plugins.generators.self_instruct import SelfInstruct
-from filial_plugins.generators.self_instruct.blocks import shown
-from filial_plugins.generators.self_instruct.proposing import Proposing
+from filial_plugins.generators.self_instruct.blocks import format_blocks
+from filial_plugins.generators.self_instruct.proposals import ProposalWriter
 
 pytestmark = RECORDED
 
@@ -28,7 +28,7 @@ def prompt_of(generator: SelfInstruct, tasks: list[Record]) -> str:
 
     ctx = Context(None)
     ctx.rng = InOrder()
-    return Proposing(generator.chosen, generator.wordings.propose, tasks).drawn([], ctx).prompt
+    return ProposalWriter(generator.chosen, generator.prompt_texts.propose, tasks).draw([], ctx).prompt
 
 
 @pytest.mark.parametrize("only", [False, True])
@@ -47,7 +47,7 @@ def test_the_blocks_that_alpacas_prompt_shows():
     for row in case("prompts.json")["alpaca_encode_prompt"]:
         tasks = [Record(**task) for task in row["tasks"]]
         blocks = row["prompt"].partition("List of 20 tasks:\n")[2]  # what stands before is in its words, not in ours
-        assert f"{shown(tasks)}\n###\n4. Instruction:" == blocks
+        assert f"{format_blocks(tasks)}\n###\n4. Instruction:" == blocks
         assert prompt_of(ALPACA, tasks).endswith(f"20 tasks:\n{blocks}")
 
 

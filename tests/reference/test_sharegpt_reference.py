@@ -11,7 +11,7 @@ from filial.testing import context, finished
 
 pytest.importorskip("markdownify", reason="needs the extra 'clean'")
 
-from filial_plugins.filters.page_remnants import as_fastchat
+from filial_plugins.filters.page_remnants import clean_as_fastchat
 from filial_plugins.filters.sharegpt_clean import ShareGPTClean
 from filial_plugins.formats.sharegpt import ShareGPT
 from filial_plugins.generators.split_long import SplitLong
@@ -50,7 +50,7 @@ def said(record: Record | Drop) -> list[tuple[str, str]]:
 @recorded
 def test_html_becomes_the_markdown_it_became_there() -> None:
     cases = lines("html_to_markdown.jsonl")
-    assert [as_fastchat(c["html"], html=True, escapes=True) for c in cases] == [c["markdown"] for c in cases]
+    assert [clean_as_fastchat(c["html"], html=True, escapes=True) for c in cases] == [c["markdown"] for c in cases]
 
 
 @recorded
@@ -129,8 +129,8 @@ def test_conversations_are_split_where_they_are_there_and_no_pair_is_lost(over_l
         turns = tuple(Message(roles[i % 2], "word " * n) for i, n in enumerate(counts))
         component = SplitLong(max_tokens=case["max_length"], tokenizer=tokenizer, over_long=over_long)
         if case["id"] != "bad_roles":  # its texts are others
-            measure = component._measure()
-            assert [component._length([turn], measure) for turn in turns] == case["token_lens_plus6"]
+            measure = component._make_measure()
+            assert [component._count_tokens([turn], measure) for turn in turns] == case["token_lens_plus6"]
         there = [piece["n"] for piece in case["after_role_filter"]]
         assert split(Record(id=case["id"], messages=turns), component) == mended.get(key, there), key
 

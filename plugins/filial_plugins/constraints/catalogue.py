@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from filial import Constraint
+from filial_plugins.constraints.constraint_type import ConstraintType, are_compatible
 from filial_plugins.constraints.form_checkers import Args
-from filial_plugins.constraints.kind import Kind, compatible
 from filial_plugins.constraints.kinds.edges import EDGES
 from filial_plugins.constraints.kinds.shapes import SHAPES
 from filial_plugins.constraints.kinds.sizes import SIZES
 from filial_plugins.constraints.kinds.words import WORDS
-from filial_plugins.constraints.measures import share_of_script, times
+from filial_plugins.constraints.measures import compute_script_share, count_word
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (*SIZES, *WORDS, *SHAPES, *EDGES)}
+CONSTRAINT_TYPES: dict[str, ConstraintType] = {kind.name: kind for kind in (*SIZES, *WORDS, *SHAPES, *EDGES)}
 """Every type by its name."""
 
 _COUNTED = r"(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|single|short|long|brief\w*)"
@@ -39,15 +39,15 @@ LONGEST = 400
 """Characters; no sentence of the catalogue is longer."""
 
 
-def settled(instruction: str) -> set[str]:
+def find_stated_traits(instruction: str) -> set[str]:
     """The traits of the answer that the instruction's own words speak about already, by a look at single words."""
     traits = {trait for pattern, named in _SAID_PATTERNS if pattern.search(instruction) for trait in named}
-    if share_of_script(instruction, ("LATIN",)) < 0.5:
+    if compute_script_share(instruction, ("LATIN",)) < 0.5:
         traits |= {"latin", "case", "capitals", "letters"}
     return traits
 
 
-def another(
+def draw_constraint(
     instruction: str, present: Sequence[Constraint], rng: random.Random, types: Iterable[str] = ()
 ) -> Constraint | None:
     """One more constraint that can stand beside those present, of the given types (default: all); None if none can.
@@ -57,48 +57,50 @@ def another(
     bare = instruction
     for constraint in present:
         bare = bare.replace(constraint.text, " ")
-    taken = settled(bare)
-    held = [KINDS[constraint.type] for constraint in present if constraint.type in KINDS]
+    taken = find_stated_traits(bare)
+    held = [CONSTRAINT_TYPES[constraint.type] for constraint in present if constraint.type in CONSTRAINT_TYPES]
     free = [
         kind
-        for kind in (KINDS[name] for name in types or KINDS)
-        if not taken & {*kind.claims, *kind.needs} and all(compatible(kind, other) for other in held)
+        for kind in (CONSTRAINT_TYPES[name] for name in types or CONSTRAINT_TYPES)
+        if not taken & {*kind.claims, *kind.needs} and all(are_compatible(kind, other) for other in held)
     ]
     rng.shuffle(free)
     for kind in free:
         args = kind.draw(rng)
-        if kind.name != "exclude-words" or not any(times(bare, word) for word in args["words"]):
-            return Constraint(type=kind.name, args=args, text=kind.sentence(args, rng))
+        if kind.name != "exclude-words" or not any(count_word(bare, word) for word in args["words"]):
+            return Constraint(type=kind.name, args=args, text=kind.write_sentence(args, rng))
     return None
 
 
-def appended(instruction: str, sentence: str) -> str:
+def append_sentence(instruction: str, sentence: str) -> str:
     """The instruction with one more sentence: behind its last one, or on a line of its own where it ends otherwise."""
     instruction = instruction.rstrip()
     one_line = "\n" not in instruction and instruction.endswith((".", "!", "?", '."', "。", "？", "！"))
-    return f"{instruction} {sentence}" if one_line or ends_with_one(instruction) else f"{instruction}\n{sentence}"
+    return (
+        f"{instruction} {sentence}" if one_line or ends_with_constraint(instruction) else f"{instruction}\n{sentence}"
+    )
 
 
-def ends_with_one(instruction: str) -> bool:
+def ends_with_constraint(instruction: str) -> bool:
     """Whether the instruction ends with a sentence of the catalogue."""
-    return next(_last(instruction), None) is not None
+    return next(_read_last_sentence(instruction), None) is not None
 
 
 @lru_cache(maxsize=4096)
-def split_off(instruction: str) -> tuple[str, tuple[Constraint, ...]]:
+def split_constraints(instruction: str) -> tuple[str, tuple[Constraint, ...]]:
     """An instruction without the catalogue's sentences at its end, and the constraints these state, in order."""
     found: list[Constraint] = []
-    while (last := next(_last(instruction), None)) is not None:
+    while (last := next(_read_last_sentence(instruction), None)) is not None:
         instruction = instruction[: -len(last.text)].rstrip()
         found.insert(0, last)
     return instruction, tuple(found)
 
 
-def _last(instruction: str) -> Iterator[Constraint]:
+def _read_last_sentence(instruction: str) -> Iterator[Constraint]:
     """The readings of the sentence of the catalogue that the instruction ends with (no or one)."""
     instruction = instruction.rstrip()
     end = instruction[-LONGEST:]
-    for kind in KINDS.values():
+    for kind in CONSTRAINT_TYPES.values():
         for head, pattern in kind.readers:
             place = end.rfind(head)
             match = pattern.fullmatch(end, place) if place >= 0 else None
@@ -108,21 +110,21 @@ def _last(instruction: str) -> Iterator[Constraint]:
                     yield Constraint(type=kind.name, args=args, text=match[0])
 
 
-def wrong_types(types: Iterable[str]) -> str:
+def check_types(types: Iterable[str]) -> str:
     """What is wrong with a choice of types, in a sentence; empty if nothing is."""
     for name in types:
-        if name not in KINDS:
-            near = difflib.get_close_matches(name, KINDS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KINDS)}"
+        if name not in CONSTRAINT_TYPES:
+            near = difflib.get_close_matches(name, CONSTRAINT_TYPES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(CONSTRAINT_TYPES)}"
             return f"there is no type of constraint {name!r}; {hint}"
     return ""
 
 
-def fault_of(name: str, args: Args) -> str:
+def check_constraint(name: str, args: Args) -> str:
     """What is wrong with a constraint that somebody wrote, in a sentence; empty if it can be checked."""
-    if wrong := wrong_types([name]):
+    if wrong := check_types([name]):
         return wrong
-    if KINDS[name].fits(args):
+    if CONSTRAINT_TYPES[name].fits(args):
         return ""
-    sorts = "; ".join(slot.what.replace("`", "") for slot in KINDS[name].slots) or "none"
+    sorts = "; ".join(slot.what.replace("`", "") for slot in CONSTRAINT_TYPES[name].slots) or "none"
     return f"the constraint {name} has the arguments {args}; it takes {sorts}"

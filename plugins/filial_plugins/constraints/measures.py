@@ -35,7 +35,7 @@ _BRACKETS = re.compile(r"\[(?=[^\s\]])[^\[\]\n]{2,}\](?!\()")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words: what stands between blanks and holds a letter or a digit ("well-known" is one, a dash is none).
 
     In scripts that write no blanks between words (Han, kana, Thai, Lao, Khmer, Burmese) every character is a word.
@@ -43,12 +43,12 @@ def words(text: str) -> list[str]:
     return [token for token in _TOKEN.findall(text) if _LETTER_OR_DIGIT.search(token)]
 
 
-def lines(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """The lines that are not blank."""
     return [line for line in _LINE_END.split(text) if line.strip()]
 
 
-def paragraphs(text: str) -> list[str]:
+def split_paragraphs(text: str) -> list[str]:
     """What blank lines part, without the blank."""
     found: list[list[str]] = [[]]
     for line in _LINE_END.split(text):
@@ -59,7 +59,7 @@ def paragraphs(text: str) -> list[str]:
     return ["\n".join(part) for part in found if part]
 
 
-def sentences(text: str) -> list[str]:
+def split_sentences(text: str) -> list[str]:
     """The sentences: what ends with . ! ? or an ellipsis before a blank (after 。！？ none is needed).
 
     A blank line ends a sentence too; a heading, a list item and a table row is one by itself, or several. The dot of
@@ -67,7 +67,7 @@ def sentences(text: str) -> list[str]:
     or a digit.
     """
     found = []
-    for block in _blocks(text):
+    for block in _split_blocks(text):
         start = 0
         for end in _ENDS.finditer(block):
             if end[0] != "." or not _is_short_form(block[max(0, end.start() - 12) : end.start()]):
@@ -77,7 +77,7 @@ def sentences(text: str) -> list[str]:
     return [sentence.strip() for sentence in found if _LETTER_OR_DIGIT.search(sentence)]
 
 
-def _blocks(text: str) -> list[str]:
+def _split_blocks(text: str) -> list[str]:
     """Paragraphs, headings, list items and table rows, each on one line and without its mark."""
     blocks: list[list[str]] = [[]]
     for line in _LINE_END.split(text):
@@ -100,25 +100,27 @@ def _is_short_form(before: str) -> bool:
     return word.lower() in _ABBREVIATIONS or _INITIALS.fullmatch(word) is not None
 
 
-def questions(text: str) -> list[str]:
+def find_questions(text: str) -> list[str]:
     """The sentences that end with a question mark, closing quotation marks and brackets aside."""
     closers = "\"'\u201d\u2019\u00bb\u300d\u300f\uff09)]*_ "
-    return [sentence for sentence in sentences(text) if sentence.rstrip(closers)[-1:] in ("?", "\uff1f", "\u061f")]
+    return [
+        sentence for sentence in split_sentences(text) if sentence.rstrip(closers)[-1:] in ("?", "\uff1f", "\u061f")
+    ]
 
 
-def characters(text: str) -> int:
+def count_characters(text: str) -> int:
     """Characters, blanks between them included, those around the text not (code points after NFC)."""
     return len(unicodedata.normalize("NFC", text.strip()))
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """The text for comparing without regard to case, composition and width of blanks."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
-def times(text: str, word: str) -> int:
+def count_word(text: str, word: str) -> int:
     """How often a word stands in a text as a whole word, case aside; in scripts without blanks anywhere."""
-    text, word = folded(text), folded(word)
+    text, word = fold_text(text), fold_text(word)
     if not word:
         return 0
     if re.search(f"[{_UNSPACED}]", word):
@@ -126,7 +128,7 @@ def times(text: str, word: str) -> int:
     return len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)", text))
 
 
-def outside_fences(text: str) -> list[str]:
+def lines_outside_fences(text: str) -> list[str]:
     """The lines that stand in no fenced block of code."""
     found, fence = [], ""
     for line in _LINE_END.split(text):
@@ -141,48 +143,48 @@ def outside_fences(text: str) -> list[str]:
     return found
 
 
-def bullets(text: str) -> list[str]:
+def find_bullets(text: str) -> list[str]:
     """The items of bulleted lists: lines with ``-``, ``*``, ``+``, ``•`` or ``–`` and a blank before the text."""
-    marked = ((line, _BULLET.match(line)) for line in outside_fences(text) if not _RULE.match(line))
+    marked = ((line, _BULLET.match(line)) for line in lines_outside_fences(text) if not _RULE.match(line))
     return [line[mark.end() :] for line, mark in marked if mark]
 
 
-def numbers_of_items(text: str) -> list[int]:
+def find_item_numbers(text: str) -> list[int]:
     """The numbers of numbered list items (``1.`` or ``1)`` at the start of a line), in order."""
-    return [int(mark[1]) for mark in map(_NUMBERED.match, outside_fences(text)) if mark]
+    return [int(mark[1]) for mark in map(_NUMBERED.match, lines_outside_fences(text)) if mark]
 
 
-def headings(text: str) -> list[str]:
+def find_headings(text: str) -> list[str]:
     """Markdown headings: lines that begin with one to six ``#`` and a blank."""
-    marked = ((line, _HEADING.match(line)) for line in outside_fences(text))
+    marked = ((line, _HEADING.match(line)) for line in lines_outside_fences(text))
     return [line[mark.end() :] for line, mark in marked if mark]
 
 
-def bolds(text: str) -> list[str]:
+def find_bold(text: str) -> list[str]:
     """Parts in Markdown's bold: ``**so**``, within one line."""
     return _BOLD.findall(text)
 
 
-def placeholders(text: str) -> list[str]:
+def find_placeholders(text: str) -> list[str]:
     """Parts in square brackets such as ``[name]``: two characters or more, and no link."""
     return _BRACKETS.findall(text)
 
 
-def numbers(text: str) -> list[str]:
+def find_numbers(text: str) -> list[str]:
     """Numbers in digits; "3.5" and "1,000" are one each."""
     return _NUMBER.findall(text)
 
 
 @lru_cache(maxsize=4096)
-def _script(letter: str) -> str:
+def _get_script(letter: str) -> str:
     """The script of a letter, by the first word of its name in the Unicode database: "LATIN", "CJK", "" if none."""
     name = unicodedata.name(letter, "").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ")
     return name.split(" ")[0].split("-")[0]
 
 
-def share_of_script(text: str, names: tuple[str, ...]) -> float:
+def compute_script_share(text: str, names: tuple[str, ...]) -> float:
     """The share of the text's letters whose Unicode name begins with one of these words; 0 if there is no letter."""
     counts = Counter(text)
     letters = {char: n for char, n in counts.items() if unicodedata.category(char)[0] == "L"}
     whole = sum(letters.values())
-    return sum(n for char, n in letters.items() if _script(char) in names) / whole if whole else 0.0
+    return sum(n for char, n in letters.items() if _get_script(char) in names) / whole if whole else 0.0

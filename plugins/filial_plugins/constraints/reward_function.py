@@ -18,22 +18,22 @@ def reward(prompts: Any = None, completions: Any = (), constraints: Any = (), **
     Raises:
         ValueError: a type of constraint is not known.
     """
-    return [_share(text, wanted, False) for text, wanted in zip(completions, constraints, strict=True)]
+    return [_compute_share(text, wanted, False) for text, wanted in zip(completions, constraints, strict=True)]
 
 
 def loose_reward(prompts: Any = None, completions: Any = (), constraints: Any = (), **columns: Any) -> list[float]:
     """As `reward`, with quotation marks, asterisks, and the first and the last line forgiven."""
-    return [_share(text, wanted, True) for text, wanted in zip(completions, constraints, strict=True)]
+    return [_compute_share(text, wanted, True) for text, wanted in zip(completions, constraints, strict=True)]
 
 
-def _share(completion: Any, constraints: Any, loosely: bool) -> float:
-    text = _text(completion)
+def _compute_share(completion: Any, constraints: Any, loosely: bool) -> float:
+    text = _get_text(completion)
     asked = json.loads(constraints) if isinstance(constraints, str) else constraints or []
-    kept = [_kept(text, constraint, loosely) for constraint in asked]
+    kept = [_constraint_holds(text, constraint, loosely) for constraint in asked]
     return sum(kept) / len(kept) if kept else 1.0
 
 
-def _kept(text: str, constraint: Any, loosely: bool) -> bool:
+def _constraint_holds(text: str, constraint: Any, loosely: bool) -> bool:
     # Data sets with typed columns fill the arguments that other types have with None.
     args = {name: value for name, value in constraint["args"].items() if value is not None}
     try:
@@ -42,7 +42,7 @@ def _kept(text: str, constraint: Any, loosely: bool) -> bool:
         raise ValueError(f"no check for the constraint {constraint['type']!r} with {args}") from err
 
 
-def _text(completion: Any) -> str:
+def _get_text(completion: Any) -> str:
     """The text of a completion: itself, or what its last message says."""
     if isinstance(completion, str):
         return completion

@@ -13,9 +13,9 @@ import click
 from filial import Constraint, Record, UsageError, __version__
 from filial.commands import manager
 from filial.formats import read
-from filial_plugins.constraints.catalogue import fault_of
+from filial_plugins.constraints.catalogue import check_constraint
 
-PIECES = ("measures.py", "shapes.py", "form_checkers.py", "checkers.py", "verdicts.py", "reward_function.py")
+PARTS = ("measures.py", "shapes.py", "form_checkers.py", "checkers.py", "verdicts.py", "reward_function.py")
 """The files that a reward file is made of; each imports only from those before it and from the standard library."""
 
 HEAD = '''"""Reward functions for checkable constraints, written by filial {version}. It needs nothing but Python 3.11.
@@ -47,36 +47,36 @@ def command(ctx: click.Context, data: tuple[str, ...], out: Path, prompts: Path 
     rows, types, without = [], Counter[str](), 0
     for source, record in ((name, record) for name in data for record in read(name, format=kind, manager=manager(ctx))):
         if record.constraints:
-            types.update(_known(record, source))
-            rows.append(row(record, text))
+            types.update(_read_types(record, source))
+            rows.append(make_row(record, text))
         else:
             without += 1
     if not rows:
         raise UsageError(
             f"none of the {without:,} records has constraints; add some: filial evolve add-constraints --checkable"
         )
-    write(out, reward_file(out.stem))
+    write_file(out, build_reward_file(out.stem))
     click.echo(f"wrote {out}", err=True)
     if prompts:
-        write(prompts, "".join(json.dumps(one) + "\n" for one in rows))
+        write_file(prompts, "".join(json.dumps(one) + "\n" for one in rows))
         click.echo(f"wrote {prompts}: {len(rows):,} prompts", err=True)
     used = ", ".join(f"{name} {count:,}" for name, count in sorted(types.items()))
     click.echo(f"{len(rows):,} records with constraints, {without:,} without; {used}", err=True)
 
 
-def _known(record: Record, source: str) -> Iterator[str]:
+def _read_types(record: Record, source: str) -> Iterator[str]:
     """The types of the record's constraints.
 
     Raises:
         UsageError: there is no checker for one.
     """
     for constraint in record.constraints:
-        if wrong := fault_of(constraint.type, constraint.args):
+        if wrong := check_constraint(constraint.type, constraint.args):
             raise UsageError(f"{source}: record {record.id}: {wrong}; leave it out with filial filter constraints")
         yield constraint.type
 
 
-def row(record: Record, text: bool = False) -> dict[str, object]:
+def make_row(record: Record, text: bool = False) -> dict[str, object]:
     """A row of the data set: the turns before the answer, and the constraints.
 
     The constraints are one JSON text, because data sets with typed columns cannot hold arguments of many sorts.
@@ -84,18 +84,18 @@ def row(record: Record, text: bool = False) -> dict[str, object]:
     asked = record.prompt()
     messages = [{"role": turn.role, "content": turn.content} for turn in asked]
     prompt = "\n\n".join(turn.content for turn in asked) if text else messages
-    return {"prompt": prompt, "constraints": json.dumps([_plain(one) for one in record.constraints])}
+    return {"prompt": prompt, "constraints": json.dumps([_to_dict(one) for one in record.constraints])}
 
 
-def _plain(constraint: Constraint) -> dict[str, object]:
+def _to_dict(constraint: Constraint) -> dict[str, object]:
     return {"type": constraint.type, "args": constraint.args}
 
 
-def reward_file(module: str) -> str:
+def build_reward_file(module: str) -> str:
     """The text of a reward file of that name: the pieces, one after the other, with what they import at the top."""
     imports, bodies = set[str](), []
-    for name in PIECES:
-        own, body = _taken_apart((Path(__file__).parent / name).read_text(encoding="utf-8"))
+    for name in PARTS:
+        own, body = _split_imports((Path(__file__).parent / name).read_text(encoding="utf-8"))
         imports |= own
         bodies.append(f"\n\n# {'-' * 20} {name.removesuffix('.py').replace('_', ' ')}\n\n{body}\n")
     lines = sorted(imports, key=lambda line: (line.startswith("from"), line))
@@ -103,24 +103,26 @@ def reward_file(module: str) -> str:
     return "\n".join([head, "from __future__ import annotations\n", *lines]) + "".join(bodies)
 
 
-def _taken_apart(source: str) -> tuple[set[str], str]:
+def _split_imports(source: str) -> tuple[set[str], str]:
     """What a piece imports from the standard library, and the piece without imports and without its first docstring."""
     tree, rows = ast.parse(source), source.splitlines()
     imports = set()
     for node in tree.body[::-1]:
         first = node is tree.body[0]
         if first or isinstance(node, ast.Import | ast.ImportFrom):
-            if not first and not (isinstance(node, ast.ImportFrom) and node.module in ("__future__", *_own())):
+            if not first and not (
+                isinstance(node, ast.ImportFrom) and node.module in ("__future__", *_list_own_modules())
+            ):
                 imports.add(ast.unparse(node))
             del rows[node.lineno - 1 : node.end_lineno]
     return imports, "\n".join(rows).strip("\n")
 
 
-def _own() -> list[str]:
-    return [f"filial_plugins.constraints.{name.removesuffix('.py')}" for name in PIECES]
+def _list_own_modules() -> list[str]:
+    return [f"filial_plugins.constraints.{name.removesuffix('.py')}" for name in PARTS]
 
 
-def write(path: Path, text: str) -> None:
+def write_file(path: Path, text: str) -> None:
     """A text as a file.
 
     Raises:

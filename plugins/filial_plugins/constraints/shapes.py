@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from filial_plugins.constraints.measures import lines, outside_fences
+from filial_plugins.constraints.measures import lines_outside_fences, split_lines
 
 _DELIMITER = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _CELL_END = re.compile(r"(?<!\\)\|")
@@ -20,7 +20,7 @@ _OPENING = re.compile(r"(`{3,}|~{3,})([^\n]*)")
 _QUOTES = {'"': '"', "\u201c": "\u201d", "\u201e": "\u201c\u201d", "\u00ab": "\u00bb", "\u300c": "\u300d"}
 
 
-def json_object(text: str) -> dict[str, Any] | None:
+def parse_json_object(text: str) -> dict[str, Any] | None:
     """The JSON object (RFC 8259: no NaN, nothing around it) that the text is."""
 
     def no_number(name: str) -> Any:
@@ -34,7 +34,7 @@ def json_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def csv_rows(text: str) -> list[list[str]] | None:
+def parse_csv(text: str) -> list[list[str]] | None:
     """The rows of the text as comma-separated values (RFC 4180); blank lines around it do not count."""
     try:
         return list(csv.reader(io.StringIO(text.strip("\r\n \t"), newline=""), strict=True))
@@ -42,27 +42,27 @@ def csv_rows(text: str) -> list[list[str]] | None:
         return None
 
 
-def table_columns(text: str) -> int:
+def count_table_columns(text: str) -> int:
     """The columns of the text's first Markdown table (a head, a row of dashes, a row or more); 0 if there is none.
 
     Head and dashes have the same number of cells, as GitHub's Markdown wants it.
     """
-    rows = outside_fences(text)
+    rows = lines_outside_fences(text)
     for head, dashes, body in zip(rows, rows[1:], rows[2:], strict=False):
         if "|" in head and "|" in body and "-" in dashes and "|" in dashes and _DELIMITER.fullmatch(dashes):
-            columns = len(_cells(dashes))
-            if len(_cells(head)) == columns:
+            columns = len(_split_cells(dashes))
+            if len(_split_cells(head)) == columns:
                 return columns
     return 0
 
 
-def _cells(row: str) -> list[str]:
+def _split_cells(row: str) -> list[str]:
     row = row.strip()
     row = row.removeprefix("|")
     return _CELL_END.split(row[:-1] if row.endswith("|") and not row.endswith("\\|") else row)
 
 
-def in_fence(text: str) -> str | None:
+def strip_fence(text: str) -> str | None:
     """What stands in the one block of code, fenced by three or more backticks or tildes, that the text is."""
     rows = text.strip().replace("\r\n", "\n").split("\n")
     opening = _OPENING.fullmatch(rows[0])
@@ -78,14 +78,14 @@ def in_fence(text: str) -> str | None:
     return "\n".join(rows[1:-1])
 
 
-def in_quotes(text: str) -> str | None:
+def strip_quotes(text: str) -> str | None:
     """What stands between double quotation marks around the text: straight, curly, „low“, «angles» or 「corners」."""
     text = text.strip()
     closing = _QUOTES.get(text[:1], "")
     return text[1:-1] if len(text) > 2 and closing and text[-1] in closing and text[1:-1].strip() else None
 
 
-def in_tags(text: str, tag: str) -> str | None:
+def strip_tags(text: str, tag: str) -> str | None:
     """What stands between ``<tag>`` and ``</tag>`` around the text, if neither comes again."""
     text, opening, closing = text.strip(), f"<{tag}>", f"</{tag}>"
     if not text.startswith(opening) or not text.endswith(closing) or len(text) < len(opening) + len(closing):
@@ -94,10 +94,10 @@ def in_tags(text: str, tag: str) -> str | None:
     return inner if inner.strip() and opening not in inner and closing not in inner else None
 
 
-def split_at(text: str, mark: str, least: int) -> list[str]:
+def split_at_marks(text: str, mark: str, least: int) -> list[str]:
     """The pieces between lines that hold ``least`` or more of a mark and nothing else."""
     found: list[list[str]] = [[]]
-    for line in lines(text):
+    for line in split_lines(text):
         bare = line.strip()
         if len(bare) >= least and not bare.strip(mark):
             found.append([])

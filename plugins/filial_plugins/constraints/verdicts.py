@@ -14,7 +14,7 @@ from filial_plugins.constraints.form_checkers import Args
 _PAIRS = ('""', "''", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "\u300c\u300d")
 
 
-def fault(text: str, kind: str, args: Args) -> str:
+def find_violation(text: str, kind: str, args: Args) -> str:
     """What is wrong with a text, by the letter; empty where the constraint holds.
 
     Raises:
@@ -24,18 +24,18 @@ def fault(text: str, kind: str, args: Args) -> str:
 
 
 def holds(text: str, kind: str, args: Args, loosely: bool = False) -> bool:
-    """Whether a constraint holds: by the letter, or ``loosely`` in any of the `variants` of the text.
+    """Whether a constraint holds: by the letter, or ``loosely`` in any of the `make_variants` of the text.
 
     As in IFEval an empty text keeps none, not even one that it cannot break; else saying nothing would pay.
     """
     if not text.strip():
         return False
-    if not fault(text, kind, args):
+    if not find_violation(text, kind, args):
         return True
-    return loosely and any(not fault(variant, kind, args) for variant in variants(text))
+    return loosely and any(not find_violation(variant, kind, args) for variant in make_variants(text))
 
 
-def variants(text: str) -> Iterator[str]:
+def make_variants(text: str) -> Iterator[str]:
     """What a lenient reader takes the answer to be, beside the text as it is.
 
     As in IFEval: without its first line, its last, or both, and each of the four without asterisks. Beyond that, each
@@ -46,12 +46,12 @@ def variants(text: str) -> Iterator[str]:
     seen = {text}
     for whole in cut:
         for plain in (whole, whole.replace("*", "").strip()):
-            for variant in (plain, _unquoted(plain)):
+            for variant in (plain, _remove_quotes(plain)):
                 if variant and variant not in seen:
                     seen.add(variant)
                     yield variant
 
 
-def _unquoted(text: str) -> str:
+def _remove_quotes(text: str) -> str:
     inside = len(text) > 2 and text[0] + text[-1] in _PAIRS
     return text[1:-1].strip() if inside else text

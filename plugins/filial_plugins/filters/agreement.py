@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from filial import Context, Drop, Field, Filter, Keep, Record, hookimpl
-from filial_plugins.texts import collapse, excerpt
+from filial_plugins.texts import collapse_whitespace, excerpt
 
 
 class Agreement(Filter):
@@ -32,11 +32,11 @@ class Agreement(Filter):
         if not answer:
             return Drop("no-answer", "there is no answer to compare with; answer the records first")
         replies = await asyncio.gather(*(ctx.ask(question, draw=draw) for draw in range(1, self.draws + 1)))
-        wanted = _normal(answer)
-        same = sum(_normal(reply.text) == wanted for reply in replies)
+        wanted = _normalize(answer)
+        same = sum(_normalize(reply.text) == wanted for reply in replies)
         share = same / self.draws
         if share < self.agree:
-            other = next((r.text for r in replies if _normal(r.text) != wanted), "")
+            other = next((r.text for r in replies if _normalize(r.text) != wanted), "")
             found = f"{same} of {self.draws} new answers are {excerpt(answer, 40)!r}"
             return Drop("disagreement", f"{found}; one is {excerpt(other, 40)!r}", answer=other)
         return Keep(scores={"agreement": share})
@@ -45,8 +45,8 @@ class Agreement(Filter):
         return None
 
 
-def _normal(text: str) -> str:
-    return collapse(text).casefold().strip(" .!?:;,\"'`*")
+def _normalize(text: str) -> str:
+    return collapse_whitespace(text).casefold().strip(" .!?:;,\"'`*")
 
 
 @hookimpl

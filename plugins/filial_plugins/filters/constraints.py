@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from filial import Constraint, Context, Drop, Field, Filter, Keep, Record, hookimpl
-from filial_plugins.constraints.catalogue import fault_of
-from filial_plugins.constraints.verdicts import fault, holds
-from filial_plugins.texts import answered, excerpt
+from filial_plugins.constraints.catalogue import check_constraint
+from filial_plugins.constraints.verdicts import find_violation, holds
+from filial_plugins.texts import excerpt, get_answer
 
 
 class Constraints(Filter):
@@ -30,23 +30,23 @@ class Constraints(Filter):
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
         if not record.constraints:
             return Keep()
-        if drop := _unknown(record):
+        if drop := _drop_unknown(record):
             return drop
-        text = answered(record)
+        text = get_answer(record)
         strict = [holds(text, one.type, one.args) for one in record.constraints]
         # What holds by the letter holds loosely, so only the others are read again.
         loose = [
             kept or holds(text, one.type, one.args, loosely=True)
             for kept, one in zip(strict, record.constraints, strict=True)
         ]
-        scores = {**_scores("strict", strict), **_scores("loose", loose)}
+        scores = {**_compute_scores("strict", strict), **_compute_scores("loose", loose)}
         decided = strict if self.accept == "strict" else loose
         if not text.strip():
             return Drop("no-answer", "there is no answer to check; answer the records first", scores=scores)
         if all(decided):
             return Keep(scores=scores)
         broken = [one for kept, one in zip(decided, record.constraints, strict=True) if not kept]
-        return Drop("constraint-broken", "; ".join(_told(text, one) for one in broken), text, scores=scores)
+        return Drop("constraint-broken", "; ".join(_describe_fault(text, one) for one in broken), text, scores=scores)
 
     def question_rules(self) -> Filter:
         return KnownConstraints(**self.model_dump())
@@ -56,22 +56,22 @@ class KnownConstraints(Constraints):
     """What `Constraints` says of a record without its answer."""
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
-        return _unknown(record) or Keep()
+        return _drop_unknown(record) or Keep()
 
 
-def _unknown(record: Record) -> Drop | None:
+def _drop_unknown(record: Record) -> Drop | None:
     for constraint in record.constraints:
-        if wrong := fault_of(constraint.type, constraint.args):
+        if wrong := check_constraint(constraint.type, constraint.args):
             return Drop("constraint-unknown", wrong)
     return None
 
 
-def _scores(name: str, kept: list[bool]) -> dict[str, float]:
+def _compute_scores(name: str, kept: list[bool]) -> dict[str, float]:
     return {f"constraints_{name}": float(all(kept)), f"constraints_{name}_share": sum(kept) / len(kept)}
 
 
-def _told(text: str, constraint: Constraint) -> str:
-    return f"{constraint.type}: {excerpt(fault(text, constraint.type, constraint.args), 120)}"
+def _describe_fault(text: str, constraint: Constraint) -> str:
+    return f"{constraint.type}: {excerpt(find_violation(text, constraint.type, constraint.args), 120)}"
 
 
 @hookimpl

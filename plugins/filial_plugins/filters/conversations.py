@@ -31,42 +31,42 @@ _FASTCHATS_LIST = re.compile(r"\n1\. [^2]*\n1\. ")
 
 
 @cache
-def _letters(script: str) -> re.Pattern[str]:
+def _letter_pattern(script: str) -> re.Pattern[str]:
     return re.compile(f"[{_RANGES[script]}]+")
 
 
 _ANY_LETTERS = re.compile(r"[^\W\d_]+")
 
 
-def written_in(texts: Sequence[str], scripts: Sequence[str]) -> str:
+def find_script(texts: Sequence[str], scripts: Sequence[str]) -> str:
     """Which of these scripts more than half of all letters are of; empty if none."""
     letters = sum(len(run) for text in texts for run in _ANY_LETTERS.findall(text))
     for script in scripts:
-        own = sum(len(run) for text in texts for run in _letters(script).findall(text))
+        own = sum(len(run) for text in texts for run in _letter_pattern(script).findall(text))
         if 2 * own > letters:
             return script
     return ""
 
 
-def list_begins_again(text: str) -> bool:
+def list_restarts(text: str) -> bool:
     """Whether two neighbouring lines, blank ones aside, both are number 1 of a list: a numbering that got lost."""
     return _LIST_BEGINS_AGAIN.search(text) is not None
 
 
-def fastchats_wrong_list(text: str) -> bool:
+def has_fastchat_list_fault(text: str) -> bool:
     """FastChat's rule (fastchat/data/filter_wrong_format.py): two lines "1. ", the first behind a line end, without
     any digit 2 between them."""
     return _FASTCHATS_LIST.search(text) is not None
 
 
 @cache
-def repeated_digit(times: int) -> re.Pattern[str]:
+def repeated_digit_pattern(times: int) -> re.Pattern[str]:
     """Finds one digit so many times in a row."""
     return re.compile(rf"(\d)\1{{{times - 1}}}")
 
 
 @dataclass(slots=True)
-class Known:
+class SeenConversations:
     """The conversations kept so far: their ids, and digests of their texts with the id of the first that had each."""
 
     ids: set[str] = field(default_factory=set)
@@ -82,7 +82,7 @@ class Known:
         return None
 
 
-def digests(turns: Sequence[Message]) -> list[bytes]:
+def compute_digests(turns: Sequence[Message]) -> list[bytes]:
     """One digest for each answer: of all turns up to it, so that a beginning of a conversation can be recognised."""
     running, out = hashlib.blake2b(digest_size=12), list[bytes]()
     for turn in turns:

@@ -12,7 +12,7 @@ from pydantic import field_validator
 
 from filial import Context, Drop, Field, Filter, Keep, Record, hookimpl
 from filial_plugins.filters.harm_patterns import LEVELS, PATTERNS, Level
-from filial_plugins.texts import collapse, excerpt
+from filial_plugins.texts import collapse_whitespace, excerpt
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
 
@@ -45,21 +45,21 @@ class Harm(Filter):
         return patterns
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
-        text = _plain("\n".join(record.content()))
-        for category, pattern in _compiled(self.level, self.patterns):
+        text = _normalize("\n".join(record.content()))
+        for category, pattern in _compile_patterns(self.level, self.patterns):
             found = pattern.search(text)
             if found:
                 return Drop(f"harm-{category}", f"holds {excerpt(found[0])!r}")
         return Keep()
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     """Lower case, compatibility forms resolved, invisible characters gone, single blanks."""
-    return collapse(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold().replace("’", "'"))
+    return collapse_whitespace(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold().replace("’", "'"))
 
 
 @lru_cache(maxsize=16)
-def _compiled(level: Level, own: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
+def _compile_patterns(level: Level, own: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
     wanted = LEVELS[: LEVELS.index(level) + 1]
     found = [("own", own)] if own else []
     for category, by_level in PATTERNS.items():

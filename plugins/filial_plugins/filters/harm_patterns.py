@@ -12,37 +12,39 @@ Level = Literal["lenient", "normal", "strict"]
 LEVELS: tuple[Level, ...] = ("lenient", "normal", "strict")
 
 
-def _any(*words: str) -> str:
+def _any_of(*words: str) -> str:
     return f"(?:{'|'.join(words)})"
 
 
 _SOME = r"(?:[\w'-]+ ){0,4}"
 _FEW = r"(?:[\w'-]+ ){0,3}"
-_MAKE = _any(
+_MAKE = _any_of(
     *("make", "making", "build", "building", "construct", "create", "creating", "assemble", "produce"),
     *("prepare", "craft", "synthesi[sz]e", "synthesi[sz]ing"),
 )
-_HOW = _any("how (?:to|do i|can i|would i|could i)", "steps? (?:to|for)", "instructions? (?:to|for|on)",
+_HOW = _any_of("how (?:to|do i|can i|would i|could i)", "steps? (?:to|for)", "instructions? (?:to|for|on)",
             "guide (?:to|for)", "ways? to")  # fmt: skip
-_CHILD = _any("child", "children", "minors?", "underage", "pre-?teens?", "toddlers?",
+_CHILD = _any_of("child", "children", "minors?", "underage", "pre-?teens?", "toddlers?",
               "(?:1[0-7]|[1-9])[- ]year[- ]olds?")  # fmt: skip
-_SEXUAL = _any("sex", "sexual(?:ly)?", "sexy", "erotica?", "porn(?:ography|ographic)?", "nudes?", "naked")
-_GROUP = _any(
+_SEXUAL = _any_of("sex", "sexual(?:ly)?", "sexy", "erotica?", "porn(?:ography|ographic)?", "nudes?", "naked")
+_GROUP = _any_of(
     *("jews", "muslims", "christians", "hindus", "blacks", "black people", "white people", "asians", "arabs"),
     *("africans", "immigrants", "refugees", "gays", "gay people", "lesbians", "trans people", "women"),
     *("disabled people", "roma"),
 )
-_LOWER = _any("inferior", "vermin", "sub-?human", "parasites", "filth", "scum", "animals", "worthless")
-_EXPLOSIVE = _any(
+_LOWER = _any_of("inferior", "vermin", "sub-?human", "parasites", "filth", "scum", "animals", "worthless")
+_EXPLOSIVE = _any_of(
     *("pipe bomb", "car bomb", "nail bomb", "bomb", "explosive(?: device)?", "molotov(?: cocktail)?"),
     *("grenade", "landmine", "detonator", "ied", "thermite", "napalm"),
 )
-_TOXIN = _any("nerve (?:agent|gas)", "sarin", "vx gas", "mustard gas", "ricin", "anthrax", "botulinum toxin")
-_DRUG = _any("(?:crystal )?meth", "methamphetamine", "heroin", "fentanyl", "(?:crack )?cocaine", "lsd", "mdma", "ghb")
-_MALWARE = _any("ransomware", "malware", "keylogger", "trojan", "rootkit", "botnet", "spyware",
+_TOXIN = _any_of("nerve (?:agent|gas)", "sarin", "vx gas", "mustard gas", "ricin", "anthrax", "botulinum toxin")
+_DRUG = _any_of(
+    "(?:crystal )?meth", "methamphetamine", "heroin", "fentanyl", "(?:crack )?cocaine", "lsd", "mdma", "ghb"
+)
+_MALWARE = _any_of("ransomware", "malware", "keylogger", "trojan", "rootkit", "botnet", "spyware",
                 "computer (?:virus|worm)")  # fmt: skip
-_TARGET = _any("account", "bank", "server", "website", "network", "phone", "wi-?fi", "computer", "system", "e-?mail")
-_PERSON = _any("person", "man", "woman", "child", "wife", "husband", "boss", "neighbou?r", "girlfriend", "boyfriend")
+_TARGET = _any_of("account", "bank", "server", "website", "network", "phone", "wi-?fi", "computer", "system", "e-?mail")
+_PERSON = _any_of("person", "man", "woman", "child", "wife", "husband", "boss", "neighbou?r", "girlfriend", "boyfriend")
 
 PATTERNS: dict[str, dict[Level, tuple[str, ...]]] = {
     "child-abuse": {

@@ -38,7 +38,7 @@ _LANGUAGE = re.compile(r"[\w+#.-]{1,30}")
 _FENCE = re.compile(r"`{3,}")
 
 
-class Unreadable(ValueError):
+class UnreadableHTML(ValueError):
     """HTML that is not converted, and why."""
 
 
@@ -62,30 +62,30 @@ def to_markdown(html: str, *, escapes: bool, structure: bool) -> str:
     from bs4.builder import ParserRejectedMarkup
 
     try:
-        sound = _sound(html)
+        sound = _repair_markup(html)
         if "<" not in sound:
-            return _plain(sound, escapes=escapes, structure=structure)
+            return _convert_plain_text(sound, escapes=escapes, structure=structure)
         soup = BeautifulSoup(sound, "html.parser")
-        _ease(soup)
+        _remove_slow_parts(soup)
         if structure:
             _simplify(soup)
-        converter = _converter()(structure, escape_underscores=escapes, escape_asterisks=escapes)
+        converter = _load_converter()(structure, escape_underscores=escapes, escape_asterisks=escapes)
         markdown: str = converter.convert_soup(soup)
-    except Unreadable:
+    except UnreadableHTML:
         raise
     except (ParserRejectedMarkup, ValueError, AssertionError, RecursionError) as error:
-        raise Unreadable(f"{type(error).__name__}: {error}"[:200]) from error
+        raise UnreadableHTML(f"{type(error).__name__}: {error}"[:200]) from error
     return markdown
 
 
-def _plain(text: str, *, escapes: bool, structure: bool) -> str:
+def _convert_plain_text(text: str, *, escapes: bool, structure: bool) -> str:
     """A text without tags, such as a typed question: its lines stay, which HTML would run together. The blanks within
     them are as in the markdownify of FastChat's time."""
     text = unescape(text if structure else _BLANKS.sub(" ", text))
     return text.replace("*", r"\*").replace("_", r"\_") if escapes else text
 
 
-def _sound(html: str) -> str:
+def _repair_markup(html: str) -> str:
     """The markup with every "<" that begins no tag as an entity, without comments and declarations.
 
     Raises:
@@ -125,10 +125,10 @@ class _Nesting:
             self._open.append(name)
             self._count[name] += 1
             if len(self._open) > DEPTH:
-                raise Unreadable(f"tags nested more than {DEPTH} deep")
+                raise UnreadableHTML(f"tags nested more than {DEPTH} deep")
 
 
-def _ease(soup: Any) -> None:
+def _remove_slow_parts(soup: Any) -> None:
     """Take out what the converter would be slow at: long blanks, which count as one, and very wide cells.
 
     Raises:
@@ -145,7 +145,7 @@ def _ease(soup: Any) -> None:
     work = len(parts) * len(soup.find_all(True))
     work += sum(len(part.find_all("tr")) * len(part.find_all(True)) for part in parts if part.name == "thead")
     if work > _TABLE_WORK:
-        raise Unreadable("tables of too many parts")
+        raise UnreadableHTML("tables of too many parts")
 
 
 def _simplify(soup: Any) -> None:
@@ -160,7 +160,7 @@ def _simplify(soup: Any) -> None:
 
 
 @cache
-def _converter() -> Any:
+def _load_converter() -> Any:
     """The class of converters; made at first use, because importing markdownify takes time."""
     from markdownify import MarkdownConverter
 
@@ -193,7 +193,7 @@ def _converter() -> Any:
             language, fence = "", "```"
             if len(codes) == 1:
                 text = codes[0].get_text()
-                language = _language(el, codes[0], text)
+                language = _find_language(el, codes[0], text)
             if self._structure:
                 fence = max([*_FENCE.findall(text), "``"], key=len) + "`"
             blank = _BLANK_LINES.match(text)
@@ -208,7 +208,7 @@ def _converter() -> Any:
     return Converter
 
 
-def _language(block: Any, code: Any, text: str) -> str:
+def _find_language(block: Any, code: Any, text: str) -> str:
     """The language of a code block: by its class, or the one word that stands above the code."""
     named = [word.removeprefix("language-") for word in code.get("class") or () if word.startswith("language-")]
     whole = block.get_text()
@@ -216,7 +216,7 @@ def _language(block: Any, code: Any, text: str) -> str:
     return next((word for word in (*named, above) if _LANGUAGE.fullmatch(word)), "")
 
 
-def without_tags(html: str, name: str) -> str:
+def remove_tags(html: str, name: str) -> str:
     """The text without the opening tags of a name, each up to the first ">" on its line (FastChat's ``<div.*?>``)."""
     pattern = re.compile(rf"<{name}.*?>")
     # Up to the last ">" of a line every match ends; behind it none does, and looking would take quadratic time.

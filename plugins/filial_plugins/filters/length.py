@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pydantic import model_validator
 
 from filial import Context, Drop, Field, Filter, Keep, Record, hookimpl
-from filial_plugins.texts import answered, asked, count_words
+from filial_plugins.texts import count_words, get_answer, get_question
 
 
 class Length(Filter):
@@ -25,7 +25,7 @@ class Length(Filter):
     max_output: int = Field(2000, ge=1, description="Most words of the output.")
 
     @model_validator(mode="after")
-    def _ordered(self) -> Length:
+    def _check_order(self) -> Length:
         for name in ("instruction", "input", "output"):
             low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if low > high:
@@ -34,9 +34,9 @@ class Length(Filter):
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
         fields = (
-            ("instruction", asked(record), self.min_instruction, self.max_instruction),
+            ("instruction", get_question(record), self.min_instruction, self.max_instruction),
             ("input", record.input, self.min_input, self.max_input),
-            ("output", answered(record), self.min_output, self.max_output),
+            ("output", get_answer(record), self.min_output, self.max_output),
         )
         for name, text, low, high in fields:
             words = count_words(text)

@@ -1,6 +1,6 @@
 """What a copied chat page leaves in a text beside what was said: "Copy code", "1 / 2", "Copy12 chars / 3 words".
 
-Two ways to clean a turn: `careful`, ours, and `as_fastchat`, which decides as fastchat/data/clean_sharegpt.py of
+Two ways to clean a turn: `clean_carefully`, ours, and `clean_as_fastchat`, which decides as clean_sharegpt.py of
 lm-sys/FastChat (Apache-2.0) does; its regular expressions take quadratic time for some texts, so what they match is
 found here by searching forwards.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from filial_plugins.filters.html_markdown import is_html, to_markdown, without_tags
+from filial_plugins.filters.html_markdown import is_html, remove_tags, to_markdown
 
 _COPY = "Copy code"
 _COPY_CHARS = re.compile(r"Copy\d{1,12} chars / \d{1,12} words")
@@ -25,7 +25,7 @@ _UNSEEN = "\u200b\u2060\ufeff"
 """Characters that only take up room in a text: zero-width space, word joiner, byte-order mark."""
 
 
-def careful(text: str, *, html: bool, escapes: bool) -> str:
+def clean_carefully(text: str, *, html: bool, escapes: bool) -> str:
     """A turn without a page's remnants; as Markdown where ``html`` says that it is HTML. Any other text stays as it is,
     to the blank.
 
@@ -37,13 +37,13 @@ def careful(text: str, *, html: bool, escapes: bool) -> str:
     new = _COPY_CHARS.sub("", new)
     if html:
         new = to_markdown(new, escapes=escapes, structure=True).strip()
-    new = _mended_code(new)
+    new = _repair_code(new)
     if html:
-        new = _fewer_blank_lines(new)
+        new = _reduce_blank_lines(new)
     return new.strip() if new != text else text
 
 
-def _mended_code(text: str) -> str:
+def _repair_code(text: str) -> str:
     """Code blocks without the head that a page shows above them: the language stays, in its place, "Copy code" goes.
 
     A block with nothing but its head is left out.
@@ -63,7 +63,7 @@ def _mended_code(text: str) -> str:
     return "".join(out) + text[at:]
 
 
-def _fewer_blank_lines(text: str) -> str:
+def _reduce_blank_lines(text: str) -> str:
     """One blank line where several stand, except in code."""
     parts = re.split(r"(?m)^( *`{3,})", text)
     fence = ""
@@ -75,22 +75,22 @@ def _fewer_blank_lines(text: str) -> str:
     return "".join(parts)
 
 
-def as_fastchat(text: str, *, html: bool, escapes: bool) -> str:
+def clean_as_fastchat(text: str, *, html: bool, escapes: bool) -> str:
     """A turn as FastChat's ``html_to_markdown`` cleans it, its faults included; ``html``: whether it is converted.
 
     Raises:
         Unreadable: the HTML cannot be converted.
     """
     if html:
-        text = without_tags(without_tags(text, "div"), "span")
+        text = remove_tags(remove_tags(text, "div"), "span")
         text = to_markdown(text, escapes=escapes, structure=False)
-    text = _reformatted(text.strip())
+    text = _reformat_code(text.strip())
     counter = _ANY_COUNTER.match(text)
     text = _COPY_CHARS.sub("", text[counter.end() :] if counter else text)
-    return _without_empty_code(text).replace("\n\n\n", "\n").strip()
+    return _remove_empty_code(text).replace("\n\n\n", "\n").strip()
 
 
-def _reformatted(text: str) -> str:
+def _reformat_code(text: str) -> str:
     """From any fence on, over the next "Copy code" to the fence behind it: what stood before it is the head of a code
     block, what stood behind it its text."""
     out, at = list[str](), 0
@@ -108,7 +108,7 @@ def _reformatted(text: str) -> str:
     return "".join(out) + text[at:]
 
 
-def _without_empty_code(text: str) -> str:
+def _remove_empty_code(text: str) -> str:
     """Without what stands on one line from a fence up to a "Copy code" that a fence follows."""
     out, at = list[str](), 0
     for copy in _EMPTY_CODE.finditer(text):
@@ -120,12 +120,12 @@ def _without_empty_code(text: str) -> str:
     return "".join(out) + text[at:]
 
 
-def seen(text: str) -> str:
+def strip_invisible(text: str) -> str:
     """The text without characters at its beginning that nobody sees; empty if nothing in it is seen."""
     text = text.lstrip(_UNSEEN)
     return text if any(c.isprintable() and not c.isspace() for c in text) else ""
 
 
-def converts(text: str, role: str, html: str) -> bool:
+def should_convert(text: str, role: str, html: str) -> bool:
     """Whether a turn is converted: by the option ``html``, all, none, or answers that are HTML."""
     return html == "all" or (html == "auto" and role == "assistant" and is_html(text))

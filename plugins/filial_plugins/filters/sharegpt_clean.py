@@ -11,8 +11,8 @@ from pydantic import field_validator
 
 from filial import Context, Drop, Field, Filter, Keep, Message, Record, hookimpl
 from filial_plugins.filters import conversations as talk
-from filial_plugins.filters.html_markdown import Unreadable
-from filial_plugins.filters.page_remnants import as_fastchat, careful, converts, seen
+from filial_plugins.filters.html_markdown import UnreadableHTML
+from filial_plugins.filters.page_remnants import clean_as_fastchat, clean_carefully, should_convert, strip_invisible
 from filial_plugins.texts import excerpt
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ RATE_LIMITED = ("Too many requests in 1 hour. Try again later.",)
 Turns = list[Message]
 
 
-def _part(name: str, what: str) -> Any:
+def _style_option(name: str, what: str) -> Any:
     """An option that is the style's unless it is given."""
     said = {True: "yes", False: "no"}
     values = "; ".join(f"{style} {said.get(table[name], table[name])}" for style, table in STYLES.items())
@@ -81,31 +81,33 @@ class ShareGPTClean(Filter):
     style: Literal["filial", "fastchat"] = Field(
         "filial", description="Our rules, or FastChat's: gives the options that are not given by themselves."
     )
-    html: Literal["auto", "all", "off"] | None = _part(
+    html: Literal["auto", "all", "off"] | None = _style_option(
         "html", "Which turns become Markdown: answers that are HTML from their beginning on, all turns, or none."
     )
-    escapes: bool | None = _part("escapes", 'Whether Markdown from HTML has a backslash before each "_" and "*".')
-    mending: Literal["careful", "fastchat"] | None = _part(
+    escapes: bool | None = _style_option(
+        "escapes", 'Whether Markdown from HTML has a backslash before each "_" and "*".'
+    )
+    mending: Literal["careful", "fastchat"] | None = _style_option(
         "mending",
         "How code blocks, remnants of the page and blank lines are mended: by the page's structure, leaving alone what "
         "needs no mending, or by FastChat's patterns.",
     )
-    invisible: Literal["strip", "cut"] | None = _part(
+    invisible: Literal["strip", "cut"] | None = _style_option(
         "invisible", "A turn that begins with an invisible character: remove that, or end the conversation there."
     )
-    edges: Literal["all", "one"] | None = _part(
+    edges: Literal["all", "one"] | None = _style_option(
         "edges", "Turns cut before the first question and behind the last answer: all, or at most one at each end."
     )
-    system: Literal["drop", "keep"] | None = _part("system", "What becomes of a system text at the beginning.")
-    tools: Literal["drop", "keep"] | None = _part(
+    system: Literal["drop", "keep"] | None = _style_option("system", "What becomes of a system text at the beginning.")
+    tools: Literal["drop", "keep"] | None = _style_option(
         "tools", "Whether turns of tools may stand in for questions and answers, or are wrong roles."
     )
-    repeats: Literal["beginnings", "openings", "keep"] | None = _part(
+    repeats: Literal["beginnings", "openings", "keep"] | None = _style_option(
         "repeats",
         "Which repeats are dropped: what an earlier conversation says or begins with; whatever has the first question "
         "and answer of an earlier one; none.",
     )
-    list_numbers: Literal["neighbours", "fastchat", "keep"] | None = _part(
+    list_numbers: Literal["neighbours", "fastchat", "keep"] | None = _style_option(
         "list_numbers",
         'What drops an answer whose list lost its numbering: two neighbouring lines "1. "; two such lines with no '
         "digit 2 between them (FastChat's later filter); nothing.",
@@ -128,7 +130,7 @@ class ShareGPTClean(Filter):
 
     @field_validator("blocked_words", "blocked_answers")
     @classmethod
-    def _has_text(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_phrases(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
         if not all(phrase.strip() for phrase in phrases):
             raise ValueError("one of the phrases is empty, and would be found in every text")
         return phrases
@@ -141,29 +143,29 @@ class ShareGPTClean(Filter):
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
         chosen = self.chosen
-        system, turns = _opened(list(record.turns()), chosen)
-        cut = _cut(turns, chosen)
-        clean = cut if isinstance(cut, Drop) else self._cleaned(system, cut, chosen)
+        system, turns = _split_system(list(record.turns()), chosen)
+        cut = _cut_edges(turns, chosen)
+        clean = cut if isinstance(cut, Drop) else self._clean_turns(system, cut, chosen)
         if isinstance(clean, Drop):
             return clean
-        drop = self._as_a_whole(clean, chosen) or self._known(record, system, clean, chosen, ctx)
-        return drop or _kept(record, [*system, *clean])
+        drop = self._check_conversation(clean, chosen) or self._check_repeats(record, system, clean, chosen, ctx)
+        return drop or _make_keep(record, [*system, *clean])
 
-    def _cleaned(self, system: Turns, turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
+    def _clean_turns(self, system: Turns, turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
         """The turns as they stay, up to the first that is empty."""
-        if drop := self._blocked(system):
+        if drop := self._find_blocked(system):
             return drop
         out: Turns = []
         for i, turn in enumerate(turns):
-            if drop := _out_of_turn(i, turn, chosen) or self._blocked([turn]):
+            if drop := _check_role(i, turn, chosen) or self._find_blocked([turn]):
                 return drop
             try:
-                new = _cleaned(turn, chosen)
-            except Unreadable as error:
+                new = _clean_turn(turn, chosen)
+            except UnreadableHTML as error:
                 return Drop("unreadable-html", f"turn {i + 1}: {error}")
             if new is None:
                 break
-            if drop := self._blocked([new]):
+            if drop := self._find_blocked([new]):
                 return drop
             out.append(new)
         length = sum(len(turn.content) for turn in out)
@@ -176,7 +178,7 @@ class ShareGPTClean(Filter):
             return Drop("too-short", f"{length} characters, at least {self.min_characters} wanted")
         return out
 
-    def _blocked(self, turns: Turns) -> Drop | None:
+    def _find_blocked(self, turns: Turns) -> Drop | None:
         for turn in turns:
             small = turn.content.lower()
             for word in self.blocked_words:
@@ -187,48 +189,50 @@ class ShareGPTClean(Filter):
                 return Drop("blocked-answer", f"an answer is {excerpt(said)!r}")
         return None
 
-    def _as_a_whole(self, turns: Turns, chosen: SimpleNamespace) -> Drop | None:
+    def _check_conversation(self, turns: Turns, chosen: SimpleNamespace) -> Drop | None:
         """What the cleaned turns tell by themselves."""
         for turn in turns:
-            lost = chosen.list_numbers == "fastchat" and talk.fastchats_wrong_list(turn.content)
+            lost = chosen.list_numbers == "fastchat" and talk.has_fastchat_list_fault(turn.content)
             if chosen.list_numbers == "neighbours" and turn.role == "assistant":
-                lost = talk.list_begins_again(turn.content)
+                lost = talk.list_restarts(turn.content)
             if lost:
                 return Drop("wrong-list", f"the numbers of a list begin again in {excerpt(turn.content)!r}")
-            if self.repeated_digits and (found := talk.repeated_digit(self.repeated_digits).search(turn.content)):
+            if self.repeated_digits and (
+                found := talk.repeated_digit_pattern(self.repeated_digits).search(turn.content)
+            ):
                 return Drop("repeated-digits", f"a turn holds {found[0]!r}")
-        if self.skip_scripts and (script := talk.written_in([turn.content for turn in turns], self.skip_scripts)):
+        if self.skip_scripts and (script := talk.find_script([turn.content for turn in turns], self.skip_scripts)):
             return Drop("skipped-script", f"it is written in {script}")
         return None
 
-    def _known(
+    def _check_repeats(
         self, record: Record, system: Turns, turns: Turns, chosen: SimpleNamespace, ctx: Context
     ) -> Drop | None:  # fmt: skip
         """What earlier conversations tell; one that passes is known from now on."""
-        known: talk.Known = ctx.memory.setdefault("known", talk.Known())
+        known: talk.SeenConversations = ctx.memory.setdefault("known", talk.SeenConversations())
         if self.same_id == "drop" and record.id and record.id in known.ids:
             return Drop("repeated-id", f"an earlier record has the id {excerpt(record.id)!r}")
         if self.plugins == "drop" and "plugins" in record.tags:
             return Drop("plugins", "the page's plugins took part")
         drop = None
         if chosen.repeats == "beginnings":
-            found = talk.digests([*system, *turns])
+            found = talk.compute_digests([*system, *turns])
             drop = known.repeats(found, found[-1], record.id, "it says what stands in") if found else None
         elif chosen.repeats == "openings":
-            first = talk.digests(turns[:2])
+            first = talk.compute_digests(turns[:2])
             drop = known.repeats(first, first[0], record.id, "its first question and answer are those of")
         if drop is None:
             known.ids.add(record.id)
         return drop
 
 
-def _opened(turns: Turns, chosen: SimpleNamespace) -> tuple[Turns, Turns]:
+def _split_system(turns: Turns, chosen: SimpleNamespace) -> tuple[Turns, Turns]:
     """The system text, where it stays, and the rest."""
     first = 1 if chosen.system == "keep" and turns[0].role == "system" else 0
     return turns[:first], turns[first:]
 
 
-def _cut(turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
+def _cut_edges(turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
     """The turns from the first question to the last answer, if there are any."""
     alone = Drop("too-short", f"{len(turns)} turns, of which none answers another")
     if len(turns) < 2:
@@ -242,7 +246,7 @@ def _cut(turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
     return turns if len(turns) > 1 else alone
 
 
-def _out_of_turn(i: int, turn: Message, chosen: SimpleNamespace) -> Drop | None:
+def _check_role(i: int, turn: Message, chosen: SimpleNamespace) -> Drop | None:
     """Questions and answers take turns; where tools may take part, their calls are answers and their results
     questions, as in LLaMA-Factory's data."""
     wanted = (("user", "tool"), ("assistant", "tool_call"))[i % 2]
@@ -252,20 +256,20 @@ def _out_of_turn(i: int, turn: Message, chosen: SimpleNamespace) -> Drop | None:
     return Drop("wrong-roles", f"turn {i + 1} is of {turn.role}, not of {allowed[0]}")
 
 
-def _cleaned(turn: Message, chosen: SimpleNamespace) -> Message | None:
+def _clean_turn(turn: Message, chosen: SimpleNamespace) -> Message | None:
     """The turn as it stays; None where it says nothing, and the conversation ends before it."""
     text = turn.content
     if turn.role in ("user", "assistant"):
-        clean = careful if chosen.mending == "careful" else as_fastchat
-        text = clean(text, html=converts(text, turn.role, chosen.html), escapes=chosen.escapes)
+        clean = clean_carefully if chosen.mending == "careful" else clean_as_fastchat
+        text = clean(text, html=should_convert(text, turn.role, chosen.html), escapes=chosen.escapes)
     if chosen.invisible == "strip":
-        text = seen(text)
+        text = strip_invisible(text)
     elif not text[:1].isprintable():
         return None
     return replace(turn, content=text) if text or turn.tool_calls else None
 
 
-def _kept(record: Record, turns: Sequence[Message]) -> Keep:
+def _make_keep(record: Record, turns: Sequence[Message]) -> Keep:
     """The record as cleaned, in the form it came in."""
     if tuple(turns) == record.turns():
         return Keep()

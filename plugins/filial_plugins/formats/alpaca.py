@@ -28,13 +28,13 @@ class Alpaca(RowFormat):
         """
         return [
             Record(
-                id=fields.ident(row),
-                instruction=fields.filled(row, "instruction"),
-                input=fields.text(row, "input", default=""),
-                output=fields.text(row, "output"),
-                system=fields.text(row, "system", default=""),
-                task=fields.task(row),
-                label=fields.label(row),
+                id=fields.read_id(row),
+                instruction=fields.read_nonempty(row, "instruction"),
+                input=fields.read_text(row, "input", default=""),
+                output=fields.read_text(row, "output"),
+                system=fields.read_text(row, "system", default=""),
+                task=fields.read_task(row),
+                label=fields.read_label(row),
             )
         ]
 
@@ -46,7 +46,7 @@ class Alpaca(RowFormat):
             Unfit: another conversation, or what the format would lose.
         """
         for record in records:
-            fields.refuse_marks(record)
+            fields.refuse_losses(record)
             instruction, given, output = record.instruction, record.input, record.output
             if record.messages:
                 roles = [turn.role for turn in record.messages]

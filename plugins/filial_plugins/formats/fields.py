@@ -11,7 +11,7 @@ from filial.formats import Fault, Row, Unfit, json_type
 Result = TypeVar("Result")
 
 
-def text(row: Row, key: str, *, default: str | None = None) -> str:
+def read_text(row: Row, key: str, *, default: str | None = None) -> str:
     """A string field. With a ``default``, missing and null mean the default.
 
     Raises:
@@ -27,18 +27,18 @@ def text(row: Row, key: str, *, default: str | None = None) -> str:
     raise Fault(f"/{key}", f"must be a string, not {json_type(value)}")
 
 
-def filled(row: Row, key: str) -> str:
+def read_nonempty(row: Row, key: str) -> str:
     """A string field that says something.
 
     Raises:
         Fault: missing, no string, or empty.
     """
-    if not (value := text(row, key)):
+    if not (value := read_text(row, key)):
         raise Fault(f"/{key}", "is empty")
     return value
 
 
-def items(row: Row, key: str) -> list[Any]:
+def read_items(row: Row, key: str) -> list[Any]:
     """An array field with something in it.
 
     Raises:
@@ -69,25 +69,25 @@ def each(values: list[Any], key: str, read: Callable[[Any], Result]) -> list[Res
     return found
 
 
-def ident(row: Row) -> str:
+def read_id(row: Row) -> str:
     """The row's own ``id``; whole numbers are written out, anything else counts as none."""
     value = row.get("id")
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def task(row: Row) -> str:
+def read_task(row: Row) -> str:
     """The row's own ``task``, where it is text."""
     value = row.get("task")
     return value if isinstance(value, str) else ""
 
 
-def label(row: Row) -> bool | None:
+def read_label(row: Row) -> bool | None:
     """The row's own ``label``, where it is true or false."""
     value = row.get("label")
     return value if isinstance(value, bool) else None
 
 
-def refuse_marks(record: Record, *held: str) -> None:
+def refuse_losses(record: Record, *held: str) -> None:
     """See that a format which has no place for them loses nothing that changes what an answer is good for.
 
     Raises:

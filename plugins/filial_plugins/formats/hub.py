@@ -34,14 +34,14 @@ class DataSet(Format):
         import datasets
 
         try:
-            yield from _opened(datasets, source, split)
+            yield from _open(datasets, source, split)
         # The library raises errors of many unrelated kinds (its own, the hub's, pyarrow's, fsspec's, ValueError).
         except Exception as error:
             what = (str(error).splitlines() or [""])[0][:300]
             raise UsageError(f"the data set's split {split!r} cannot be read: {type(error).__name__}: {what}") from None
 
 
-def _opened(datasets: Any, source: str, split: str) -> Any:
+def _open(datasets: Any, source: str, split: str) -> Any:
     if not source.startswith(PREFIX):
         folder = Path(source)
         if (folder / "state.json").exists():

@@ -12,16 +12,16 @@ from filial_plugins.formats import fields
 _ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "developer": "system"}
 
 
-def turns(row: Row, key: str) -> tuple[Message, ...]:
+def read_turns(row: Row, key: str) -> tuple[Message, ...]:
     """The chat turns in a field.
 
     Raises:
         Fault: none, or one that a record cannot hold.
     """
-    return tuple(fields.each(fields.items(row, key), key, _turn))
+    return tuple(fields.each(fields.read_items(row, key), key, _read_turn))
 
 
-def _turn(turn: object) -> Message:
+def _read_turn(turn: object) -> Message:
     if not isinstance(turn, dict):
         raise Fault("", f"must be an object, not {json_type(turn)}")
     for key in ("tool_calls", "function_call"):
@@ -29,22 +29,22 @@ def _turn(turn: object) -> Message:
             raise Fault(f"/{key}", "calls of tools are not supported; leave such conversations out")
     if turn.get("weight") == 0:
         raise Fault("/weight", "weight 0 (an answer that is not trained) is not supported")
-    role = fields.text(turn, "role")
+    role = fields.read_text(turn, "role")
     if role not in _ROLES:
         raise Fault("/role", f"unknown role {role[:40]!r}; known are {', '.join(_ROLES)}")
     if isinstance(turn.get("content"), list):
-        return Message(_ROLES[role], "".join(fields.each(turn["content"], "content", _part)))
-    return Message(_ROLES[role], fields.text(turn, "content"))
+        return Message(_ROLES[role], "".join(fields.each(turn["content"], "content", _read_part)))
+    return Message(_ROLES[role], fields.read_text(turn, "content"))
 
 
-def _part(part: object) -> str:
+def _read_part(part: object) -> str:
     if isinstance(part, str):
         return part
     if not isinstance(part, dict):
         raise Fault("", f"must be a text part, not {json_type(part)}")
     if part.get("type", "text") != "text":
         raise Fault("/type", f"only text parts are supported, not {str(part['type'])[:40]!r}")
-    return fields.text(part, "text")
+    return fields.read_text(part, "text")
 
 
 class OpenAIChat(RowFormat):
@@ -63,8 +63,8 @@ class OpenAIChat(RowFormat):
         Raises:
             Fault: no turns, or one that a record cannot hold.
         """
-        name, task, label = fields.ident(row), fields.task(row), fields.label(row)
-        return [Record(id=name, messages=turns(row, "messages"), task=task, label=label)]
+        name, task, label = fields.read_id(row), fields.read_task(row), fields.read_label(row)
+        return [Record(id=name, messages=read_turns(row, "messages"), task=task, label=label)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Each record as chat messages.
@@ -74,7 +74,7 @@ class OpenAIChat(RowFormat):
                 it would lose.
         """
         for record in records:
-            fields.refuse_marks(record)
+            fields.refuse_losses(record)
             chat = record.turns()
             for turn in chat:
                 if turn.role in ("tool", "tool_call"):

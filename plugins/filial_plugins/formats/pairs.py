@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import fields
-from filial_plugins.formats.openai_chat import turns
+from filial_plugins.formats.openai_chat import read_turns
 
-ASKED = ("prompt", "question", "query", "instruction")
-GIVEN = ("input", "context")
-ANSWERED = ("completion", "response", "answer", "output")
+QUESTION_KEYS = ("prompt", "question", "query", "instruction")
+INPUT_KEYS = ("input", "context")
+ANSWER_KEYS = ("completion", "response", "answer", "output")
 
 
-def _first(row: Iterable[str], keys: tuple[str, ...]) -> str:
+def _find_key(row: Iterable[str], keys: tuple[str, ...]) -> str:
     return next((key for key in keys if key in row), "")
 
 
@@ -29,7 +29,7 @@ class Pairs(RowFormat):
 
     def detect(self, sample: Sequence[Row]) -> int:
         """How many hold something asked and something answered."""
-        return sum(bool(_first(row, ASKED) and _first(row, ANSWERED)) for row in sample)
+        return sum(bool(_find_key(row, QUESTION_KEYS) and _find_key(row, ANSWER_KEYS)) for row in sample)
 
     def from_row(self, row: Row) -> list[Record]:
         """One record.
@@ -37,23 +37,28 @@ class Pairs(RowFormat):
         Raises:
             Fault: a key is missing or of the wrong type.
         """
-        asked, given, answered = (_first(row, keys) for keys in (ASKED, GIVEN, ANSWERED))
+        asked, given, answered = (_find_key(row, keys) for keys in (QUESTION_KEYS, INPUT_KEYS, ANSWER_KEYS))
         if not asked or not answered:
-            names = ASKED if not asked else ANSWERED
+            names = QUESTION_KEYS if not asked else ANSWER_KEYS
             raise Fault("", f"lacks one of {', '.join(names)}")
-        name, task = fields.ident(row), fields.task(row)
+        name, task = fields.read_id(row), fields.read_task(row)
         if isinstance(row[asked], list):
             return [
-                Record(id=name, messages=turns(row, asked) + turns(row, answered), task=task, label=fields.label(row))
+                Record(
+                    id=name,
+                    messages=read_turns(row, asked) + read_turns(row, answered),
+                    task=task,
+                    label=fields.read_label(row),
+                )
             ]
         return [
             Record(
                 id=name,
-                instruction=fields.filled(row, asked),
-                input=fields.text(row, given, default="") if given else "",
-                output=fields.text(row, answered),
+                instruction=fields.read_nonempty(row, asked),
+                input=fields.read_text(row, given, default="") if given else "",
+                output=fields.read_text(row, answered),
                 task=task,
-                label=fields.label(row),
+                label=fields.read_label(row),
             )
         ]
 

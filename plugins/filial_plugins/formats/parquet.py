@@ -30,7 +30,7 @@ class Parquet(Format):
         Raises:
             UsageError: the file is no Parquet file, or is damaged.
         """
-        pyarrow = _pyarrow()
+        pyarrow = _import_pyarrow()
         try:
             file = pyarrow.parquet.ParquetFile(stream if stream.seekable() else pyarrow.BufferReader(stream.read()))
         except (pyarrow.ArrowException, OSError) as error:
@@ -44,11 +44,11 @@ class Parquet(Format):
 
     def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
         """All fields of each record, whatever it has."""
-        pyarrow = _pyarrow()
-        schema = _schema(pyarrow)
+        pyarrow = _import_pyarrow()
+        schema = _make_schema(pyarrow)
         with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
             batch: list[Row] = []
-            for row in map(_row, records):
+            for row in map(_to_row, records):
                 batch.append(row)
                 if len(batch) == BATCH:
                     writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
@@ -57,30 +57,30 @@ class Parquet(Format):
                 writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
 
 
-def _row(record: Record) -> Row:
+def _to_row(record: Record) -> Row:
     """Every field of a record, written out. What has no fixed type is JSON text, as a reader of tables takes it."""
     return {
         **structs.asdict(record),
-        "messages": list(map(_turn, record.messages)),
-        "rejected": list(map(_turn, record.rejected)),
-        "tools": list(map(_text, record.tools)),
+        "messages": list(map(_to_turn, record.messages)),
+        "rejected": list(map(_to_turn, record.rejected)),
+        "tools": list(map(_to_json, record.tools)),
         "scores": [{"name": name, "value": float(value)} for name, value in record.scores.items()],
         "tags": list(record.tags),
-        "constraints": [{**structs.asdict(c), "args": _text(c.args)} for c in record.constraints],
-        "extra": _text(record.extra),
+        "constraints": [{**structs.asdict(c), "args": _to_json(c.args)} for c in record.constraints],
+        "extra": _to_json(record.extra),
         "origin": to_builtins(structs.asdict(record.origin)),
     }
 
 
-def _turn(turn: Message) -> Row:
+def _to_turn(turn: Message) -> Row:
     return {**structs.asdict(turn), "tool_calls": list(map(structs.asdict, turn.tool_calls))}
 
 
-def _text(value: object) -> str:
+def _to_json(value: object) -> str:
     return json.encode(value).decode()
 
 
-def _schema(pyarrow: Any) -> Any:
+def _make_schema(pyarrow: Any) -> Any:
     text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
     call = pyarrow.struct([("id", text), ("name", text), ("arguments", text)])
     turn = pyarrow.struct(
@@ -122,7 +122,7 @@ def _schema(pyarrow: Any) -> Any:
     )
 
 
-def _pyarrow() -> Any:
+def _import_pyarrow() -> Any:
     import pyarrow
     import pyarrow.parquet
 

@@ -15,11 +15,11 @@ TAG = "classification"
 def _instance(instance: object) -> tuple[str, str]:
     if not isinstance(instance, dict):
         raise Fault("", f"must be an object, not {json_type(instance)}")
-    return fields.text(instance, "input", default=""), fields.text(instance, "output")
+    return fields.read_text(instance, "input", default=""), fields.read_text(instance, "output")
 
 
-def _task(record: Record) -> tuple[str, str, bool]:
-    fields.refuse_marks(record)
+def _make_group_key(record: Record) -> tuple[str, str, bool]:
+    fields.refuse_losses(record)
     if record.messages:
         raise Unfit(record, "a seed task holds an instruction with instances, not a conversation; try sharegpt")
     if record.system:
@@ -45,17 +45,17 @@ class Seeds(RowFormat):
         flag = row.get("is_classification")
         if not isinstance(flag, bool | None):
             raise Fault("/is_classification", f"must be true or false, not {json_type(flag)}")
-        name, instances = fields.ident(row), fields.each(fields.items(row, "instances"), "instances", _instance)
+        name, instances = fields.read_id(row), fields.each(fields.read_items(row, "instances"), "instances", _instance)
         several = bool(name) and len(instances) > 1
         return [
             Record(
                 id=f"{name}#{i}" if several else name,
-                instruction=fields.filled(row, "instruction"),
+                instruction=fields.read_nonempty(row, "instruction"),
                 input=given,
                 output=output,
-                task=fields.text(row, "name", default=""),
+                task=fields.read_text(row, "name", default=""),
                 tags=(TAG,) if flag else (),
-                label=fields.label(row),
+                label=fields.read_label(row),
             )
             for i, (given, output) in enumerate(instances, 1)
         ]
@@ -66,7 +66,7 @@ class Seeds(RowFormat):
         Raises:
             Unfit: a conversation, a system text, or what the format would lose.
         """
-        for (instruction, task, flag), group in groupby(records, _task):
+        for (instruction, task, flag), group in groupby(records, _make_group_key):
             members = list(group)
             instances = [{"input": member.input, "output": member.output} for member in members]
             name = members[0].id

@@ -19,13 +19,13 @@ _NAMES: dict[Role, str] = {
 }  # fmt: skip
 
 
-def _turn(turn: object) -> Message:
+def _read_turn(turn: object) -> Message:
     if not isinstance(turn, dict):
         raise Fault("", f"must be an object, not {json_type(turn)}")
-    name = fields.text(turn, "from")
+    name = fields.read_text(turn, "from")
     if name not in ROLES:
         raise Fault("/from", f"unknown role {name[:40]!r}; known are {', '.join(ROLES)}")
-    return Message(ROLES[name], fields.text(turn, "value"))
+    return Message(ROLES[name], fields.read_text(turn, "value"))
 
 
 class ShareGPT(RowFormat):
@@ -43,12 +43,12 @@ class ShareGPT(RowFormat):
         Raises:
             Fault: no turns, or one with an unknown role or without text.
         """
-        turns = fields.each(fields.items(row, "conversations"), "conversations", _turn)
-        system = fields.text(row, "system", default="")
+        turns = fields.each(fields.read_items(row, "conversations"), "conversations", _read_turn)
+        system = fields.read_text(row, "system", default="")
         if system and turns[0].role != "system":
             turns.insert(0, Message("system", system))
         tags = (PLUGINS,) if row.get(PLUGINS) is not None else ()
-        name, task, label = fields.ident(row), fields.task(row), fields.label(row)
+        name, task, label = fields.read_id(row), fields.read_task(row), fields.read_label(row)
         return [Record(id=name, messages=tuple(turns), task=task, tags=tags, label=label)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
@@ -58,7 +58,7 @@ class ShareGPT(RowFormat):
             Unfit: what the format would lose.
         """
         for record in records:
-            fields.refuse_marks(record)
+            fields.refuse_losses(record)
             turns = [{"from": _NAMES[turn.role], "value": turn.content} for turn in record.turns()]
             yield {"id": record.id, "conversations": turns}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from filial import Context, Drop, Field, Generator, Origin, Record, hookimpl, in_order
-from filial_plugins.generators.self_instruct.examples import CLASSIFICATION, WINDOW, Asking
-from filial_plugins.generators.self_instruct.styles import settings, texts
+from filial_plugins.generators.self_instruct.examples import CLASSIFICATION, WINDOW, ExampleWriter
+from filial_plugins.generators.self_instruct.styles import load_prompts, make_settings
 
 
 class Instances(Generator):
@@ -23,11 +23,11 @@ class Instances(Generator):
     async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
         tasks = [seed for seed in seeds if seed.instruction]
         known = {(seed.instruction, seed.input) for seed in tasks}
-        chosen = settings("filial", {"classification": "skip", "instances": self.per_record})
-        asking = Asking(chosen, texts(chosen))
+        chosen = make_settings("filial", {"classification": "skip", "instances": self.per_record})
+        writer = ExampleWriter(chosen, load_prompts(chosen))
 
         async def more(work: tuple[int, Record]) -> list[Record | Drop]:
-            (found,) = await asking.of([_task(work[1])], ctx.derive("record", work[0]))
+            (found,) = await writer.write([_make_base(work[1])], ctx.derive("record", work[0]))
             return found
 
         async for _, results in in_order(enumerate(tasks), more, WINDOW):
@@ -41,7 +41,7 @@ class Instances(Generator):
                 yield result
 
 
-def _task(seed: Record) -> Record:
+def _make_base(seed: Record) -> Record:
     """What an example has of the record it is made for."""
     origin = Origin(parents=(seed.id,) if seed.id else (), round=seed.origin.round)
     tags = (CLASSIFICATION,) if CLASSIFICATION in seed.tags else ()

@@ -14,7 +14,7 @@ Measure = Callable[[str], int]
 
 
 @dataclass(slots=True)
-class Piece:
+class ConversationPart:
     """Some exchanges of a conversation that follow each other, and their length in tokens."""
 
     turns: list[Message] = field(default_factory=list)
@@ -49,61 +49,63 @@ class SplitLong(Generator):
     )
 
     async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
-        measure = self._measure()
+        measure = self._make_measure()
         for record in seeds:
             for result in self._split(record, measure):
                 yield result
 
-    def _measure(self) -> Measure:
+    def _make_measure(self) -> Measure:
         """How long a text is, in tokens."""
         if self.tokenizer is None:
             return lambda text: round(self.tokens_per_word * count_words(text))
         encode = load_tokenizer(self.tokenizer.removeprefix("hf:"))
-        return lambda text: len(encode(_writable(text), verbose=False)["input_ids"])
+        return lambda text: len(encode(_replace_surrogates(text), verbose=False)["input_ids"])
 
     def _split(self, record: Record, measure: Measure) -> Iterator[Record | Drop]:
         """The record itself where it fits; otherwise its pieces, and its own drop."""
-        system, exchanges, rest = _exchanges(record.turns())
-        lengths = [self._length(turns, measure) for turns in exchanges]
-        before = self._length(system, measure)
+        system, exchanges, rest = _split_exchanges(record.turns())
+        lengths = [self._count_tokens(turns, measure) for turns in exchanges]
+        before = self._count_tokens(system, measure)
         whole = before + sum(lengths)
         if not rest and len(exchanges) == 1 and whole > self.max_tokens and self.over_long == "drop":
-            yield self._too_long(whole, record)
+            yield self._drop_too_long(whole, record)
             return
         if not exchanges or (not rest and (len(exchanges) == 1 or whole <= self.max_tokens)):
             yield record
             return
         made = 0
-        for piece in self._pieces(exchanges, lengths, self.max_tokens - before):
-            part = _part(record, [*system, *piece.turns])
+        for piece in self._pack_exchanges(exchanges, lengths, self.max_tokens - before):
+            part = _make_record(record, [*system, *piece.turns])
             total = before + piece.length
             if total > self.max_tokens and self.over_long == "drop":
-                yield self._too_long(total, part)
+                yield self._drop_too_long(total, part)
             else:
                 yield part
                 made += 1
         left = "; a question without an answer is left out" if rest else ""
         yield Drop("split", f"into {made} piece{'' if made == 1 else 's'}{left}", record=record)
 
-    def _too_long(self, length: int, record: Record) -> Drop:
+    def _drop_too_long(self, length: int, record: Record) -> Drop:
         return Drop("exchange-too-long", f"{length} tokens, at most {self.max_tokens} wanted", record=record)
 
-    def _length(self, turns: Sequence[Message], measure: Measure) -> int:
+    def _count_tokens(self, turns: Sequence[Message], measure: Measure) -> int:
         return sum(measure(turn.content) + self.turn_tokens for turn in turns)
 
-    def _pieces(self, exchanges: list[list[Message]], lengths: list[int], room: int) -> Iterator[Piece]:
+    def _pack_exchanges(
+        self, exchanges: list[list[Message]], lengths: list[int], room: int
+    ) -> Iterator[ConversationPart]:
         """As many exchanges as fit in each; one that fits nowhere stands alone."""
-        piece = Piece()
+        piece = ConversationPart()
         for turns, length in zip(exchanges, lengths, strict=True):
             if piece.turns and piece.length + length > room:
                 yield piece
-                piece = Piece()
+                piece = ConversationPart()
             piece.turns += turns
             piece.length += length
         yield piece
 
 
-def _exchanges(turns: Sequence[Message]) -> tuple[list[Message], list[list[Message]], list[Message]]:
+def _split_exchanges(turns: Sequence[Message]) -> tuple[list[Message], list[list[Message]], list[Message]]:
     """The system text at the beginning; then each question with all that follows up to the next; and what stands
     behind the last answer. What stands before the first question belongs to the first exchange."""
     first = 1 if turns[0].role == "system" else 0
@@ -119,7 +121,7 @@ def _exchanges(turns: Sequence[Message]) -> tuple[list[Message], list[list[Messa
     return system, out, rest[last:]
 
 
-def _part(record: Record, turns: Sequence[Message]) -> Record:
+def _make_record(record: Record, turns: Sequence[Message]) -> Record:
     """A piece of a conversation."""
     origin = Origin(parents=(record.id,) if record.id else (), round=record.origin.round)
     return Record(
@@ -128,7 +130,7 @@ def _part(record: Record, turns: Sequence[Message]) -> Record:
     )  # fmt: skip
 
 
-def _writable(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """The text without half characters, which no tokenizer takes."""
     return text.encode("utf-8", "replace").decode()
 

@@ -17,24 +17,24 @@ class Recorder(HookPlugin):
         default="cassette.jsonl", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.jsonl$",
         description="Name of the file in the run's folder.",
     )  # fmt: skip
-    _tape: CassetteWriter | None = None
+    _writer: CassetteWriter | None = None
 
     @hookimpl
     def run_started(self, run: RunInfo) -> None:
         if run.teacher:
             words = run.teacher.rpartition(":")[2], run.recipe["teacher"]["use"]
-            self._tape = CassetteWriter(run.folder / self.file, run.teacher, *words)
+            self._writer = CassetteWriter(run.folder / self.file, run.teacher, *words)
 
     @hookimpl(trylast=True)
     async def ask(self, request: Request, teacher: Teacher, proceed: Asker) -> Reply:
         """Last in line, so that it sees a question as the teacher gets it."""
         reply = await proceed(request)
-        if self._tape is not None:
-            self._tape.record(teacher, request, reply)
+        if self._writer is not None:
+            self._writer.record(teacher, request, reply)
         return reply
 
     @hookimpl
     def run_finished(self) -> None:
-        if self._tape is not None:
-            self._tape.close()
-            self._tape = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -57,12 +57,14 @@ _CALLED = re.compile(
 )
 
 
-def redacted(text: str, what: Collection[Masked] = ALL) -> str:
+def redact(text: str, what: Collection[Masked] = ALL) -> str:
     """A text with ``[email]``, ``[phone]``, ``[iban]``, ``[card]``, ``[ip]`` and ``[key]`` in the place of such things.
 
     Numbers that are none of these stay: dates, decimals, sums, lists.
     """
-    while (masked := _once(text, what)) != text:  # what stood beside a masked thing may be seen for what it is now
+    while (
+        masked := _redact_once(text, what)
+    ) != text:  # what stood beside a masked thing may be seen for what it is now
         text = masked
     return text
 
@@ -77,32 +79,32 @@ class Redact(HookPlugin):
 
     @hookimpl
     async def ask(self, request: Request, proceed: Asker) -> Reply:
-        said = tuple(map(self._masked, request.messages))
+        said = tuple(map(self._mask_message, request.messages))
         return await proceed(request if said == request.messages else replace(request, messages=said))
 
-    def _masked(self, message: Message) -> Message:
-        calls = tuple(replace(call, arguments=redacted(call.arguments, self.what)) for call in message.tool_calls)
-        content, reasoning = redacted(message.content, self.what), redacted(message.reasoning, self.what)
+    def _mask_message(self, message: Message) -> Message:
+        calls = tuple(replace(call, arguments=redact(call.arguments, self.what)) for call in message.tool_calls)
+        content, reasoning = redact(message.content, self.what), redact(message.reasoning, self.what)
         return replace(message, content=content, reasoning=reasoning, tool_calls=calls)
 
 
-def _once(text: str, what: Collection[Masked]) -> str:
+def _redact_once(text: str, what: Collection[Masked]) -> str:
     if "key" in what:
         text = _KEY.sub("[key]", text)
     if "email" in what:
         text = _EMAIL.sub("[email]", text)
     if "iban" in what:
-        text = _IBAN.sub(_iban, text)
+        text = _IBAN.sub(_mask_iban, text)
     if "card" in what:
-        text = _CARD.sub(_card, text)
+        text = _CARD.sub(_mask_card, text)
     if "ip" in what:
-        text = _IPV4.sub("[ip]", _IPV6.sub(_ipv6, text))
+        text = _IPV4.sub("[ip]", _IPV6.sub(_mask_ipv6, text))
     if "phone" in what:
         text = _CALLED.sub(r"\1[phone]", _PHONE.sub("[phone]", text))
     return text
 
 
-def _iban(found: re.Match[str]) -> str:
+def _mask_iban(found: re.Match[str]) -> str:
     """Masked if its check digits hold; words in capitals that follow it are no part of it."""
     groups = found[0].split(" ")
     for end in range(len(groups), 0, -1):
@@ -112,14 +114,14 @@ def _iban(found: re.Match[str]) -> str:
     return found[0]
 
 
-def _card(found: re.Match[str]) -> str:
+def _mask_card(found: re.Match[str]) -> str:
     """Masked if an issuer has such numbers and the last digit is the check digit (Luhn)."""
     digits = re.sub(r"\D", "", found[0])
     doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
     return "[card]" if _ISSUERS.fullmatch(digits) and sum(n // 10 + n % 10 for n in doubled) % 10 == 0 else found[0]
 
 
-def _ipv6(found: re.Match[str]) -> str:
+def _mask_ipv6(found: re.Match[str]) -> str:
     """Masked if it is an address and looks like one: ``1::2`` may be a slice, ``1:2:3:4:5:6:7:8`` a ratio."""
     text = found[0].rstrip(".")
     text = text if text.endswith("::") else text.rstrip(":")

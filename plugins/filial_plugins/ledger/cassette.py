@@ -30,7 +30,7 @@ FORMAT = 1
 MARK = "filial_cassette"
 
 
-class _Known(msgspec.Struct, forbid_unknown_fields=True):
+class _TeacherHeader(msgspec.Struct, forbid_unknown_fields=True):
     use: str
     options: dict[str, Any]
 
@@ -38,7 +38,7 @@ class _Known(msgspec.Struct, forbid_unknown_fields=True):
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
     filial_cassette: int
     answers: int | None
-    teachers: dict[str, _Known]
+    teachers: dict[str, _TeacherHeader]
 
 
 class _Answer(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     reply: Reply
 
 
-def write(path: Path, teachers: Iterable[TeacherKeys], entries: Iterable[Entry], count: int) -> None:
+def write_cassette(path: Path, teachers: Iterable[TeacherKeys], entries: Iterable[Entry], count: int) -> None:
     """Write a cassette whole or not at all, packed when its name ends in ``.gz`` or ``.zst``.
 
     The same answers give the same bytes, in the order given.
@@ -60,22 +60,22 @@ def write(path: Path, teachers: Iterable[TeacherKeys], entries: Iterable[Entry],
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as sink, packed(sink, path.suffix) as file:
-        file.write(_header(teachers, count))
+        file.write(_encode_header(teachers, count))
         for entry in entries:
-            file.write(_line(entry.key, entry.identity, *entry.decoded()))
+            file.write(_encode_line(entry.key, entry.identity, *entry.decoded()))
 
 
-def _header(teachers: Iterable[TeacherKeys], count: int | None) -> bytes:
+def _encode_header(teachers: Iterable[TeacherKeys], count: int | None) -> bytes:
     known = {t.identity: {"use": t.use, "options": msgspec.Raw(t.options.encode())} for t in teachers}
     return msgspec.json.encode({MARK: FORMAT, "answers": count, "teachers": dict(sorted(known.items()))}) + b"\n"
 
 
-def _line(key: str, identity: str, request: bytes, reply: Reply) -> bytes:
+def _encode_line(key: str, identity: str, request: bytes, reply: Reply) -> bytes:
     answer = {"key": key, "identity": identity, "request": msgspec.Raw(request), "reply": msgspec.Raw(canonical(reply))}
     return msgspec.json.encode({**answer, "checksum": digest(answer)}) + b"\n"
 
 
-class Reader:
+class CassetteReader:
     """The answers of a cassette as ledger entries, each checked. ``teachers`` and ``count`` are of what has been read.
 
     An answer of a teacher that no header names comes from an old ledger; its key cannot be worked out again.
@@ -96,28 +96,28 @@ class Reader:
         """
         number = 0
         with opened(self.path) as stream:
-            for number, line in lines(stream, self._too_long):
+            for number, line in lines(stream, self._raise_too_long):
                 try:
                     row = parse_object(line)
                     if MARK in row:
-                        self._counted()
-                        self._begin(row)
+                        self._check_count()
+                        self._read_header(row)
                     elif number == 1:
                         raise Fault("", "this is no cassette; 'filial ledger export' makes one")
                     else:
-                        yield self._entry(row)
+                        yield self._read_entry(row)
                         self._found += 1
                         self.count += 1
                 except Fault as fault:
-                    raise self._error(number, str(fault)) from None
-            self._counted()
+                    raise self._make_error(number, str(fault)) from None
+            self._check_count()
         if not number:
             raise UsageError(f"{self.path}: the cassette is empty; make it again")
 
-    def _begin(self, row: dict[str, Any]) -> None:
+    def _read_header(self, row: dict[str, Any]) -> None:
         if row[MARK] != FORMAT:
             raise Fault("", f"this filial reads cassettes of format {FORMAT}, not {row[MARK]!r}; update filial")
-        header = _converted(row, _Header)
+        header = _convert(row, _Header)
         for identity, known in header.teachers.items():
             teacher = TeacherKeys(known.use, known.options)
             if teacher.identity != identity:
@@ -125,32 +125,32 @@ class Reader:
             self.teachers[identity] = teacher
         self._expected, self._found = header.answers, 0
 
-    def _counted(self) -> None:
+    def _check_count(self) -> None:
         if self._expected not in (None, self._found):
             raise UsageError(
                 f"{self.path}: holds {self._found:,} answers where its header says {self._expected:,}; make it again"
             )
 
-    def _entry(self, row: dict[str, Any]) -> Entry:
+    def _read_entry(self, row: dict[str, Any]) -> Entry:
         checksum = row.pop("checksum", None)
         if checksum != digest(row):
             raise Fault("", "the line is not what was written: its checksum does not hold")
-        answer = _converted(row, _Answer)
-        _converted(answer.request, Request)
+        answer = _convert(row, _Answer)
+        _convert(answer.request, Request)
         request = canonical(answer.request)
         teacher = self.teachers.get(answer.identity)
         if teacher is not None and teacher.key(request) != answer.key:
             raise Fault("", f"the key {answer.key!r} is not that of this question to {teacher.use!r}")
         return sealed(answer.key, answer.identity, request, answer.reply)
 
-    def _too_long(self, number: int, fault: Fault, line: bytes | str) -> None:
-        raise self._error(number, fault.message)
+    def _raise_too_long(self, number: int, fault: Fault, line: bytes | str) -> None:
+        raise self._make_error(number, fault.message)
 
-    def _error(self, number: int, what: str) -> UsageError:
+    def _make_error(self, number: int, what: str) -> UsageError:
         return UsageError(f"{self.path}:{number}: {what}; get the cassette again")
 
 
-def _converted(value: Any, kind: Any) -> Any:
+def _convert(value: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as err:
@@ -171,16 +171,16 @@ class CassetteWriter:
 
     def __init__(self, path: Path, *names: str) -> None:
         self._path, self._names = path, dict.fromkeys(names)
-        self._held: set[str] = set()
+        self._recorded: set[str] = set()
         self._teacher: Teacher | None = None
         self._keys: list[TeacherKeys] = []
-        self._begun = ""
+        self._current_identity = ""
         with write_errors(path):
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close
         try:
-            self._cut()
+            self._cut_unfinished_line()
             if path.stat().st_size:
-                self._held = {entry.key for entry in Reader(path).entries()}
+                self._recorded = {entry.key for entry in CassetteReader(path).entries()}
         except BaseException:
             self._file.close()
             raise
@@ -191,23 +191,23 @@ class CassetteWriter:
         Raises:
             FilialError: the disk is full.
         """
-        if reply.key in self._held:
+        if reply.key in self._recorded:
             return
         asked = encode_request(request)
-        whose = next((keys for keys in self._of(teacher) if keys.key(asked) == reply.key), None)
+        whose = next((keys for keys in self._list_keys(teacher) if keys.key(asked) == reply.key), None)
         if whose is None:
             return
-        self._held.add(reply.key)
-        if whose.identity != self._begun:
-            self._begun = whose.identity
-            self._write(_header([whose], None))
-        self._write(_line(reply.key, whose.identity, asked, msgspec.structs.replace(reply, key="")))
+        self._recorded.add(reply.key)
+        if whose.identity != self._current_identity:
+            self._current_identity = whose.identity
+            self._write(_encode_header([whose], None))
+        self._write(_encode_line(reply.key, whose.identity, asked, msgspec.structs.replace(reply, key="")))
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
-    def _of(self, teacher: Teacher) -> list[TeacherKeys]:
+    def _list_keys(self, teacher: Teacher) -> list[TeacherKeys]:
         if teacher is not self._teacher:
             self._teacher = teacher
             self._keys = [TeacherKeys(name, teacher.identity()) for name in self._names]
@@ -219,7 +219,7 @@ class CassetteWriter:
             while rest:
                 rest = rest[self._file.write(rest) :]
 
-    def _cut(self) -> None:
+    def _cut_unfinished_line(self) -> None:
         """Cut off what stands behind the last line break."""
         with write_errors(self._path), open(self._path, "r+b") as file:
             end = file.seek(0, os.SEEK_END)

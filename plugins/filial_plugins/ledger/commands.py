@@ -15,11 +15,11 @@ from filial.commands import DONE, FAILED, command_line, given_options, home_opti
 
 if TYPE_CHECKING:
     from filial.gateway import Ledger
-    from filial_plugins.ledger.check import Health
+    from filial_plugins.ledger.health import Health
     from filial_plugins.ledger.pruning import Conditions
 
 
-def _cure(ctx: click.Context) -> str:
+def _suggest_prune(ctx: click.Context) -> str:
     home = given_options(ctx.command, {"home": ctx.params["home"]})
     command = command_line(ctx, "ledger", "prune", "--damaged", *home)
     return f"'{command}' removes what is damaged; it is asked again when it is needed"
@@ -30,11 +30,11 @@ def ledger() -> None:
     """Look after the teachers' answers, which are kept in .filial/ledger.sqlite and paid for once."""
 
 
-def _path(home: Path) -> Path:
+def _ledger_path(home: Path) -> Path:
     return home / ".filial" / "ledger.sqlite"
 
 
-def _opened(home: Path) -> closing[Ledger]:
+def _open_ledger(home: Path) -> closing[Ledger]:
     """The ledger of a folder, which must be there.
 
     Raises:
@@ -42,9 +42,11 @@ def _opened(home: Path) -> closing[Ledger]:
     """
     from filial.gateway import Ledger
 
-    if not _path(home).exists():
-        raise UsageError(f"{_path(home)}: there is no ledger; a run makes one, --home names the folder with .filial/")
-    return closing(Ledger(_path(home)))
+    if not _ledger_path(home).exists():
+        raise UsageError(
+            f"{_ledger_path(home)}: there is no ledger; a run makes one, --home names the folder with .filial/"
+        )
+    return closing(Ledger(_ledger_path(home)))
 
 
 @ledger.command()
@@ -54,11 +56,11 @@ def _opened(home: Path) -> closing[Ledger]:
 def stats(ctx: click.Context, home: Path, as_json: bool) -> None:
     """Say how many answers there are, of which teachers, with how many tokens."""
     from filial.commands import grid, printable
-    from filial_plugins.ledger.stats import size, tallies
+    from filial_plugins.ledger.stats import collect_stats, measure_size
 
-    with _opened(home) as book:
-        found, damaged = tallies(book)
-        total = size(book.path)
+    with _open_ledger(home) as book:
+        found, damaged = collect_stats(book)
+        total = measure_size(book.path)
     answers = sum(tally.answers for tally in found)
     if as_json:
         print_json({"answers": answers, "damaged": damaged, "bytes": total, "teachers": found})
@@ -73,9 +75,9 @@ def stats(ctx: click.Context, home: Path, as_json: bool) -> None:
     ]  # fmt: skip
     if rows:
         click.echo(grid(head, rows, 2) + "\n")
-    click.echo(f"{answers:,} answers in {_path(home)}, {_bytes(total)}.")
+    click.echo(f"{answers:,} answers in {_ledger_path(home)}, {_format_bytes(total)}.")
     if damaged:
-        click.echo(f"{damaged:,} more are damaged and never served; {_cure(ctx)}.", err=True)
+        click.echo(f"{damaged:,} more are damaged and never served; {_suggest_prune(ctx)}.", err=True)
 
 
 @ledger.command()
@@ -86,10 +88,10 @@ def stats(ctx: click.Context, home: Path, as_json: bool) -> None:
 def verify(ctx: click.Context, home: Path, show: int, as_json: bool) -> int:
     """Look for damage: of the file, of every answer, and of the key it is kept under. Exit code 1 if there is any."""
     from filial.commands import printable
-    from filial_plugins.ledger.check import checked
+    from filial_plugins.ledger.health import check_ledger
 
-    with _opened(home) as book:
-        health = checked(book)
+    with _open_ledger(home) as book:
+        health = check_ledger(book)
     if as_json:
         rows = [{"key": damage.key, "what": damage.what} for damage in health.damaged]
         print_json({
@@ -103,11 +105,11 @@ def verify(ctx: click.Context, home: Path, show: int, as_json: bool) -> int:
         click.echo(f"{printable(damage.key)}: {damage.what}")
     if len(health.damaged) > show > 0:
         click.echo(f"… and {len(health.damaged) - show:,} more")
-    click.echo(_verdict(health, _cure(ctx)), err=True)
+    click.echo(_format_verdict(health, _suggest_prune(ctx)), err=True)
     return DONE if health.whole else FAILED
 
 
-def _verdict(health: Health, cure: str) -> str:
+def _format_verdict(health: Health, cure: str) -> str:
     unsure = f"; {health.unknown:,} are of an unknown teacher, whose keys cannot be checked" if health.unknown else ""
     if health.whole:
         return f"All {health.answers:,} answers are whole{unsure}."
@@ -129,17 +131,19 @@ def export(home: Path, run: str | None, out: Path) -> None:
 
     RUN is the name or the folder of a run. The cassette holds the questions and answers as they are, and no key.
     """
-    from filial_plugins.ledger import upkeep
-    from filial_plugins.ledger.cassette import write
-    from filial_plugins.ledger.check import teachers, whole
-    from filial_plugins.ledger.used import run_folder, used
+    from filial_plugins.ledger import maintenance
+    from filial_plugins.ledger.cassette import write_cassette
+    from filial_plugins.ledger.health import read_sound_entries, read_teachers
+    from filial_plugins.ledger.run_answers import find_run_folder, read_run_answers
 
-    with _opened(home) as book:
-        keys, lost = (set(upkeep.keys(book)), 0) if run is None else used(run_folder(home, run))
-        known, whose = teachers(book)[0], upkeep.identities(book, keys)
+    with _open_ledger(home) as book:
+        keys, lost = (
+            (set(maintenance.list_keys(book)), 0) if run is None else read_run_answers(find_run_folder(home, run))
+        )
+        known, whose = read_teachers(book)[0], maintenance.find_identities(book, keys)
         there = [teacher for identity, teacher in known.items() if identity in whose]
         place = Path("/dev/stdout") if str(out) == "-" else out
-        write(place, there, whole(book, sorted(keys)), len(keys))
+        write_cassette(place, there, read_sound_entries(book, sorted(keys)), len(keys))
     click.echo(f"{len(keys):,} answers are in {out}. To replay them elsewhere:", err=True)
     click.echo(f"  filial ledger import {out} && filial run RECIPE --offline", err=True)
     if lost:
@@ -154,17 +158,17 @@ def export(home: Path, run: str | None, out: Path) -> None:
 def import_(home: Path, files: tuple[Path, ...]) -> None:
     """Take in the answers of cassettes, once each is checked: all of them, or none if one is damaged."""
     from filial.gateway import Ledger
-    from filial_plugins.ledger import upkeep
-    from filial_plugins.ledger.cassette import Reader
+    from filial_plugins.ledger import maintenance
+    from filial_plugins.ledger.cassette import CassetteReader
 
-    readers = [Reader(file) for file in files]
-    with closing(Ledger(_path(home))) as book:
-        new = upkeep.add(book, (entry for reader in readers for entry in reader.entries()))
+    readers = [CassetteReader(file) for file in files]
+    with closing(Ledger(_ledger_path(home))) as book:
+        new = maintenance.add_entries(book, (entry for reader in readers for entry in reader.entries()))
         for reader in readers:
             for teacher in reader.teachers.values():
                 book.introduce(teacher)
     total = sum(reader.count for reader in readers)
-    click.echo(f"{total:,} answers, {new:,} of them new, are in {_path(home)} now.", err=True)
+    click.echo(f"{total:,} answers, {new:,} of them new, are in {_ledger_path(home)} now.", err=True)
 
 
 @ledger.command()
@@ -178,66 +182,66 @@ def import_(home: Path, files: tuple[Path, ...]) -> None:
 @click.pass_context
 def prune(ctx: click.Context, /, home: Path, dry_run: bool, yes: bool, **which: Any) -> None:
     """Remove the answers that meet every condition given. What is removed and asked again is paid for again."""
-    from filial_plugins.ledger import upkeep
-    from filial_plugins.ledger.check import teachers
-    from filial_plugins.ledger.pruning import chosen
+    from filial_plugins.ledger import maintenance
+    from filial_plugins.ledger.health import read_teachers
+    from filial_plugins.ledger.pruning import choose_entries
 
-    conditions = _conditions(home, **which)
-    with _opened(home) as book:
-        if faults := upkeep.faults(book):
+    conditions = _make_conditions(home, **which)
+    with _open_ledger(home) as book:
+        if faults := maintenance.find_file_faults(book):
             if not which["damaged"] or sum(map(bool, which.values())) > 1:
-                raise FilialError(f"{book.path}: the file is damaged ({faults[0]}); {_cure(ctx)}")
+                raise FilialError(f"{book.path}: the file is damaged ({faults[0]}); {_suggest_prune(ctx)}")
             _rebuild(book, dry_run, yes)
             return
-        rows, weight = chosen(book, conditions)
-        what = f"{len(rows):,} answers ({_bytes(weight)})"
-        if not rows and not (which["damaged"] and teachers(book)[1]):
+        rows, weight = choose_entries(book, conditions)
+        what = f"{len(rows):,} answers ({_format_bytes(weight)})"
+        if not rows and not (which["damaged"] and read_teachers(book)[1]):
             click.echo("There is nothing to remove.", err=True)
         elif dry_run:
             click.echo(f"{what} would be removed.", err=True)
-        elif _agreed(f"Remove {what}?", yes):
+        elif _confirm(f"Remove {what}?", yes):
             freed = _remove(book, rows, mend=which["damaged"])
-            click.echo(f"{what} are removed; the ledger is {_bytes(freed)} smaller.", err=True)
+            click.echo(f"{what} are removed; the ledger is {_format_bytes(freed)} smaller.", err=True)
 
 
-def _conditions(home: Path, damaged: bool, days: float | None, teacher: str | None, keep_runs: bool) -> Conditions:
-    from filial_plugins.ledger.pruning import Conditions, used_by_runs
+def _make_conditions(home: Path, damaged: bool, days: float | None, teacher: str | None, keep_runs: bool) -> Conditions:
+    from filial_plugins.ledger.pruning import Conditions, collect_used_keys
 
     if not (damaged or days is not None or teacher or keep_runs):
         raise UsageError("say which: --damaged, --older-than DAYS, --teacher NAME, --keep-runs")
     before = "" if days is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400 * days))
-    return Conditions(damaged, before, teacher or "", used_by_runs(home) if keep_runs else None)
+    return Conditions(damaged, before, teacher or "", collect_used_keys(home) if keep_runs else None)
 
 
 def _remove(book: Ledger, rows: list[tuple[int, Any]], mend: bool) -> int:
     """Remove answers, with ``mend`` also damaged notes of who a teacher is; the bytes won."""
-    from filial_plugins.ledger import upkeep
-    from filial_plugins.ledger.check import teachers
-    from filial_plugins.ledger.stats import size
+    from filial_plugins.ledger import maintenance
+    from filial_plugins.ledger.health import read_teachers
+    from filial_plugins.ledger.stats import measure_size
 
-    before = size(book.path)
-    upkeep.remove(book, rows)
+    before = measure_size(book.path)
+    maintenance.remove_entries(book, rows)
     if mend:
-        upkeep.know_only(book, teachers(book)[0].values(), book.owners())
-    upkeep.shrink(book)
-    return max(0, before - size(book.path))
+        maintenance.replace_teachers(book, read_teachers(book)[0].values(), book.owners())
+    maintenance.shrink(book)
+    return max(0, before - measure_size(book.path))
 
 
 def _rebuild(book: Ledger, dry_run: bool, yes: bool) -> None:
     """Save what is whole of a damaged file."""
-    from filial_plugins.ledger.check import checked, rebuilt
+    from filial_plugins.ledger.health import check_ledger, rebuild
 
-    health = checked(book)
+    health = check_ledger(book)
     count = health.answers - len(health.damaged)
     book.close()
     if dry_run:
         click.echo(f"The file is damaged; {count:,} answers would be saved in a new one.", err=True)
-    elif _agreed(f"The file is damaged. Save {count:,} answers in a new one?", yes):
-        saved, aside = rebuilt(book.path)
+    elif _confirm(f"The file is damaged. Save {count:,} answers in a new one?", yes):
+        saved, aside = rebuild(book.path)
         click.echo(f"{saved:,} answers are saved; the damaged file is {aside} now.", err=True)
 
 
-def _agreed(question: str, yes: bool) -> bool:
+def _confirm(question: str, yes: bool) -> bool:
     """Whether the user wants it.
 
     Raises:
@@ -250,7 +254,7 @@ def _agreed(question: str, yes: bool) -> bool:
     return click.confirm(question, err=True)
 
 
-def _bytes(count: int) -> str:
+def _format_bytes(count: int) -> str:
     """``5.6 MB``."""
     value, unit = float(count), "B"
     for unit in ("B", "kB", "MB", "GB"):

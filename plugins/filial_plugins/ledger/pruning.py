@@ -9,9 +9,9 @@ from typing import Any
 
 from filial import UsageError
 from filial.gateway import Entry, Ledger, TeacherKeys
-from filial_plugins.ledger.check import fault, teacher_name, teachers
-from filial_plugins.ledger.upkeep import entries
-from filial_plugins.ledger.used import runs, unfinished, used
+from filial_plugins.ledger.health import find_damage, get_teacher_name, read_teachers
+from filial_plugins.ledger.maintenance import read_entries
+from filial_plugins.ledger.run_answers import is_unfinished, list_runs, read_run_answers
 
 
 @dataclass(frozen=True)
@@ -32,30 +32,30 @@ class Conditions:
         return (
             (not self.before or str(entry.written) < self.before)
             and (self.keep is None or entry.key not in self.keep)
-            and (not self.damaged or bool(fault(entry, known)))
+            and (not self.damaged or bool(find_damage(entry, known)))
         )
 
 
-def chosen(ledger: Ledger, conditions: Conditions) -> tuple[list[tuple[int, Any]], int]:
+def choose_entries(ledger: Ledger, conditions: Conditions) -> tuple[list[tuple[int, Any]], int]:
     """The answers to remove, by row and checksum, and their bytes together.
 
     Raises:
         UsageError: a teacher of that name is not known here, or several are.
     """
-    known, owners = teachers(ledger)[0], ledger.owners()
-    rows: dict[str, list[tuple[int, Any]]] = {teacher_name(identity, known, owners): [] for identity in known}
+    known, owners = read_teachers(ledger)[0], ledger.owners()
+    rows: dict[str, list[tuple[int, Any]]] = {get_teacher_name(identity, known, owners): [] for identity in known}
     weights: Counter[str] = Counter()
-    for entry in entries(ledger):
-        who = teacher_name(entry.identity, known, owners)
+    for entry in read_entries(ledger):
+        who = get_teacher_name(entry.identity, known, owners)
         of_theirs = rows.setdefault(who, [])
         if conditions.meets(entry, known):
             of_theirs.append((entry.row, entry.checksum))
             weights[who] += sum(len(v) for v in (entry.request, entry.reply) if isinstance(v, (str, bytes)))
-    meant = _meant(conditions.teacher, list(rows)) if conditions.teacher else list(rows)
+    meant = _match_teacher(conditions.teacher, list(rows)) if conditions.teacher else list(rows)
     return [row for who in meant for row in rows[who]], sum(weights[who] for who in meant)
 
 
-def _meant(name: str, there: list[str]) -> list[str]:
+def _match_teacher(name: str, there: list[str]) -> list[str]:
     """Whom a name means among the teachers of a ledger: ``dist:name``, or a bare name that only one has.
 
     Raises:
@@ -68,18 +68,18 @@ def _meant(name: str, there: list[str]) -> list[str]:
     return meant
 
 
-def used_by_runs(home: Path) -> frozenset[str]:
+def collect_used_keys(home: Path) -> frozenset[str]:
     """The keys of all answers that the runs of a folder used.
 
     Raises:
         UsageError: there is no run, or one does not list all its answers yet.
     """
-    folders = runs(home)
+    folders = list_runs(home)
     if not folders:
         raise UsageError(f"--keep-runs: there are no runs in {home / 'runs'}, so every answer would be removed")
     for folder in folders:
-        if unfinished(folder):
+        if is_unfinished(folder):
             raise UsageError(
                 f"--keep-runs: {folder} has not ended, and its answers are not all listed; finish it first"
             )
-    return frozenset().union(*(used(folder)[0] for folder in folders))
+    return frozenset().union(*(read_run_answers(folder)[0] for folder in folders))

@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 
 from filial.gateway import Entry, Ledger, served
-from filial_plugins.ledger.check import teacher_name, teachers
-from filial_plugins.ledger.upkeep import entries
+from filial_plugins.ledger.health import get_teacher_name, read_teachers
+from filial_plugins.ledger.maintenance import read_entries
 
 SHOWN = 3
 """Options that describe a teacher which has no model."""
 
 
 @dataclass
-class Tally:
+class TeacherStats:
     """The answers of one teacher: how many, their tokens, when the oldest and the newest were stored (UTC)."""
 
     teacher: str
@@ -49,30 +49,30 @@ class Tally:
         return True
 
 
-def tallies(ledger: Ledger) -> tuple[list[Tally], int]:
+def collect_stats(ledger: Ledger) -> tuple[list[TeacherStats], int]:
     """Figures of every teacher, the one with the most answers first, and how many answers are damaged.
 
     A teacher that is not noted goes by what its answers say of it.
     """
-    known, _ = teachers(ledger)
+    known, _ = read_teachers(ledger)
     owners = ledger.owners()
-    found: dict[str, Tally] = {}
-    whose: dict[tuple[str, str], Tally] = {}  # one teacher may have answered under several words
+    found: dict[str, TeacherStats] = {}
+    whose: dict[tuple[str, str], TeacherStats] = {}  # one teacher may have answered under several words
     damaged = 0
-    for entry in entries(ledger):
+    for entry in read_entries(ledger):
         tally = found.get(entry.identity)
         if tally is None:
             teacher = known.get(entry.identity)
-            name = teacher_name(entry.identity, known, owners)
+            name = get_teacher_name(entry.identity, known, owners)
             told = (name, teacher.options) if teacher else (f"unknown {str(entry.identity)[:12]}", "{}")
-            tally = whose.setdefault(told, Tally(told[0], msgspec.json.decode(told[1])))
+            tally = whose.setdefault(told, TeacherStats(told[0], msgspec.json.decode(told[1])))
             found[entry.identity] = tally
         damaged += not tally.add(entry)
     counted = [tally for tally in whose.values() if tally.answers]
     return sorted(counted, key=lambda t: (-t.answers, t.teacher, t.about)), damaged
 
 
-def size(path: Path) -> int:
+def measure_size(path: Path) -> int:
     """Bytes that a ledger takes on disk, with what sqlite keeps beside it."""
     files = (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm")))
     return sum(file.stat().st_size for file in files if file.exists())

@@ -17,7 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from . import lexicon
 from .evolution import STRATEGIES, evolve
 from .inputs import draw_input
-from .pages import page
+from .pages import write_page
 from .task import Task
 from .wording import render
 from .world import World, propose
@@ -42,12 +42,12 @@ _RAREST = 8
 """A piece of the sample text that occurs less often than this is left to the merges."""
 
 
-def _splitter() -> Any:
+def _make_splitter() -> Any:
     split = pre_tokenizers.Split(Regex(_PIECES), "isolated")
     return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
-def _sample_task(rng: random.Random) -> Task:
+def _draw_task(rng: random.Random) -> Task:
     world = World("full", holdout=False)
     task = propose(world, rng)
     for _ in range(rng.randrange(3)):
@@ -56,16 +56,16 @@ def _sample_task(rng: random.Random) -> Task:
     return task
 
 
-def _sample_texts(rng: random.Random) -> list[str]:
+def _draw_texts(rng: random.Random) -> list[str]:
     """Pages, and instructions with inputs: the wordings are sampled so that their words are not shredded."""
-    texts = [page(rng) for _ in range(_SAMPLES // 2)]
+    texts = [write_page(rng) for _ in range(_SAMPLES // 2)]
     while len(texts) < _SAMPLES:
-        task = _sample_task(rng)
+        task = _draw_task(rng)
         texts.append(f"{render(task, rng)}\n\n{task.inline or draw_input(task, rng)}")
     return texts
 
 
-def _lexicon_pieces() -> list[str]:
+def _list_lexicon_pieces() -> list[str]:
     """Every word that can stand in data or answers, with and without a space; list items in capitals too."""
     items = [word for topic in lexicon.TOPICS.values() for word in topic.words]
     answers = [*lexicon.PLURALS.values(), *lexicon.PAST_FORMS.values(), *lexicon.CAPITALS.values()]
@@ -77,8 +77,8 @@ def _lexicon_pieces() -> list[str]:
 
 def build() -> Any:
     """The tokenizer, the same at every call."""
-    texts = _sample_texts(random.Random(1))
-    splitter = _splitter()
+    texts = _draw_texts(random.Random(1))
+    splitter = _make_splitter()
     small = Tokenizer(models.BPE())
     small.pre_tokenizer = splitter
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -88,12 +88,12 @@ def build() -> Any:
     )
     small.train_from_iterator(texts, trainer)
     counts = Counter(piece for text in texts for piece, _ in splitter.pre_tokenize_str(text))
-    wanted = [splitter.pre_tokenize_str(piece)[0][0] for piece in _lexicon_pieces()]
+    wanted = [splitter.pre_tokenize_str(piece)[0][0] for piece in _list_lexicon_pieces()]
     wanted += sorted(piece for piece, count in counts.items() if count >= _RAREST)
     wanted += [piece for piece, _ in splitter.pre_tokenize_str("\n\n")]
     learned = sorted(small.get_vocab().items(), key=lambda pair: pair[1])
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys([*(p for p, _ in learned), *wanted]))}
-    merges = _merges(small)
+    merges = _read_merges(small)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
     tokenizer.pre_tokenizer = splitter
     tokenizer.decoder = decoders.ByteLevel()
@@ -101,11 +101,11 @@ def build() -> Any:
     return tokenizer
 
 
-def _merges(tokenizer: Any) -> list[tuple[str, str]]:
+def _read_merges(tokenizer: Any) -> list[tuple[str, str]]:
     return [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
 
 
-def config() -> dict[str, Any]:
+def make_config() -> dict[str, Any]:
     """The content of ``tokenizer_config.json``."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from .grammar import capitalised, expand_all, fill, slots
+from .grammar import capitalize_first, expand_all, fill, find_slots
 from .operations import Value
 
 Constraint = tuple[str, str]
@@ -24,7 +24,7 @@ _ASIDES = ("", "please ", "also, ", "and please ", "in the end, ")
 
 
 @dataclass(frozen=True)
-class Kind:
+class FormatConstraint:
     """One kind of constraint.
 
     ``orders`` are whole imperative sentences, ``statements`` sentences of another form; ``{p}`` is the choice and
@@ -50,10 +50,10 @@ class Kind:
         return expand_all(self.notes)
 
 
-KINDS: dict[str, Kind] = {
+FORMAT_CONSTRAINTS: dict[str, FormatConstraint] = {
     kind.name: kind
     for kind in (
-        Kind(
+        FormatConstraint(
             "separator",
             ("[separate|join|divide] the {it} with {p}", "[use|put|place] {p} between the {it}"),
             ("the {it} [should|must] be separated with {p}", "there [should|must] be {p} between the {it}"),
@@ -61,7 +61,7 @@ KINDS: dict[str, Kind] = {
             tuple(SEPARATORS),
             lists_only=True,
         ),
-        Kind(
+        FormatConstraint(
             "numbered",
             ("number the {it}", "[put|write] a number before each [item|entry]",
              "[make|return] a numbered list", "give each [item|entry] a number"),
@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
             ("numbered", "each with its number"),
             lists_only=True,
         ),
-        Kind(
+        FormatConstraint(
             "capitals",
             ("[write|give|return] the answer in [capital letters|uppercase|all caps]",
              "use [only |]capital letters for the answer"),
@@ -77,33 +77,33 @@ KINDS: dict[str, Kind] = {
              "I want the answer in [capital letters|uppercase]"),
             ("in capital letters", "in capitals", "in uppercase"),
         ),
-        Kind(
+        FormatConstraint(
             "json",
             ("[return|give|format|write] the answer as [JSON|valid JSON]", "use JSON for the answer"),
             ("the answer [should|must] be [valid JSON|in JSON]", "I want the answer as JSON"),
             ("as JSON", "in JSON"),
         ),
-        Kind(
+        FormatConstraint(
             "wrapped",
             ("[put|wrap|write|place] the answer in {p}", "[use|put] {p} around the answer"),
             ("the answer [should|must] be in {p}", "I want the answer in {p}"),
             ("in {p}", "{p} around it"),
             tuple(WRAPPERS),
         ),
-        Kind(
+        FormatConstraint(
             "twice",
             ("[write|give|say|repeat] the answer twice", "[write|give] the answer two times"),
             ("the answer [should|must] appear twice", "I want the answer two times"),
             ("twice", "two times"),
         ),
-        Kind(
+        FormatConstraint(
             "label",
             ("[start|begin] [your|the] answer with the label {p}", "[write|put] the label {p} before the answer"),
             ("the answer [should|must] [start|begin] with the label {p}", "I want the label {p} before the answer"),
             ("label {p}", "after the label {p}"),
             LABELS,
         ),
-        Kind(
+        FormatConstraint(
             "ending",
             ("[end|finish] [your|the] answer with the word {p}", "[add|write|put] the word {p} after the answer"),
             ("the answer [should|must] [end|finish] with the word {p}", "I want the word {p} after the answer"),
@@ -130,32 +130,34 @@ def can_add(name: str, present: tuple[Constraint, ...], result_type: str) -> boo
     if name in have or len(have) >= MOST_CONSTRAINTS or any(frozenset((name, other)) in _CLASHES for other in have):
         return False
     # Capitals are for words that also stand in lists: the base model knows no others in upper case.
-    if KINDS[name].lists_only and not result_type.isupper():
+    if FORMAT_CONSTRAINTS[name].lists_only and not result_type.isupper():
         return False
     return not (name == "capitals" and result_type in "Iity")
 
 
 @cache
-def _sentences() -> dict[str, Constraint]:
+def _build_sentence_table() -> dict[str, Constraint]:
     known: dict[str, Constraint] = {}
-    for kind in KINDS.values():
+    for kind in FORMAT_CONSTRAINTS.values():
         for sentence in kind.sentences:
             for choice in kind.choices:
-                for part in _LIST_NAMES if "it" in slots(sentence) else ("",):
+                for part in _LIST_NAMES if "it" in find_slots(sentence) else ("",):
                     known[fill(sentence, {"p": choice, "it": part}).lower()] = (kind.name, choice)
     return known
 
 
 def read_sentence(sentence: str) -> Constraint | None:
     """The constraint a sentence states, or None."""
-    return _sentences().get(sentence.rstrip(".").lower())
+    return _build_sentence_table().get(sentence.rstrip(".").lower())
 
 
 def write_sentence(constraint: Constraint, choose: Callable[[tuple[str, ...]], str]) -> str:
     """A sentence that states the constraint; ``choose`` picks one of several texts."""
     name, choice = constraint
-    sentence = fill(choose(KINDS[name].sentences), lambda slot: choice if slot == "p" else choose(_LIST_NAMES))
-    return capitalised(sentence) + "."
+    sentence = fill(
+        choose(FORMAT_CONSTRAINTS[name].sentences), lambda slot: choice if slot == "p" else choose(_LIST_NAMES)
+    )
+    return capitalize_first(sentence) + "."
 
 
 def format_answer(value: Value, constraints: tuple[Constraint, ...]) -> str:

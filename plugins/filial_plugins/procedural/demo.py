@@ -57,7 +57,7 @@ def command(
 
     RECIPE is a recipe to run instead of the demo's own, which is written to the home folder to be opened and edited.
     """
-    path = recipe or _own_recipe(home)
+    path = recipe or _ensure_recipe(home)
     changes = [f"train.max_seconds={seconds:g}"] if seconds else []
     said = reporter()
     said.note(WHAT)
@@ -65,15 +65,15 @@ def command(
     run = Run(load(path, manager(ctx), changes), manager(ctx), home, "demo", said)
     summary = run.execute()
     probe = probe_plain(ctx, run)
-    rows = _variants(ctx, run) if full else []
+    rows = _run_variants(ctx, run) if full else []
     if as_json:
         print_json({**summary, "base_with_plain_prompts": probe, "variants": rows})
         return run.exit_code()
-    _tell(ctx, run, path, summary, probe, rows)
+    _print_results(ctx, run, path, summary, probe, rows)
     return run.exit_code()
 
 
-def _own_recipe(home: Path) -> Path:
+def _ensure_recipe(home: Path) -> Path:
     """The demo's recipe in the home folder, as it is there or else as it comes."""
     path = home / "demo.yaml"
     if not path.exists():
@@ -96,12 +96,12 @@ def probe_plain(ctx: click.Context, run: Run) -> dict[str, float]:
         if judge.data == "heldout":
             continue
         records = list(read(resolve(judge.data, run.recipe.base), strict=True, limit=100))
-        answers = asyncio.run(_answers(teacher, records, judge.max_new_tokens))
+        answers = asyncio.run(_ask_all(teacher, records, judge.max_new_tokens))
         shares[judge.name] = sum(a == r.output for a, r in zip(answers, records, strict=True)) / len(records)
     return shares
 
 
-async def _answers(teacher: Teacher, records: Sequence[Record], most: int) -> list[str]:
+async def _ask_all(teacher: Teacher, records: Sequence[Record], most: int) -> list[str]:
     """What a teacher says to the questions of single-turn records, cut or not."""
     asked = [
         Request(messages=(Message("user", one.question()),), input=one.input, max_tokens=most, partial=True)
@@ -113,7 +113,7 @@ async def _answers(teacher: Teacher, records: Sequence[Record], most: int) -> li
         await teacher.close()
 
 
-def _tell(
+def _print_results(
     ctx: click.Context, run: Run, path: Path, summary: dict[str, Any], probe: dict[str, float],
     rows: list[dict[str, Any]],
 ) -> None:  # fmt: skip
@@ -134,13 +134,13 @@ def _tell(
     click.echo(f"\nThe base asked with plain prompts instead of chat tokens: {plain}.")
     if rows:
         click.echo("\nWhat evolution and filters bought (exact match in %; same training time)\n")
-        click.echo(_bought(rows))
+        click.echo(_format_differences(rows))
     click.echo(f"\n{WHAT}\nEverything is in {run.folder}.")
     click.echo(f"Next: open {path}, change it and run it again; or judge the model on records of your own:")
     click.echo(f"  {command_line(ctx, 'judge', 'exact-match', 'DATA', '--model', str(run.model))}")
 
 
-def _bought(rows: list[dict[str, Any]]) -> str:
+def _format_differences(rows: list[dict[str, Any]]) -> str:
     """The variants, and two rows of differences in points."""
     whole, plain, noisy, filtered = rows
     table = [[row["what"], f"{row['records']:,}", *(f"{100 * row[name]:.1f}" for name in EXAMS)] for row in rows]
@@ -149,18 +149,18 @@ def _bought(rows: list[dict[str, Any]]) -> str:
     return grid(["trained on", "records", *EXAMS], table)
 
 
-def _variants(ctx: click.Context, main: Run) -> list[dict[str, Any]]:
+def _run_variants(ctx: click.Context, main: Run) -> list[dict[str, Any]]:
     """Three more runs: no evolved data; a noisy teacher without filters; the same noise, filtered.
 
     All are judged on the very records the main run was judged on.
     """
     resolved = main.recipe.resolved()
-    exams = _exams(main)
-    rows = [_row("as above", main.summary, main.summary["dataset"]["train"])]
+    exams = _write_exams(main)
+    rows = [_make_row("as above", main.summary, main.summary["dataset"]["train"])]
     for name, what, change in (
-        ("no-evolution", "no evolved data", _without_evolution),
-        ("noise", "noisy teacher, no filter", _noisy),
-        ("noise-filtered", "noisy teacher, filtered", _noisy_and_filtered),
+        ("no-evolution", "no evolved data", _remove_evolution),
+        ("noise", "noisy teacher, no filter", _add_noise),
+        ("noise-filtered", "noisy teacher, filtered", _add_noise_and_filter),
     ):
         data = change(copy.deepcopy(resolved))
         data["heldout"], data["judge"] = 0, exams
@@ -168,16 +168,16 @@ def _variants(ctx: click.Context, main: Run) -> list[dict[str, Any]]:
         run = Run(recipe, manager(ctx), main.home, name, main.reporter)
         main.reporter.note(f"\n{what}")
         run.execute()
-        rows.append(_row(what, run.summary, run.summary["dataset"]["train"]))
+        rows.append(_make_row(what, run.summary, run.summary["dataset"]["train"]))
     return rows
 
 
-def _row(what: str, summary: dict[str, Any], records: int) -> dict[str, Any]:
+def _make_row(what: str, summary: dict[str, Any], records: int) -> dict[str, Any]:
     figures = {name: results["model"]["passed"] for name, results in summary["judge"].items()}
     return {"what": what, "records": records, **figures}
 
 
-def _exams(main: Run) -> list[dict[str, Any]]:
+def _write_exams(main: Run) -> list[dict[str, Any]]:
     """The main run's exams as files, so that every variant sits the same ones."""
     folder = main.folder / "exams"
     folder.mkdir(exist_ok=True)
@@ -197,7 +197,7 @@ def _exams(main: Run) -> list[dict[str, Any]]:
     return out
 
 
-def _stage(data: dict[str, Any], verb: str) -> dict[str, Any]:
+def _find_stage(data: dict[str, Any], verb: str) -> dict[str, Any]:
     """The first stage of that verb in a resolved recipe."""
     for stage in data["stages"]:
         if verb in stage:
@@ -206,19 +206,19 @@ def _stage(data: dict[str, Any], verb: str) -> dict[str, Any]:
     raise UsageError(f"demo --full changes the {verb} stage of the recipe, but it has none")
 
 
-def _without_evolution(data: dict[str, Any]) -> dict[str, Any]:
+def _remove_evolution(data: dict[str, Any]) -> dict[str, Any]:
     data["stages"] = [s for s in data["stages"] if "evolve" not in s and "mix" not in s]
     return data
 
 
-def _noisy(data: dict[str, Any]) -> dict[str, Any]:
+def _add_noise(data: dict[str, Any]) -> dict[str, Any]:
     data["teacher"]["noise"] = 0.2
-    _stage(data, "evolve")["eliminate"] = []
+    _find_stage(data, "evolve")["eliminate"] = []
     data["stages"] = [s for s in data["stages"] if "filter" not in s]
     return data
 
 
-def _noisy_and_filtered(data: dict[str, Any]) -> dict[str, Any]:
+def _add_noise_and_filter(data: dict[str, Any]) -> dict[str, Any]:
     """All elimination rules and filters, and at the end the teacher asked again: answers that disagree go."""
     data["teacher"]["noise"] = 0.2
     places = [i for i, stage in enumerate(data["stages"]) if "generate" in stage]

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .inputs import answer, draw_input
+from .inputs import compute_answer, draw_input
 from .lexicon import CATEGORIES, TOPICS
 from .operations import InputError
 from .task import PARAMETER_VALUES, SHAPES, Step, Task, random_constraint, random_step, topics_for
@@ -15,7 +15,7 @@ from .world import World, compose, every_step_matters, first_sound
 
 
 @dataclass(frozen=True)
-class Evolved:
+class EvolvedTask:
     """A changed task and how it is to be put (``asked`` as in `wording.render`)."""
 
     task: Task
@@ -23,54 +23,54 @@ class Evolved:
     explicit: bool = False
 
 
-def add_constraint(task: Task, world: World, rng: random.Random) -> Evolved | None:
+def add_constraint(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
     """One more demand on how the answer is written."""
     constraint = random_constraint(task, rng)
-    return Evolved(task.with_(constraints=(*task.constraints, constraint))) if constraint else None
+    return EvolvedTask(task.with_(constraints=(*task.constraints, constraint))) if constraint else None
 
 
-def deepen(task: Task, world: World, rng: random.Random) -> Evolved | None:
+def deepen(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
     """One more operation."""
     deeper = compose(task, world, rng)
-    return Evolved(deeper) if deeper else None
+    return EvolvedTask(deeper) if deeper else None
 
 
-def increase_reasoning(task: Task, world: World, rng: random.Random) -> Evolved | None:
+def increase_reasoning(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
     """One or two more operations, put as numbered or ordered steps."""
     longer = compose(task, world, rng)
     if longer and rng.random() < 0.5:
         longer = compose(longer, world, rng) or longer
-    return Evolved(longer, explicit=True) if longer else None
+    return EvolvedTask(longer, explicit=True) if longer else None
 
 
-def concretize(task: Task, world: World, rng: random.Random) -> Evolved | None:
+def concretize(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
     """Give the data themselves, or say of which things the list is made."""
     specific = task.topic == "words" and task.input_type == "N"
     if specific and (task.shape != "plain" or rng.random() < 0.35):
         narrower = task.with_(topic=rng.choice(tuple(CATEGORIES)))
         if world.admits(narrower) and every_step_matters(narrower, rng):
-            return Evolved(narrower)
+            return EvolvedTask(narrower)
     if task.inline or task.shape != "plain" or task.input_type == "T":
         return None
     data = draw_input(task, rng)
-    return Evolved(task.with_(inline=data)) if data else None
+    return EvolvedTask(task.with_(inline=data)) if data else None
 
 
-def complicate_input(task: Task, world: World, rng: random.Random) -> Evolved | None:
+def complicate_input(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
     """The data come as a JSON list, as bullets or as a table (a single word becomes an entry of a list)."""
     if task.inline or task.shape != "plain" or task.input_type in ("T", "P"):
         return None
     shapes = [shape for shape in SHAPES[1:] if not (shape == "table" and TOPICS[task.topic].letter == "i")]
     changed = task.with_(shape=rng.choice(shapes))
     if task.input_type.isupper():
-        return Evolved(changed)
+        return EvolvedTask(changed)
     picks = [random_step(op, rng) for op in world.table if op.gives == "element"]
     rng.shuffle(picks)
     found = first_sound((changed.with_(steps=(pick, *task.steps)) for pick in picks), world, rng)
-    return Evolved(found) if found else None
+    return EvolvedTask(found) if found else None
 
 
-def _rebuilt(task: Task, world: World, rng: random.Random, candidates: Iterable[Task]) -> Evolved | None:
+def _rebuild(task: Task, world: World, rng: random.Random, candidates: Iterable[Task]) -> EvolvedTask | None:
     """The first good candidate, with as many steps and constraints as the given task, as far as that goes."""
     found = first_sound(candidates, world, rng)
     if found is None:
@@ -80,17 +80,17 @@ def _rebuilt(task: Task, world: World, rng: random.Random, candidates: Iterable[
     for _ in task.constraints:
         constraint = random_constraint(found, rng)
         found = found.with_(constraints=(*found.constraints, constraint)) if constraint else found
-    return Evolved(found)
+    return EvolvedTask(found)
 
 
-def mutate(task: Task, world: World, rng: random.Random) -> Evolved | None:
+def mutate(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
     """A rarer task about the same kind of data: an operation the task does not have."""
     shape = "table" if task.input_type == "T" else task.shape
     topic = task.topic or "words"
     letter = TOPICS[topic].letter
     table = [op for op in world.table if op.name not in task.names and letter in op.takes.lower()]
     table.sort(key=lambda op: rng.random() ** (1 / op.rarity), reverse=True)  # the rarer, the sooner
-    return _rebuilt(task, world, rng, (Task((random_step(op, rng),), topic, (), shape) for op in table))
+    return _rebuild(task, world, rng, (Task((random_step(op, rng),), topic, (), shape) for op in table))
 
 
 _RELATED = (
@@ -100,7 +100,7 @@ _RELATED = (
 """Families of operations that are close to one another."""
 
 
-def extend_topic(task: Task, world: World, rng: random.Random) -> Evolved | None:
+def extend_topic(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
     """The same operation, or one of a related family, about other things."""
     own = task.steps[0].operation
     related = set().union(*(group for group in _RELATED if own.family in group))
@@ -112,7 +112,7 @@ def extend_topic(task: Task, world: World, rng: random.Random) -> Evolved | None
     rng.shuffle(other)
     pairs = same + other if rng.random() < 0.5 else other + same
     candidates = (Task((step,), topic, (), shape if topic else "plain") for step, topic in pairs if topic != task.topic)
-    return _rebuilt(task, world, rng, candidates)
+    return _rebuild(task, world, rng, candidates)
 
 
 _SAME_RESULT: dict[str, tuple[tuple[Step, ...], ...]] = {
@@ -127,7 +127,7 @@ _SAME_RESULT: dict[str, tuple[tuple[Step, ...], ...]] = {
 """Operations and longer ways to the same result."""
 
 
-def _other_ways(step: Step) -> list[tuple[Step, ...]]:
+def _find_other_ways(step: Step) -> list[tuple[Step, ...]]:
     ways = list(_SAME_RESULT.get(step.name, ()))
     if step.name == "nth":
         ordinals = PARAMETER_VALUES["n"]
@@ -139,20 +139,20 @@ def _other_ways(step: Step) -> list[tuple[Step, ...]]:
     return ways
 
 
-def vary_method(task: Task, world: World, rng: random.Random, asked: bool = False) -> Evolved | None:
+def vary_method(task: Task, world: World, rng: random.Random, asked: bool = False) -> EvolvedTask | None:
     """The same goal by another way: by other steps with the same result, or asked for instead of ordered."""
     options = []
     for i, step in enumerate(task.steps):
-        for way in _other_ways(step):
+        for way in _find_other_ways(step):
             other = task.with_(steps=task.steps[:i] + way + task.steps[i + 1 :])
             if world.admits(other):
                 options.append(other)
     if options and rng.random() < 0.6:
-        return Evolved(rng.choice(options))
-    return Evolved(task, asked=not asked) if asked or can_ask(task) else Evolved(task)
+        return EvolvedTask(rng.choice(options))
+    return EvolvedTask(task, asked=not asked) if asked or can_ask(task) else EvolvedTask(task)
 
 
-STRATEGIES: dict[str, Callable[[Task, World, random.Random], Evolved | None]] = {
+STRATEGIES: dict[str, Callable[[Task, World, random.Random], EvolvedTask | None]] = {
     "add-constraints": add_constraint,
     "deepen": deepen,
     "concretize": concretize,
@@ -165,7 +165,7 @@ STRATEGIES: dict[str, Callable[[Task, World, random.Random], Evolved | None]] = 
 """The eight strategies by name; each gives None if it cannot change the task."""
 
 
-def evolve(task: Task, strategy: str, world: World, rng: random.Random, asked: bool = False) -> Evolved | None:
+def evolve(task: Task, strategy: str, world: World, rng: random.Random, asked: bool = False) -> EvolvedTask | None:
     """The task changed by a strategy, or None; ``asked`` tells whether the given text was a question."""
     if strategy == "vary-method":
         return vary_method(task, world, rng, asked)
@@ -177,7 +177,7 @@ def evolve(task: Task, strategy: str, world: World, rng: random.Random, asked: b
 
 def _has_answer(task: Task) -> bool:
     try:
-        answer(task, "")
+        compute_answer(task, "")
     except InputError:
         return False
     return True

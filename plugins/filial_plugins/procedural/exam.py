@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .evolution import STRATEGIES, evolve
 from .holdout import has_held_pair, is_held_text, is_held_wording, is_taught_wording
-from .inputs import answer, draw_input
+from .inputs import compute_answer, draw_input
 from .task import Task
 from .wording import Style, WordingError, render
 from .world import World, every_step_matters, propose
@@ -31,13 +31,13 @@ SIZE = 300
 """Records in each exam."""
 
 
-def _tags(task: Task) -> list[str]:
+def _make_tags(task: Task) -> list[str]:
     tags = [f"operation:{name}" for name in task.names] + [f"constraint:{name}" for name, _ in task.constraints]
     tags.append(f"steps:{len(task.steps)}")
     return [*tags, "shape:inline" if task.inline else f"shape:{task.shape}"]
 
 
-def _record(task: Task, style: Style, rng: random.Random) -> Record | None:
+def _make_record(task: Task, style: Style, rng: random.Random) -> Record | None:
     """The task as a record, or None if it cannot be put in this style."""
     try:
         instruction = render(task, rng, style)
@@ -46,14 +46,14 @@ def _record(task: Task, style: Style, rng: random.Random) -> Record | None:
     data = "" if task.inline else draw_input(task, rng)
     if data is None:
         return None
-    return {"instruction": instruction, "input": data, "output": answer(task, data), "tags": _tags(task)}
+    return {"instruction": instruction, "input": data, "output": compute_answer(task, data), "tags": _make_tags(task)}
 
 
-def _paraphrase(world: World, rng: random.Random) -> Record | None:
-    return _record(propose(world, rng), Style(allowed=is_held_wording), rng)
+def _make_paraphrase(world: World, rng: random.Random) -> Record | None:
+    return _make_record(propose(world, rng), Style(allowed=is_held_wording), rng)
 
 
-def _evolved_task(world: World, rng: random.Random) -> Task:
+def _draw_evolved_task(world: World, rng: random.Random) -> Task:
     task = propose(world, rng)
     for _ in range(rng.choice((1, 2))):
         found = evolve(task, rng.choice(tuple(STRATEGIES)), world, rng)
@@ -61,33 +61,33 @@ def _evolved_task(world: World, rng: random.Random) -> Task:
     return task
 
 
-def _evolved(world: World, rng: random.Random) -> Record | None:
-    task = _evolved_task(world, rng)
+def _make_evolved(world: World, rng: random.Random) -> Record | None:
+    task = _draw_evolved_task(world, rng)
     if len(task.steps) == 1 and not task.constraints and not task.inline and task.shape == "plain":
         return None
-    return _record(task, Style(allowed=is_taught_wording, fit=is_held_text), rng)
+    return _make_record(task, Style(allowed=is_taught_wording, fit=is_held_text), rng)
 
 
-def _composition(world: World, rng: random.Random) -> Record | None:
+def _make_composition(world: World, rng: random.Random) -> Record | None:
     task = propose(world, rng)
     for _ in range(rng.choice((1, 1, 2))):
         found = evolve(task, "deepen", world, rng)
         task = found.task if found else task
     if not has_held_pair(task) or not every_step_matters(task, rng):
         return None
-    return _record(task, Style(allowed=is_taught_wording), rng)
+    return _make_record(task, Style(allowed=is_taught_wording), rng)
 
 
 _EXAMS: dict[str, tuple[Callable[[World, random.Random], Record | None], World]] = {
-    "paraphrase": (_paraphrase, World("core")),
-    "evolved": (_evolved, World("core")),
-    "composition": (_composition, World("core", holdout=False)),
+    "paraphrase": (_make_paraphrase, World("core")),
+    "evolved": (_make_evolved, World("core")),
+    "composition": (_make_composition, World("core", holdout=False)),
 }
 NAMES = tuple(_EXAMS)
 """The exams by name."""
 
 
-def exam(name: str, size: int = SIZE) -> list[Record]:
+def make_exam(name: str, size: int = SIZE) -> list[Record]:
     """The records of an exam; instructions are all different.  The same at every call."""
     make, world = _EXAMS[name]
     rng = random.Random(f"exam {name}")
@@ -101,17 +101,17 @@ def exam(name: str, size: int = SIZE) -> list[Record]:
     return records
 
 
-def lines(records: list[Record]) -> str:
+def to_json_lines(records: list[Record]) -> str:
     """Records as JSON lines."""
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def write(folder: Path = FOLDER) -> None:
+def write_exams(folder: Path = FOLDER) -> None:
     """Write every exam as ``NAME.jsonl`` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
-        (folder / f"{name}.jsonl").write_text(lines(exam(name)), encoding="utf-8")
+        (folder / f"{name}.jsonl").write_text(to_json_lines(make_exam(name)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    write_exams(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

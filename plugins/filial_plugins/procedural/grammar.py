@@ -29,7 +29,7 @@ def expand_all(patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for pattern in patterns for text in expand(pattern))
 
 
-def slots(text: str) -> list[str]:
+def find_slots(text: str) -> list[str]:
     """Names of the slots in ``text`` from left to right."""
     return _SLOT.findall(text)
 
@@ -40,18 +40,18 @@ def fill(text: str, values: Mapping[str, str] | Callable[[str], str]) -> str:
     return _SLOT.sub(lambda match: get(match[1]), text)
 
 
-def regex_source(text: str, slot_source: Callable[[str], str]) -> str:
+def make_regex(text: str, slot_source: Callable[[str], str]) -> str:
     """The source of a regular expression that matches ``text``, each slot by ``slot_source(name)``."""
     pieces = _SLOT.split(text)
     return "".join(slot_source(piece) if i % 2 else re.escape(piece) for i, piece in enumerate(pieces))
 
 
-def one_of(options: Iterable[str]) -> str:
+def any_of(options: Iterable[str]) -> str:
     """The source of a regular expression that matches any of ``options``, longest first."""
     return "(?:" + "|".join(re.escape(option) for option in sorted(set(options), key=len, reverse=True)) + ")"
 
 
-def capitalised(text: str) -> str:
+def capitalize_first(text: str) -> str:
     """``text`` with its first letter in upper case, the rest untouched."""
     return text[:1].upper() + text[1:]
 
@@ -71,7 +71,7 @@ class Phrasebook:
     @cached_property
     def source(self) -> str:
         """The source of a regular expression that matches every phrase."""
-        alternatives = (regex_source(text, lambda name: one_of(self.words[name])) for text in self.texts)
+        alternatives = (make_regex(text, lambda name: any_of(self.words[name])) for text in self.texts)
         return "(?:" + "|".join(sorted(alternatives, key=len, reverse=True)) + ")"
 
     @cached_property

@@ -21,21 +21,21 @@ HELD_PAIRS = 0.15
 HELD_TEXTS = 0.05
 
 
-def _fraction(*parts: str) -> float:
+def _hash_fraction(*parts: str) -> float:
     """A number in [0, 1) that depends on nothing but the texts."""
     digest = hashlib.sha256("|".join(parts).encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 @cache
-def _held(name: str) -> frozenset[str]:
+def _choose_held_wordings(name: str) -> frozenset[str]:
     operation: Operation = operations()[name]
     held: list[str] = []
     words = Counter(w for asked in (False, True) for text in operation.wordings(asked) for w in set(text.split()))
     for asked in (False, True):
         wordings = operation.wordings(asked)
         room = round(HELD_WORDINGS * len(wordings))
-        for text in sorted(wordings, key=lambda text: _fraction("wording", name, text)):
+        for text in sorted(wordings, key=lambda text: _hash_fraction("wording", name, text)):
             if room and all(words[word] > 1 for word in set(text.split())):
                 held.append(text)
                 words.subtract(set(text.split()))
@@ -45,18 +45,18 @@ def _held(name: str) -> frozenset[str]:
 
 def is_held_wording(name: str, wording: str) -> bool:
     """Whether this wording of the operation is kept for the exams."""
-    return wording in _held(name)
+    return wording in _choose_held_wordings(name)
 
 
 def is_taught_wording(name: str, wording: str) -> bool:
     """Whether the teacher may use this wording."""
-    return wording not in _held(name)
+    return wording not in _choose_held_wordings(name)
 
 
 @cache
 def is_held_pair(first: str, second: str) -> bool:
     """Whether this ordered pair of operations is kept for the exams."""
-    return _fraction("pair", first, second) < HELD_PAIRS
+    return _hash_fraction("pair", first, second) < HELD_PAIRS
 
 
 def has_held_pair(task: Task) -> bool:
@@ -66,7 +66,7 @@ def has_held_pair(task: Task) -> bool:
 
 def is_held_text(text: str) -> bool:
     """Whether this very instruction text is kept for the exams."""
-    return _fraction("text", text) < HELD_TEXTS
+    return _hash_fraction("text", text) < HELD_TEXTS
 
 
 def is_taught_text(text: str) -> bool:

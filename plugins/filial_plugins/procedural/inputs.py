@@ -17,7 +17,7 @@ _TABLE_HEAD = "| item | count |"
 _WORD = re.compile(r"[A-Za-z]+|[0-9]{1,6}")
 
 
-def table_text(rows: list[tuple[str, int]]) -> str:
+def format_table(rows: list[tuple[str, int]]) -> str:
     """A table with the columns item and count."""
     return "\n".join([_TABLE_HEAD, *(f"| {name} | {count} |" for name, count in rows)])
 
@@ -27,17 +27,17 @@ def write_value(value: Value, shape: str, rng: random.Random) -> str:
     if not isinstance(value, list):
         return str(value)
     if value and isinstance(value[0], tuple):
-        return table_text(value)
+        return format_table(value)
     if shape == "json":
         return json.dumps(value)
     if shape == "bullets":
         return "\n".join(f"- {item}" for item in value)
     if shape == "table":
-        return table_text([(str(item), rng.randint(1, LARGEST_COUNT)) for item in value])
+        return format_table([(str(item), rng.randint(1, LARGEST_COUNT)) for item in value])
     return " ".join(str(item) for item in value)
 
 
-def _cells(text: str) -> list[tuple[str, str]]:
+def _read_cells(text: str) -> list[tuple[str, str]]:
     lines = text.split("\n")
     if lines[0].strip() != _TABLE_HEAD:
         raise InputError("not a table")
@@ -47,7 +47,7 @@ def _cells(text: str) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in cells]
 
 
-def _items(text: str) -> list[str]:
+def _read_items(text: str) -> list[str]:
     if text.startswith("["):
         try:
             found = json.loads(text)
@@ -55,13 +55,13 @@ def _items(text: str) -> list[str]:
             raise InputError("not a JSON list") from error
         return [str(item) for item in found]
     if text.startswith("|"):
-        return [name for name, _ in _cells(text)]
+        return [name for name, _ in _read_cells(text)]
     if text.startswith("- "):
         return [line.removeprefix("- ").strip() for line in text.split("\n")]
     return text.split()
 
 
-def _number(text: str) -> int:
+def _read_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 6):
         raise InputError(f"{text} is not a number")
     return int(text)
@@ -71,25 +71,25 @@ def read_value(text: str, task: Task) -> Value:
     """The value that ``text`` holds for the task; raises `InputError` if it does not fit."""
     text, kind = text.strip(), task.input_type
     if kind == "T":
-        return [(name, _number(count)) for name, count in _cells(text)]
+        return [(name, _read_number(count)) for name, count in _read_cells(text)]
     if kind == "P":
         return text
     if kind.islower():
         if not _WORD.fullmatch(text):
             raise InputError("not one word")
-        return _number(text) if kind == "i" else text
-    items = _items(text)
+        return _read_number(text) if kind == "i" else text
+    items = _read_items(text)
     if not items or not all(_WORD.fullmatch(item) for item in items):
         raise InputError("not a list of words")
-    return [_number(item) for item in items] if kind == "I" else items
+    return [_read_number(item) for item in items] if kind == "I" else items
 
 
-def answer(task: Task, text: str) -> str:
+def compute_answer(task: Task, text: str) -> str:
     """The exact answer of the task for an input text; raises `InputError` if there is none."""
     return answer_value(task, read_value(task.inline or text, task))
 
 
-def _wanted_family(task: Task) -> str:
+def _find_wanted_family(task: Task) -> str:
     for step in task.steps:
         for key, value in step.parameters:
             if key == "c":
@@ -100,7 +100,7 @@ def _wanted_family(task: Task) -> str:
 
 
 def _draw_nouns(task: Task, wants: str, size: int, rng: random.Random) -> list[str]:
-    family = _wanted_family(task)
+    family = _find_wanted_family(task)
     others = [word for word in TOPICS[task.topic].words if CATEGORY_OF[word] != family]
     if wants == "odd one":
         one, other = rng.sample(list(CATEGORIES), 2)

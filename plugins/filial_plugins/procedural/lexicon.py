@@ -130,7 +130,7 @@ class Topic:
     words: tuple[str, ...]
 
 
-def _topics() -> dict[str, Topic]:
+def _make_topics() -> dict[str, Topic]:
     numbers = tuple(str(n) for n in range(1, LARGEST_NUMBER + 1))
     topics = [Topic("words", "word", "n", NOUNS), Topic("numbers", "number", "i", numbers)]
     topics += [Topic(name, name[:-1], "n", words) for name, words in CATEGORIES.items()]
@@ -144,10 +144,10 @@ def _topics() -> dict[str, Topic]:
     return {topic.plural: topic for topic in topics}
 
 
-TOPICS: dict[str, Topic] = _topics()
+TOPICS: dict[str, Topic] = _make_topics()
 """All topics by their plural name.  ``words`` (things of every family) is what an unnamed list is taken to hold."""
 
 
-def with_article(noun: str) -> str:
+def add_article(noun: str) -> str:
     """``noun`` with its indefinite article: "an animal", "a tool"."""
     return ("an " if noun[0] in "aeiou" else "a ") + noun

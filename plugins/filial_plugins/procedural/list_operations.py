@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lexicon import CATEGORIES, CATEGORY_OF
-from .operations import ANY_LIST, InputError, Operation, Value, element, nonempty
+from .operations import ANY_LIST, InputError, Operation, Value, get_element, require_nonempty
 
 ORDINALS = ("second", "third", "fourth")
 AMOUNTS = ("two", "three")
@@ -15,21 +15,21 @@ def _swap_ends(values: list[Value]) -> list[Value]:
     return [values[-1], *values[1:-1], values[0]]
 
 
-def _family(word: Value) -> str:
+def _get_family(word: Value) -> str:
     if word not in CATEGORY_OF:
         raise InputError(f"{word} is unknown")
     return CATEGORY_OF[word]
 
 
-def _first_amount(values: list[Value], m: str) -> list[Value]:
+def _take_first(values: list[Value], m: str) -> list[Value]:
     amount = AMOUNTS.index(m) + 2
     if len(values) <= amount:
         raise InputError("the list is too short")
     return values[:amount]
 
 
-def _odd_one(values: list[Value]) -> Value:
-    families = [_family(word) for word in values]
+def _find_odd_one(values: list[Value]) -> Value:
+    families = [_get_family(word) for word in values]
     single = [word for word, family in zip(values, families, strict=True) if families.count(family) == 1]
     if len(single) != 1 or len(values) < 3 or len(set(families)) != 2:
         raise InputError("no odd one out")
@@ -38,7 +38,7 @@ def _odd_one(values: list[Value]) -> Value:
 
 def _has_family(values: list[Value], an: str) -> str:
     wanted = an.split()[1] + "s"
-    return "yes" if wanted in [_family(word) for word in values] else "no"
+    return "yes" if wanted in [_get_family(word) for word in values] else "no"
 
 
 OPERATIONS = (
@@ -67,7 +67,7 @@ OPERATIONS = (
         notes=("again", "once more"),
     ),
     Operation(
-        "drop_first", ANY_LIST, "=", lambda v: nonempty(v[1:]), "trim",
+        "drop_first", ANY_LIST, "=", lambda v: require_nonempty(v[1:]), "trim",
         orders=("[remove|drop|delete|leave out|skip] the first {u}",
                 "[remove|drop|delete] the {u} at the [start|front]",
                 "[list|write|keep] everything [after|except] the first {u}"),
@@ -75,7 +75,7 @@ OPERATIONS = (
         notes=("without the first", "short of its start"),
     ),
     Operation(
-        "drop_last", ANY_LIST, "=", lambda v: nonempty(v[:-1]), "trim",
+        "drop_last", ANY_LIST, "=", lambda v: require_nonempty(v[:-1]), "trim",
         orders=("[remove|drop|delete|leave out|skip] the last {u}",
                 "[remove|drop|delete] the {u} at the [end|back]",
                 "[list|write|keep] everything [before|except] the last {u}"),
@@ -83,7 +83,7 @@ OPERATIONS = (
         notes=("without the last", "short of its end"),
     ),
     Operation(
-        "first_n", ANY_LIST, "=", _first_amount, "trim", parameters=("m",), core=False, rarity=2,
+        "first_n", ANY_LIST, "=", _take_first, "trim", parameters=("m",), core=False, rarity=2,
         orders=("[keep|take|return|list] [only |]the first {m} {us}",),
         questions=("what are the first {m} {us}",),
         notes=("the first {m}", "its top {m}"),
@@ -108,27 +108,27 @@ OPERATIONS = (
         notes=("each only once", "no duplicates"),
     ),
     Operation(
-        "first", ANY_LIST, "element", lambda v: element(v, 0), "pick",
+        "first", ANY_LIST, "element", lambda v: get_element(v, 0), "pick",
         orders=("[give|return|write|name|pick|find] the first {u}", "[give|name|find] the {u} at the [start|front]"),
         questions=("[what|which] is the first {u}", "which {u} [comes|stands] first",
                    "which {u} is at the [start|front]"),
         notes=("the first", "at the start"),
     ),
     Operation(
-        "last", ANY_LIST, "element", lambda v: element(v, len(v) - 1), "pick",
+        "last", ANY_LIST, "element", lambda v: get_element(v, len(v) - 1), "pick",
         orders=("[give|return|write|name|pick|find] the last {u}", "[give|name|find] the {u} at the [end|back]"),
         questions=("[what|which] is the last {u}", "which {u} [comes|stands] last", "which {u} is at the [end|back]"),
         notes=("the last", "at the end"),
     ),
     Operation(
-        "nth", ANY_LIST, "element", lambda v, n: element(v, ORDINALS.index(n) + 1), "pick",
+        "nth", ANY_LIST, "element", lambda v, n: get_element(v, ORDINALS.index(n) + 1), "pick",
         parameters=("n",), rarity=2,
         orders=("[give|return|write|name|pick|find] the {n} {u}", "[give|name|find] the {u} in {n} place"),
         questions=("[what|which] is the {n} {u}", "which {u} [comes|stands] {n}", "which {u} is in {n} place"),
         notes=("the {n}", "in {n} place"),
     ),
     Operation(
-        "odd_one", "N", "element", _odd_one, "pick", core=False, rarity=2, wants="odd one", mixed=True,
+        "odd_one", "N", "element", _find_odd_one, "pick", core=False, rarity=2, wants="odd one", mixed=True,
         orders=("[find|name|pick] the odd one out", "[find|name|pick] the {u} that does not belong"),
         questions=("which {u} does not belong", "which {u} is the odd one out"),
         notes=("the odd one out", "not one of them"),
@@ -142,7 +142,7 @@ OPERATIONS = (
         notes=("in all", "how many in all", "total"),
     ),
     Operation(
-        "keep_family", "N", "=", lambda v, c: nonempty([w for w in v if _family(w) == c]), "filter",
+        "keep_family", "N", "=", lambda v, c: require_nonempty([w for w in v if _get_family(w) == c]), "filter",
         parameters=("c",), wants="family", mixed=True,
         orders=("[keep|list|select|return|write] only the {c}", "[pick out|find|extract|collect] [all |]the {c}",
                 "leave only the {c}"),
@@ -150,7 +150,7 @@ OPERATIONS = (
         notes=("only {c}", "{c} here"),
     ),
     Operation(
-        "drop_family", "N", "=", lambda v, c: nonempty([w for w in v if _family(w) != c]), "filter",
+        "drop_family", "N", "=", lambda v, c: require_nonempty([w for w in v if _get_family(w) != c]), "filter",
         parameters=("c",), rarity=2, wants="family", mixed=True,
         orders=("[remove|drop|delete|leave out|take out] [all |]the {c}",
                 "[keep|list|write] everything [except|but] the {c}"),
@@ -158,7 +158,7 @@ OPERATIONS = (
         notes=("no {c}", "without the {c}"),
     ),
     Operation(
-        "count_family", "N", "i", lambda v, c: [_family(w) for w in v].count(c), "count",
+        "count_family", "N", "i", lambda v, c: [_get_family(w) for w in v].count(c), "count",
         parameters=("c",), core=False, rarity=3, wants="family", mixed=True,
         orders=("count only the {c}", "[say|tell me|state] how many of the {us} are {c}"),
         questions=("how many of the {us} are {c}",),

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from . import base_tokenizer
-from .pages import page
+from .pages import write_page
 
 HERE = Path(__file__).parent / "pocket_base"
 ROWS, ROW_LENGTH = 22, 96
@@ -32,7 +32,7 @@ WARM_UP, CONSTANT_UNTIL, FINAL_SHARE = 0.02, 0.6, 0.02
 """Learning rate over the share of steps done: rise, hold, then fall linearly to a share of the peak."""
 
 
-def new_model(vocabulary: int) -> LlamaForCausalLM:
+def make_model(vocabulary: int) -> LlamaForCausalLM:
     """The untrained model: 3 layers, width 96, 6 heads, tied embeddings."""
     return LlamaForCausalLM(
         LlamaConfig(
@@ -53,16 +53,16 @@ def new_model(vocabulary: int) -> LlamaForCausalLM:
     )
 
 
-def rows(tokenizer: Any, rng: random.Random) -> Iterator[list[int]]:
+def make_rows(tokenizer: Any, rng: random.Random) -> Iterator[list[int]]:
     """Endless rows of equal length.  Each begins with a new page; pages are parted by the end token."""
     while True:
         row: list[int] = []
         while len(row) < ROW_LENGTH:
-            row += [*tokenizer.encode(page(rng)).ids, base_tokenizer.END]
+            row += [*tokenizer.encode(write_page(rng)).ids, base_tokenizer.END]
         yield row[:ROW_LENGTH]
 
 
-def optimizers(model: LlamaForCausalLM) -> list[tuple[torch.optim.Optimizer, float]]:
+def make_optimizers(model: LlamaForCausalLM) -> list[tuple[torch.optim.Optimizer, float]]:
     """The optimizers with their peak learning rates."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
@@ -72,7 +72,7 @@ def optimizers(model: LlamaForCausalLM) -> list[tuple[torch.optim.Optimizer, flo
     ]
 
 
-def rate_factor(done: float) -> float:
+def compute_rate_factor(done: float) -> float:
     """The share of the peak learning rate when ``done`` (0 to 1) of the steps are behind."""
     if done < CONSTANT_UNTIL:
         return min(1.0, done / WARM_UP + 1e-3)
@@ -87,7 +87,7 @@ def save(model: LlamaForCausalLM, tokenizer: Any, folder: Path) -> None:
     half.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)
     tokenizer.save(str(folder / "tokenizer.json"))
-    text = json.dumps(base_tokenizer.config(), indent=2, ensure_ascii=False)
+    text = json.dumps(base_tokenizer.make_config(), indent=2, ensure_ascii=False)
     (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -95,14 +95,14 @@ def train(tokenizer: Any, steps: int, folder: Path, save_every: float) -> None:
     """Train for a number of steps on one thread; save every ``save_every`` seconds and at the end."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = new_model(tokenizer.get_vocab_size())
+    model = make_model(tokenizer.get_vocab_size())
     count = sum(p.numel() for p in model.parameters())
     print(f"{tokenizer.get_vocab_size()} pieces, {count} parameters", flush=True)
-    source, pairs = rows(tokenizer, random.Random(2)), optimizers(model)
+    source, pairs = make_rows(tokenizer, random.Random(2)), make_optimizers(model)
     saved, average = time.monotonic(), 0.0
     for step in range(steps):
         for optimizer, peak in pairs:
-            optimizer.param_groups[0]["lr"] = peak * rate_factor(step / steps)
+            optimizer.param_groups[0]["lr"] = peak * compute_rate_factor(step / steps)
         batch = torch.tensor([next(source) for _ in range(ROWS)])
         loss = model(input_ids=batch, labels=batch).loss
         loss.backward()

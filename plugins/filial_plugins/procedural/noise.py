@@ -28,37 +28,37 @@ _LONGEST_APOLOGY = 79
 """Words; from 80 on the published rule takes a text for an answer that happens to say sorry."""
 
 
-class Slip(NamedTuple):
+class FaultyReply(NamedTuple):
     """A reply with a fault: which, and the text."""
 
     kind: str
     text: str
 
 
-def _drawn(table: dict[str, float], rng: random.Random) -> str:
+def _draw_kind(table: dict[str, float], rng: random.Random) -> str:
     return rng.choices(list(table), list(table.values()))[0]
 
 
-def slip_in_answer(right: str, rng: random.Random) -> Slip:
+def make_faulty_answer(right: str, rng: random.Random) -> FaultyReply:
     """An answer as a weak teacher gives it."""
-    kind = _drawn(ANSWER_FAULTS, rng)
-    return Slip(kind, _ANSWERS[kind](right, rng))
+    kind = _draw_kind(ANSWER_FAULTS, rng)
+    return FaultyReply(kind, _ANSWERS[kind](right, rng))
 
 
-def slip_in_rewrite(given: str, rewritten: str, reworded: str, rng: random.Random) -> Slip:
+def make_faulty_rewrite(given: str, rewritten: str, reworded: str, rng: random.Random) -> FaultyReply:
     """A rewritten prompt as a weak teacher gives it; ``reworded`` is the given prompt in other words."""
-    kind = _drawn(REWRITE_FAULTS, rng)
+    kind = _draw_kind(REWRITE_FAULTS, rng)
     if kind == "leak":
-        return Slip(kind, _leak(given, rewritten, rng))
-    return Slip(kind, {"unchanged": given, "reworded": reworded, "refused": rng.choice(REFUSALS)}[kind])
+        return FaultyReply(kind, _make_leak(given, rewritten, rng))
+    return FaultyReply(kind, {"unchanged": given, "reworded": reworded, "refused": rng.choice(REFUSALS)}[kind])
 
 
-def faulty_answer(right: str, rng: random.Random) -> str:
+def make_faulty_text(right: str, rng: random.Random) -> str:
     """The text alone of an answer with a fault."""
-    return slip_in_answer(right, rng).text
+    return make_faulty_answer(right, rng).text
 
 
-def verdict(same: bool, rng: random.Random) -> str:
+def word_verdict(same: bool, rng: random.Random) -> str:
     """Whether two prompts are equal, in the words of a teacher who does not stick to the two that were asked for."""
     forms = (
         ("Equal", "equal", "Equal.", "**Equal**", "EQUAL", "They are equal.", "Equal. Both ask for the same thing.")
@@ -68,7 +68,7 @@ def verdict(same: bool, rng: random.Random) -> str:
     return rng.choice(forms)
 
 
-def wrong_answer(right: str, rng: random.Random) -> str:
+def make_wrong_answer(right: str, rng: random.Random) -> str:
     """A plausible answer that is not the right one: one word lost, doubled, moved or replaced, a number changed."""
     words = right.split(" ")
     while True:
@@ -83,13 +83,13 @@ def wrong_answer(right: str, rng: random.Random) -> str:
         elif words[place].isdigit():
             changed[place] = str(int(words[place]) + rng.choice((1, 2, 10)))
         else:
-            changed[place] = _another(words[place], rng)
+            changed[place] = _replace_word(words[place], rng)
         text = " ".join(changed)
         if text != right:
             return text
 
 
-def _another(word: str, rng: random.Random) -> str:
+def _replace_word(word: str, rng: random.Random) -> str:
     opposites = {"yes": "no", "no": "yes", "odd": "even", "even": "odd"}
     if word in opposites:
         return opposites[word]
@@ -97,29 +97,29 @@ def _another(word: str, rng: random.Random) -> str:
     return other.upper() if word.isupper() else other
 
 
-def _recased(text: str, rng: random.Random) -> str:
+def _change_case(text: str, rng: random.Random) -> str:
     """The text as it is, or now and then all in capitals or in small letters."""
-    return _change_of_case(rng)(text)
+    return _draw_case_change(rng)(text)
 
 
-def _change_of_case(rng: random.Random) -> Callable[[str], str]:
+def _draw_case_change(rng: random.Random) -> Callable[[str], str]:
     return rng.choices((str, str.upper, str.lower), (6, 1, 1))[0]
 
 
-def _filled(forms: Sequence[str], rng: random.Random) -> str:
-    return _recased(rng.choice(forms).replace("{thing}", rng.choice(THINGS)), rng)
+def _fill_form(forms: Sequence[str], rng: random.Random) -> str:
+    return _change_case(rng.choice(forms).replace("{thing}", rng.choice(THINGS)), rng)
 
 
-def _leak(given: str, rewritten: str, rng: random.Random) -> str:
+def _make_leak(given: str, rewritten: str, rng: random.Random) -> str:
     """The case of the words round the prompts varies, not that of the prompts."""
-    change = _change_of_case(rng)
+    change = _draw_case_change(rng)
     prompts = {"{text}": rewritten, "{given}": given}
     return "".join(prompts.get(part) or change(part) for part in _PROMPT_PLACE.split(rng.choice(LEAKS)))
 
 
-def _apology(right: str, rng: random.Random) -> str:
+def _make_apology(right: str, rng: random.Random) -> str:
     """Mostly one sentence; every third goes on, up to just below the length at which it would count as an answer."""
-    text = _filled(APOLOGIES, rng)
+    text = _fill_form(APOLOGIES, rng)
     if rng.random() < 1 / 3:
         for sentence in rng.sample(EXCUSES, len(EXCUSES)):
             longer = f"{text} {sentence.replace('{thing}', rng.choice(THINGS))}"
@@ -127,22 +127,22 @@ def _apology(right: str, rng: random.Random) -> str:
     return text
 
 
-def _empty(right: str, rng: random.Random) -> str:
+def _make_empty(right: str, rng: random.Random) -> str:
     if rng.random() < 2 / 3:
         return rng.choice(EMPTY)
     words = rng.choices(SHORT_WORDS, k=rng.randint(1, 12))
-    return _recased(" ".join(words).capitalize(), rng) + rng.choice(("", ".", "...", "?"))
+    return _change_case(" ".join(words).capitalize(), rng) + rng.choice(("", ".", "...", "?"))
 
 
-def _chatter(right: str, rng: random.Random) -> str:
+def _make_chatter(right: str, rng: random.Random) -> str:
     words = " ".join(CHATTER)
     return f"{words} So the answer is: {right}"
 
 
 _ANSWERS: dict[str, Callable[[str, random.Random], str]] = {
-    "wrong": wrong_answer,
-    "apology": _apology,
-    "empty": _empty,
-    "non-answer": lambda right, rng: _filled(NON_ANSWERS, rng),
-    "chatter": _chatter,
+    "wrong": make_wrong_answer,
+    "apology": _make_apology,
+    "empty": _make_empty,
+    "non-answer": lambda right, rng: _fill_form(NON_ANSWERS, rng),
+    "chatter": _make_chatter,
 }

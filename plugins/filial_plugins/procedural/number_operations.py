@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .lexicon import LARGEST_NUMBER
-from .operations import InputError, Operation, nonempty
+from .operations import InputError, Operation, require_nonempty
 
 THRESHOLDS = ("5", "10", "15", "20")
 LARGEST_RESULT = 2 * LARGEST_NUMBER
@@ -59,21 +59,21 @@ OPERATIONS = (
         notes=("in descending order", "from high to low"),
     ),
     Operation(
-        "keep_even", "I", "=", lambda v: nonempty([x for x in v if x % 2 == 0]), "filter", wants="parity",
+        "keep_even", "I", "=", lambda v: require_nonempty([x for x in v if x % 2 == 0]), "filter", wants="parity",
         orders=("[keep|list|select|return|write] only the even {us}",
                 "[remove|drop|delete|take out] [all |]the odd {us}"),
         questions=("which {us} are [even|not odd]", "which of the {us} are even"),
         notes=("even ones", "no odd ones"),
     ),
     Operation(
-        "keep_odd", "I", "=", lambda v: nonempty([x for x in v if x % 2]), "filter", rarity=2, wants="parity",
+        "keep_odd", "I", "=", lambda v: require_nonempty([x for x in v if x % 2]), "filter", rarity=2, wants="parity",
         orders=("[keep|list|select|return|write] only the odd {us}",
                 "[remove|drop|delete|take out] [all |]the even {us}"),
         questions=("which {us} are [odd|not even]", "which of the {us} are odd"),
         notes=("odd ones", "no even ones"),
     ),
     Operation(
-        "keep_above", "I", "=", lambda v, k: nonempty([x for x in v if x > int(k)]), "filter",
+        "keep_above", "I", "=", lambda v, k: require_nonempty([x for x in v if x > int(k)]), "filter",
         parameters=("k",), rarity=2,
         orders=("[keep|list|select|return|write] only the {us} [above|over|greater than|larger than] {k}",
                 "[remove|drop|delete] [all |]the {us} up to {k}"),

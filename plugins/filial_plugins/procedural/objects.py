@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from .grammar import one_of
-from .lexicon import CATEGORIES, PLURALS, TOPICS, Topic, with_article
+from .grammar import any_of
+from .lexicon import CATEGORIES, PLURALS, TOPICS, Topic, add_article
 from .list_operations import AMOUNTS, ORDINALS
 
 _SECOND_NAMES = {"words": ("things", "thing"), "numbers": ("values", "value")}
@@ -17,49 +17,49 @@ LATER_VALUES = ("it", "the result", "what you get")
 GENERAL_UNITS = ("item", "entry")
 
 
-def _names(topic: Topic) -> list[tuple[str, str]]:
+def _list_names(topic: Topic) -> list[tuple[str, str]]:
     second = _SECOND_NAMES.get(topic.plural)
     return [(topic.plural, topic.singular), *([second] if second else [])]
 
 
-def _of_plural(plural: str) -> list[str]:
+def _write_plural_phrases(plural: str) -> list[str]:
     shapes = ("the {}", "these {}", "the given {}", "the list of {}", "the {} below", "all the {}", "my {}")
     return [shape.format(plural) for shape in shapes]
 
 
-def _of_singular(singular: str) -> list[str]:
+def _write_singular_phrases(singular: str) -> list[str]:
     shapes = ("the {}", "this {}", "the given {}", "the {} below", "my {}")
     return [shape.format(singular) for shape in shapes]
 
 
 def list_objects(topic: str) -> tuple[str, ...]:
     """Phrases for the whole list in the first clause."""
-    named = [phrase for plural, _ in _names(TOPICS[topic]) for phrase in _of_plural(plural)]
+    named = [phrase for plural, _ in _list_names(TOPICS[topic]) for phrase in _write_plural_phrases(plural)]
     return (*named, *GENERAL_LISTS)
 
 
 def value_objects(topic: str) -> tuple[str, ...]:
     """Phrases for a single word or number in the first clause."""
-    return tuple(phrase for _, singular in _names(TOPICS[topic]) for phrase in _of_singular(singular))
+    return tuple(phrase for _, singular in _list_names(TOPICS[topic]) for phrase in _write_singular_phrases(singular))
 
 
 def units(topic: str) -> tuple[str, ...]:
     """Singular names for one element of a list."""
-    return (*(singular for _, singular in _names(TOPICS[topic])), *GENERAL_UNITS)
+    return (*(singular for _, singular in _list_names(TOPICS[topic])), *GENERAL_UNITS)
 
 
-def plural_unit(unit: str) -> str:
+def pluralize_unit(unit: str) -> str:
     """The plural of one of the unit names."""
     return unit[:-1] + "ies" if unit.endswith("y") and unit not in ("day",) else unit + "s"
 
 
 @cache
-def topic_of() -> dict[str, str]:
+def topics_by_phrase() -> dict[str, str]:
     """The topic that an object phrase or unit names; general phrases are left out."""
     found: dict[str, str] = {}
     for topic in TOPICS.values():
-        for plural, singular in _names(topic):
-            for phrase in (*_of_plural(plural), *_of_singular(singular), plural, singular):
+        for plural, singular in _list_names(topic):
+            for phrase in (*_write_plural_phrases(plural), *_write_singular_phrases(singular), plural, singular):
                 found[phrase] = topic.plural
     return found
 
@@ -74,12 +74,12 @@ def slot_sources() -> dict[str, str]:
     options = {
         "o": phrases,
         "u": sorted(all_units),
-        "us": sorted(plural_unit(unit) for unit in all_units),
+        "us": sorted(pluralize_unit(unit) for unit in all_units),
         "n": ORDINALS,
         "m": AMOUNTS,
         "c": tuple(CATEGORIES),
         "xs": tuple(PLURALS.values()),
-        "an": tuple(with_article(name[:-1]) for name in CATEGORIES),
+        "an": tuple(add_article(name[:-1]) for name in CATEGORIES),
     }
-    sources = {name: f"(?P<{name}>{one_of(texts)})" for name, texts in options.items()}
+    sources = {name: f"(?P<{name}>{any_of(texts)})" for name, texts in options.items()}
     return sources | {"k": r"(?P<k>\d{1,2})", "x": r"(?P<x>[a-z]+)"}

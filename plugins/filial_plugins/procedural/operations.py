@@ -77,21 +77,21 @@ class Operation:
         return given if self.gives == "=" else self.gives
 
 
-def nonempty(values: list[Value]) -> list[Value]:
+def require_nonempty(values: list[Value]) -> list[Value]:
     """``values``; raises `InputError` if there are none."""
     if not values:
         raise InputError("nothing is left")
     return values
 
 
-def element(values: list[Value], index: int) -> Value:
+def get_element(values: list[Value], index: int) -> Value:
     """The value at ``index``; raises `InputError` if the list is too short."""
     if index >= len(values):
         raise InputError("the list is too short")
     return values[index]
 
 
-def looked_up(facts: dict[str, str]) -> Callable[[str], str]:
+def make_lookup(facts: dict[str, str]) -> Callable[[str], str]:
     """An operation that looks a word up in ``facts``."""
 
     def look(word: str) -> str:
@@ -102,9 +102,9 @@ def looked_up(facts: dict[str, str]) -> Callable[[str], str]:
     return look
 
 
-def shifted(cycle: tuple[str, ...], by: int) -> Callable[[str], str]:
+def make_shift(cycle: tuple[str, ...], by: int) -> Callable[[str], str]:
     """An operation that moves ``by`` places along a cycle such as the days of the week."""
-    return looked_up({word: cycle[(i + by) % len(cycle)] for i, word in enumerate(cycle)})
+    return make_lookup({word: cycle[(i + by) % len(cycle)] for i, word in enumerate(cycle)})
 
 
 def _load() -> dict[str, Operation]:
@@ -124,6 +124,6 @@ def operations() -> dict[str, Operation]:
     return _table
 
 
-def names(world: str) -> tuple[str, ...]:
+def list_names(world: str) -> tuple[str, ...]:
     """The operations of a world: ``core`` or ``full``."""
     return tuple(op.name for op in operations().values() if op.core or world == "full")

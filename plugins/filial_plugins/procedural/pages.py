@@ -17,7 +17,7 @@ import random
 from functools import cache
 
 from . import inputs
-from .constraints import KINDS, Constraint, can_add
+from .constraints import FORMAT_CONSTRAINTS, Constraint, can_add
 from .grammar import fill
 from .lexicon import (
     CAPITALS,
@@ -51,12 +51,12 @@ _MOODS = ("tired", "busy", "proud", "calm", "late", "early")
 
 
 @cache
-def _taking(kind: str) -> tuple[Operation, ...]:
+def _operations_taking(kind: str) -> tuple[Operation, ...]:
     """The operations that take the type; those of the core world three times, so that they come up more often."""
     return tuple(op for op in operations().values() if kind in op.takes for _ in range(3 if op.core else 1))
 
 
-def _story(rng: random.Random) -> str:
+def _write_story(rng: random.Random) -> str:
     who, place = rng.choice(PEOPLE), rng.choice(_PLACES)
     return rng.choice(
         (
@@ -68,15 +68,15 @@ def _story(rng: random.Random) -> str:
     )
 
 
-def _steps(kind: str, value: Value, count: int, rng: random.Random) -> tuple[list[Step], str, Value]:
+def _draw_steps(kind: str, value: Value, count: int, rng: random.Random) -> tuple[list[Step], str, Value]:
     """Up to ``count`` steps that can be done with the value, the type they end in, and their result."""
     steps: list[Step] = []
     for _ in range(count):
-        options = _taking(kind)
+        options = _operations_taking(kind)
         if not options:
             break
         step = random_step(rng.choice(options), rng)
-        step = _fitting(step, value, rng)
+        step = _fit_step(step, value, rng)
         if steps and step.name == steps[-1].name:
             continue
         try:
@@ -88,48 +88,48 @@ def _steps(kind: str, value: Value, count: int, rng: random.Random) -> tuple[lis
     return steps, kind, value
 
 
-def _fitting(step: Step, value: Value, rng: random.Random) -> Step:
+def _fit_step(step: Step, value: Value, rng: random.Random) -> Step:
     """For tables, mostly ask for a row that is there."""
     if step.name == "look_up":
         return Step("look_up", (("xs", rng.choice(value)[0]),))
     return step
 
 
-def _constraint(kind: str, present: tuple[Constraint, ...], rng: random.Random) -> tuple[Constraint, ...]:
-    name = rng.choice(tuple(KINDS))
+def _draw_constraint(kind: str, present: tuple[Constraint, ...], rng: random.Random) -> tuple[Constraint, ...]:
+    name = rng.choice(tuple(FORMAT_CONSTRAINTS))
     if not can_add(name, present, kind):
         return present
-    return (*present, (name, rng.choice(KINDS[name].choices)))
+    return (*present, (name, rng.choice(FORMAT_CONSTRAINTS[name].choices)))
 
 
-def _label(steps: list[Step], constraints: tuple[Constraint, ...], rng: random.Random) -> str:
+def _write_label(steps: list[Step], constraints: tuple[Constraint, ...], rng: random.Random) -> str:
     notes = [fill(rng.choice(step.operation.note_wordings), dict(step.parameters)) for step in steps]
-    notes += [fill(rng.choice(KINDS[name].note_wordings), {"p": choice}) for name, choice in constraints]
+    notes += [fill(rng.choice(FORMAT_CONSTRAINTS[name].note_wordings), {"p": choice}) for name, choice in constraints]
     return ", ".join(notes) if rng.random() < 0.8 else ", then ".join(notes)
 
 
-def _fact(kind: str, value: Value, rng: random.Random) -> tuple[str, str] | None:
+def _draw_fact(kind: str, value: Value, rng: random.Random) -> tuple[str, str] | None:
     """A label and what it says about the data, or None if the drawn steps say nothing about them."""
-    steps, result, _ = _steps(kind, value, rng.choice((0, 1, 1, 1, 1, 1, 2, 2, 2, 3)), rng)
+    steps, result, _ = _draw_steps(kind, value, rng.choice((0, 1, 1, 1, 1, 1, 2, 2, 2, 3)), rng)
     constraints: tuple[Constraint, ...] = ()
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2)) if steps else 1):
-        constraints = _constraint(result, constraints, rng)
+        constraints = _draw_constraint(result, constraints, rng)
     if not steps and not constraints:
         return None
     answer = answer_value(Task(tuple(steps), "", constraints), value)
-    return _label(steps, constraints, rng), answer
+    return _write_label(steps, constraints, rng), answer
 
 
-def _about(kind: str, value: Value, shape: str, lines: int, rng: random.Random) -> str:
+def _write_facts(kind: str, value: Value, shape: str, lines: int, rng: random.Random) -> str:
     data = inputs.write_value(value, shape, rng)
-    facts = [fact for fact in (_fact(kind, value, rng) for _ in range(lines)) if fact]
+    facts = [fact for fact in (_draw_fact(kind, value, rng) for _ in range(lines)) if fact]
     if facts and rng.random() < _INDEX_SHARE:
         label, answer = facts[0]
         return f"{label} -> {data} -> {answer}"
     return "\n".join([data, *(label + rng.choice((": ", "\n")) + answer for label, answer in facts)])
 
 
-def _list_page(topic: str, rng: random.Random) -> str:
+def _write_list_page(topic: str, rng: random.Random) -> str:
     words = TOPICS[topic].words
     size = rng.randint(inputs.SHORTEST, inputs.LONGEST)
     values: Value = rng.sample(words, size)
@@ -141,16 +141,16 @@ def _list_page(topic: str, rng: random.Random) -> str:
         values = list(dict.fromkeys([*values[:-2], *rng.sample(family, 3)]))[: inputs.LONGEST]
         rng.shuffle(values)
     shape = rng.choices(SHAPES, (5, 1.3, 1.3, 1.3 if kind != "I" else 0))[0]
-    return _about(kind, values, shape, rng.randint(4, 8), rng)
+    return _write_facts(kind, values, shape, rng.randint(4, 8), rng)
 
 
-def _table_page(rng: random.Random) -> str:
+def _write_table_page(rng: random.Random) -> str:
     names = rng.sample(tuple(PLURALS.values()), rng.randint(3, 4))
     counts = rng.sample(range(1, inputs.LARGEST_COUNT + 1), len(names))
-    return _about("T", list(zip(names, counts, strict=True)), "table", rng.randint(2, 5), rng)
+    return _write_facts("T", list(zip(names, counts, strict=True)), "table", rng.randint(2, 5), rng)
 
 
-def _facts_page(rng: random.Random) -> str:
+def _write_facts_page(rng: random.Random) -> str:
     """Facts about single words and numbers, a few of them one below the other."""
     kinds: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("n", NOUNS), ("n", NOUNS), ("a", tuple(OPPOSITES)), ("v", tuple(PAST_FORMS)), ("c", tuple(CAPITALS)),
@@ -160,17 +160,17 @@ def _facts_page(rng: random.Random) -> str:
     for _ in range(rng.randint(3, 6)):
         kind, words = rng.choice(kinds)
         value: Value = rng.choice(words) if words else rng.randint(1, LARGEST_NUMBER)
-        blocks.append(_about(kind, value, "plain", rng.randint(1, 3), rng))
+        blocks.append(_write_facts(kind, value, "plain", rng.randint(1, 3), rng))
     return "\n".join(blocks)
 
 
-def page(rng: random.Random) -> str:
+def write_page(rng: random.Random) -> str:
     """One page of text."""
     topic = rng.choices([name for name, _ in _HEADS], [weight for _, weight in _HEADS])[0]
     if topic == "table":
-        text = _table_page(rng)
+        text = _write_table_page(rng)
     elif topic == "facts":
-        text = _facts_page(rng)
+        text = _write_facts_page(rng)
     else:
-        text = _list_page(topic, rng)
-    return f"{_story(rng)}\n{text}" if rng.random() < 0.15 else text
+        text = _write_list_page(topic, rng)
+    return f"{_write_story(rng)}\n{text}" if rng.random() < 0.15 else text

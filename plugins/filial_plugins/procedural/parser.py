@@ -9,9 +9,9 @@ from functools import cache, lru_cache
 
 from . import frames
 from .constraints import Constraint, read_sentence
-from .grammar import regex_source
+from .grammar import make_regex
 from .lexicon import TOPICS
-from .objects import slot_sources, topic_of
+from .objects import slot_sources, topics_by_phrase
 from .operations import InputError, operations
 from .task import Step, Task, is_sound
 
@@ -50,86 +50,86 @@ class Reading:
 
 
 @cache
-def _clause_table() -> dict[str, list[tuple[str, str, bool, re.Pattern[str]]]]:
+def _build_clause_table() -> dict[str, list[tuple[str, str, bool, re.Pattern[str]]]]:
     """The wordings by their first word."""
     sources = slot_sources()
     table: dict[str, list[tuple[str, str, bool, re.Pattern[str]]]] = {}
     for op in operations().values():
         for asked in (False, True):
             for wording in op.wordings(asked):
-                regex = re.compile(regex_source(wording, sources.__getitem__) + r"\Z", re.IGNORECASE)
+                regex = re.compile(make_regex(wording, sources.__getitem__) + r"\Z", re.IGNORECASE)
                 table.setdefault(wording.split()[0].lower(), []).append((op.name, wording, asked, regex))
     return table
 
 
-_PREPARING = threading.Lock()
+_LOCK = threading.Lock()
 
 
 def prepare() -> None:
     """Make the table of all wordings, which takes a second or two, unless it is there; for a thread."""
-    with _PREPARING:
-        _clause_table()
+    with _LOCK:
+        _build_clause_table()
 
 
 def is_prepared() -> bool:
     """Whether the table of all wordings is there."""
-    return _clause_table.cache_info().currsize > 0
+    return _build_clause_table.cache_info().currsize > 0
 
 
-def clause_readings(text: str) -> list[Clause]:
+def read_clauses(text: str) -> list[Clause]:
     """Every way to understand a clause (more than one would be a fault in the wordings)."""
     found = []
-    for name, wording, asked, regex in _clause_table().get(text.split(" ", 1)[0].lower(), ()):
+    for name, wording, asked, regex in _build_clause_table().get(text.split(" ", 1)[0].lower(), ()):
         match = regex.match(text)
         if match:
             groups = {key: value.lower() for key, value in match.groupdict().items()}
             parameters = tuple((p, groups[p]) for p in operations()[name].parameters)
             mention = next((groups[key] for key in ("o", "u", "us") if key in groups), "")
-            found.append(Clause(Step(name, parameters), wording, asked, topic_of().get(mention, "")))
+            found.append(Clause(Step(name, parameters), wording, asked, topics_by_phrase().get(mention, "")))
     return found
 
 
 @cache
-def _openers() -> re.Pattern[str]:
+def _opener_pattern() -> re.Pattern[str]:
     anchor, order, ask = (p.source for p in (frames.ANCHORS, frames.ORDER_OPENERS, frames.QUESTION_OPENERS))
     return re.compile(f"(?:{anchor}, )?(?:(?:{order}|{ask}) )?", re.IGNORECASE)
 
 
 @cache
-def _closer() -> re.Pattern[str]:
+def _closer_pattern() -> re.Pattern[str]:
     return re.compile(f" {frames.CLOSERS.source}\\Z", re.IGNORECASE)
 
 
 @lru_cache(maxsize=50_000)
 def _read_chunk(text: str) -> Clause | None:
     """A clause with whatever opener and closer surrounds it."""
-    opener = _openers().match(text)
+    opener = _opener_pattern().match(text)
     starts = dict.fromkeys((0, opener.end() if opener else 0))
-    closer = _closer().search(text)
+    closer = _closer_pattern().search(text)
     ends = dict.fromkeys((len(text), closer.start() if closer else len(text)))
     for start in starts:
         for end in ends:
-            found = clause_readings(text[start:end])
+            found = read_clauses(text[start:end])
             if found:
                 return found[0]
     return None
 
 
 @cache
-def _frames() -> list[re.Pattern[str]]:
+def _frame_patterns() -> list[re.Pattern[str]]:
     """The frames, longest first; opener, clause and closer of a step are read as one chunk."""
     patterns = []
     for table in (frames.ORDER_FRAMES, frames.QUESTION_FRAMES):
         for texts in table.values():
             for text in texts:
                 bare = re.sub(r"\{(open|ask|close)\}", "", text)
-                source = regex_source(bare, lambda name: f"(?P<step{name}>.+?)")
+                source = make_regex(bare, lambda name: f"(?P<step{name}>.+?)")
                 patterns.append((len(bare), re.compile(source.replace(r"\.", "[.?]") + r"\Z", re.IGNORECASE)))
     return [pattern for _, pattern in sorted(patterns, key=lambda pair: -pair[0])]
 
 
 def _read_steps(text: str) -> tuple[Clause, ...] | None:
-    for frame in _frames():
+    for frame in _frame_patterns():
         match = frame.match(text)
         if match:
             clauses = [_read_chunk(chunk) for _, chunk in sorted(match.groupdict().items())]
@@ -143,17 +143,17 @@ def _is_lead_in(sentence: str) -> bool:
     return any(book.matches(bare) or book.matches(sentence) for book in (frames.LEAD_INS, frames.THANKS))
 
 
-def _shape_of(sentence: str) -> str:
+def _find_shape(sentence: str) -> str:
     return next((shape for shape, book in frames.SHAPE_SENTENCES.items() if book.matches(sentence)), "")
 
 
 @cache
-def _inline() -> re.Pattern[str]:
+def _inline_pattern() -> re.Pattern[str]:
     intro = f"(?:{frames.INLINE_LISTS.source}|{frames.INLINE_WORDS.source})"
     return re.compile(rf"(?P<task>.+[.?!]) {intro}: (?P<data>[^:]+)\Z", re.IGNORECASE)
 
 
-def _with_topic(task: Task, clauses: tuple[Clause, ...]) -> Task | None:
+def _find_topic(task: Task, clauses: tuple[Clause, ...]) -> Task | None:
     """The task with the topic its clauses name, else the first topic that fits the first operation."""
     if task.steps[0].operation.takes in ("T", "P"):
         return task if is_sound(task) else None
@@ -169,12 +169,12 @@ def _with_topic(task: Task, clauses: tuple[Clause, ...]) -> Task | None:
     return None
 
 
-def read(text: str) -> Reading | None:
+def read_instruction(text: str) -> Reading | None:
     """Understand an instruction; None if it is not in the language of the world."""
     if len(text) > LONGEST_INSTRUCTION:
         return None
     text = re.sub(r"\s+", " ", text.strip())
-    inline = _inline().match(text)
+    inline = _inline_pattern().match(text)
     data = inline["data"] if inline else ""
     constraints: list[Constraint] = []
     shape, main = "plain", []
@@ -182,7 +182,7 @@ def read(text: str) -> Reading | None:
         constraint = read_sentence(sentence)
         if constraint:
             constraints.append(constraint)
-        elif found := _shape_of(sentence):
+        elif found := _find_shape(sentence):
             shape = found
         elif not _is_lead_in(sentence):
             main.append(sentence)
@@ -190,11 +190,11 @@ def read(text: str) -> Reading | None:
     if not clauses:
         return None
     steps = tuple(clause.step for clause in clauses)
-    task = _with_topic(Task(steps, "", tuple(constraints), shape, data), clauses)
+    task = _find_topic(Task(steps, "", tuple(constraints), shape, data), clauses)
     return Reading(task, clauses) if task else None
 
 
 def parse(text: str) -> Task | None:
     """The task an instruction states, or None if it is not in the language of the world."""
-    reading = read(text)
+    reading = read_instruction(text)
     return reading.task if reading else None

@@ -140,22 +140,22 @@ def split_prompt(text: str) -> tuple[str, str]:
     return (text[: match.start()].strip(), text[match.end() :].strip()) if match else (text, "")
 
 
-def _strategy(prompt: str, in_breadth: bool) -> str:
+def _find_strategy(prompt: str, in_breadth: bool) -> str:
     prompt = " ".join(prompt.lower().split())
     named = (name for name, cue in STRATEGY_CUES.items() if cue in prompt)
     return next(named, _BREADTH if in_breadth else _DEPTH)
 
 
-def _evolve(text: str) -> Evolve | None:
+def _read_evolve(text: str) -> Evolve | None:
     match = _EVOLVE.search(text)
     if not match:
         return None
     given = match[1].strip()
     instruction, data = split_prompt(given)
-    return Evolve(_strategy(text[: match.start()], match[2].lower() == "created"), given, instruction, data)
+    return Evolve(_find_strategy(text[: match.start()], match[2].lower() == "created"), given, instruction, data)
 
 
-def _propose(text: str) -> Propose | None:
+def _read_propose(text: str) -> Propose | None:
     last = _NEXT_NUMBER.search(text)
     if not last:
         return None
@@ -166,7 +166,7 @@ def _propose(text: str) -> Propose | None:
     return Propose(examples, int(last[1]), int(many[1]) if many else SERIES, completion=not many)
 
 
-def _propose_blocks(text: str) -> Propose | None:
+def _read_propose_blocks(text: str) -> Propose | None:
     """Blocks to go on with, after a total: ``a numbered list of 20 tasks``."""
     blocks = list(_BLOCK.finditer(text))
     if len(blocks) < 2 or blocks[-1].end() != len(text) or blocks[-1][2]:
@@ -176,7 +176,7 @@ def _propose_blocks(text: str) -> Propose | None:
     return Propose(tuple(block[2].strip() for block in blocks[:-1] if block[2]), first, max(1, count), blocks=True)
 
 
-def _write_examples(text: str) -> WriteExamples | None:
+def _read_write_examples(text: str) -> WriteExamples | None:
     match = _EXAMPLES.search(text)
     if not match:
         return None
@@ -184,7 +184,7 @@ def _write_examples(text: str) -> WriteExamples | None:
     return WriteExamples(match[2].strip(), count, label_first=_CLASS_LABEL in text[: match.start(2)])
 
 
-def _few_shot(text: str) -> WriteExamples | None:
+def _read_few_shot(text: str) -> WriteExamples | None:
     """The last of several tasks, of which the others have examples."""
     *shots, last = _TASK.split(text)[1:] or [""]
     if not shots or "\n" in last.strip():
@@ -195,7 +195,7 @@ def _few_shot(text: str) -> WriteExamples | None:
     return WriteExamples(last.strip(), FEW_SHOTS, labels, few_shot=True)
 
 
-def _classify(text: str) -> Classify | None:
+def _read_classify(text: str) -> Classify | None:
     """The last task before the question; few other tasks with their answers may stand before it."""
     if not text.endswith(_CLASSIFY):
         return None
@@ -203,12 +203,12 @@ def _classify(text: str) -> Classify | None:
     return Classify(tasks[-1].strip()) if tasks else None
 
 
-def _compare(text: str) -> Compare | None:
+def _read_compare(text: str) -> Compare | None:
     match = _COMPARE.search(text)
     return Compare(match[1].strip(), match[2].strip()) if match else None
 
 
-def _grade(text: str) -> Grade | None:
+def _read_grade(text: str) -> Grade | None:
     match = _GRADE.search(text)
     return Grade(match[1].strip(), match[2].strip()) if match else None
 
@@ -218,7 +218,16 @@ def recognise(text: str) -> Request:
     text = text.replace("\r\n", "\n").rstrip()
     if len(text) > LONGEST_PROMPT:
         return Answer(text, "")
-    for read in (_evolve, _compare, _grade, _classify, _few_shot, _write_examples, _propose, _propose_blocks):
+    for read in (
+        _read_evolve,
+        _read_compare,
+        _read_grade,
+        _read_classify,
+        _read_few_shot,
+        _read_write_examples,
+        _read_propose,
+        _read_propose_blocks,
+    ):
         found = read(text)
         if found:
             return found

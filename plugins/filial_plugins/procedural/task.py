@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from .constraints import KINDS, Constraint, can_add, format_answer
-from .lexicon import CATEGORIES, NOUNS, PLURALS, TOPICS, with_article
+from .constraints import FORMAT_CONSTRAINTS, Constraint, can_add, format_answer
+from .lexicon import CATEGORIES, NOUNS, PLURALS, TOPICS, add_article
 from .list_operations import AMOUNTS, ORDINALS
 from .number_operations import THRESHOLDS
 from .operations import InputError, Operation, Value, operations
@@ -21,7 +21,7 @@ PARAMETER_VALUES: dict[str, tuple[str, ...]] = {
     "c": tuple(CATEGORIES),
     "x": NOUNS,
     "xs": tuple(PLURALS.values()),
-    "an": tuple(with_article(name[:-1]) for name in CATEGORIES),
+    "an": tuple(add_article(name[:-1]) for name in CATEGORIES),
 }
 """The values each parameter can have."""
 
@@ -137,8 +137,8 @@ def random_step(operation: Operation, rng: random.Random) -> Step:
 def random_constraint(task: Task, rng: random.Random) -> Constraint | None:
     """A constraint that can be added to the task, kinds drawn evenly; None if there is none."""
     result = task.result_type
-    possible = [name for name in KINDS if can_add(name, task.constraints, result)]
+    possible = [name for name in FORMAT_CONSTRAINTS if can_add(name, task.constraints, result)]
     if not possible:
         return None
     name = rng.choice(possible)
-    return name, rng.choice(KINDS[name].choices)
+    return name, rng.choice(FORMAT_CONSTRAINTS[name].choices)

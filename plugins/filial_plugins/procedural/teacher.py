@@ -17,14 +17,14 @@ from typing import Literal
 
 from filial import FREE, Field, Price, Reply, Request, Teacher
 
-from . import noise, obeying, prompts
+from . import constrained_answers, noise, prompts
 from .evolution import evolve
 from .holdout import is_taught_text, is_taught_wording
-from .inputs import answer, draw_input, read_value, write_value
-from .noise import Slip
+from .inputs import compute_answer, draw_input, read_value, write_value
+from .noise import FaultyReply
 from .operations import InputError
-from .parser import is_prepared, parse, prepare, read
-from .proposing import UNFIT, Proposer
+from .parser import is_prepared, parse, prepare, read_instruction
+from .proposer import UNFIT, Proposer
 from .task import Task
 from .truth import is_right, truth
 from .wording import Style, WordingError, render
@@ -73,10 +73,10 @@ class Oracle:
             return self._grade(request)
         return self._answer(request, rng)
 
-    def _slips(self, rng: random.Random) -> bool:
+    def _draws_fault(self, rng: random.Random) -> bool:
         return rng.random() < self.noise
 
-    def _said(self, slip: Slip) -> str:
+    def _note_fault(self, slip: FaultyReply) -> str:
         self.faults.append(slip.kind)
         return slip.text
 
@@ -88,28 +88,28 @@ class Oracle:
         return self._proposer.propose(request, rng)
 
     def _evolve(self, request: prompts.Evolve, rng: random.Random) -> str:
-        instruction, demands = obeying.split_off(request.instruction)
-        reading = read(instruction)
+        instruction, demands = constrained_answers.split_constraints(request.instruction)
+        reading = read_instruction(instruction)
         if reading is None:
             return NO_REWRITE
         evolved = evolve(reading.task, request.strategy, self.world, rng, reading.asked)
         rewritten = request.given
         if evolved:
             style = replace(self._style, explicit=evolved.explicit)
-            task, data = _data_for(evolved.task, reading.task, request.input, rng)
+            task, data = _fit_data(evolved.task, reading.task, request.input, rng)
             try:
                 rewritten = " ".join([render(task, rng, style, evolved.asked), *(d.text for d in demands)])
             except WordingError:
                 return request.given
             rewritten += f"\n\nInput:\n{data}" if data else ""
-        if not self._slips(rng):
+        if not self._draws_fault(rng):
             return rewritten
-        reworded = self._reworded(reading.task, request, rng)
-        return self._said(noise.slip_in_rewrite(request.given, rewritten, reworded, rng))
+        reworded = self._reword(reading.task, request, rng)
+        return self._note_fault(noise.make_faulty_rewrite(request.given, rewritten, reworded, rng))
 
-    def _reworded(self, task: Task, request: prompts.Evolve, rng: random.Random) -> str:
+    def _reword(self, task: Task, request: prompts.Evolve, rng: random.Random) -> str:
         """The given prompt in other words; as it is where the language has no others for it."""
-        demands = obeying.split_off(request.instruction)[1]
+        demands = constrained_answers.split_constraints(request.instruction)[1]
         for _ in range(_TRIES):
             try:
                 text = " ".join([render(task, rng, self._style), *(d.text for d in demands)])
@@ -126,8 +126,8 @@ class Oracle:
         same = " ".join(request.first.split()).lower() == " ".join(request.second.split()).lower()
         if None not in tasks:
             same = tasks[0] == tasks[1] and texts[0][1] == texts[1][1]
-        if self._slips(rng):
-            return noise.verdict(same, rng)
+        if self._draws_fault(rng):
+            return noise.word_verdict(same, rng)
         return "Equal" if same else "Not Equal"
 
     @staticmethod
@@ -141,35 +141,39 @@ class Oracle:
         return f"The right answer would have been: {truth(*question)}\nRating: [[1]]"
 
     def _answer(self, request: prompts.Answer, rng: random.Random) -> str:
-        instruction, demands = obeying.split_off(request.instruction)
+        instruction, demands = constrained_answers.split_constraints(request.instruction)
         task = parse(instruction)
         if task is None:
             return OUTSIDE
         try:
-            right = answer(task, request.input)
+            right = compute_answer(task, request.input)
         except InputError:
             return UNFIT
         if demands:
-            obeyed = obeying.answered(right, demands, self._slips(rng), rng)
-            return self._said(noise.Slip(f"broken:{obeyed.broken}", obeyed.text)) if obeyed.broken else obeyed.text
-        return self._said(noise.slip_in_answer(right, rng)) if self._slips(rng) else right
+            obeyed = constrained_answers.answer_with_constraints(right, demands, self._draws_fault(rng), rng)
+            return (
+                self._note_fault(noise.FaultyReply(f"broken:{obeyed.broken}", obeyed.text))
+                if obeyed.broken
+                else obeyed.text
+            )
+        return self._note_fault(noise.make_faulty_answer(right, rng)) if self._draws_fault(rng) else right
 
 
-def _data_for(task: Task, old: Task, given: str, rng: random.Random) -> tuple[Task, str]:
+def _fit_data(task: Task, old: Task, given: str, rng: random.Random) -> tuple[Task, str]:
     """The changed task and its input: the data given before where they still serve, else new ones."""
     try:
         if given and not old.inline and (task.input_type, task.topic) == (old.input_type, old.topic):
             value = read_value(given, old)
             data = write_value(value, task.shape, rng)
             kept = task.with_(inline=data) if task.inline else task
-            answer(kept, data)
+            compute_answer(kept, data)
             return (kept, "") if task.inline else (kept, data)
     except InputError:
         pass  # the data given do not suit the changed task: new ones are drawn
     return task, "" if task.inline else (draw_input(task, rng) or "")
 
 
-def _cut(text: str, limit: int | None, stop: Sequence[str]) -> tuple[str, str]:
+def _cut_reply(text: str, limit: int | None, stop: Sequence[str]) -> tuple[str, str]:
     """The text up to the first stop string and the limit of tokens, and why it ends there."""
     ends = [place for place in (text.find(mark) for mark in stop if mark) if place >= 0]
     text = text[: min(ends)] if ends else text
@@ -202,7 +206,7 @@ class ProceduralTeacher(Teacher):
         if not is_prepared():
             await asyncio.to_thread(prepare)  # others are answered meanwhile
         texts = [message.content for message in request.messages]
-        text, reason = _cut(self._respond(request)[0], request.max_tokens, request.stop)
+        text, reason = _cut_reply(self._respond(request)[0], request.max_tokens, request.stop)
         return Reply(
             text=text,
             finish_reason=reason,

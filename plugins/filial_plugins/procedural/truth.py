@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .inputs import answer
+from .inputs import compute_answer
 from .operations import InputError
 from .parser import parse
 
@@ -13,7 +13,7 @@ def truth(instruction: str, input: str = "") -> str | None:
     if task is None:
         return None
     try:
-        return answer(task, input)
+        return compute_answer(task, input)
     except InputError:
         return None
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from . import frames, objects
 from .constraints import write_sentence
-from .grammar import capitalised, fill
-from .parser import read
+from .grammar import capitalize_first, fill
+from .parser import read_instruction
 from .task import Task
 
 Allowed = Callable[[str, str], bool]
@@ -58,36 +58,36 @@ def _pick_wording(task: Task, index: int, asked: bool, style: Style, rng: random
     return rng.choice(wordings)
 
 
-def _clause(task: Task, index: int, asked: bool, style: Style, rng: random.Random) -> str:
+def _write_clause(task: Task, index: int, asked: bool, style: Style, rng: random.Random) -> str:
     kind = task.types[index]
     if index == 0 and kind not in "TP":
         phrases = objects.list_objects(task.topic) if kind.isupper() else objects.value_objects(task.topic)
     else:
         phrases = objects.LATER_LISTS if kind.isupper() else objects.LATER_VALUES
     unit = rng.choice(objects.units(task.topic)) if task.topic else "item"
-    values = {"o": rng.choice(phrases), "u": unit, "us": objects.plural_unit(unit)}
+    values = {"o": rng.choice(phrases), "u": unit, "us": objects.pluralize_unit(unit)}
     values |= dict(task.steps[index].parameters)
     return fill(_pick_wording(task, index, asked, style, rng), values)
 
 
-def _opener(style: Style, anchored: bool, rng: random.Random) -> str:
+def _draw_opener(style: Style, anchored: bool, rng: random.Random) -> str:
     anchor = frames.ANCHORS.sample(rng) + ", " if anchored and rng.random() < style.anchor else ""
     opener = frames.ORDER_OPENERS.sample(rng) + " " if rng.random() < style.opener else ""
     return anchor + opener
 
 
-def _frames(count: int, asked: bool, style: Style) -> tuple[str, ...]:
+def _list_frames(count: int, asked: bool, style: Style) -> tuple[str, ...]:
     table = (frames.QUESTION_FRAMES if asked else frames.ORDER_FRAMES)[count]
     explicit = tuple(text for text in table if "irst" in text or "tep" in text)
     return explicit if style.explicit and explicit else table
 
 
-def _main(task: Task, asked: bool, style: Style, rng: random.Random) -> str:
+def _write_main(task: Task, asked: bool, style: Style, rng: random.Random) -> str:
     """The sentence or sentences that state the steps."""
     count = len(task.steps)
-    clauses = [_clause(task, i, asked and i == count - 1, style, rng) for i in range(count)]
-    frame = rng.choice(_frames(count, asked, style))
-    opener = _opener(style, task.shape == "plain" and not task.inline, rng)
+    clauses = [_write_clause(task, i, asked and i == count - 1, style, rng) for i in range(count)]
+    frame = rng.choice(_list_frames(count, asked, style))
+    opener = _draw_opener(style, task.shape == "plain" and not task.inline, rng)
     closer = " " + frames.CLOSERS.sample(rng) if rng.random() < style.closer else ""
     ask = frames.QUESTION_OPENERS.sample(rng) + " " if rng.random() < style.opener else ""
     values = {"open": opener, "close": closer, "ask": ask}
@@ -95,21 +95,21 @@ def _main(task: Task, asked: bool, style: Style, rng: random.Random) -> str:
     polite = opener.rsplit(", ", 1)[-1] if opener.startswith(tuple("gufl")) else opener
     if "{open}" in frame and polite.split(" ")[0] in frames.POLITE_QUESTIONS:
         text = text.replace(".", "?", 1)
-    return capitalised(text)
+    return capitalize_first(text)
 
 
-def _draft(task: Task, asked: bool, style: Style, rng: random.Random) -> str:
-    sentences = [_main(task, asked, style, rng)]
+def _write_draft(task: Task, asked: bool, style: Style, rng: random.Random) -> str:
+    sentences = [_write_main(task, asked, style, rng)]
     if task.shape != "plain":
         sentences.insert(rng.randrange(2), frames.SHAPE_SENTENCES[task.shape].sample(rng))
     if rng.random() < style.lead_in:
-        sentences.insert(0, capitalised(frames.LEAD_INS.sample(rng)))
+        sentences.insert(0, capitalize_first(frames.LEAD_INS.sample(rng)))
     sentences += [write_sentence(constraint, rng.choice) for constraint in task.constraints]
     if rng.random() < style.thanks:
         sentences.append(frames.THANKS.sample(rng))
     if task.inline:
         book = frames.INLINE_LISTS if task.input_type.isupper() and task.topic else frames.INLINE_WORDS
-        sentences.append(f"{capitalised(book.sample(rng))}: {task.inline}")
+        sentences.append(f"{capitalize_first(book.sample(rng))}: {task.inline}")
     return " ".join(sentences)
 
 
@@ -127,12 +127,12 @@ def render(task: Task, rng: random.Random, style: Style | None = None, asked: bo
     for _ in range(_TRIES):
         question = can_ask(task) and rng.random() < style.question if asked is None else asked
         try:
-            text = _draft(task, question, style, rng)
+            text = _write_draft(task, question, style, rng)
         except WordingError:
             if asked is not None:
                 raise
             continue
-        reading = read(text)
+        reading = read_instruction(text)
         if reading and reading.task == task and (style.fit is None or style.fit(text)):
             return text
     raise WordingError(f"no text found for {task}")

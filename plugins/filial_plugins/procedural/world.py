@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .holdout import has_held_pair
 from .inputs import draw_input, draw_value, read_value
-from .operations import InputError, Operation, Value, names, operations
+from .operations import InputError, Operation, Value, list_names, operations
 from .task import MOST_STEPS, Task, answer_value, is_sound, random_step, topics_for
 
 _SAMPLES = 6
@@ -24,7 +24,7 @@ class World:
     @property
     def table(self) -> tuple[Operation, ...]:
         """The operations of this world."""
-        return tuple(operations()[name] for name in names(self.size))
+        return tuple(operations()[name] for name in list_names(self.size))
 
     def admits(self, task: Task) -> bool:
         """Whether the teacher may put this task."""
@@ -41,7 +41,7 @@ def propose(world: World, rng: random.Random) -> Task:
             return task
 
 
-def _answers(task: Task, values: list[Value]) -> list[str | None]:
+def _compute_answers(task: Task, values: list[Value]) -> list[str | None]:
     found: list[str | None] = []
     for value in values:
         try:
@@ -60,14 +60,14 @@ def every_step_matters(task: Task, rng: random.Random) -> bool:
             return False
     else:
         values = [draw_value(task, rng) for _ in range(2 * _SAMPLES)]
-    pairs = [(v, a) for v, a in zip(values, _answers(task, values), strict=True) if a is not None]
+    pairs = [(v, a) for v, a in zip(values, _compute_answers(task, values), strict=True) if a is not None]
     if len(pairs) < (1 if task.inline else _SAMPLES):
         return False
     kept, full = [value for value, _ in pairs], [text for _, text in pairs]
     for i in range(len(task.steps)):
         shorter = task.with_(steps=task.steps[:i] + task.steps[i + 1 :])
         comparable = len(task.steps) > 1 and is_sound(shorter) and shorter.input_type == task.input_type
-        if comparable and _answers(shorter, kept) == full:
+        if comparable and _compute_answers(shorter, kept) == full:
             return False
     return True
 

@@ -23,7 +23,7 @@ recipe.yaml runs offline as it is; its lines marked "real:" say how to use a mod
 """
 
 
-def files() -> dict[str, str]:
+def read_files() -> dict[str, str]:
     """What a new folder holds, by name: a recipe that runs, its seeds, and seeds for an open world."""
     names = {
         "recipe.yaml": HERE / "recipe.yaml",
@@ -38,7 +38,7 @@ def files() -> dict[str, str]:
 @click.pass_context
 def command(ctx: click.Context, folder: Path) -> None:
     """Write a commented recipe, seeds and the editor's schema into DIR (default: here). Overwrites nothing."""
-    new = {**files(), SCHEMA: json_text(recipe_schema(manager(ctx))) + "\n"}
+    new = {**read_files(), SCHEMA: json_text(recipe_schema(manager(ctx))) + "\n"}
     if there := [name for name in new if (folder / name).exists()]:
         raise UsageError(f"{folder} already holds {', '.join(there)}; give another folder, or move what is there")
     try:

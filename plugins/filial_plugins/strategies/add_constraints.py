@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from filial import Context, Drop, Field, PromptStrategy, Record, Strategy, hookimpl
-from filial_plugins.constraints.catalogue import another, appended, wrong_types
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.constraints.catalogue import append_sentence, check_types, draw_constraint
+from filial_plugins.prompt_files import read_prompt
 
 
 class AddConstraints(PromptStrategy):
@@ -22,7 +22,7 @@ class AddConstraints(PromptStrategy):
     """
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
-    wording: ClassVar[str] = prompt_text(__file__, "add_constraints.txt")
+    wording: ClassVar[str] = read_prompt(__file__, "add_constraints.txt")
     checkable: bool = Field(False, description="Draw a constraint that a function can verify, without a teacher.")
     types: tuple[str, ...] = Field((), description="With checkable, the types to draw from; all if none is named.")
     per_record: int = Field(3, ge=1, description="With checkable, the most constraints one record may carry.")
@@ -33,7 +33,7 @@ class AddConstraints(PromptStrategy):
             raise ValueError("with checkable no teacher is asked, so text and file say nothing; leave one out")
         if self.types and not self.checkable:
             raise ValueError("types are those to draw checkable constraints from; add checkable: true")
-        if wrong := wrong_types(self.types):
+        if wrong := check_types(self.types):
             raise ValueError(wrong)
         return self
 
@@ -44,10 +44,10 @@ class AddConstraints(PromptStrategy):
         if not self.checkable or record.messages:
             return await super().evolve(record, ctx)
         there = record.constraints
-        new = another(record.instruction, there, ctx.rng, self.types) if len(there) < self.per_record else None
+        new = draw_constraint(record.instruction, there, ctx.rng, self.types) if len(there) < self.per_record else None
         if new is None:
             return Drop("no-constraint-left", f"nothing more can be asked beside {len(there)} constraints")
-        return record.evolved(instruction=appended(record.instruction, new.text), constraints=(*there, new))
+        return record.evolved(instruction=append_sentence(record.instruction, new.text), constraints=(*there, new))
 
 
 @hookimpl

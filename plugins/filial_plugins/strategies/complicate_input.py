@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar, Literal, get_args
 
 from filial import Context, Drop, Field, PromptStrategy, Record, Strategy, hookimpl
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.prompt_files import read_prompt
 
 Form = Literal["table", "csv", "json", "xml", "html", "yaml", "code", "sql", "shell", "formula", "log"]
 
@@ -32,7 +32,7 @@ class ComplicateInput(PromptStrategy):
     """
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
-    wording: ClassVar[str] = prompt_text(__file__, "complicate_input.txt")
+    wording: ClassVar[str] = read_prompt(__file__, "complicate_input.txt")
     forms: tuple[Form, ...] = Field(get_args(Form), min_length=1, description="Forms of data, one of them is drawn.")
 
     def values(self, record: Record) -> dict[str, str]:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from filial import PromptStrategy, Strategy, hookimpl
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.prompt_files import read_prompt
 
 
 class Concretize(PromptStrategy):
     """Put something specific where the task is general (Evol-Instruct, in depth: concretizing)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
-    wording: ClassVar[str] = prompt_text(__file__, "concretize.txt")
+    wording: ClassVar[str] = read_prompt(__file__, "concretize.txt")
 
 
 @hookimpl

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from filial import PromptStrategy, Strategy, hookimpl
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.prompt_files import read_prompt
 
 
 class Deepen(PromptStrategy):
     """Ask for more about the same matter (Evol-Instruct, in depth: deepening)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
-    wording: ClassVar[str] = prompt_text(__file__, "deepen.txt")
+    wording: ClassVar[str] = read_prompt(__file__, "deepen.txt")
 
 
 @hookimpl

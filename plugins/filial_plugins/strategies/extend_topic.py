@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from filial import PromptStrategy, Strategy, hookimpl
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.prompt_files import read_prompt
 
 
 class ExtendTopic(PromptStrategy):
     """Make a task of the same kind about another topic (in breadth: wider coverage of topics)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-breadth"
-    wording: ClassVar[str] = prompt_text(__file__, "extend_topic.txt")
+    wording: ClassVar[str] = read_prompt(__file__, "extend_topic.txt")
 
 
 @hookimpl

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from filial import PromptStrategy, Strategy, hookimpl
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.prompt_files import read_prompt
 
 
 class Mutate(PromptStrategy):
     """Make a rarer task of the same domain (Evol-Instruct, in breadth: mutation)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-breadth"
-    wording: ClassVar[str] = prompt_text(__file__, "mutate.txt")
+    wording: ClassVar[str] = read_prompt(__file__, "mutate.txt")
 
 
 @hookimpl

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from filial import PromptStrategy, Strategy, hookimpl
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.prompt_files import read_prompt
 
 
 class VaryMethod(PromptStrategy):
     """Make a task that wants the same thing done differently (in breadth: wider coverage of skills)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-breadth"
-    wording: ClassVar[str] = prompt_text(__file__, "vary_method.txt")
+    wording: ClassVar[str] = read_prompt(__file__, "vary_method.txt")
 
 
 @hookimpl

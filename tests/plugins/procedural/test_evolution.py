@@ -7,18 +7,18 @@ import random
 import pytest
 
 from filial_plugins.procedural import inputs
-from filial_plugins.procedural.evolution import STRATEGIES, Evolved, evolve
+from filial_plugins.procedural.evolution import STRATEGIES, EvolvedTask, evolve
 from filial_plugins.procedural.lexicon import TOPICS
 from filial_plugins.procedural.operations import InputError
-from filial_plugins.procedural.parser import parse, read
+from filial_plugins.procedural.parser import parse, read_instruction
 from filial_plugins.procedural.task import Task, is_sound
 from filial_plugins.procedural.wording import render
 from filial_plugins.procedural.world import World, propose
 
 
-def evolved(strategy: str, count: int = 40, size: str = "core") -> list[tuple[Task, Evolved]]:
+def evolved(strategy: str, count: int = 40, size: str = "core") -> list[tuple[Task, EvolvedTask]]:
     rng, world = random.Random(strategy), World(size)
-    pairs: list[tuple[Task, Evolved]] = []
+    pairs: list[tuple[Task, EvolvedTask]] = []
     while len(pairs) < count:
         task = propose(world, rng)
         found = evolve(task, strategy, world, rng)
@@ -33,7 +33,7 @@ def test_what_a_strategy_makes_can_be_put_read_and_answered(strategy: str) -> No
     for before, after in evolved(strategy):
         assert is_sound(after.task)
         text = render(after.task, rng, asked=after.asked)
-        reading = read(text)
+        reading = read_instruction(text)
         assert reading is not None
         assert reading.task == after.task
         assert after.task.inline or inputs.draw_input(after.task, rng) is not None
@@ -114,7 +114,7 @@ def test_vary_method_reaches_the_same_goal() -> None:
     rng, other_steps = random.Random(2), 0
     for before, after in evolved("vary-method", 80):
         data = inputs.draw_input(before, rng) or ""
-        assert inputs.answer(after.task, data) == inputs.answer(before, data)
+        assert inputs.compute_answer(after.task, data) == inputs.compute_answer(before, data)
         other_steps += after.task.steps != before.steps
     assert other_steps > 3
 
@@ -128,5 +128,5 @@ def test_inline_data_stay_as_they_are_when_a_task_evolves_on() -> None:
             found = evolve(task, strategy, world, rng)
             if found:
                 assert found.task.inline == "apple kiwi plum"
-                assert inputs.answer(found.task, "")
+                assert inputs.compute_answer(found.task, "")
     assert evolve(task, "complicate-input", world, rng) is None

@@ -15,8 +15,8 @@ from filial_plugins.procedural.holdout import (
     is_held_text,
     is_held_wording,
 )
-from filial_plugins.procedural.operations import names, operations
-from filial_plugins.procedural.parser import read
+from filial_plugins.procedural.operations import list_names, operations
+from filial_plugins.procedural.parser import read_instruction
 from filial_plugins.procedural.prompts import Evolve, Propose
 from filial_plugins.procedural.teacher import Oracle
 from filial_plugins.procedural.truth import truth
@@ -49,7 +49,7 @@ def instructions(name: str) -> list[str]:
 
 def test_the_teacher_never_uses_what_is_held_out() -> None:
     for text in uttered(Oracle(), 250):
-        reading = read(text)
+        reading = read_instruction(text)
         assert reading is not None, text
         assert not any(is_held_wording(*pair) for pair in reading.wordings), text
         assert not has_held_pair(reading.task), text
@@ -57,7 +57,7 @@ def test_the_teacher_never_uses_what_is_held_out() -> None:
 
 
 def test_without_holdout_the_teacher_uses_everything() -> None:
-    readings = [read(text) for text in uttered(Oracle(World("core", holdout=False)), 150)]
+    readings = [read_instruction(text) for text in uttered(Oracle(World("core", holdout=False)), 150)]
     found = [reading for reading in readings if reading]
     assert any(is_held_wording(*pair) for reading in found for pair in reading.wordings)
     assert any(has_held_pair(reading.task) for reading in found)
@@ -66,7 +66,7 @@ def test_without_holdout_the_teacher_uses_everything() -> None:
 def test_about_a_fifth_of_the_wordings_and_15_percent_of_the_pairs_are_held() -> None:
     wordings = [(op.name, w) for op in operations().values() for asked in (False, True) for w in op.wordings(asked)]
     assert 0.1 < sum(is_held_wording(*pair) for pair in wordings) / len(wordings) < 0.25
-    core = names("core")
+    core = list_names("core")
     assert 0.1 < sum(is_held_pair(a, b) for a in core for b in core) / len(core) ** 2 < 0.2
 
 
@@ -82,7 +82,7 @@ def test_a_held_wording_has_no_word_of_its_own() -> None:
 @pytest.mark.parametrize("name", exam.NAMES)
 def test_shipped_exams_are_made_again_byte_for_byte(name: str) -> None:
     shipped = (exam.FOLDER / f"{name}.jsonl").read_text(encoding="utf-8")
-    assert exam.lines(exam.exam(name)) == shipped
+    assert exam.to_json_lines(exam.make_exam(name)) == shipped
 
 
 @pytest.mark.parametrize("name", exam.NAMES)
@@ -98,11 +98,11 @@ def test_exam_records_are_right_and_different(name: str) -> None:
 
 def test_each_exam_asks_for_what_is_held_out() -> None:
     for text in instructions("paraphrase"):
-        reading = read(text)
+        reading = read_instruction(text)
         assert reading is not None
         assert all(is_held_wording(*pair) for pair in reading.wordings)
     for text in instructions("composition"):
-        reading = read(text)
+        reading = read_instruction(text)
         assert reading is not None
         assert has_held_pair(reading.task)
     assert all(is_held_text(text) for text in instructions("evolved"))

@@ -9,9 +9,9 @@ import pytest
 
 from filial_plugins.procedural import inputs, objects
 from filial_plugins.procedural.evolution import STRATEGIES, evolve
-from filial_plugins.procedural.grammar import expand, fill, slots
-from filial_plugins.procedural.operations import InputError, names, operations
-from filial_plugins.procedural.parser import clause_readings, parse, read
+from filial_plugins.procedural.grammar import expand, fill, find_slots
+from filial_plugins.procedural.operations import InputError, list_names, operations
+from filial_plugins.procedural.parser import parse, read_clauses, read_instruction
 from filial_plugins.procedural.task import PARAMETER_VALUES, Task
 from filial_plugins.procedural.wording import render
 from filial_plugins.procedural.world import World, propose
@@ -39,7 +39,7 @@ def test_a_written_task_is_read_back_with_the_same_answer(size: str) -> None:
         assert again == task, text
         data = "" if task.inline else inputs.draw_input(task, rng)
         assert data is not None, text
-        assert inputs.answer(again, data) == inputs.answer(task, data)
+        assert inputs.compute_answer(again, data) == inputs.compute_answer(task, data)
 
 
 def test_no_wording_can_be_taken_for_another_operation() -> None:
@@ -47,9 +47,9 @@ def test_no_wording_can_be_taken_for_another_operation() -> None:
     for operation in operations().values():
         for asked in (False, True):
             for wording in operation.wordings(asked):
-                values = {name: rng.choice(PARAMETER_VALUES.get(name, ("item",))) for name in slots(wording)}
+                values = {name: rng.choice(PARAMETER_VALUES.get(name, ("item",))) for name in find_slots(wording)}
                 values |= {"o": "the result", "u": "item", "us": "items"}
-                found = clause_readings(fill(wording, values))
+                found = read_clauses(fill(wording, values))
                 assert {clause.step.name for clause in found} == {operation.name}, wording
 
 
@@ -82,7 +82,7 @@ def test_tasks_of_each_operation_are_put_in_many_ways() -> None:
 def test_answers(instruction: str, data: str, answer: str) -> None:
     task = parse(instruction)
     assert task is not None
-    assert inputs.answer(task, data) == answer
+    assert inputs.compute_answer(task, data) == answer
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_an_input_that_does_not_fit_has_no_answer(instruction: str, data: str) -
     task = parse(instruction)
     assert task is not None
     with pytest.raises(InputError):
-        inputs.answer(task, data)
+        inputs.compute_answer(task, data)
 
 
 def test_drawn_inputs_hold_three_to_six_items_and_known_numbers() -> None:
@@ -141,12 +141,12 @@ def test_yes_and_no_come_up_about_equally_often() -> None:
     rng = random.Random(2)
     task = parse("Is there an animal?")
     assert task is not None
-    answers = Counter(inputs.answer(task, inputs.draw_input(task, rng) or "") for _ in range(400))
+    answers = Counter(inputs.compute_answer(task, inputs.draw_input(task, rng) or "") for _ in range(400))
     assert 140 < answers["yes"] < 260
 
 
 def test_units_agree_in_number() -> None:
-    assert [objects.plural_unit(unit) for unit in ("day", "country", "entry", "item")] == [
+    assert [objects.pluralize_unit(unit) for unit in ("day", "country", "entry", "item")] == [
         "days",
         "countries",
         "entries",
@@ -159,14 +159,14 @@ def test_a_pattern_expands_to_all_its_texts() -> None:
 
 
 def test_the_two_worlds_have_the_operations_they_promise() -> None:
-    core, full = names("core"), names("full")
+    core, full = list_names("core"), list_names("full")
     assert len(core) == 28
     assert len(full) == 42
     assert set(core) < set(full)
 
 
 def test_a_question_is_known_as_one() -> None:
-    asked, ordered = read("Which number is the largest?"), read("Find the largest number.")
+    asked, ordered = read_instruction("Which number is the largest?"), read_instruction("Find the largest number.")
     assert asked is not None
     assert ordered is not None
     assert asked.asked

@@ -69,7 +69,7 @@ def test_faults_come_in_many_forms():
     for forms in (weak_rewrites.LEAKS, weak_answers.APOLOGIES, weak_answers.EMPTY, weak_answers.NON_ANSWERS):
         assert len(set(forms)) >= 25
     rng = random.Random(0)
-    texts = {noise.slip_in_answer("plum", rng) for _ in range(3000)}
+    texts = {noise.make_faulty_answer("plum", rng) for _ in range(3000)}
     kinds = Counter(slip.kind for slip in texts)
     assert all(kinds[kind] >= 100 for kind in ("apology", "empty", "non-answer"))
 
@@ -77,7 +77,7 @@ def test_faults_come_in_many_forms():
 def test_apologies_are_short_and_long_answers_that_say_sorry_are_not():
     rng, lengths = random.Random(1), {"apology": set(), "chatter": set()}
     for _ in range(5000):
-        slip = noise.slip_in_answer("plum kiwi", rng)
+        slip = noise.make_faulty_answer("plum kiwi", rng)
         if slip.kind in lengths:
             lengths[slip.kind].add(len(slip.text.split()))
             assert slip.kind == "apology" or ("sorry" in slip.text and slip.text.endswith("plum kiwi"))

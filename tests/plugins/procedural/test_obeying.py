@@ -9,13 +9,13 @@ from itertools import combinations
 import pytest
 
 from filial import Constraint, Message, Request
-from filial_plugins.constraints.catalogue import KINDS, another, appended
-from filial_plugins.constraints.kind import compatible
+from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES, append_sentence, draw_constraint
+from filial_plugins.constraints.constraint_type import are_compatible
 from filial_plugins.constraints.kinds import edges, shapes, words
-from filial_plugins.constraints.measures import times
-from filial_plugins.constraints.verdicts import fault
-from filial_plugins.procedural.obeying import answered, written
-from filial_plugins.procedural.obeying_content import FILLERS
+from filial_plugins.constraints.measures import count_word
+from filial_plugins.constraints.verdicts import find_violation
+from filial_plugins.procedural.answer_sentences import FILLERS
+from filial_plugins.procedural.constrained_answers import answer_with_constraints, write_answer
 from filial_plugins.procedural.teacher import ProceduralTeacher
 
 ANSWERS = ("42", "apple blue pink truck", "yes", "12 16 2 24", "Paris", "zebra, glove and saw", "7 Tuesday; (May)")
@@ -24,18 +24,18 @@ INPUT = "shirt boat green bus glove"
 
 
 def broken_in(text, constraints):
-    return [one.type for one in constraints if fault(text, one.type, one.args)]
+    return [one.type for one in constraints if find_violation(text, one.type, one.args)]
 
 
 def assert_kept_and_broken(kinds, rng):
     constraints = [Constraint(type=kind.name, args=kind.draw(rng), text="") for kind in kinds]
     right = rng.choice(ANSWERS)
-    assert broken_in(written(right, constraints), constraints) == []
+    assert broken_in(write_answer(right, constraints), constraints) == []
     for one in constraints:
-        assert broken_in(written(right, constraints, one.type), constraints) == [one.type]
+        assert broken_in(write_answer(right, constraints, one.type), constraints) == [one.type]
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", CONSTRAINT_TYPES.values(), ids=lambda kind: kind.name)
 def test_each_type_is_kept_and_broken_at_will(kind):
     rng = random.Random(kind.name)
     for _ in range(40):
@@ -45,7 +45,7 @@ def test_each_type_is_kept_and_broken_at_will(kind):
 def test_every_two_types_that_are_said_to_go_together_do():
     """The catalogue's word on what contradicts what, shown by an answer that keeps both."""
     rng = random.Random(2)
-    pairs = [pair for pair in combinations(KINDS.values(), 2) if compatible(*pair)]
+    pairs = [pair for pair in combinations(CONSTRAINT_TYPES.values(), 2) if are_compatible(*pair)]
     assert len(pairs) > 300
     for pair in pairs:
         assert_kept_and_broken(pair, rng)
@@ -54,10 +54,10 @@ def test_every_two_types_that_are_said_to_go_together_do():
 def test_so_do_whole_chains():
     for seed in range(150):
         rng, text, there = random.Random(seed), TASK, []
-        while len(there) < 5 and (new := another(text, there, rng)) is not None:
-            text, there = appended(text, new.text), [*there, new]
+        while len(there) < 5 and (new := draw_constraint(text, there, rng)) is not None:
+            text, there = append_sentence(text, new.text), [*there, new]
         for broken in ("", *(one.type for one in there)):
-            found = broken_in(written("apple blue", there, broken), there)
+            found = broken_in(write_answer("apple blue", there, broken), there)
             assert found == ([broken] if broken else []), (found, [(one.type, one.args) for one in there])
 
 
@@ -91,9 +91,9 @@ def test_noise_breaks_at_its_rate_and_the_teacher_knows_what():
 def test_what_is_broken_is_drawn_evenly():
     rng = random.Random(4)
     two = [Constraint(type=name, args={}, text="") for name in ("no-commas", "title")]
-    drawn = [answered("yes", two, True, rng).broken for _ in range(400)]
+    drawn = [answer_with_constraints("yes", two, True, rng).broken for _ in range(400)]
     assert 150 <= drawn.count("title") <= 250
-    assert answered("yes", two, False, rng).broken == ""
+    assert answer_with_constraints("yes", two, False, rng).broken == ""
 
 
 def test_outside_its_world_the_teacher_refuses_as_ever():
@@ -114,7 +114,7 @@ def test_a_rewritten_prompt_keeps_its_constraints():
 
 def test_the_words_it_fills_up_with_are_in_no_list_of_the_catalogue():
     lists = (*words.INCLUDED, *words.EXCLUDED, *words.REPEATED, *words.IN_PASSING, *shapes.OPENERS)
-    assert not [word for word in lists if any(times(text, word) for text in FILLERS)]
+    assert not [word for word in lists if any(count_word(text, word) for text in FILLERS)]
     assert not set("".join(FILLERS)) & set(",;!?()0123456789" + words.RARE)
 
 
@@ -122,4 +122,4 @@ def test_no_list_of_the_catalogue_holds_a_word_of_another():
     """Else a phrase that one constraint asks for could hold a word that another forbids or counts."""
     phrases = (*words.IN_PASSING, *edges.FIRST_SENTENCES, *edges.LAST_SENTENCES, *words.INCLUDED)
     for word in (*words.EXCLUDED, *words.REPEATED):
-        assert not [phrase for phrase in phrases if times(phrase, word)]
+        assert not [phrase for phrase in phrases if count_word(phrase, word)]

@@ -8,15 +8,15 @@ import re
 
 from filial_plugins.procedural import exam, frames
 from filial_plugins.procedural.constraints import read_sentence
-from filial_plugins.procedural.grammar import regex_source
+from filial_plugins.procedural.grammar import make_regex
 from filial_plugins.procedural.operations import operations
-from filial_plugins.procedural.pages import page
+from filial_plugins.procedural.pages import write_page
 from filial_plugins.procedural.parser import parse
 
 
 def pages(count: int) -> list[str]:
     rng = random.Random(21)
-    return [page(rng) for _ in range(count)]
+    return [write_page(rng) for _ in range(count)]
 
 
 def test_pages_hold_no_question_and_no_turn_of_a_chat() -> None:
@@ -43,7 +43,7 @@ def test_pages_hold_none_of_the_wordings_of_tasks() -> None:
     for operation in operations().values():
         for asked in (False, True):
             for wording in operation.wordings(asked):
-                source = regex_source(wording.lower(), lambda name: objects if name == "o" else r"\w+(?: \w+)?")
+                source = make_regex(wording.lower(), lambda name: objects if name == "o" else r"\w+(?: \w+)?")
                 assert not re.search(rf"\b{source}\b", text), wording
 
 
@@ -51,7 +51,7 @@ def test_every_operation_and_every_answer_form_is_on_some_page() -> None:
     text = "\n".join(pages(1500))
     for operation in operations().values():
         if operation.takes != "P":
-            notes = [regex_source(note, lambda _: r"[\w ]+") for note in operation.note_wordings]
+            notes = [make_regex(note, lambda _: r"[\w ]+") for note in operation.note_wordings]
             assert any(re.search(note, text) for note in notes), operation.name
 
 
@@ -62,5 +62,5 @@ def test_the_same_seed_makes_the_same_pages() -> None:
 def test_the_base_model_was_made_from_these_pages() -> None:
     """Whoever changes the pages must make the base model again: its card tells the digest of its text."""
     rng = random.Random(2)
-    digest = hashlib.sha256("\0".join(page(rng) for _ in range(500)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\0".join(write_page(rng) for _ in range(500)).encode()).hexdigest()[:16]
     assert digest in (exam.FOLDER.parent / "pocket_base" / "README.md").read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ import pytest
 from cpu_kit import bounded
 
 from filial import PromptStrategy, Record
-from filial_plugins.filters.evolved.equality import question
+from filial_plugins.filters.evolved.equality import fill_prompt
 from filial_plugins.generators.self_instruct import SelfInstruct
-from filial_plugins.generators.self_instruct.blocks import shown
+from filial_plugins.generators.self_instruct.blocks import format_blocks
 from filial_plugins.procedural import prompts
 from filial_plugins.procedural.teacher import Oracle
 
@@ -46,20 +46,20 @@ TOLD = ("Reverse the list.", "Count the 3. items.")
     ("style", "only", "count"), [("filial", False, 5), ("filial", True, 5), ("paper", False, 7), ("paper", True, 7)]
 )
 def test_self_instruct(style: str, only: bool, count: int) -> None:
-    wording = SelfInstruct(style=style, only_classification=only).wordings.propose
+    wording = SelfInstruct(style=style, only_classification=only).prompt_texts.propose
     text = wording.format(n=5, total=7, examples=LISTED, next=3)
     assert prompts.recognise(text) == prompts.Propose(TOLD, 3, count, completion=style == "paper")
 
 
 def test_self_instruct_of_tasks_with_examples() -> None:
     tasks = [Record(instruction="Reverse the list.", input="a b", output="b a"), Record(instruction="Name a fruit.")]
-    text = SelfInstruct(style="alpaca").wordings.propose.format(n=5, total=7, examples=shown(tasks), next=3)
+    text = SelfInstruct(style="alpaca").prompt_texts.propose.format(n=5, total=7, examples=format_blocks(tasks), next=3)
     assert prompts.recognise(text) == prompts.Propose(("Reverse the list.", "Name a fruit."), 3, 5, blocks=True)
 
 
 @pytest.mark.parametrize("label_first", [False, True])
 def test_examples(label_first: bool) -> None:
-    wordings = SelfInstruct().wordings
+    wordings = SelfInstruct().prompt_texts
     text = wordings.output_first if label_first else wordings.input_first
     asked = prompts.recognise(text.format(n=4, instruction="Reverse the list. The input is a bullet list."))
     assert asked == prompts.WriteExamples("Reverse the list. The input is a bullet list.", 4, label_first)
@@ -67,7 +67,7 @@ def test_examples(label_first: bool) -> None:
 
 @pytest.mark.parametrize("label_first", [False, True])
 def test_examples_after_those_of_other_tasks(label_first: bool) -> None:
-    wordings = SelfInstruct(style="paper").wordings
+    wordings = SelfInstruct(style="paper").prompt_texts
     text = wordings.output_first if label_first else wordings.input_first
     asked = prompts.recognise(text.format(n=4, instruction="Reverse the list."))
     assert asked == prompts.WriteExamples("Reverse the list.", 5, label_first, few_shot=True)
@@ -75,12 +75,12 @@ def test_examples_after_those_of_other_tasks(label_first: bool) -> None:
 
 @pytest.mark.parametrize("style", ["filial", "paper"])
 def test_the_question_about_classification(style: str) -> None:
-    text = SelfInstruct(style=style).wordings.classification.format(instruction="Reverse the list.")
+    text = SelfInstruct(style=style).prompt_texts.classification.format(instruction="Reverse the list.")
     assert prompts.recognise(text) == prompts.Classify("Reverse the list.")
 
 
 def test_equality() -> None:
-    text = question("Reverse the list.\n\nred blue", "Count the items.")
+    text = fill_prompt("Reverse the list.\n\nred blue", "Count the items.")
     assert prompts.recognise(text) == prompts.Compare("Reverse the list.\n\nred blue", "Count the items.")
 
 

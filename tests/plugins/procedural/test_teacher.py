@@ -12,10 +12,10 @@ import pytest
 
 from filial import Message, Record, Request
 from filial_plugins.generators.self_instruct import SelfInstruct
-from filial_plugins.generators.self_instruct.blocks import cut_at_next, shown
+from filial_plugins.generators.self_instruct.blocks import format_blocks, split_at_next
 from filial_plugins.generators.self_instruct.styles import Prompts
 from filial_plugins.procedural import ProceduralTeacher, exam, parser
-from filial_plugins.procedural.parser import parse, read
+from filial_plugins.procedural.parser import parse, read_instruction
 from filial_plugins.procedural.prompts import STRATEGY_CUES, split_prompt
 from filial_plugins.procedural.truth import is_right, truth
 
@@ -102,7 +102,7 @@ def test_the_strategy_is_read_from_the_prompt(strategy: str) -> None:
     prompt = evolve_prompt(strategy, "What is the opposite of the given adjective?\n\nInput:\nhot")
     cue = STRATEGY_CUES[strategy].capitalize()
     reply = ask(prompt.replace(cue, cue.replace(" ", "\n", 2)))
-    reading = read(split_prompt(reply)[0])
+    reading = read_instruction(split_prompt(reply)[0])
     assert reading is not None
     task = reading.task
     effect = {
@@ -157,7 +157,7 @@ def test_it_answers_exactly_or_says_that_it_cannot(text: str, reply: str) -> Non
 
 
 def wordings(style: str = "filial") -> Prompts:
-    return SelfInstruct(style=style).wordings
+    return SelfInstruct(style=style).prompt_texts
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_it_completes_a_series_of_tasks_where_the_prompt_ends() -> None:
 
 def test_it_completes_blocks_of_tasks_with_input_and_output() -> None:
     seeds = [Record(instruction="Double the number.", input="4", output="8"), Record(instruction="Name a fruit.")]
-    said = ask(wordings("alpaca").propose.format(examples=shown(seeds), next=3, total=12))
-    found = cut_at_next(said, 3, False, ("<noinput>",))
+    said = ask(wordings("alpaca").propose.format(examples=format_blocks(seeds), next=3, total=12))
+    found = split_at_next(said, 3, False, ("<noinput>",))
     assert 5 <= len(found) <= 10
     assert all(is_right(block.instruction, block.input, block.output) for block in found)
 
@@ -322,7 +322,7 @@ def test_the_table_of_wordings_is_made_once_and_not_on_the_event_loop(monkeypatc
 
     before = asyncio.run(asked())
     monkeypatch.setattr(parser, "slot_sources", noted)
-    parser._clause_table.cache_clear()
+    parser._build_clause_table.cache_clear()
     assert asyncio.run(asked()) == before
     assert len(made) == 1
     assert made[0] is not threading.main_thread()

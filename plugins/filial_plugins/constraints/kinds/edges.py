@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from filial_plugins.constraints.kind import Kind, nothing, one_of, option, phrase, phrases
+from filial_plugins.constraints.constraint_type import ConstraintType, nothing, one_of, option, phrase, phrases
 
 FIRST_SENTENCES = ("Here is my answer.", "This is what I found.", "Let us take a look.", "My answer follows.")
 LAST_SENTENCES = ("That is all.", "I hope this helps.", "Ask me if you need more.", "Thank you for asking.")
@@ -24,7 +24,7 @@ def _choice(rng: random.Random) -> dict[str, object]:
 
 
 EDGES = (
-    Kind(
+    ConstraintType(
         "start-with",
         (phrase("phrase"),),
         one_of("phrase", FIRST_SENTENCES),
@@ -37,7 +37,7 @@ EDGES = (
         claims=("start",),
         needs=("case", "latin"),
     ),
-    Kind(
+    ConstraintType(
         "end-with",
         (phrase("phrase"),),
         one_of("phrase", LAST_SENTENCES),
@@ -50,7 +50,7 @@ EDGES = (
         claims=("end",),
         needs=("case", "latin"),
     ),
-    Kind(
+    ConstraintType(
         "title",
         (),
         nothing,
@@ -62,7 +62,7 @@ EDGES = (
         ),
         claims=("start",),
     ),
-    Kind(
+    ConstraintType(
         "quoted",
         (),
         nothing,
@@ -74,7 +74,7 @@ EDGES = (
         ),
         claims=("start", "end", "layout"),
     ),
-    Kind(
+    ConstraintType(
         "tagged",
         (option("tag", TAGS),),
         one_of("tag", TAGS),
@@ -87,7 +87,7 @@ EDGES = (
         claims=("start", "end", "layout"),
         needs=("case",),
     ),
-    Kind(
+    ConstraintType(
         "postscript",
         (option("marker", MARKERS),),
         one_of("marker", MARKERS),
@@ -100,7 +100,7 @@ EDGES = (
         claims=("end",),
         needs=("case", "capitals"),
     ),
-    Kind(
+    ConstraintType(
         "closing-choice",
         (phrase("label"), phrases("options")),
         _choice,

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from filial_plugins.constraints.kind import AMOUNT, Kind, amounts, both, nothing, number, one_of, phrase, phrases
+from filial_plugins.constraints.constraint_type import (
+    AMOUNT,
+    ConstraintType,
+    amounts,
+    both,
+    nothing,
+    number,
+    one_of,
+    phrase,
+    phrases,
+)
 
 KEYS = (("answer",), ("answer", "reason"), ("result", "comment"), ("answer", "steps"), ("topic", "answer"))
 LINE_MARKS = (">", "=>", "*", "-", "::")
@@ -11,7 +21,7 @@ OPENERS = ("first", "here", "now", "then", "still", "next")
 _WHOLE = ("layout", "length", "start", "end", "case", "capitals", "commas", "marks", "questions", "bold", "brackets")
 
 SHAPES = (
-    Kind(
+    ConstraintType(
         "bullet-count",
         (AMOUNT,),
         amounts(least=range(3, 6), exact=range(3, 7)),
@@ -23,7 +33,7 @@ SHAPES = (
         ),
         claims=("layout",),
     ),
-    Kind(
+    ConstraintType(
         "numbered-list",
         (number("items"),),
         one_of("items", range(3, 7)),
@@ -36,7 +46,7 @@ SHAPES = (
         claims=("layout", "numbers"),
         needs=("digits",),
     ),
-    Kind(
+    ConstraintType(
         "heading-count",
         (AMOUNT,),
         amounts(least=range(2, 4), exact=range(2, 5)),
@@ -48,7 +58,7 @@ SHAPES = (
         ),
         claims=("layout",),
     ),
-    Kind(
+    ConstraintType(
         "table",
         (number("columns"),),
         one_of("columns", range(2, 5)),
@@ -60,7 +70,7 @@ SHAPES = (
         ),
         claims=("layout",),
     ),
-    Kind(
+    ConstraintType(
         "json",
         (phrases("keys"),),
         lambda rng: {"keys": list(rng.choice(KEYS))},
@@ -73,7 +83,7 @@ SHAPES = (
         claims=_WHOLE,
         needs=("latin",),
     ),
-    Kind(
+    ConstraintType(
         "csv",
         (number("columns"),),
         one_of("columns", range(2, 5)),
@@ -86,7 +96,7 @@ SHAPES = (
         claims=_WHOLE,
         needs=("latin",),
     ),
-    Kind(
+    ConstraintType(
         "code-fence",
         (),
         nothing,
@@ -98,7 +108,7 @@ SHAPES = (
         ),
         claims=("layout", "start", "end", "bold"),
     ),
-    Kind(
+    ConstraintType(
         "two-answers",
         (),
         nothing,
@@ -110,7 +120,7 @@ SHAPES = (
         ),
         claims=("layout",),
     ),
-    Kind(
+    ConstraintType(
         "parts",
         (number("parts"),),
         one_of("parts", range(2, 5)),
@@ -122,7 +132,7 @@ SHAPES = (
         ),
         claims=("layout",),
     ),
-    Kind(
+    ConstraintType(
         "line-start",
         (phrase("mark"),),
         one_of("mark", LINE_MARKS),
@@ -134,7 +144,7 @@ SHAPES = (
         ),
         claims=("layout", "start", "end"),
     ),
-    Kind(
+    ConstraintType(
         "acrostic",
         (phrase("word"),),
         one_of("word", ACROSTICS),
@@ -147,7 +157,7 @@ SHAPES = (
         claims=("layout", "length", "start", "end"),
         needs=("latin",),
     ),
-    Kind(
+    ConstraintType(
         "paragraph-word",
         (number("paragraph"), phrase("word")),
         both(one_of("paragraph", range(2, 5)), one_of("word", OPENERS)),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from filial_plugins.constraints.kind import AMOUNT, Kind, amounts, number, one_of
+from filial_plugins.constraints.constraint_type import AMOUNT, ConstraintType, amounts, number, one_of
 
 SIZES = (
-    Kind(
+    ConstraintType(
         "word-count",
         (AMOUNT,),
         amounts(least=range(80, 181, 20), most=range(80, 201, 20), span=60),
@@ -18,7 +18,7 @@ SIZES = (
         ),
         claims=("length",),
     ),
-    Kind(
+    ConstraintType(
         "sentence-count",
         (AMOUNT,),
         amounts(least=range(5, 10), most=range(6, 11), exact=range(5, 9)),
@@ -31,7 +31,7 @@ SIZES = (
         claims=("length", "layout", "questions"),
         needs=("start", "end"),
     ),
-    Kind(
+    ConstraintType(
         "sentence-length",
         (number("at_most"),),
         one_of("at_most", range(20, 31, 5)),
@@ -44,7 +44,7 @@ SIZES = (
         claims=("length",),
         needs=("layout",),
     ),
-    Kind(
+    ConstraintType(
         "paragraph-count",
         (AMOUNT,),
         amounts(least=range(3, 5), most=range(3, 6), exact=range(2, 6)),
@@ -57,7 +57,7 @@ SIZES = (
         claims=("layout",),
         needs=("start", "end"),
     ),
-    Kind(
+    ConstraintType(
         "line-count",
         (AMOUNT,),
         amounts(least=range(4, 8), most=range(4, 8), exact=range(3, 8)),
@@ -70,7 +70,7 @@ SIZES = (
         claims=("layout", "length"),
         needs=("start", "end"),
     ),
-    Kind(
+    ConstraintType(
         "character-count",
         (AMOUNT,),
         amounts(least=range(400, 801, 100), most=range(600, 1201, 100)),
@@ -83,7 +83,7 @@ SIZES = (
         claims=("length",),
         needs=("layout",),
     ),
-    Kind(
+    ConstraintType(
         "highlight-count",
         (AMOUNT,),
         amounts(least=range(2, 6), exact=range(2, 5)),
@@ -95,7 +95,7 @@ SIZES = (
         ),
         claims=("bold",),
     ),
-    Kind(
+    ConstraintType(
         "placeholder-count",
         (AMOUNT,),
         amounts(least=range(2, 5), exact=range(2, 5)),
@@ -107,7 +107,7 @@ SIZES = (
         ),
         claims=("brackets",),
     ),
-    Kind(
+    ConstraintType(
         "number-count",
         (AMOUNT,),
         amounts(least=range(3, 7)),
@@ -120,7 +120,7 @@ SIZES = (
         claims=("numbers",),
         needs=("digits",),
     ),
-    Kind(
+    ConstraintType(
         "question-count",
         (AMOUNT,),
         amounts(least=range(2, 4), exact=range(2, 4)),
@@ -132,7 +132,7 @@ SIZES = (
         ),
         claims=("questions",),
     ),
-    Kind(
+    ConstraintType(
         "capital-words",
         (AMOUNT,),
         amounts(least=range(2, 6), most=range(2, 5), exact=range(2, 5)),

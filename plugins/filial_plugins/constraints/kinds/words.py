@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from filial_plugins.constraints.checkers import MARKS, SCRIPTS
-from filial_plugins.constraints.kind import (
+from filial_plugins.constraints.constraint_type import (
     AMOUNT,
-    Kind,
+    ConstraintType,
     amounts,
     both,
     nothing,
@@ -25,7 +25,7 @@ COMMON, RARE = "aeiorst", "jqxz"
 _SCRIPTS = tuple(name for name in SCRIPTS if name != "Latin")
 
 WORDS = (
-    Kind(
+    ConstraintType(
         "include-words",
         (phrases("words"),),
         some_of("words", INCLUDED, 1, 3),
@@ -37,7 +37,7 @@ WORDS = (
         ),
         needs=("latin",),
     ),
-    Kind(
+    ConstraintType(
         "include-phrase",
         (phrase("phrase"),),
         one_of("phrase", IN_PASSING),
@@ -49,7 +49,7 @@ WORDS = (
         ),
         needs=("latin",),
     ),
-    Kind(
+    ConstraintType(
         "exclude-words",
         (phrases("words"),),
         some_of("words", EXCLUDED, 1, 3),
@@ -60,7 +60,7 @@ WORDS = (
             "Write the answer without {words}.",
         ),
     ),
-    Kind(
+    ConstraintType(
         "word-frequency",
         (phrase("word"), AMOUNT),
         both(one_of("word", REPEATED), amounts(least=range(2, 5), exact=range(2, 4))),
@@ -72,7 +72,7 @@ WORDS = (
         ),
         needs=("latin",),
     ),
-    Kind(
+    ConstraintType(
         "letter-frequency",
         (phrase("letter"), AMOUNT),
         lambda rng: (
@@ -89,7 +89,7 @@ WORDS = (
         claims=("letters",),
         needs=("latin", "length"),
     ),
-    Kind(
+    ConstraintType(
         "no-commas",
         (),
         nothing,
@@ -101,7 +101,7 @@ WORDS = (
         ),
         claims=("commas",),
     ),
-    Kind(
+    ConstraintType(
         "exclude-marks",
         (option("marks", tuple(MARKS)),),
         one_of("marks", tuple(MARKS)),
@@ -114,7 +114,7 @@ WORDS = (
         claims=("marks",),
         needs=("questions",),
     ),
-    Kind(
+    ConstraintType(
         "no-digits",
         (),
         nothing,
@@ -126,7 +126,7 @@ WORDS = (
         ),
         claims=("digits",),
     ),
-    Kind(
+    ConstraintType(
         "upper-case",
         (),
         nothing,
@@ -138,7 +138,7 @@ WORDS = (
         ),
         claims=("case", "capitals"),
     ),
-    Kind(
+    ConstraintType(
         "lower-case",
         (),
         nothing,
@@ -150,7 +150,7 @@ WORDS = (
         ),
         claims=("case", "capitals"),
     ),
-    Kind(
+    ConstraintType(
         "script",
         (option("script", tuple(SCRIPTS)),),
         one_of("script", _SCRIPTS),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.prompt_files import read_prompt
 
-PROMPT = prompt_text(__file__, "equality.txt")
+PROMPT = read_prompt(__file__, "equality.txt")
 """What is asked, with ``{first}`` and ``{second}`` for the prompts (Evol-Instruct, appendix G, in our own words)."""
 
 _PLACE = re.compile(r"\{(first|second)\}")
@@ -20,7 +20,7 @@ _DOUBT = frozenset(
 """Words beside "equal" that make a sentence mean, or perhaps mean, something else."""
 
 
-def question(first: str, second: str, prompt: str = PROMPT) -> str:
+def fill_prompt(first: str, second: str, prompt: str = PROMPT) -> str:
     """The prompt with both texts in their places; what the texts hold is never taken for a place."""
     texts = {"first": first, "second": second}
     return _PLACE.sub(lambda place: texts[place[1]], prompt)

@@ -12,10 +12,10 @@ from pydantic import field_validator
 from filial import Context, Drop, Field, Filter, Keep, Record, hookimpl
 from filial_plugins.filters.evolved import equality as judge
 from filial_plugins.filters.evolved.apologies import apologises
-from filial_plugins.filters.evolved.function_words import replies, says_nothing
-from filial_plugins.filters.evolved.leaks import PHRASES, leaked, letters
+from filial_plugins.filters.evolved.function_words import is_short_reply, says_nothing
+from filial_plugins.filters.evolved.leaks import PHRASES, find_leak, keep_letters
 from filial_plugins.filters.evolved.non_answers import is_non_answer
-from filial_plugins.texts import answered, asked, collapse, excerpt
+from filial_plugins.texts import collapse_whitespace, excerpt, get_answer, get_question
 
 STYLES: dict[str, dict[str, Any]] = {
     "filial": {
@@ -40,7 +40,7 @@ STYLES: dict[str, dict[str, Any]] = {
 """What each style settles where an option is not given by itself."""
 
 
-def _part(name: str, what: str) -> Any:
+def _style_option(name: str, what: str) -> Any:
     """An option that is the style's unless it is given."""
     said = {True: "yes", False: "no"}
     values = "; ".join(f"{style} {said.get(table[name], table[name])}" for style, table in STYLES.items())
@@ -70,42 +70,44 @@ class Evolved(Filter):
     style: Literal["filial", "paper"] = Field(
         "filial", description="Our rules, or the published ones: gives the options that are not given by themselves."
     )
-    equality: Literal["off", "ask"] | None = _part(
+    equality: Literal["off", "ask"] | None = _style_option(
         "equality", "Ask the teacher, in one more request, whether the evolved prompt equals its parent."
     )
     equality_prompt: str | None = Field(
         None, description="Another text for that request, with {first} and {second}; the answer must be Equal or not."
     )
-    copies: Literal["drop", "keep"] | None = _part(
+    copies: Literal["drop", "keep"] | None = _style_option(
         "copies", "What to do, unasked, with a question that is its parent's."
     )
     apology_words: int = Field(80, ge=0, description="An answer that apologises in fewer words than this is dropped.")
-    apologies: Literal["any", "sorry"] | None = _part(
+    apologies: Literal["any", "sorry"] | None = _style_option(
         "apologies", 'What apologises: the word "sorry" anywhere, or also an opening in other words and languages.'
     )
-    function_words: Literal["drop", "replies", "keep"] | None = _part(
+    function_words: Literal["drop", "replies", "keep"] | None = _style_option(
         "function_words",
         'What to do with an answer of function words alone: drop, drop unless it is a reply by itself ("No."), keep.',
     )
     leak_words: tuple[str, ...] = Field(PHRASES, description="Phrases of the evolving prompt that give a leak away.")
-    leak_labels: bool | None = _part(
+    leak_labels: bool | None = _style_option(
         "leak_labels", 'Whether a heading or a label ("#Prompt#", "New prompt:") gives one away, too.'
     )
-    parent_words: Literal["drop", "pass"] | None = _part(
+    parent_words: Literal["drop", "pass"] | None = _style_option(
         "parent_words", "What to do with such words if the parent used them already."
     )
-    non_answers: Literal["drop", "keep"] | None = _part("non_answers", "What to do with replies that are no answer.")
+    non_answers: Literal["drop", "keep"] | None = _style_option(
+        "non_answers", "What to do with replies that are no answer."
+    )
 
     @field_validator("equality_prompt")
     @classmethod
-    def _shows_both(cls, text: str | None) -> str | None:
+    def _check_placeholders(cls, text: str | None) -> str | None:
         if text is not None and not ("{first}" in text and "{second}" in text):
             raise ValueError("the text must show both prompts; write {first} and {second} where they go")
         return text
 
     @field_validator("leak_words")
     @classmethod
-    def _has_words(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_phrases(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
         if not all(phrase.split() for phrase in phrases):
             raise ValueError("one of the phrases is empty, and would be found in every text")
         return phrases
@@ -123,10 +125,10 @@ class Evolved(Filter):
         if record.origin.round == 0 and ctx.parent is None:
             return Keep()
         chosen = self.chosen
-        drop = self._by_question(record, ctx.parent, chosen) or self._by_answer(record, chosen)
+        drop = self._check_question(record, ctx.parent, chosen) or self._check_answer(record, chosen)
         if drop is None and chosen.equality == "ask" and ctx.parent is not None:
             prompt = self.equality_prompt or judge.PROMPT
-            reply = await ctx.ask(judge.question(_question(ctx.parent), _question(record), prompt))
+            reply = await ctx.ask(judge.fill_prompt(_get_question(ctx.parent), _get_question(record), prompt))
             if judge.says_equal(reply.text):
                 drop = Drop("no-information-gain", "the teacher calls both prompts equal", answer=reply.text)
         return drop or Keep()
@@ -134,25 +136,27 @@ class Evolved(Filter):
     def question_rules(self) -> Filter:
         return EvolvedQuestion(**self.model_dump())
 
-    def _by_question(self, record: Record, parent: Record | None, chosen: SimpleNamespace) -> Drop | None:
+    def _check_question(self, record: Record, parent: Record | None, chosen: SimpleNamespace) -> Drop | None:
         """What the evolved text itself tells."""
-        question, before = _question(record), _question(parent) if parent else None
-        if before is not None and chosen.copies == "drop" and _normal(question) == _normal(before):
+        question, before = _get_question(record), _get_question(parent) if parent else None
+        if before is not None and chosen.copies == "drop" and _normalize(question) == _normalize(before):
             return Drop("no-information-gain", "the question is the same as its parent's")
-        leak = leaked(question, self.leak_words, labels=chosen.leak_labels)
-        if not leak or (chosen.parent_words == "pass" and before is not None and letters(leak) in letters(before)):
+        leak = find_leak(question, self.leak_words, labels=chosen.leak_labels)
+        if not leak or (
+            chosen.parent_words == "pass" and before is not None and keep_letters(leak) in keep_letters(before)
+        ):
             return None
         return Drop("prompt-leak", f"the evolved text holds {excerpt(leak)!r}")
 
-    def _by_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
+    def _check_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
         """What the answer tells."""
-        answer = answered(record)
-        stays = chosen.function_words == "replies" and replies(answer)
+        answer = get_answer(record)
+        stays = chosen.function_words == "replies" and is_short_reply(answer)
         if says_nothing(answer, with_function_words=chosen.function_words != "keep" and not stays):
             reason = "empty-answer"
         elif apologises(answer, self.apology_words, in_any_words=chosen.apologies == "any"):
             reason = "apology"
-        elif chosen.non_answers == "drop" and is_non_answer(answer, _question(record)):
+        elif chosen.non_answers == "drop" and is_non_answer(answer, _get_question(record)):
             reason = "non-answer"
         else:
             return None
@@ -162,16 +166,16 @@ class Evolved(Filter):
 class EvolvedQuestion(Evolved):
     """The rules of `Evolved` that go by the question."""
 
-    def _by_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
+    def _check_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
         return None
 
 
-def _question(record: Record) -> str:
-    return record.question() or asked(record)
+def _get_question(record: Record) -> str:
+    return record.question() or get_question(record)
 
 
-def _normal(text: str) -> str:
-    return collapse(text).casefold().rstrip(".!?:; ")
+def _normalize(text: str) -> str:
+    return collapse_whitespace(text).casefold().rstrip(".!?:; ")
 
 
 @hookimpl

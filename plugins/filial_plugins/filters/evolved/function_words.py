@@ -42,7 +42,7 @@ def says_nothing(text: str, *, with_function_words: bool = False) -> bool:
     return text.isascii() or not any(c > "\x7f" and unicodedata.category(c)[0] == "S" for c in text)
 
 
-def replies(text: str) -> bool:
+def is_short_reply(text: str) -> bool:
     """Whether function words alone are a reply by themselves: "No, it is not.", "Both.", "D" of several choices."""
     words = [word[0] for word in islice(_WORD.finditer(text), 2)]
     if len(words) == 1:

@@ -30,7 +30,7 @@ _OPENS = 400
 """Characters of a text in which a label can stand."""
 
 
-def leaked(text: str, phrases: Sequence[str] = PHRASES, *, labels: bool = True) -> str:
+def find_leak(text: str, phrases: Sequence[str] = PHRASES, *, labels: bool = True) -> str:
     """The words of an evolving prompt that a text holds; empty if it holds none.
 
     A phrase counts in any case, whatever blanks, underlines, quotes or hyphens stand between its words. With
@@ -40,7 +40,7 @@ def leaked(text: str, phrases: Sequence[str] = PHRASES, *, labels: bool = True) 
     small = text.casefold()
     for phrase in phrases:
         # A word that is not there at all is found out much faster than by a pattern; this is asked of every record.
-        if phrase.split()[-1].casefold() in small and (found := _pattern(phrase).search(text)):
+        if phrase.split()[-1].casefold() in small and (found := _phrase_pattern(phrase).search(text)):
             return found[0]
     if not labels:
         return ""
@@ -49,12 +49,12 @@ def leaked(text: str, phrases: Sequence[str] = PHRASES, *, labels: bool = True) 
 
 
 @cache
-def _pattern(phrase: str) -> re.Pattern[str]:
+def _phrase_pattern(phrase: str) -> re.Pattern[str]:
     words = (re.escape(word) for word in phrase.split())
     spelled = (rf"re-?{word[2:]}" if word.casefold().startswith("re") else word for word in words)
     return re.compile(rf"\b{_BETWEEN.join(spelled)}(?:s\b|\b)", re.IGNORECASE)
 
 
-def letters(text: str) -> str:
+def keep_letters(text: str) -> str:
     """A text's letters and digits alone, in small letters: for "the same words, however they are written"."""
     return re.sub(r"[\W_]+", "", text.casefold())

@@ -27,7 +27,7 @@ from filial_plugins.filters.evolved.small_talk import (
     REQUEST,
     UNABLE,
 )
-from filial_plugins.texts import collapse, count_words
+from filial_plugins.texts import collapse_whitespace, count_words
 
 LONGEST = 80
 """Words; a longer reply says more than that it has nothing to say."""
@@ -47,8 +47,8 @@ def is_non_answer(text: str, task: str = "") -> bool:
     if len(text) > 20 * LONGEST:
         return False
     prompted, said = False, False
-    for sentence in _sentences(collapse(text).lower().replace("’", "'")):
-        kind = _kind(sentence, prompted)
+    for sentence in _split_sentences(collapse_whitespace(text).lower().replace("’", "'")):
+        kind = _classify_sentence(sentence, prompted)
         if not kind and (not _QUESTION.fullmatch(sentence) or INVITES_QUESTIONS.search(task)):
             return False
         prompted = prompted or kind in ("promise", "praise")
@@ -56,7 +56,7 @@ def is_non_answer(text: str, task: str = "") -> bool:
     return said and count_words(text) < LONGEST
 
 
-def _sentences(text: str) -> Iterator[str]:
+def _split_sentences(text: str) -> Iterator[str]:
     """The sentences of a text on one line, one by one, since mostly the first tells."""
     at = 0
     for end in (*(found.end() for found in _SENTENCE_END.finditer(text)), len(text)):
@@ -65,7 +65,7 @@ def _sentences(text: str) -> Iterator[str]:
         at = end
 
 
-def _kind(sentence: str, prompted: bool) -> str:
+def _classify_sentence(sentence: str, prompted: bool) -> str:
     """What kind of talk a sentence is; empty for one that may be an answer.
 
     ``prompted``: a promise or praise came before, so that a question or a demand is meant for whoever asked.

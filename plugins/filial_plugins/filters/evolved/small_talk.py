@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def _any(*forms: str) -> re.Pattern[str]:
+def _any_of(*forms: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{form})" for form in forms))
 
 
@@ -32,23 +32,23 @@ _WORK = (
 )
 _SEEMS = r"(?:it (?:looks like|seems|appears)(?: that| as if)? |i (?:think|believe|fear)(?: that)? )"
 
-OPENING = _any(
+OPENING = _any_of(
     r"(?:sure(?: thing)?|certainly|of course|absolutely|definitely|okay|ok|alright|all right|right|understood|got it|"
     r"noted|i see|i understand|no problem|will do|with pleasure|gladly|sounds good|perfect|cool)(?=[\s,.!:…-]*$|[,-])",
 )
 """A word of assent: the whole sentence, or with a comma behind it."""
-FILLER = _any(r"(?:hmm+|um+|oh|ah|well|so|now|unfortunately|sadly|honestly|yes,|i(?:'m| am) afraid(?: that)?),?\s+")
+FILLER = _any_of(r"(?:hmm+|um+|oh|ah|well|so|now|unfortunately|sadly|honestly|yes,|i(?:'m| am) afraid(?: that)?),?\s+")
 """What a sentence may begin with without saying anything."""
-PRAISE = _any(
+PRAISE = _any_of(
     r"(?:thanks?|thank you|great)[.!,:…]*$",
     r"(?:thank you|thanks) for (?:the|your|sharing|sending|asking|reaching|providing)\b",
     r"(?:(?:that(?:'s| is) )?an? )?(?:great|good|interesting|excellent) (?:question|point)[.!,:…]*$",
 )
-COURTESY = _any(
+COURTESY = _any_of(
     r"(?:hello|hi|hey),? (?:and )?welcome\b|ask me (?:anything|any)\b|(?:please )?(?:check|try) (?:again|your)\b",
     r"(?:hello|hi|hey|welcome|yes|no|please wait|one moment)(?: there| again| a moment)?[.!,:…]*$",
 )
-PROMISE = _any(
+PROMISE = _any_of(
     r"(?:i(?:'d| would|'ll| will|'m| am) (?:be )?(?:more than |very |always )?)?(?:happy|glad|delighted|pleased) to "
     r"(?:help|assist|do|write|answer|work)",
     r"i(?:'d| would) (?:love|like) to (?:help|assist|answer)\b",
@@ -67,17 +67,17 @@ PROMISE = _any(
     r"\[(?:insert|your|add|write)\b[^\]]*\]$",
 )
 """Says that an answer will come."""
-PROMISE_AFTER_ASSENT = _any(
+PROMISE_AFTER_ASSENT = _any_of(
     r"i(?:'ll| will| can| am going to|'m going to| have (?:read|received|seen|noted))\b",
     r"\w+ing\b.{1,60}\bnow[.!…]*$",
 )
 """Behind a word of assent: another."""
-ASIDE = _any(
+ASIDE = _any_of(
     r"i(?:'m| am) (?:just |only )?an? (?:\w+ ){0,2}(?:ai|bot|chatbot|assistant|language model|computer program)\b",
     r"as an? (?:\w+ ){0,3}(?:ai|bot|chatbot|assistant|language model)\b",
 )
 """Says who speaks; no answer alone, and none with other talk."""
-REQUEST = _any(
+REQUEST = _any_of(
     rf"(?:i need you|you(?:'ll| will| would)? (?:need|have|must|should))(?: first)?(?: to)? {_GIVE}\b",
     rf"(?:if (?:possible|so), )?(?:please|kindly),? (?:\w+ly )?{_GIVE}\b",
     rf"(?:could|can|would|will) you (?:please |kindly |perhaps |also |maybe )*{_GIVE}\b",
@@ -95,12 +95,12 @@ REQUEST = _any(
     r"(?:is|was) there anything else\b",
 )
 """Asks for input."""
-DEMAND = _any(
+DEMAND = _any_of(
     rf"(?:just |now |go ahead and |then |to .{{1,40}}, )*(?:{_GIVE}|tell (?:me|us))\b",
     r"(?:what|which|how|where|who|when)\b.{0,60}\?$",
 )
 """Behind a promise: asks for input."""
-ASKS_BACK = _any(
+ASKS_BACK = _any_of(
     r"(?:so,? )?(?:what|which|how|where|who|when) (?:\w+ ){0,4}(?:(?:do|did|would|should|can|could|may|shall) (?:you|i)"
     r"|(?:are|were) you|exactly (?:do|would|should|is|are))\b.{0,60}"
     r"\b(?:mean|want|like|help|do|use|asking|referring|talking|looking|prefer|need|know|have in mind)\b.{0,80}\?",
@@ -110,7 +110,7 @@ ASKS_BACK = _any(
     rf"do you have (?:the|your) (?:\w+ )?{_INPUT}\b.{{0,40}}\?",
 )
 """Asks back in words that are seldom an answer, whatever the task."""
-LACK = _any(
+LACK = _any_of(
     rf"(?:there(?:'s| is| are)(?: not|n't) |not )enough {_INPUT}\b",
     rf"(?:more|further|additional) {_INPUT} (?:is|are|would be|will be) (?:needed|required|necessary)\b",
     rf"nothing (?:was|is|has been) {_GIVEN}\b|i (?:have|was|am)(?: not|n't)(?: been)? (?:shown|{_GIVEN})\b",
@@ -127,7 +127,7 @@ LACK = _any(
     r"it(?:'s| is) (?:unclear|not clear) (?:to me )?(?:what|which|how|whether|if)\b",
 )
 """Says that something is missing."""
-UNABLE = _any(
+UNABLE = _any_of(
     r"i (?:do not|don't) think (?:that )?i can\b|i (?:have to|must|will have to) (?:decline|refuse|pass)\b",
     rf"i can only {_WORK}\b|that(?:'s| is) all (?:that )?i (?:know|can)\b",
     r"my (?:training|knowledge|data|abilities|skills)\b.{0,30}\b(?:not|limited|end)\b",

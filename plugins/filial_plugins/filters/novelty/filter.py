@@ -12,11 +12,11 @@ from pydantic import model_validator
 from filial import Context, Drop, Field, Filter, InputFile, Keep, Record, UsageError, hookimpl
 from filial.formats import read
 from filial_plugins.filters.novelty.index import RougeIndex
-from filial_plugins.texts import asked, excerpt
+from filial_plugins.texts import excerpt, get_question
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Pool:
     """What a record must be new against: texts known before the stage began, then those it has accepted.
 
     ``before``: how many of the first kind; ``seeds``: the ids of those that are seeds.
@@ -71,17 +71,17 @@ class Novelty(Filter):
     )
 
     @model_validator(mode="after")
-    def _something_to_compare_with(self) -> Self:
+    def _check_sources(self) -> Self:
         if not self.files and not {"pool", "seeds"} & {*self.against}:
             raise ValueError("there is nothing to be new against; add pool or seeds to against, or name files")
         return self
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
-        known = self._known(ctx)
+        known = self._get_pool(ctx)
         if record.id in known.seeds:
             return Keep()
-        text = self._text(record)
-        found = known.index.nearest(text)
+        text = self._get_text(record)
+        found = known.index.find_nearest(text)
         if found is None:
             if "pool" in self.against:
                 known.index.add(text, record.id)
@@ -92,33 +92,33 @@ class Novelty(Filter):
         name = f"{found.name}: " if found.name else ""
         return Drop("too-similar", f"ROUGE-L {found.score:.3f} with {name}{excerpt(found.text)}")
 
-    def _known(self, ctx: Context) -> _Known:
+    def _get_pool(self, ctx: Context) -> _Pool:
         name = f"novelty {self!r}"  # two novelty filters of one stage have a pool each
         if name not in ctx.memory:
-            ctx.memory[name] = self._begun(ctx)
-        known: _Known = ctx.memory[name]
+            ctx.memory[name] = self._build_pool(ctx)
+        known: _Pool = ctx.memory[name]
         return known
 
-    def _begun(self, ctx: Context) -> _Known:
+    def _build_pool(self, ctx: Context) -> _Pool:
         index, seeds = RougeIndex(self.threshold, self.rule, self.scripts), set[str]()
         if "seeds" in self.against:
             for seed in ctx.seeds():
-                index.add(self._text(seed), f"seed {seed.id}")
+                index.add(self._get_text(seed), f"seed {seed.id}")
                 seeds.add(seed.id)
             if not seeds:
                 raise UsageError("novelty is to compare with seeds, but there are none here; name their file in files")
-        for name, record in self._others():
-            index.add(self._text(record), name)
-        return _Known(index, len(index), frozenset(seeds))
+        for name, record in self._read_files():
+            index.add(self._get_text(record), name)
+        return _Pool(index, len(index), frozenset(seeds))
 
-    def _others(self) -> Iterator[tuple[str, Record]]:
+    def _read_files(self) -> Iterator[tuple[str, Record]]:
         for file in self.files:
             name = file if file.startswith("hf:") else Path(file).name  # what a run leaves names no machine's folders
             for number, record in enumerate(read(file), 1):
                 yield f"record {number} of {name}", record
 
-    def _text(self, record: Record) -> str:
-        return (record.question() if self.compare == "question" else "") or asked(record)
+    def _get_text(self, record: Record) -> str:
+        return (record.question() if self.compare == "question" else "") or get_question(record)
 
 
 @hookimpl

@@ -24,10 +24,18 @@ from zlib import crc32
 from rapidfuzz.distance import LCSseq
 
 from filial_plugins.filters.novelty.packed_texts import PackedTexts
-from filial_plugins.filters.novelty.signatures import Reach, Rule, Shelf, f_measure, folded, reach, signature
-from filial_plugins.filters.novelty.tokens import Scripts, tokens
+from filial_plugins.filters.novelty.signatures import (
+    DifferenceLimits,
+    Rule,
+    SignatureStore,
+    f_measure,
+    find_limits,
+    fold,
+    make_signature,
+)
+from filial_plugins.filters.novelty.tokens import Scripts, tokenize
 
-__all__ = ["Neighbour", "RougeIndex", "Rule", "Scripts", "f_measure", "tokens"]
+__all__ = ["Neighbour", "RougeIndex", "Rule", "Scripts", "f_measure", "tokenize"]
 
 _CLASSES = (128, 512, 2048)  # longest text of a class, in tokens; the last class has no end
 _SIGNATURE_WORDS = (4, 16, 64, 64)  # 64-bit words of a signature, per class
@@ -61,7 +69,7 @@ class RougeIndex:
         threshold: ROUGE-L F, above 0 and at most 1.
         rule: when a text is new: "<=" if no F is above the threshold (the code of Self-Instruct), "<" if every F
             is below it (its paper). They differ on exact ties alone.
-        scripts: what tokens are, see `tokens`: "all" compares every script, "latin" is ``rouge_score`` for all
+        scripts: what tokens are, see `tokenize`: "all" compares every script, "latin" is ``rouge_score`` for all
             texts, so that one without a-z and 0-9 is always new.
     """
 
@@ -70,58 +78,58 @@ class RougeIndex:
             raise ValueError(f"threshold is {threshold}; give a number above 0 and at most 1")
         self.threshold, self.rule, self.scripts = threshold, rule, scripts
         self._texts, self._names, self._hashes = PackedTexts(), PackedTexts(), PackedTexts("utf-16-le")
-        self._shelves: dict[int, Shelf] = {}  # by length class
+        self._blocks: dict[int, SignatureStore] = {}  # by length class
         self._latest = _Query("", [], [], "")
 
     def __len__(self) -> int:
         return len(self._texts)
 
     def add(self, text: str, name: str = "") -> None:
-        """Put a text into the pool, whatever it is similar to. ``name`` is what `nearest` calls it."""
-        query = self._query(text)
+        """Put a text into the pool, whatever it is similar to. ``name`` is what `find_nearest` calls it."""
+        query = self._make_query(text)
         which = bisect_left(_CLASSES, len(query.codes))
-        if which not in self._shelves:
-            self._shelves[which] = Shelf(_SIGNATURE_WORDS[which])
-        self._shelves[which].add(signature(query.codes, _SIGNATURE_WORDS[which]), len(query.codes), len(self))
+        if which not in self._blocks:
+            self._blocks[which] = SignatureStore(_SIGNATURE_WORDS[which])
+        self._blocks[which].add(make_signature(query.codes, _SIGNATURE_WORDS[which]), len(query.codes), len(self))
         self._texts.append(text)
         self._names.append(name)
         self._hashes.append(query.hashes)
 
-    def nearest(self, text: str) -> Neighbour | None:
+    def find_nearest(self, text: str) -> Neighbour | None:
         """The closest of the texts that are too similar to this one (the earliest of equals), or None.
 
         None means that the text is new by the rule: the F of every pair with the pool is on the right side.
         """
-        query = self._query(text)
+        query = self._make_query(text)
         if not query.codes:
             return None
         best: tuple[float, int] | None = None  # ordered as the bounds are: by falling F, then by place
-        for bound in sorted(self._bounds(query)):
+        for bound in sorted(self._compute_bounds(query)):
             if best is not None and best < bound:
                 break
-            score = self._score(query, bound[1])
-            if self._crosses(score) and (best is None or (-score, bound[1]) < best):
+            score = self._compute_score(query, bound[1])
+            if self._exceeds(score) and (best is None or (-score, bound[1]) < best):
                 best = -score, bound[1]
         if best is None:
             return None
         score, place = -best[0], best[1]
         return Neighbour(place, self._names[place], score, self._texts[place])
 
-    def _query(self, text: str) -> _Query:
+    def _make_query(self, text: str) -> _Query:
         """What is to be known of a text; a text that is asked about and then added is read once."""
         if text != self._latest.text:
-            words = tokens(text, self.scripts)
+            words = tokenize(text, self.scripts)
             codes = [crc32(word.encode("utf-8", "surrogatepass")) for word in words]
             self._latest = _Query(text, words, codes, "".join([chr((code >> 12) % _HASHES) for code in codes]))
         return self._latest
 
-    def _bounds(self, query: _Query) -> list[tuple[float, int]]:
+    def _compute_bounds(self, query: _Query) -> list[tuple[float, int]]:
         """(-F at most, place) of every text that may be too similar."""
         m, hashes, out = len(query.codes), query.hashes, []
-        within = reach(m, self.threshold, self.rule)
+        within = find_limits(m, self.threshold, self.rule)
         limit = within.limits.item
-        suspects = self._suspects(query.codes, within)
-        for place, other in zip(suspects, self._hashes.at(suspects), strict=True):
+        suspects = self._find_candidates(query.codes, within)
+        for place, other in zip(suspects, self._hashes.get_many(suspects), strict=True):
             n = len(other)
             least = (m + n - limit(n)) // 2
             common = LCSseq.similarity(hashes, other, score_cutoff=least)
@@ -129,22 +137,22 @@ class RougeIndex:
                 out.append((-f_measure(common, m, n), place))
         return out
 
-    def _suspects(self, codes: list[int], within: Reach) -> list[int]:
+    def _find_candidates(self, codes: list[int], within: DifferenceLimits) -> list[int]:
         """Places of the texts that signatures do not tell apart from this one; all too similar ones are there."""
         if within.longest < 0:
             return []
         classes = range(bisect_left(_CLASSES, within.shortest), bisect_left(_CLASSES, within.longest) + 1)
-        shelves = [self._shelves[which] for which in classes if which in self._shelves]
-        widest = signature(codes, max((shelf.words for shelf in shelves), default=1))
-        found = (shelf.suspects(folded(widest, shelf.words), within) for shelf in shelves)
+        shelves = [self._blocks[which] for which in classes if which in self._blocks]
+        widest = make_signature(codes, max((shelf.words for shelf in shelves), default=1))
+        found = (shelf.find_candidates(fold(widest, shelf.words), within) for shelf in shelves)
         return list(chain.from_iterable(found))
 
-    def _score(self, query: _Query, place: int) -> float:
+    def _compute_score(self, query: _Query, place: int) -> float:
         """ROUGE-L F with a text of the pool, token by token."""
-        others = tokens(self._texts[place], self.scripts)
+        others = tokenize(self._texts[place], self.scripts)
         numbers: dict[str, int] = {}
         one, other = ([numbers.setdefault(word, len(numbers)) for word in words] for words in (query.tokens, others))
         return f_measure(LCSseq.similarity(one, other), len(one), len(other))
 
-    def _crosses(self, score: float) -> bool:
+    def _exceeds(self, score: float) -> bool:
         return score > self.threshold if self.rule == "<=" else score >= self.threshold

@@ -22,9 +22,9 @@ class PackedTexts:
         return len(self._ends) - 1
 
     def __getitem__(self, place: int) -> str:
-        return self.at([place])[0]
+        return self.get_many([place])[0]
 
-    def at(self, places: Iterable[int]) -> list[str]:
+    def get_many(self, places: Iterable[int]) -> list[str]:
         """The texts of some places."""
         packed, ends, decode = self._bytes, self._ends, self._decode
         return [decode(packed[ends[place] : ends[place + 1]], "surrogatepass")[0] for place in places]

@@ -28,7 +28,7 @@ _LATIN_WORD = re.compile(rf"[{_LATIN}]+")
 _OTHER_WORD = re.compile(rf"[{_ALONE}][{_MARKS}]*|(?:[^\W\d_{_ALONE}{_LATIN}][{_MARKS}]*)+")
 
 
-def tokens(text: str, scripts: Scripts = "all") -> list[str]:
+def tokenize(text: str, scripts: Scripts = "all") -> list[str]:
     """The tokens of a text.
 
     ``scripts="latin"``: those of ``rouge_score`` without stemmer for every text, that is runs of a-z and 0-9 in

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from filial import Record
-from filial_plugins.generators.self_instruct.lists import headline
+from filial_plugins.generators.self_instruct.lists import format_instruction
 
 _ANY_FIELD = re.compile(r"\.\s+(?:Instruction|Input|Output):")
 _FIELD = re.compile(
@@ -27,19 +27,19 @@ class Block:
     instruction: str
     input: str = ""
     output: str = ""
-    whole: bool = True
+    complete: bool = True
 
 
-def shown(tasks: Iterable[Record]) -> str:
+def format_blocks(tasks: Iterable[Record]) -> str:
     """Tasks as blocks that begin at 1."""
     return "\n".join(
-        f"###\n{i}. Instruction: {headline(task.instruction)}\n"
+        f"###\n{i}. Instruction: {format_instruction(task.instruction)}\n"
         f"{i}. Input:\n{task.input or '<noinput>'}\n{i}. Output:\n{task.output}"
         for i, task in enumerate(tasks, 1)
     )
 
 
-def cut_at_any(text: str, first: int, cut_off: bool, no_input: Collection[str]) -> list[Block]:
+def split_at_any(text: str, first: int, cut_off: bool, no_input: Collection[str]) -> list[Block]:
     """The tasks of a reply, cut at every ``###``, as post_process_gpt3_response of generate_instruction.py cuts.
 
     The place of a piece says what its number must be, so a ``###`` inside an output costs this task and all after it.
@@ -49,24 +49,24 @@ def cut_at_any(text: str, first: int, cut_off: bool, no_input: Collection[str]) 
     pieces = f"{first}. Instruction:{text}".split("###")
     if cut_off:
         del pieces[-1]
-    return [_by_place(piece, str(i), no_input) for i, piece in enumerate(pieces, first) if piece.strip()]
+    return [_parse_by_position(piece, str(i), no_input) for i, piece in enumerate(pieces, first) if piece.strip()]
 
 
-def _by_place(piece: str, number: str, no_input: Collection[str]) -> Block:
+def _parse_by_position(piece: str, number: str, no_input: Collection[str]) -> Block:
     marks = [mark for mark in _ANY_FIELD.finditer(piece) if piece.endswith(number, 0, mark.start())]
     if len(marks) != 3:
-        return Block(piece.strip(), whole=False)
+        return Block(piece.strip(), complete=False)
     ends = [mark.start() - len(number) for mark in marks[1:]] + [len(piece)]
     instruction, given, output = (piece[mark.end() : end] for mark, end in zip(marks, ends, strict=True))
-    return _block(instruction, given, output, no_input)
+    return _make_block(instruction, given, output, no_input)
 
 
-def _block(instruction: str, given: str, output: str, no_input: Collection[str]) -> Block:
+def _make_block(instruction: str, given: str, output: str, no_input: Collection[str]) -> Block:
     given = given.strip()
     return Block(instruction.strip(), "" if given.lower() in no_input else given, output.strip())
 
 
-def cut_at_next(text: str, first: int, cut_off: bool, no_input: Collection[str]) -> list[Block]:
+def split_at_next(text: str, first: int, cut_off: bool, no_input: Collection[str]) -> list[Block]:
     """The tasks of a reply, cut where the next number of the list stands before ``Instruction:`` on a line.
 
     Labels count at the start of a line, with the number of their block and in their order; everything else, ``###``
@@ -85,25 +85,25 @@ def cut_at_next(text: str, first: int, cut_off: bool, no_input: Collection[str])
         elif int(mark[1]) == number and all(_ORDER.index(name) > _ORDER.index(other) for other in found):
             found[name] = mark.span()
     ends = [block["instruction"][0] for block in blocks[1:]] + [len(text)]
-    read = [_by_label(text, block, end, no_input) for block, end in zip(blocks, ends, strict=True)]
-    if cut_off and _without_separator(text) == text.rstrip():
+    read = [_parse_by_labels(text, block, end, no_input) for block, end in zip(blocks, ends, strict=True)]
+    if cut_off and _strip_separator(text) == text.rstrip():
         del read[-1]
-    return [block for block in read if block.whole or block.instruction]
+    return [block for block in read if block.complete or block.instruction]
 
 
-def _by_label(text: str, labels: dict[str, tuple[int, int]], end: int, no_input: Collection[str]) -> Block:
+def _parse_by_labels(text: str, labels: dict[str, tuple[int, int]], end: int, no_input: Collection[str]) -> Block:
     """The block whose labels stand at these places of the text; ``end`` is where it ends."""
     spans = list(labels.items())
     ends = [place for _, (place, _) in spans[1:]] + [end]
     parts = {name: text[begin:until] for (name, (_, begin)), until in zip(spans, ends, strict=True)}
     last = spans[-1][0]
-    parts[last] = _without_separator(parts[last])
+    parts[last] = _strip_separator(parts[last])
     if last != "output":
-        return Block(parts["instruction"].strip(), whole=False)
-    return _block(parts["instruction"], parts.get("input", ""), parts["output"], no_input)
+        return Block(parts["instruction"].strip(), complete=False)
+    return _make_block(parts["instruction"], parts.get("input", ""), parts["output"], no_input)
 
 
-def _without_separator(text: str) -> str:
+def _strip_separator(text: str) -> str:
     """The text without a line of three or more hash signs, and blanks, at its end."""
     text = text.rstrip()
     rest = text.rstrip("#")

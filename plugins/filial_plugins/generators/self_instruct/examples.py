@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from filial import Context, Drop, Record, Reply, TeacherError, in_order, is_refusal
-from filial_plugins.generators.self_instruct.reading import (
+from filial_plugins.generators.self_instruct.example_parser import (
     Example,
-    examples,
-    examples_anywhere,
-    faulty,
-    labelled,
-    labelled_anywhere,
+    find_faults,
+    parse_examples,
+    parse_examples_anywhere,
+    parse_labelled,
+    parse_labelled_anywhere,
 )
 from filial_plugins.generators.self_instruct.styles import Prompts, Sampling, Settings
 
@@ -30,7 +30,7 @@ def says_yes(text: str, exact: bool) -> bool:
     return text.strip() in ("Yes", "yes", "YES") if exact else _YES.match(text) is not None
 
 
-async def ask(prompt: str, how: Sampling, ctx: Context, draw: int = 0) -> Reply | TeacherError:
+async def ask_teacher(prompt: str, how: Sampling, ctx: Context, draw: int = 0) -> Reply | TeacherError:
     """The reply to a prompt, cut at the token limit or whole; a call that failed for good is a value."""
     try:
         return await ctx.ask(
@@ -42,7 +42,7 @@ async def ask(prompt: str, how: Sampling, ctx: Context, draw: int = 0) -> Reply 
 
 
 @dataclass(frozen=True)
-class Asking:
+class ExampleWriter:
     """How examples of a task are asked for, read and sifted.
 
     First comes the question whether it is a classification task, unless it is tagged so or the question is skipped;
@@ -52,13 +52,15 @@ class Asking:
     chosen: Settings
     texts: Prompts
 
-    async def of(self, tasks: Sequence[Record], ctx: Context) -> list[list[Record | Drop]]:
+    async def write(self, tasks: Sequence[Record], ctx: Context) -> list[list[Record | Drop]]:
         """For each task, its examples as copies of it, and drops for what is no good.
 
         The tasks are one batch: where the style has it so, one classification task among them lowers the limit of all
         their answers (generate_instances.py).
         """
-        sorted_out = [found async for _, found in in_order(tasks, lambda task: self._sorted(task, ctx), len(tasks))]
+        sorted_out = [
+            found async for _, found in in_order(tasks, lambda task: self._tag_classification(task, ctx), len(tasks))
+        ]
         labels = any(isinstance(task, Record) and CLASSIFICATION in task.tags for task in sorted_out)
         how = self.chosen.examples
         if labels and self.chosen.label_tokens:
@@ -66,39 +68,41 @@ class Asking:
 
         async def one(work: tuple[int, Record | Drop]) -> list[Record | Drop]:
             place, task = work
-            return [task] if isinstance(task, Drop) else await self._examples(task, how, ctx.derive("task", place))
+            return (
+                [task] if isinstance(task, Drop) else await self._request_examples(task, how, ctx.derive("task", place))
+            )
 
         return [found async for _, found in in_order(enumerate(sorted_out), one, len(tasks))]
 
-    async def _sorted(self, task: Record, ctx: Context) -> Record | Drop:
+    async def _tag_classification(self, task: Record, ctx: Context) -> Record | Drop:
         """The task, tagged if it is a classification task."""
         if CLASSIFICATION in task.tags or self.chosen.classification == "skip":
             return task
         prompt = self.texts.classification.format(instruction=task.instruction.strip())
-        reply = await ask(prompt, self.chosen.question, ctx)
+        reply = await ask_teacher(prompt, self.chosen.question, ctx)
         if isinstance(reply, TeacherError):
             return task if self.chosen.failed_question == "pass" else Drop.failed(reply, task)
         yes = says_yes(reply.text, exact=self.chosen.accept_yes == "exact")
         return task.replaced(tags=(*task.tags, CLASSIFICATION) if yes else task.tags).citing(reply)
 
-    async def _examples(self, task: Record, how: Sampling, ctx: Context) -> list[Record | Drop]:
+    async def _request_examples(self, task: Record, how: Sampling, ctx: Context) -> list[Record | Drop]:
         text = self.texts.output_first if CLASSIFICATION in task.tags else self.texts.input_first
-        reply = await ask(text.format(n=self.chosen.instances, instruction=task.instruction.strip()), how, ctx)
+        reply = await ask_teacher(text.format(n=self.chosen.instances, instruction=task.instruction.strip()), how, ctx)
         if isinstance(reply, TeacherError):
             return [Drop.failed(reply, task)]
         if self.chosen.refusals == "drop" and is_refusal(reply.text):
             return [Drop("refused", "the teacher declined to write examples", reply.text, task)]
-        return self._sifted(task, reply, ctx)
+        return self._select(task, reply, ctx)
 
-    def read(self, text: str, label_first: bool) -> list[Example]:
+    def parse(self, text: str, label_first: bool) -> list[Example]:
         """The pairs of input and output in a reply."""
         if self.chosen.labels == "anywhere":
-            return labelled_anywhere(text) if label_first else examples_anywhere(text)
-        return labelled(text, self.chosen.no_input) if label_first else examples(text, self.chosen.no_input)
+            return parse_labelled_anywhere(text) if label_first else parse_examples_anywhere(text)
+        return parse_labelled(text, self.chosen.no_input) if label_first else parse_examples(text, self.chosen.no_input)
 
-    def _sifted(self, task: Record, reply: Reply, ctx: Context) -> list[Record | Drop]:
+    def _select(self, task: Record, reply: Reply, ctx: Context) -> list[Record | Drop]:
         label_first = CLASSIFICATION in task.tags
-        pairs = self.read(reply.text, label_first)
+        pairs = self.parse(reply.text, label_first)
         if not pairs:
             label = "Class label:" if label_first else "Output:"
             return [Drop("unreadable-examples", f"no {label!r} line in the reply", reply.text, task)]
@@ -109,7 +113,7 @@ class Asking:
             results.append(Drop("cut-off", "the reply ends here, at the token limit", reply.text, cut))
         if self.chosen.choose == "first":
             pairs = pairs[: self.chosen.instances]
-        faults = faulty(pairs) if self.chosen.check_examples else [""] * len(pairs)
+        faults = find_faults(pairs) if self.chosen.check_examples else [""] * len(pairs)
         records = [task.replaced(input=given, output=output).citing(reply) for given, output in pairs]
         good = [i for i, fault in enumerate(faults) if not fault]
         drawn = set(ctx.rng.sample(good, self.chosen.instances) if len(good) > self.chosen.instances else good)

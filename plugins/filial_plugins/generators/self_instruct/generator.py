@@ -17,12 +17,12 @@ from filial import (
     in_order,
 )
 from filial_plugins.generators.self_instruct.blocks import Block
-from filial_plugins.generators.self_instruct.examples import WINDOW, Asking, ask
+from filial_plugins.generators.self_instruct.example_parser import find_faults
+from filial_plugins.generators.self_instruct.examples import WINDOW, ExampleWriter, ask_teacher
 from filial_plugins.generators.self_instruct.options import Options
-from filial_plugins.generators.self_instruct.pool import Pool, pool_of, requests_per_task
-from filial_plugins.generators.self_instruct.proposing import Proposal, read
-from filial_plugins.generators.self_instruct.reading import faulty
-from filial_plugins.generators.self_instruct.tally import SAMPLE
+from filial_plugins.generators.self_instruct.pool import Pool, make_pool, requests_per_task
+from filial_plugins.generators.self_instruct.proposals import Proposal, parse_reply
+from filial_plugins.generators.self_instruct.yield_stats import SAMPLE
 from filial_plugins.texts import excerpt
 
 USUAL_YIELD = 0.6
@@ -57,15 +57,15 @@ class SelfInstruct(Options):
         return tasks / (self.chosen.per_request * USUAL_YIELD) + tasks * requests_per_task(self)
 
     async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
-        pool = pool_of(self, seeds)
+        pool = make_pool(self, seeds)
         tally = pool.tally
         try:
-            while (step := self._step(pool, ctx)) is not None:
+            while (step := self._choose_step(pool, ctx)) is not None:
                 async for item in step:
                     if isinstance(item, Drop):
-                        tally.dropped(item)
+                        tally.count_drop(item)
                     yield item
-                if news := tally.news():
+                if news := tally.next_report():
                     ctx.note(f"self-instruct: {news}")
         except FilialError:  # a cap is met, or the teacher is gone: what was reached, and what more it would take
             if tally.records:
@@ -73,14 +73,14 @@ class SelfInstruct(Options):
             raise
         if not tally.records:  # no drop of this stage will be kept, so the error shows what was dropped
             last = f"; the last answer it could not use was {excerpt(tally.answer)!r}" if tally.answer else ""
-            raise FilialError(self._collapsed(pool) + last)
+            raise FilialError(self._explain_stop(pool) + last)
         for task in pool.accepted[tally.examined :]:
-            yield self._surplus(task)
+            yield self._make_surplus(task)
         if tally.missing:
-            ctx.note(self._collapsed(pool))
-            yield Drop("yield-collapsed", self._collapsed(pool))
+            ctx.note(self._explain_stop(pool))
+            yield Drop("yield-collapsed", self._explain_stop(pool))
 
-    def _step(self, pool: Pool, ctx: Context) -> AsyncIterator[Record | Drop] | None:
+    def _choose_step(self, pool: Pool, ctx: Context) -> AsyncIterator[Record | Drop] | None:
         """What to do next: a round of proposals or a batch of examples; None when all is there or no more comes."""
         tally = pool.tally
         if not tally.missing or pool.barren >= self.patience * SAMPLE:
@@ -88,34 +88,34 @@ class SelfInstruct(Options):
         dry = pool.dry >= self.patience
         needed = tally.tasks_needed()
         if tally.waiting and (dry or tally.waiting >= needed):
-            return self._examples(pool, min(needed, tally.waiting), ctx)
-        return None if dry else self._proposals(pool, needed, ctx)
+            return self._request_examples(pool, min(needed, tally.waiting), ctx)
+        return None if dry else self._run_round(pool, needed, ctx)
 
-    async def _proposals(self, pool: Pool, needed: int, ctx: Context) -> AsyncIterator[Record | Drop]:
+    async def _run_round(self, pool: Pool, needed: int, ctx: Context) -> AsyncIterator[Record | Drop]:
         """One round: take good tasks into the pool; drops say why the others are not. Joint tasks are records."""
         tally, before = pool.tally, pool.tally.accepted
-        drawn = self._round(pool, needed, ctx.derive("round", pool.rounds))
+        drawn = self._draw_requests(pool, needed, ctx.derive("round", pool.rounds))
         pool.rounds += 1
 
         async def propose(proposal: Proposal) -> Reply | TeacherError:
-            return await ask(proposal.prompt, self.chosen.proposals, ctx, proposal.draw)
+            return await ask_teacher(proposal.prompt, self.chosen.proposals, ctx, proposal.draw)
 
         async for proposal, outcome in in_order(drawn, propose, WINDOW):
             tally.proposals += 1
-            for item in self._screened(proposal, outcome, pool):
+            for item in self._accept_tasks(proposal, outcome, pool):
                 yield item
         pool.dry = 0 if tally.accepted > before else pool.dry + 1
 
-    def _round(self, pool: Pool, needed: int, ctx: Context) -> list[Proposal]:
+    def _draw_requests(self, pool: Pool, needed: int, ctx: Context) -> list[Proposal]:
         """The requests of a round: as many as the yield so far says, twice as many after each that brought nothing."""
         most = self.chosen.round_size
         size = (pool.tally.requests_needed(needed - pool.tally.waiting) << pool.dry) or most
         size = most if self.chosen.full_rounds else min(size, most)
-        return [pool.proposing.drawn(pool.accepted, ctx.derive("request", i)) for i in range(size)]
+        return [pool.proposing.draw(pool.accepted, ctx.derive("request", i)) for i in range(size)]
 
-    def _screened(self, proposal: Proposal, outcome: Reply | TeacherError, pool: Pool) -> Iterator[Record | Drop]:
+    def _accept_tasks(self, proposal: Proposal, outcome: Reply | TeacherError, pool: Pool) -> Iterator[Record | Drop]:
         """Take the good tasks of a reply into the pool; say of the others why not."""
-        for found in read(outcome, proposal.first, self.chosen):
+        for found in parse_reply(outcome, proposal.first, self.chosen):
             if isinstance(found, Drop):
                 yield found
                 continue
@@ -125,47 +125,47 @@ class SelfInstruct(Options):
                 instruction=found.instruction, input=found.input, output=found.output,
                 origin=Origin(parents=proposal.parents),
             ).citing(outcome)  # fmt: skip
-            fault = pool.fault(found.instruction) or self._bad_example(found)
+            fault = pool.find_fault(found.instruction) or self._check_example(found)
             if fault:
                 yield Drop(*fault, record=task)
                 continue
             pool.accept(task)
             if self.chosen.joint:
                 pool.tally.examined += 1
-                yield self._counted(task, pool)
+                yield self._count_record(task, pool)
 
-    def _bad_example(self, found: Block) -> tuple[str, str] | None:
+    def _check_example(self, found: Block) -> tuple[str, str] | None:
         if not (self.chosen.joint and self.chosen.check_examples):
             return None
-        (fault,) = faulty([(found.input, found.output)])
+        (fault,) = find_faults([(found.input, found.output)])
         return (fault, "") if fault else None
 
-    async def _examples(self, pool: Pool, n: int, ctx: Context) -> AsyncIterator[Record | Drop]:
+    async def _request_examples(self, pool: Pool, n: int, ctx: Context) -> AsyncIterator[Record | Drop]:
         """The examples of the next ``n`` accepted tasks."""
         tally, before = pool.tally, pool.tally.records
-        asking, size, end = Asking(self.chosen, self.wordings), self.chosen.batch, tally.examined + n
+        writer, size, end = ExampleWriter(self.chosen, self.prompt_texts), self.chosen.batch, tally.examined + n
 
         async def examples(start: int) -> list[list[Record | Drop]]:
-            return await asking.of(pool.accepted[start : min(start + size, end)], ctx.derive("examples", start))
+            return await writer.write(pool.accepted[start : min(start + size, end)], ctx.derive("examples", start))
 
         async for _, batch in in_order(range(tally.examined, end, size), examples, WINDOW):
             for results in batch:
                 tally.examined += 1
                 for result in results:
-                    yield result if isinstance(result, Drop) else self._counted(result, pool)
+                    yield result if isinstance(result, Drop) else self._count_record(result, pool)
         pool.barren = 0 if tally.records > before else pool.barren + n
 
-    def _counted(self, record: Record, pool: Pool) -> Record | Drop:
+    def _count_record(self, record: Record, pool: Pool) -> Record | Drop:
         """The record, if it is one of those still missing."""
         if not pool.tally.missing:
-            return self._surplus(record)
+            return self._make_surplus(record)
         pool.tally.records += 1
         return record
 
-    def _surplus(self, record: Record) -> Drop:
+    def _make_surplus(self, record: Record) -> Drop:
         return Drop("surplus", f"{self.count:,} records had been accepted before", record=record)
 
-    def _collapsed(self, pool: Pool) -> str:
+    def _explain_stop(self, pool: Pool) -> str:
         """How far it came, why it went no further, and what to do."""
         end = f"{self.patience} rounds in a row brought no new task"
         cure = "give it more varied seeds, lower count, raise threshold, or use a teacher that knows these tasks"
@@ -174,7 +174,7 @@ class SelfInstruct(Options):
             cure = "look at the teacher's answers in the drops, or use a teacher that knows these tasks"
         if pool.tally.failing:
             cure = "see to the teacher, whose calls failed, and try again; what it answered is kept"
-        return f"self-instruct stopped, since {end}, at {pool.tally.line()}; {cure}"
+        return f"self-instruct stopped, since {end}, at {pool.tally.summarize()}; {cure}"
 
 
 @hookimpl

@@ -6,37 +6,37 @@ import re
 from collections.abc import Iterable
 
 from filial import Record
-from filial_plugins.texts import collapse
+from filial_plugins.texts import collapse_whitespace
 
 _NUMBER = re.compile(r"^[ \t]*(\d{1,6})[ \t]?[.)](?:[ \t]+|$)", re.MULTILINE)
 _ANY_NUMBER = re.compile(r"\n\d+\s?\. ")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 
 
-def headline(instruction: str) -> str:
+def format_instruction(instruction: str) -> str:
     """An instruction as it stands in a prompt: on one line and without colons at its end.
 
     So it is in bootstrap_instructions.py (encode_prompt) and generate_instruction.py; what the colons leave at the
     end, a blank say, stays there too.
     """
-    return collapse(instruction).rstrip(":")
+    return collapse_whitespace(instruction).rstrip(":")
 
 
-def numbered(tasks: Iterable[Record]) -> str:
+def format_list(tasks: Iterable[Record]) -> str:
     """Tasks as a list that begins at 1."""
-    return "\n".join(f"{i}. {headline(task.instruction)}" for i, task in enumerate(tasks, 1))
+    return "\n".join(f"{i}. {format_instruction(task.instruction)}" for i, task in enumerate(tasks, 1))
 
 
-def cut_at_any(text: str) -> list[str]:
+def split_at_any(text: str) -> list[str]:
     """The tasks of a reply, cut at every number at the start of a line, each on one line.
 
     As post_process_gpt3_response of bootstrap_instructions.py: a dot and a blank must follow the number, and what
     stands before the first number goes on from the prompt. A numbered list inside a task is cut as well.
     """
-    return [collapse(piece) for piece in _ANY_NUMBER.split(text)]
+    return [collapse_whitespace(piece) for piece in _ANY_NUMBER.split(text)]
 
 
-def cut_at_next(text: str, first: int) -> list[str]:
+def split_at_next(text: str, first: int) -> list[str]:
     """The tasks of a reply that goes on with a list at number ``first``, each on one line.
 
     Only the next number of the list cuts (or the one after, if that is missing), so that a numbered list inside a
@@ -44,7 +44,7 @@ def cut_at_next(text: str, first: int) -> list[str]:
     task. The last task ends at a blank line.
     """
     numbers = list(_NUMBER.finditer(text))
-    starts = _starts_anew(text, numbers, first)
+    starts = _restarts(text, numbers, first)
     expected = int(numbers[0][1]) if starts else first + 1
     cuts = []
     for number in numbers:
@@ -55,10 +55,10 @@ def cut_at_next(text: str, first: int) -> list[str]:
     ends = [cut.start() for cut in (cuts[1:] if starts else cuts)] + [len(text)]
     pieces = [text[begin:end].strip() for begin, end in zip(begins, ends, strict=True)]
     pieces[-1] = _BLANK_LINE.split(pieces[-1], maxsplit=1)[0]
-    return [collapse(piece) for piece in pieces]
+    return [collapse_whitespace(piece) for piece in pieces]
 
 
-def _starts_anew(text: str, numbers: list[re.Match[str]], first: int) -> bool:
+def _restarts(text: str, numbers: list[re.Match[str]], first: int) -> bool:
     """Whether the first number opens the list, and is not inside a task that goes on from the prompt."""
     if not numbers or int(numbers[0][1]) not in (1, first):
         return False

@@ -17,17 +17,17 @@ from filial_plugins.generators.self_instruct.styles import (
     Prompts,
     Settings,
     StyleName,
-    by_style,
-    settings,
-    texts,
+    describe_by_style,
+    load_prompts,
+    make_settings,
 )
 
 _COUNTED = {BLOCKED: "13 words", BLOCKED_BY_ALPACA: "18 words", NO_INPUT: "<noinput>, none, n/a and the like"}
 
 
-def _part(name: str, what: str, **bounds: Any) -> Any:
+def _style_option(name: str, what: str, **bounds: Any) -> Any:
     """An option that is the style's unless it is given."""
-    return Field(None, description=f"{what} By style: {by_style(name, _COUNTED)}.", **bounds)
+    return Field(None, description=f"{what} By style: {describe_by_style(name, _COUNTED)}.", **bounds)
 
 
 class Options(Generator):
@@ -39,72 +39,72 @@ class Options(Generator):
         description="Whose way: ours, that of the Self-Instruct program, or that of Alpaca's. It gives the values of "
         "the options that are not given by themselves.",
     )
-    joint: bool | None = _part("joint", "Ask for tasks with input and output in one request.")
-    prompts: Literal["chat", "completion"] | None = _part(
+    joint: bool | None = _style_option("joint", "Ask for tasks with input and output in one request.")
+    prompts: Literal["chat", "completion"] | None = _style_option(
         "prompts", "Texts that tell a chat model what to do, or that a base model goes on with."
     )
-    classification: Literal["ask", "skip"] | None = _part(
+    classification: Literal["ask", "skip"] | None = _style_option(
         "classification", "Ask of each task whether it is a classification task; of those, labels are written first."
     )
     only_classification: bool = Field(
         False, description="Show only seeds tagged `classification`, and ask for such tasks."
     )
-    seed_examples: int | None = _part("seed_examples", "Seed tasks shown in a request.", ge=1)
-    machine_examples: int | None = _part(
+    seed_examples: int | None = _style_option("seed_examples", "Seed tasks shown in a request.", ge=1)
+    machine_examples: int | None = _style_option(
         "machine_examples", "Accepted tasks shown in a request, once there are some.", ge=0
     )
-    per_request: int | None = _part("per_request", "New tasks expected of a request.", ge=1, le=100)
-    round_size: int | None = _part("round_size", "Requests per round at most.", ge=1)
-    full_rounds: bool | None = _part("full_rounds", "Send whole rounds, whatever is still needed.")
-    temperature: float | None = _part("temperature", "Temperature of requests for tasks.", ge=0, le=2)
-    top_p: float | None = _part("top_p", "Top-p of requests for tasks.", ge=0, le=1)
-    max_tokens: int | None = _part("max_tokens", "Longest answer to a request for tasks.", ge=1)
-    stop: tuple[str, ...] | None = _part("stop", "Strings that end an answer to a request for tasks.")
-    refusals: Literal["drop", "read"] | None = _part(
+    per_request: int | None = _style_option("per_request", "New tasks expected of a request.", ge=1, le=100)
+    round_size: int | None = _style_option("round_size", "Requests per round at most.", ge=1)
+    full_rounds: bool | None = _style_option("full_rounds", "Send whole rounds, whatever is still needed.")
+    temperature: float | None = _style_option("temperature", "Temperature of requests for tasks.", ge=0, le=2)
+    top_p: float | None = _style_option("top_p", "Top-p of requests for tasks.", ge=0, le=1)
+    max_tokens: int | None = _style_option("max_tokens", "Longest answer to a request for tasks.", ge=1)
+    stop: tuple[str, ...] | None = _style_option("stop", "Strings that end an answer to a request for tasks.")
+    refusals: Literal["drop", "read"] | None = _style_option(
         "refusals", "A reply that declines is a drop, or is read like any other."
     )
-    cut_reply: Literal["drop-last", "drop"] | None = _part(
+    cut_reply: Literal["drop-last", "drop"] | None = _style_option(
         "cut_reply", "Of a reply cut at the token limit, drop the last task, or all."
     )
-    cut_at: Literal["next", "any"] | None = _part(
+    cut_at: Literal["next", "any"] | None = _style_option(
         "cut_at", "A new task begins at the next number of the list only, or at any number (joint: at any ###)."
     )
-    letter_case: Literal["keep", "capitalize"] | None = _part(
+    letter_case: Literal["keep", "capitalize"] | None = _style_option(
         "letter_case", "Keep upper and lower case, or make the first letter of a task upper and all others lower case."
     )
     min_words: int = Field(4, ge=1, description="Fewest words of an instruction.")
     max_words: int = Field(150, ge=1, description="Most words of an instruction.")
-    count_words: Literal["by-script", "by-blanks"] | None = _part(
+    count_words: Literal["by-script", "by-blanks"] | None = _style_option(
         "count_words", "Where scripts write no blanks, count characters as words; or count by blanks only."
     )
-    blocked: tuple[str, ...] | None = _part("blocked", "Words and phrases an instruction must not hold.")
-    blocked_openings: tuple[str, ...] | None = _part("blocked_openings", "Phrases it must not begin with.")
-    match_openings: Literal["words", "prefix"] | None = _part(
+    blocked: tuple[str, ...] | None = _style_option("blocked", "Words and phrases an instruction must not hold.")
+    blocked_openings: tuple[str, ...] | None = _style_option("blocked_openings", "Phrases it must not begin with.")
+    match_openings: Literal["words", "prefix"] | None = _style_option(
         "match_openings", "An opening counts as whole words in any case of letters, or as the very characters."
     )
-    first_character: Literal["any", "ascii"] | None = _part(
+    first_character: Literal["any", "ascii"] | None = _style_option(
         "first_character", "An instruction may begin with a letter or digit of any script, or of ASCII only."
     )
     threshold: float = Field(0.7, gt=0, le=1, description="ROUGE-L F above which a task is not new.")
     rule: Literal["<=", "<"] = Field("<=", description="New up to and including the threshold, or below it.")
-    scripts: Literal["all", "latin"] | None = _part(
+    scripts: Literal["all", "latin"] | None = _style_option(
         "scripts", "Compare texts of all scripts, or by the letters a-z and digits only, so that others are always new."
     )
-    accept_yes: Literal["lenient", "exact"] | None = _part(
+    accept_yes: Literal["lenient", "exact"] | None = _style_option(
         "accept_yes", "Any answer that begins with yes makes a classification task, or only Yes, yes and YES alone."
     )
-    failed_question: Literal["drop", "pass"] | None = _part(
+    failed_question: Literal["drop", "pass"] | None = _style_option(
         "failed_question", "Where the question about classification fails for good: drop the task, or pass it as none."
     )
-    instances: int | None = _part("instances", "Examples of an instruction at most.", ge=1, le=100)
-    choose: Literal["first", "sample"] | None = _part(
+    instances: int | None = _style_option("instances", "Examples of an instruction at most.", ge=1, le=100)
+    choose: Literal["first", "sample"] | None = _style_option(
         "choose", "Of more examples than that, read the first, or draw among the good ones."
     )
-    labels: Literal["line-start", "anywhere"] | None = _part(
+    labels: Literal["line-start", "anywhere"] | None = _style_option(
         "labels", "Input:, Output:, Class label: and Example 2 count at the start of a line, or anywhere."
     )
-    no_input: tuple[str, ...] | None = _part("no_input", "Words that say there is no input.")
-    check_examples: bool | None = _part(
+    no_input: tuple[str, ...] | None = _style_option("no_input", "Words that say there is no input.")
+    check_examples: bool | None = _style_option(
         "check_examples", "Drop examples that are empty, unfinished, repeated, or contradict each other."
     )
     patience: int = Field(4, ge=1, description="Rounds without a gain after which to stop.")
@@ -125,34 +125,34 @@ class Options(Generator):
     def chosen(self) -> Settings:
         """What the style settles, with the options given beside it."""
         given = {name: value for name in TABLE if (value := getattr(self, name)) is not None}
-        return settings(self.style, given)
+        return make_settings(self.style, given)
 
     @cached_property
-    def wordings(self) -> Prompts:
+    def prompt_texts(self) -> Prompts:
         """The texts of the requests."""
-        return texts(self.chosen, self.only_classification, self._own_texts())
+        return load_prompts(self.chosen, self.only_classification, self._custom_texts())
 
-    def _own_texts(self) -> Mapping[str, str]:
+    def _custom_texts(self) -> Mapping[str, str]:
         names = ("propose", "classification", "input_first", "output_first")
         return {name: text for name in names if (text := getattr(self, f"{name}_prompt")) is not None}
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Options:
+    def _check_combinations(self) -> Options:
         if self.chosen.joint and self.chosen.classification == "ask":
             raise ValueError("classification: ask goes with joint: false; joint tasks come with their examples")
         if self.chosen.joint and self.only_classification:
             raise ValueError("only_classification goes with joint: false; leave one of them out")
-        for name, text in self._own_texts().items():
+        for name, text in self._custom_texts().items():
             needed = ("examples", "next") if name == "propose" else ("instruction",)
             known = (
                 {"n": 1, "total": 1, "examples": "e", "next": 1} if name == "propose" else {"n": 1, "instruction": "i"}
             )
-            if fault := _fault(text, needed, known):
+            if fault := _find_prompt_fault(text, needed, known):
                 raise ValueError(f"{name}_prompt {fault}")
         return self
 
 
-def _fault(text: str, needed: tuple[str, ...], known: Mapping[str, Any]) -> str:
+def _find_prompt_fault(text: str, needed: tuple[str, ...], known: Mapping[str, Any]) -> str:
     """What keeps a text from being a prompt, in words; empty if nothing does."""
     for name in needed:
         if f"{{{name}}}" not in text:

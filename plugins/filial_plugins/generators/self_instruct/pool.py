@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from filial import Record, UsageError
 from filial_plugins.filters.novelty.index import RougeIndex
 from filial_plugins.generators.self_instruct.examples import CLASSIFICATION
+from filial_plugins.generators.self_instruct.instruction_screen import Screen
 from filial_plugins.generators.self_instruct.options import Options
-from filial_plugins.generators.self_instruct.proposing import Proposing
-from filial_plugins.generators.self_instruct.screening import Screen
-from filial_plugins.generators.self_instruct.tally import Tally
-from filial_plugins.texts import collapse, excerpt
+from filial_plugins.generators.self_instruct.proposals import ProposalWriter
+from filial_plugins.generators.self_instruct.yield_stats import YieldStats
+from filial_plugins.texts import collapse_whitespace, excerpt
 
 
 @dataclass(slots=True)
@@ -22,20 +22,20 @@ class Pool:
     ``dry``: rounds in a row that brought no task; ``barren``: tasks in a row whose examples brought no record.
     """
 
-    proposing: Proposing
+    proposing: ProposalWriter
     index: RougeIndex
     screen: Screen
-    tally: Tally
+    tally: YieldStats
     accepted: list[Record] = field(default_factory=list)
     rounds: int = 0
     dry: int = 0
     barren: int = 0
 
-    def fault(self, instruction: str) -> tuple[str, str] | None:
+    def find_fault(self, instruction: str) -> tuple[str, str] | None:
         """Why an instruction cannot be accepted, as reason and detail; None if it can."""
-        if fault := self.screen.fault(instruction):
+        if fault := self.screen.find_fault(instruction):
             return fault
-        found = self.index.nearest(instruction)
+        found = self.index.find_nearest(instruction)
         return ("too-similar", f"ROUGE-L {found.score:.3f} with {found.name}") if found else None
 
     def accept(self, task: Record) -> None:
@@ -45,7 +45,7 @@ class Pool:
         self.index.add(task.instruction, f"accepted task {self.tally.accepted}: {excerpt(task.instruction)}")
 
 
-def pool_of(options: Options, seeds: Sequence[Record]) -> Pool:
+def make_pool(options: Options, seeds: Sequence[Record]) -> Pool:
     """The pool as it is before the first round. Of seeds with one instruction the first one is taken.
 
     Raises:
@@ -54,7 +54,7 @@ def pool_of(options: Options, seeds: Sequence[Record]) -> Pool:
     chosen = options.chosen
     known: dict[str, Record] = {}
     for seed in seeds:
-        text = collapse(seed.instruction)
+        text = collapse_whitespace(seed.instruction)
         if text and not (options.only_classification and CLASSIFICATION not in seed.tags):
             known.setdefault(text, seed)
     if not known:
@@ -67,10 +67,10 @@ def pool_of(options: Options, seeds: Sequence[Record]) -> Pool:
         options.min_words, options.max_words, chosen.blocked, chosen.blocked_openings,
         chosen.match_openings, chosen.count_words, chosen.first_character,
     )  # fmt: skip
-    proposing = Proposing(chosen, options.wordings.propose, list(known.values()))
+    proposing = ProposalWriter(chosen, options.prompt_texts.propose, list(known.values()))
     instances = 1 if chosen.joint else chosen.instances
     return Pool(
-        proposing, index, screen, Tally(options.count, instances, chosen.per_request, requests_per_task(options))
+        proposing, index, screen, YieldStats(options.count, instances, chosen.per_request, requests_per_task(options))
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from filial_plugins.prompt_files import prompt_text
+from filial_plugins.prompt_files import read_prompt
 
 StyleName = Literal["filial", "paper", "alpaca"]
 
@@ -126,7 +126,7 @@ class Settings:
         return Sampling(self.temperature, self.top_p, self.max_tokens, self.stop)
 
 
-def settings(style: StyleName, given: Mapping[str, Any]) -> Settings:
+def make_settings(style: StyleName, given: Mapping[str, Any]) -> Settings:
     """What a style settles, with the values of options that are given instead of its own."""
     column = NAMES.index(style)
     chosen = {name: row[column] for name, row in TABLE.items()} | dict(given)
@@ -147,7 +147,9 @@ class Prompts:
     output_first: str
 
 
-def texts(chosen: Settings, only_classification: bool = False, given: Mapping[str, str] | None = None) -> Prompts:
+def load_prompts(
+    chosen: Settings, only_classification: bool = False, given: Mapping[str, str] | None = None
+) -> Prompts:
     """The texts that lie beside this file, or those given instead (by name of the request)."""
     form = "blocks" if chosen.joint else chosen.prompts + ("_classification" if only_classification else "")
     names = {
@@ -156,11 +158,11 @@ def texts(chosen: Settings, only_classification: bool = False, given: Mapping[st
         "input_first": f"input_first_{chosen.prompts}",
         "output_first": f"output_first_{chosen.prompts}",
     }
-    found = {key: prompt_text(__file__, f"{name}.txt") for key, name in names.items()}
+    found = {key: read_prompt(__file__, f"{name}.txt") for key, name in names.items()}
     return Prompts(**found | dict(given or {}))
 
 
-def by_style(name: str, spell: Mapping[Any, str] | None = None) -> str:
+def describe_by_style(name: str, spell: Mapping[Any, str] | None = None) -> str:
     """A row of the table in words: ``filial 8, paper 7, alpaca 17``."""
 
     def say(value: Any) -> str:

@@ -10,7 +10,7 @@ from filial.commands import ANSWERS, is_lost
 from filial.storage import read_manifest
 
 
-def run_folder(home: Path, run: str) -> Path:
+def find_run_folder(home: Path, run: str) -> Path:
     """The folder of a run given by its name or as a folder.
 
     Raises:
@@ -19,16 +19,16 @@ def run_folder(home: Path, run: str) -> Path:
     for folder in (home / "runs" / run, Path(run)):
         if (folder / "stages").is_dir():
             return folder
-    there = ", ".join(folder.name for folder in runs(home)) or "none"
+    there = ", ".join(folder.name for folder in list_runs(home)) or "none"
     raise UsageError(f"no run {run!r} in {home / 'runs'}; there are: {there}")
 
 
-def runs(home: Path) -> list[Path]:
+def list_runs(home: Path) -> list[Path]:
     """The folders of all runs."""
     return sorted(stages.parent for stages in home.glob("runs/*/stages") if stages.is_dir())
 
 
-def used(run: Path) -> tuple[set[str], int]:
+def read_run_answers(run: Path) -> tuple[set[str], int]:
     """The keys of a run's answers, and how many rows it lost to faults (their questions have no answer).
 
     Raises:
@@ -36,7 +36,7 @@ def used(run: Path) -> tuple[set[str], int]:
     """
     keys: set[str] = set()
     lost = 0
-    for path in _manifests(run):
+    for path in _list_manifests(run):
         manifest = read_manifest(path)
         files = manifest.get("files", {}) if manifest else {}
         lists = [path.parent / name for name in files if name.endswith(ANSWERS)]
@@ -48,12 +48,12 @@ def used(run: Path) -> tuple[set[str], int]:
     return keys, lost
 
 
-def unfinished(run: Path) -> bool:
+def is_unfinished(run: Path) -> bool:
     """Whether a run has not ended since it was last started: some answers may be listed nowhere yet."""
     begun, ended = run / "recipe.lock.yaml", run / "summary.json"
     return not ended.exists() or (begun.exists() and ended.stat().st_mtime_ns < begun.stat().st_mtime_ns)
 
 
-def _manifests(run: Path) -> Iterator[Path]:
+def _list_manifests(run: Path) -> Iterator[Path]:
     yield from sorted(run.glob("stages/*/manifest.json"))
     yield from sorted(run.glob("judge/*.json"))

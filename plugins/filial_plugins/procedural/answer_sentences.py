@@ -76,7 +76,7 @@ class Orders:
         return bounds["at_least"] if "at_least" in bounds else bounds["at_most"]
 
 
-def mended(right: str, orders: Orders) -> str:
+def remove_forbidden(right: str, orders: Orders) -> str:
     """The right answer without the characters that must not stand in it."""
     if "no-commas" in orders:
         right = right.replace(",", "")
@@ -87,10 +87,10 @@ def mended(right: str, orders: Orders) -> str:
     return right
 
 
-def sentences(right: str, orders: Orders) -> list[str]:
+def write_sentences(right: str, orders: Orders) -> list[str]:
     """The answer and what the constraints about words, marks and small parts add to it."""
     said = [f"We get {right} as the answer."]
-    said += _about_words(orders)
+    said += _write_word_sentences(orders)
     for name, bank, form, sentence in (
         ("highlight-count", _MARKED, "**{}**", "Note {}."),
         ("placeholder-count", _OPEN, "[{}]", "Fill in {}."),
@@ -101,10 +101,10 @@ def sentences(right: str, orders: Orders) -> list[str]:
             said.append(sentence.format(" and ".join(form.format(one) for one in bank[: orders.amount(name)])))
     if "question-count" in orders:
         said += _QUESTIONS[: orders.amount("question-count")]
-    return said + _offences(orders)
+    return said + _write_violation(orders)
 
 
-def _about_words(orders: Orders) -> list[str]:
+def _write_word_sentences(orders: Orders) -> list[str]:
     said = []
     if "include-words" in orders:
         words = orders["include-words"]["words"]
@@ -118,7 +118,7 @@ def _about_words(orders: Orders) -> list[str]:
     return said
 
 
-def _offences(orders: Orders) -> list[str]:
+def _write_violation(orders: Orders) -> list[str]:
     """A sentence that breaks what it is to break, where that takes one."""
     name = orders.broken
     if name == "exclude-words":
@@ -136,31 +136,31 @@ def _offences(orders: Orders) -> list[str]:
     return []
 
 
-def padded(said: list[str], orders: Orders) -> list[str]:
+def pad(said: list[str], orders: Orders) -> list[str]:
     """The sentences and so many fillers that the length is what it should be, or is not to be."""
     said = list(said)
     if "word-count" in orders:
-        goal = _goal(orders, "word-count")
+        goal = _find_goal(orders, "word-count")
         while len(" ".join(said).split()) < goal:
-            said.append(filler(len(said)))
+            said.append(get_filler(len(said)))
     if "character-count" in orders:
-        goal = _goal(orders, "character-count")
+        goal = _find_goal(orders, "character-count")
         while len(" ".join(said)) < goal:
-            said.append(filler(len(said)))
+            said.append(get_filler(len(said)))
     if orders.obeys("letter-frequency") and "at_least" in orders["letter-frequency"]:
         letter, goal = orders["letter-frequency"]["letter"], orders["letter-frequency"]["at_least"]
         while " ".join(said).lower().count(letter) < goal:
-            said.append(filler(len(said)))
+            said.append(get_filler(len(said)))
     if orders.obeys("script"):
-        said += _foreign(" ".join(said), orders["script"]["script"])
+        said += _write_foreign(" ".join(said), orders["script"]["script"])
     elif orders.breaks("script"):
         said += orders.style.randrange(2) * [FOREIGN[orders["script"]["script"]]]
     if "sentence-count" in orders:
-        said = fitted(said, orders.amount("sentence-count"))
+        said = fit_count(said, orders.amount("sentence-count"))
     return said
 
 
-def _goal(orders: Orders, name: str) -> int:
+def _find_goal(orders: Orders, name: str) -> int:
     """The length up to which is filled; 0 where nothing need be."""
     bounds: dict[str, int] = orders[name]
     if orders.breaks(name):
@@ -168,23 +168,23 @@ def _goal(orders: Orders, name: str) -> int:
     return bounds.get("at_least", 0)
 
 
-def _foreign(text: str, script: str) -> list[str]:
+def _write_foreign(text: str, script: str) -> list[str]:
     """So many sentences in a script that all but one in twenty letters are of it."""
     other = sum(map(str.isalpha, text))
     own = sum(map(str.isalpha, FOREIGN[script]))
     return [FOREIGN[script]] * (20 * other // own + 1)
 
 
-def filler(place: int) -> str:
+def get_filler(place: int) -> str:
     """A sentence that adds nothing."""
     return FILLERS[place % len(FILLERS)]
 
 
-def fitted(said: list[str], count: int) -> list[str]:
+def fit_count(said: list[str], count: int) -> list[str]:
     """Exactly so many sentences: fillers are added, or the last ones become one."""
     said = list(said)
     while len(said) < count:
-        said.append(filler(len(said)))
+        said.append(get_filler(len(said)))
     while len(said) > count:
         last = said.pop()
         said[-1] = f"{said[-1].rstrip('.')} and {last[0].lower()}{last[1:]}"
@@ -193,6 +193,6 @@ def fitted(said: list[str], count: int) -> list[str]:
 
 def spread(said: list[str], count: int) -> list[str]:
     """So many pieces, each a sentence or more; the first takes what is left over."""
-    said = said + [filler(len(said) + i) for i in range(count - len(said))]
+    said = said + [get_filler(len(said) + i) for i in range(count - len(said))]
     rest = len(said) - count + 1
     return [" ".join(said[:rest]), *said[rest:]]

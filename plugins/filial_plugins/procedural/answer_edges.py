@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from .obeying_content import Orders
-from .obeying_shapes import is_laid_out
+from .answer_layouts import is_laid_out
+from .answer_sentences import Orders
 
 
-def ended(text: str, orders: Orders) -> str:
+def add_ending(text: str, orders: Orders) -> str:
     """The text with the end that is asked for."""
     if "end-with" in orders:
         phrase = orders["end-with"]["phrase"]
         wrong: tuple[str, ...] = (text, f"{text}\n\n{phrase} So it is.", f"{text}\n\n{phrase[:-1]}")
-        return orders.pick(*wrong) if orders.breaks("end-with") else f"{text}{_gap(orders)}{phrase}"
+        return orders.pick(*wrong) if orders.breaks("end-with") else f"{text}{_draw_gap(orders)}{phrase}"
     if "postscript" in orders:
         remark = f"{orders['postscript']['marker']} One more remark goes here."
         wrong = (text, f"{text} {remark}", f"{text}\n\n{remark}\n\nSo it is.")
@@ -24,24 +24,24 @@ def ended(text: str, orders: Orders) -> str:
     return text
 
 
-def _gap(orders: Orders) -> str:
+def _draw_gap(orders: Orders) -> str:
     """What stands between the text and a sentence put before or behind it."""
     return "\n\n" if is_laid_out(orders) else orders.pick(" ", "\n\n")
 
 
-def begun(text: str, orders: Orders) -> str:
+def add_beginning(text: str, orders: Orders) -> str:
     """The text with the beginning that is asked for."""
     if "start-with" in orders:
         phrase = orders["start-with"]["phrase"]
         wrong = (text, f"Well. {phrase}\n\n{text}", f"{phrase.lower()}\n\n{text}", f"{phrase[:-1]}\n\n{text}")
-        return orders.pick(*wrong) if orders.breaks("start-with") else f"{phrase}{_gap(orders)}{text}"
+        return orders.pick(*wrong) if orders.breaks("start-with") else f"{phrase}{_draw_gap(orders)}{text}"
     if "title" in orders:
         wrong = (f"The answer\n\n{text}", f"<The answer>\n\n{text}", f"So it is.\n<<The answer>>\n\n{text}", text)
         return orders.pick(*wrong) if orders.breaks("title") else f"<<The answer>>\n\n{text}"
     return text
 
 
-def cased(text: str, orders: Orders) -> str:
+def change_case(text: str, orders: Orders) -> str:
     """The text in capitals or small letters, if these are asked for; or all but its first letters."""
     if "upper-case" in orders:
         wrong = orders.pick(text, text[:40] + text[40:].upper(), text.title())
@@ -52,7 +52,7 @@ def cased(text: str, orders: Orders) -> str:
     return text
 
 
-def wrapped(text: str, orders: Orders) -> str:
+def wrap(text: str, orders: Orders) -> str:
     """The text in what is to stand around it."""
     if "code-fence" in orders:
         mark = orders.pick("```", "~~~", "````")

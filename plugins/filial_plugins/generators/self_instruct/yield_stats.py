@@ -10,12 +10,12 @@ from filial import Drop
 
 SAMPLE = 16
 """Tasks whose examples show what a teacher's examples are worth, before examples of more tasks are asked for."""
-NEWS = 4
+REPORT_FACTOR = 4
 """The yield is told after the first round and its examples, then whenever so many times as much was asked."""
 
 
 @dataclass(slots=True)
-class Tally:
+class YieldStats:
     """The yield of `self-instruct`. ``count``, ``instances`` and ``per_request`` are its options; ``per_task`` is how
     many requests the examples of a task cost, 0 where tasks come with their examples."""
 
@@ -30,7 +30,7 @@ class Tally:
     records: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     answer: str = ""  # the last one that was dropped
-    _told: int = 0
+    _reported: int = 0
 
     @property
     def missing(self) -> int:
@@ -50,7 +50,7 @@ class Tally:
         """Whether most of what was dropped was lost to failed calls."""
         return any(reason.startswith("teacher-") for reason, _ in self.reasons.most_common(1))
 
-    def dropped(self, drop: Drop) -> None:
+    def count_drop(self, drop: Drop) -> None:
         """Count a drop."""
         self.reasons[drop.reason] += 1
         self.answer = drop.answer or self.answer
@@ -79,22 +79,22 @@ class Tally:
         per_task = (self.records + SAMPLE * self.instances) / (self.examined + SAMPLE)
         return self.missing / per_task
 
-    def news(self) -> str:
+    def next_report(self) -> str:
         """The forecast where it is time for one and much is to come, else "": often at first, then rarely."""
-        if not self.missing or not self.examined or self.requests < NEWS * self._told:
+        if not self.missing or not self.examined or self.requests < REPORT_FACTOR * self._reported:
             return ""
-        self._told = self.requests
-        return self.forecast() if NEWS * self._requests_left() > self.requests else ""
+        self._reported = self.requests
+        return self.forecast() if REPORT_FACTOR * self._requests_left() > self.requests else ""
 
     def forecast(self) -> str:
         """The yield so far, and how many requests it lets expect in all."""
-        return f"{self.line()}; at this yield, about {self.requests + self._requests_left():,} requests in all"
+        return f"{self.summarize()}; at this yield, about {self.requests + self._requests_left():,} requests in all"
 
     def _requests_left(self) -> int:
         tasks = math.ceil(self._tasks_left())
         return self.per_task * tasks + self.requests_needed(max(0, tasks - self.waiting))
 
-    def line(self) -> str:
+    def summarize(self) -> str:
         """What came of how much, and why the rest did not."""
         share = f" ({100 * self.accepted / self.proposed:.0f} %)" if self.proposed else ""
         text = f"{self.records:,} of {self.count:,} records after {self.requests:,} requests; {self.accepted:,} of "

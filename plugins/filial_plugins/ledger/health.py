@@ -15,7 +15,13 @@ import msgspec
 from filial import FilialError, Request
 from filial.gateway import Entry, Ledger, TeacherKeys
 from filial.storage import sync_folder, write_errors
-from filial_plugins.ledger.upkeep import add, alone, entries, faults, know_only
+from filial_plugins.ledger.maintenance import (
+    add_entries,
+    find_file_faults,
+    lock_exclusively,
+    read_entries,
+    replace_teachers,
+)
 
 _decode_request = msgspec.json.Decoder(Request).decode
 
@@ -44,24 +50,24 @@ class Health:
         return not (self.file or self.damaged or self.teachers)
 
 
-def checked(ledger: Ledger) -> Health:
+def check_ledger(ledger: Ledger) -> Health:
     """Look at every answer. In a file that is damaged itself, at every answer that can still be read."""
-    health = Health(file=faults(ledger))
+    health = Health(file=find_file_faults(ledger))
     known: dict[str, TeacherKeys] = {}
     try:
-        known, health.teachers = teachers(ledger)
+        known, health.teachers = read_teachers(ledger)
     except FilialError:  # then the file has faults, and they are told
         health.teachers = 1
-    for entry in readable(ledger) if health.file else entries(ledger):
+    for entry in salvage_entries(ledger) if health.file else read_entries(ledger):
         health.answers += 1
-        if what := fault(entry, known):
+        if what := find_damage(entry, known):
             health.damaged.append(Damage(entry.row, str(entry.key), what))
         elif entry.identity not in known:
             health.unknown += 1
     return health
 
 
-def teachers(ledger: Ledger) -> tuple[dict[str, TeacherKeys], int]:
+def read_teachers(ledger: Ledger) -> tuple[dict[str, TeacherKeys], int]:
     """The teachers noted, and how many of the notes are damaged."""
     known, damaged = {}, 0
     for identity, (use, options) in ledger.teachers().items():
@@ -77,13 +83,13 @@ def teachers(ledger: Ledger) -> tuple[dict[str, TeacherKeys], int]:
     return known, damaged
 
 
-def teacher_name(identity: str, known: dict[str, TeacherKeys], owners: dict[str, str]) -> str:
+def get_teacher_name(identity: str, known: dict[str, TeacherKeys], owners: dict[str, str]) -> str:
     """Who a teacher is, ``dist:name``; where that is not known, what was noted of it."""
     teacher = known.get(identity)
     return owners.get(teacher.use, teacher.use) if teacher else str(identity)
 
 
-def fault(entry: Entry, known: dict[str, TeacherKeys]) -> str:
+def find_damage(entry: Entry, known: dict[str, TeacherKeys]) -> str:
     """What is wrong with an answer; empty for nothing."""
     if not entry.sound:
         return "it is not what was stored"
@@ -100,28 +106,28 @@ def fault(entry: Entry, known: dict[str, TeacherKeys]) -> str:
     return ""
 
 
-def whole(ledger: Ledger, keys: Iterable[str]) -> Iterator[Entry]:
+def read_sound_entries(ledger: Ledger, keys: Iterable[str]) -> Iterator[Entry]:
     """The entries under some keys, in that order.
 
     Raises:
         FilialError: one is missing or damaged.
     """
-    known, _ = teachers(ledger)
+    known, _ = read_teachers(ledger)
     for key in keys:
-        entry = next(entries(ledger, [key]), None)
+        entry = next(read_entries(ledger, [key]), None)
         if entry is None:
             raise FilialError(f"{ledger.path}: holds no answer {key}; run the recipe again, which asks for it")
-        if what := fault(entry, known):
+        if what := find_damage(entry, known):
             raise FilialError(f"{ledger.path}: the answer {key} is damaged: {what}; 'filial ledger verify' tells more")
         yield entry
 
 
-def readable(ledger: Ledger) -> Iterator[Entry]:
+def salvage_entries(ledger: Ledger) -> Iterator[Entry]:
     """Every entry that can be read; where a page cannot, the search goes on behind it."""
     last, step = 0, 1
     while last + step < 1 << 62:
         try:
-            for entry in entries(ledger, after=last + step - 1):
+            for entry in read_entries(ledger, after=last + step - 1):
                 if entry.row > last:  # a damaged page may say anything
                     last, step = entry.row, 1
                 yield entry
@@ -130,7 +136,7 @@ def readable(ledger: Ledger) -> Iterator[Entry]:
             step *= 2
 
 
-def rebuilt(path: Path) -> tuple[int, Path]:
+def rebuild(path: Path) -> tuple[int, Path]:
     """Put a new ledger in the place of one whose file is damaged, with all answers that are whole.
 
     Returns:
@@ -142,18 +148,18 @@ def rebuilt(path: Path) -> tuple[int, Path]:
     aside = path.with_name(f"{path.name}.damaged")
     part = path.with_name(f".{path.name}.tmp")
     with write_errors(path), closing(Ledger(path)) as old:
-        alone(old)
+        lock_exclusively(old)
         for end in ("", "-wal", "-shm"):  # of a rebuilding that was killed
             Path(f"{part}{end}").unlink(missing_ok=True)
         with closing(Ledger(part)) as new:
             known: dict[str, TeacherKeys] = {}
             owners: dict[str, str] = {}
             with suppress(FilialError):
-                known, _ = teachers(old)
+                known, _ = read_teachers(old)
             with suppress(FilialError):
                 owners = old.owners()
-            know_only(new, known.values(), owners)
-            saved = add(new, (entry for entry in readable(old) if not fault(entry, known)))
+            replace_teachers(new, known.values(), owners)
+            saved = add_entries(new, (entry for entry in salvage_entries(old) if not find_damage(entry, known)))
         os.replace(path, aside)
         os.replace(part, path)
         sync_folder(path.parent)

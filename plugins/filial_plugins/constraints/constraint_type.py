@@ -36,11 +36,11 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ConstraintType:
     """One type of constraint.
 
     ``claims`` are the traits of an answer that this type settles, ``needs`` those that nobody else may settle beside
-    it; several types may need the same. `compatible` goes by them.
+    it; several types may need the same. `are_compatible` goes by them.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Kind:
     claims: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
-    def sentence(self, args: Args, rng: random.Random) -> str:
+    def write_sentence(self, args: Args, rng: random.Random) -> str:
         """A sentence that asks for it."""
         forms = {slot.name: rng.choice(slot.forms(args)) for slot in self.slots}
         return _SLOT.sub(lambda gap: forms[gap[1]], rng.choice(self.wordings))
@@ -76,7 +76,7 @@ class Kind:
         return {name: value for slot in self.slots for name, value in slot.read(match[slot.name]).items()}
 
 
-def compatible(one: Kind, other: Kind) -> bool:
+def are_compatible(one: ConstraintType, other: ConstraintType) -> bool:
     """Whether one answer can keep both: two types, and neither settles what the other settles or needs."""
     claims = set(one.claims) & {*other.claims, *other.needs} or set(other.claims) & set(one.needs)
     return one.name != other.name and not claims
@@ -90,7 +90,7 @@ _AMOUNTS = {
 _EXACTLY = ("exactly {a}", "precisely {a}")
 
 
-def _amounts(args: Args) -> list[str]:
+def _format_amount(args: Args) -> list[str]:
     least, most = args.get("at_least"), args.get("at_most")
     forms = _EXACTLY if least == most else _AMOUNTS[least is not None, most is not None]
     return [form.format(a=least, b=most) for form in forms]
@@ -114,7 +114,7 @@ _TEMPLATES = [*(form for forms in _AMOUNTS.values() for form in forms), *_EXACTL
 AMOUNT = Slot(
     "amount",
     "`at_least`, `at_most` (or both): integers",
-    _amounts,
+    _format_amount,
     "|".join(form.format(a=r"\d+", b=r"\d+") for form in _TEMPLATES),
     _read_amount,
     _is_amount,
@@ -196,13 +196,13 @@ def amounts(least: Sequence[int] = (), most: Sequence[int] = (), exact: Sequence
         if exact:
             ways.append(lambda: dict.fromkeys(("at_least", "at_most"), rng.choice(exact)))
         if span:
-            ways.append(lambda: dict(zip(("at_least", "at_most"), _apart(rng.choice(least), span), strict=True)))
+            ways.append(lambda: dict(zip(("at_least", "at_most"), _make_span(rng.choice(least), span), strict=True)))
         return rng.choice(ways)()
 
     return draw
 
 
-def _apart(low: int, span: int) -> tuple[int, int]:
+def _make_span(low: int, span: int) -> tuple[int, int]:
     return low, low + span
 
 

@@ -27,27 +27,27 @@ class Screen:
     count_words: Literal["by-script", "by-blanks"] = "by-script"
     first_character: Literal["any", "ascii"] = "any"
 
-    def fault(self, instruction: str) -> tuple[str, str] | None:
+    def find_fault(self, instruction: str) -> tuple[str, str] | None:
         """Reason and detail of what is wrong with an instruction; None if nothing."""
         words = count_words(instruction) if self.count_words == "by-script" else len(instruction.split())
         if words < self.min_words:
             return "too-short", f"{words} words, at least {self.min_words} wanted"
         if words > self.max_words:
             return "too-long", f"{words} words, at most {self.max_words} wanted"
-        if found := self._holds(instruction):
+        if found := self._find_blocked(instruction):
             return "blocked-word", f"holds {found!r}"
-        return self._beginning(instruction[0])
+        return self._check_first_character(instruction[0])
 
-    def _holds(self, instruction: str) -> str:
+    def _find_blocked(self, instruction: str) -> str:
         """A blocked word or opening in the instruction; empty if there is none."""
-        found = self._blocked and self._blocked.search(instruction)
+        found = self._blocked_pattern and self._blocked_pattern.search(instruction)
         if self.match_openings == "prefix":
             opening = next((phrase for phrase in self.openings if instruction.startswith(phrase)), "")
             return found[0] if found else opening
-        found = found or (self._openings and self._openings.match(instruction))
+        found = found or (self._opening_pattern and self._opening_pattern.match(instruction))
         return found[0] if found else ""
 
-    def _beginning(self, first: str) -> tuple[str, str] | None:
+    def _check_first_character(self, first: str) -> tuple[str, str] | None:
         """What is wrong with the first character."""
         if self.first_character == "ascii" and not first.isascii():
             return "starts-with-other-script", f"starts with {first!r}, which is not ASCII"
@@ -57,15 +57,15 @@ class Screen:
         return ("starts-with-punctuation", f"starts with {first!r}") if marks else None
 
     @cached_property
-    def _blocked(self) -> re.Pattern[str] | None:
-        return _words(self.blocked)
+    def _blocked_pattern(self) -> re.Pattern[str] | None:
+        return _compile_phrases(self.blocked)
 
     @cached_property
-    def _openings(self) -> re.Pattern[str] | None:
-        return _words(self.openings)
+    def _opening_pattern(self) -> re.Pattern[str] | None:
+        return _compile_phrases(self.openings)
 
 
-def _words(phrases: tuple[str, ...]) -> re.Pattern[str] | None:
+def _compile_phrases(phrases: tuple[str, ...]) -> re.Pattern[str] | None:
     if not phrases:
         return None
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, phrases))})(?!\w)", re.IGNORECASE)

@@ -23,7 +23,7 @@ class Proposal:
 
 
 @dataclass(slots=True)
-class Proposing:
+class ProposalWriter:
     """Draws requests for new tasks. ``text`` is the prompt to fill in; ``sent`` counts how often each was sent."""
 
     chosen: Settings
@@ -31,7 +31,7 @@ class Proposing:
     seeds: Sequence[Record]
     sent: Counter[str] = field(default_factory=Counter)
 
-    def drawn(self, accepted: Sequence[Record], ctx: Context) -> Proposal:
+    def draw(self, accepted: Sequence[Record], ctx: Context) -> Proposal:
         """A request that shows some accepted tasks (as many as there are), filled up with seeds, shuffled.
 
         A sample of seeds alone comes in random order already (generate_instruction.py does not shuffle it either).
@@ -44,7 +44,7 @@ class Proposing:
         if chosen.machine_examples:
             ctx.rng.shuffle(tasks)
         first = len(tasks) + 1
-        listed = blocks.shown(tasks) if chosen.joint else lists.numbered(tasks)
+        listed = blocks.format_blocks(tasks) if chosen.joint else lists.format_list(tasks)
         total = len(tasks) + chosen.per_request
         prompt = self.text.format(n=chosen.per_request, total=total, examples=listed, next=first)
         draw = self.sent[prompt]  # with few seeds the same list may come again: another answer to it is wanted
@@ -52,7 +52,7 @@ class Proposing:
         return Proposal(prompt, first, tuple(seed.id for seed in human if seed.id), draw)
 
 
-def read(reply: Reply | TeacherError, first: int, chosen: Settings) -> Iterator[Block | Drop]:
+def parse_reply(reply: Reply | TeacherError, first: int, chosen: Settings) -> Iterator[Block | Drop]:
     """The tasks of a reply, and drops for what is none. Without ``joint``, tasks have neither input nor output.
 
     What is no task is one drop per reply, however much there is of it: it carries the reply.
@@ -69,14 +69,18 @@ def read(reply: Reply | TeacherError, first: int, chosen: Settings) -> Iterator[
         yield Drop("cut-off", f"{lost} that was cut at the token limit", answer=reply.text)
         if chosen.cut_reply == "drop":
             return
-    found = _blocks(reply.text, first, cut_off, chosen) if chosen.joint else _tasks(reply.text, first, cut_off, chosen)
+    found = (
+        _parse_blocks(reply.text, first, cut_off, chosen)
+        if chosen.joint
+        else _parse_tasks(reply.text, first, cut_off, chosen)
+    )
     if not found and not cut_off:
         yield Drop("empty", "no task in the reply", answer=reply.text)
     empty = broken = 0
     for block in found:
-        empty += block.whole and not block.instruction
-        broken += not block.whole
-        if block.whole and block.instruction:
+        empty += block.complete and not block.instruction
+        broken += not block.complete
+        if block.complete and block.instruction:
             yield block
     if empty:
         yield Drop("empty", f"{empty} numbers without a task", answer=reply.text)
@@ -84,17 +88,17 @@ def read(reply: Reply | TeacherError, first: int, chosen: Settings) -> Iterator[
         yield Drop("unreadable-task", f"{broken} tasks without all of their parts", answer=reply.text)
 
 
-def _blocks(text: str, first: int, cut_off: bool, chosen: Settings) -> list[Block]:
-    cut = blocks.cut_at_any if chosen.cut_at == "any" else blocks.cut_at_next
-    return [_cased(block, chosen) for block in cut(text, first, cut_off, chosen.no_input)]
+def _parse_blocks(text: str, first: int, cut_off: bool, chosen: Settings) -> list[Block]:
+    cut = blocks.split_at_any if chosen.cut_at == "any" else blocks.split_at_next
+    return [_apply_letter_case(block, chosen) for block in cut(text, first, cut_off, chosen.no_input)]
 
 
-def _tasks(text: str, first: int, cut_off: bool, chosen: Settings) -> list[Block]:
-    tasks = lists.cut_at_any(text) if chosen.cut_at == "any" else lists.cut_at_next(text, first)
-    return [_cased(Block(task), chosen) for task in (tasks[:-1] if cut_off else tasks)]
+def _parse_tasks(text: str, first: int, cut_off: bool, chosen: Settings) -> list[Block]:
+    tasks = lists.split_at_any(text) if chosen.cut_at == "any" else lists.split_at_next(text, first)
+    return [_apply_letter_case(Block(task), chosen) for task in (tasks[:-1] if cut_off else tasks)]
 
 
-def _cased(block: Block, chosen: Settings) -> Block:
+def _apply_letter_case(block: Block, chosen: Settings) -> Block:
     if chosen.letter_case == "keep":
         return block
-    return Block(block.instruction.capitalize(), block.input, block.output, block.whole)
+    return Block(block.instruction.capitalize(), block.input, block.output, block.complete)

@@ -23,7 +23,7 @@ _FIELD = re.compile(_LABEL.format("Input|Output"), re.MULTILINE)
 _CLASS = re.compile(_LABEL.format("Class [Ll]abel"), re.MULTILINE)
 
 
-def examples_anywhere(text: str) -> list[Example]:
+def parse_examples_anywhere(text: str) -> list[Example]:
     """The examples of a reply as parse_instances_for_generation_task of prepare_for_finetuning.py reads them.
 
     Cut at every ``Example 1`` in the text; without any, an ``Output:`` makes the reply one example. What has no
@@ -34,10 +34,10 @@ def examples_anywhere(text: str) -> list[Example]:
         pieces = _ANY_EXAMPLE.split(text)
     else:
         pieces = [text] if _ANY_OUTPUT.search(text) else []
-    return [input_output(piece) for piece in pieces if piece.strip()]
+    return [parse_input_output(piece) for piece in pieces if piece.strip()]
 
 
-def input_output(piece: str) -> Example:
+def parse_input_output(piece: str) -> Example:
     """One example, as parse_input_output of prepare_for_finetuning.py reads it."""
     given, *after = _ANY_OUTPUT.split(piece, maxsplit=2)
     if not after:
@@ -47,7 +47,7 @@ def input_output(piece: str) -> Example:
     return given[label.end() :].strip() if label else given, _ANY_INPUT.split(after[0], maxsplit=1)[0].strip()
 
 
-def labelled_anywhere(text: str) -> list[Example]:
+def parse_labelled_anywhere(text: str) -> list[Example]:
     """The examples of a reply that gives class labels first: the label is the output, what follows it the input.
 
     As parse_instances_for_classification_task of prepare_for_finetuning.py. Where nothing follows ``Class label:`` on
@@ -57,7 +57,7 @@ def labelled_anywhere(text: str) -> list[Example]:
     return [(rest.strip(), label.strip()) for label, _, rest in pieces]
 
 
-def examples(text: str, no_input: Collection[str]) -> list[Example]:
+def parse_examples(text: str, no_input: Collection[str]) -> list[Example]:
     """The examples of a reply in the form ``Example 1 / Input: … / Output: …``, with labels at the start of a line.
 
     Inputs and outputs may have many lines; one without an ``Input:`` line has an empty input, and other labels
@@ -69,10 +69,10 @@ def examples(text: str, no_input: Collection[str]) -> list[Example]:
     begins = [mark.end() if headers else mark.start() for mark in marks] or [0]
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     pieces = (text[begin:end] for begin, end in zip(begins, ends, strict=True))
-    return [pair for pair in (_example(piece, no_input) for piece in pieces) if pair is not None]
+    return [pair for pair in (_parse_example(piece, no_input) for piece in pieces) if pair is not None]
 
 
-def _example(piece: str, no_input: Collection[str]) -> Example | None:
+def _parse_example(piece: str, no_input: Collection[str]) -> Example | None:
     label = _OUTPUT.search(piece)
     if label is None:
         return None
@@ -81,7 +81,7 @@ def _example(piece: str, no_input: Collection[str]) -> Example | None:
     return ("" if given.lower() in no_input else given), output
 
 
-def labelled(text: str, no_input: Collection[str]) -> list[Example]:
+def parse_labelled(text: str, no_input: Collection[str]) -> list[Example]:
     """The examples of a reply that gives class labels first, at the start of a line: label as output, rest as input.
 
     ``Example 2`` on a line of its own belongs to neither, nor does ``Input:`` at the beginning of the input.
@@ -96,7 +96,7 @@ def labelled(text: str, no_input: Collection[str]) -> list[Example]:
     return pairs
 
 
-def faulty(found: Iterable[Example]) -> list[str]:
+def find_faults(found: Iterable[Example]) -> list[str]:
     """What is wrong with each example, "" if nothing: the instance filters of Self-Instruct, as reasons.
 
     From prepare_for_finetuning.py: no output; output equal to the input; input or output that ends with a colon
@@ -104,7 +104,7 @@ def faulty(found: Iterable[Example]) -> list[str]:
     without input may differ in output.
     """
     pairs = list(found)
-    faults = [_fault(*pair) for pair in pairs]
+    faults = [_find_fault(*pair) for pair in pairs]
     outputs: dict[str, set[str]] = {}
     for (given, output), fault in zip(pairs, faults, strict=True):
         if not fault and given:
@@ -119,7 +119,7 @@ def faulty(found: Iterable[Example]) -> list[str]:
     return faults
 
 
-def _fault(given: str, output: str) -> str:
+def _find_fault(given: str, output: str) -> str:
     if not output.strip():
         return "empty-output"
     if given == output:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Literal
 
-from .obeying_content import Orders, mended, spread
+from .answer_sentences import Orders, remove_forbidden, spread
 
 _HEADINGS = ("Start", "Middle", "More", "Rest", "End")
 _COLUMNS = ("Answer", "Comment", "Note", "More", "Rest")
@@ -18,12 +18,12 @@ _LINE_OPENERS = {
 }  # fmt: skip
 
 
-def _bullets(said: list[str], right: str, orders: Orders) -> str:
+def _write_bullets(said: list[str], right: str, orders: Orders) -> str:
     mark = orders.pick("- ", "* ", "+ ", "• ", "  - ")
     return "\n".join(mark + piece for piece in spread(said, orders.amount("bullet-count")))
 
 
-def _numbered(said: list[str], right: str, orders: Orders) -> str:
+def _write_numbered(said: list[str], right: str, orders: Orders) -> str:
     count, first = orders["numbered-list"]["items"], 1
     if orders.breaks("numbered-list"):
         count, first = orders.style.choice([(count + 1, 1), (count - 1, 1), (count, 0), (count, 2)])
@@ -31,20 +31,20 @@ def _numbered(said: list[str], right: str, orders: Orders) -> str:
     return "\n".join(f"{i}{dot} {piece}" for i, piece in enumerate(spread(said, count), first))
 
 
-def _headed(said: list[str], right: str, orders: Orders) -> str:
+def _write_headed(said: list[str], right: str, orders: Orders) -> str:
     pieces, mark = spread(said, orders.amount("heading-count")), orders.pick("#", "##", "###")
     return "\n\n".join(f"{mark} {head}\n\n{piece}" for head, piece in zip(_HEADINGS, pieces, strict=False))
 
 
-def _paragraphs(said: list[str], right: str, orders: Orders) -> str:
+def _write_paragraphs(said: list[str], right: str, orders: Orders) -> str:
     return orders.pick("\n\n", "\n\n\n", "\n \n").join(spread(said, orders.amount("paragraph-count")))
 
 
-def _lines(said: list[str], right: str, orders: Orders) -> str:
+def _write_lines(said: list[str], right: str, orders: Orders) -> str:
     return orders.pick("\n", "\n\n").join(spread(said, orders.amount("line-count")))
 
 
-def _table(said: list[str], right: str, orders: Orders) -> str:
+def _write_table(said: list[str], right: str, orders: Orders) -> str:
     count, dashes = orders["table"]["columns"], True
     if orders.breaks("table"):
         count, dashes = orders.style.choice([(count + 1, True), (count, False)])
@@ -54,7 +54,7 @@ def _table(said: list[str], right: str, orders: Orders) -> str:
     return "\n".join(f"{edge} {' | '.join(cells)} {edge}".strip() for cells in rows)
 
 
-def _json(said: list[str], right: str, orders: Orders) -> str:
+def _write_json(said: list[str], right: str, orders: Orders) -> str:
     keys = list(orders["json"]["keys"])
     values = [" ".join(said), *["as said"] * (len(keys) - 1)]
     indent = orders.style.choice((None, 2))
@@ -65,7 +65,7 @@ def _json(said: list[str], right: str, orders: Orders) -> str:
     return orders.pick(other, f"Here it is:\n{text}", f"```json\n{text}\n```", text[:-1], text[:-1] + ",}", f"[{text}]")
 
 
-def _csv(said: list[str], right: str, orders: Orders) -> str:
+def _write_csv(said: list[str], right: str, orders: Orders) -> str:
     count = orders["csv"]["columns"]
     row = [" ".join(said), *["as said"] * (count - 1)]
     out = io.StringIO()
@@ -77,8 +77,8 @@ def _csv(said: list[str], right: str, orders: Orders) -> str:
     return orders.pick(f"{text},more", f"Here it is:\n{text}", text.rsplit(",", 1)[0], f"{text}\nThat is all.")
 
 
-def _two(said: list[str], right: str, orders: Orders) -> str:
-    first, other = " ".join(said), f"One could just say {mended(right, orders)} and leave it there."
+def _write_two(said: list[str], right: str, orders: Orders) -> str:
+    first, other = " ".join(said), f"One could just say {remove_forbidden(right, orders)} and leave it there."
     if orders.breaks("two-answers"):
         return orders.pick(
             f"{first} {other}", f"{first}\n***\n{other}", f"{first}\n\n{other}", f"{first}\n******\n******\n{other}"
@@ -86,14 +86,14 @@ def _two(said: list[str], right: str, orders: Orders) -> str:
     return orders.pick(f"{first}\n******\n{other}", f"{first}\n\n********\n\n{other}")
 
 
-def _parts(said: list[str], right: str, orders: Orders) -> str:
+def _write_parts(said: list[str], right: str, orders: Orders) -> str:
     count = orders["parts"]["parts"]
     if orders.breaks("parts"):
         count += orders.style.choice((-1, 1))
     return orders.pick("\n---\n", "\n\n---\n\n", "\n\n------\n\n").join(spread(said, count))
 
 
-def _marked_lines(said: list[str], right: str, orders: Orders) -> str:
+def _write_marked_lines(said: list[str], right: str, orders: Orders) -> str:
     mark = orders["line-start"]["mark"]
     rows = [f"{mark} {piece}" for piece in spread(said, 3)]
     if orders.breaks("line-start"):
@@ -102,7 +102,7 @@ def _marked_lines(said: list[str], right: str, orders: Orders) -> str:
     return "\n".join(rows)
 
 
-def _acrostic(said: list[str], right: str, orders: Orders) -> str:
+def _write_acrostic(said: list[str], right: str, orders: Orders) -> str:
     letters = word = orders["acrostic"]["word"]
     if orders.breaks("acrostic"):
         letters = orders.pick(word[:-1], word[1:], word[1] + word[0] + word[2:], word + "S")
@@ -111,7 +111,7 @@ def _acrostic(said: list[str], right: str, orders: Orders) -> str:
     return orders.pick("\n", "\n\n").join(rows)
 
 
-def _opened_paragraph(said: list[str], right: str, orders: Orders) -> str:
+def _write_opened_paragraph(said: list[str], right: str, orders: Orders) -> str:
     number, word = orders["paragraph-word"]["paragraph"], orders["paragraph-word"]["word"]
     pieces = spread(said, number)
     if orders.obeys("paragraph-word"):
@@ -122,19 +122,19 @@ def _opened_paragraph(said: list[str], right: str, orders: Orders) -> str:
 
 
 _LAYOUTS: dict[str, Callable[[list[str], str, Orders], str]] = {
-    "bullet-count": _bullets,
-    "numbered-list": _numbered,
-    "heading-count": _headed,
-    "paragraph-count": _paragraphs,
-    "line-count": _lines,
-    "table": _table,
-    "json": _json,
-    "csv": _csv,
-    "two-answers": _two,
-    "parts": _parts,
-    "line-start": _marked_lines,
-    "acrostic": _acrostic,
-    "paragraph-word": _opened_paragraph,
+    "bullet-count": _write_bullets,
+    "numbered-list": _write_numbered,
+    "heading-count": _write_headed,
+    "paragraph-count": _write_paragraphs,
+    "line-count": _write_lines,
+    "table": _write_table,
+    "json": _write_json,
+    "csv": _write_csv,
+    "two-answers": _write_two,
+    "parts": _write_parts,
+    "line-start": _write_marked_lines,
+    "acrostic": _write_acrostic,
+    "paragraph-word": _write_opened_paragraph,
 }
 
 
@@ -143,7 +143,7 @@ def is_laid_out(orders: Orders) -> bool:
     return any(name in orders for name in _LAYOUTS)
 
 
-def arranged(said: list[str], right: str, orders: Orders) -> str:
+def arrange(said: list[str], right: str, orders: Orders) -> str:
     """The sentences in the layout that is asked for (no two of them go together), or one after the other."""
     layout = next((name for name in _LAYOUTS if name in orders), "")
     return _LAYOUTS[layout](said, right, orders) if layout else " ".join(said)

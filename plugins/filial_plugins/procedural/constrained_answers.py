@@ -12,37 +12,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from filial import Constraint
-from filial_plugins.constraints.catalogue import split_off
+from filial_plugins.constraints.catalogue import split_constraints
 
-from . import obeying_content as content
-from .obeying_content import Orders
-from .obeying_edges import begun, cased, ended, wrapped
-from .obeying_shapes import arranged
+from . import answer_sentences as content
+from .answer_edges import add_beginning, add_ending, change_case, wrap
+from .answer_layouts import arrange
+from .answer_sentences import Orders
 
-__all__ = ["Written", "answered", "split_off", "written"]
+__all__ = ["ConstrainedAnswer", "answer_with_constraints", "split_constraints", "write_answer"]
 
 
 @dataclass(frozen=True)
-class Written:
+class ConstrainedAnswer:
     """An answer, and the type of the constraint it was written to break ("" if none)."""
 
     text: str
     broken: str
 
 
-def answered(right: str, demands: Sequence[Constraint], slips: bool, rng: random.Random) -> Written:
+def answer_with_constraints(
+    right: str, demands: Sequence[Constraint], slips: bool, rng: random.Random
+) -> ConstrainedAnswer:
     """The right answer, written as the demands want it; with ``slips`` one of them, drawn evenly, is broken."""
     broken = rng.choice([demand.type for demand in demands]) if slips else ""
-    return Written(written(right, demands, broken), broken)
+    return ConstrainedAnswer(write_answer(right, demands, broken), broken)
 
 
-def written(right: str, demands: Sequence[Constraint], broken: str = "") -> str:
+def write_answer(right: str, demands: Sequence[Constraint], broken: str = "") -> str:
     """The right answer as the demands want it, all but the one of the type ``broken``.
 
     How it keeps and breaks them varies from task to task, and is the same for the same.
     """
     style = random.Random(repr([right, broken, [(demand.type, demand.args) for demand in demands]]))
     orders = Orders({demand.type: demand.args for demand in demands}, broken, style)
-    sentences = content.sentences(content.mended(right, orders), orders)
-    text = arranged(content.padded(sentences, orders), right, orders)
-    return cased(wrapped(begun(ended(text, orders), orders), orders), orders)
+    sentences = content.write_sentences(content.remove_forbidden(right, orders), orders)
+    text = arrange(content.pad(sentences, orders), right, orders)
+    return change_case(wrap(add_beginning(add_ending(text, orders), orders), orders), orders)

@@ -15,7 +15,7 @@ _ADD = """
 """
 
 
-def entries(ledger: Ledger, keys: Iterable[str] | None = None, *, after: int = 0) -> Iterator[Entry]:
+def read_entries(ledger: Ledger, keys: Iterable[str] | None = None, *, after: int = 0) -> Iterator[Entry]:
     """Those under some keys, in that order; or all, as they lie in the file, behind the row ``after``."""
     if keys is None:
         for row in ledger.rows("cannot be read", f"{_ENTRIES} where rowid>? order by rowid", (after,)):
@@ -26,24 +26,24 @@ def entries(ledger: Ledger, keys: Iterable[str] | None = None, *, after: int = 0
             yield Entry(*row)
 
 
-def add(ledger: Ledger, new: Iterable[Entry]) -> int:
+def add_entries(ledger: Ledger, new: Iterable[Entry]) -> int:
     """Store entries from elsewhere that are not here, or not whole, all or none. Returns how many there were."""
     added = 0
     with ledger.transaction("cannot store answers") as db:
         for e in new:
-            if not any(held.sound for held in entries(ledger, [e.key])):
+            if not any(held.sound for held in read_entries(ledger, [e.key])):
                 db.execute(_ADD, (e.key, e.identity, e.request, e.reply, e.checksum, e.written))
                 added += 1
     return added
 
 
-def remove(ledger: Ledger, rows: Iterable[tuple[int, Any]]) -> None:
+def remove_entries(ledger: Ledger, rows: Iterable[tuple[int, Any]]) -> None:
     """Remove entries by row and checksum, all or none; one that was replaced meanwhile stays."""
     with ledger.transaction("cannot remove answers") as db:
         db.executemany("delete from answers where rowid=? and checksum is ?", rows)
 
 
-def know_only(ledger: Ledger, teachers: Iterable[TeacherKeys], owners: dict[str, str]) -> None:
+def replace_teachers(ledger: Ledger, teachers: Iterable[TeacherKeys], owners: dict[str, str]) -> None:
     """Forget what is noted about all other teachers, and whose other bare names are."""
     with ledger.transaction("cannot store teachers") as db:
         for table in ("teachers", "owners"):
@@ -59,7 +59,7 @@ def shrink(ledger: Ledger) -> None:
         list(ledger.rows("cannot be shrunk", statement))
 
 
-def alone(ledger: Ledger) -> None:
+def lock_exclusively(ledger: Ledger) -> None:
     """Keep every other process out until this is closed, with all that is stored in the one file.
 
     Raises:
@@ -69,7 +69,7 @@ def alone(ledger: Ledger) -> None:
         list(ledger.rows("is in use", statement))
 
 
-def faults(ledger: Ledger) -> list[str]:
+def find_file_faults(ledger: Ledger) -> list[str]:
     """What sqlite itself finds wrong with the file."""
     try:
         found = [text for (text,) in ledger.rows("cannot be read", "pragma integrity_check(20)")]
@@ -78,12 +78,12 @@ def faults(ledger: Ledger) -> list[str]:
     return [text for text in found if text != "ok"]
 
 
-def keys(ledger: Ledger) -> list[str]:
+def list_keys(ledger: Ledger) -> list[str]:
     """The keys of all entries, sorted."""
     return [key for (key,) in ledger.rows("cannot be read", "select key from answers order by key")]
 
 
-def identities(ledger: Ledger, keys: Iterable[str]) -> set[str]:
+def find_identities(ledger: Ledger, keys: Iterable[str]) -> set[str]:
     """Who gave the answers under some keys."""
     statement = "select identity from answers where key=?"
     return {identity for key in keys for (identity,) in ledger.rows("cannot be read", statement, (key,))}

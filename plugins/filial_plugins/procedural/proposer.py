@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import noise, prompts
-from .inputs import answer, draw_input
+from .inputs import compute_answer, draw_input
 from .operations import InputError
 from .parser import parse
 from .task import Task
@@ -39,7 +39,7 @@ class Proposer:
     style: Style
     noise: float
 
-    def _slips(self, rng: random.Random) -> bool:
+    def _draws_fault(self, rng: random.Random) -> bool:
         return rng.random() < self.noise
 
     def propose(self, request: prompts.Propose, rng: random.Random) -> str:
@@ -49,25 +49,25 @@ class Proposer:
             return NO_PROPOSALS
         if rng.random() < self.noise / 10:
             return rng.choice(REFUSALS)
-        tasks = [rng.choice(known) if self._slips(rng) else self._fresh_task(rng) for _ in range(request.count)]
+        tasks = [rng.choice(known) if self._draws_fault(rng) else self._write_task(rng) for _ in range(request.count)]
         if request.blocks:
-            return self._blocks(tasks, request.first, rng)
+            return self._write_blocks(tasks, request.first, rng)
         listed = "\n".join(f"{number}. {task}" for number, task in enumerate(tasks, request.first))
         return listed.removeprefix(f"{request.first}.") if request.completion else listed
 
-    def _fresh_task(self, rng: random.Random) -> str:
+    def _write_task(self, rng: random.Random) -> str:
         while True:
             try:
                 return render(propose(self.world, rng), rng, self.style)
             except WordingError:
                 continue
 
-    def _blocks(self, tasks: list[str], first: int, rng: random.Random) -> str:
+    def _write_blocks(self, tasks: list[str], first: int, rng: random.Random) -> str:
         """The first goes on from the prompt, which ends with its number and ``Instruction:``."""
         blocks: list[str] = []
         for text in tasks:
             task, number = parse(text), first + len(blocks)
-            pairs = list(self._pairs(task, 1, rng)) if task else []
+            pairs = list(self._make_pairs(task, 1, rng)) if task else []
             for data, output in pairs:
                 opening = f"###\n{number}. Instruction:" if blocks else ""
                 blocks.append(
@@ -79,7 +79,7 @@ class Proposer:
         """Yes or No; No of what lies outside the world, too."""
         task = parse(request.instruction)
         yes = task is not None and is_classification(task)
-        return "Yes" if yes != self._slips(rng) else "No"
+        return "Yes" if yes != self._draws_fault(rng) else "No"
 
     def write_examples(self, request: prompts.WriteExamples, rng: random.Random) -> str:
         """Examples of a task: in a numbered form, or as those of the tasks in a few-shot prompt."""
@@ -87,47 +87,47 @@ class Proposer:
         if task is None:
             return NO_EXAMPLES
         if request.label_first:
-            return self._labelled(task, request, rng)
+            return self._write_labelled(task, request, rng)
         blocks = []
-        for number, (data, output) in enumerate(self._pairs(task, request.count, rng), 1):
+        for number, (data, output) in enumerate(self._make_pairs(task, request.count, rng), 1):
             given = "" if task.inline else f"Input: {data}\n"
             blocks.append(f"Example {number}\n{given}Output: {output}")
         return "\n\n".join(blocks) or UNFIT
 
-    def _pairs(self, task: Task, count: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    def _make_pairs(self, task: Task, count: int, rng: random.Random) -> Iterator[tuple[str, str]]:
         """Up to ``count`` different inputs, each with its answer; none if the task has no answer."""
-        for data in [""] if task.inline else _inputs(task, _DRAWS_PER_EXAMPLE * count, rng)[:count]:
+        for data in [""] if task.inline else _draw_inputs(task, _DRAWS_PER_EXAMPLE * count, rng)[:count]:
             try:
-                right = answer(task, data)
+                right = compute_answer(task, data)
             except InputError:
                 return
-            yield data, noise.faulty_answer(right, rng) if self._slips(rng) else right
+            yield data, noise.make_faulty_text(right, rng) if self._draws_fault(rng) else right
 
-    def _labelled(self, task: Task, request: prompts.WriteExamples, rng: random.Random) -> str:
+    def _write_labelled(self, task: Task, request: prompts.WriteExamples, rng: random.Random) -> str:
         """Examples with the label first, every label in turn. An answer of several lines is no label."""
         by_label: dict[str, list[str]] = {}
-        for data in [""] if task.inline else _inputs(task, _DRAWS_PER_LABEL * request.count, rng):
+        for data in [""] if task.inline else _draw_inputs(task, _DRAWS_PER_LABEL * request.count, rng):
             try:
-                by_label.setdefault(answer(task, data), []).append(data)
+                by_label.setdefault(compute_answer(task, data), []).append(data)
             except InputError:
                 continue
-        rows = [row for row in _in_turn(by_label) if "\n" not in row[0]][: request.count]
+        rows = [row for row in _alternate_labels(by_label) if "\n" not in row[0]][: request.count]
         blocks = []
         for number, (right, data) in enumerate(rows, 1):
-            label = noise.faulty_answer(right, rng).replace("\n", " ") if self._slips(rng) else right
+            label = noise.make_faulty_text(right, rng).replace("\n", " ") if self._draws_fault(rng) else right
             given = f"\n{'' if request.few_shot else 'Input: '}{data}" if data else ""
             opening = "" if request.few_shot else f"Example {number}\n"
             blocks.append(f"{opening}Class label: {label}{given}")
         return ("\n" if request.few_shot else "\n\n").join(blocks) or UNFIT
 
 
-def _in_turn(by_label: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+def _alternate_labels(by_label: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
     """(label, input) with each label in turn, as long as any has inputs left."""
     for i in range(max(map(len, by_label.values()), default=0)):
         yield from ((label, inputs[i]) for label, inputs in by_label.items() if i < len(inputs))
 
 
-def _inputs(task: Task, draws: int, rng: random.Random) -> list[str]:
+def _draw_inputs(task: Task, draws: int, rng: random.Random) -> list[str]:
     """The different inputs among so many that are drawn."""
     found = (draw_input(task, rng) for _ in range(draws))
     return list(dict.fromkeys(data for data in found if data is not None))
