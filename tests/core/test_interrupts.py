@@ -137,3 +137,65 @@ def test_a_plugin_whose_work_is_ended_early_is_not_blamed():
         return suspended.cr_frame
 
     assert asyncio.run(begin()) is None
+
+
+def inside_a_loop(work, stop=None):
+    """Run work the way a notebook's cell does: by a plain call inside a loop that runs."""
+    loop = asyncio.new_event_loop()
+
+    async def cell():
+        return interrupts.run(work, stop=stop)
+
+    try:
+        return loop.run_until_complete(cell())
+    finally:
+        loop.close()
+
+
+def test_inside_a_loop_that_runs_the_work_has_one_of_its_own():
+    async def work():
+        await asyncio.sleep(0)
+        return threading.current_thread() is threading.main_thread()
+
+    assert inside_a_loop(work()) is False
+
+
+def test_inside_a_loop_an_error_arrives_as_it_is():
+    async def work():
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        inside_a_loop(work())
+
+
+def test_inside_a_loop_a_signal_lets_the_work_clear_up():
+    told, begun = [], threading.Event()
+    threading.Thread(target=lambda: (begun.wait(), signal.pthread_kill(threading.main_thread().ident, 2))).start()
+
+    async def work():
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            told.append("cleared up")
+
+    with pytest.raises(KeyboardInterrupt):
+        inside_a_loop(work())
+    assert told == ["cleared up"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_another_thread_may_ask_to_stop(early):
+    stop, told = interrupts.Stop(), []
+
+    async def work():
+        told.append("begun")
+        stop()
+        await asyncio.Event().wait()
+
+    if early:
+        stop()
+    with pytest.raises(KeyboardInterrupt):
+        inside_a_loop(work(), stop)
+    assert told == ([] if early else ["begun"])

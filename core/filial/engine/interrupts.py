@@ -1,11 +1,14 @@
-"""Running asynchronous work that Ctrl-C and other requests to stop end in good order."""
+"""Run asynchronous work so that Ctrl-C and other requests to stop end it in good order."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -21,51 +24,110 @@ USUAL = {
 """The signals that ask to stop, each with the handler that says that nobody else takes care of it."""
 
 
-def run(work: Coroutine[Any, Any, Result], watchdog: Watchdog | None = None) -> Result:
-    """`asyncio.run`, told three ways to end.
+class Stop:
+    """A request, from any thread, that work done by `run` ends in good order.
+
+    The first call cancels the work, whose clean-up may wait for what is in flight; the second cancels that waiting.
+    """
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    def __call__(self) -> None:
+        self.times += 1
+        if self._loop is not None and self._task is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if there was a request."""
+        if self.times:
+            raise KeyboardInterrupt
+
+    async def over(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Return what the work gives.
+
+        Raises:
+            KeyboardInterrupt: it was asked to stop, be it so late that the work was done all the same.
+        """
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        try:
+            self.check()  # the request may have come before the loop
+            result = await work
+        except asyncio.CancelledError:
+            self.check()
+            raise
+        finally:
+            self._task = None
+            work.close()
+        self.check()
+        return result
+
+
+def run(work: Coroutine[Any, Any, Result], watchdog: Watchdog | None = None, stop: Stop | None = None) -> Result:
+    """Run like `asyncio.run`, but end in three steps, and also inside a loop that runs (a notebook's).
 
     The first signal (Ctrl-C, SIGTERM, SIGHUP) cancels the work, whose clean-up may wait for what is in flight; the
     second cancels that waiting; the third ends whatever is executed at that moment. asyncio's own second Ctrl-C does
     that, and is lost where Python happens to be inside a destructor. A SIGHUP after another signal does not count: a
     terminal that closes sends several, and systemd sends one behind its SIGTERM.
 
-    Signals that somebody else takes care of are left to them, and all are outside of the main thread. ``watchdog``
-    watches the loop meanwhile.
+    Signals that somebody else takes care of are left to them, and all are outside of the main thread. Where a loop
+    runs in this thread, the work has a loop in a thread of its own; KeyboardInterrupt here counts as a signal.
+
+    Args:
+        watchdog: watches the loop meanwhile.
+        stop: by which another thread may end the work.
 
     Raises:
         KeyboardInterrupt: it was interrupted, be it so late that the work was done all the same.
     """
+    stop = stop or Stop()
     if watchdog is not None:
         work = watchdog.over(work)
-    if threading.current_thread() is not threading.main_thread():
-        return asyncio.run(work)
-    ours = [number for number, usual in USUAL.items() if signal.getsignal(number) is usual]
-    return asyncio.run(_interruptible(work, ours))
+    main = threading.current_thread() is threading.main_thread()
+    with _signals(stop) if main else nullcontext():
+        if asyncio._get_running_loop() is None:
+            return asyncio.run(stop.over(work))
+        return _run_beside(work, stop)
 
 
-async def _interruptible(work: Coroutine[Any, Any, Result], numbers: list[signal.Signals]) -> Result:
-    loop, task, times = asyncio.get_running_loop(), asyncio.current_task(), 0
-    assert task is not None
+def _run_beside(work: Coroutine[Any, Any, Result], stop: Stop) -> Result:
+    """Run work in a loop in a thread of its own and wait for it."""
+    done = Future[Result]()
+
+    def serve() -> None:
+        try:
+            done.set_result(asyncio.run(stop.over(work)))
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=copy_context().run, args=(serve,), name="filial work", daemon=True).start()
+    while True:
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            if done.done() or stop.times >= 2:
+                raise
+            stop()
+
+
+@contextmanager
+def _signals(stop: Stop) -> Iterator[None]:
+    """Let the signals that nobody else takes care of ask to stop."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:
-        nonlocal times
-        if times and number == signal.SIGHUP:
+        if stop.times and number == signal.SIGHUP:
             return
-        times += 1
-        if times > 2:
+        if stop.times >= 2:
             raise KeyboardInterrupt
-        loop.call_soon_threadsafe(task.cancel)
+        stop()
 
-    before = {number: signal.signal(number, interrupted) for number in numbers}
+    ours = [number for number, usual in USUAL.items() if signal.getsignal(number) is usual]
+    before = {number: signal.signal(number, interrupted) for number in ours}
     try:
-        result = await work
-    except asyncio.CancelledError:
-        if times:
-            raise KeyboardInterrupt from None
-        raise
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if times:  # after the last ``await`` nothing can be cancelled any more
-        raise KeyboardInterrupt
-    return result

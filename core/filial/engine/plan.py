@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,7 +14,7 @@ from filial.contracts.kinds import Component, Teacher
 from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import blamed
 from filial.contracts.records import Record
-from filial.engine import commit, dataset, judge
+from filial.engine import commit, dataset, interrupts, judge
 from filial.engine import train as tuning
 from filial.engine.build import Source, build, stage_context
 from filial.engine.commit import MANIFEST
@@ -53,7 +52,7 @@ def plan_steps(run: Run) -> list[Step]:
     path = run.home / ".filial" / "ledger.sqlite"
     with closing(Ledger(path)) if run.recipe.teacher and path.exists() else nullcontext() as ledger:
         plan = _Plan(run, ledger)
-        asyncio.run(plan.stages())
+        interrupts.run(plan.stages())
         if run.recipe.train:
             plan.training()
     return plan.steps
