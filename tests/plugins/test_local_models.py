@@ -13,10 +13,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from filial import BEGIN, END, Message, MissingExtra, Record, Span, Template, UsageError
+from filial.commands import load_template
 from filial_plugins.local.cpu import _read_quota as quota_of
 from filial_plugins.local.cpu import choose_threads
 from filial_plugins.local.generation import answer_records
-from filial_plugins.local.notes import load_template
 from filial_plugins.local.pretrained import load_model, load_tokenizer
 
 pytestmark = pytest.mark.train

@@ -10,8 +10,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from filial import Message, Record, Span, ToolCall, UsageError
+from filial.commands import load_template
 from filial.labels import Encoder
-from filial_plugins.local.notes import load_template
 from filial_plugins.teachers.local_prompts import make_template_reader
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat, read_format

@@ -7,7 +7,6 @@ Two small files name the template it was trained with and the teacher that asks 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +14,7 @@ import msgspec
 
 from filial.contracts.checks import json_figures
 from filial.contracts.context import TrainContext
-from filial.contracts.errors import PluginError, UsageError
+from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Teacher, Template, Trainer
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
@@ -148,13 +147,45 @@ def teacher_of(trainer: Trainer, out: Path, manager: Manager) -> Teacher:
         teacher = trainer.teacher(out)
     if not isinstance(teacher, Teacher):
         raise wrong_type(plugin, "judge", "teacher", teacher, "Teacher")
-    module = f"{type(teacher).__module__}."
-    for name, claims in manager.index["teachers"].items():
-        for claim in claims:
-            if module.startswith(f"{claim.value.partition(':')[0]}."):
-                with suppress(PluginError):  # a plugin that cannot be loaded has not registered this class
-                    manager.get("teachers", f"{claim.dist}:{name}")
+    manager.name_of(type(teacher))
     return teacher
+
+
+def load_template(folder: str | Path, manager: Manager | None = None) -> Template | None:
+    """Return the template a model was trained with; None if its folder does not say.
+
+    Without a manager, only installed templates are known.
+
+    Raises:
+        UsageError: the note cannot be read, or names a template that is not installed.
+    """
+    from filial.plugins.manager import Manager
+
+    spec = _read(Path(folder) / TEMPLATE_NOTE)
+    return None if spec is None else cast(Template, (manager or Manager()).build("templates", spec))
+
+
+def load_teacher(folder: Path, manager: Manager) -> Teacher | None:
+    """Return the teacher by which a model's folder says it is asked; None if it does not say.
+
+    Raises:
+        UsageError: the note cannot be read, or names a teacher that is not installed.
+    """
+    spec = _read(folder / TEACHER_NOTE)
+    if spec is None:
+        return None
+    teacher = cast(Teacher, manager.build("teachers", spec))
+    manager.check_requirements(type(teacher))
+    return locate_files(teacher, folder)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path}: {error}; write {{use: NAME, options}} as JSON there, or delete the file") from error
 
 
 def _write(path: Path, spec: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from filial.contracts.lazy import lazy
 from filial.formats.base import Bad, BadLine, Fault, Unfit
 from filial.formats.catalogue import tells_format
 from filial.formats.jsontext import Row, json_type, parse_object
-from filial.formats.reading import read
+from filial.formats.reading import read, read_rows
 from filial.formats.streams import lines, opened, packed
 from filial.formats.writing import write
 
@@ -25,6 +25,7 @@ __all__ = [
     "packed",
     "parse_object",
     "read",
+    "read_rows",
     "tells_format",
     "write",
 ]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec.structs import force_setattr
 
@@ -81,7 +81,68 @@ def read(
     return islice(identified(records) if ids else records, limit)
 
 
-class _Reading:
+def read_rows(
+    rows: Iterable[Item], *, format: Spec = AUTO, bad: Bad | None = None, manager: Manager | None = None,
+    name: str = "records",
+) -> Iterator[Record]:  # fmt: skip
+    """Return records and rows in memory, such as those of a table, as `read` returns those of a file.
+
+    ``name`` is what errors call them.
+
+    Raises:
+        UsageError: no such format. While reading: a bad row and no ``bad``; rows that no format knows.
+    """
+    catalogue = Catalogue(manager)
+    form = None if format in (AUTO, OWN) else catalogue.named(format)
+    if form is not None and not holds_rows(form):
+        raise UsageError(f"{format!r} is a format of files; rows have one of those of rows")
+    reading = _Rows(catalogue, Report(name, bad, strict=False), cast("RowFormat | None", form), format == AUTO)
+    return identified(reading.items(rows))
+
+
+class _Rows:
+    """Rows being read by the format they are in.
+
+    ``form`` is that where it is named (None: they are filial's own, or to be found), ``find`` whether it is to be found.
+    """
+
+    def __init__(self, catalogue: Catalogue, report: Report, form: RowFormat | None, find: bool) -> None:
+        self._catalogue, self._report, self._rows, self._find = catalogue, report, form, find
+
+    def items(self, source: Iterable[Item]) -> Iterator[Record]:
+        """The records among rows and records."""
+        form, numbered = self._format_of(enumerate(source, 1), _row, lambda item: own.from_row(_row(item)))
+        yield from self._each(numbered, lambda item: _records_in(item, form))
+
+    def _format_of(
+        self, source: Iterator[tuple[int, Line]], parse: Callable[[Line], Row], own_record: Callable[[Line], Record]
+    ) -> tuple[RowFormat | None, Iterator[tuple[int, Line]]]:
+        """The format of the rows, found by the first of them where none is named (None: filial's own), and the source
+        from its beginning. ``parse`` gives the row of a line, ``own_record`` its record if it is one of filial's."""
+        if not self._find:
+            return self._rows, source
+        seen = list(_beginning(source))
+        rows = [(number, line, row) for number, line in seen if (row := _attempt(parse, line))]
+        fits = [
+            (row.keys() <= own.FIELDS and _attempt(own_record, line) is not None) or _is_marked(row)
+            for _, line, row in rows
+        ]
+        place = f"{self._report.file}:{rows[0][0]}" if rows else ""
+        return self._catalogue.of_rows([row for _, _, row in rows], fits, place), chain(seen, source)
+
+    def _each(
+        self, source: Iterator[tuple[int, Line]], records_in: Callable[[Line], Iterable[Record]]
+    ) -> Iterator[Record]:
+        """The records in each line; a bad one is reported."""
+        for number, line in source:
+            try:
+                records = records_in(line)
+            except Fault as fault:
+                self._report(number, fault, line)
+            else:
+                yield from records
+
+class _Reading(_Rows):
     """One source being read.
 
     Two formats may be at work, each named by the caller or by the file's name: that of the file (None: it is JSON text)
@@ -89,7 +150,7 @@ class _Reading:
     """
 
     def __init__(self, name: str, format: Spec, catalogue: Catalogue, report: Report) -> None:
-        self._name, self._catalogue, self._report = name, catalogue, report
+        self._name = name
         self._path = resolve(name) if name.startswith("pkg:") else Path(name)
         self._is_file = name == "-" or (self._path.exists() and not self._path.is_dir())
         named = None if format in (AUTO, OWN) else catalogue.named(format)
@@ -103,8 +164,8 @@ class _Reading:
             )
         forms = [form for form in (named, by_name) if form is not None]
         self._file = next((form for form in forms if not holds_rows(form)), None)
-        self._rows = next((form for form in forms if holds_rows(form) and format != OWN), None)
-        self._find = format != OWN and self._rows is None
+        rows = next((form for form in forms if holds_rows(form) and format != OWN), None)
+        super().__init__(catalogue, report, cast("RowFormat | None", rows), format != OWN and rows is None)
 
     def records(self, split: str) -> Iterator[Record]:
         """The records as they come, by what kind of source it is.
@@ -141,28 +202,11 @@ class _Reading:
         """The records among what a format finds in its file; rows are read by the format they are in."""
         with blamed(self._catalogue.manager.provenance(file), "read"):
             try:
-                form, numbered = self._format_of(enumerate(source, 1), _row, lambda item: own.from_row(_row(item)))
-                yield from self._each(numbered, lambda item: _records_in(item, form))
+                yield from self.items(source)
             except UsageError as err:
                 if type(err) is not UsageError or str(err).startswith(f"{self._report.file}:"):
                     raise
                 raise UsageError(f"{self._report.file}: {err}") from err
-
-    def _format_of(
-        self, source: Iterator[tuple[int, Line]], parse: Callable[[Line], Row], own_record: Callable[[Line], Record]
-    ) -> tuple[RowFormat | None, Iterator[tuple[int, Line]]]:
-        """The format of the rows, found by the first of them where none is named (None: filial's own), and the source
-        from its beginning. ``parse`` gives the row of a line, ``own_record`` its record if it is one of filial's."""
-        if not self._find:
-            return self._rows, source
-        seen = list(_beginning(source))
-        rows = [(number, line, row) for number, line in seen if (row := _attempt(parse, line))]
-        fits = [
-            (row.keys() <= own.FIELDS and _attempt(own_record, line) is not None) or _is_marked(row)
-            for _, line, row in rows
-        ]
-        place = f"{self._report.file}:{rows[0][0]}" if rows else ""
-        return self._catalogue.of_rows([row for _, _, row in rows], fits, place), chain(seen, source)
 
     def _own_lines(self, source: Iterator[tuple[int, bytes]]) -> Iterator[Record]:
         """As `_each` of `decode`; most of what is read comes this way, and a record by itself is quicker."""
@@ -173,19 +217,6 @@ class _Reading:
                 self._report(number, fault, line)
             else:
                 yield record
-
-    def _each(
-        self, source: Iterator[tuple[int, Line]], records_in: Callable[[Line], Iterable[Record]]
-    ) -> Iterator[Record]:
-        """The records in each line; a bad one is reported."""
-        for number, line in source:
-            try:
-                records = records_in(line)
-            except Fault as fault:
-                self._report(number, fault, line)
-            else:
-                yield from records
-
 
 def _records_in(item: Item, form: RowFormat | None) -> Iterable[Record]:
     """The records in what a file's format finds in one place."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -149,6 +150,40 @@ class Manager:
         """The distribution and version of the loaded plugin that a module belongs to; "" where there is none."""
         return self._owners.get(module.partition(".")[0], "")
 
+    def name_of(self, cls: type[Component]) -> str:
+        """Return how a recipe names a class: ``name``, or ``dist:name`` where the bare name is another's; "" where
+        nobody registers it. Whoever may have brought it, going by its module, is loaded."""
+        kind, module = _kind(cls), f"{cls.__module__}."
+        for name, claims in self.index[kind].items():
+            for claim in claims:
+                if module.startswith(f"{claim.value.partition(':')[0]}."):
+                    with suppress(PluginError):  # a plugin that cannot be loaded has not registered this class
+                        self.get(kind, f"{claim.dist}:{name}")
+        claim = self._claim(cls)
+        if claim is None:
+            return ""
+        return claim.name if self.index.bare(kind, claim.name) == [claim] else f"{claim.dist}:{claim.name}"
+
+    def adopt(self, cls: type[Component]) -> str:
+        """Give a class that no package registers a name, for as long as this manager lives. Returns ``module:name``.
+
+        Raises:
+            PluginError: it could not be registered either, or another class of its module has this name.
+        """
+        kind, dist = _kind(cls), cls.__module__
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_+", "-", cls.__name__).strip("-").lower()
+        self._staged = {}
+        try:
+            self._register(kind, name, cls)
+        finally:
+            self._staged = None
+        if self._found.setdefault((dist, kind, name), cls) is not cls:
+            raise PluginError(f"two classes of {dist} are called {cls.__name__}; rename one of them")
+        claim = Claim(kind, name, f"{dist}:{cls.__qualname__}", dist, "unregistered", "")
+        if claim not in self.index[kind].get(name, ()):
+            self.index.add(claim)
+        return f"{dist}:{name}"
+
     def check_requirements(self, cls: type[Component]) -> None:
         """See that what a component needs beyond the core is installed, without importing it.
 
@@ -279,6 +314,10 @@ class Manager:
             raise PluginError(f"{what} {cls.__name__} has an option called 'use', which names the plugin in a recipe")
         if self._staged.setdefault((kind, name), cls) is not cls:
             raise PluginError(f"{what} it does so twice, with different classes")
+
+
+def _kind(cls: type[Component]) -> str:
+    return next((kind for kind, base in KINDS.items() if issubclass(cls, base)), HOOKS)
 
 
 def _plugin(claim: Claim) -> str:

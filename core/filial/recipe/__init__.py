@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filial.contracts.errors import RecipeError
 from filial.plugins.yaml import MAX_BYTES, Document, dump, parse, read
-from filial.recipe.checking import read_recipe
+from filial.recipe.checking import read_recipe, read_stage
 from filial.recipe.faults import Faults
 from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec, limited
 from filial.recipe.overrides import override
@@ -20,7 +20,7 @@ from filial.recipe.overrides import override
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
 
-__all__ = ["ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "limited", "load", "loads"]
+__all__ = ["ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "limited", "load", "loads", "stage_from_dict"]
 
 
 def load(path: str | Path, manager: Manager, overrides: Sequence[str] = ()) -> Recipe:
@@ -53,14 +53,24 @@ def loads(text: str, name: str, manager: Manager, overrides: Sequence[str] = (),
 
 
 def from_dict(
-    data: dict[str, Any], manager: Manager, *, name: str = "the command line", base: Path | None = None
-) -> Recipe:
+    data: dict[str, Any], manager: Manager, overrides: Sequence[str] = (), *, name: str = "the command line",
+    base: Path | None = None,
+) -> Recipe:  # fmt: skip
     """Check a recipe given as plain data, such as a command line builds.
 
     Raises:
         RecipeError: with every fault; instead of line and column it has the path into ``data``.
     """
-    return _checked(Document(data=copy.deepcopy(data)), name, base or Path.cwd(), manager, ())
+    return _checked(Document(data=copy.deepcopy(data)), name, base or Path.cwd(), manager, overrides)
+
+
+def stage_from_dict(data: dict[str, Any], manager: Manager, *, name: str, base: Path | None = None) -> StageSpec:
+    """Check one stage, ``{VERB: …}`` as a recipe would say it, whose records and teacher come from whoever runs it.
+
+    Raises:
+        RecipeError: with every fault.
+    """
+    return read_stage(data, name, manager, Faults(name, Document(data=copy.deepcopy(data)), base or Path.cwd()))
 
 
 def _checked(document: Document, name: str, base: Path, manager: Manager, overrides: Sequence[str]) -> Recipe:

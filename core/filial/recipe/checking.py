@@ -42,6 +42,19 @@ def read_recipe(data: Any, name: str, manager: Manager, faults: Faults) -> Recip
     return recipe
 
 
+def read_stage(data: dict[str, Any], name: str, manager: Manager, faults: Faults) -> StageSpec:
+    """Check a stage that stands in no recipe: its records and teacher are not its own concern, and it has no defaults
+    that depend on its place.
+
+    Raises:
+        RecipeError: with every fault.
+    """
+    stage = _Walk({"data": name}, name, manager, faults, alone=True).stage(data, 0)
+    faults.raise_if_any()
+    assert stage is not None
+    return stage
+
+
 class _Components:
     """Reads the components of one recipe; what is wrong goes to ``faults``.
 
@@ -114,8 +127,10 @@ Read = tuple[StageSettings | None, tuple[ComponentSpec, ...]]
 class _Walk:
     """One walk over one recipe."""
 
-    def __init__(self, data: dict[str, Any], name: str, manager: Manager, faults: Faults) -> None:
-        self._data, self._name, self._manager, self._faults = data, name, manager, faults
+    def __init__(
+        self, data: dict[str, Any], name: str, manager: Manager, faults: Faults, *, alone: bool = False
+    ) -> None:
+        self._data, self._name, self._manager, self._faults, self._alone = data, name, manager, faults, alone
         self._components = _Components(manager, faults)
 
     def recipe(self) -> Recipe | None:
@@ -128,7 +143,7 @@ class _Walk:
             if key in data
         }
         stages = data.get("stages")
-        found = [self._stage(item, i) for i, item in enumerate(stages)] if isinstance(stages, list) else []
+        found = [self.stage(item, i) for i, item in enumerate(stages)] if isinstance(stages, list) else []
         judges = self._judges()
         hooks = self._hooks(self._components.listed(data.get("hooks"), named["hooks"], ("hooks",)))
         self._check_together()
@@ -153,7 +168,8 @@ class _Walk:
                 self._faults.add(spec.path, str(err))
         return tuple(hooks.values())
 
-    def _stage(self, item: Any, index: int) -> StageSpec | None:
+    def stage(self, item: Any, index: int) -> StageSpec | None:
+        """The stage in a place of the list."""
         address: Address = ("stages", index)
         verbs = self._manager.index[STAGES]
         if not isinstance(item, dict) or not item:
@@ -221,7 +237,7 @@ class _Walk:
             if model.asks(given):
                 self._components.asking.append(at)
             depends = model.check(given, self._components.built.get(at), first, fault)
-            return settings and settings.model_copy(update=depends)
+            return settings and (settings if self._alone else settings.model_copy(update=depends))
 
         return self._faults.validated(model, given, at, f"the stage {verb!r}", make=check)
 

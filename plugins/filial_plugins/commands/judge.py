@@ -35,7 +35,7 @@ from filial.commands import (
 )
 from filial.storage import write_bytes
 from filial_plugins.commands.flags import chosen_template, good_records, template_options
-from filial_plugins.local.notes import load_teacher, load_template
+from filial.commands import load_teacher, load_template
 
 Named = tuple[Answerer, dict[str, Any]]
 """Who is asked, and what its answers depend on beside its teacher's identity."""

@@ -311,7 +311,7 @@ def _choose_reader(options: Options, tokenizer: Any, place: Path | str, *, close
     """Choose how this model reads a conversation. For an encoder, ``closed`` adds the tokens that end a text."""
     chat, trained = options.chat, options.trained_with
     if chat == "auto" and trained is None and isinstance(place, Path):
-        from filial_plugins.local.notes import load_template
+        from filial.commands import load_template
 
         trained = load_template(place)
     if chat == "auto" and trained is not None:
