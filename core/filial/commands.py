@@ -31,7 +31,7 @@ from filial.cli.common import (
     teacher_options,
 )
 from filial.cli.plugincommands import PluginGroup
-from filial.cli.tables import counted, figure, grid, printable
+from filial.cli.tables import counted, figure, grid
 from filial.contracts.errors import (
     BUDGET,
     DONE,
@@ -43,6 +43,7 @@ from filial.contracts.errors import (
     PluginError,
     TeacherUnreachable,
 )
+from filial.contracts.texts import printable
 from filial.plugins.discovery import GROUPS, HOOKS, STAGES, singular
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ if TYPE_CHECKING:
     from filial.engine.judge import Answerer
     from filial.engine.plan import Step, plan_steps
     from filial.engine.progress import Reporter
+    from filial.engine.reporters import reporter
     from filial.engine.run import Run, check_components, refusals
     from filial.engine.stage import Counters, DropRow, StageContext, is_lost
-    from filial.engine.train import TEACHER_NOTE, TEMPLATE_NOTE, tune
+    from filial.engine.train import load_teacher, load_template, tune
     from filial.engine.train import weights as model_digest
     from filial.engine.verbs import run_stage
     from filial.formats.records import schema as record_schema
@@ -82,9 +84,10 @@ _HOME = {
     "filial.engine.judge": ("Answerer",),
     "filial.engine.plan": ("Step", "plan_steps"),
     "filial.engine.progress": ("Reporter",),
+    "filial.engine.reporters": ("reporter",),
     "filial.engine.run": ("Run", "check_components", "refusals"),
     "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
-    "filial.engine.train": ("TEACHER_NOTE", "TEMPLATE_NOTE", "model_digest=weights", "tune"),
+    "filial.engine.train": ("load_teacher", "load_template", "model_digest=weights", "tune"),
     "filial.engine.verbs": ("run_stage",),
     "filial.formats.records": ("record_schema=schema",),
     "filial.formats.writing": ("checked_format",),
@@ -106,16 +109,16 @@ _WHERE = {
 """Public name -> its module, and what it is called there."""
 
 __all__ = [
-    "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "STAGES", "TEACHER_NOTE",
-    "TEMPLATE_NOTE", "UNREACHABLE", "USAGE", "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow",
-    "Examination", "GatewayStatus", "Manager", "PluginError", "PluginGroup", "Recipe", "Reporter", "Run",
-    "StageContext", "StageSpec", "Step", "TeacherUnreachable", "blamed", "check_components", "checked_format",
-    "click_options", "command_line", "counted", "dollars", "examine", "figure", "format_option", "from_dict",
-    "from_flags", "given_options", "grid", "home_option", "installed", "is_lost", "json_option", "json_schema",
-    "json_text", "load", "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_teacher",
-    "parse_options", "plan_steps", "print_json", "printable", "read_inputs", "read_source", "recipe_settings",
-    "record_schema", "refusals", "run_async", "run_stage", "seed_option", "singular", "stack", "stage_class",
-    "teacher_options", "tune", "unused_name", "write_dataset",
+    "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "STAGES", "UNREACHABLE", "USAGE",
+    "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Examination", "GatewayStatus", "Manager",
+    "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "StageContext", "StageSpec", "Step",
+    "TeacherUnreachable", "blamed", "check_components", "checked_format", "click_options", "command_line", "counted",
+    "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid", "home_option",
+    "installed", "is_lost", "json_option", "json_schema", "json_text", "load", "load_teacher", "load_template",
+    "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_teacher", "parse_options", "plan_steps",
+    "print_json", "printable", "read_inputs", "read_source", "recipe_settings", "record_schema", "refusals",
+    "reporter", "run_async", "run_stage", "seed_option", "singular", "stack", "stage_class", "teacher_options", "tune",
+    "unused_name", "write_dataset",
 ]  # fmt: skip
 
 

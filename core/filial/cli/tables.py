@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from filial.contracts.texts import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -13,11 +15,6 @@ GLUE = "\ue000"
 """A private character at which no line is broken; printed as a blank."""
 PROSE = 24
 """Columns that a column of text has at least."""
-
-
-def printable(text: str) -> str:
-    """Text from data, safe on a terminal: control characters and bidirectional marks show as escapes."""
-    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
 
 
 def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool = False) -> str:

@@ -44,3 +44,9 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 def words(text: str) -> list[str]:
     """What stands between blanks; in scripts that write no blanks, every character."""
     return text.split() if text.isascii() else _WORD.findall(text)
+
+
+def printable(text: str) -> str:
+    """Return text from data so that it is safe on a terminal: control characters and bidirectional marks show as
+    escapes."""
+    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import force_setattr
 
@@ -96,14 +96,14 @@ def read_rows(
     form = None if format in (AUTO, OWN) else catalogue.named(format)
     if form is not None and not holds_rows(form):
         raise UsageError(f"{format!r} is a format of files; rows have one of those of rows")
-    reading = _Rows(catalogue, Report(name, bad, strict=False), cast("RowFormat | None", form), format == AUTO)
+    reading = _Rows(catalogue, Report(name, bad, strict=False), form, format == AUTO)
     return identified(reading.items(rows))
 
 
 class _Rows:
     """Rows being read by the format they are in.
 
-    ``form`` is that where it is named (None: they are filial's own, or to be found), ``find`` whether it is to be found.
+    ``form`` is that where it is named; None: they are filial's own, or, with ``find``, it is to be found.
     """
 
     def __init__(self, catalogue: Catalogue, report: Report, form: RowFormat | None, find: bool) -> None:
@@ -142,6 +142,7 @@ class _Rows:
             else:
                 yield from records
 
+
 class _Reading(_Rows):
     """One source being read.
 
@@ -165,7 +166,7 @@ class _Reading(_Rows):
         forms = [form for form in (named, by_name) if form is not None]
         self._file = next((form for form in forms if not holds_rows(form)), None)
         rows = next((form for form in forms if holds_rows(form) and format != OWN), None)
-        super().__init__(catalogue, report, cast("RowFormat | None", rows), format != OWN and rows is None)
+        super().__init__(catalogue, report, rows, format != OWN and rows is None)
 
     def records(self, split: str) -> Iterator[Record]:
         """The records as they come, by what kind of source it is.
@@ -217,6 +218,7 @@ class _Reading(_Rows):
                 self._report(number, fault, line)
             else:
                 yield record
+
 
 def _records_in(item: Item, form: RowFormat | None) -> Iterable[Record]:
     """The records in what a file's format finds in one place."""

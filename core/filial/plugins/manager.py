@@ -159,10 +159,9 @@ class Manager:
                 if module.startswith(f"{claim.value.partition(':')[0]}."):
                     with suppress(PluginError):  # a plugin that cannot be loaded has not registered this class
                         self.get(kind, f"{claim.dist}:{name}")
-        claim = self._claim(cls)
-        if claim is None:
+        if (found := self._claim(cls)) is None:
             return ""
-        return claim.name if self.index.bare(kind, claim.name) == [claim] else f"{claim.dist}:{claim.name}"
+        return found.name if self.index.bare(kind, found.name) == [found] else f"{found.dist}:{found.name}"
 
     def adopt(self, cls: type[Component]) -> str:
         """Give a class that no package registers a name, for as long as this manager lives. Returns ``module:name``.

@@ -20,7 +20,10 @@ from filial.recipe.overrides import override
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
 
-__all__ = ["ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "limited", "load", "loads", "stage_from_dict"]
+__all__ = [
+    "ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "limited", "load", "loads",
+    "stage_from_dict",
+]  # fmt: skip
 
 
 def load(path: str | Path, manager: Manager, overrides: Sequence[str] = ()) -> Recipe:

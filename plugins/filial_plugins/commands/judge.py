@@ -21,6 +21,8 @@ from filial.commands import (
     figure,
     format_option,
     json_option,
+    load_teacher,
+    load_template,
     locate_files,
     manager,
     model_digest,
@@ -35,7 +37,6 @@ from filial.commands import (
 )
 from filial.storage import write_bytes
 from filial_plugins.commands.flags import chosen_template, good_records, template_options
-from filial.commands import load_teacher, load_template
 
 Named = tuple[Answerer, dict[str, Any]]
 """Who is asked, and what its answers depend on beside its teacher's identity."""

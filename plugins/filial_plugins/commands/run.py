@@ -19,8 +19,8 @@ from filial.commands import (
     home_option,
     json_option,
     print_json,
+    reporter,
 )
-from filial_plugins.commands.progress import reporter
 from filial_plugins.commands.recipes import name_option, open_run, recipe_options
 from filial_plugins.commands.tables import funnel, judged, measured, survival
 

@@ -18,6 +18,7 @@ from filial.commands import (
     manager,
     open_teacher,
     print_json,
+    reporter,
     run_async,
     seed_option,
     singular,
@@ -26,7 +27,6 @@ from filial.commands import (
 )
 from filial.gateway import stopping
 from filial.storage import replacing, write_errors
-from filial_plugins.commands.progress import reporter
 
 if TYPE_CHECKING:
     from filial.commands import Counters, DropRow, Manager, StageSpec

@@ -19,13 +19,13 @@ from filial.commands import (
     json_option,
     manager,
     print_json,
+    reporter,
     seed_option,
     tune,
     write_dataset,
 )
 from filial.storage import refuse_links
 from filial_plugins.commands.flags import chosen_template, good_records, template_options
-from filial_plugins.commands.progress import reporter
 
 
 @click.command()

@@ -13,9 +13,8 @@ import click
 import yaml
 
 from filial import Message, Record, Request, Teacher, Template, UsageError, resolve
-from filial.commands import Run, command_line, from_dict, grid, load, manager, print_json
+from filial.commands import Run, command_line, from_dict, grid, load, manager, print_json, reporter
 from filial.formats import read
-from filial_plugins.commands.progress import reporter
 from filial_plugins.commands.tables import funnel, judged, survival
 from filial_plugins.teachers.transformers import Transformers
 

@@ -1,25 +1,31 @@
-"""What people see while a run goes on: live bars on a terminal, a plain line now and then on a pipe."""
+"""What people see while a run goes on: live bars on a terminal or in a notebook, else a plain line now and then."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import copy_context
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from filial import UsageError
-from filial.commands import Reporter, dollars, printable
+from filial.contracts.errors import UsageError
+from filial.contracts.texts import printable
+from filial.engine.progress import Reporter
+from filial.gateway.budget import dollars
 
 if TYPE_CHECKING:
-    from filial.commands import Counters, GatewayStatus
+    from filial.engine.stage import Counters
+    from filial.gateway.gateway import GatewayStatus
 
 EVERY = 10.0
 """Seconds between two plain lines."""
+LIVE = 0.25
+"""Seconds between two looks in a notebook."""
 RECENT = 15.0
 """Seconds over which a rate is taken."""
 
@@ -110,20 +116,27 @@ def clock(seconds: float) -> str:
 
 
 def reporter() -> Reporter:
-    """The reporter that fits where stderr goes."""
+    """Return the reporter that fits where this process is seen; one that says nothing where several train as one and
+    another speaks (``torchrun``)."""
+    if os.environ.get("RANK", "0") != "0":
+        return Reporter()
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if getattr(shell, "kernel", None) is not None:
+        return NotebookReporter()
     return LiveReporter() if sys.stderr.isatty() else PlainReporter()
 
 
 @contextmanager
-def repeating(call: Callable[[], None]) -> Iterator[None]:
+def repeating(call: Callable[[], None], every: float = EVERY) -> Iterator[None]:
     """Call a function every ten seconds, also while nothing happens that could be told."""
     over = threading.Event()
 
     def work() -> None:
-        while not over.wait(EVERY):
+        while not over.wait(every):
             call()
 
-    thread = threading.Thread(target=work, daemon=True)
+    # In the caller's context, by which a notebook knows the cell that a display belongs to.
+    thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
     thread.start()
     try:
         yield
@@ -138,7 +151,7 @@ class PlainReporter(Reporter):
     mark = ""
 
     def note(self, text: str) -> None:
-        click.echo(text, err=True)
+        print(text, file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(
@@ -229,6 +242,55 @@ class LiveReporter(PlainReporter):
                 bar.update(task, completed=done, total=total or None, text=text)
 
             yield told
+
+
+class NotebookReporter(PlainReporter):
+    """A bar with a live line per stage, below the cell that works."""
+
+    mark = "✓ "
+
+    def note(self, text: str) -> None:
+        print(text, flush=True)
+
+    @contextmanager
+    def _shown(self, name: str, watch: Watch) -> Iterator[None]:
+        def bar() -> str:
+            counters = watch.counters
+            share = counters.done / counters.total if counters and counters.total else None
+            return _bar(name, share, str(watch))
+
+        with _displayed(bar):
+            yield
+
+    @contextmanager
+    def _training(self) -> Iterator[Callable[[float, float, str], None]]:
+        now: tuple[float | None, str] = (None, "starting")
+
+        def told(done: float, total: float, text: str) -> None:
+            nonlocal now
+            now = (done / total if total else None, text)
+
+        with _displayed(lambda: _bar("train", *now)):
+            yield told
+
+
+def _bar(name: str, share: float | None, text: str) -> str:
+    """A line of HTML; without a share, how far it is is not known."""
+    value = "" if share is None else f' value="{share:.4f}"'
+    return f"<div>{escape(name)} <progress max=\"1\"{value}></progress> {escape(text)}</div>"
+
+
+@contextmanager
+def _displayed(html: Callable[[], str]) -> Iterator[None]:
+    """Show HTML below the cell, anew all the time and once more at the end."""
+    from IPython.display import HTML, display
+
+    handle = display(HTML(html()), display_id=True)
+    try:
+        with repeating(lambda: handle.update(HTML(html())), LIVE):
+            yield
+    finally:
+        handle.update(HTML(html()))
 
 
 def _text_column() -> Any:
