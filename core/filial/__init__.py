@@ -1,7 +1,7 @@
 """filial: instruction tuning where every step is a plugin.
 
-The names in ``__all__`` are the public API for plugin authors; everything else is private. They resolve on first
-use (PEP 562), so that ``import filial`` and ``filial --help`` stay cheap.
+The names in ``__all__`` are the public API, for plugin authors and for Python; everything else is private. They resolve
+on first use (PEP 562), so that ``import filial`` and ``filial --help`` stay cheap.
 """
 
 from typing import TYPE_CHECKING
@@ -11,17 +11,36 @@ from filial.contracts.lazy import lazy
 __version__ = "0.2.0"
 
 __all__ = [
-    "BEGIN", "END", "FREE", "Asker", "Bound", "Candidate", "Component", "Constraint", "Context", "Destination", "Drop",
-    "DropInfo", "Field", "FilialError", "Filter", "Format", "Generator", "HookPlugin", "InputFile", "Judge", "Keep",
-    "Message", "MissingExtra", "Mixer", "Origin", "Price", "PromptStrategy", "Record", "Reply", "Request", "Role",
-    "RunInfo", "Span", "Strategy", "Teacher", "TeacherError", "Template", "ToolCall", "TrainContext", "Trainer",
-    "UsageError", "Verdict", "declines", "hookimpl", "in_order", "is_refusal", "resolve", "seeded", "words",
+    "BEGIN", "END", "FREE", "Asker", "Bound", "BudgetStop", "Candidate", "Component", "Constraint", "Context",
+    "Destination", "Drop", "DropInfo", "Field", "FilialError", "Filter", "Format", "Generator", "HookPlugin",
+    "InputFile", "Judge", "Keep", "Message", "MissingExtra", "Mixer", "Model", "Origin", "Plan", "Price", "Prompt",
+    "PromptStrategy", "Recipe", "RecipeError", "Record", "Records", "Reply", "Request", "Result", "Role", "RunInfo",
+    "Span", "Strategy", "Teacher", "TeacherError", "TeacherUnreachable", "Template", "ToolCall", "TrainContext",
+    "Trainer", "UsageError", "Verdict", "Verdicts", "aevolve", "afilter", "agenerate", "ajudge", "amix", "arun",
+    "declines", "evolve", "filter", "generate", "hookimpl", "in_order", "is_refusal", "judge", "load", "mix",
+    "resolve", "run", "seeded", "train", "words",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from filial.api.judging import ajudge, judge
+    from filial.api.models import Model, train
+    from filial.api.records import Records
+    from filial.api.results import Plan, Result, Verdicts
+    from filial.api.runs import Recipe, arun, run
+    from filial.api.sources import load
+    from filial.api.teachers import Prompt
+    from filial.api.verbs import aevolve, afilter, agenerate, amix, evolve, filter, generate, mix
     from filial.contracts.concurrency import in_order
     from filial.contracts.context import Asker, Candidate, Context, DropInfo, RunInfo, TrainContext, seeded
-    from filial.contracts.errors import FilialError, MissingExtra, TeacherError, UsageError
+    from filial.contracts.errors import (
+        BudgetStop,
+        FilialError,
+        MissingExtra,
+        RecipeError,
+        TeacherError,
+        TeacherUnreachable,
+        UsageError,
+    )
     from filial.contracts.kinds import (
         BEGIN,
         END,
@@ -51,6 +70,10 @@ if TYPE_CHECKING:
     from filial.contracts.texts import declines, is_refusal, words
 else:
     __getattr__ = lazy(
-        globals(), "filial.contracts",
-        "errors", "paths", "texts", "messages", "records", "context", "kinds", "prompting", "concurrency",
+        globals(), "filial", *(
+            f"contracts.{module}" for module in (
+                "errors", "paths", "texts", "messages", "records", "context", "kinds", "prompting", "concurrency",
+            )
+        ),
+        *(f"api.{module}" for module in ("sources", "verbs", "runs", "results", "models", "judging", "teachers")),
     )  # fmt: skip

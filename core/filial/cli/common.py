@@ -54,7 +54,7 @@ def _show_warnings(root: click.Context) -> None:
     """While this command line lasts, put on stderr what filial and its plugins log as a warning."""
     import logging
 
-    from filial.cli.tables import printable
+    from filial.contracts.texts import printable
 
     class Shown(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -175,15 +175,12 @@ def open_gateway(
 ) -> Gateway:  # fmt: skip
     """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none; ``hooked``: behind
     the `ask` hooks. ``facts``: what answers depend on beside the teacher's identity."""
-    from filial.gateway.gateway import Gateway
-    from filial.gateway.ledger import Ledger
+    from filial.engine import run_context
 
-    ledger = Ledger(home / ".filial" / "ledger.sqlite" if home else Path(":memory:"))
     plugins = manager(ctx)
-    wrap = partial(plugins.hook.ask, teacher) if hooked else None
-    return Gateway(
-        plugins.identity("teachers", name), teacher, ledger, account, wrap,
-        claimants=plugins.claimants("teachers", name), facts=facts, note=partial(click.echo, err=True),
+    return run_context.open_gateway(
+        plugins, plugins.identity("teachers", name), teacher, home, account, hooked=hooked, facts=facts,
+        note=partial(click.echo, err=True),
     )  # fmt: skip
 
 

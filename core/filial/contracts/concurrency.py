@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Value = TypeVar("Value")
 Given = ParamSpec("Given")
 
 LEAST_AHEAD, WINDOWS_AHEAD = 10_000, 16
@@ -30,8 +30,8 @@ TURN = 64
 
 
 async def in_order(
-    items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Result]], window: int
-) -> AsyncGenerator[tuple[Item, Result], None]:
+    items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Value]], window: int
+) -> AsyncGenerator[tuple[Item, Value], None]:
     """Work on up to ``window`` items at once, without a barrier; yield (item, result) in the order of the items.
 
     Items are taken one by one, as there is room for them. Finished work waits for its turn outside the window, so one
@@ -48,8 +48,8 @@ async def in_order(
 
 
 async def ready_in_order(
-    items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Result]], window: int
-) -> AsyncGenerator[list[tuple[Item, Result]], None]:
+    items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Value]], window: int
+) -> AsyncGenerator[list[tuple[Item, Value]], None]:
     """As `in_order`, up to `TURN` results at a time: all that can be handed out at that moment."""
     if window < 1:
         raise ValueError(f"a window of {window} lets nothing through; give at least 1")
@@ -79,20 +79,20 @@ async def ready_in_order(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-class _Line(Generic[Item, Result]):
+class _Line(Generic[Item, Value]):
     """Work begun and not handed out yet, in order; ``fed`` and ``room`` tell when one was added or ended."""
 
-    def __init__(self, work: Callable[[Item], Awaitable[Result]], window: int) -> None:
-        self.waiting: deque[tuple[Item, asyncio.Task[Result]]] = deque()
+    def __init__(self, work: Callable[[Item], Awaitable[Value]], window: int) -> None:
+        self.waiting: deque[tuple[Item, asyncio.Task[Value]]] = deque()
         self.fed, self.room = asyncio.Event(), asyncio.Event()
         self._work, self._window, self._most = work, window, max(LEAST_AHEAD, WINDOWS_AHEAD * window)
         self._backlog = max(BACKLOG, WINDOWS_OF_BACKLOG * window)
         self._unfinished, self._failed = 0, False
 
-    def ready(self) -> list[tuple[Item, Result]]:
+    def ready(self) -> list[tuple[Item, Value]]:
         """Take the finished ones from the front, up to the first that failed; raise what that failed with if it is the
         very first."""
-        out: list[tuple[Item, Result]] = []
+        out: list[tuple[Item, Value]] = []
         while self.waiting and len(out) < TURN:
             item, task = self.waiting[0]
             if not task.done() or (out and (task.cancelled() or task.exception() is not None)):
@@ -123,7 +123,7 @@ class _Line(Generic[Item, Result]):
             return True
         return len(self.waiting) >= self._backlog and self.waiting[0][1].done()
 
-    async def _one(self, item: Item) -> Result:
+    async def _one(self, item: Item) -> Value:
         try:
             return await self._work(item)
         except BaseException:
@@ -170,10 +170,10 @@ class Worker:
         """Whether this is asked in the thread."""
         return threading.current_thread() is self._thread
 
-    async def call(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
+    async def call(self, work: Callable[Given, Value], *args: Given.args, **kwargs: Given.kwargs) -> Value:
         """What ``work`` returns or raises. Where the caller is cancelled before it begins, it is not called."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Result] = loop.create_future()
+        future: asyncio.Future[Value] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._hand_over)
         self._waiting.append((future, partial(work, *args, **kwargs)))

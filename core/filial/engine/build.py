@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filial import formats
 from filial.contracts.errors import UsageError
-from filial.contracts.kinds import Drop
+from filial.contracts.kinds import Drop, Item
 from filial.contracts.paths import resolve
 from filial.contracts.records import Record
 from filial.engine.stage import BAD_LINE, StageContext
@@ -23,25 +24,27 @@ if TYPE_CHECKING:
 
 
 def read_inputs(
-    source: str, base: Path, manager: Manager, env: StageContext, format: str = "auto", limit: int | None = None
-) -> list[Record]:
-    """Records of a file named by a user; its bad lines become drops of the stage, named as the user named the file.
+    source: str | Iterable[Item], base: Path, manager: Manager, env: StageContext, format: str = "auto",
+    limit: int | None = None,
+) -> list[Record]:  # fmt: skip
+    """Records of a file named by a user, or of rows in memory; bad lines become drops of the stage, named as the user
+    named the file.
 
     Raises:
         UsageError: the file cannot be read, or holds no record.
     """
-    lost = 0
+    lost, name = 0, source if isinstance(source, str) else "records"
 
     def aside(bad: formats.BadLine) -> None:
         nonlocal lost
         lost += 1
         env.counters.made += 1
-        env.drop(Drop(BAD_LINE, str(replace(bad, file=source)), answer=bad.raw), "", None)
+        env.drop(Drop(BAD_LINE, str(replace(bad, file=name)), answer=bad.raw), "", None)
 
     records = list(read(source, base, manager, format=format, limit=limit, bad=aside))
     if not records:
         why = f"none of its {lost:,} lines is a record" if lost else "it holds no record"
-        raise UsageError(f"{source}: {why}; look at its first lines, or name its format")
+        raise UsageError(f"{name}: {why}; look at its first lines, or name its format")
     return records
 
 
@@ -73,7 +76,7 @@ class Source:
         return self._read()
 
 
-def read(source: str, base: Path, manager: Manager, **options: Any) -> Iterator[Record]:
+def read(source: str | Iterable[Item], base: Path, manager: Manager, **options: Any) -> Iterator[Record]:
     """`filial.formats.read` of what a user named: a path from ``base``, standard input or a data set of the hub. Errors
     call it what the user called it.
 
@@ -82,6 +85,10 @@ def read(source: str, base: Path, manager: Manager, **options: Any) -> Iterator[
     Raises:
         UsageError: as there, and for a file that is not there.
     """
+    if not isinstance(source, str):
+        limit = options.pop("limit", None)
+        yield from islice(formats.read_rows(source, manager=manager, **options), limit)
+        return
     path: str | Path = source
     if source != "-" and not source.startswith("hf:"):
         path = resolve(source, base)

@@ -174,7 +174,8 @@ def judge_model(run: RunContext, data: dict[str, Any], model: str) -> dict[str, 
             if manifest is None or (run.retry_lost and unjudged(manifest["figures"])):
                 due.setdefault(_group(spec, sitting), []).append((spec, sitting, key))
     if due:
-        interrupts.run(_judge_due(run, list(due.values()), figures), Watchdog(run.manager.owner, run.reporter.note))
+        watchdog = Watchdog(run.manager.owner, run.reporter.note)
+        interrupts.run(_judge_due(run, list(due.values()), figures), watchdog, run.stop)
     return figures
 
 

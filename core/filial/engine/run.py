@@ -68,7 +68,7 @@ class Run(RunContext):
 
     def _run(self) -> None:
         self.summary = {"run": self.name, "filial": __version__, "seed": self.recipe.seed, "stages": []}
-        records, key = interrupts.run(self._stages(), Watchdog(self.manager.owner, self.reporter.note))
+        records, key = interrupts.run(self._stages(), Watchdog(self.manager.owner, self.reporter.note), self.stop)
         if self.recipe.train is not None:
             data = write_run_dataset(self, records, dataset_key(self, key), self.folder / "dataset")
             self.summary["dataset"] = {name: data[name] for name in ("train", "heldout", "contaminated")}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filial.contracts.context import RunInfo
+from filial.engine.interrupts import Stop
 from filial.engine.progress import Reporter
 from filial.gateway.budget import Budget, BudgetAccount, Usage
 from filial.gateway.gateway import Gateway
@@ -25,7 +27,8 @@ class RunContext:
 
     ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
     ``retry_lost``: a stage that lost rows to faults is not done, nor is a judge without all its verdicts.
-    ``processes``: do the work of map stages in so many processes; 0: in this one. The result is the same.
+    ``processes``: do the work of map stages in so many processes; 0: in this one. The result is the same. ``stop``: by
+    which another thread may end it in good order.
     """
 
     recipe: Recipe
@@ -40,6 +43,7 @@ class RunContext:
     limit: int | None = None
     retry_lost: bool = False
     processes: int = 0
+    stop: Stop | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None:
@@ -82,9 +86,23 @@ class RunContext:
         if self.account is None:
             journal = self.folder / "spend.sqlite"
             self.account = BudgetAccount(Budget(**self.recipe.budget), journal, self.spent)
-        return Gateway(
-            who, teacher, Ledger(self.home / ".filial" / "ledger.sqlite"),
-            self.account if counted else BudgetAccount(), partial(self.manager.hook.ask, teacher) if hooked else None,
-            claimants=self.manager.claimants("teachers", who), offline=self.offline and counted, facts=facts,
-            note=self.reporter.note,
+        return open_gateway(
+            self.manager, who, teacher, self.home, self.account if counted else None, hooked=hooked,
+            offline=self.offline and counted, facts=facts, note=self.reporter.note,
         )  # fmt: skip
+
+
+def open_gateway(
+    manager: Manager, who: str, teacher: Teacher, home: Path | None, account: BudgetAccount | None = None, *,
+    hooked: bool = True, offline: bool = False, facts: dict[str, Any] | None = None, note: Callable[[str], None],
+) -> Gateway:  # fmt: skip
+    """Open a gateway to a teacher, with the ledger of a folder, or one that forgets when there is none.
+
+    ``who``: the teacher as ``dist:name``. ``hooked``: the `ask` hooks stand between. ``facts``: what its answers depend
+    on beside its own identity.
+    """
+    return Gateway(
+        who, teacher, Ledger(home / ".filial" / "ledger.sqlite" if home else Path(":memory:")),
+        account or BudgetAccount(), partial(manager.hook.ask, teacher) if hooked else None,
+        claimants=manager.claimants("teachers", who), offline=offline, facts=facts, note=note,
+    )  # fmt: skip

@@ -81,7 +81,13 @@ def train_model(run: RunContext, data: dict[str, Any]) -> tuple[str, dict[str, A
     trainer: Trainer = build(manager, train, recipe.base)
     base, folder, cache = base_model(recipe), run.folder / "dataset", run.home / ".filial" / "prepared"
     with manager.hook.training(run.info(), base, folder, out) as told:
-        with run.reporter.training() as progress:
+        with run.reporter.training() as shown:
+
+            def progress(done: float, total: float, text: str) -> None:
+                if run.stop is not None:
+                    run.stop.check()
+                shown(done, total, text)
+
             ctx = TrainContext(recipe.seed, progress=progress, note=run.reporter.note, base=recipe.base, cache=cache)
             figures = tune(manager, trainer, folder, base, {"use": template.use, **template.options}, out, ctx)
         files = {path.name: {"sha256": file_sha256(path)} for path in _files(out) if path.name != MANIFEST}

@@ -164,7 +164,7 @@ class Manager:
         return found.name if self.index.bare(kind, found.name) == [found] else f"{found.dist}:{found.name}"
 
     def adopt(self, cls: type[Component]) -> str:
-        """Give a class that no package registers a name, for as long as this manager lives. Returns ``module:name``.
+        """Give a class that no package registers a name, for as long as this manager lives. Returns it.
 
         Raises:
             PluginError: it could not be registered either, or another class of its module has this name.
@@ -181,7 +181,7 @@ class Manager:
         claim = Claim(kind, name, f"{dist}:{cls.__qualname__}", dist, "unregistered", "")
         if claim not in self.index[kind].get(name, ()):
             self.index.add(claim)
-        return f"{dist}:{name}"
+        return self.name_of(cls)
 
     def check_requirements(self, cls: type[Component]) -> None:
         """See that what a component needs beyond the core is installed, without importing it.

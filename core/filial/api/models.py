@@ -1,0 +1,119 @@
+"""Training a model on records, and asking it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, cast
+
+from filial.api.plugins import Plugin, Plugins, beside, build, manager_of, reporter_of
+from filial.api.sources import Source, read_good
+from filial.api.tables import table
+from filial.contracts.context import Context, TrainContext
+from filial.contracts.errors import UsageError
+from filial.contracts.kinds import Template, Trainer
+from filial.contracts.paths import resolve
+from filial.contracts.plugin_errors import blamed
+from filial.engine import interrupts
+from filial.engine.dataset import write as write_dataset
+from filial.engine.judge import Answerer
+from filial.engine.progress import Reporter
+from filial.engine.run_context import open_gateway
+from filial.engine.train import load_teacher, load_template, tune, weights
+from filial.plugins.manager import Manager
+from filial.storage import refuse_links
+
+
+class Candidate(NamedTuple):
+    """Who is judged, what its answers depend on beside its teacher's identity, and whether they are to be kept."""
+
+    answerer: Answerer
+    facts: dict[str, Any]
+    kept: bool = True
+
+
+class Model:
+    """A trained model: its folder, and the figures of its training."""
+
+    def __init__(self, folder: str | Path, figures: Mapping[str, Any], plugins: Plugins = ()) -> None:
+        self.folder, self.figures, self._plugins = Path(folder), dict(figures), plugins
+
+    def ask(self, prompt: str, *, system: str = "", max_tokens: int = 256) -> str:
+        """Return what the model answers, with the template that it was trained with."""
+
+        async def ask() -> str:
+            manager = manager_of(self._plugins)
+            answerer, facts, _ = saved_model(self.folder, manager)
+            gateway = open_gateway(manager, answerer.use, answerer.teacher, None, hooked=False, facts=facts, note=print)
+            try:
+                asked = Context(gateway.ask).ask(prompt, system=system, max_tokens=max_tokens, partial=True)
+                return (await asked).text
+            finally:
+                await gateway.close()
+
+        return interrupts.run(ask())
+
+    def __repr__(self) -> str:
+        return f"Model({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        told = {key: value for key, value in self.figures.items() if isinstance(value, int | float | str)}
+        return table([str(self.folder), ""], [[key, str(value)] for key, value in told.items()])
+
+
+def saved_model(folder: Path, manager: Manager, template: Template | None = None) -> Candidate:
+    """Return how a model is asked that was trained here; by another template than its folder names, if one is given.
+
+    Raises:
+        UsageError: there is no such folder, or it does not say how it is asked.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--model {folder}: no such folder; give one that train wrote, or a teacher with --teacher")
+    teacher = load_teacher(folder, manager)
+    if teacher is None:
+        raise UsageError(
+            f"{folder} does not say how it is asked; name a teacher that asks such models instead, as in "
+            f"--teacher NAME -T model={folder}"
+        )
+    template = template or load_template(folder, manager)
+    facts = {
+        "bytes": weights(str(folder)),
+        "template": [manager.provenance(template), template.model_dump(mode="json")] if template is not None else None,
+    }
+    who = manager.identity(teacher)
+    asked = teacher.for_template(template) if template is not None else teacher
+    return Candidate(Answerer(who, asked, own=True), facts)
+
+
+def train(
+    records: Source, *, model: str | Path, out: str | Path, template: Plugin = "alpaca", trainer: Plugin = "sft",
+    heldout: int = 0, seed: int = 42, home: str | Path = ".", format: str = "auto", plugins: Plugins = (),
+    progress: bool | Reporter = True,
+) -> Model:  # fmt: skip
+    """Train a model on records.
+
+    Args:
+        model: folder, ``pkg:PACKAGE/FOLDER`` or hub name of the model to tune.
+        out: folder for the tuned model.
+        heldout: records to keep back from training.
+
+    Raises:
+        FilialError: as ``filial train``.
+    """
+    manager, said = manager_of(plugins), reporter_of(progress)
+    chosen, spec = cast(Trainer, build("trainers", trainer, manager)), beside(template, manager)
+    base, path = str(model), resolve(str(model))
+    base = str(path) if base.startswith("pkg:") or path.exists() else base
+    cache = Path(home, ".filial", "prepared")
+    refuse_links(Path(os.path.realpath(cache.parent)))
+    with TemporaryDirectory(prefix="filial-") as folder:
+        write_dataset(Path(folder), read_good(records, manager, format), heldout, seed, "cli")
+        with said.training() as told:
+            context = TrainContext(seed, progress=told, note=said.note, cache=cache)
+            if os.environ.get("RANK", "0") == "0":
+                return Model(out, tune(manager, chosen, Path(folder), base, spec, Path(out), context), manager)
+            made = cast(Template, build("templates", spec, manager))  # another process of this training writes notes
+            with blamed(manager.provenance(chosen), "train"):
+                return Model(out, chosen.train(Path(folder), base, made, Path(out), context), manager)

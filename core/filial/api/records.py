@@ -1,0 +1,79 @@
+"""Records in memory, for Python: a sequence that a notebook shows, and that other libraries and files take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast, overload
+
+import msgspec
+
+from filial import formats
+from filial.api.tables import table
+from filial.contracts.errors import MissingExtra
+from filial.contracts.records import Record
+
+SHOWN = 10
+"""Records of a table."""
+
+
+class Records(Sequence[Record]):
+    """Records in their order."""
+
+    def __init__(self, records: Iterable[Record] | Callable[[], Iterable[Record]]) -> None:
+        self._records = records
+
+    @cached_property
+    def records(self) -> list[Record]:
+        return list(self._records() if callable(self._records) else self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Record]: ...
+    def __getitem__(self, place: int | slice) -> Record | list[Record]:
+        return self.records[place]
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def to_pandas(self) -> Any:
+        """Return a pandas DataFrame: a row per record, a column per field that any of them has."""
+        pandas = _module("pandas", "pandas")
+        rows = [cast(dict[str, Any], msgspec.to_builtins(msgspec.structs.asdict(record))) for record in self]
+        used = [name for name in Record.__struct_fields__ if any(row[name] not in ("", [], {}, None) for row in rows)]
+        return pandas.DataFrame([{name: row[name] for name in used} for row in rows], columns=used)
+
+    def to_dataset(self) -> Any:
+        """Return a ``datasets.Dataset``, with the columns of a Parquet file that filial writes."""
+        datasets, parquet = _module("datasets", "'filial[train]'"), _module("pyarrow.parquet", "'filial[train]'")
+        with TemporaryDirectory(prefix="filial-") as folder:
+            formats.write(Path(folder, "records.parquet"), self)
+            return datasets.Dataset(parquet.read_table(Path(folder, "records.parquet"), memory_map=False))
+
+    def save(self, path: str | Path, format: str = "auto") -> None:
+        """Write a file in any format that is written; ``auto`` goes by its suffix."""
+        formats.write(path, self, format=format)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self):,} records)"
+
+    def _repr_html_(self) -> str:
+        rows = [[record.question(), record.answer(), record.task] for record in self.records[:SHOWN]]
+        more = f"<p>The first {SHOWN} of {len(self):,} records.</p>" if len(self) > SHOWN else ""
+        return table(["question", "answer", "task"], rows) + more
+
+
+def _module(name: str, package: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise
+        raise MissingExtra(f"this needs {error.name}, which is not installed; run: pip install {package}") from None

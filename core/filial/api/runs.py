@@ -1,0 +1,215 @@
+"""Recipes and runs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import msgspec
+
+from filial import recipe as recipes
+from filial.api.models import Model
+from filial.api.plugins import Plugin, Plugins, manager_of, plain, reporter_of
+from filial.api.results import Plan, Result
+from filial.contracts.errors import UsageError
+from filial.contracts.records import Record
+from filial.engine import commit, interrupts
+from filial.engine.plan import plan_steps
+from filial.engine.progress import Reporter
+from filial.engine.run import Run, check_components
+from filial.engine.stage import DropRow
+from filial.plugins.manager import Manager
+from filial.storage import read_manifest, write_bytes
+
+
+class RunOptions(TypedDict, total=False):
+    """How a run is done.
+
+    ``name``: of the run; the recipe file's unless given. ``home``: the folder that holds ``runs/`` and ``.filial/``.
+    ``limit``: try it with so many records, as a run of its own. ``set``: changes of the recipe, such as
+    ``stages.evolve.rounds=2``. ``offline``: send nothing. ``retry_lost``: do stages and judges again that lost rows.
+    ``processes``: evolve and filter in so many; 0: in this one. ``plugins``: files to load as plugins. ``progress``:
+    whether to show any.
+    """
+
+    name: str | None
+    home: str | Path
+    limit: int | None
+    set: Sequence[str]
+    offline: bool
+    retry_lost: bool
+    processes: int
+    plugins: Plugins
+    progress: bool | Reporter
+
+
+class Recipe:
+    """A recipe, built from the keys of its YAML or read from a file (`load`).
+
+    Components are named as in the YAML, or given as objects or classes of registered plugins. Paths start at the
+    current folder. ``plugins`` are files to load as plugins.
+    """
+
+    def __init__(
+        self, *, stages: Sequence[Mapping[str, Any]] = (), teacher: Plugin | None = None,
+        data: str | Path | None = None, budget: Mapping[str, float] | None = None, hooks: Sequence[Plugin] = (),
+        heldout: int = 0, template: Plugin | None = None, train: Mapping[str, Any] | None = None,
+        judge: Plugin | Sequence[Plugin] | None = None, seed: int = 42, plugins: Plugins = (),
+    ) -> None:  # fmt: skip
+        self._plugins, self._base = plugins, Path.cwd()
+        self._file: Path | None = None
+        self._set: tuple[str, ...] = ()
+        keys = {
+            "seed": seed, "teacher": teacher, "budget": budget, "hooks": hooks, "data": data, "stages": stages,
+            "heldout": heldout, "template": template, "train": train, "judge": judge,
+        }  # fmt: skip
+        written = plain(keys, manager_of(plugins), registered=True)
+        self._data = {key: value for key, value in written.items() if value not in (None, [], 0) or key == "seed"}
+
+    @classmethod
+    def load(cls, path: str | Path, set: Sequence[str] = (), plugins: Plugins = ()) -> Recipe:
+        """Return the recipe of a file. ``set`` are changes, such as ``stages.evolve.rounds=2``."""
+        made = cls(plugins=plugins)
+        made._file, made._set = Path(path), tuple(set)
+        return made
+
+    def checked(self, manager: Manager, set: Sequence[str] = ()) -> recipes.Recipe:
+        """Return it as the engine runs it.
+
+        Raises:
+            RecipeError: with every fault.
+        """
+        if self._file is not None:
+            return recipes.load(self._file, manager, [*self._set, *set])
+        return recipes.from_dict(self._data, manager, set, name="recipe", base=self._base)
+
+    def check(self) -> None:
+        """Find every fault; send nothing.
+
+        Raises:
+            RecipeError: with every fault.
+            UsageError: a plugin or a package that it needs stands in the way.
+        """
+        manager = manager_of(self._plugins)
+        check_components(self.checked(manager), manager)
+
+    def plan(self, **options: Unpack[RunOptions]) -> Plan:
+        """Return what a run would do and take, step by step; send nothing."""
+        return Plan(plan_steps(open_run(self, **options)))
+
+    def run(self, **options: Unpack[RunOptions]) -> Result:
+        """Do what it says, as `filial.run`."""
+        return run(self, **options)
+
+    def to_yaml(self) -> str:
+        """Return it as YAML; one from a file with every default written out."""
+        return recipes.dump(self._written())
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as YAML, once it is seen to be right in that place. Returns the path.
+
+        Raises:
+            RecipeError: with every fault it would have there, such as a file that is not found from there.
+        """
+        path, data = Path(path), self._written()
+        recipes.from_dict(data, manager_of(self._plugins), name=str(path), base=path.absolute().parent)
+        write_bytes(path, recipes.dump(data).encode())
+        return path
+
+    def _written(self) -> dict[str, Any]:
+        return self._data if self._file is None else self.checked(manager_of(self._plugins)).resolved()
+
+    def __repr__(self) -> str:
+        return f"Recipe.load({str(self._file)!r})" if self._file else f"Recipe({', '.join(self._data)})"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.to_yaml())}</pre>"
+
+
+AnyRecipe = Recipe | str | Path | Mapping[str, Any]
+"""A recipe, its file, or its keys."""
+
+
+def open_run(
+    recipe: AnyRecipe, *, name: str | None = None, home: str | Path = ".", limit: int | None = None,
+    set: Sequence[str] = (), plugins: Plugins = (), progress: bool | Reporter = True, **options: Any,
+) -> Run:  # fmt: skip
+    """Return the run that these name. One of a few records (``limit``) has a name of its own.
+
+    Raises:
+        RecipeError: with every fault of the recipe.
+        UsageError: the name is no plain name of a folder.
+    """
+    if isinstance(recipe, Mapping):
+        recipe = Recipe(**recipe, plugins=plugins)
+    elif not isinstance(recipe, Recipe):
+        recipe = Recipe.load(recipe, plugins=plugins)
+    manager = manager_of(plugins or recipe._plugins)
+    loaded = recipe.checked(manager, set)
+    named = _run_name(recipe._file.stem if recipe._file else "recipe", name)
+    named = f"{named[:80]}-limit-{limit}" if limit else named
+    return Run(loaded, manager, Path(home), named, reporter_of(progress), limit=limit, **options)
+
+
+def _run_name(stem: str, name: str | None) -> str:
+    """Return the name given to a run, or that of the recipe's file, as a plain name of a folder everywhere."""
+    if name is None:
+        return (re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-") or "run")[:100]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(
+            f"--name {name!r}: use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
+        )
+    return name
+
+
+def run(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
+    """Do what a recipe says. A run goes on where it stopped; what is done and whole is not done again.
+
+    Raises:
+        FilialError: as ``filial run``; what is finished and answered is kept. Rows that were lost are no error: the
+            result says which (`Result.lost`).
+    """
+    return _executed(open_run(recipe, **options))
+
+
+async def arun(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
+    """Do what a recipe says, in a thread. Cancelled, it ends in good order.
+
+    Raises:
+        FilialError: as `run`.
+    """
+    opened = open_run(recipe, **options)
+    stop = opened.stop = interrupts.Stop()
+    work = asyncio.get_running_loop().run_in_executor(None, _executed, opened)
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        stop()
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            stop()
+            raise
+        work.exception()  # it is known: the work was asked to stop
+        raise
+    return work.result()
+
+
+def _executed(run: Run) -> Result:
+    summary, folders = run.execute(), [run.stage_folder(stage) for stage in run.recipe.stages]
+
+    def records() -> Iterable[Record]:
+        manifest = read_manifest(folders[-1] / commit.MANIFEST) if folders else None
+        return commit.rows(folders[-1], manifest) if manifest else run.data()
+
+    def drops() -> Iterator[DropRow]:
+        for folder in folders:
+            with open(folder / commit.DROPS, "rb") as file:
+                yield from (msgspec.json.decode(line, type=DropRow) for line in file)
+
+    model = Model(run.model, summary["train"], run.manager) if "train" in summary else None
+    return Result(summary, records, drops, run.folder, model)

@@ -1,0 +1,175 @@
+"""The verbs on records: generate, evolve, filter, mix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack
+
+from filial import recipe as recipes
+from filial.api.plugins import Plugin, Plugins, beside, manager_of, plain, reporter_of
+from filial.api.results import Result
+from filial.api.sources import Source, plain_source
+from filial.api.teachers import Answer, open_teacher
+from filial.contracts.errors import UsageError
+from filial.contracts.records import Record
+from filial.engine import interrupts
+from filial.engine.build import read_inputs
+from filial.engine.progress import Reporter
+from filial.engine.stage import DropRow, StageContext
+from filial.engine.verbs import VERBS
+from filial.engine.watchdog import Watchdog
+from filial.gateway.gateway import stopping
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Options(TypedDict, total=False):
+    """What every verb takes beside its own keys.
+
+    ``teacher``: who is asked, a component or a function; ``budget``: its caps (``{"usd": 1}``); ``home``: the folder
+    whose ``.filial/`` keeps its answers. ``plugins``: files to load as plugins. ``progress``: whether to show any.
+    """
+
+    teacher: Plugin | Answer | None
+    seed: int
+    budget: Mapping[str, float] | None
+    home: str | Path
+    plugins: Plugins
+    progress: bool | Reporter
+
+
+class _Rows:
+    """Takes what a stage writes."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.drops: list[DropRow] = []
+
+    def keep(self, record: Record) -> None:
+        self.records.append(record)
+
+    def drop(self, row: DropRow) -> None:
+        self.drops.append(row)
+
+
+async def astage(
+    verb: str, body: Any, sources: Iterable[Source], *, tasks: Sequence[str] = (), format: str = "auto",
+    limit: int | None = None, teacher: Plugin | Answer | None = None, seed: int = 42,
+    budget: Mapping[str, float] | None = None, home: str | Path = ".", plugins: Plugins = (),
+    progress: bool | Reporter = True,
+) -> Result:  # fmt: skip
+    """Do one stage, ``{verb: body}`` as a recipe would say it, on the records of sources.
+
+    Bad lines and rows become drops. ``tasks`` are what the records of each source are to have, where that is to be set.
+
+    Raises:
+        RecipeError: with every fault of the stage.
+        FilialError: as a command.
+    """
+    manager, said, base = manager_of(plugins), reporter_of(progress), Path.cwd()
+    stage = recipes.stage_from_dict({verb: plain(body, manager)}, manager, name=f"filial.{verb}", base=base)
+    rows = _Rows()
+    env = StageContext(stage=verb, seed=seed, writer=rows, note=said.note)
+
+    async def work() -> dict[str, Any]:
+        async with open_teacher(teacher, manager, home, budget, said) as gateway:
+            if gateway is not None:
+                env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
+            with said.stage(verb, gateway.status if gateway else None) as env.told:
+                records: list[Record] = []
+                for place, source in enumerate(sources):
+                    left = limit - len(records) if limit else None
+                    if left != 0:
+                        found = read_inputs(plain_source(source), base, manager, env, format, left)
+                        records += [record.replaced(task=tasks[place]) for record in found] if tasks else found
+                with stopping(gateway):
+                    report: dict[str, Any] = await VERBS[verb].run(stage, records, base, manager, env)
+            return {"report": report, "teacher": asdict(gateway.spent) if gateway else {}}
+
+    done = await Watchdog(manager.owner, said.note).over(work())
+    env.counters.check(verb)
+    count = env.counters
+    row = {
+        "name": verb, "entered": count.entered, "made": count.made, "out": count.out,
+        "dropped": count.dropped.total(), "reasons": dict(sorted(count.dropped.items())), **done["report"],
+    }  # fmt: skip
+    return Result({"seed": seed, "stages": [row], "teacher": done["teacher"]}, rows.records, rows.drops)
+
+
+async def agenerate(
+    seeds: Source | None, generator: Plugin, *, count: int | None = None, **options: Unpack[Options]
+) -> Result:
+    """Make records from seeds with a generator.
+
+    Args:
+        seeds: None for a generator that needs none.
+        count: how many, for a generator that can be told so.
+    """
+    manager = options["plugins"] = manager_of(options.get("plugins", ()))
+    body = beside(generator, manager, count=count)
+    if seeds is None and getattr(manager.get("generators", body["use"]), "needs_seeds", True):
+        raise UsageError(f"the generator {body['use']} needs seeds; give it records or a file")
+    return await astage("generate", body, () if seeds is None else (seeds,), **options)
+
+
+async def aevolve(
+    records: Source, *strategies: Plugin, rounds: int = 1, eliminate: Sequence[Plugin] | None = None,
+    keep: str = "all", branch: int = 1, order: str = "random", answer: bool = True, **options: Unpack[Options],
+) -> Result:  # fmt: skip
+    """Evolve records with one strategy or several. The keys are those of an evolve stage.
+
+    Args:
+        rounds: evolutions of each record.
+        eliminate: filters that decide whether an evolution has failed; None: those of a recipe that names none.
+        keep: "all" generations, or the "last" of each line.
+        branch: children of each record per round.
+        order: draw strategies at "random", or take them in "fixed" turn.
+        answer: ask the teacher for the answer to each evolved instruction.
+    """
+    body = {"strategies": list(strategies), "rounds": rounds, "keep": keep, "branch": branch, "order": order}
+    body |= {"answer": answer} | ({} if eliminate is None else {"eliminate": list(eliminate)})
+    return await astage("evolve", body, (records,), **options)
+
+
+async def afilter(records: Source, *filters: Plugin, **options: Unpack[Options]) -> Result:
+    """Pass records through filters, one after the other."""
+    return await astage("filter", list(filters), (records,), **options)
+
+
+async def amix(
+    records: Source | Mapping[str, Source], mixer: Plugin = "weights", *, total: int | None = None, by: str = "task",
+    repeat: bool = False, **options: Unpack[Options],
+) -> Result:  # fmt: skip
+    """Mix records at a mixer's rates. ``{task: records}`` sets the task of each.
+
+    Args:
+        total: records in the mix; None: as many as fit.
+        by: what rates go by: the "task", the "plugin" a record comes from, or its "round".
+        repeat: repeat the records of a task that is too small for its share.
+    """
+    manager = options["plugins"] = manager_of(options.get("plugins", ()))
+    tasks, sources = (list(records), list(records.values())) if isinstance(records, Mapping) else ([], [records])
+    body = beside(mixer, manager, total=total, by=by, repeat=repeat)
+    return await astage("mix", body, sources, tasks=tasks, **options)
+
+
+def _sync(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Return the same function, not to be awaited."""
+
+    @wraps(work)
+    def call(*args: P.args, **options: P.kwargs) -> T:
+        return interrupts.run(work(*args, **options))
+
+    call.__name__ = call.__qualname__ = work.__name__.removeprefix("a")
+    return call
+
+
+stage = _sync(astage)
+generate = _sync(agenerate)
+evolve = _sync(aevolve)
+filter = _sync(afilter)
+mix = _sync(amix)
