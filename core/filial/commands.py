@@ -22,12 +22,12 @@ from filial.cli.common import (
     json_text,
     manager,
     open_gateway,
-    open_teacher,
     parse_options,
     print_json,
     run_async,
     seed_option,
     stack,
+    teacher_flags,
     teacher_options,
 )
 from filial.cli.plugincommands import PluginGroup
@@ -47,6 +47,8 @@ from filial.contracts.texts import printable
 from filial.plugins.discovery import GROUPS, HOOKS, STAGES, singular
 
 if TYPE_CHECKING:
+    from filial.api.runs import open_run
+    from filial.api.verbs import run_verb
     from filial.contracts.kinds import KINDS
     from filial.contracts.plugin_errors import blamed
     from filial.engine.build import read as read_source
@@ -75,6 +77,8 @@ if TYPE_CHECKING:
     from filial.recipe.settings import stage_class
 
 _HOME = {
+    "filial.api.runs": ("open_run",),
+    "filial.api.verbs": ("run_verb",),
     "filial.contracts.kinds": ("KINDS",),
     "filial.contracts.plugin_errors": ("blamed",),
     "filial.engine.build": ("read_inputs", "read_source=read"),
@@ -115,10 +119,10 @@ __all__ = [
     "TeacherUnreachable", "blamed", "check_components", "checked_format", "click_options", "command_line", "counted",
     "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid", "home_option",
     "installed", "is_lost", "json_option", "json_schema", "json_text", "load", "load_teacher", "load_template",
-    "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_teacher", "parse_options", "plan_steps",
+    "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_run", "parse_options", "plan_steps",
     "print_json", "printable", "read_inputs", "read_source", "recipe_settings", "record_schema", "refusals",
-    "reporter", "run_async", "run_stage", "seed_option", "singular", "stack", "stage_class", "teacher_options", "tune",
-    "unused_name", "write_dataset",
+    "reporter", "run_async", "run_stage", "run_verb", "seed_option", "singular", "stack", "stage_class",
+    "teacher_flags", "teacher_options", "tune", "unused_name", "write_dataset",
 ]  # fmt: skip
 
 

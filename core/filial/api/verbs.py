@@ -19,7 +19,7 @@ from filial.engine import interrupts
 from filial.engine.build import read_inputs
 from filial.engine.progress import Reporter
 from filial.engine.stage import DropRow, StageContext
-from filial.engine.verbs import VERBS
+from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
 from filial.gateway.gateway import stopping
 
@@ -56,7 +56,7 @@ class _Rows:
         self.drops.append(row)
 
 
-async def astage(
+async def arun_verb(
     verb: str, body: Any, sources: Iterable[Source], *, tasks: Sequence[str] = (), format: str = "auto",
     limit: int | None = None, teacher: Plugin | Answer | None = None, seed: int = 42,
     budget: Mapping[str, float] | None = None, home: str | Path = ".", plugins: Plugins = (),
@@ -87,11 +87,10 @@ async def astage(
                         found = read_inputs(plain_source(source), base, manager, env, format, left)
                         records += [record.replaced(task=tasks[place]) for record in found] if tasks else found
                 with stopping(gateway):
-                    report: dict[str, Any] = await VERBS[verb].run(stage, records, base, manager, env)
+                    report: dict[str, Any] = await run_stage(stage, records, base, manager, env)
             return {"report": report, "teacher": asdict(gateway.spent) if gateway else {}}
 
     done = await Watchdog(manager.owner, said.note).over(work())
-    env.counters.check(verb)
     count = env.counters
     row = {
         "name": verb, "entered": count.entered, "made": count.made, "out": count.out,
@@ -113,7 +112,7 @@ async def agenerate(
     body = beside(generator, manager, count=count)
     if seeds is None and getattr(manager.get("generators", body["use"]), "needs_seeds", True):
         raise UsageError(f"the generator {body['use']} needs seeds; give it records or a file")
-    return await astage("generate", body, () if seeds is None else (seeds,), **options)
+    return await arun_verb("generate", body, () if seeds is None else (seeds,), **options)
 
 
 async def aevolve(
@@ -132,12 +131,12 @@ async def aevolve(
     """
     body = {"strategies": list(strategies), "rounds": rounds, "keep": keep, "branch": branch, "order": order}
     body |= {"answer": answer} | ({} if eliminate is None else {"eliminate": list(eliminate)})
-    return await astage("evolve", body, (records,), **options)
+    return await arun_verb("evolve", body, (records,), **options)
 
 
 async def afilter(records: Source, *filters: Plugin, **options: Unpack[Options]) -> Result:
     """Pass records through filters, one after the other."""
-    return await astage("filter", list(filters), (records,), **options)
+    return await arun_verb("filter", list(filters), (records,), **options)
 
 
 async def amix(
@@ -154,7 +153,7 @@ async def amix(
     manager = options["plugins"] = manager_of(options.get("plugins", ()))
     tasks, sources = (list(records), list(records.values())) if isinstance(records, Mapping) else ([], [records])
     body = beside(mixer, manager, total=total, by=by, repeat=repeat)
-    return await astage("mix", body, sources, tasks=tasks, **options)
+    return await arun_verb("mix", body, sources, tasks=tasks, **options)
 
 
 def _sync(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
@@ -168,7 +167,7 @@ def _sync(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     return call
 
 
-stage = _sync(astage)
+run_verb = _sync(arun_verb)
 generate = _sync(agenerate)
 evolve = _sync(aevolve)
 filter = _sync(afilter)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -144,29 +143,16 @@ def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     return out
 
 
-@asynccontextmanager
-async def open_teacher(ctx: click.Context, flags: dict[str, Any]) -> AsyncIterator[Gateway | None]:
-    """The teacher named by `teacher_options` behind its gateway, closed at the end; None when none is named."""
+def teacher_flags(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `teacher_options` say, as the functions of filial take it: whom to ask, caps, and the folder."""
     name, pairs, budget = flags.get("teacher"), flags.get("teacher_options", ()), flags.get("budget", ())
     if name is None:
         if pairs or budget:
             raise UsageError(f"{'--teacher-option' if pairs else '--budget'} needs --teacher NAME")
-        yield None
-        return
-    from filial.gateway.budget import Budget, BudgetAccount
-    from filial.plugins.options import validated
-    from filial.recipe.settings import Budget as Caps
-
-    plugins = manager(ctx)
-    plugins.check_requirements(plugins.get("teachers", name))
+        return {"home": flags["home"]} if "home" in flags else {}
     spec = {"use": name, **parse_options("--teacher-option", pairs)}
-    teacher = plugins.build("teachers", spec, "--teacher")
-    caps = validated(Caps, parse_options("--budget", budget), owner="--budget").own()
-    gateway = open_gateway(ctx, name, teacher, flags["home"], BudgetAccount(Budget(**caps)))
-    try:
-        yield gateway
-    finally:
-        await gateway.close()
+    manager(ctx).build("teachers", spec, "--teacher")  # what is wrong with it is told by the flag's name
+    return {"teacher": spec, "budget": parse_options("--budget", budget), "home": flags["home"]}
 
 
 def open_gateway(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from filial import UsageError
-from filial.commands import USAGE, check_components, command_line, given_options, json_option, manager, print_json
-from filial_plugins.commands.recipes import load_recipe, recipe_options
+from filial import Recipe, UsageError
+from filial.commands import USAGE, command_line, given_options, json_option, manager, print_json
+from filial_plugins.commands.recipes import recipe_options
 
 
 @click.command()
@@ -18,8 +18,7 @@ from filial_plugins.commands.recipes import load_recipe, recipe_options
 def check(ctx: click.Context, recipe: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Find every fault of a recipe, each with line and column; send nothing."""
     try:
-        loaded = load_recipe(ctx, recipe, overrides)
-        check_components(loaded, manager(ctx))
+        Recipe.load(recipe, overrides, manager(ctx)).check()
     except UsageError as err:  # all faults of the recipe; or a plugin, package or file that stands in the way
         faults = getattr(err, "faults", [str(err)])
         if as_json:

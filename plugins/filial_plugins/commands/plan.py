@@ -18,10 +18,12 @@ from filial.commands import (
     home_option,
     json_option,
     locate_files,
+    manager,
+    open_run,
     plan_steps,
     print_json,
 )
-from filial_plugins.commands.recipes import name_option, open_run, recipe_options
+from filial_plugins.commands.recipes import name_option, recipe_options
 from filial_plugins.commands.tables import planned
 
 AGAIN = "--retry-lost does that again"
@@ -41,7 +43,7 @@ def plan(
     Requests that the ledger answers are left out. How sure: exact, where nothing has to be asked; likely, where
     records and this teacher's usual answers are known; rough, where they are not.
     """
-    run = open_run(ctx, recipe, overrides, name, home)
+    run = open_run(recipe, set=overrides, name=name, home=home, plugins=manager(ctx))
     steps = plan_steps(run)
     asked = run.recipe.teacher
     rows = [_row(run, "teacher", "", describe_teacher(run, asked), [asked])] if asked else []

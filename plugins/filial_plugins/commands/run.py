@@ -18,10 +18,11 @@ from filial.commands import (
     given_options,
     home_option,
     json_option,
+    manager,
+    open_run,
     print_json,
-    reporter,
 )
-from filial_plugins.commands.recipes import name_option, open_run, recipe_options
+from filial_plugins.commands.recipes import name_option, recipe_options
 from filial_plugins.commands.tables import funnel, judged, measured, survival
 
 
@@ -45,7 +46,7 @@ def run(
     **flags: Any,
 ) -> int:  # fmt: skip
     """Do what a recipe says. A run goes on where it stopped; what is done and whole is not done again."""
-    work = open_run(ctx, recipe, overrides, name, home, reporter=reporter(), **flags)
+    work = open_run(recipe, set=overrides, name=name, home=home, plugins=manager(ctx), **flags)
     try:
         summary = work.execute()
     except BudgetStop as err:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial import Record, UsageError, formats
+from filial import Result, UsageError, formats
 from filial.commands import (
     ROWS_LOST,
     PluginGroup,
     format_option,
     json_option,
     manager,
-    open_teacher,
     print_json,
-    reporter,
-    run_async,
     seed_option,
     singular,
     stack,
+    teacher_flags,
     teacher_options,
 )
-from filial.gateway import stopping
 from filial.storage import replacing, write_errors
 
 if TYPE_CHECKING:
-    from filial.commands import Counters, DropRow, Manager, StageSpec
+    from filial.commands import Manager
 
 
+COUNTS = ("name", "entered", "made", "out", "dropped", "reasons")
 SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
@@ -46,24 +44,10 @@ def drops_beside(out: str) -> Path | None:
     return path.with_name(f"{name}.drops.jsonl")
 
 
-class Output:
-    """What one command writes. Records are held until all are there, since a format writes them as a whole."""
-
-    def __init__(self, out: str, drops: Path | None, sink: BinaryIO | None) -> None:
-        self.out, self.drops, self._sink = out, drops, sink
-        self.records: list[Record] = []
-
-    def keep(self, record: Record) -> None:
-        self.records.append(record)
-
-    def drop(self, row: DropRow) -> None:
-        if self._sink:
-            self._sink.write(row.encoded() + b"\n")
-
-
 @contextmanager
-def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Iterator[Output]:
-    """An `Output` whose files are put in their places when the block ends well; otherwise nothing changes.
+def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Iterator[Callable[[Result], Path | None]]:
+    """Give a function that writes a result and says where its drops are; its files are put in their places when the
+    block ends well, otherwise nothing changes.
 
     Without drops, those of an earlier command are removed. What can be known to fail is found before the block: the
     format, the folder.
@@ -88,61 +72,49 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
             if path is not None and str(path) != "-":
                 path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(beside) if beside else nullcontext() as sink:
-            output = Output(out, beside, sink)
-            yield output
-            formats.write(out, output.records, format=format, manager=plugins)
+
+            def write(result: Result) -> Path | None:
+                if sink is not None:
+                    sink.writelines(row.encoded() + b"\n" for row in result.drops)
+                formats.write(out, result, format=format, manager=plugins)
+                return beside if result.drops else None
+
+            yield write
         if beside is not None and beside.is_file() and not beside.stat().st_size:
             beside.unlink()
 
 
-def do_stage(ctx: click.Context, stage: StageSpec, flags: dict[str, Any]) -> int:
+def do_stage(ctx: click.Context, verb: str, body: Any, flags: dict[str, Any]) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
-    from filial.commands import StageContext
+    from filial.commands import run_verb
 
-    if flags["out"] == "-" and flags["as_json"]:
+    out, plugins = flags["out"], manager(ctx)
+    if out == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
-    with writing(flags["out"], flags["to"], flags["drops"], manager(ctx)) as output:
-        env = StageContext(stage=stage.verb, seed=flags["seed"], writer=output)
-        report = run_async(ctx, _asking(ctx, stage, flags, env))
+    with writing(out, flags["to"], flags["drops"], plugins) as write:
+        result = run_verb(
+            verb, body, flags["inputs"], format=flags["format"], limit=flags["limit"], seed=flags["seed"],
+            plugins=plugins, **teacher_flags(ctx, flags),
+        )  # fmt: skip
+        drops = write(result)
+    (stage,) = result.summary["stages"]
     if flags["as_json"]:
-        drops = str(output.drops) if env.counters.dropped and output.drops else None
-        dropped = dict(sorted(env.counters.dropped.items()))
-        print_json({"out": output.out, "kept": env.counters.out, "dropped": dropped, "drops": drops, **report})
+        counts = {"out": out, "kept": stage["out"], "dropped": stage["reasons"], "drops": drops and str(drops)}
+        print_json({**counts, **{key: value for key, value in stage.items() if key not in COUNTS}})
     else:
-        _say(stage.verb, output, env.counters)
-    return ROWS_LOST if env.counters.lost else 0
+        _say(out, stage, drops)
+    return ROWS_LOST if result.lost else 0
 
 
-async def _asking(ctx: click.Context, stage: StageSpec, flags: dict[str, Any], env: Any) -> dict[str, Any]:
-    """Give the stage its teacher, read the inputs, run it, and show how it goes on."""
-    from filial.commands import read_inputs, run_stage
-
-    said, base = reporter(), Path.cwd()
-    async with open_teacher(ctx, flags) as gateway:
-        if gateway is not None:
-            env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
-        env.note = said.note
-        with said.stage(env.stage, gateway.status if gateway else None) as env.told:
-            records: list[Any] = []
-            for source in flags["inputs"]:
-                left = flags["limit"] - len(records) if flags["limit"] else None
-                if left != 0:
-                    records += read_inputs(source, base, manager(ctx), env, flags["format"], left)
-            with stopping(gateway):
-                report: dict[str, Any] = await run_stage(stage, records, base, manager(ctx), env)
-    return report
-
-
-def _say(verb: str, output: Output, counters: Counters) -> None:
+def _say(out: str, stage: dict[str, Any], drops: Path | None) -> None:
     """Where things are, and a hint where a teacher declined much of its work."""
     from filial.commands import refusals
 
-    if output.out != "-":
-        drops = f"; what was dropped, and why, is in {output.drops}" if counters.dropped and output.drops else ""
-        click.echo(f"wrote {output.out}{drops}", err=True)
-    elif counters.dropped and not output.drops:
+    if out != "-":
+        click.echo(f"wrote {out}{f'; what was dropped, and why, is in {drops}' if drops else ''}", err=True)
+    elif stage["dropped"] and drops is None:
         click.echo("what was dropped is not kept; --drops FILE keeps it, with reasons", err=True)
-    if warning := refusals({"name": verb, "made": counters.made, "reasons": counters.dropped}, least=1):
+    if warning := refusals(stage, least=1):
         click.echo(warning, err=True)
 
 
@@ -176,7 +148,7 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
             names, flags["inputs"] = _named(ctx, kind, name, flags["inputs"]) if more else ([name], flags["inputs"])
             if getattr(chosen, "needs_seeds", True) and not flags["inputs"]:
                 raise UsageError(f"the generator {name} needs seeds; name an INPUT file")
-            return do_stage(ctx, _stage(settings, verb, kind, names, chosen, given), flags)
+            return do_stage(ctx, verb, _stage(settings, verb, kind, names, chosen, given), flags)
 
         call.params[1:1] = own
         return call
@@ -184,18 +156,22 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
     return PluginGroup(verb, kind, make, help, more)
 
 
-def _stage(model: Any, verb: str, kind: str, names: list[str], chosen: Any, given: dict[str, Any]) -> StageSpec:
-    """The stage that a command line describes, as a recipe would. Options that were given hold for all the names."""
-    from filial.commands import ComponentSpec, StageSpec, from_flags, recipe_settings
+def _stage(settings: Any, verb: str, kind: str, names: list[str], chosen: Any, given: dict[str, Any]) -> Any:
+    """What a recipe would say of the stage that a command line describes. Options that were given hold for all the
+    names."""
+    from filial.commands import from_flags, recipe_settings
 
-    options, lists = chosen.model_dump(mode="json", exclude_unset=True), recipe_settings.parts(model)
-    given |= {key: names for key in lists if key in model.by_inputs}
-    settings = from_flags(model, given, verb)
-    beside = next((part.beside for part in lists.values() if part.kind == kind), recipe_settings.Settings)
-    components = [ComponentSpec(kind, name, options, beside()) for name in names]
-    for key in (key for key in lists if key not in model.by_inputs):
-        components += [ComponentSpec(lists[key].kind, use) for use in getattr(settings, key) if use != "none"]
-    return StageSpec(verb, 0, settings, tuple(components))
+    lists = recipe_settings.parts(settings)
+    own = from_flags(settings, {**given, **{key: names for key in lists if key in settings.by_inputs}}, verb)
+    options = chosen.model_dump(mode="json", exclude_unset=True)
+    components = [{"use": name, **options} for name in names]
+    body = own.model_dump(mode="json", exclude_unset=True)
+    if settings.kind:
+        return {**components[0], **body}
+    if settings.alone:
+        return components
+    rules = {key: [use for use in getattr(own, key) if use != "none"] for key in lists if given.get(key)}
+    return {**body, **rules, **{key: components for key in lists if key in settings.by_inputs}}
 
 
 def _named(ctx: click.Context, kind: str, name: str, words: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
