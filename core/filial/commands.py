@@ -47,6 +47,7 @@ from filial.contracts.texts import printable
 from filial.plugins.discovery import GROUPS, HOOKS, STAGES, singular
 
 if TYPE_CHECKING:
+    from filial.api.reporters import reporter
     from filial.api.runs import open_run
     from filial.api.verbs import run_verb
     from filial.contracts.kinds import KINDS
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from filial.engine.judge import Answerer
     from filial.engine.plan import Step, plan_steps
     from filial.engine.progress import Reporter
-    from filial.engine.reporters import reporter
     from filial.engine.run import Run, check_components, refusals
     from filial.engine.stage import Counters, DropRow, StageContext, is_lost
     from filial.engine.train import load_teacher, load_template, tune
@@ -88,7 +88,7 @@ _HOME = {
     "filial.engine.judge": ("Answerer",),
     "filial.engine.plan": ("Step", "plan_steps"),
     "filial.engine.progress": ("Reporter",),
-    "filial.engine.reporters": ("reporter",),
+    "filial.api.reporters": ("reporter",),
     "filial.engine.run": ("Run", "check_components", "refusals"),
     "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
     "filial.engine.train": ("load_teacher", "load_template", "model_digest=weights", "tune"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import shutil
@@ -55,3 +57,31 @@ def test_mypy_finds_nothing_in_the_snippets(tmp_path):
 def test_pyright_finds_nothing_in_the_snippets(tmp_path):
     done = checked(tmp_path, "pyright", "--pythonpath", sys.executable)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+OWN = {"strip", "items", "append"}
+"""Methods of Python's own types."""
+
+
+def names(code: str) -> set[str]:
+    """Modules, classes, functions, methods and attributes of libraries that a program uses."""
+    out = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            out |= {alias.name for alias in node.names} | ({node.module} if isinstance(node, ast.ImportFrom) else set())
+        elif isinstance(node, ast.Attribute):
+            out.add(node.attr)
+    return out - OWN
+
+
+def test_the_ten_steps_are_as_long_as_the_page_says():
+    page = (ROOT / "docs/ten_steps.md").read_text(encoding="utf-8")
+    cells = json.loads((ROOT / "docs/notebooks/ten_cells.ipynb").read_text(encoding="utf-8"))["cells"]
+    programs = {"filial": "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")}
+    programs |= dict(re.findall(r"<!-- steps: ([^>]+) -->\n```py\n(.*?)^```$", page, re.S | re.M))
+    found = {}
+    for tool, code in programs.items():
+        lines = [line.strip() for line in code.splitlines()]
+        found[tool] = (sum(bool(line) and not line.startswith("#") for line in lines), len(names(code)))
+    said = re.findall(r"^\| (\S.*?) \| (\d+) \| (\d+) \|$", page, re.M)
+    assert {tool: (int(lines), int(known)) for tool, lines, known in said} == found

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from filial.api.reporters import reporter
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Component
 from filial.engine.progress import Reporter
-from filial.engine.reporters import reporter
 from filial.plugins.manager import Manager
 
 Plugin = str | Mapping[str, Any] | Component | type[Component]

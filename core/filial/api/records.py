@@ -47,7 +47,8 @@ class Records(Sequence[Record]):
         """Return a pandas DataFrame: a row per record, a column per field that any of them has."""
         pandas = _module("pandas", "pandas")
         rows = [cast(dict[str, Any], msgspec.to_builtins(msgspec.structs.asdict(record))) for record in self]
-        used = [name for name in Record.__struct_fields__ if any(row[name] not in ("", (), [], {}, None) for row in rows)]
+        empty: tuple[Any, ...] = ("", (), [], {}, None)
+        used = [name for name in Record.__struct_fields__ if any(row[name] not in empty for row in rows)]
         return pandas.DataFrame([{name: row[name] for name in used} for row in rows], columns=used)
 
     def to_dataset(self) -> Any:

@@ -277,7 +277,7 @@ class NotebookReporter(PlainReporter):
 def _bar(name: str, share: float | None, text: str) -> str:
     """A line of HTML; without a share, how far it is is not known."""
     value = "" if share is None else f' value="{share:.4f}"'
-    return f"<div>{escape(name)} <progress max=\"1\"{value}></progress> {escape(text)}</div>"
+    return f'<div>{escape(name)} <progress max="1"{value}></progress> {escape(text)}</div>'
 
 
 @contextmanager
