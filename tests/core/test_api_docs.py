@@ -6,9 +6,9 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -53,9 +53,9 @@ def test_mypy_finds_nothing_in_the_snippets(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("pyright"), reason="pyright is not installed")
+@pytest.mark.skipif(not find_spec("pyright"), reason="pyright is not installed")
 def test_pyright_finds_nothing_in_the_snippets(tmp_path):
-    done = checked(tmp_path, "pyright", "--pythonpath", sys.executable)
+    done = checked(tmp_path, sys.executable, "-m", "pyright", "--pythonpath", sys.executable)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
