@@ -147,7 +147,7 @@ def test_export_refuses_what_it_cannot_write_whole(cli, run):
 def test_a_run_that_lost_rows_says_that_a_replay_stops_there(cli, run):
     assert run(teacher=", fail_on: task 7") == 5
     assert cli("ledger", "export", "toy", "-o", "c.jsonl") == 0
-    assert "lost 1 rows to faults; a replay stops" in cli.err
+    assert "lost 1 rows to failed calls; a replay stops" in cli.err
 
 
 def test_import_says_what_is_new_and_keeps_what_is_there(cli, run):
@@ -224,9 +224,7 @@ def entries(path):
 def test_a_damaged_line_is_named_and_nothing_is_taken_in(cli, good):
     header, first, *rest = good.splitlines(keepends=True)
     changed = first.replace(b" indeed", b" indeeed")
-    refused(
-        cli, b"".join([header, first, *rest[:3], changed, *rest[4:]]), "bad.jsonl:6: the line is not what was written"
-    )
+    refused(cli, b"".join([header, first, *rest[:3], changed, *rest[4:]]), "bad.jsonl:6: the line was changed")
     refused(cli, good[:-10], f"bad.jsonl:{len(good.splitlines())}: not JSON: unterminated string")
     refused(cli, b"".join([header, first]), "holds 1 answers where its header says")
     refused(cli, first + header, "bad.jsonl:1: this is no cassette")
@@ -236,7 +234,7 @@ def test_a_damaged_line_is_named_and_nothing_is_taken_in(cli, good):
         cli, header.replace(b'"filial_cassette":1', b'"filial_cassette":2') + first, "bad.jsonl:1: this filial reads"
     )
     refused(
-        cli, header.replace(b'"echo":1', b'"echo":2') + first, "bad.jsonl:1: the teacher 'toy.py:echo' is not the one"
+        cli, header.replace(b'"echo":1', b'"echo":2') + first, "bad.jsonl:1: the identity of the teacher 'toy.py:echo'"
     )
     refused(cli, gzip.compress(good)[:-200], "the packed data is damaged", "bad.jsonl.gz")
 

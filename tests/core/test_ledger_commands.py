@@ -51,7 +51,7 @@ def test_a_whole_ledger_verifies(cli, run):
     assert (code, told["whole"], told["unknown"], told["damaged"]) == (0, True, 0, [])
     assert told["answers"] == 24
     assert cli("ledger", "verify") == 0
-    assert cli.err == "All 24 answers are whole.\n"
+    assert cli.err == "All 24 answers are intact.\n"
 
 
 def test_answers_of_a_teacher_nobody_noted_are_counted_apart(cli, book):

@@ -75,8 +75,8 @@ def test_only_the_types_of_the_recipe_are_drawn():
     ("options", "said"),
     [
         ({"checkable": True, "types": ["bulet-count"]}, "did you mean bullet-count?"),
-        ({"types": ["title"]}, "add checkable: true"),
-        ({"checkable": True, "text": "Harder: {prompt}"}, "leave one out"),
+        ({"types": ["title"]}, "has an effect only with checkable: true"),
+        ({"checkable": True, "text": "Harder: {prompt}"}, "remove one of them"),
     ],
 )
 def test_options_that_contradict_themselves_are_refused(options, said):

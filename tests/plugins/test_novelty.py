@@ -111,10 +111,10 @@ def test_without_the_pool_records_may_be_like_each_other():
 
 
 def test_seeds_that_are_not_there_and_nothing_to_compare_with_are_refused():
-    with pytest.raises(UsageError, match="there are none here; name their file in files"):
+    with pytest.raises(UsageError, match="this recipe has none; name a file of seeds in files"):
         run(Novelty(against=("seeds",)), A)
     for against in ((), ("files",)):
-        with pytest.raises(ValueError, match="nothing to be new against"):
+        with pytest.raises(ValueError, match="nothing to compare with"):
             Novelty(against=against)
 
 

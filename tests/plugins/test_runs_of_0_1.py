@@ -73,7 +73,7 @@ def test_the_ledgers_commands_work_before_and_after(left: Any, run_before: bool)
     if run_before:
         assert left("run", "recipe.yaml", toy=False) == 0
     assert left("ledger", "verify", toy=False) == 0
-    assert f"All {ANSWERS} answers are whole." in left.err
+    assert f"All {ANSWERS} answers are intact." in left.err
     assert left("ledger", "stats", "--json", toy=False) == 0
     (teacher,) = json.loads(left.out)["teachers"]
     assert (teacher["teacher"], teacher["answers"]) == (f"{'filial:' if run_before else ''}procedural", ANSWERS)

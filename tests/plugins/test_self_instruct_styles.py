@@ -86,7 +86,7 @@ def test_an_own_prompt_takes_the_place_of_one_and_must_show_what_is_needed():
     assert teacher.asked["tasks"][0].messages[-1].content.startswith("{go on}\n1. ")
     assert teacher.asked["examples"][0].messages[-1].content == "Do it.\n\nTask: Name one good tree.\n"
     for wrong, why in (
-        ({"propose_prompt": "{examples}"}, r"propose_prompt lacks \{next\}"),
+        ({"propose_prompt": "{examples}"}, r"propose_prompt does not contain \{next\}"),
         ({"classification_prompt": "{instruction} {x}"}, "classification_prompt cannot be filled in"),
         ({"output_first_prompt": "{instruction} {"}, "write a brace twice"),
         ({"joint": True, "classification": "ask"}, "goes with joint: false"),

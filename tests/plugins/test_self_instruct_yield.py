@@ -103,7 +103,7 @@ class Down(Model):
 
 def test_a_teacher_that_fails_at_everything_ends_it_with_its_reason():
     items, error = run_to_error(SelfInstruct(count=30), Down(1))
-    assert re.search(r"since 4 rounds .* at 0 of 30 records .* teacher-http-500 \d+; see to the teacher", str(error))
+    assert re.search(r"since 4 rounds .* at 0 of 30 records .* teacher-http-500 \d+; check the teacher", str(error))
     assert reasons(items).keys() == {"teacher-http-500"}
 
 
@@ -112,7 +112,7 @@ def test_a_teacher_that_fails_from_some_point_on_leaves_what_there_was():
     made = len(records(items))
     assert 0 < made < 60
     assert f"at {made} of 100 records" in items[-1].detail
-    assert "see to the teacher" in items[-1].detail
+    assert "check the teacher" in items[-1].detail
     assert reasons(items)["yield-collapsed"] == 1
 
 

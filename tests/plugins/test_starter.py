@@ -94,4 +94,4 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = init(tmp_path / "file" / "inside")
     assert result.exit_code != 0
-    assert "nothing can be written here" in str(result.exception)
+    assert "cannot be written" in str(result.exception)

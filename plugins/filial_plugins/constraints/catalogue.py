@@ -40,7 +40,7 @@ LONGEST = 400
 
 
 def find_stated_traits(instruction: str) -> set[str]:
-    """The traits of the answer that the instruction's own words speak about already, by a look at single words."""
+    """Return the traits of the answer that the instruction itself speaks about, judged by single words."""
     traits = {trait for pattern, named in _SAID_PATTERNS if pattern.search(instruction) for trait in named}
     if compute_script_share(instruction, ("LATIN",)) < 0.5:
         traits |= {"latin", "case", "capitals", "letters"}
@@ -50,9 +50,9 @@ def find_stated_traits(instruction: str) -> set[str]:
 def draw_constraint(
     instruction: str, present: Sequence[Constraint], rng: random.Random, types: Iterable[str] = ()
 ) -> Constraint | None:
-    """One more constraint that can stand beside those present, of the given types (default: all); None if none can.
+    """Draw one more constraint of the given types (default: all) that fits the present ones; None if there is none.
 
-    It contradicts neither them nor, as far as single words tell, what the instruction itself asks for.
+    It contradicts neither the present ones nor, as far as single words tell, what the instruction itself asks for.
     """
     bare = instruction
     for constraint in present:
@@ -73,7 +73,7 @@ def draw_constraint(
 
 
 def append_sentence(instruction: str, sentence: str) -> str:
-    """The instruction with one more sentence: behind its last one, or on a line of its own where it ends otherwise."""
+    """Append a sentence to an instruction: after its last sentence, or on a new line if it ends otherwise."""
     instruction = instruction.rstrip()
     one_line = "\n" not in instruction and instruction.endswith((".", "!", "?", '."', "。", "？", "！"))
     return (
@@ -82,13 +82,15 @@ def append_sentence(instruction: str, sentence: str) -> str:
 
 
 def ends_with_constraint(instruction: str) -> bool:
-    """Whether the instruction ends with a sentence of the catalogue."""
+    """Return whether the instruction ends with a sentence of the catalogue."""
     return next(_read_last_sentence(instruction), None) is not None
 
 
 @lru_cache(maxsize=4096)
 def split_constraints(instruction: str) -> tuple[str, tuple[Constraint, ...]]:
-    """An instruction without the catalogue's sentences at its end, and the constraints these state, in order."""
+    """Split an instruction into its text and the constraints that the catalogue's sentences at its end state, in
+    order.
+    """
     found: list[Constraint] = []
     while (last := next(_read_last_sentence(instruction), None)) is not None:
         instruction = instruction[: -len(last.text)].rstrip()
@@ -97,7 +99,7 @@ def split_constraints(instruction: str) -> tuple[str, tuple[Constraint, ...]]:
 
 
 def _read_last_sentence(instruction: str) -> Iterator[Constraint]:
-    """The readings of the sentence of the catalogue that the instruction ends with (no or one)."""
+    """Yield the readings of the sentence of the catalogue that the instruction ends with (no or one)."""
     instruction = instruction.rstrip()
     end = instruction[-LONGEST:]
     for kind in CONSTRAINT_TYPES.values():
@@ -111,7 +113,7 @@ def _read_last_sentence(instruction: str) -> Iterator[Constraint]:
 
 
 def check_types(types: Iterable[str]) -> str:
-    """What is wrong with a choice of types, in a sentence; empty if nothing is."""
+    """Say what is wrong with a choice of types; "" if nothing is."""
     for name in types:
         if name not in CONSTRAINT_TYPES:
             near = difflib.get_close_matches(name, CONSTRAINT_TYPES, 1)
@@ -121,7 +123,7 @@ def check_types(types: Iterable[str]) -> str:
 
 
 def check_constraint(name: str, args: Args) -> str:
-    """What is wrong with a constraint that somebody wrote, in a sentence; empty if it can be checked."""
+    """Say what is wrong with a constraint that somebody wrote; "" if it can be checked."""
     if wrong := check_types([name]):
         return wrong
     if CONSTRAINT_TYPES[name].fits(args):

@@ -51,12 +51,12 @@ class ConstraintType:
     needs: tuple[str, ...] = ()
 
     def write_sentence(self, args: Args, rng: random.Random) -> str:
-        """A sentence that asks for it."""
+        """Return a sentence that asks for it."""
         forms = {slot.name: rng.choice(slot.forms(args)) for slot in self.slots}
         return _SLOT.sub(lambda gap: forms[gap[1]], rng.choice(self.wordings))
 
     def fits(self, args: Args) -> bool:
-        """Whether arguments are those of this type: the right names, the right sorts of values."""
+        """Return whether arguments are those of this type: the right names, the right sorts of values."""
         known = {name for slot in self.slots for name in slot.arguments}
         return isinstance(args, dict) and set(args) <= known and all(slot.fits(args) for slot in self.slots)
 
@@ -72,12 +72,12 @@ class ConstraintType:
         return tuple(found)
 
     def arguments(self, match: re.Match[str]) -> Args:
-        """The arguments that a sentence read by one of the `readers` states."""
+        """Return the arguments that a sentence read by one of the `readers` states."""
         return {name: value for slot in self.slots for name, value in slot.read(match[slot.name]).items()}
 
 
 def are_compatible(one: ConstraintType, other: ConstraintType) -> bool:
-    """Whether one answer can keep both: two types, and neither settles what the other settles or needs."""
+    """Return whether one answer can keep both: two types, and neither settles what the other settles or needs."""
     claims = set(one.claims) & {*other.claims, *other.needs} or set(other.claims) & set(one.needs)
     return one.name != other.name and not claims
 
@@ -124,7 +124,7 @@ AMOUNT = Slot(
 
 
 def number(name: str) -> Slot:
-    """One positive integer."""
+    """Return one positive integer."""
     return Slot(
         name,
         f"`{name}`: integer",
@@ -137,7 +137,7 @@ def number(name: str) -> Slot:
 
 
 def phrase(name: str) -> Slot:
-    """A text in double quotation marks."""
+    """Return a text in double quotation marks."""
     return Slot(
         name,
         f"`{name}`: text",
@@ -150,7 +150,7 @@ def phrase(name: str) -> Slot:
 
 
 def phrases(name: str) -> Slot:
-    """Several texts in double quotation marks: "a", "b" and "c"."""
+    """Return several texts in double quotation marks: "a", "b" and "c"."""
 
     def form(args: Args) -> list[str]:
         *first, last = [f'"{text}"' for text in args[name]]
@@ -172,7 +172,7 @@ def _are_texts(value: object) -> bool:
 
 
 def option(name: str, choices: Sequence[str]) -> Slot:
-    """One of a few texts, as it is."""
+    """Return one of a few texts, as it is."""
     return Slot(
         name,
         f"`{name}`: {', '.join(f'`{choice}`' for choice in choices)}",
@@ -185,7 +185,7 @@ def option(name: str, choices: Sequence[str]) -> Slot:
 
 
 def amounts(least: Sequence[int] = (), most: Sequence[int] = (), exact: Sequence[int] = (), span: int = 0) -> Draw:
-    """Draws an amount: evenly among the forms given; ``span`` adds "between", from one of ``least`` so far up."""
+    """Make a draw of an amount, evenly among the forms given; ``span`` adds "between low and low + span"."""
 
     def draw(rng: random.Random) -> Args:
         ways: list[Callable[[], Args]] = []
@@ -207,20 +207,20 @@ def _make_span(low: int, span: int) -> tuple[int, int]:
 
 
 def one_of(name: str, choices: Sequence[object]) -> Draw:
-    """Draws one argument evenly."""
+    """Make a draw of one argument, evenly among the choices."""
     return lambda rng: {name: rng.choice(choices)}
 
 
 def some_of(name: str, choices: Sequence[str], fewest: int, most: int) -> Draw:
-    """Draws a list of different texts, in random order."""
+    """Make a draw of a list of different texts, in random order."""
     return lambda rng: {name: rng.sample(list(choices), rng.randint(fewest, most))}
 
 
 def nothing(rng: random.Random) -> Args:
-    """Draws no argument."""
+    """Draw no argument."""
     return {}
 
 
 def both(*draws: Draw) -> Draw:
-    """Draws the arguments of several draws."""
+    """Join several draws into one that draws all their arguments."""
     return lambda rng: {name: value for draw in draws for name, value in draw(rng).items()}

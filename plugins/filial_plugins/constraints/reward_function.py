@@ -22,7 +22,11 @@ def reward(prompts: Any = None, completions: Any = (), constraints: Any = (), **
 
 
 def loose_reward(prompts: Any = None, completions: Any = (), constraints: Any = (), **columns: Any) -> list[float]:
-    """As `reward`, with quotation marks, asterisks, and the first and the last line forgiven."""
+    """For each completion the share of its constraints that hold in any variant of the text.
+
+    Variants leave out quotation marks, asterisks, the first and the last line. Arguments and errors are those of
+    `reward`.
+    """
     return [_compute_share(text, wanted, True) for text, wanted in zip(completions, constraints, strict=True)]
 
 

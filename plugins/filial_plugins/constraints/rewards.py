@@ -65,7 +65,7 @@ def command(ctx: click.Context, data: tuple[str, ...], out: Path, prompts: Path 
 
 
 def _read_types(record: Record, source: str) -> Iterator[str]:
-    """The types of the record's constraints.
+    """Yield the types of the record's constraints.
 
     Raises:
         UsageError: there is no checker for one.
@@ -77,7 +77,7 @@ def _read_types(record: Record, source: str) -> Iterator[str]:
 
 
 def make_row(record: Record, text: bool = False) -> dict[str, object]:
-    """A row of the data set: the turns before the answer, and the constraints.
+    """Return a row of the data set: the turns before the answer, and the constraints.
 
     The constraints are one JSON text, because data sets with typed columns cannot hold arguments of many sorts.
     """
@@ -92,7 +92,10 @@ def _to_dict(constraint: Constraint) -> dict[str, object]:
 
 
 def build_reward_file(module: str) -> str:
-    """The text of a reward file of that name: the pieces, one after the other, with what they import at the top."""
+    """Build a reward file: the parts one after the other, with all their imports at the top.
+
+    ``module`` is the name under which the file is imported.
+    """
     imports, bodies = set[str](), []
     for name in PARTS:
         own, body = _split_imports((Path(__file__).parent / name).read_text(encoding="utf-8"))
@@ -104,7 +107,7 @@ def build_reward_file(module: str) -> str:
 
 
 def _split_imports(source: str) -> tuple[set[str], str]:
-    """What a piece imports from the standard library, and the piece without imports and without its first docstring."""
+    """Split a part into its imports from the standard library and the rest, without its module docstring."""
     tree, rows = ast.parse(source), source.splitlines()
     imports = set()
     for node in tree.body[::-1]:
@@ -123,7 +126,7 @@ def _list_own_modules() -> list[str]:
 
 
 def write_file(path: Path, text: str) -> None:
-    """A text as a file.
+    """Write a text file.
 
     Raises:
         UsageError: the place cannot be written.

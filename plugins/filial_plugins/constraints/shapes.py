@@ -21,7 +21,7 @@ _QUOTES = {'"': '"', "\u201c": "\u201d", "\u201e": "\u201c\u201d", "\u00ab": "\u
 
 
 def parse_json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object (RFC 8259: no NaN, nothing around it) that the text is."""
+    """Return the JSON object (RFC 8259: no NaN, nothing around it) that the text is."""
 
     def no_number(name: str) -> Any:
         raise ValueError(f"{name} is no JSON")
@@ -35,7 +35,7 @@ def parse_json_object(text: str) -> dict[str, Any] | None:
 
 
 def parse_csv(text: str) -> list[list[str]] | None:
-    """The rows of the text as comma-separated values (RFC 4180); blank lines around it do not count."""
+    """Return the rows of the text as comma-separated values (RFC 4180); blank lines around it do not count."""
     try:
         return list(csv.reader(io.StringIO(text.strip("\r\n \t"), newline=""), strict=True))
     except csv.Error:
@@ -43,9 +43,10 @@ def parse_csv(text: str) -> list[list[str]] | None:
 
 
 def count_table_columns(text: str) -> int:
-    """The columns of the text's first Markdown table (a head, a row of dashes, a row or more); 0 if there is none.
+    """Return the number of columns of the text's first Markdown table; 0 if there is no table.
 
-    Head and dashes have the same number of cells, as GitHub's Markdown wants it.
+    A table is a head, a row of dashes and one row or more. Head and dashes have the same number of cells, as GitHub's
+    Markdown wants it.
     """
     rows = lines_outside_fences(text)
     for head, dashes, body in zip(rows, rows[1:], rows[2:], strict=False):
@@ -63,7 +64,7 @@ def _split_cells(row: str) -> list[str]:
 
 
 def strip_fence(text: str) -> str | None:
-    """What stands in the one block of code, fenced by three or more backticks or tildes, that the text is."""
+    """Return what stands in the one block of code, fenced by three or more backticks or tildes, that the text is."""
     rows = text.strip().replace("\r\n", "\n").split("\n")
     opening = _OPENING.fullmatch(rows[0])
     if not opening or len(rows) < 3 or (opening[1][0] == "`" and "`" in opening[2]):
@@ -79,14 +80,17 @@ def strip_fence(text: str) -> str | None:
 
 
 def strip_quotes(text: str) -> str | None:
-    """What stands between double quotation marks around the text: straight, curly, „low“, «angles» or 「corners」."""
+    """Return the text inside double quotation marks: straight, curly, „low“, «angles» or 「corners」.
+
+    None without them.
+    """
     text = text.strip()
     closing = _QUOTES.get(text[:1], "")
     return text[1:-1] if len(text) > 2 and closing and text[-1] in closing and text[1:-1].strip() else None
 
 
 def strip_tags(text: str, tag: str) -> str | None:
-    """What stands between ``<tag>`` and ``</tag>`` around the text, if neither comes again."""
+    """Return what stands between ``<tag>`` and ``</tag>`` around the text, if neither comes again."""
     text, opening, closing = text.strip(), f"<{tag}>", f"</{tag}>"
     if not text.startswith(opening) or not text.endswith(closing) or len(text) < len(opening) + len(closing):
         return None
@@ -95,7 +99,7 @@ def strip_tags(text: str, tag: str) -> str | None:
 
 
 def split_at_marks(text: str, mark: str, least: int) -> list[str]:
-    """The pieces between lines that hold ``least`` or more of a mark and nothing else."""
+    """Return the pieces between lines that hold ``least`` or more of a mark and nothing else."""
     found: list[list[str]] = [[]]
     for line in split_lines(text):
         bare = line.strip()

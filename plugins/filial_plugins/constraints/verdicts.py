@@ -15,7 +15,7 @@ _PAIRS = ('""', "''", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "\u300c\u3
 
 
 def find_violation(text: str, kind: str, args: Args) -> str:
-    """What is wrong with a text, by the letter; empty where the constraint holds.
+    """Say how a text breaks a constraint, read by the letter; "" if the constraint holds.
 
     Raises:
         KeyError: there is no such type of constraint.
@@ -24,9 +24,12 @@ def find_violation(text: str, kind: str, args: Args) -> str:
 
 
 def holds(text: str, kind: str, args: Args, loosely: bool = False) -> bool:
-    """Whether a constraint holds: by the letter, or ``loosely`` in any of the `make_variants` of the text.
+    """Return whether a constraint holds.
 
-    As in IFEval an empty text keeps none, not even one that it cannot break; else saying nothing would pay.
+    By the letter, or with ``loosely`` in any variant of the text (`make_variants`).
+
+    As in IFEval an empty text keeps no constraint, not even one that it cannot break; otherwise an empty answer would
+    win.
     """
     if not text.strip():
         return False
@@ -36,10 +39,10 @@ def holds(text: str, kind: str, args: Args, loosely: bool = False) -> bool:
 
 
 def make_variants(text: str) -> Iterator[str]:
-    """What a lenient reader takes the answer to be, beside the text as it is.
+    """Yield the texts that a lenient reader accepts as the answer, besides the text itself.
 
     As in IFEval: without its first line, its last, or both, and each of the four without asterisks. Beyond that, each
-    of the eight without quotation marks round it. Empty ones are left out.
+    of the eight without quotation marks around it. Empty ones are left out.
     """
     rows = text.strip().split("\n")
     cut = ("\n".join(part).strip() for part in (rows, rows[1:], rows[:-1], rows[1:-1]))

@@ -13,9 +13,9 @@ class Agreement(Filter):
     """Ask the question again and drop records whose answer does not come back.
 
     The idea is self-consistency (Wang et al., 2023, "Self-Consistency Improves Chain of Thought
-    Reasoning"): what a model says each time is more often right. It suits tasks with one short answer and
-    costs ``draws`` requests per record; free text hardly ever agrees. Answers are the same when they are
-    after lower-casing and without outer punctuation and extra blanks. The share that agrees becomes the
+    Reasoning"): an answer that a model repeats is more often right. It suits tasks with one short answer and
+    costs ``draws`` requests per record; free text hardly ever agrees. Answers agree if they are
+    equal in lower case, without outer punctuation and extra blanks. The share that agrees becomes the
     score ``agreement``.
     """
 

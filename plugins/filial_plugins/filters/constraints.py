@@ -15,14 +15,15 @@ class Constraints(Filter):
     """Drop records whose answer breaks one of their constraints; records without constraints pass.
 
     The constraints are those of the record (``constraints``), as `add-constraints` with ``checkable: true`` writes
-    them. Strictly, an answer is read by the letter. Loosely it counts as well if it would hold without its first
-    line, its last, or both, without asterisks, or without quotation marks round it (IFEval, Zhou et al., 2023, and
-    its quotes too). The default is strict: an answer that only a lenient reader accepts teaches its flaw.
+    them. Strict: the answer must hold as written. Loose: it may also hold without its first
+    line, its last, or both, without asterisks, or without quotation marks around it (IFEval, Zhou et al., 2023, plus
+    the quotation marks). The default is strict, because a model would learn the flaw of an answer that holds only
+    loosely.
 
     Kept or dropped, a record is scored: ``constraints_strict`` and ``constraints_loose`` say whether all of its
     constraints hold (1 or 0), ``constraints_strict_share`` and ``constraints_loose_share`` which share does, so their
     means are IFEval's accuracies by prompt and (with as many constraints everywhere) by instruction. A record with a
-    constraint that the catalogue does not know is dropped (``constraint-unknown``), not waved through.
+    constraint that the catalogue does not know is dropped (``constraint-unknown``).
     """
 
     accept: Literal["strict", "loose"] = Field("strict", description="Which reading of an answer has to hold.")
@@ -34,7 +35,7 @@ class Constraints(Filter):
             return drop
         text = get_answer(record)
         strict = [holds(text, one.type, one.args) for one in record.constraints]
-        # What holds by the letter holds loosely, so only the others are read again.
+        # A constraint that holds strictly holds loosely, so only the others are checked again.
         loose = [
             kept or holds(text, one.type, one.args, loosely=True)
             for kept, one in zip(strict, record.constraints, strict=True)

@@ -1,4 +1,4 @@
-"""What a whole conversation tells: whether it was there before, its script, faulty lists, long runs of a digit."""
+"""Checks of a whole conversation: repeats, script, faulty lists, long runs of a digit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ANY_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def find_script(texts: Sequence[str], scripts: Sequence[str]) -> str:
-    """Which of these scripts more than half of all letters are of; empty if none."""
+    """Return the first of ``scripts`` to which more than half of all letters belong; "" if there is none."""
     letters = sum(len(run) for text in texts for run in _ANY_LETTERS.findall(text))
     for script in scripts:
         own = sum(len(run) for text in texts for run in _letter_pattern(script).findall(text))
@@ -49,19 +49,21 @@ def find_script(texts: Sequence[str], scripts: Sequence[str]) -> str:
 
 
 def list_restarts(text: str) -> bool:
-    """Whether two neighbouring lines, blank ones aside, both are number 1 of a list: a numbering that got lost."""
+    """Return whether two neighbouring lines, blank lines aside, both are number 1 of a list."""
     return _LIST_BEGINS_AGAIN.search(text) is not None
 
 
 def has_fastchat_list_fault(text: str) -> bool:
-    """FastChat's rule (fastchat/data/filter_wrong_format.py): two lines "1. ", the first behind a line end, without
-    any digit 2 between them."""
+    """Apply FastChat's rule (fastchat/data/filter_wrong_format.py).
+
+    The rule finds two lines that begin with "1. ", the first after a line break, without any digit 2 between them.
+    """
     return _FASTCHATS_LIST.search(text) is not None
 
 
 @cache
 def repeated_digit_pattern(times: int) -> re.Pattern[str]:
-    """Finds one digit so many times in a row."""
+    """Return a pattern that finds one digit ``times`` times in a row."""
     return re.compile(rf"(\d)\1{{{times - 1}}}")
 
 
@@ -73,7 +75,7 @@ class SeenConversations:
     texts: dict[bytes, str] = field(default_factory=dict)
 
     def repeats(self, digests: Sequence[bytes], which: bytes, name: str, detail: str) -> Drop | None:
-        """The drop of a conversation whose digest ``which`` is known; otherwise all its digests are from now on."""
+        """Return the drop of a conversation whose digest ``which`` is known; otherwise remember all its digests."""
         first = self.texts.get(which)
         if first is not None:
             return Drop("repeated-conversation", f"{detail} conversation {first}")
@@ -83,7 +85,9 @@ class SeenConversations:
 
 
 def compute_digests(turns: Sequence[Message]) -> list[bytes]:
-    """One digest for each answer: of all turns up to it, so that a beginning of a conversation can be recognised."""
+    """Return one digest per answer, over all turns up to it, so that the beginning of a conversation can be
+    recognised.
+    """
     running, out = hashlib.blake2b(digest_size=12), list[bytes]()
     for turn in turns:
         for part in (turn.role, turn.content):

@@ -20,10 +20,10 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
 class Harm(Filter):
     """Drop records that ask for or give help with harm; the reason names the category (``harm-weapons``).
 
-    A first sieve, no more. It knows English phrases only, not meaning: it misses what is paraphrased,
+    A coarse first filter. It knows English phrases only, not meaning: it misses what is paraphrased,
     hinted at, misspelt or written in another language, and it drops harmless texts that use such phrases (a
-    history question about a bomb; a helpline's leaflet at level strict). Where it matters, put a classifier
-    or a judge behind it and read what it dropped. ``lenient`` holds the gravest categories, ``normal`` adds
+    history question about a bomb; a helpline's leaflet at level strict). Where it matters, add a classifier
+    or a judge after it, and read what it dropped. ``lenient`` holds the gravest categories, ``normal`` adds
     instructions for violence, drugs, malware, fraud and incitement, ``strict`` adds mere mention of many of
     these and sexual content.
     """
@@ -41,7 +41,9 @@ class Harm(Filter):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}; mend it or escape it") from None
+                raise ValueError(
+                    f"{pattern!r} is no regular expression: {error}; correct it, or escape its special characters"
+                ) from None
         return patterns
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
@@ -54,7 +56,9 @@ class Harm(Filter):
 
 
 def _normalize(text: str) -> str:
-    """Lower case, compatibility forms resolved, invisible characters gone, single blanks."""
+    """Return the text in lower case, with compatibility forms resolved, invisible characters removed and single
+    blanks.
+    """
     return collapse_whitespace(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold().replace("’", "'"))
 
 

@@ -1,8 +1,8 @@
 """HTML to Markdown, by markdownify (MIT, the library FastChat uses), in time that grows with the text alone.
 
 Python's HTML parser and markdownify take quadratic time for some texts, such as a thousand "<a " without an end, a
-long numbered list or a long run of blanks. Nobody writes these on purpose, but one of them would hold up a run; so the
-markup is made sound first, and the converter's slow places are done here.
+long numbered list or a long run of blanks. Nobody writes these on purpose, but one of them would stall a run. So the
+markup is repaired first, and the slow parts of the converter are replaced here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from html import unescape
 from typing import Any
 
 DEPTH = 150
-"""Tags within tags at most; the converter calls itself for each."""
+"""The deepest nesting of tags; the converter recurses once per level."""
 _LONGEST_TAG = 1000
 _TABLE_WORK = 2_000_000
 _WIDEST_CELL = 100
@@ -43,12 +43,12 @@ class UnreadableHTML(ValueError):
 
 
 def is_html(text: str) -> bool:
-    """Whether a text is HTML from its beginning on, as a copied page is: a block's tag first, and tags that end."""
+    """Return whether a text is HTML from its beginning, as a copied page is: a block tag first, and closing tags."""
     return _OPENING.match(text) is not None and "</" in text
 
 
 def to_markdown(html: str, *, escapes: bool, structure: bool) -> str:
-    """The HTML as Markdown.
+    """Return the HTML as Markdown.
 
     Args:
         escapes: put a backslash before each "_" and "*" of the text.
@@ -79,17 +79,20 @@ def to_markdown(html: str, *, escapes: bool, structure: bool) -> str:
 
 
 def _convert_plain_text(text: str, *, escapes: bool, structure: bool) -> str:
-    """A text without tags, such as a typed question: its lines stay, which HTML would run together. The blanks within
-    them are as in the markdownify of FastChat's time."""
+    """Convert a text without tags, such as a typed question.
+
+    Its line breaks stay; an HTML parser would join the lines. Blanks are treated as in the markdownify of FastChat's
+    time.
+    """
     text = unescape(text if structure else _BLANKS.sub(" ", text))
     return text.replace("*", r"\*").replace("_", r"\_") if escapes else text
 
 
 def _repair_markup(html: str) -> str:
-    """The markup with every "<" that begins no tag as an entity, without comments and declarations.
+    """Return the markup without comments and declarations, with every "<" that begins no tag written as an entity.
 
     Raises:
-        Unreadable: tags nested deeper than `DEPTH`.
+        UnreadableHTML: tags nested deeper than `DEPTH`.
     """
     out, at, nesting, last_comment = list[str](), 0, _Nesting(), html.rfind("-->")
     while (start := html.find("<", at)) >= 0:
@@ -129,10 +132,10 @@ class _Nesting:
 
 
 def _remove_slow_parts(soup: Any) -> None:
-    """Take out what the converter would be slow at: long blanks, which count as one, and very wide cells.
+    """Remove what makes the converter slow: long runs of blanks (one blank stays) and the width of very wide cells.
 
     Raises:
-        Unreadable: tables of so many parts that their heads would be looked for too long.
+        UnreadableHTML: the tables have so many parts that finding their heads would take too long.
     """
     for text in soup.find_all(string=_LONG_BLANKS):
         if text.find_parent("pre") is None:
@@ -149,7 +152,7 @@ def _remove_slow_parts(soup: Any) -> None:
 
 
 def _simplify(soup: Any) -> None:
-    """Leave out a page's buttons, and write its formulas (KaTeX) as the TeX they were made from."""
+    """Remove a page's buttons, and replace its formulas (KaTeX) by their TeX source."""
     for button in soup.find_all("button"):
         button.decompose()
     for formula in soup.find_all(class_="katex"):
@@ -161,7 +164,7 @@ def _simplify(soup: Any) -> None:
 
 @cache
 def _load_converter() -> Any:
-    """The class of converters; made at first use, because importing markdownify takes time."""
+    """Return the class of converters; made at first use, because importing markdownify takes time."""
     from markdownify import MarkdownConverter
 
     class Converter(MarkdownConverter):
@@ -209,7 +212,7 @@ def _load_converter() -> Any:
 
 
 def _find_language(block: Any, code: Any, text: str) -> str:
-    """The language of a code block: by its class, or the one word that stands above the code."""
+    """Return the language of a code block: by its class, or the one word that stands above the code."""
     named = [word.removeprefix("language-") for word in code.get("class") or () if word.startswith("language-")]
     whole = block.get_text()
     above = whole[: max(0, whole.find(text))].replace("Copy code", "").strip()
@@ -217,7 +220,7 @@ def _find_language(block: Any, code: Any, text: str) -> str:
 
 
 def remove_tags(html: str, name: str) -> str:
-    """The text without the opening tags of a name, each up to the first ">" on its line (FastChat's ``<div.*?>``)."""
+    """Remove the opening tags of a name, each up to the first ">" on its line (FastChat's ``<div.*?>``)."""
     pattern = re.compile(rf"<{name}.*?>")
     # Up to the last ">" of a line every match ends; behind it none does, and looking would take quadratic time.
     return re.sub(r"(?m)^.*>", lambda line: pattern.sub("", line[0]), html)

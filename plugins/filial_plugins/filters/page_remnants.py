@@ -1,4 +1,4 @@
-"""What a copied chat page leaves in a text beside what was said: "Copy code", "1 / 2", "Copy12 chars / 3 words".
+"""Remnants of a copied chat page in a text: "Copy code", "1 / 2", "Copy12 chars / 3 words".
 
 Two ways to clean a turn: `clean_carefully`, ours, and `clean_as_fastchat`, which decides as clean_sharegpt.py of
 lm-sys/FastChat (Apache-2.0) does; its regular expressions take quadratic time for some texts, so what they match is
@@ -26,11 +26,12 @@ _UNSEEN = "\u200b\u2060\ufeff"
 
 
 def clean_carefully(text: str, *, html: bool, escapes: bool) -> str:
-    """A turn without a page's remnants; as Markdown where ``html`` says that it is HTML. Any other text stays as it is,
-    to the blank.
+    """Remove a page's remnants from a turn; ``html`` says whether the turn is HTML, which becomes Markdown.
+
+    A turn without remnants is returned unchanged, including its blanks.
 
     Raises:
-        Unreadable: the HTML cannot be converted.
+        UnreadableHTML: the HTML cannot be converted.
     """
     counter = _COUNTER.match(text)
     new = text[counter.end() :] if counter else text
@@ -44,9 +45,9 @@ def clean_carefully(text: str, *, html: bool, escapes: bool) -> str:
 
 
 def _repair_code(text: str) -> str:
-    """Code blocks without the head that a page shows above them: the language stays, in its place, "Copy code" goes.
+    """Remove the page's head above each code block: the language moves into the fence, "Copy code" is removed.
 
-    A block with nothing but its head is left out.
+    A block that holds only its head is removed.
     """
     if _COPY not in text:
         return text
@@ -64,7 +65,7 @@ def _repair_code(text: str) -> str:
 
 
 def _reduce_blank_lines(text: str) -> str:
-    """One blank line where several stand, except in code."""
+    """Reduce several blank lines to one, except in code."""
     parts = re.split(r"(?m)^( *`{3,})", text)
     fence = ""
     for i, part in enumerate(parts):
@@ -76,10 +77,10 @@ def _reduce_blank_lines(text: str) -> str:
 
 
 def clean_as_fastchat(text: str, *, html: bool, escapes: bool) -> str:
-    """A turn as FastChat's ``html_to_markdown`` cleans it, its faults included; ``html``: whether it is converted.
+    """Clean a turn as FastChat's ``html_to_markdown`` does, its faults included; ``html`` says whether to convert it.
 
     Raises:
-        Unreadable: the HTML cannot be converted.
+        UnreadableHTML: the HTML cannot be converted.
     """
     if html:
         text = remove_tags(remove_tags(text, "div"), "span")
@@ -91,8 +92,10 @@ def clean_as_fastchat(text: str, *, html: bool, escapes: bool) -> str:
 
 
 def _reformat_code(text: str) -> str:
-    """From any fence on, over the next "Copy code" to the fence behind it: what stood before it is the head of a code
-    block, what stood behind it its text."""
+    """Reformat code blocks as FastChat does: from a fence over the next "Copy code" to the fence after it.
+
+    The text before "Copy code" becomes the head of the block, the text after it the code.
+    """
     out, at = list[str](), 0
     while (start := text.find("```", at)) >= 0 and (copies := _COPIES.search(text, start + 3)):
         begin = copies.end()
@@ -109,7 +112,7 @@ def _reformat_code(text: str) -> str:
 
 
 def _remove_empty_code(text: str) -> str:
-    """Without what stands on one line from a fence up to a "Copy code" that a fence follows."""
+    """Remove, on one line, everything from a fence to a "Copy code" that is followed by a fence."""
     out, at = list[str](), 0
     for copy in _EMPTY_CODE.finditer(text):
         line = text.rfind("\n", at, copy.start()) + 1
@@ -121,11 +124,11 @@ def _remove_empty_code(text: str) -> str:
 
 
 def strip_invisible(text: str) -> str:
-    """The text without characters at its beginning that nobody sees; empty if nothing in it is seen."""
+    """Strip invisible characters from the beginning of a text; return "" if nothing in the text is visible."""
     text = text.lstrip(_UNSEEN)
     return text if any(c.isprintable() and not c.isspace() for c in text) else ""
 
 
 def should_convert(text: str, role: str, html: str) -> bool:
-    """Whether a turn is converted: by the option ``html``, all, none, or answers that are HTML."""
+    """Return whether a turn is converted: by the option ``html`` all turns, none, or answers that are HTML."""
     return html == "all" or (html == "auto" and role == "assistant" and is_html(text))

@@ -39,14 +39,14 @@ STYLES: dict[str, dict[str, Any]] = {
         "list_numbers": "keep",
     },
 }
-"""What each style settles where an option is not given by itself."""
+"""The value of each option by style, used where the option is not given."""
 RATE_LIMITED = ("Too many requests in 1 hour. Try again later.",)
 """What the page says instead of an answer; with or without a "!" in front of it."""
 Turns = list[Message]
 
 
 def _style_option(name: str, what: str) -> Any:
-    """An option that is the style's unless it is given."""
+    """Declare an option whose default is the style's value."""
     said = {True: "yes", False: "no"}
     values = "; ".join(f"{style} {said.get(table[name], table[name])}" for style, table in STYLES.items())
     return Field(None, description=f"{what} By style: {values}.")
@@ -55,22 +55,22 @@ def _style_option(name: str, what: str) -> Any:
 class ShareGPTClean(Filter):
     """Clean conversations copied from chat pages, as FastChat cleaned ShareGPT's for Vicuna.
 
-    What was said stays; what the page added goes: HTML becomes Markdown, and "Copy code", "1 / 2" and "Copy12 chars /
-    3 words" are removed. Turns before the first question and questions behind the last answer are cut, and so is
-    everything from the first empty turn on. A conversation that changed is a new record, whose parent is the old one.
-    Dropped are, each with its own reason:
+    The text of the turns stays; what the page added is removed: HTML becomes Markdown, and "Copy code", "1 / 2" and
+    "Copy12 chars / 3 words" are deleted. Turns before the first question and questions after the last answer are cut,
+    and so is everything from the first empty turn on. A changed conversation is a new record, whose parent is the old
+    one. A conversation is dropped with one of these reasons:
 
     * ``too-short``: no answer is left, or fewer than ``min_characters`` characters in all;
     * ``wrong-roles``: questions and answers do not take turns;
     * ``blocked-words``, ``blocked-answer``: a turn with one of ``blocked_words``, an answer that is the page's error;
     * ``unreadable-html``: HTML too deeply nested or refused by the parser;
-    * ``plugins``: the page's plugins took part, whose work the text does not show;
-    * ``repeated-id``, ``repeated-conversation``: it was there before;
-    * ``wrong-list``, ``repeated-digits``, ``skipped-script``: as ``list_numbers``, ``repeated_digits`` and
-      ``skip_scripts`` say.
+    * ``plugins``: plugins of the page took part, and the text does not show what they did;
+    * ``repeated-id``, ``repeated-conversation``: an earlier record has this id or these turns;
+    * ``wrong-list``, ``repeated-digits``, ``skipped-script``: see the options ``list_numbers``, ``repeated_digits`` and
+      ``skip_scripts``.
 
     ``style: fastchat`` decides as lm-sys/FastChat does (fastchat/data/clean_sharegpt.py, optional_clean.py and
-    filter_wrong_format.py; Apache-2.0), faults included; each part of it can be had by itself. A record of one
+    filter_wrong_format.py; Apache-2.0), faults included; each part of it is also an option. A record of one
     instruction and its output is cleaned as a conversation of two turns.
     """
 
@@ -132,12 +132,12 @@ class ShareGPTClean(Filter):
     @classmethod
     def _check_phrases(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
         if not all(phrase.strip() for phrase in phrases):
-            raise ValueError("one of the phrases is empty, and would be found in every text")
+            raise ValueError("one of the phrases is empty and would be found in every text; remove it")
         return phrases
 
     @property
     def chosen(self) -> SimpleNamespace:
-        """What the style settles, with the options given beside it."""
+        """The settings of the style, with the options that are given by themselves."""
         given = {name: value for name in STYLES[self.style] if (value := getattr(self, name)) is not None}
         return SimpleNamespace(**{**STYLES[self.style], **given})
 
@@ -152,7 +152,7 @@ class ShareGPTClean(Filter):
         return drop or _make_keep(record, [*system, *clean])
 
     def _clean_turns(self, system: Turns, turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
-        """The turns as they stay, up to the first that is empty."""
+        """Clean the turns up to the first that is empty; return them, or the drop of the conversation."""
         if drop := self._find_blocked(system):
             return drop
         out: Turns = []
@@ -190,7 +190,7 @@ class ShareGPTClean(Filter):
         return None
 
     def _check_conversation(self, turns: Turns, chosen: SimpleNamespace) -> Drop | None:
-        """What the cleaned turns tell by themselves."""
+        """Check the cleaned turns together: list numbers, repeated digits, script."""
         for turn in turns:
             lost = chosen.list_numbers == "fastchat" and talk.has_fastchat_list_fault(turn.content)
             if chosen.list_numbers == "neighbours" and turn.role == "assistant":
@@ -208,7 +208,7 @@ class ShareGPTClean(Filter):
     def _check_repeats(
         self, record: Record, system: Turns, turns: Turns, chosen: SimpleNamespace, ctx: Context
     ) -> Drop | None:  # fmt: skip
-        """What earlier conversations tell; one that passes is known from now on."""
+        """Compare with earlier conversations; remember a conversation that is none of them."""
         known: talk.SeenConversations = ctx.memory.setdefault("known", talk.SeenConversations())
         if self.same_id == "drop" and record.id and record.id in known.ids:
             return Drop("repeated-id", f"an earlier record has the id {excerpt(record.id)!r}")
@@ -227,13 +227,13 @@ class ShareGPTClean(Filter):
 
 
 def _split_system(turns: Turns, chosen: SimpleNamespace) -> tuple[Turns, Turns]:
-    """The system text, where it stays, and the rest."""
+    """Split turns into the system text that is kept (no turn or one) and the rest."""
     first = 1 if chosen.system == "keep" and turns[0].role == "system" else 0
     return turns[:first], turns[first:]
 
 
 def _cut_edges(turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
-    """The turns from the first question to the last answer, if there are any."""
+    """Return the turns from the first question to the last answer, if there are any."""
     alone = Drop("too-short", f"{len(turns)} turns, of which none answers another")
     if len(turns) < 2:
         return alone
@@ -247,8 +247,10 @@ def _cut_edges(turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
 
 
 def _check_role(i: int, turn: Message, chosen: SimpleNamespace) -> Drop | None:
-    """Questions and answers take turns; where tools may take part, their calls are answers and their results
-    questions, as in LLaMA-Factory's data."""
+    """Check that questions and answers take turns; return a drop if they do not.
+
+    Where tools are allowed, their calls are answers and their results are questions, as in LLaMA-Factory's data.
+    """
     wanted = (("user", "tool"), ("assistant", "tool_call"))[i % 2]
     allowed = wanted if chosen.tools == "keep" else wanted[:1]
     if turn.role in allowed and (i or turn.role == "user"):
@@ -257,7 +259,7 @@ def _check_role(i: int, turn: Message, chosen: SimpleNamespace) -> Drop | None:
 
 
 def _clean_turn(turn: Message, chosen: SimpleNamespace) -> Message | None:
-    """The turn as it stays; None where it says nothing, and the conversation ends before it."""
+    """Return the cleaned turn, or None if it says nothing; the conversation then ends before it."""
     text = turn.content
     if turn.role in ("user", "assistant"):
         clean = clean_carefully if chosen.mending == "careful" else clean_as_fastchat
@@ -270,7 +272,9 @@ def _clean_turn(turn: Message, chosen: SimpleNamespace) -> Message | None:
 
 
 def _make_keep(record: Record, turns: Sequence[Message]) -> Keep:
-    """The record as cleaned, in the form it came in."""
+    """Return a `Keep` with the cleaned record, in the form in which the record came (messages, or instruction and
+    output).
+    """
     if tuple(turns) == record.turns():
         return Keep()
     if record.messages:

@@ -13,7 +13,7 @@ class Alpaca(RowFormat):
     """Stanford Alpaca: an instruction, perhaps an input, an output.
 
     Written as one JSON array (``.json``) or one object per line. A ``system`` text, as LLaMA-Factory has it, is read
-    and written; a row's own ``id`` and ``task`` are read, other keys are passed over. Holds single turns and
+    and written; a row's own ``id`` and ``task`` are read, other keys are ignored. Holds single turns and
     conversations of one question and its answer.
     """
 
@@ -21,7 +21,7 @@ class Alpaca(RowFormat):
     priority = -2
 
     def from_row(self, row: Row) -> list[Record]:
-        """One record.
+        """Return one record.
 
         Raises:
             Fault: no instruction, no output, or one that is not text.
@@ -39,11 +39,10 @@ class Alpaca(RowFormat):
         ]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """The three keys of each record, and its system text if it has one; a conversation only if it is one question
-        and one answer.
+        """Yield the three keys of each record, and its system text if it has one.
 
         Raises:
-            Unfit: another conversation, or what the format would lose.
+            Unfit: a conversation that is not one question and one answer, or content that the format would lose.
         """
         for record in records:
             fields.refuse_losses(record)

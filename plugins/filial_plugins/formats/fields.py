@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def read_text(row: Row, key: str, *, default: str | None = None) -> str:
-    """A string field. With a ``default``, missing and null mean the default.
+    """Return a string field. With a ``default``, missing and null mean the default.
 
     Raises:
         Fault: missing, or no string.
@@ -28,7 +28,7 @@ def read_text(row: Row, key: str, *, default: str | None = None) -> str:
 
 
 def read_nonempty(row: Row, key: str) -> str:
-    """A string field that says something.
+    """Return a string field that says something.
 
     Raises:
         Fault: missing, no string, or empty.
@@ -39,7 +39,7 @@ def read_nonempty(row: Row, key: str) -> str:
 
 
 def read_items(row: Row, key: str) -> list[Any]:
-    """An array field with something in it.
+    """Return an array field with something in it.
 
     Raises:
         Fault: missing, no array, or empty.
@@ -55,7 +55,7 @@ def read_items(row: Row, key: str) -> list[Any]:
 
 
 def each(values: list[Any], key: str, read: Callable[[Any], Result]) -> list[Result]:
-    """What ``read`` makes of every item of the array field ``key``.
+    """Return what ``read`` makes of every item of the array field ``key``.
 
     Raises:
         Fault: what is wrong with one of them, with its place in the row.
@@ -70,25 +70,25 @@ def each(values: list[Any], key: str, read: Callable[[Any], Result]) -> list[Res
 
 
 def read_id(row: Row) -> str:
-    """The row's own ``id``; whole numbers are written out, anything else counts as none."""
+    """Return the row's own ``id``; whole numbers are written out, anything else counts as none."""
     value = row.get("id")
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def read_task(row: Row) -> str:
-    """The row's own ``task``, where it is text."""
+    """Return the row's own ``task``, where it is text."""
     value = row.get("task")
     return value if isinstance(value, str) else ""
 
 
 def read_label(row: Row) -> bool | None:
-    """The row's own ``label``, where it is true or false."""
+    """Return the row's own ``label``, where it is true or false."""
     value = row.get("label")
     return value if isinstance(value, bool) else None
 
 
 def refuse_losses(record: Record, *held: str) -> None:
-    """See that a format which has no place for them loses nothing that changes what an answer is good for.
+    """Refuse a record whose content the format would lose.
 
     Raises:
         Unfit: an unwanted answer, a rejected one, tools, reasoning, calls of tools, turns not to train on, or extra

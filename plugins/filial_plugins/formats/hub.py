@@ -22,11 +22,11 @@ class DataSet(Format):
     extra: ClassVar = "train"
 
     def read(self, stream: IO[bytes]) -> Iterator[Row]:
-        """Nothing: a data set is no single file."""
+        """Refuse to read: a data set is no single file."""
         raise UsageError("hf reads data sets of the hub and folders, no single file; leave the format to be found")
 
     def load(self, source: str, split: str) -> Iterator[Row]:
-        """The rows of one split.
+        """Yield the rows of one split.
 
         Raises:
             UsageError: ``datasets`` cannot open or read it.

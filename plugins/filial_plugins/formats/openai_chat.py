@@ -13,7 +13,7 @@ _ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "developer
 
 
 def read_turns(row: Row, key: str) -> tuple[Message, ...]:
-    """The chat turns in a field.
+    """Return the chat turns in a field.
 
     Raises:
         Fault: none, or one that a record cannot hold.
@@ -51,14 +51,14 @@ class OpenAIChat(RowFormat):
     """Chat messages, as OpenAI's fine-tuning takes them: role and content of each turn.
 
     Content may be text or a list of text parts. Tool calls and turns of weight 0 have no place in a record, so such a
-    row is refused, not bent. Other keys are passed over.
+    row is refused. Other keys are ignored.
     """
 
     keys = ("messages",)
     priority = -1
 
     def from_row(self, row: Row) -> list[Record]:
-        """One conversation.
+        """Return one conversation.
 
         Raises:
             Fault: no turns, or one that a record cannot hold.
@@ -67,11 +67,11 @@ class OpenAIChat(RowFormat):
         return [Record(id=name, messages=read_turns(row, "messages"), task=task, label=label)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """Each record as chat messages.
+        """Yield each record as chat messages.
 
         Raises:
-            Unfit: a turn of a tool; the format ties those to calls by ids that a record does not keep; or what
-                it would lose.
+            Unfit: a turn of a tool (the format ties it to a call by an id that a record does not keep), or content that
+                the format would lose.
         """
         for record in records:
             fields.refuse_losses(record)

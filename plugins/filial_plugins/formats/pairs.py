@@ -19,20 +19,20 @@ def _find_key(row: Iterable[str], keys: tuple[str, ...]) -> str:
 
 
 class Pairs(RowFormat):
-    """A question and its answer under other names: prompt and completion, question and answer and their likes.
+    """A question and its answer under other names: prompt and completion, question and answer, and similar.
 
     ``input`` or ``context`` is the record's input. A prompt and completion that are lists of chat messages make one
-    conversation, as TRL reads them. Only read; other keys are passed over.
+    conversation, as TRL reads them. Only read; other keys are ignored.
     """
 
     priority = -3
 
     def detect(self, sample: Sequence[Row]) -> int:
-        """How many hold something asked and something answered."""
+        """Return how many hold something asked and something answered."""
         return sum(bool(_find_key(row, QUESTION_KEYS) and _find_key(row, ANSWER_KEYS)) for row in sample)
 
     def from_row(self, row: Row) -> list[Record]:
-        """One record.
+        """Return one record.
 
         Raises:
             Fault: a key is missing or of the wrong type.

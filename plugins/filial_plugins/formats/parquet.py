@@ -16,8 +16,8 @@ BATCH = 1024
 class Parquet(Format):
     """Parquet files; the format of their rows is found like that of JSON objects.
 
-    Written are all fields of a record, so what filial writes it reads back whole; scores are a list of (name, value)
-    pairs, arguments of constraints are JSON.
+    All fields of a record are written, so filial reads back what it wrote. Scores are a list of (name, value) pairs,
+    arguments of constraints are JSON.
     """
 
     requires: ClassVar = ("pyarrow",)
@@ -25,7 +25,7 @@ class Parquet(Format):
     binary: ClassVar = True
 
     def read(self, stream: IO[bytes]) -> Iterator[Row]:
-        """The rows of a file.
+        """Yield the rows of a file.
 
         Raises:
             UsageError: the file is no Parquet file, or is damaged.
@@ -43,7 +43,7 @@ class Parquet(Format):
                 raise UsageError(f"the Parquet data is damaged: {_first_line(error)}") from None
 
     def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
-        """All fields of each record, whatever it has."""
+        """Write all fields of each record."""
         pyarrow = _import_pyarrow()
         schema = _make_schema(pyarrow)
         with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
@@ -58,7 +58,7 @@ class Parquet(Format):
 
 
 def _to_row(record: Record) -> Row:
-    """Every field of a record, written out. What has no fixed type is JSON text, as a reader of tables takes it."""
+    """Return every field of a record as a table cell; values without a fixed type are JSON text."""
     return {
         **structs.asdict(record),
         "messages": list(map(_to_turn, record.messages)),

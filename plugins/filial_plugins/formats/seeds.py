@@ -37,7 +37,7 @@ class Seeds(RowFormat):
     keys = ("instruction", "instances")
 
     def from_row(self, row: Row) -> list[Record]:
-        """The records of one seed task.
+        """Return the records of one seed task.
 
         Raises:
             Fault: no instruction, no instances, or something of the wrong type.
@@ -61,10 +61,10 @@ class Seeds(RowFormat):
         ]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """Seed tasks; neighbours of the same instruction, task and flag are instances of one.
+        """Yield seed tasks; neighbouring records of equal instruction, task and flag are the instances of one.
 
         Raises:
-            Unfit: a conversation, a system text, or what the format would lose.
+            Unfit: a conversation, a system text, or content that the format would lose.
         """
         for (instruction, task, flag), group in groupby(records, _make_group_key):
             members = list(group)

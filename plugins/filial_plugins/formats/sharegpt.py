@@ -32,13 +32,13 @@ class ShareGPT(RowFormat):
     """Conversations as FastChat and LLaMA-Factory have them: from and value of each turn.
 
     Holds every conversation; a single turn becomes one. A conversation in which the page's plugins took part
-    (``plugins``) bears that word as a tag. Other keys are passed over.
+    (``plugins``) gets that word as a tag. Other keys are ignored.
     """
 
     keys = ("conversations",)
 
     def from_row(self, row: Row) -> list[Record]:
-        """One conversation.
+        """Return one conversation.
 
         Raises:
             Fault: no turns, or one with an unknown role or without text.
@@ -52,10 +52,10 @@ class ShareGPT(RowFormat):
         return [Record(id=name, messages=tuple(turns), task=task, tags=tags, label=label)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """Each record as a conversation; a single-turn one asks its instruction, a blank line and its input.
+        """Yield each record as a conversation; a single-turn record asks its instruction, a blank line and its input.
 
         Raises:
-            Unfit: what the format would lose.
+            Unfit: content that the format would lose.
         """
         for record in records:
             fields.refuse_losses(record)

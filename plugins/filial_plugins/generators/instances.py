@@ -13,9 +13,9 @@ class Instances(Generator):
     """Write further examples with new inputs for the instruction of each incoming record.
 
     One request per record, in the form and with the filters of `self-instruct`; of records tagged ``classification``,
-    examples are written label first. Only new records are yielded; each has the incoming record as parent and its
-    task. An input that the instruction already has, in the incoming records or in an earlier example, is dropped as
-    ``repeated-input``. Conversations are passed over.
+    examples are written label first. Only new records are yielded; their parent is the incoming record, and they have
+    its task. An input that the instruction already has, in the incoming records or in an earlier example, is dropped as
+    ``repeated-input``. Conversations are skipped.
     """
 
     per_record: int = Field(1, ge=1, le=100, description="Examples asked for per incoming record.")
@@ -42,7 +42,7 @@ class Instances(Generator):
 
 
 def _make_base(seed: Record) -> Record:
-    """What an example has of the record it is made for."""
+    """Return a record with the fields that an example takes over from its seed."""
     origin = Origin(parents=(seed.id,) if seed.id else (), round=seed.origin.round)
     tags = (CLASSIFICATION,) if CLASSIFICATION in seed.tags else ()
     return Record(instruction=seed.instruction, task=seed.task, tags=tags, origin=origin)

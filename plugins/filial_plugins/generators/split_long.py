@@ -1,4 +1,4 @@
-"""Split long conversations, so that all of what was said fits into a model's context."""
+"""Split long conversations, so that every exchange fits into a model's context."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ class ConversationPart:
 
 
 class SplitLong(Generator):
-    """Split conversations over a length limit between two exchanges; others go on as they are.
+    """Split conversations over a length limit between two exchanges; shorter ones pass unchanged.
 
-    A piece holds as many exchanges as fit: a question, what tools were asked and said, the answer. A system text at
-    the beginning stands at the beginning of each piece, and counts there. The pieces are new records, whose parent is
-    the conversation; that one is then the drop ``split``. A question behind the last answer is left out.
+    A piece holds as many exchanges as fit. An exchange is a question, calls and results of tools, and the answer. A
+    system text is repeated at the beginning of each piece and counts toward its length. The pieces are new records,
+    whose parent is the conversation; the conversation itself is dropped as ``split``. A question after the last answer
+    is left out.
 
-    A turn's length is its tokens, the tokenizer's own beginning included, and ``turn_tokens`` for what a template puts
-    round it, as in lm-sys/FastChat (fastchat/data/split_long_conversation.py, Apache-2.0). Mended: there a last pair
-    that does not fit is lost, and a first one that is too long makes an empty piece. Without a tokenizer, tokens are
+    A turn's length is its tokens, including the tokenizer's own begin token, and ``turn_tokens`` for what a template
+    adds, as in lm-sys/FastChat (fastchat/data/split_long_conversation.py, Apache-2.0). Unlike there, a last pair
+    that does not fit is kept, and a first pair that is too long makes no empty piece. Without a tokenizer, tokens are
     estimated from words, or characters in scripts that write no blanks.
     """
 
@@ -41,7 +42,7 @@ class SplitLong(Generator):
     tokenizer: InputFile | None = Field(
         None, description="Folder or hub id (hf:NAME) of the tokenizer that counts; without one, words are counted."
     )
-    tokens_per_word: float = Field(1.5, gt=0, description="Without a tokenizer: tokens that a word is taken for.")
+    tokens_per_word: float = Field(1.5, gt=0, description="Without a tokenizer: tokens per word.")
     turn_tokens: int = Field(6, ge=0, description="Tokens added for each turn.")
     over_long: Literal["keep", "drop"] = Field(
         "keep",
@@ -55,14 +56,14 @@ class SplitLong(Generator):
                 yield result
 
     def _make_measure(self) -> Measure:
-        """How long a text is, in tokens."""
+        """Return a function that counts the tokens of a text."""
         if self.tokenizer is None:
             return lambda text: round(self.tokens_per_word * count_words(text))
         encode = load_tokenizer(self.tokenizer.removeprefix("hf:"))
         return lambda text: len(encode(_replace_surrogates(text), verbose=False)["input_ids"])
 
     def _split(self, record: Record, measure: Measure) -> Iterator[Record | Drop]:
-        """The record itself where it fits; otherwise its pieces, and its own drop."""
+        """Yield the record if it fits; otherwise its parts, and then its drop."""
         system, exchanges, rest = _split_exchanges(record.turns())
         lengths = [self._count_tokens(turns, measure) for turns in exchanges]
         before = self._count_tokens(system, measure)
@@ -94,7 +95,10 @@ class SplitLong(Generator):
     def _pack_exchanges(
         self, exchanges: list[list[Message]], lengths: list[int], room: int
     ) -> Iterator[ConversationPart]:
-        """As many exchanges as fit in each; one that fits nowhere stands alone."""
+        """Yield parts of as many exchanges as fit into ``room`` tokens.
+
+        An exchange that is longer is a part of its own.
+        """
         piece = ConversationPart()
         for turns, length in zip(exchanges, lengths, strict=True):
             if piece.turns and piece.length + length > room:
@@ -106,8 +110,11 @@ class SplitLong(Generator):
 
 
 def _split_exchanges(turns: Sequence[Message]) -> tuple[list[Message], list[list[Message]], list[Message]]:
-    """The system text at the beginning; then each question with all that follows up to the next; and what stands
-    behind the last answer. What stands before the first question belongs to the first exchange."""
+    """Split turns into the system text, the exchanges, and the turns after the last answer.
+
+    An exchange is a question with all turns up to the next question. Turns before the first question belong to the
+    first exchange.
+    """
     first = 1 if turns[0].role == "system" else 0
     system, rest = list(turns[:first]), list(turns[first:])
     last = next((i for i in range(len(rest), 0, -1) if rest[i - 1].role != "user"), 0)
@@ -122,7 +129,7 @@ def _split_exchanges(turns: Sequence[Message]) -> tuple[list[Message], list[list
 
 
 def _make_record(record: Record, turns: Sequence[Message]) -> Record:
-    """A piece of a conversation."""
+    """Return a piece of a conversation."""
     origin = Origin(parents=(record.id,) if record.id else (), round=record.origin.round)
     return Record(
         messages=tuple(turns), tools=record.tools, label=record.label, task=record.task, tags=record.tags,
@@ -131,7 +138,7 @@ def _make_record(record: Record, turns: Sequence[Message]) -> Record:
 
 
 def _replace_surrogates(text: str) -> str:
-    """The text without half characters, which no tokenizer takes."""
+    """Return the text with lone surrogates replaced; no tokenizer takes them."""
     return text.encode("utf-8", "replace").decode()
 
 

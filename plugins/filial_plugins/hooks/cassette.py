@@ -7,10 +7,10 @@ from filial_plugins.ledger.cassette import CassetteWriter
 
 
 class Recorder(HookPlugin):
-    """Record each question to a teacher and its answer, as they come.
+    """Record each question to a teacher and its answer as they come.
 
-    In the same format as `filial ledger export`; `filial ledger import` reads it. A run that goes on continues the
-    file. What is done already is not asked again and so not recorded again.
+    The format is that of `filial ledger export`; `filial ledger import` reads it. A continued run appends to the file.
+    Finished stages are not asked again, and so not recorded again.
     """
 
     file: str = Field(
@@ -27,7 +27,7 @@ class Recorder(HookPlugin):
 
     @hookimpl(trylast=True)
     async def ask(self, request: Request, teacher: Teacher, proceed: Asker) -> Reply:
-        """Last in line, so that it sees a question as the teacher gets it."""
+        """Record the reply. The hook runs last, so it sees the question as the teacher gets it."""
         reply = await proceed(request)
         if self._writer is not None:
             self._writer.record(teacher, request, reply)

@@ -1,4 +1,4 @@
-"""Mask what identifies people and accounts in everything that is said to a teacher."""
+"""Mask what identifies people and accounts in every request to a teacher."""
 
 from __future__ import annotations
 
@@ -58,21 +58,19 @@ _CALLED = re.compile(
 
 
 def redact(text: str, what: Collection[Masked] = ALL) -> str:
-    """A text with ``[email]``, ``[phone]``, ``[iban]``, ``[card]``, ``[ip]`` and ``[key]`` in the place of such things.
+    """Mask a text: ``[email]``, ``[phone]``, ``[iban]``, ``[card]``, ``[ip]`` and ``[key]`` replace what they name.
 
     Numbers that are none of these stay: dates, decimals, sums, lists.
     """
-    while (
-        masked := _redact_once(text, what)
-    ) != text:  # what stood beside a masked thing may be seen for what it is now
+    while (masked := _redact_once(text, what)) != text:  # masking one thing can make its neighbour match
         text = masked
     return text
 
 
 class Redact(HookPlugin):
-    """Mask what identifies people and accounts in everything that is said to a teacher.
+    """Mask what identifies people and accounts in every request to a teacher.
 
-    What is masked is not in the ledger either, which stands behind this.
+    The ledger stores the masked request, so it does not hold the masked text either.
     """
 
     what: tuple[Masked, ...] = Field(default=ALL, min_length=1, description="What is masked.")
@@ -105,7 +103,7 @@ def _redact_once(text: str, what: Collection[Masked]) -> str:
 
 
 def _mask_iban(found: re.Match[str]) -> str:
-    """Masked if its check digits hold; words in capitals that follow it are no part of it."""
+    """Mask an IBAN if its check digits are right; words in capitals that follow it are not part of it."""
     groups = found[0].split(" ")
     for end in range(len(groups), 0, -1):
         account = "".join(groups[:end])
@@ -115,14 +113,14 @@ def _mask_iban(found: re.Match[str]) -> str:
 
 
 def _mask_card(found: re.Match[str]) -> str:
-    """Masked if an issuer has such numbers and the last digit is the check digit (Luhn)."""
+    """Mask a card number if an issuer has such numbers and its last digit is the check digit (Luhn)."""
     digits = re.sub(r"\D", "", found[0])
     doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
     return "[card]" if _ISSUERS.fullmatch(digits) and sum(n // 10 + n % 10 for n in doubled) % 10 == 0 else found[0]
 
 
 def _mask_ipv6(found: re.Match[str]) -> str:
-    """Masked if it is an address and looks like one: ``1::2`` may be a slice, ``1:2:3:4:5:6:7:8`` a ratio."""
+    """Mask an IPv6 address that looks like one: ``1::2`` may be a slice, ``1:2:3:4:5:6:7:8`` a ratio."""
     text = found[0].rstrip(".")
     text = text if text.endswith("::") else text.rstrip(":")
     try:

@@ -49,9 +49,9 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def write_cassette(path: Path, teachers: Iterable[TeacherKeys], entries: Iterable[Entry], count: int) -> None:
-    """Write a cassette whole or not at all, packed when its name ends in ``.gz`` or ``.zst``.
+    """Write a cassette, whole or not at all; it is packed if its name ends in ``.gz`` or ``.zst``.
 
-    The same answers give the same bytes, in the order given.
+    Equal answers in equal order give equal bytes.
 
     Raises:
         UsageError: the file cannot be written.
@@ -76,9 +76,10 @@ def _encode_line(key: str, identity: str, request: bytes, reply: Reply) -> bytes
 
 
 class CassetteReader:
-    """The answers of a cassette as ledger entries, each checked. ``teachers`` and ``count`` are of what has been read.
+    """Reads the answers of a cassette as ledger entries and checks each.
 
-    An answer of a teacher that no header names comes from an old ledger; its key cannot be worked out again.
+    ``teachers`` and ``count`` are those of what has been read so far. An answer of a teacher that no header names comes
+    from an old ledger; its key cannot be computed again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,10 +90,10 @@ class CassetteReader:
         self._found = 0
 
     def entries(self) -> Iterator[Entry]:
-        """All of them.
+        """Yield all answers.
 
         Raises:
-            UsageError: ``file:line: what`` is wrong; or the file is not whole.
+            UsageError: ``file:line: what`` is wrong, or the file is incomplete.
         """
         number = 0
         with opened(self.path) as stream:
@@ -121,7 +122,7 @@ class CassetteReader:
         for identity, known in header.teachers.items():
             teacher = TeacherKeys(known.use, known.options)
             if teacher.identity != identity:
-                raise Fault("", f"the teacher {known.use!r} is not the one that was written here")
+                raise Fault("", f"the identity of the teacher {known.use!r} does not match its options")
             self.teachers[identity] = teacher
         self._expected, self._found = header.answers, 0
 
@@ -134,7 +135,7 @@ class CassetteReader:
     def _read_entry(self, row: dict[str, Any]) -> Entry:
         checksum = row.pop("checksum", None)
         if checksum != digest(row):
-            raise Fault("", "the line is not what was written: its checksum does not hold")
+            raise Fault("", "the line was changed: its checksum does not match")
         answer = _convert(row, _Answer)
         _convert(answer.request, Request)
         request = canonical(answer.request)
@@ -158,15 +159,16 @@ def _convert(value: Any, kind: Any) -> Any:
 
 
 class CassetteWriter:
-    """A cassette that is recorded while a run goes on, at the end of what an earlier run left in the file.
+    """Records a cassette while a run goes on, and appends to what an earlier run left in the file.
 
-    A last line that a killed run left unfinished is cut off. An answer that is there already is not recorded again.
+    A last line that a killed run left unfinished is cut off. An answer that is in the file already is not recorded
+    again.
 
     Args:
         names: who answers, as ``dist:name``, and the words under which filial 0.1 may have kept its answers.
 
     Raises:
-        UsageError: the file is there and no cassette, is damaged, or cannot be written.
+        UsageError: the file exists and is no cassette, is damaged, or cannot be written.
     """
 
     def __init__(self, path: Path, *names: str) -> None:
@@ -186,7 +188,10 @@ class CassetteWriter:
             raise
 
     def record(self, teacher: Teacher, request: Request, reply: Reply) -> None:
-        """Record an answer, unless it is not the ledger's: another plugin gave it, or changed the question.
+        """Record an answer of the ledger.
+
+        An answer that another plugin gave, or whose question another plugin changed, is not the ledger's and is not
+        recorded.
 
         Raises:
             FilialError: the disk is full.
@@ -204,7 +209,7 @@ class CassetteWriter:
         self._write(_encode_line(reply.key, whose.identity, asked, msgspec.structs.replace(reply, key="")))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _list_keys(self, teacher: Teacher) -> list[TeacherKeys]:
@@ -220,7 +225,7 @@ class CassetteWriter:
                 rest = rest[self._file.write(rest) :]
 
     def _cut_unfinished_line(self) -> None:
-        """Cut off what stands behind the last line break."""
+        """Cut off what follows the last line break."""
         with write_errors(self._path), open(self._path, "r+b") as file:
             end = file.seek(0, os.SEEK_END)
             while end:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _suggest_prune(ctx: click.Context) -> str:
     home = given_options(ctx.command, {"home": ctx.params["home"]})
     command = command_line(ctx, "ledger", "prune", "--damaged", *home)
-    return f"'{command}' removes what is damaged; it is asked again when it is needed"
+    return f"'{command}' removes the damaged answers; they are asked again when they are needed"
 
 
 @click.group()
@@ -35,10 +35,10 @@ def _ledger_path(home: Path) -> Path:
 
 
 def _open_ledger(home: Path) -> closing[Ledger]:
-    """The ledger of a folder, which must be there.
+    """Open the ledger of a folder.
 
     Raises:
-        UsageError: it is not.
+        UsageError: there is none.
     """
     from filial.gateway import Ledger
 
@@ -112,9 +112,9 @@ def verify(ctx: click.Context, home: Path, show: int, as_json: bool) -> int:
 def _format_verdict(health: Health, cure: str) -> str:
     unsure = f"; {health.unknown:,} are of an unknown teacher, whose keys cannot be checked" if health.unknown else ""
     if health.whole:
-        return f"All {health.answers:,} answers are whole{unsure}."
+        return f"All {health.answers:,} answers are intact{unsure}."
     parts = [f"{len(health.damaged):,} of {health.answers:,} answers are damaged"]
-    parts += [f"{health.teachers:,} notes of who a teacher is are damaged"] if health.teachers else []
+    parts += [f"{health.teachers:,} teacher entries are damaged"] if health.teachers else []
     parts += ["the file itself is damaged"] if health.file else []
     return f"{', '.join(parts)}{unsure}. No damaged answer is served; {cure}."
 
@@ -148,7 +148,7 @@ def export(home: Path, run: str | None, out: Path) -> None:
     click.echo(f"  filial ledger import {out} && filial run RECIPE --offline", err=True)
     if lost:
         click.echo(
-            f"The run lost {lost:,} rows to faults; a replay stops at the questions that had no answer.", err=True
+            f"The run lost {lost:,} rows to failed calls; a replay stops at the questions without an answer.", err=True
         )
 
 
@@ -208,13 +208,13 @@ def _make_conditions(home: Path, damaged: bool, days: float | None, teacher: str
     from filial_plugins.ledger.pruning import Conditions, collect_used_keys
 
     if not (damaged or days is not None or teacher or keep_runs):
-        raise UsageError("say which: --damaged, --older-than DAYS, --teacher NAME, --keep-runs")
+        raise UsageError("name at least one condition: --damaged, --older-than DAYS, --teacher NAME, --keep-runs")
     before = "" if days is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400 * days))
     return Conditions(damaged, before, teacher or "", collect_used_keys(home) if keep_runs else None)
 
 
 def _remove(book: Ledger, rows: list[tuple[int, Any]], mend: bool) -> int:
-    """Remove answers, with ``mend`` also damaged notes of who a teacher is; the bytes won."""
+    """Remove answers, and with ``mend`` also damaged teacher entries; return the bytes freed."""
     from filial_plugins.ledger import maintenance
     from filial_plugins.ledger.health import read_teachers
     from filial_plugins.ledger.stats import measure_size
@@ -228,7 +228,7 @@ def _remove(book: Ledger, rows: list[tuple[int, Any]], mend: bool) -> int:
 
 
 def _rebuild(book: Ledger, dry_run: bool, yes: bool) -> None:
-    """Save what is whole of a damaged file."""
+    """Save the intact answers of a damaged file in a new file."""
     from filial_plugins.ledger.health import check_ledger, rebuild
 
     health = check_ledger(book)
@@ -242,20 +242,20 @@ def _rebuild(book: Ledger, dry_run: bool, yes: bool) -> None:
 
 
 def _confirm(question: str, yes: bool) -> bool:
-    """Whether the user wants it.
+    """Ask the user; with ``yes`` do not ask.
 
     Raises:
-        UsageError: there is nobody to ask.
+        UsageError: there is no terminal to ask on.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody is there to say so; add --yes")
+        raise UsageError(f"{question} There is no terminal to answer on; add --yes")
     return click.confirm(question, err=True)
 
 
 def _format_bytes(count: int) -> str:
-    """``5.6 MB``."""
+    """Format a number of bytes: ``5.6 MB``."""
     value, unit = float(count), "B"
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":

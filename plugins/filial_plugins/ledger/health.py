@@ -1,4 +1,4 @@
-"""Looking through a whole ledger: what is damaged, and saving what is not."""
+"""Check a whole ledger for damage, and save what is intact."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ class Damage(NamedTuple):
 
 @dataclass
 class Health:
-    """What was found. ``unknown`` counts sound answers whose teacher is not noted, so that their keys could not be
-    worked out again; ``file`` is what sqlite finds wrong with the file itself; ``teachers`` counts damaged teachers."""
+    """What a check found.
+
+    ``unknown`` counts intact answers of teachers that the ledger does not describe, whose keys cannot be computed
+    again; ``file`` is what sqlite reports about the file; ``teachers`` counts damaged teacher entries.
+    """
 
     answers: int = 0
     unknown: int = 0
@@ -51,12 +54,12 @@ class Health:
 
 
 def check_ledger(ledger: Ledger) -> Health:
-    """Look at every answer. In a file that is damaged itself, at every answer that can still be read."""
+    """Check every answer; in a file that is damaged itself, every answer that can still be read."""
     health = Health(file=find_file_faults(ledger))
     known: dict[str, TeacherKeys] = {}
     try:
         known, health.teachers = read_teachers(ledger)
-    except FilialError:  # then the file has faults, and they are told
+    except FilialError:  # the file is damaged, which health.file reports
         health.teachers = 1
     for entry in salvage_entries(ledger) if health.file else read_entries(ledger):
         health.answers += 1
@@ -68,7 +71,7 @@ def check_ledger(ledger: Ledger) -> Health:
 
 
 def read_teachers(ledger: Ledger) -> tuple[dict[str, TeacherKeys], int]:
-    """The teachers noted, and how many of the notes are damaged."""
+    """Return the teachers that the ledger describes, by identity, and the number of damaged descriptions."""
     known, damaged = {}, 0
     for identity, (use, options) in ledger.teachers().items():
         try:
@@ -84,15 +87,15 @@ def read_teachers(ledger: Ledger) -> tuple[dict[str, TeacherKeys], int]:
 
 
 def get_teacher_name(identity: str, known: dict[str, TeacherKeys], owners: dict[str, str]) -> str:
-    """Who a teacher is, ``dist:name``; where that is not known, what was noted of it."""
+    """Return a teacher's name as ``dist:name``; if the owner is unknown, the bare name or the identity."""
     teacher = known.get(identity)
     return owners.get(teacher.use, teacher.use) if teacher else str(identity)
 
 
 def find_damage(entry: Entry, known: dict[str, TeacherKeys]) -> str:
-    """What is wrong with an answer; empty for nothing."""
+    """Say what is wrong with an answer; "" if nothing is."""
     if not entry.sound:
-        return "it is not what was stored"
+        return "its checksum does not match"
     try:
         request, _ = entry.decoded()
         _decode_request(request)
@@ -102,15 +105,15 @@ def find_damage(entry: Entry, known: dict[str, TeacherKeys]) -> str:
     if teacher is not None:
         return "" if teacher.key(request) == entry.key else "its key is not that of its question"
     if any(other.key(request) == entry.key for other in known.values()):
-        return "it is another teacher's"
+        return "it belongs to another teacher"
     return ""
 
 
 def read_sound_entries(ledger: Ledger, keys: Iterable[str]) -> Iterator[Entry]:
-    """The entries under some keys, in that order.
+    """Yield the entries under some keys, in that order.
 
     Raises:
-        FilialError: one is missing or damaged.
+        FilialError: an entry is missing or damaged.
     """
     known, _ = read_teachers(ledger)
     for key in keys:
@@ -123,7 +126,7 @@ def read_sound_entries(ledger: Ledger, keys: Iterable[str]) -> Iterator[Entry]:
 
 
 def salvage_entries(ledger: Ledger) -> Iterator[Entry]:
-    """Every entry that can be read; where a page cannot, the search goes on behind it."""
+    """Yield every entry that can be read; after a page that cannot be read, continue behind it."""
     last, step = 0, 1
     while last + step < 1 << 62:
         try:
@@ -137,10 +140,10 @@ def salvage_entries(ledger: Ledger) -> Iterator[Entry]:
 
 
 def rebuild(path: Path) -> tuple[int, Path]:
-    """Put a new ledger in the place of one whose file is damaged, with all answers that are whole.
+    """Replace a ledger whose file is damaged by a new one with all intact answers.
 
     Returns:
-        How many there were, and where the damaged file lies now.
+        The number of answers saved, and the path of the damaged file.
 
     Raises:
         FilialError: another process uses the ledger, or the disk is full.

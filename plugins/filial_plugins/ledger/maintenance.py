@@ -1,4 +1,4 @@
-"""What is done to a ledger's file as a whole: adding, removing, shrinking, looking for damage."""
+"""Maintenance of a whole ledger file: add, remove, shrink, find damage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _ADD = """
 
 
 def read_entries(ledger: Ledger, keys: Iterable[str] | None = None, *, after: int = 0) -> Iterator[Entry]:
-    """Those under some keys, in that order; or all, as they lie in the file, behind the row ``after``."""
+    """Yield the entries under some keys, in that order.
+
+    Without keys all entries after the row ``after``, in file order.
+    """
     if keys is None:
         for row in ledger.rows("cannot be read", f"{_ENTRIES} where rowid>? order by rowid", (after,)):
             yield Entry(*row)
@@ -27,7 +30,7 @@ def read_entries(ledger: Ledger, keys: Iterable[str] | None = None, *, after: in
 
 
 def add_entries(ledger: Ledger, new: Iterable[Entry]) -> int:
-    """Store entries from elsewhere that are not here, or not whole, all or none. Returns how many there were."""
+    """Add entries that the ledger lacks or holds damaged, all or none; return how many were added."""
     added = 0
     with ledger.transaction("cannot store answers") as db:
         for e in new:
@@ -38,13 +41,13 @@ def add_entries(ledger: Ledger, new: Iterable[Entry]) -> int:
 
 
 def remove_entries(ledger: Ledger, rows: Iterable[tuple[int, Any]]) -> None:
-    """Remove entries by row and checksum, all or none; one that was replaced meanwhile stays."""
+    """Remove entries by row and checksum, all or none; an entry that was replaced meanwhile stays."""
     with ledger.transaction("cannot remove answers") as db:
         db.executemany("delete from answers where rowid=? and checksum is ?", rows)
 
 
 def replace_teachers(ledger: Ledger, teachers: Iterable[TeacherKeys], owners: dict[str, str]) -> None:
-    """Forget what is noted about all other teachers, and whose other bare names are."""
+    """Replace all that the ledger knows about teachers, and about the owners of bare names."""
     with ledger.transaction("cannot store teachers") as db:
         for table in ("teachers", "owners"):
             db.execute(f"delete from {table}")
@@ -54,23 +57,23 @@ def replace_teachers(ledger: Ledger, teachers: Iterable[TeacherKeys], owners: di
 
 
 def shrink(ledger: Ledger) -> None:
-    """Give the space of removed entries back to the disk."""
+    """Return the space of removed entries to the disk."""
     for statement in ("vacuum", "pragma wal_checkpoint(truncate)"):
         list(ledger.rows("cannot be shrunk", statement))
 
 
 def lock_exclusively(ledger: Ledger) -> None:
-    """Keep every other process out until this is closed, with all that is stored in the one file.
+    """Lock out every other process until the ledger is closed, and move all that is stored into the one file.
 
     Raises:
-        FilialError: another process uses it.
+        FilialError: another process uses the ledger.
     """
     for statement in ("pragma journal_mode=delete", "begin exclusive"):
         list(ledger.rows("is in use", statement))
 
 
 def find_file_faults(ledger: Ledger) -> list[str]:
-    """What sqlite itself finds wrong with the file."""
+    """Return what sqlite's own integrity check reports about the file."""
     try:
         found = [text for (text,) in ledger.rows("cannot be read", "pragma integrity_check(20)")]
     except FilialError as err:
@@ -79,11 +82,11 @@ def find_file_faults(ledger: Ledger) -> list[str]:
 
 
 def list_keys(ledger: Ledger) -> list[str]:
-    """The keys of all entries, sorted."""
+    """Return the keys of all entries, sorted."""
     return [key for (key,) in ledger.rows("cannot be read", "select key from answers order by key")]
 
 
 def find_identities(ledger: Ledger, keys: Iterable[str]) -> set[str]:
-    """Who gave the answers under some keys."""
+    """Return the identities of the teachers that gave the answers under some keys."""
     statement = "select identity from answers where key=?"
     return {identity for key in keys for (identity,) in ledger.rows("cannot be read", statement, (key,))}

@@ -16,10 +16,10 @@ from filial_plugins.ledger.run_answers import is_unfinished, list_runs, read_run
 
 @dataclass(frozen=True)
 class Conditions:
-    """What an answer must be to be removed: all of what is given.
+    """What an answer must meet to be removed: all of the conditions that are set.
 
-    ``before``: stored earlier than this, as the ledger writes times. ``teacher``: who gave it, by its name or as
-    ``dist:name``. ``keep``: the keys that it must not be among.
+    ``before``: stored earlier than this time, in the ledger's format. ``teacher``: given by this teacher, by its name
+    or as ``dist:name``. ``keep``: its key is not among these.
     """
 
     damaged: bool = False
@@ -28,7 +28,7 @@ class Conditions:
     keep: frozenset[str] | None = None
 
     def meets(self, entry: Entry, known: dict[str, TeacherKeys]) -> bool:
-        """Whether an answer is to be removed, whoever gave it."""
+        """Return whether an answer meets all conditions but ``teacher``."""
         return (
             (not self.before or str(entry.written) < self.before)
             and (self.keep is None or entry.key not in self.keep)
@@ -37,10 +37,10 @@ class Conditions:
 
 
 def choose_entries(ledger: Ledger, conditions: Conditions) -> tuple[list[tuple[int, Any]], int]:
-    """The answers to remove, by row and checksum, and their bytes together.
+    """Choose the answers to remove; return their rows and checksums, and their bytes together.
 
     Raises:
-        UsageError: a teacher of that name is not known here, or several are.
+        UsageError: no teacher of that name is known here, or several are.
     """
     known, owners = read_teachers(ledger)[0], ledger.owners()
     rows: dict[str, list[tuple[int, Any]]] = {get_teacher_name(identity, known, owners): [] for identity in known}
@@ -56,10 +56,10 @@ def choose_entries(ledger: Ledger, conditions: Conditions) -> tuple[list[tuple[i
 
 
 def _match_teacher(name: str, there: list[str]) -> list[str]:
-    """Whom a name means among the teachers of a ledger: ``dist:name``, or a bare name that only one has.
+    """Return the teachers that a name means: the one with this ``dist:name``, or the only one with this bare name.
 
     Raises:
-        UsageError: nobody, or several.
+        UsageError: no teacher or several match.
     """
     meant = [who for who in there if who == name] or [who for who in there if who.rpartition(":")[2] == name]
     if len(meant) != 1:
@@ -69,10 +69,10 @@ def _match_teacher(name: str, there: list[str]) -> list[str]:
 
 
 def collect_used_keys(home: Path) -> frozenset[str]:
-    """The keys of all answers that the runs of a folder used.
+    """Return the keys of all answers that the runs of a folder used.
 
     Raises:
-        UsageError: there is no run, or one does not list all its answers yet.
+        UsageError: there is no run, or a run does not list all its answers yet.
     """
     folders = list_runs(home)
     if not folders:

@@ -1,4 +1,4 @@
-"""Which answers of the ledger the runs of a folder used: read from what every finished step of a run lists."""
+"""Which answers of the ledger the runs of a folder used: every finished stage of a run lists them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from filial.storage import read_manifest
 
 
 def find_run_folder(home: Path, run: str) -> Path:
-    """The folder of a run given by its name or as a folder.
+    """Return the folder of a run given by its name or as a folder.
 
     Raises:
         UsageError: there is no such run.
@@ -24,15 +24,15 @@ def find_run_folder(home: Path, run: str) -> Path:
 
 
 def list_runs(home: Path) -> list[Path]:
-    """The folders of all runs."""
+    """Return the folders of all runs."""
     return sorted(stages.parent for stages in home.glob("runs/*/stages") if stages.is_dir())
 
 
 def read_run_answers(run: Path) -> tuple[set[str], int]:
-    """The keys of a run's answers, and how many rows it lost to faults (their questions have no answer).
+    """Return the keys of a run's answers, and the number of rows it lost to failed calls, which have no answer.
 
     Raises:
-        UsageError: a step of it is not whole or does not list its answers.
+        UsageError: a stage is damaged or does not list its answers.
     """
     keys: set[str] = set()
     lost = 0
@@ -49,7 +49,7 @@ def read_run_answers(run: Path) -> tuple[set[str], int]:
 
 
 def is_unfinished(run: Path) -> bool:
-    """Whether a run has not ended since it was last started: some answers may be listed nowhere yet."""
+    """Return whether a run has not ended since its last start; some of its answers may not be listed yet."""
     begun, ended = run / "recipe.lock.yaml", run / "summary.json"
     return not ended.exists() or (begun.exists() and ended.stat().st_mtime_ns < begun.stat().st_mtime_ns)
 

@@ -37,7 +37,7 @@ class TeacherStats:
         return ", ".join(plain[:SHOWN])
 
     def add(self, entry: Entry) -> bool:
-        """Count an answer; False for one that is damaged."""
+        """Count an answer; return False if it is damaged."""
         reply = served(entry.key, entry.reply, entry.checksum)
         if reply is None:
             return False
@@ -50,9 +50,9 @@ class TeacherStats:
 
 
 def collect_stats(ledger: Ledger) -> tuple[list[TeacherStats], int]:
-    """Figures of every teacher, the one with the most answers first, and how many answers are damaged.
+    """Return the figures of every teacher, most answers first, and the number of damaged answers.
 
-    A teacher that is not noted goes by what its answers say of it.
+    A teacher that the ledger does not describe is shown by its identity.
     """
     known, _ = read_teachers(ledger)
     owners = ledger.owners()
@@ -73,6 +73,6 @@ def collect_stats(ledger: Ledger) -> tuple[list[TeacherStats], int]:
 
 
 def measure_size(path: Path) -> int:
-    """Bytes that a ledger takes on disk, with what sqlite keeps beside it."""
+    """Return the bytes that a ledger takes on disk, including sqlite's own files beside it."""
     files = (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm")))
     return sum(file.stat().st_size for file in files if file.exists())

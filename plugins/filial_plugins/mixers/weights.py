@@ -11,7 +11,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Weights(Mixer):
-    """Each task is drawn in proportion to its weight, however many records it has.
+    """Draw each task in proportion to its weight, independent of its number of records.
 
     With weights 3 and 1, three of four examples in the mix are of the first task.
     """
@@ -20,7 +20,7 @@ class Weights(Mixer):
     default: Weight = Field(1.0, description="Weight of every task not named; 0 leaves them out.")
 
     def rates(self, sizes: dict[str, int]) -> dict[str, float]:
-        """The weights themselves; 0 for a task without records.
+        """Return the weights themselves; 0 for a task without records.
 
         Raises:
             UsageError: a weight names a task that does not exist, or no task is left.

@@ -1,4 +1,4 @@
-"""How an answer that obeys constraints begins and ends, its capitals, and what stands around it."""
+"""The beginning, the end, the letter case and the wrapping of an answer that obeys constraints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .answer_sentences import Orders
 
 
 def add_ending(text: str, orders: Orders) -> str:
-    """The text with the end that is asked for."""
+    """Return the text with the end that is asked for."""
     if "end-with" in orders:
         phrase = orders["end-with"]["phrase"]
         wrong: tuple[str, ...] = (text, f"{text}\n\n{phrase} So it is.", f"{text}\n\n{phrase[:-1]}")
@@ -25,12 +25,12 @@ def add_ending(text: str, orders: Orders) -> str:
 
 
 def _draw_gap(orders: Orders) -> str:
-    """What stands between the text and a sentence put before or behind it."""
+    """Return the separator between the text and a sentence before or after it."""
     return "\n\n" if is_laid_out(orders) else orders.pick(" ", "\n\n")
 
 
 def add_beginning(text: str, orders: Orders) -> str:
-    """The text with the beginning that is asked for."""
+    """Return the text with the beginning that is asked for."""
     if "start-with" in orders:
         phrase = orders["start-with"]["phrase"]
         wrong = (text, f"Well. {phrase}\n\n{text}", f"{phrase.lower()}\n\n{text}", f"{phrase[:-1]}\n\n{text}")
@@ -42,7 +42,7 @@ def add_beginning(text: str, orders: Orders) -> str:
 
 
 def change_case(text: str, orders: Orders) -> str:
-    """The text in capitals or small letters, if these are asked for; or all but its first letters."""
+    """Return the text in capitals or small letters, if these are asked for; or all but its first letters."""
     if "upper-case" in orders:
         wrong = orders.pick(text, text[:40] + text[40:].upper(), text.title())
         return wrong if orders.breaks("upper-case") else text.upper()
@@ -53,7 +53,7 @@ def change_case(text: str, orders: Orders) -> str:
 
 
 def wrap(text: str, orders: Orders) -> str:
-    """The text in what is to stand around it."""
+    """Wrap the text in a code fence, quotes or a tag, if these are asked for."""
     if "code-fence" in orders:
         mark = orders.pick("```", "~~~", "````")
         block = f"{mark}{orders.pick('', 'text')}\n{text}\n{mark}"

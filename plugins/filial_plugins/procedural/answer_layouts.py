@@ -1,4 +1,4 @@
-"""How an answer that obeys constraints is laid out: in one way of several, or in one that is not what was asked for."""
+"""The layout of an answer that obeys constraints, or that breaks the layout on purpose."""
 
 from __future__ import annotations
 
@@ -139,11 +139,11 @@ _LAYOUTS: dict[str, Callable[[list[str], str, Orders], str]] = {
 
 
 def is_laid_out(orders: Orders) -> bool:
-    """Whether a layout is asked for, so that what goes before and after takes lines of its own."""
+    """Return whether a layout is asked for, so that what goes before and after takes lines of its own."""
     return any(name in orders for name in _LAYOUTS)
 
 
 def arrange(said: list[str], right: str, orders: Orders) -> str:
-    """The sentences in the layout that is asked for (no two of them go together), or one after the other."""
+    """Return the sentences in the layout that is asked for (no two of them go together), or one after the other."""
     layout = next((name for name in _LAYOUTS if name in orders), "")
     return _LAYOUTS[layout](said, right, orders) if layout else " ".join(said)

@@ -1,4 +1,4 @@
-"""What an answer that obeys constraints says: its sentences, and as many more as it takes."""
+"""The sentences of an answer that obeys constraints, and fillers up to the length asked for."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ class Orders:
         return self.args[name]
 
     def pick(self, *ways: str) -> str:
-        """One of several ways to do something."""
+        """Return one of several ways to do something."""
         return self.style.choice(ways)
 
     def obeys(self, name: str) -> bool:
-        """Whether it is asked for and is to hold."""
+        """Return whether it is asked for and is to hold."""
         return name in self.args and name != self.broken
 
     def breaks(self, name: str) -> bool:
-        """Whether it is asked for and is not to hold."""
+        """Return whether it is asked for and is not to hold."""
         return name in self.args and name == self.broken
 
     def amount(self, name: str) -> int:
-        """How many to write: a number within the bounds, or just outside of them."""
+        """Return how many to write: a number within the bounds, or just outside of them."""
         bounds: dict[str, int] = self.args[name]
         if self.breaks(name):
             return bounds["at_most"] + 1 if "at_most" in bounds else bounds["at_least"] - 1
@@ -77,7 +77,7 @@ class Orders:
 
 
 def remove_forbidden(right: str, orders: Orders) -> str:
-    """The right answer without the characters that must not stand in it."""
+    """Return the right answer without the characters that must not stand in it."""
     if "no-commas" in orders:
         right = right.replace(",", "")
     if "exclude-marks" in orders:
@@ -88,7 +88,7 @@ def remove_forbidden(right: str, orders: Orders) -> str:
 
 
 def write_sentences(right: str, orders: Orders) -> list[str]:
-    """The answer and what the constraints about words, marks and small parts add to it."""
+    """Return the sentence with the answer, and those that constraints on words, marks and small parts add."""
     said = [f"We get {right} as the answer."]
     said += _write_word_sentences(orders)
     for name, bank, form, sentence in (
@@ -119,7 +119,7 @@ def _write_word_sentences(orders: Orders) -> list[str]:
 
 
 def _write_violation(orders: Orders) -> list[str]:
-    """A sentence that breaks what it is to break, where that takes one."""
+    """Return the sentences that break the constraint to be broken; empty if it is broken elsewhere."""
     name = orders.broken
     if name == "exclude-words":
         return [f"It is {orders[name]['words'][0]} so."]
@@ -137,7 +137,7 @@ def _write_violation(orders: Orders) -> list[str]:
 
 
 def pad(said: list[str], orders: Orders) -> list[str]:
-    """The sentences and so many fillers that the length is what it should be, or is not to be."""
+    """Return the sentences with enough fillers that the length obeys, or breaks, what is asked for."""
     said = list(said)
     if "word-count" in orders:
         goal = _find_goal(orders, "word-count")
@@ -161,7 +161,7 @@ def pad(said: list[str], orders: Orders) -> list[str]:
 
 
 def _find_goal(orders: Orders, name: str) -> int:
-    """The length up to which is filled; 0 where nothing need be."""
+    """Return the length up to which fillers are added; 0 if none are needed."""
     bounds: dict[str, int] = orders[name]
     if orders.breaks(name):
         return bounds["at_most"] + 1 if "at_most" in bounds else 0
@@ -169,19 +169,19 @@ def _find_goal(orders: Orders, name: str) -> int:
 
 
 def _write_foreign(text: str, script: str) -> list[str]:
-    """So many sentences in a script that all but one in twenty letters are of it."""
+    """Return enough sentences in a script that at most one letter in twenty of the answer is of another script."""
     other = sum(map(str.isalpha, text))
     own = sum(map(str.isalpha, FOREIGN[script]))
     return [FOREIGN[script]] * (20 * other // own + 1)
 
 
 def get_filler(place: int) -> str:
-    """A sentence that adds nothing."""
+    """Return a sentence that adds nothing to the answer."""
     return FILLERS[place % len(FILLERS)]
 
 
 def fit_count(said: list[str], count: int) -> list[str]:
-    """Exactly so many sentences: fillers are added, or the last ones become one."""
+    """Return exactly ``count`` sentences: add fillers, or join the last sentences."""
     said = list(said)
     while len(said) < count:
         said.append(get_filler(len(said)))
@@ -192,7 +192,10 @@ def fit_count(said: list[str], count: int) -> list[str]:
 
 
 def spread(said: list[str], count: int) -> list[str]:
-    """So many pieces, each a sentence or more; the first takes what is left over."""
+    """Split sentences into ``count`` pieces of at least one sentence each; the first piece takes the rest.
+
+    Fillers are added if there are fewer sentences than pieces.
+    """
     said = said + [get_filler(len(said) + i) for i in range(count - len(said))]
     rest = len(said) - count + 1
     return [" ".join(said[:rest]), *said[rest:]]

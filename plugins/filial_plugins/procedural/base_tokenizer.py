@@ -57,7 +57,7 @@ def _draw_task(rng: random.Random) -> Task:
 
 
 def _draw_texts(rng: random.Random) -> list[str]:
-    """Pages, and instructions with inputs: the wordings are sampled so that their words are not shredded."""
+    """Return pages, and instructions with inputs: the wordings are sampled so that their words are not shredded."""
     texts = [write_page(rng) for _ in range(_SAMPLES // 2)]
     while len(texts) < _SAMPLES:
         task = _draw_task(rng)
@@ -66,7 +66,7 @@ def _draw_texts(rng: random.Random) -> list[str]:
 
 
 def _list_lexicon_pieces() -> list[str]:
-    """Every word that can stand in data or answers, with and without a space; list items in capitals too."""
+    """Return every word that can stand in data or answers, with and without a space; list items in capitals too."""
     items = [word for topic in lexicon.TOPICS.values() for word in topic.words]
     answers = [*lexicon.PLURALS.values(), *lexicon.PAST_FORMS.values(), *lexicon.CAPITALS.values()]
     answers += [*(name[:-1] for name in lexicon.CATEGORIES), "yes", "no", "even", "odd"]
@@ -76,7 +76,7 @@ def _list_lexicon_pieces() -> list[str]:
 
 
 def build() -> Any:
-    """The tokenizer, the same at every call."""
+    """Build the tokenizer. Every call gives the same one."""
     texts = _draw_texts(random.Random(1))
     splitter = _make_splitter()
     small = Tokenizer(models.BPE())
@@ -106,7 +106,7 @@ def _read_merges(tokenizer: Any) -> list[tuple[str, str]]:
 
 
 def make_config() -> dict[str, Any]:
-    """The content of ``tokenizer_config.json``."""
+    """Return the content of ``tokenizer_config.json``."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "pad_token": SPECIAL[PAD],

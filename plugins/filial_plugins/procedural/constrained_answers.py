@@ -33,15 +33,16 @@ class ConstrainedAnswer:
 def answer_with_constraints(
     right: str, demands: Sequence[Constraint], slips: bool, rng: random.Random
 ) -> ConstrainedAnswer:
-    """The right answer, written as the demands want it; with ``slips`` one of them, drawn evenly, is broken."""
+    """Write the right answer so that it obeys all demands; with ``slips``, break one of them, drawn evenly."""
     broken = rng.choice([demand.type for demand in demands]) if slips else ""
     return ConstrainedAnswer(write_answer(right, demands, broken), broken)
 
 
 def write_answer(right: str, demands: Sequence[Constraint], broken: str = "") -> str:
-    """The right answer as the demands want it, all but the one of the type ``broken``.
+    """Write the right answer so that it obeys all demands except the one of the type ``broken``.
 
-    How it keeps and breaks them varies from task to task, and is the same for the same.
+    Among several ways to obey or break a demand, the choice is drawn from a hash of the arguments, so equal arguments
+    give equal text.
     """
     style = random.Random(repr([right, broken, [(demand.type, demand.args) for demand in demands]]))
     orders = Orders({demand.type: demand.args for demand in demands}, broken, style)

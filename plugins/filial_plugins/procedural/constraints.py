@@ -125,7 +125,7 @@ MOST_CONSTRAINTS = 2
 
 
 def can_add(name: str, present: tuple[Constraint, ...], result_type: str) -> bool:
-    """Whether a constraint of this kind makes sense beside those present, for an answer of ``result_type``."""
+    """Return whether a constraint of this kind makes sense beside those present, for an answer of ``result_type``."""
     have = {constraint[0] for constraint in present}
     if name in have or len(have) >= MOST_CONSTRAINTS or any(frozenset((name, other)) in _CLASHES for other in have):
         return False
@@ -147,12 +147,12 @@ def _build_sentence_table() -> dict[str, Constraint]:
 
 
 def read_sentence(sentence: str) -> Constraint | None:
-    """The constraint a sentence states, or None."""
+    """Return the constraint a sentence states, or None."""
     return _build_sentence_table().get(sentence.rstrip(".").lower())
 
 
 def write_sentence(constraint: Constraint, choose: Callable[[tuple[str, ...]], str]) -> str:
-    """A sentence that states the constraint; ``choose`` picks one of several texts."""
+    """Return a sentence that states the constraint; ``choose`` picks one of several texts."""
     name, choice = constraint
     sentence = fill(
         choose(FORMAT_CONSTRAINTS[name].sentences), lambda slot: choice if slot == "p" else choose(_LIST_NAMES)
@@ -161,7 +161,7 @@ def write_sentence(constraint: Constraint, choose: Callable[[tuple[str, ...]], s
 
 
 def format_answer(value: Value, constraints: tuple[Constraint, ...]) -> str:
-    """The text of an answer, written as the constraints demand (in whatever order they were stated)."""
+    """Return the text of an answer, written as the constraints demand (in whatever order they were stated)."""
     wanted = dict(constraints)
     if "json" in wanted:
         return json.dumps(value if isinstance(value, list) else {"answer": value})

@@ -73,7 +73,7 @@ def command(
 
 
 def _ensure_recipe(home: Path) -> Path:
-    """The demo's recipe in the home folder, as it is there or else as it comes."""
+    """Return the path of the recipe in the home folder; copy the packaged recipe there if there is none."""
     path = home / "demo.yaml"
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
@@ -82,9 +82,10 @@ def _ensure_recipe(home: Path) -> Path:
 
 
 def probe_plain(ctx: click.Context, run: Run) -> dict[str, float]:
-    """Exact match of the base model when it is asked without chat tokens, by exam.
+    """Return the exact match of the base model for each exam when it is asked without chat tokens.
 
-    The zero before training could come from tokens the base has never seen; plain prompts hold none of them.
+    The score of zero before training could be caused by chat tokens that the base has never seen; plain prompts hold
+    none.
     """
     template = manager(ctx).build("templates", {"use": "plain"})
     assert isinstance(template, Template)
@@ -101,7 +102,7 @@ def probe_plain(ctx: click.Context, run: Run) -> dict[str, float]:
 
 
 async def _ask_all(teacher: Teacher, records: Sequence[Record], most: int) -> list[str]:
-    """What a teacher says to the questions of single-turn records, cut or not."""
+    """Return a teacher's answers to single-turn records, in order, also answers cut at the token limit."""
     asked = [
         Request(messages=(Message("user", one.question()),), input=one.input, max_tokens=most, partial=True)
         for one in records
@@ -116,7 +117,7 @@ def _print_results(
     ctx: click.Context, run: Run, path: Path, summary: dict[str, Any], probe: dict[str, float],
     rows: list[dict[str, Any]],
 ) -> None:  # fmt: skip
-    """The figures, for people."""
+    """Print the tables and figures of a run."""
     click.echo("\nThe funnel: what came in, what was made, what was dropped and why\n")
     click.echo(funnel(summary))
     click.echo("\nSurvival: what became of each strategy's attempts\n")
@@ -140,7 +141,7 @@ def _print_results(
 
 
 def _format_differences(rows: list[dict[str, Any]]) -> str:
-    """The variants, and two rows of differences in points."""
+    """Format the variants as a table, with two rows of differences in percentage points."""
     whole, plain, noisy, filtered = rows
     table = [[row["what"], f"{row['records']:,}", *(f"{100 * row[name]:.1f}" for name in EXAMS)] for row in rows]
     for what, more, less in (("evolution bought", whole, plain), ("the filters bought", filtered, noisy)):
@@ -149,9 +150,9 @@ def _format_differences(rows: list[dict[str, Any]]) -> str:
 
 
 def _run_variants(ctx: click.Context, main: Run) -> list[dict[str, Any]]:
-    """Three more runs: no evolved data; a noisy teacher without filters; the same noise, filtered.
+    """Run the recipe three more times: without evolved data, with a noisy teacher, with a noisy teacher and filters.
 
-    All are judged on the very records the main run was judged on.
+    All variants are judged on the records that judged the main run.
     """
     resolved = main.recipe.resolved()
     exams = _write_exams(main)
@@ -177,7 +178,10 @@ def _make_row(what: str, summary: dict[str, Any], records: int) -> dict[str, Any
 
 
 def _write_exams(main: Run) -> list[dict[str, Any]]:
-    """The main run's exams as files, so that every variant sits the same ones."""
+    """Write the main run's exams as files, so that every variant is judged on the same records.
+
+    Return the judge entries.
+    """
     folder = main.folder / "exams"
     folder.mkdir(exist_ok=True)
     out = []
@@ -197,7 +201,7 @@ def _write_exams(main: Run) -> list[dict[str, Any]]:
 
 
 def _find_stage(data: dict[str, Any], verb: str) -> dict[str, Any]:
-    """The first stage of that verb in a resolved recipe."""
+    """Return the first stage of that verb in a resolved recipe."""
     for stage in data["stages"]:
         if verb in stage:
             found: dict[str, Any] = stage[verb]
@@ -218,7 +222,10 @@ def _add_noise(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_noise_and_filter(data: dict[str, Any]) -> dict[str, Any]:
-    """All elimination rules and filters, and at the end the teacher asked again: answers that disagree go."""
+    """Make the teacher noisy, keep all filters, and ask again at the end.
+
+    Records whose answers disagree are dropped.
+    """
     data["teacher"]["noise"] = 0.2
     places = [i for i, stage in enumerate(data["stages"]) if "generate" in stage]
     data["stages"].insert(places[-1] + 1, {"filter": [{"use": "agreement", "draws": 2}]})

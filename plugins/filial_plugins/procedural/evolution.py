@@ -24,19 +24,19 @@ class EvolvedTask:
 
 
 def add_constraint(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
-    """One more demand on how the answer is written."""
+    """Add one constraint on the form of the answer."""
     constraint = random_constraint(task, rng)
     return EvolvedTask(task.with_(constraints=(*task.constraints, constraint))) if constraint else None
 
 
 def deepen(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
-    """One more operation."""
+    """Add one operation."""
     deeper = compose(task, world, rng)
     return EvolvedTask(deeper) if deeper else None
 
 
 def increase_reasoning(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
-    """One or two more operations, put as numbered or ordered steps."""
+    """Add one or two operations, and write the steps out as numbered or ordered steps."""
     longer = compose(task, world, rng)
     if longer and rng.random() < 0.5:
         longer = compose(longer, world, rng) or longer
@@ -44,7 +44,7 @@ def increase_reasoning(task: Task, world: World, rng: random.Random) -> EvolvedT
 
 
 def concretize(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
-    """Give the data themselves, or say of which things the list is made."""
+    """Write the data into the instruction, or narrow the topic to one family of things."""
     specific = task.topic == "words" and task.input_type == "N"
     if specific and (task.shape != "plain" or rng.random() < 0.35):
         narrower = task.with_(topic=rng.choice(tuple(CATEGORIES)))
@@ -57,7 +57,7 @@ def concretize(task: Task, world: World, rng: random.Random) -> EvolvedTask | No
 
 
 def complicate_input(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
-    """The data come as a JSON list, as bullets or as a table (a single word becomes an entry of a list)."""
+    """Give the data as a JSON list, bullets or a table; a single word becomes an entry of a list."""
     if task.inline or task.shape != "plain" or task.input_type in ("T", "P"):
         return None
     shapes = [shape for shape in SHAPES[1:] if not (shape == "table" and TOPICS[task.topic].letter == "i")]
@@ -71,7 +71,9 @@ def complicate_input(task: Task, world: World, rng: random.Random) -> EvolvedTas
 
 
 def _rebuild(task: Task, world: World, rng: random.Random, candidates: Iterable[Task]) -> EvolvedTask | None:
-    """The first good candidate, with as many steps and constraints as the given task, as far as that goes."""
+    """Return the first sound candidate, filled up to the number of steps and constraints of the given task where
+    possible.
+    """
     found = first_sound(candidates, world, rng)
     if found is None:
         return None
@@ -84,12 +86,14 @@ def _rebuild(task: Task, world: World, rng: random.Random, candidates: Iterable[
 
 
 def mutate(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
-    """A rarer task about the same kind of data: an operation the task does not have."""
+    """Replace the task by a rarer one about the same kind of data, with an operation that the task does not have."""
     shape = "table" if task.input_type == "T" else task.shape
     topic = task.topic or "words"
     letter = TOPICS[topic].letter
     table = [op for op in world.table if op.name not in task.names and letter in op.takes.lower()]
-    table.sort(key=lambda op: rng.random() ** (1 / op.rarity), reverse=True)  # the rarer, the sooner
+    table.sort(
+        key=lambda op: rng.random() ** (1 / op.rarity), reverse=True
+    )  # weighted random order: u ** (1 / weight), the rarer the sooner
     return _rebuild(task, world, rng, (Task((random_step(op, rng),), topic, (), shape) for op in table))
 
 
@@ -101,7 +105,7 @@ _RELATED = (
 
 
 def extend_topic(task: Task, world: World, rng: random.Random) -> EvolvedTask | None:
-    """The same operation, or one of a related family, about other things."""
+    """Apply the same operation, or one of a related family, to another topic."""
     own = task.steps[0].operation
     related = set().union(*(group for group in _RELATED if own.family in group))
     others = [op for op in world.table if op.family in related and op.name != own.name]
@@ -140,7 +144,7 @@ def _find_other_ways(step: Step) -> list[tuple[Step, ...]]:
 
 
 def vary_method(task: Task, world: World, rng: random.Random, asked: bool = False) -> EvolvedTask | None:
-    """The same goal by another way: by other steps with the same result, or asked for instead of ordered."""
+    """Reach the same result by other steps, or ask for it by a question instead of an order."""
     options = []
     for i, step in enumerate(task.steps):
         for way in _find_other_ways(step):
@@ -166,7 +170,10 @@ STRATEGIES: dict[str, Callable[[Task, World, random.Random], EvolvedTask | None]
 
 
 def evolve(task: Task, strategy: str, world: World, rng: random.Random, asked: bool = False) -> EvolvedTask | None:
-    """The task changed by a strategy, or None; ``asked`` tells whether the given text was a question."""
+    """Change a task by a strategy; return None if the strategy cannot change it.
+
+    ``asked`` says whether the given text was a question.
+    """
     if strategy == "vary-method":
         return vary_method(task, world, rng, asked)
     found = STRATEGIES[strategy](task, world, rng)

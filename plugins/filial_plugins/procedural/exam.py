@@ -38,7 +38,7 @@ def _make_tags(task: Task) -> list[str]:
 
 
 def _make_record(task: Task, style: Style, rng: random.Random) -> Record | None:
-    """The task as a record, or None if it cannot be put in this style."""
+    """Return the task as a record, or None if it cannot be put in this style."""
     try:
         instruction = render(task, rng, style)
     except WordingError:
@@ -88,7 +88,7 @@ NAMES = tuple(_EXAMS)
 
 
 def make_exam(name: str, size: int = SIZE) -> list[Record]:
-    """The records of an exam; instructions are all different.  The same at every call."""
+    """Make the records of an exam, with different instructions. Every call gives the same records."""
     make, world = _EXAMS[name]
     rng = random.Random(f"exam {name}")
     records: list[Record] = []
@@ -102,7 +102,7 @@ def make_exam(name: str, size: int = SIZE) -> list[Record]:
 
 
 def to_json_lines(records: list[Record]) -> str:
-    """Records as JSON lines."""
+    """Return records as JSON lines."""
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 

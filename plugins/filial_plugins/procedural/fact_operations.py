@@ -29,7 +29,7 @@ def _pick_extreme(choose: Callable[..., int]) -> Callable[[Rows], str]:
 
 
 def _make_calendar_operation(name: str, unit: str, cycle: tuple[str, ...], by: int, core: bool) -> Operation:
-    """The operation that names the day or month after (``by`` 1) or before (``by`` -1) a given one."""
+    """Return the operation that names the day or month after (``by`` 1) or before (``by`` -1) a given one."""
     near, joins = ("after", "follows") if by > 0 else ("before", "precedes")
     return Operation(
         name, unit[0], "=", make_shift(cycle, by), "calendar", core=core, rarity=1 if core else 2,

@@ -1,6 +1,7 @@
 """The sentences around a task: lead-ins, openers, closing phrases, connectives, input descriptions.
 
-Everything here is harmless surface: it changes how a task sounds, never what is asked.
+Everything here changes how a task is worded, never what it asks. The parser is built from the same tables, so a
+phrase must not be readable as a clause of a task; `wording.render` checks each text by reading it back.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ THANKS = Phrasebook(
     )
 )  # fmt: skip
 
-# ---------------------------------------------------------------- openers: what stands before the clause
+# ---------------------------------------------------------------- openers: before the clause
 ANCHORS = Phrasebook(
     (
         "[given|using|with] the [input|data|text] [below|here]", "from the [input|data] below",
@@ -82,7 +83,7 @@ QUESTION_OPENERS = Phrasebook(
 POLITE_QUESTIONS = ("can", "could", "would", "will")
 """An order that opens with one of these ends in a question mark."""
 
-# ---------------------------------------------------------------- closers: what stands after the clause
+# ---------------------------------------------------------------- closers: after the clause
 CLOSERS = Phrasebook(
     (
         "for {my} {thing}", "for {my} {kind} {thing}", "before {event}", "while I {work}",

@@ -1,4 +1,4 @@
-"""What the teacher keeps to itself, so that exams can ask for something never taught.
+"""What the teacher holds out, so that exams can test something that was never taught.
 
 About a fifth of the wordings of each operation (*held wordings*), 15 % of the ordered pairs of operations (*held
 pairs*) and 5 % of all instruction texts (*held texts*) never appear in anything the teacher proposes or evolves.
@@ -22,7 +22,7 @@ HELD_TEXTS = 0.05
 
 
 def _hash_fraction(*parts: str) -> float:
-    """A number in [0, 1) that depends on nothing but the texts."""
+    """Return a number in [0, 1) that depends only on the texts."""
     digest = hashlib.sha256("|".join(parts).encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
@@ -44,31 +44,31 @@ def _choose_held_wordings(name: str) -> frozenset[str]:
 
 
 def is_held_wording(name: str, wording: str) -> bool:
-    """Whether this wording of the operation is kept for the exams."""
+    """Return whether this wording of the operation is kept for the exams."""
     return wording in _choose_held_wordings(name)
 
 
 def is_taught_wording(name: str, wording: str) -> bool:
-    """Whether the teacher may use this wording."""
+    """Return whether the teacher may use this wording."""
     return wording not in _choose_held_wordings(name)
 
 
 @cache
 def is_held_pair(first: str, second: str) -> bool:
-    """Whether this ordered pair of operations is kept for the exams."""
+    """Return whether this ordered pair of operations is kept for the exams."""
     return _hash_fraction("pair", first, second) < HELD_PAIRS
 
 
 def has_held_pair(task: Task) -> bool:
-    """Whether two neighbouring steps of the task are a held pair."""
+    """Return whether two neighbouring steps of the task are a held pair."""
     return any(is_held_pair(a, b) for a, b in zip(task.names, task.names[1:], strict=False))
 
 
 def is_held_text(text: str) -> bool:
-    """Whether this very instruction text is kept for the exams."""
+    """Return whether this instruction text is kept for the exams."""
     return _hash_fraction("text", text) < HELD_TEXTS
 
 
 def is_taught_text(text: str) -> bool:
-    """Whether the teacher may utter this very instruction text."""
+    """Return whether the teacher may write this instruction text."""
     return not is_held_text(text)

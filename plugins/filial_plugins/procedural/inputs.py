@@ -18,12 +18,12 @@ _WORD = re.compile(r"[A-Za-z]+|[0-9]{1,6}")
 
 
 def format_table(rows: list[tuple[str, int]]) -> str:
-    """A table with the columns item and count."""
+    """Return a table with the columns item and count."""
     return "\n".join([_TABLE_HEAD, *(f"| {name} | {count} |" for name, count in rows)])
 
 
 def write_value(value: Value, shape: str, rng: random.Random) -> str:
-    """The text of a value in a shape.  ``rng`` fills the second column of tables made from lists."""
+    """Return the text of a value in a shape.  ``rng`` fills the second column of tables made from lists."""
     if not isinstance(value, list):
         return str(value)
     if value and isinstance(value[0], tuple):
@@ -68,7 +68,7 @@ def _read_number(text: str) -> int:
 
 
 def read_value(text: str, task: Task) -> Value:
-    """The value that ``text`` holds for the task; raises `InputError` if it does not fit."""
+    """Return the value that ``text`` holds for the task; raises `InputError` if it does not fit."""
     text, kind = text.strip(), task.input_type
     if kind == "T":
         return [(name, _read_number(count)) for name, count in _read_cells(text)]
@@ -85,7 +85,7 @@ def read_value(text: str, task: Task) -> Value:
 
 
 def compute_answer(task: Task, text: str) -> str:
-    """The exact answer of the task for an input text; raises `InputError` if there is none."""
+    """Return the exact answer of the task for an input text; raises `InputError` if there is none."""
     return answer_value(task, read_value(task.inline or text, task))
 
 
@@ -155,7 +155,7 @@ def _draw_problem(rng: random.Random) -> str:
 
 
 def draw_value(task: Task, rng: random.Random) -> Value:
-    """A value of the right type and topic; it may still turn out to have no answer."""
+    """Return a value of the right type and topic; it may still turn out to have no answer."""
     kind = task.input_type
     if kind == "T":
         return _draw_table(task, rng)
@@ -170,7 +170,7 @@ def draw_value(task: Task, rng: random.Random) -> Value:
 
 
 def draw_input(task: Task, rng: random.Random, tries: int = 40) -> str | None:
-    """An input text for which the task has an answer, or None if none was found."""
+    """Return an input text for which the task has an answer, or None if none was found."""
     for _ in range(tries):
         value = draw_value(task, rng)
         try:

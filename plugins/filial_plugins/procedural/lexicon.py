@@ -149,5 +149,5 @@ TOPICS: dict[str, Topic] = _make_topics()
 
 
 def add_article(noun: str) -> str:
-    """``noun`` with its indefinite article: "an animal", "a tool"."""
+    """Return ``noun`` with its indefinite article: "an animal", "a tool"."""
     return ("an " if noun[0] in "aeiou" else "a ") + noun

@@ -33,7 +33,7 @@ WARM_UP, CONSTANT_UNTIL, FINAL_SHARE = 0.02, 0.6, 0.02
 
 
 def make_model(vocabulary: int) -> LlamaForCausalLM:
-    """The untrained model: 3 layers, width 96, 6 heads, tied embeddings."""
+    """Return the untrained model: 3 layers, width 96, 6 heads, tied embeddings."""
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
@@ -54,7 +54,7 @@ def make_model(vocabulary: int) -> LlamaForCausalLM:
 
 
 def make_rows(tokenizer: Any, rng: random.Random) -> Iterator[list[int]]:
-    """Endless rows of equal length.  Each begins with a new page; pages are parted by the end token."""
+    """Yield rows of `ROW_LENGTH` token ids without end. Each begins with a new page; the end token separates pages."""
     while True:
         row: list[int] = []
         while len(row) < ROW_LENGTH:
@@ -63,7 +63,7 @@ def make_rows(tokenizer: Any, rng: random.Random) -> Iterator[list[int]]:
 
 
 def make_optimizers(model: LlamaForCausalLM) -> list[tuple[torch.optim.Optimizer, float]]:
-    """The optimizers with their peak learning rates."""
+    """Return the optimizers with their peak learning rates."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return [
@@ -73,14 +73,14 @@ def make_optimizers(model: LlamaForCausalLM) -> list[tuple[torch.optim.Optimizer
 
 
 def compute_rate_factor(done: float) -> float:
-    """The share of the peak learning rate when ``done`` (0 to 1) of the steps are behind."""
+    """Return the share of the peak learning rate when ``done`` (0 to 1) of the steps are behind."""
     if done < CONSTANT_UNTIL:
         return min(1.0, done / WARM_UP + 1e-3)
     return max(FINAL_SHARE, (1 - done) / (1 - CONSTANT_UNTIL))
 
 
 def save(model: LlamaForCausalLM, tokenizer: Any, folder: Path) -> None:
-    """Write the model (half precision) and the tokenizer where transformers' Auto classes find them."""
+    """Save the model (half precision) and the tokenizer in the form that transformers' Auto classes load."""
     folder.mkdir(parents=True, exist_ok=True)
     half = LlamaForCausalLM(model.config).half()
     half.load_state_dict(model.state_dict())
@@ -121,7 +121,7 @@ def train(tokenizer: Any, steps: int, folder: Path, save_every: float) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=18_000, help="steps of 22 rows of 96 pieces")
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write")

@@ -1,7 +1,7 @@
-"""Faults on purpose: what weak teachers do wrong, at a seeded rate, so that filters can be measured.
+"""Faults on purpose, at a seeded rate, so that filters can be measured: the mistakes of weak teachers.
 
 Each fault has a kind, and the teacher can say afterwards which it put into a reply (`ProceduralTeacher.faults`); the
-reply itself does not tell.  Whether an answer is right, or two tasks are the same, can be told without that
+reply itself does not tell.  Whether an answer is right, or two tasks are equal, can be checked without it
 (`filial_plugins.procedural.truth`, `parser`).
 """
 
@@ -29,7 +29,7 @@ _LONGEST_APOLOGY = 79
 
 
 class FaultyReply(NamedTuple):
-    """A reply with a fault: which, and the text."""
+    """A reply with a fault: the kind of the fault and the text."""
 
     kind: str
     text: str
@@ -40,13 +40,13 @@ def _draw_kind(table: dict[str, float], rng: random.Random) -> str:
 
 
 def make_faulty_answer(right: str, rng: random.Random) -> FaultyReply:
-    """An answer as a weak teacher gives it."""
+    """Return an answer as a weak teacher gives it."""
     kind = _draw_kind(ANSWER_FAULTS, rng)
     return FaultyReply(kind, _ANSWERS[kind](right, rng))
 
 
 def make_faulty_rewrite(given: str, rewritten: str, reworded: str, rng: random.Random) -> FaultyReply:
-    """A rewritten prompt as a weak teacher gives it; ``reworded`` is the given prompt in other words."""
+    """Return a rewritten prompt as a weak teacher gives it; ``reworded`` is the given prompt in other words."""
     kind = _draw_kind(REWRITE_FAULTS, rng)
     if kind == "leak":
         return FaultyReply(kind, _make_leak(given, rewritten, rng))
@@ -54,12 +54,12 @@ def make_faulty_rewrite(given: str, rewritten: str, reworded: str, rng: random.R
 
 
 def make_faulty_text(right: str, rng: random.Random) -> str:
-    """The text alone of an answer with a fault."""
+    """Return the text alone of an answer with a fault."""
     return make_faulty_answer(right, rng).text
 
 
 def word_verdict(same: bool, rng: random.Random) -> str:
-    """Whether two prompts are equal, in the words of a teacher who does not stick to the two that were asked for."""
+    """Say whether two prompts are equal, in words other than the two that the prompt asks for."""
     forms = (
         ("Equal", "equal", "Equal.", "**Equal**", "EQUAL", "They are equal.", "Equal. Both ask for the same thing.")
         if same
@@ -69,7 +69,7 @@ def word_verdict(same: bool, rng: random.Random) -> str:
 
 
 def make_wrong_answer(right: str, rng: random.Random) -> str:
-    """A plausible answer that is not the right one: one word lost, doubled, moved or replaced, a number changed."""
+    """Return a plausible wrong answer: one word removed, swapped or replaced, or a number changed."""
     words = right.split(" ")
     while True:
         changed = list(words)
@@ -98,7 +98,7 @@ def _replace_word(word: str, rng: random.Random) -> str:
 
 
 def _change_case(text: str, rng: random.Random) -> str:
-    """The text as it is, or now and then all in capitals or in small letters."""
+    """Return the text as it is, or now and then all in capitals or in small letters."""
     return _draw_case_change(rng)(text)
 
 
@@ -111,14 +111,17 @@ def _fill_form(forms: Sequence[str], rng: random.Random) -> str:
 
 
 def _make_leak(given: str, rewritten: str, rng: random.Random) -> str:
-    """The case of the words round the prompts varies, not that of the prompts."""
+    """Write a rewritten prompt that leaks the request's words; only the case of those words varies."""
     change = _draw_case_change(rng)
     prompts = {"{text}": rewritten, "{given}": given}
     return "".join(prompts.get(part) or change(part) for part in _PROMPT_PLACE.split(rng.choice(LEAKS)))
 
 
 def _make_apology(right: str, rng: random.Random) -> str:
-    """Mostly one sentence; every third goes on, up to just below the length at which it would count as an answer."""
+    """Write an apology.
+
+    Mostly one sentence, every third one longer, up to one word below the published rule's limit.
+    """
     text = _fill_form(APOLOGIES, rng)
     if rng.random() < 1 / 3:
         for sentence in rng.sample(EXCUSES, len(EXCUSES)):

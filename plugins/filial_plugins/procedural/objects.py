@@ -33,29 +33,29 @@ def _write_singular_phrases(singular: str) -> list[str]:
 
 
 def list_objects(topic: str) -> tuple[str, ...]:
-    """Phrases for the whole list in the first clause."""
+    """Return phrases for the whole list in the first clause."""
     named = [phrase for plural, _ in _list_names(TOPICS[topic]) for phrase in _write_plural_phrases(plural)]
     return (*named, *GENERAL_LISTS)
 
 
 def value_objects(topic: str) -> tuple[str, ...]:
-    """Phrases for a single word or number in the first clause."""
+    """Return phrases for a single word or number in the first clause."""
     return tuple(phrase for _, singular in _list_names(TOPICS[topic]) for phrase in _write_singular_phrases(singular))
 
 
 def units(topic: str) -> tuple[str, ...]:
-    """Singular names for one element of a list."""
+    """Return singular names for one element of a list."""
     return (*(singular for _, singular in _list_names(TOPICS[topic])), *GENERAL_UNITS)
 
 
 def pluralize_unit(unit: str) -> str:
-    """The plural of one of the unit names."""
+    """Return the plural of one of the unit names."""
     return unit[:-1] + "ies" if unit.endswith("y") and unit not in ("day",) else unit + "s"
 
 
 @cache
 def topics_by_phrase() -> dict[str, str]:
-    """The topic that an object phrase or unit names; general phrases are left out."""
+    """Return the topic that an object phrase or unit names; general phrases are left out."""
     found: dict[str, str] = {}
     for topic in TOPICS.values():
         for plural, singular in _list_names(topic):
@@ -66,7 +66,7 @@ def topics_by_phrase() -> dict[str, str]:
 
 @cache
 def slot_sources() -> dict[str, str]:
-    """For each slot of a clause, the source of the regular expression (with a named group) that reads it."""
+    """Return, for each slot of a clause, the source of the regular expression (with a named group) that reads it."""
     phrases = [*GENERAL_LISTS, *LATER_LISTS, *LATER_VALUES]
     for topic in TOPICS:
         phrases += [*list_objects(topic), *value_objects(topic)]

@@ -65,11 +65,15 @@ class Operation:
         return expand_all(self.notes)
 
     def wordings(self, asked: bool) -> tuple[str, ...]:
-        """The questions if ``asked``, else the imperative clauses."""
+        """Return the questions if ``asked``, else the imperative clauses."""
         return self.question_wordings if asked else self.order_wordings
 
     def result_type(self, given: str) -> str:
-        """The type the operation gives for an input of type ``given``; raises `InputError` if it does not fit."""
+        """Return the type letter of the result for an input of type ``given``.
+
+        Raises:
+            InputError: the operation does not take this type.
+        """
         if given not in self.takes:
             raise InputError(f"{self.name} does not take {given}")
         if self.gives == "element":
@@ -78,21 +82,29 @@ class Operation:
 
 
 def require_nonempty(values: list[Value]) -> list[Value]:
-    """``values``; raises `InputError` if there are none."""
+    """Return ``values``.
+
+    Raises:
+        InputError: there are none.
+    """
     if not values:
         raise InputError("nothing is left")
     return values
 
 
 def get_element(values: list[Value], index: int) -> Value:
-    """The value at ``index``; raises `InputError` if the list is too short."""
+    """Return the value at ``index``.
+
+    Raises:
+        InputError: the list is too short.
+    """
     if index >= len(values):
         raise InputError("the list is too short")
     return values[index]
 
 
 def make_lookup(facts: dict[str, str]) -> Callable[[str], str]:
-    """An operation that looks a word up in ``facts``."""
+    """Return an operation that looks a word up in ``facts`` and raises `InputError` for an unknown word."""
 
     def look(word: str) -> str:
         if word not in facts:
@@ -103,7 +115,7 @@ def make_lookup(facts: dict[str, str]) -> Callable[[str], str]:
 
 
 def make_shift(cycle: tuple[str, ...], by: int) -> Callable[[str], str]:
-    """An operation that moves ``by`` places along a cycle such as the days of the week."""
+    """Return an operation that moves ``by`` places along a cycle such as the days of the week."""
     return make_lookup({word: cycle[(i + by) % len(cycle)] for i, word in enumerate(cycle)})
 
 
@@ -118,12 +130,12 @@ _table: dict[str, Operation] = {}
 
 
 def operations() -> dict[str, Operation]:
-    """All operations by name, loaded at the first call."""
+    """Return all operations by name, loaded at the first call."""
     if not _table:
         _table.update(_load())
     return _table
 
 
 def list_names(world: str) -> tuple[str, ...]:
-    """The operations of a world: ``core`` or ``full``."""
+    """Return the operations of a world: ``core`` or ``full``."""
     return tuple(op.name for op in operations().values() if op.core or world == "full")

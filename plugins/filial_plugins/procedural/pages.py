@@ -52,7 +52,10 @@ _MOODS = ("tired", "busy", "proud", "calm", "late", "early")
 
 @cache
 def _operations_taking(kind: str) -> tuple[Operation, ...]:
-    """The operations that take the type; those of the core world three times, so that they come up more often."""
+    """Return the operations that take the type.
+
+    Core operations stand there three times, so they are drawn more often.
+    """
     return tuple(op for op in operations().values() if kind in op.takes for _ in range(3 if op.core else 1))
 
 
@@ -69,7 +72,7 @@ def _write_story(rng: random.Random) -> str:
 
 
 def _draw_steps(kind: str, value: Value, count: int, rng: random.Random) -> tuple[list[Step], str, Value]:
-    """Up to ``count`` steps that can be done with the value, the type they end in, and their result."""
+    """Return up to ``count`` steps that can be done with the value, the type they end in, and their result."""
     steps: list[Step] = []
     for _ in range(count):
         options = _operations_taking(kind)
@@ -89,7 +92,7 @@ def _draw_steps(kind: str, value: Value, count: int, rng: random.Random) -> tupl
 
 
 def _fit_step(step: Step, value: Value, rng: random.Random) -> Step:
-    """For tables, mostly ask for a row that is there."""
+    """Return the step; a look-up in a table mostly gets a row that the table has."""
     if step.name == "look_up":
         return Step("look_up", (("xs", rng.choice(value)[0]),))
     return step
@@ -109,7 +112,7 @@ def _write_label(steps: list[Step], constraints: tuple[Constraint, ...], rng: ra
 
 
 def _draw_fact(kind: str, value: Value, rng: random.Random) -> tuple[str, str] | None:
-    """A label and what it says about the data, or None if the drawn steps say nothing about them."""
+    """Return a label and what it says about the data, or None if the drawn steps say nothing about them."""
     steps, result, _ = _draw_steps(kind, value, rng.choice((0, 1, 1, 1, 1, 1, 2, 2, 2, 3)), rng)
     constraints: tuple[Constraint, ...] = ()
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2)) if steps else 1):
@@ -151,7 +154,7 @@ def _write_table_page(rng: random.Random) -> str:
 
 
 def _write_facts_page(rng: random.Random) -> str:
-    """Facts about single words and numbers, a few of them one below the other."""
+    """Return facts about single words and numbers, a few of them one below the other."""
     kinds: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("n", NOUNS), ("n", NOUNS), ("a", tuple(OPPOSITES)), ("v", tuple(PAST_FORMS)), ("c", tuple(CAPITALS)),
         ("d", DAYS), ("m", MONTHS), ("i", ()),
@@ -165,7 +168,7 @@ def _write_facts_page(rng: random.Random) -> str:
 
 
 def write_page(rng: random.Random) -> str:
-    """One page of text."""
+    """Return one page of text."""
     topic = rng.choices([name for name, _ in _HEADS], [weight for _, weight in _HEADS])[0]
     if topic == "table":
         text = _write_table_page(rng)

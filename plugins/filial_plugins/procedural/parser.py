@@ -51,7 +51,7 @@ class Reading:
 
 @cache
 def _build_clause_table() -> dict[str, list[tuple[str, str, bool, re.Pattern[str]]]]:
-    """The wordings by their first word."""
+    """Return the wordings by their first word."""
     sources = slot_sources()
     table: dict[str, list[tuple[str, str, bool, re.Pattern[str]]]] = {}
     for op in operations().values():
@@ -66,18 +66,18 @@ _LOCK = threading.Lock()
 
 
 def prepare() -> None:
-    """Make the table of all wordings, which takes a second or two, unless it is there; for a thread."""
+    """Build the table of all wordings once. It takes one or two seconds, so call it in a thread."""
     with _LOCK:
         _build_clause_table()
 
 
 def is_prepared() -> bool:
-    """Whether the table of all wordings is there."""
+    """Return whether the table of all wordings is there."""
     return _build_clause_table.cache_info().currsize > 0
 
 
 def read_clauses(text: str) -> list[Clause]:
-    """Every way to understand a clause (more than one would be a fault in the wordings)."""
+    """Return every way to understand a clause (more than one would be a fault in the wordings)."""
     found = []
     for name, wording, asked, regex in _build_clause_table().get(text.split(" ", 1)[0].lower(), ()):
         match = regex.match(text)
@@ -102,8 +102,9 @@ def _closer_pattern() -> re.Pattern[str]:
 
 @lru_cache(maxsize=50_000)
 def _read_chunk(text: str) -> Clause | None:
-    """A clause with whatever opener and closer surrounds it."""
+    """Return a clause with whatever opener and closer surrounds it."""
     opener = _opener_pattern().match(text)
+    # Opener and closer are both optional and could be part of the clause: try with and without each, without first.
     starts = dict.fromkeys((0, opener.end() if opener else 0))
     closer = _closer_pattern().search(text)
     ends = dict.fromkeys((len(text), closer.start() if closer else len(text)))
@@ -117,7 +118,7 @@ def _read_chunk(text: str) -> Clause | None:
 
 @cache
 def _frame_patterns() -> list[re.Pattern[str]]:
-    """The frames, longest first; opener, clause and closer of a step are read as one chunk."""
+    """Return the frames, longest first; opener, clause and closer of a step are read as one chunk."""
     patterns = []
     for table in (frames.ORDER_FRAMES, frames.QUESTION_FRAMES):
         for texts in table.values():
@@ -154,7 +155,7 @@ def _inline_pattern() -> re.Pattern[str]:
 
 
 def _find_topic(task: Task, clauses: tuple[Clause, ...]) -> Task | None:
-    """The task with the topic its clauses name, else the first topic that fits the first operation."""
+    """Return the task with the topic its clauses name, else the first topic that fits the first operation."""
     if task.steps[0].operation.takes in ("T", "P"):
         return task if is_sound(task) else None
     named = [clause.topic for clause in clauses if clause.topic]
@@ -170,7 +171,7 @@ def _find_topic(task: Task, clauses: tuple[Clause, ...]) -> Task | None:
 
 
 def read_instruction(text: str) -> Reading | None:
-    """Understand an instruction; None if it is not in the language of the world."""
+    """Read an instruction into a task; return None if the grammar cannot produce the text."""
     if len(text) > LONGEST_INSTRUCTION:
         return None
     text = re.sub(r"\s+", " ", text.strip())
@@ -195,6 +196,6 @@ def read_instruction(text: str) -> Reading | None:
 
 
 def parse(text: str) -> Task | None:
-    """The task an instruction states, or None if it is not in the language of the world."""
+    """Return the task an instruction states, or None if it is not in the language of the world."""
     reading = read_instruction(text)
     return reading.task if reading else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 class Propose:
     """Continue a numbered list of tasks; ``blocks``: of tasks with input and output.
 
-    ``completion``: nobody is told to do anything, the list only goes on where the text ends.
+    ``completion``: the prompt gives no order; it is a text that ends where the list goes on.
     """
 
     examples: tuple[str, ...]
@@ -134,7 +134,7 @@ LONGEST_PROMPT = 30_000
 
 
 def split_prompt(text: str) -> tuple[str, str]:
-    """Instruction and input data of a prompt that holds both: parted by a blank line or an ``Input:`` line."""
+    """Return instruction and input data of a prompt that holds both: parted by a blank line or an ``Input:`` line."""
     text = text.strip()
     match = _INPUT_BLOCK.search(text)
     return (text[: match.start()].strip(), text[match.end() :].strip()) if match else (text, "")
@@ -167,7 +167,7 @@ def _read_propose(text: str) -> Propose | None:
 
 
 def _read_propose_blocks(text: str) -> Propose | None:
-    """Blocks to go on with, after a total: ``a numbered list of 20 tasks``."""
+    """Read a prompt that ends in open task blocks; the total comes from ``a numbered list of 20 tasks``."""
     blocks = list(_BLOCK.finditer(text))
     if len(blocks) < 2 or blocks[-1].end() != len(text) or blocks[-1][2]:
         return None
@@ -185,7 +185,7 @@ def _read_write_examples(text: str) -> WriteExamples | None:
 
 
 def _read_few_shot(text: str) -> WriteExamples | None:
-    """The last of several tasks, of which the others have examples."""
+    """Read a prompt of several tasks with examples whose last task has none yet."""
     *shots, last = _TASK.split(text)[1:] or [""]
     if not shots or "\n" in last.strip():
         return None
@@ -196,7 +196,7 @@ def _read_few_shot(text: str) -> WriteExamples | None:
 
 
 def _read_classify(text: str) -> Classify | None:
-    """The last task before the question; few other tasks with their answers may stand before it."""
+    """Read a prompt that asks whether its last task is a classification task; earlier tasks are few-shot examples."""
     if not text.endswith(_CLASSIFY):
         return None
     tasks = _TASK.split(text.removesuffix(_CLASSIFY))[1:]
@@ -214,7 +214,7 @@ def _read_grade(text: str) -> Grade | None:
 
 
 def recognise(text: str) -> Request:
-    """The request that a user's message makes."""
+    """Return the request that a user's message makes."""
     text = text.replace("\r\n", "\n").rstrip()
     if len(text) > LONGEST_PROMPT:
         return Answer(text, "")

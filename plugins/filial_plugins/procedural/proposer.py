@@ -20,14 +20,14 @@ NO_PROPOSALS = "Sorry, I can only propose tasks of my small world, and none of t
 NO_EXAMPLES = "Sorry, I can only write examples for tasks of my small world."
 
 _FEW_ANSWERS = ("parity", "family")
-"""Operations beside those that say yes or no whose answers come from a small, closed set."""
+"""Operations whose answers come from a small, closed set, besides those that answer yes or no."""
 _DRAWS_PER_EXAMPLE = 4
 _DRAWS_PER_LABEL = 12
 """Inputs drawn for each example that is wanted: with labels first, every label has to come up among them."""
 
 
 def is_classification(task: Task) -> bool:
-    """Whether the answer is always one of a few labels."""
+    """Return whether the answer is always one of a few labels."""
     return task.result_type == "y" or task.names[-1] in _FEW_ANSWERS
 
 
@@ -43,7 +43,7 @@ class Proposer:
         return rng.random() < self.noise
 
     def propose(self, request: prompts.Propose, rng: random.Random) -> str:
-        """The tasks that continue a list, or blocks of task, input and output."""
+        """Return the tasks that continue a list, or blocks of task, input and output."""
         known = [text for text in request.examples if parse(text)]
         if not known:
             return NO_PROPOSALS
@@ -63,7 +63,10 @@ class Proposer:
                 continue
 
     def _write_blocks(self, tasks: list[str], first: int, rng: random.Random) -> str:
-        """The first goes on from the prompt, which ends with its number and ``Instruction:``."""
+        """Write tasks as blocks.
+
+        The first one continues the prompt, which ends with its number and ``Instruction:``.
+        """
         blocks: list[str] = []
         for text in tasks:
             task, number = parse(text), first + len(blocks)
@@ -76,13 +79,13 @@ class Proposer:
         return "".join(blocks).rstrip("\n") or NO_PROPOSALS
 
     def classify(self, request: prompts.Classify, rng: random.Random) -> str:
-        """Yes or No; No of what lies outside the world, too."""
+        """Answer Yes or No; No for a task outside the world, too."""
         task = parse(request.instruction)
         yes = task is not None and is_classification(task)
         return "Yes" if yes != self._draws_fault(rng) else "No"
 
     def write_examples(self, request: prompts.WriteExamples, rng: random.Random) -> str:
-        """Examples of a task: in a numbered form, or as those of the tasks in a few-shot prompt."""
+        """Write examples of a task: numbered, or in the form of the few-shot prompt's other tasks."""
         task = parse(request.instruction)
         if task is None:
             return NO_EXAMPLES
@@ -95,7 +98,7 @@ class Proposer:
         return "\n\n".join(blocks) or UNFIT
 
     def _make_pairs(self, task: Task, count: int, rng: random.Random) -> Iterator[tuple[str, str]]:
-        """Up to ``count`` different inputs, each with its answer; none if the task has no answer."""
+        """Yield up to ``count`` different inputs, each with its answer; none if the task has no answer."""
         for data in [""] if task.inline else _draw_inputs(task, _DRAWS_PER_EXAMPLE * count, rng)[:count]:
             try:
                 right = compute_answer(task, data)
@@ -104,7 +107,7 @@ class Proposer:
             yield data, noise.make_faulty_text(right, rng) if self._draws_fault(rng) else right
 
     def _write_labelled(self, task: Task, request: prompts.WriteExamples, rng: random.Random) -> str:
-        """Examples with the label first, every label in turn. An answer of several lines is no label."""
+        """Write examples with the label first, one of each label in turn. An answer of several lines is no label."""
         by_label: dict[str, list[str]] = {}
         for data in [""] if task.inline else _draw_inputs(task, _DRAWS_PER_LABEL * request.count, rng):
             try:
@@ -122,12 +125,12 @@ class Proposer:
 
 
 def _alternate_labels(by_label: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
-    """(label, input) with each label in turn, as long as any has inputs left."""
+    """Yield (label, input) pairs, one per label in turn, until no label has inputs left."""
     for i in range(max(map(len, by_label.values()), default=0)):
         yield from ((label, inputs[i]) for label, inputs in by_label.items() if i < len(inputs))
 
 
 def _draw_inputs(task: Task, draws: int, rng: random.Random) -> list[str]:
-    """The different inputs among so many that are drawn."""
+    """Draw ``draws`` inputs and return the different ones."""
     found = (draw_input(task, rng) for _ in range(draws))
     return list(dict.fromkeys(data for data in found if data is not None))

@@ -80,12 +80,12 @@ class Task:
         return tuple(step.name for step in self.steps)
 
     def with_(self, **changes: object) -> Task:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
 def is_sound(task: Task) -> bool:
-    """Whether the types fit, and the constraints and the shape make sense for them."""
+    """Return whether the types fit, and the constraints and the shape make sense for them."""
     try:
         result = task.result_type
     except InputError:
@@ -107,19 +107,19 @@ def is_sound(task: Task) -> bool:
 
 
 def execute(task: Task, value: Value) -> Value:
-    """The result of the steps on a value that has been read; raises `InputError` if there is none."""
+    """Return the result of the steps on a value that has been read; raises `InputError` if there is none."""
     for step in task.steps:
         value = step.operation.apply(value, **dict(step.parameters))
     return value
 
 
 def answer_value(task: Task, value: Value) -> str:
-    """The answer text for a value that has been read; raises `InputError` if there is none."""
+    """Return the answer text for a value that has been read; raises `InputError` if there is none."""
     return format_answer(execute(task, value), task.constraints)
 
 
 def topics_for(operation: Operation) -> list[str]:
-    """The topics on which the operation can be the first step (an empty one for tables and word problems)."""
+    """Return the topics on which the operation can be the first step (an empty one for tables and word problems)."""
     if operation.takes in ("T", "P"):
         return [""]
     letters = operation.takes.lower()
@@ -130,12 +130,12 @@ def topics_for(operation: Operation) -> list[str]:
 
 
 def random_step(operation: Operation, rng: random.Random) -> Step:
-    """The operation with parameters drawn evenly."""
+    """Return the operation with parameters drawn evenly."""
     return Step(operation.name, tuple((p, rng.choice(PARAMETER_VALUES[p])) for p in operation.parameters))
 
 
 def random_constraint(task: Task, rng: random.Random) -> Constraint | None:
-    """A constraint that can be added to the task, kinds drawn evenly; None if there is none."""
+    """Return a constraint that can be added to the task, kinds drawn evenly; None if there is none."""
     result = task.result_type
     possible = [name for name in FORMAT_CONSTRAINTS if can_add(name, task.constraints, result)]
     if not possible:

@@ -41,7 +41,7 @@ _TOKEN = re.compile(r"\s*(?:\w+|[^\w\s])")
 
 @dataclass(frozen=True)
 class Oracle:
-    """The teacher's knowledge and habits, apart from the interface: text in, text out.
+    """The teacher's knowledge, without the interface of a teacher: text in, text out.
 
     ``faults`` collects the kinds of the faults that noise put into rewritten prompts and answers.
     """
@@ -57,7 +57,7 @@ class Oracle:
         return Style(allowed=is_taught_wording, fit=is_taught_text)
 
     def respond(self, text: str, rng: random.Random) -> str:
-        """The reply to a user's message."""
+        """Return the reply to a user's message."""
         request = prompts.recognise(text)
         if isinstance(request, prompts.Propose):
             return self._propose(request, rng)
@@ -108,7 +108,7 @@ class Oracle:
         return self._note_fault(noise.make_faulty_rewrite(request.given, rewritten, reworded, rng))
 
     def _reword(self, task: Task, request: prompts.Evolve, rng: random.Random) -> str:
-        """The given prompt in other words; as it is where the language has no others for it."""
+        """Return the given prompt in other words, or unchanged if the grammar has no other words for it."""
         demands = constrained_answers.split_constraints(request.instruction)[1]
         for _ in range(_TRIES):
             try:
@@ -120,7 +120,7 @@ class Oracle:
         return request.given
 
     def _compare(self, request: prompts.Compare, rng: random.Random) -> str:
-        """Always right; noise only has it say so in other words than it was asked for."""
+        """Say whether two prompts ask the same. The verdict is always right; noise only changes its wording."""
         texts = [prompts.split_prompt(text) for text in (request.first, request.second)]
         tasks = [parse(instruction) for instruction, _ in texts]
         same = " ".join(request.first.split()).lower() == " ".join(request.second.split()).lower()
@@ -160,7 +160,7 @@ class Oracle:
 
 
 def _fit_data(task: Task, old: Task, given: str, rng: random.Random) -> tuple[Task, str]:
-    """The changed task and its input: the data given before where they still serve, else new ones."""
+    """Return the changed task and its input: the data given before if they still fit, else newly drawn data."""
     try:
         if given and not old.inline and (task.input_type, task.topic) == (old.input_type, old.topic):
             value = read_value(given, old)
@@ -174,7 +174,7 @@ def _fit_data(task: Task, old: Task, given: str, rng: random.Random) -> tuple[Ta
 
 
 def _cut_reply(text: str, limit: int | None, stop: Sequence[str]) -> tuple[str, str]:
-    """The text up to the first stop string and the limit of tokens, and why it ends there."""
+    """Return the text up to the first stop string and the limit of tokens, and why it ends there."""
     ends = [place for place in (text.find(mark) for mark in stop if mark) if place >= 0]
     text = text[: min(ends)] if ends else text
     tokens = _TOKEN.findall(text)
@@ -187,22 +187,22 @@ class ProceduralTeacher(Teacher):
     """A teacher without a model: exact answers to tasks of a small closed world, offline and at once.
 
     It can propose tasks, tell which are classification, write examples, evolve instructions by each of the eight
-    built-in strategies, answer (keeping checkable constraints at the end of a task) and judge, and says "Sorry, ..." to
+    built-in strategies, answer (and obey checkable constraints at the end of a task) and judge; it says "Sorry, ..." to
     everything else.  With ``noise`` it makes mistakes at a known rate.  Figures reached with it show that a pipeline
     works; they say nothing about language in the open.
     """
 
-    seed: int = Field(0, description="Changes everything the teacher draws by lot.")
+    seed: int = Field(0, description="Seed of everything the teacher draws at random.")
     world: Literal["core", "full"] = Field("core", description="Propose the 28 core operations or all 42.")
-    holdout: bool = Field(True, description="Keep the exams' wordings, pairs of operations and texts back.")
+    holdout: bool = Field(True, description="Hold out the exams' wordings, pairs of operations and texts.")
     noise: float = Field(0.0, ge=0.0, le=1.0, description="Share of answers, rewrites and proposals with a fault.")
 
     def price(self) -> Price:
-        """Nothing: it is code."""
+        """Return `FREE`: the teacher is code and costs nothing."""
         return FREE
 
     async def reply(self, request: Request) -> Reply:
-        """The reply to a request, the same for the same request."""
+        """Return the reply to a request, the same for the same request."""
         if not is_prepared():
             await asyncio.to_thread(prepare)  # others are answered meanwhile
         texts = [message.content for message in request.messages]
@@ -215,7 +215,7 @@ class ProceduralTeacher(Teacher):
         )
 
     def faults(self, request: Request) -> list[str]:
-        """The kinds of the faults that ``noise`` puts into the reply to a request: `noise.ANSWER_FAULTS`,
+        """Return the kinds of the faults that ``noise`` puts into the reply to a request: `noise.ANSWER_FAULTS`,
         `noise.REWRITE_FAULTS`, or ``broken:TYPE`` for a checkable constraint that the answer was written to break.
 
         For those who measure filters; the reply itself does not tell.
@@ -223,7 +223,7 @@ class ProceduralTeacher(Teacher):
         return self._respond(request)[1]
 
     def _respond(self, request: Request) -> tuple[str, list[str]]:
-        """The whole reply, and its faults."""
+        """Return the whole reply and the kinds of its faults."""
         texts = [message.content for message in request.messages]
         asked = [message.content for message in request.messages if message.role == "user"]
         key = "|".join([str(self.seed), str(request.draw), str(request.seed), *texts])

@@ -8,7 +8,7 @@ from .parser import parse
 
 
 def truth(instruction: str, input: str = "") -> str | None:
-    """The one right answer, or None if the task lies outside the world or the input does not fit it."""
+    """Return the right answer, or None if the task lies outside the world or the input does not fit it."""
     task = parse(instruction)
     if task is None:
         return None
@@ -19,6 +19,6 @@ def truth(instruction: str, input: str = "") -> str | None:
 
 
 def is_right(instruction: str, input: str, output: str) -> bool | None:
-    """Whether an output is the right answer; None if the world knows no answer."""
+    """Return whether an output is the right answer; None if the world knows no answer."""
     right = truth(instruction, input)
     return None if right is None else output.strip() == right

@@ -1,7 +1,7 @@
 """Task to English.
 
-Every choice is drawn from the same declarations that the parser reads, and `render` hands out a text only if the
-parser reads the very same task back.
+Every choice is drawn from the declarations that the parser is built from, and `render` returns a text only if the
+parser reads the same task back.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ def _draw_opener(style: Style, anchored: bool, rng: random.Random) -> str:
 
 def _list_frames(count: int, asked: bool, style: Style) -> tuple[str, ...]:
     table = (frames.QUESTION_FRAMES if asked else frames.ORDER_FRAMES)[count]
-    explicit = tuple(text for text in table if "irst" in text or "tep" in text)
+    explicit = tuple(text for text in table if "irst" in text or "tep" in text)  # "First"/"first", "Step"/"steps"
     return explicit if style.explicit and explicit else table
 
 
 def _write_main(task: Task, asked: bool, style: Style, rng: random.Random) -> str:
-    """The sentence or sentences that state the steps."""
+    """Return the sentence or sentences that state the steps."""
     count = len(task.steps)
     clauses = [_write_clause(task, i, asked and i == count - 1, style, rng) for i in range(count)]
     frame = rng.choice(_list_frames(count, asked, style))
@@ -92,6 +92,8 @@ def _write_main(task: Task, asked: bool, style: Style, rng: random.Random) -> st
     ask = frames.QUESTION_OPENERS.sample(rng) + " " if rng.random() < style.opener else ""
     values = {"open": opener, "close": closer, "ask": ask}
     text = fill(frame, values | {str(i): clause for i, clause in enumerate(clauses, 1)})
+    # An anchor ("given the input below, ", "from the data below, ") may stand before the opener: skip it to see
+    # whether the opener itself makes a question ("can you", "would you").
     polite = opener.rsplit(", ", 1)[-1] if opener.startswith(tuple("gufl")) else opener
     if "{open}" in frame and polite.split(" ")[0] in frames.POLITE_QUESTIONS:
         text = text.replace(".", "?", 1)
@@ -114,12 +116,12 @@ def _write_draft(task: Task, asked: bool, style: Style, rng: random.Random) -> s
 
 
 def can_ask(task: Task) -> bool:
-    """Whether the last step can be put as a question."""
+    """Return whether the last step can be put as a question."""
     return bool(task.steps[-1].operation.question_wordings)
 
 
 def render(task: Task, rng: random.Random, style: Style | None = None, asked: bool | None = None) -> str:
-    """An instruction that states the task; ``asked`` forces or forbids a question.
+    """Return an instruction that states the task; ``asked`` forces or forbids a question.
 
     Raises `WordingError` if none was found.
     """

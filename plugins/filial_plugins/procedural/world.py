@@ -27,12 +27,12 @@ class World:
         return tuple(operations()[name] for name in list_names(self.size))
 
     def admits(self, task: Task) -> bool:
-        """Whether the teacher may put this task."""
+        """Return whether the teacher may put this task."""
         return is_sound(task) and not (self.holdout and has_held_pair(task))
 
 
 def propose(world: World, rng: random.Random) -> Task:
-    """A new task of one step; common operations come up more often than rare ones."""
+    """Return a new task of one step; common operations come up more often than rare ones."""
     table = world.table
     while True:
         operation = rng.choices(table, [1 / (1 + op.rarity) for op in table])[0]
@@ -52,7 +52,7 @@ def _compute_answers(task: Task, values: list[Value]) -> list[str | None]:
 
 
 def every_step_matters(task: Task, rng: random.Random) -> bool:
-    """Whether the task has answers, and leaving out any step changes some of them."""
+    """Return whether the task has answers, and leaving out any step changes some of them."""
     if task.inline:
         try:
             values = [read_value(task.inline, task)]
@@ -73,7 +73,7 @@ def every_step_matters(task: Task, rng: random.Random) -> bool:
 
 
 def fit_constraints(task: Task) -> Task:
-    """The task with only those constraints that still make sense."""
+    """Return the task with only those constraints that still make sense."""
     kept: tuple[tuple[str, str], ...] = ()
     for constraint in task.constraints:
         if is_sound(task.with_(constraints=(*kept, constraint))):
@@ -82,7 +82,7 @@ def fit_constraints(task: Task) -> Task:
 
 
 def first_sound(candidates: Iterable[Task], world: World, rng: random.Random) -> Task | None:
-    """The first candidate that the world admits and in which every step matters, or None."""
+    """Return the first candidate that the world admits and in which every step matters, or None."""
     for candidate in candidates:
         task = fit_constraints(candidate)
         if world.admits(task) and every_step_matters(task, rng):
@@ -91,7 +91,7 @@ def first_sound(candidates: Iterable[Task], world: World, rng: random.Random) ->
 
 
 def compose(task: Task, world: World, rng: random.Random) -> Task | None:
-    """One more step, before or after those present (after, if the data are inline); None if nothing fits."""
+    """Add one step before or after the present ones (only after them if the data are inline); None if no step fits."""
     if len(task.steps) >= MOST_STEPS:
         return None
     places = [(op, after) for op in world.table for after in (True, False) if op.name not in task.names]

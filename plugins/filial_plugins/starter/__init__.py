@@ -24,7 +24,7 @@ recipe.yaml runs offline as it is; its lines marked "real:" say how to use a mod
 
 
 def read_files() -> dict[str, str]:
-    """What a new folder holds, by name: a recipe that runs, its seeds, and seeds for an open world."""
+    """Return the files of a new folder by name: a recipe that runs, its seeds, and seeds for an open world."""
     names = {
         "recipe.yaml": HERE / "recipe.yaml",
         "seeds.jsonl": resolve("pkg:filial_plugins/procedural/seeds.jsonl"),
@@ -47,7 +47,7 @@ def command(ctx: click.Context, folder: Path) -> None:
             with open(folder / name, "x", encoding="utf-8", newline="\n") as file:
                 file.write(text)
     except OSError as err:
-        raise UsageError(f"{folder}: nothing can be written here ({err.strerror}); give another folder") from err
+        raise UsageError(f"{folder}: cannot be written ({err.strerror}); give another folder") from err
     for name in new:
         click.echo(f"wrote {folder / name}", err=True)
     click.echo(NEXT.format(folder=folder), err=True)

@@ -16,9 +16,9 @@ class AddConstraints(PromptStrategy):
     """Add a constraint or requirement to the task (Evol-Instruct, in depth: add constraints).
 
     With ``checkable: true`` no teacher is asked for it: a constraint that a function can verify is drawn from the
-    catalogue (docs/constraints.md), such that it contradicts none of those already there; its sentence is put at the
-    end of the instruction, its type and arguments into the record. The answer is the teacher's as ever, and the filter
-    `constraints` tells whether it keeps them.
+    catalogue (docs/constraints.md) that contradicts none of the present ones. Its sentence is appended to the
+    instruction, its type and arguments are stored in the record. The teacher writes the answer as usual, and the filter
+    `constraints` checks it.
     """
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
@@ -30,9 +30,9 @@ class AddConstraints(PromptStrategy):
     @model_validator(mode="after")
     def _one_way(self) -> AddConstraints:
         if self.checkable and (self.text or self.file):
-            raise ValueError("with checkable no teacher is asked, so text and file say nothing; leave one out")
+            raise ValueError("checkable: true asks no teacher, so text and file have no effect; remove one of them")
         if self.types and not self.checkable:
-            raise ValueError("types are those to draw checkable constraints from; add checkable: true")
+            raise ValueError("types has an effect only with checkable: true; add it, or remove types")
         if wrong := check_types(self.types):
             raise ValueError(wrong)
         return self
@@ -46,7 +46,7 @@ class AddConstraints(PromptStrategy):
         there = record.constraints
         new = draw_constraint(record.instruction, there, ctx.rng, self.types) if len(there) < self.per_record else None
         if new is None:
-            return Drop("no-constraint-left", f"nothing more can be asked beside {len(there)} constraints")
+            return Drop("no-constraint-left", f"no further constraint fits beside {len(there)} constraints")
         return record.evolved(instruction=append_sentence(record.instruction, new.text), constraints=(*there, new))
 
 

@@ -28,7 +28,7 @@ IN_WORDS: dict[Form, str] = {
 class ComplicateInput(PromptStrategy):
     """Give the task structured data to work on (Evol-Instruct, in depth: complicate input).
 
-    The form of the data is drawn for each record; in the text, ``{form}`` stands for it.
+    The form of the data is drawn for each record; ``{form}`` stands for it in the prompt.
     """
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"

@@ -20,12 +20,12 @@ _OPENING = re.compile(
 
 
 def apologises(text: str, most: int, *, in_any_words: bool = True) -> bool:
-    """Whether a text apologises in fewer words than ``most``.
+    """Return whether a text apologises in fewer words than ``most``.
 
-    As published, the word "sorry" anywhere counts, and words stand between blanks. ``in_any_words``: other apologies
-    count too where a text begins with one, and in scripts without blanks each character is a word.
+    The published rule counts the word "sorry" anywhere, and words between blanks. ``in_any_words``: a text that begins
+    with another apology counts too, and in scripts without blanks each character is a word.
     """
-    # A word that is not there at all is found out much faster than by a pattern; this is asked of every record.
+    # `in` is much faster than a pattern for an absent word, and this runs on every record.
     sorry = "sorry" in text.casefold() and _SORRY.search(text)
     if in_any_words:
         return bool(sorry or _OPENING.match(text[:100])) and count_words(text) < most

@@ -17,19 +17,19 @@ _DOUBT = frozenset(
     {"no", "not", "non", "un", "never", "neither", "nor", "isn", "aren", "different", "differ", "cannot", "hardly"}
     | {"if", "whether", "unequal", "or"}
 )
-"""Words beside "equal" that make a sentence mean, or perhaps mean, something else."""
+"""Words that change, or may change, the meaning of a sentence with "equal"."""
 
 
 def fill_prompt(first: str, second: str, prompt: str = PROMPT) -> str:
-    """The prompt with both texts in their places; what the texts hold is never taken for a place."""
+    """Return the prompt with both texts in their places; placeholders inside the texts are not replaced."""
     texts = {"first": first, "second": second}
     return _PLACE.sub(lambda place: texts[place[1]], prompt)
 
 
 def says_equal(text: str) -> bool:
-    """Whether a judge's reply means equal. "Not Equal", "unequal", "Equal? No" and anything doubtful do not.
+    """Return whether a judge's reply means equal. "Not Equal", "unequal", "Equal? No" and doubtful replies do not.
 
-    The first sentence with the word decides; explanations may follow, but none that takes it back.
+    The first sentence with the word "equal" decides; explanations may follow, but none that takes it back.
     """
     text = text.lower()
     if _DENIED.search(text):

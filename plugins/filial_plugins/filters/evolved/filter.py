@@ -37,11 +37,11 @@ STYLES: dict[str, dict[str, Any]] = {
         "non_answers": "keep",
     },
 }
-"""What each style settles where an option is not given by itself."""
+"""The value of each option by style, used where the option is not given."""
 
 
 def _style_option(name: str, what: str) -> Any:
-    """An option that is the style's unless it is given."""
+    """Declare an option whose default is the style's value."""
     said = {True: "yes", False: "no"}
     values = "; ".join(f"{style} {said.get(table[name], table[name])}" for style, table in STYLES.items())
     return Field(None, description=f"{what} By style: {values}.")
@@ -61,10 +61,10 @@ class Evolved(Filter):
     and one that Auto Evol-Instruct (Zeng et al., 2024, section 3.2) found: ``non-answer``, a reply that asks for
     input, asks back, only announces an answer, or declines.
 
-    ``style: paper`` decides as published; each part of it can be had by itself. Two published rules drop some good
+    ``style: paper`` decides as published; each part of it is also an option. Two published rules drop some good
     answers: ``apology`` those that rightly say sorry (``apology_words: 0`` turns it off), ``empty-answer`` those such
-    as "No." (``function_words: replies`` or ``keep``). A parent that is not at hand is not compared with. Where evolve
-    asks for no answers, records without one are judged by their questions alone.
+    as "No." (``function_words: replies`` or ``keep``). Without a parent record there is no comparison with it. If the
+    evolve stage asks for no answers, only the rules on questions apply.
     """
 
     style: Literal["filial", "paper"] = Field(
@@ -109,12 +109,12 @@ class Evolved(Filter):
     @classmethod
     def _check_phrases(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
         if not all(phrase.split() for phrase in phrases):
-            raise ValueError("one of the phrases is empty, and would be found in every text")
+            raise ValueError("one of the phrases is empty and would be found in every text; remove it")
         return phrases
 
     @cached_property
     def chosen(self) -> SimpleNamespace:
-        """What the style settles, with the options given beside it."""
+        """The settings of the style, with the options that are given by themselves."""
         given = {name: value for name in STYLES[self.style] if (value := getattr(self, name)) is not None}
         return SimpleNamespace(**{**STYLES[self.style], **given})
 
@@ -137,7 +137,7 @@ class Evolved(Filter):
         return EvolvedQuestion(**self.model_dump())
 
     def _check_question(self, record: Record, parent: Record | None, chosen: SimpleNamespace) -> Drop | None:
-        """What the evolved text itself tells."""
+        """Apply the rules on the evolved question."""
         question, before = _get_question(record), _get_question(parent) if parent else None
         if before is not None and chosen.copies == "drop" and _normalize(question) == _normalize(before):
             return Drop("no-information-gain", "the question is the same as its parent's")
@@ -149,7 +149,7 @@ class Evolved(Filter):
         return Drop("prompt-leak", f"the evolved text holds {excerpt(leak)!r}")
 
     def _check_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
-        """What the answer tells."""
+        """Apply the rules on the answer."""
         answer = get_answer(record)
         stays = chosen.function_words == "replies" and is_short_reply(answer)
         if says_nothing(answer, with_function_words=chosen.function_words != "keep" and not stays):
@@ -164,7 +164,7 @@ class Evolved(Filter):
 
 
 class EvolvedQuestion(Evolved):
-    """The rules of `Evolved` that go by the question."""
+    """The rules of `Evolved` that read only the question."""
 
     def _check_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
         return None

@@ -32,7 +32,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def says_nothing(text: str, *, with_function_words: bool = False) -> bool:
-    """Whether a text holds only blanks and punctuation, and English function words too if asked.
+    """Return whether a text holds only blanks and punctuation, and English function words too if asked.
 
     Signs that stand for something (an emoji, an arrow, a currency) count as words; ASCII punctuation does not.
     """
@@ -43,7 +43,7 @@ def says_nothing(text: str, *, with_function_words: bool = False) -> bool:
 
 
 def is_short_reply(text: str) -> bool:
-    """Whether function words alone are a reply by themselves: "No, it is not.", "Both.", "D" of several choices."""
+    """Return whether function words alone are a reply: "No, it is not.", "Both.", "D" of several choices."""
     words = [word[0] for word in islice(_WORD.finditer(text), 2)]
     if len(words) == 1:
         return words[0].lower() in _REPLIES or _CHOICE.fullmatch(words[0]) is not None

@@ -1,4 +1,4 @@
-"""Words of the evolving prompt in the text it was to bring forth."""
+"""Find words of the evolving prompt in the evolved text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OPENS = 400
 
 
 def find_leak(text: str, phrases: Sequence[str] = PHRASES, *, labels: bool = True) -> str:
-    """The words of an evolving prompt that a text holds; empty if it holds none.
+    """Return the words of an evolving prompt that a text holds; empty if it holds none.
 
     A phrase counts in any case, whatever blanks, underlines, quotes or hyphens stand between its words. With
     ``labels`` also counts a heading between number signs ("#New Prompt#"), and a label at the beginning of the text
@@ -39,7 +39,7 @@ def find_leak(text: str, phrases: Sequence[str] = PHRASES, *, labels: bool = Tru
     """
     small = text.casefold()
     for phrase in phrases:
-        # A word that is not there at all is found out much faster than by a pattern; this is asked of every record.
+        # `in` is much faster than a pattern for an absent word, and this runs on every record.
         if phrase.split()[-1].casefold() in small and (found := _phrase_pattern(phrase).search(text)):
             return found[0]
     if not labels:
@@ -56,5 +56,5 @@ def _phrase_pattern(phrase: str) -> re.Pattern[str]:
 
 
 def keep_letters(text: str) -> str:
-    """A text's letters and digits alone, in small letters: for "the same words, however they are written"."""
+    """Return only the letters and digits of a text, in lower case, to compare words however they are written."""
     return re.sub(r"[\W_]+", "", text.casefold())

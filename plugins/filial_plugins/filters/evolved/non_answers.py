@@ -38,7 +38,7 @@ _SENTENCE_END = re.compile(r"[.!?:…] ")
 
 
 def is_non_answer(text: str, task: str = "") -> bool:
-    """Whether a reply asks for input, asks back, only announces an answer, or declines.
+    """Return whether a reply asks for input, asks back, only announces an answer, or declines.
 
     A reply of questions alone is one too, unless the ``task`` is of a kind whose answer may be a question.
     """
@@ -57,7 +57,7 @@ def is_non_answer(text: str, task: str = "") -> bool:
 
 
 def _split_sentences(text: str) -> Iterator[str]:
-    """The sentences of a text on one line, one by one, since mostly the first tells."""
+    """Yield the sentences of a one-line text; lazily, since the first one mostly decides."""
     at = 0
     for end in (*(found.end() for found in _SENTENCE_END.finditer(text)), len(text)):
         if sentence := text[at:end].lstrip(_BEFORE).rstrip(_BEHIND):
@@ -66,9 +66,9 @@ def _split_sentences(text: str) -> Iterator[str]:
 
 
 def _classify_sentence(sentence: str, prompted: bool) -> str:
-    """What kind of talk a sentence is; empty for one that may be an answer.
+    """Return the kind of talk that a sentence is: promise, praise, courtesy or talk; "" if it may be an answer.
 
-    ``prompted``: a promise or praise came before, so that a question or a demand is meant for whoever asked.
+    ``prompted``: a promise or praise came before, so a question or a demand is meant for whoever asked.
     """
     rest, assents = sentence, False
     while found := OPENING.match(rest) or FILLER.match(rest):

@@ -17,7 +17,7 @@ from filial_plugins.texts import excerpt, get_question
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """What a record must be new against: texts known before the stage began, then those it has accepted.
+    """The texts that a record must be new against: those known before the stage began, then those it accepted.
 
     ``before``: how many of the first kind; ``seeds``: the ids of those that are seeds.
     """
@@ -30,21 +30,21 @@ class _Pool:
 class Novelty(Filter):
     """Drop records whose instruction is too similar to one accepted earlier, to a seed, or to one in a file.
 
-    The decision is the one of Self-Instruct (Wang et al., 2023, section 2.2; bootstrap_instructions.py): a
-    text is kept if its ROUGE-L F with every other one is at most the threshold, computed as ``rouge_score``
-    does without stemmer, ties included. It is exact at any size; what is remembered takes some hundred bytes a
-    record, and is built up again when a stage that was broken off is done again.
+    The rule is that of Self-Instruct (Wang et al., 2023, section 2.2; bootstrap_instructions.py): a text is kept
+    if its ROUGE-L F with every other one is at most the threshold, computed like ``rouge_score`` without stemmer,
+    ties included. The decision is exact for any number of records. The index takes a few hundred bytes per record
+    and is built again when an interrupted stage is repeated.
 
-    What it is new against: ``against`` names the ``pool`` (what this stage has accepted) and the recipe's
-    ``seeds``; ``files`` adds others, in any format that can be read, and alone counts with ``against: [files]``.
-    A seed itself passes. A drop names the closest of all: a record of the pool, a seed, a record of a file.
+    ``against`` says what a record must be new against: the ``pool`` (the records this stage has accepted) and the
+    recipe's ``seeds``; ``files`` adds records of files in any readable format. With ``against: [files]`` only the
+    files count. A seed itself passes. A drop names the closest record of the pool, the seeds and the files.
 
-    Self-Instruct judges instructions, not examples: a record whose instruction is word for word that of one in
-    the pool is a further example of that task, and stays. Instructions of seeds and files are not new.
+    Self-Instruct judges instructions, not examples: a record whose instruction is equal to one in the pool is a
+    further example of that task and is kept. Instructions of seeds and files are not new.
 
-    Mended: in ``rouge_score`` only a-z and 0-9 count, so the original takes every text in Chinese for new, and
-    any two that mention "Python" for the same. Here texts in other scripts are compared by their own words, or
-    characters where these write no blanks; texts in Latin letters as ever (``scripts: latin``: all of them).
+    Different from the original: ``rouge_score`` knows only a-z and 0-9, so it calls every Chinese text new, and any
+    two Chinese texts that mention "Python" equal. Here texts in other scripts are compared by their own words, or by
+    characters where these scripts write no blanks. ``scripts: latin`` compares as the original does.
     """
 
     remembers = True
@@ -73,7 +73,7 @@ class Novelty(Filter):
     @model_validator(mode="after")
     def _check_sources(self) -> Self:
         if not self.files and not {"pool", "seeds"} & {*self.against}:
-            raise ValueError("there is nothing to be new against; add pool or seeds to against, or name files")
+            raise ValueError("there is nothing to compare with; add pool or seeds to against, or name files")
         return self
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
@@ -106,14 +106,16 @@ class Novelty(Filter):
                 index.add(self._get_text(seed), f"seed {seed.id}")
                 seeds.add(seed.id)
             if not seeds:
-                raise UsageError("novelty is to compare with seeds, but there are none here; name their file in files")
+                raise UsageError(
+                    "novelty compares with the seeds, but this recipe has none; name a file of seeds in files"
+                )
         for name, record in self._read_files():
             index.add(self._get_text(record), name)
         return _Pool(index, len(index), frozenset(seeds))
 
     def _read_files(self) -> Iterator[tuple[str, Record]]:
         for file in self.files:
-            name = file if file.startswith("hf:") else Path(file).name  # what a run leaves names no machine's folders
+            name = file if file.startswith("hf:") else Path(file).name  # results must not contain paths of this machine
             for number, record in enumerate(read(file), 1):
                 yield f"record {number} of {name}", record
 

@@ -1,7 +1,7 @@
-"""Which of many texts is too close to a new one, by ROUGE-L: exact, without comparing with each.
+"""Find which of many texts is too similar to a new one by ROUGE-L: exact, without comparing each pair.
 
 Self-Instruct (Wang et al., 2023, section 2.2) rejects an instruction whose ROUGE-L F with any earlier one passes
-0.7, and compares it with each. Here three steps answer, each over what the one before left:
+0.7, and compares it with each. Here three steps decide, each on the texts that the step before left:
 
 1. Lengths and bit signatures prove of nearly all texts that they are not too similar (`signatures`).
 2. Of the few others, which may be some hundreds where texts follow a template, the longest common subsequence is
@@ -9,7 +9,7 @@ Self-Instruct (Wang et al., 2023, section 2.2) rejects an instruction whose ROUG
 3. Those that would still be too similar are read again and compared token by token, from the most similar on,
    until no other can be closer.
 
-No step keeps a vocabulary, so memory does not depend on which words the texts hold: beside itself a text of up to
+No step keeps a vocabulary, so memory does not depend on which words the texts hold: besides itself a text of up to
 128 tokens takes about 60 bytes, 2 per token, and its name. Hashes are CRC-32 sums, the same in every process; where
 two tokens share one, it costs time only.
 """
@@ -39,7 +39,7 @@ __all__ = ["Neighbour", "RougeIndex", "Rule", "Scripts", "f_measure", "tokenize"
 
 _CLASSES = (128, 512, 2048)  # longest text of a class, in tokens; the last class has no end
 _SIGNATURE_WORDS = (4, 16, 64, 64)  # 64-bit words of a signature, per class
-_HASHES = 0xD800  # so many 16-bit characters are no surrogates, so texts of hashes are read and compared as they are
+_HASHES = 0xD800  # below this no 16-bit code is a surrogate, so hashes can be characters of a string
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class RougeIndex:
         return len(self._texts)
 
     def add(self, text: str, name: str = "") -> None:
-        """Put a text into the pool, whatever it is similar to. ``name`` is what `find_nearest` calls it."""
+        """Add a text, whatever it is similar to; `find_nearest` reports it as ``name``."""
         query = self._make_query(text)
         which = bisect_left(_CLASSES, len(query.codes))
         if which not in self._blocks:
@@ -96,16 +96,16 @@ class RougeIndex:
         self._hashes.append(query.hashes)
 
     def find_nearest(self, text: str) -> Neighbour | None:
-        """The closest of the texts that are too similar to this one (the earliest of equals), or None.
+        """Return the closest of the texts that are too similar to this one (of equals the earliest), or None.
 
-        None means that the text is new by the rule: the F of every pair with the pool is on the right side.
+        None means that the text is new by the rule: every text of the index is on the allowed side of the threshold.
         """
         query = self._make_query(text)
         if not query.codes:
             return None
-        best: tuple[float, int] | None = None  # ordered as the bounds are: by falling F, then by place
+        best: tuple[float, int] | None = None  # (-F, place), ordered like the bounds: by falling F, then by place
         for bound in sorted(self._compute_bounds(query)):
-            if best is not None and best < bound:
+            if best is not None and best < bound:  # no later bound can beat it
                 break
             score = self._compute_score(query, bound[1])
             if self._exceeds(score) and (best is None or (-score, bound[1]) < best):
@@ -116,7 +116,7 @@ class RougeIndex:
         return Neighbour(place, self._names[place], score, self._texts[place])
 
     def _make_query(self, text: str) -> _Query:
-        """What is to be known of a text; a text that is asked about and then added is read once."""
+        """Tokenize a text; the last result is kept, since a text is first searched and then added."""
         if text != self._latest.text:
             words = tokenize(text, self.scripts)
             codes = [crc32(word.encode("utf-8", "surrogatepass")) for word in words]
@@ -124,21 +124,21 @@ class RougeIndex:
         return self._latest
 
     def _compute_bounds(self, query: _Query) -> list[tuple[float, int]]:
-        """(-F at most, place) of every text that may be too similar."""
+        """Return (-F, place) for every text that may be too similar; F is an upper bound of the pair's ROUGE-L F."""
         m, hashes, out = len(query.codes), query.hashes, []
         within = find_limits(m, self.threshold, self.rule)
         limit = within.limits.item
         suspects = self._find_candidates(query.codes, within)
         for place, other in zip(suspects, self._hashes.get_many(suspects), strict=True):
             n = len(other)
-            least = (m + n - limit(n)) // 2
+            least = (m + n - limit(n)) // 2  # the fewest common tokens of a too similar pair; see DifferenceLimits
             common = LCSseq.similarity(hashes, other, score_cutoff=least)
             if common >= least:
                 out.append((-f_measure(common, m, n), place))
         return out
 
     def _find_candidates(self, codes: list[int], within: DifferenceLimits) -> list[int]:
-        """Places of the texts that signatures do not tell apart from this one; all too similar ones are there."""
+        """Return the places of the texts that signatures cannot rule out; no too similar text is missing."""
         if within.longest < 0:
             return []
         classes = range(bisect_left(_CLASSES, within.shortest), bisect_left(_CLASSES, within.longest) + 1)
@@ -148,11 +148,13 @@ class RougeIndex:
         return list(chain.from_iterable(found))
 
     def _compute_score(self, query: _Query, place: int) -> float:
-        """ROUGE-L F with a text of the pool, token by token."""
+        """Return the ROUGE-L F with a text of the index, compared token by token."""
         others = tokenize(self._texts[place], self.scripts)
+        # rapidfuzz compares sequences of integers fastest: number the words of both texts.
         numbers: dict[str, int] = {}
         one, other = ([numbers.setdefault(word, len(numbers)) for word in words] for words in (query.tokens, others))
         return f_measure(LCSseq.similarity(one, other), len(one), len(other))
 
     def _exceeds(self, score: float) -> bool:
+        """Return whether an F makes a pair too similar."""
         return score > self.threshold if self.rule == "<=" else score >= self.threshold

@@ -9,9 +9,9 @@ from typing import Literal
 
 
 class PackedTexts:
-    """A growing list of texts, kept encoded one behind the other: 8 bytes per text beside its own.
+    """A growing list of texts in little memory: all texts encoded in one buffer, and 8 bytes per text for its end.
 
-    A string by itself takes 49 to 76 more than its characters. Lone surrogates come out as they went in.
+    A Python string takes 49 to 76 bytes besides its characters. Lone surrogates come out as they went in.
     """
 
     def __init__(self, encoding: Literal["utf-8", "utf-16-le"] = "utf-8") -> None:
@@ -25,7 +25,7 @@ class PackedTexts:
         return self.get_many([place])[0]
 
     def get_many(self, places: Iterable[int]) -> list[str]:
-        """The texts of some places."""
+        """Return the texts at some places."""
         packed, ends, decode = self._bytes, self._ends, self._decode
         return [decode(packed[ends[place] : ends[place + 1]], "surrogatepass")[0] for place in places]
 

@@ -3,16 +3,17 @@
 ROUGE-L F of two texts of m and n tokens whose longest common subsequence has L tokens is 2pr/(p+r) with p =
 L/n and r = L/m (Lin, 2004). Three facts make a search fast without changing one decision:
 
-* From m, n and the threshold follows the least L that is too similar. With many lengths it is out of reach,
-  and those texts are never looked at (`DifferenceLimits`).
+* From m, n and the threshold follows the least L that is too similar. For many n no L is large enough, and
+  texts of these lengths are never read (`DifferenceLimits`).
 * L is at most the number of tokens both texts hold, counting repeats. So at most m + n - 2L tokens occur in
   only one of them.
 * A signature toggles one bit per token occurrence. Tokens that both texts hold toggle the same bits, so the
   number of differing bits is at most the number of tokens that occur in only one text. More differing bits
   than m + n - 2L therefore prove that a pair is not too similar.
 
-The third stays true of a *fold*, where bits of a signature that lie a fixed distance apart are added up to
-one: of two texts with few tokens a fold of 64 bits mostly proves it, at a quarter of the memory read.
+The third fact also holds for a *fold*: the exclusive or of the 64-bit words of a signature. XOR never turns equal
+bits into different ones, so a fold can only hide differences. For short texts a fold of 64 bits mostly suffices and
+reads a quarter of the memory.
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ Rule = Literal["<=", "<"]
 Ints = npt.NDArray[np.int32]
 Bits = npt.NDArray[np.uint64]
 
-_LONGEST_CACHED = 2048  # reaches of longer texts are worked out anew each time: they are large and rare
-_BITS_PER_DIFFERENCE = 2.5  # a fold with so many bits per differing token allowed tells nearly all pairs apart
-_CHUNK = 1 << 17  # columns looked at together: what is kept in between stays within a few megabytes
-_TAIL = 256  # texts that wait to be sorted in, at least; and one in 16 of those that are
+_LONGEST_CACHED = 2048  # limits of longer texts are not cached: they are large and rare
+_BITS_PER_DIFFERENCE = 2.5  # a fold of at least this many bits per allowed difference rules out nearly all pairs
+_CHUNK = 1 << 17  # columns per step, so that temporary arrays stay within a few megabytes
+_TAIL = 256  # smallest tail; it grows with the block, to one text in 16
 
 
 def f_measure(common: int, m: int, n: int) -> float:
-    """ROUGE-L F, in the float operations of ``rouge_score``, so that ties fall to the same side."""
+    """Return the ROUGE-L F, computed with the float operations of ``rouge_score``, so that ties fall to the same
+    side.
+    """
     if common == 0:
         return 0.0
     precision, recall = common / n, common / m
@@ -45,11 +48,11 @@ def f_measure(common: int, m: int, n: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceLimits:
-    """What can be too similar to a text of m tokens.
+    """How different a text may be that is too similar to a text of m tokens.
 
-    ``limits[n]``: how many tokens at most may occur in only one text of a pair of m and n tokens that is
-    too similar; -1 where no pair is. The last entry stands for all greater n. ``shortest`` and ``longest``:
-    the n that are worth a look; ``longest`` is -1 when none is.
+    ``limits[n]`` is the largest number of tokens that may occur in only one text of a too similar pair of m and n
+    tokens; -1 where no pair is too similar. The last entry stands for all greater n. ``shortest`` and ``longest`` bound
+    the n with a limit of 0 or more; ``longest`` is -1 if there is none.
     """
 
     limits: Ints
@@ -58,7 +61,7 @@ class DifferenceLimits:
 
 
 def find_limits(m: int, threshold: float, rule: Rule) -> DifferenceLimits:
-    """The reach of a text of m tokens, at least one."""
+    """Return the limits for a text of m tokens, m at least one."""
     return (_cached_limits if m <= _LONGEST_CACHED else _compute_limits)(m, threshold, rule)
 
 
@@ -69,10 +72,11 @@ def _compute_limits(m: int, threshold: float, rule: Rule) -> DifferenceLimits:
     common = np.maximum(np.ceil(threshold * (m + at_least_one) / 2 - 1e-6), 1)
     precision, recall = common / at_least_one, common / m
     score = 2 * precision * recall / (precision + recall)
+    # ~ of a boolean array is its negation: one more common token where the float says that the tie does not cross.
     common += ~(score > threshold if rule == "<=" else score >= threshold)
     possible = (n > 0) & (common <= np.minimum(m, n))
     limits = np.where(possible, m + n - 2 * common, -1).astype(np.int32)
-    limits[-1] = -1
+    limits[-1] = -1  # callers clip longer n to this entry
     places = np.flatnonzero(limits >= 0)
     return DifferenceLimits(limits, int(places[0]), int(places[-1])) if places.size else DifferenceLimits(limits, 0, -1)
 
@@ -81,12 +85,15 @@ _cached_limits = lru_cache(maxsize=_LONGEST_CACHED)(_compute_limits)
 
 
 def make_signature(codes: Sequence[int], words: int) -> Bits:
-    """``words`` × 64 bits, one toggled for each occurrence of each token: its first, its second, ...
+    """Return a signature of ``words`` 64-bit words: one bit is toggled for each occurrence of each token.
 
-    ``codes`` are hashes of the tokens. ``words`` is a power of two; a signature of fewer is a fold of this one.
+    The first, second, … occurrence of a token toggles a different bit each. ``codes`` are hashes of the tokens.
+    ``words`` is a power of two; a signature of fewer words is a fold of a longer one.
     """
     bits, mask, counts = 0, 64 * words - 1, dict[int, int]()
-    if len(set(codes)) == len(codes):
+    # One Python integer as the bit set: XOR toggles, and & mask is the bit's place modulo a power of two, which is
+    # why a shorter signature is a fold of a longer one.
+    if len(set(codes)) == len(codes):  # no repeats: the common case, without counting
         for code in codes:
             bits ^= 1 << (code & mask)
     else:
@@ -98,19 +105,24 @@ def make_signature(codes: Sequence[int], words: int) -> Bits:
 
 
 def _hash_repeat(code: int, nth: int) -> int:
-    """The hash of a token's further occurrence."""
+    """Return the hash of the nth further occurrence of a token."""
+    # Fibonacci hashing, 2**64 / golden ratio: repeats of one token land on unrelated bits.
     return (code + nth) * 0x9E3779B97F4A7C15 >> 40
 
 
 def fold(bits: Bits, words: int) -> Bits:
-    """A signature's fold to so many words: what `make_signature` gives for them."""
+    """Fold a signature to ``words`` words: the result is what `make_signature` gives for this number of words."""
     shorter: Bits = np.bitwise_xor.reduce(bits.reshape(-1, words))
     return shorter
 
 
 def _pack(words: Bits) -> Bits:
-    """Signatures so written that their first 1, 2, 4, ... words are enough to know their folds to so many words."""
+    """Rearrange signatures (words × texts) so that the first 1, 2, 4, … rows are enough to compute their shorter
+    folds.
+    """
     out = words.copy()
+    # Each step keeps the right half and folds the left half with it. The left half of the words is then
+    # left ^ right, the next shorter fold; the full signature can be undone by XOR with the kept halves (_count_bits).
     while len(words) > 1:
         half = len(words) // 2
         out[half : len(words)] = words[half:]
@@ -120,12 +132,16 @@ def _pack(words: Bits) -> Bits:
 
 
 def _count_dtype(words: int) -> type[np.unsignedinteger[Any]]:
-    """What counts the bits of so many words. 256 bits wrap to 0: a pair compared in full for nothing."""
+    """Return the dtype that counts the bits of a signature of this many words.
+
+    256 differing bits wrap to 0 in uint8. The pair is then compared in full for nothing; no decision changes.
+    """
     return np.uint8 if words <= 4 else np.uint16
 
 
 def _count_bits(rows: list[Bits]) -> npt.NDArray[Any]:
-    """How many bits are set in each column of packed words."""
+    """Count the bits that are set in each column of packed rows."""
+    # Undo _pack as far as rows are given: from the fold f = left ^ right and the kept right, left = f ^ right.
     words = rows[:1]
     while len(words) < len(rows):
         right = rows[len(words) : 2 * len(words)]
@@ -137,11 +153,11 @@ def _count_bits(rows: list[Bits]) -> npt.NDArray[Any]:
 
 
 class SignatureStore:
-    """Signatures of texts of one length class: a block sorted by length, and a short unsorted tail.
+    """The signatures of the texts of one length class: a block sorted by length, and a short unsorted tail.
 
-    The order lets a search touch only the lengths it must; the tail makes adding cheap. When the tail is full,
-    it is sorted in, one row of words after the other, so that little memory is needed beside. A text takes 8
-    bytes per word and 4 for its place.
+    The order lets a search read only the lengths that are in reach; the tail makes adding cheap. A full tail is merged
+    into the block one row of words after the other, which needs little extra memory. A text takes 8 bytes per word and
+    4 for its place.
     """
 
     def __init__(self, words: int) -> None:
@@ -155,6 +171,7 @@ class SignatureStore:
         self._tail_lengths, self._tail_places = np.zeros(size, np.int32), np.zeros(size, np.int32)
 
     def add(self, bits: Bits, length: int, place: int) -> None:
+        """Add the signature of a text of ``length`` tokens; ``place`` is the text's number in the index."""
         if self._filled == len(self._tail_lengths):
             self._merge_tail()
         self._tail[:, self._filled] = bits
@@ -162,27 +179,30 @@ class SignatureStore:
         self._filled += 1
 
     def _merge_tail(self) -> None:
+        """Sort the tail into the block."""
         order = np.argsort(self._tail_lengths, kind="stable")
         lengths = self._tail_lengths[order]
         longest = max(int(lengths[-1]), len(self._starts) - 2)
         starts = np.pad(self._starts, (0, longest + 2 - len(self._starts)), mode="edge")
-        added = starts[lengths + 1] + np.arange(len(order))  # where the tail's texts come to stand
+        # Places of the tail's texts in the merged block: behind the block's texts of their length, and
+        # behind the tail's texts that come before.
+        added = starts[lengths + 1] + np.arange(len(order))
         kept = np.ones(len(self._places) + len(order), bool)
         kept[added] = False
 
-        def merged(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        def merge(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
             both = np.empty(len(kept), old.dtype)
             both[kept], both[added] = old, new[order]
             return both
 
         for i, new in enumerate(_pack(self._tail)):
-            self._rows[i] = merged(self._rows[i], new)
-        self._places = merged(self._places, self._tail_places)
+            self._rows[i] = merge(self._rows[i], new)
+        self._places = merge(self._places, self._tail_places)
         self._starts = starts + np.searchsorted(lengths, np.arange(len(starts)))
         self._reset_tail(max(_TAIL, len(kept) // 16))
 
     def find_candidates(self, sought: Bits, reach: DifferenceLimits) -> list[int]:
-        """Places of all texts that may be too similar; every one that is, is among them."""
+        """Return the places of all texts that may be too similar; no too similar text is missing."""
         return self._search_tail(sought, reach) + self._search_block(sought, reach)
 
     def _search_tail(self, sought: Bits, reach: DifferenceLimits) -> list[int]:
@@ -196,6 +216,7 @@ class SignatureStore:
         if high < low:
             return []
         starts, kind = self._starts[low : high + 2], _count_dtype(self.words)
+        # A column's limit is that of its length; lengths are runs in the sorted block.
         limits = np.minimum(reach.limits[low : high + 1], np.iinfo(kind).max).astype(kind)
         near = _find_near(
             self._rows, int(starts[0]), int(starts[-1]), _pack(sought), np.repeat(limits, np.diff(starts))
@@ -205,8 +226,10 @@ class SignatureStore:
 
 
 def _find_near(rows: list[Bits], first: int, end: int, sought: Bits, limits: npt.NDArray[Any]) -> list[int]:
-    """The columns from first to end that differ from the words sought in no more bits than their limit."""
+    """Return the columns from ``first`` to ``end`` that differ from ``sought`` in no more bits than their limit."""
     few, found, loosest = 1, list[int](), int(limits.max(initial=0))
+    # Rows of words lie apart in memory, so the shortest fold that rules out nearly all columns is read first, and the
+    # full signature only for the columns that remain.
     while few < len(rows) and 64 * few < _BITS_PER_DIFFERENCE * loosest:
         few *= 2
     for start in range(first, end, _CHUNK):

@@ -1,4 +1,4 @@
-"""What counts as a word when texts are compared: as ``rouge_score`` has it, or for every script."""
+"""Tokens for comparing texts: those of ``rouge_score``, or tokens for every script."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _OTHER_WORD = re.compile(rf"[{_ALONE}][{_MARKS}]*|(?:[^\W\d_{_ALONE}{_LATIN}][{_
 
 
 def tokenize(text: str, scripts: Scripts = "all") -> list[str]:
-    """The tokens of a text.
+    """Return the tokens of a text.
 
     ``scripts="latin"``: those of ``rouge_score`` without stemmer for every text, that is runs of a-z and 0-9 in
-    the lower-cased text; Chinese, say, has none.
+    the lower-cased text; a Chinese text has none.
 
-    ``scripts="all"``: the same for a text in the Latin script, accents or not. A text is in another script if it
+    ``scripts="all"``: those of ``rouge_score`` for a text in the Latin script. A text is in another script if it
     holds more words of other scripts than of the Latin one, or no a-z and 0-9 at all; numbers do not count. Its
     tokens are, after NFKC (which makes one of narrow, wide and composed forms) and in lower case,
 
     * each character of Han, kana, Bopomofo, Thai, Lao, Tibetan, Burmese and Khmer, with the marks on it: these
       write no blanks between words. Each Hangul syllable too: Korean joins particles and endings to its words,
-      so whole words of two like sentences would seldom be the same;
+      so whole words of two similar sentences would seldom be equal;
     * of all other scripts (Cyrillic, Greek, Arabic, Hebrew, Devanagari, ..., and Latin) each run of letters,
       marks and digits;
     * where there is nothing of these, all characters but blanks.
 
-    In counting words as well, each character of the first group is one.
+    `count_words` also counts each character of the first group as one word.
     """
     lowered = text.lower()
     plain = _ASCII_WORD.findall(lowered)

@@ -31,7 +31,7 @@ class Block:
 
 
 def format_blocks(tasks: Iterable[Record]) -> str:
-    """Tasks as blocks that begin at 1."""
+    """Return tasks as blocks that begin at 1."""
     return "\n".join(
         f"###\n{i}. Instruction: {format_instruction(task.instruction)}\n"
         f"{i}. Input:\n{task.input or '<noinput>'}\n{i}. Output:\n{task.output}"
@@ -40,7 +40,7 @@ def format_blocks(tasks: Iterable[Record]) -> str:
 
 
 def split_at_any(text: str, first: int, cut_off: bool, no_input: Collection[str]) -> list[Block]:
-    """The tasks of a reply, cut at every ``###``, as post_process_gpt3_response of generate_instruction.py cuts.
+    """Return the tasks of a reply, cut at every ``###``, as post_process_gpt3_response of generate_instruction.py cuts.
 
     The place of a piece says what its number must be, so a ``###`` inside an output costs this task and all after it.
     A piece is a task if its number stands before exactly three labels, in whatever order. ``cut_off``: the reply
@@ -67,7 +67,7 @@ def _make_block(instruction: str, given: str, output: str, no_input: Collection[
 
 
 def split_at_next(text: str, first: int, cut_off: bool, no_input: Collection[str]) -> list[Block]:
-    """The tasks of a reply, cut where the next number of the list stands before ``Instruction:`` on a line.
+    """Return the tasks of a reply, cut where the next number of the list stands before ``Instruction:`` on a line.
 
     Labels count at the start of a line, with the number of their block and in their order; everything else, ``###``
     included, is text. The number after the next one cuts, too, if that is missing; a task may have no input. A chat
@@ -92,7 +92,7 @@ def split_at_next(text: str, first: int, cut_off: bool, no_input: Collection[str
 
 
 def _parse_by_labels(text: str, labels: dict[str, tuple[int, int]], end: int, no_input: Collection[str]) -> Block:
-    """The block whose labels stand at these places of the text; ``end`` is where it ends."""
+    """Return the block whose labels stand at these places of the text; ``end`` is where it ends."""
     spans = list(labels.items())
     ends = [place for _, (place, _) in spans[1:]] + [end]
     parts = {name: text[begin:until] for (name, (_, begin)), until in zip(spans, ends, strict=True)}
@@ -104,7 +104,7 @@ def _parse_by_labels(text: str, labels: dict[str, tuple[int, int]], end: int, no
 
 
 def _strip_separator(text: str) -> str:
-    """The text without a line of three or more hash signs, and blanks, at its end."""
+    """Return the text without a line of three or more hash signs, and blanks, at its end."""
     text = text.rstrip()
     rest = text.rstrip("#")
     return rest.rstrip() if len(text) - len(rest) >= 3 and (not rest or rest.endswith("\n")) else text

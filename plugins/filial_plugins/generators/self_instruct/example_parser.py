@@ -24,7 +24,7 @@ _CLASS = re.compile(_LABEL.format("Class [Ll]abel"), re.MULTILINE)
 
 
 def parse_examples_anywhere(text: str) -> list[Example]:
-    """The examples of a reply as parse_instances_for_generation_task of prepare_for_finetuning.py reads them.
+    """Return the examples of a reply as parse_instances_for_generation_task of prepare_for_finetuning.py reads them.
 
     Cut at every ``Example 1`` in the text; without any, an ``Output:`` makes the reply one example. What has no
     ``Output:`` is all output; what follows a second one, or an ``Input:`` after it, is lost.
@@ -38,7 +38,7 @@ def parse_examples_anywhere(text: str) -> list[Example]:
 
 
 def parse_input_output(piece: str) -> Example:
-    """One example, as parse_input_output of prepare_for_finetuning.py reads it."""
+    """Return one example, as parse_input_output of prepare_for_finetuning.py reads it."""
     given, *after = _ANY_OUTPUT.split(piece, maxsplit=2)
     if not after:
         given, after = "", [piece]
@@ -48,7 +48,7 @@ def parse_input_output(piece: str) -> Example:
 
 
 def parse_labelled_anywhere(text: str) -> list[Example]:
-    """The examples of a reply that gives class labels first: the label is the output, what follows it the input.
+    """Return the examples of a reply that gives class labels first: the label is the output, what follows it the input.
 
     As parse_instances_for_classification_task of prepare_for_finetuning.py. Where nothing follows ``Class label:`` on
     its line, the next line is the label.
@@ -58,11 +58,11 @@ def parse_labelled_anywhere(text: str) -> list[Example]:
 
 
 def parse_examples(text: str, no_input: Collection[str]) -> list[Example]:
-    """The examples of a reply in the form ``Example 1 / Input: … / Output: …``, with labels at the start of a line.
+    """Parse the examples of a reply in the form ``Example 1 / Input: … / Output: …``, labels at the start of a line.
 
     Inputs and outputs may have many lines; one without an ``Input:`` line has an empty input, and other labels
     before ``Output:`` belong to the input. ``Example 2`` counts only on a line of its own, so that answers which
-    hold these words stay whole; without such headers each ``Input:`` line begins an example.
+    contain these words stay whole; without such headers each ``Input:`` line begins an example.
     """
     headers = list(_HEADER.finditer(text))
     marks = headers or list(_INPUT.finditer(text))
@@ -82,9 +82,10 @@ def _parse_example(piece: str, no_input: Collection[str]) -> Example | None:
 
 
 def parse_labelled(text: str, no_input: Collection[str]) -> list[Example]:
-    """The examples of a reply that gives class labels first, at the start of a line: label as output, rest as input.
+    """Parse the examples of a reply that gives class labels first: the label is the output, the rest the input.
 
-    ``Example 2`` on a line of its own belongs to neither, nor does ``Input:`` at the beginning of the input.
+    Labels count at the start of a line. ``Example 2`` on a line of its own belongs to neither, nor does ``Input:`` at
+    the beginning of the input.
     """
     pairs = []
     for piece in _CLASS.split(text)[1:]:
@@ -97,7 +98,7 @@ def parse_labelled(text: str, no_input: Collection[str]) -> list[Example]:
 
 
 def find_faults(found: Iterable[Example]) -> list[str]:
-    """What is wrong with each example, "" if nothing: the instance filters of Self-Instruct, as reasons.
+    """Return the fault of each example as a drop reason, "" for a good one: the instance filters of Self-Instruct.
 
     From prepare_for_finetuning.py: no output; output equal to the input; input or output that ends with a colon
     (unfinished); then, among the rest, all of them if one input has two different outputs, and repeats. Examples

@@ -26,12 +26,15 @@ _YES = re.compile(r"\W*yes\b", re.IGNORECASE)
 
 
 def says_yes(text: str, exact: bool) -> bool:
-    """Whether an answer says yes. ``exact``: only these three, as prepare_for_finetuning.py takes them."""
+    """Return whether an answer says yes. ``exact``: only these three, as prepare_for_finetuning.py takes them."""
     return text.strip() in ("Yes", "yes", "YES") if exact else _YES.match(text) is not None
 
 
 async def ask_teacher(prompt: str, how: Sampling, ctx: Context, draw: int = 0) -> Reply | TeacherError:
-    """The reply to a prompt, cut at the token limit or whole; a call that failed for good is a value."""
+    """Ask the teacher.
+
+    Return the reply, also one cut at the token limit, or the error of a call that failed for good.
+    """
     try:
         return await ctx.ask(
             prompt, draw=draw, temperature=how.temperature, top_p=how.top_p, max_tokens=how.max_tokens, stop=how.stop,
@@ -43,20 +46,21 @@ async def ask_teacher(prompt: str, how: Sampling, ctx: Context, draw: int = 0) -
 
 @dataclass(frozen=True)
 class ExampleWriter:
-    """How examples of a task are asked for, read and sifted.
+    """Asks for the examples of a task, parses the replies and drops bad examples.
 
-    First comes the question whether it is a classification task, unless it is tagged so or the question is skipped;
-    then the examples, with labels first if it is one, so that labels are balanced (Wang et al., 2023, section 2.2).
+    First it asks whether the task is a classification task, unless the task is tagged so or the question is skipped.
+    Then it asks for the examples; those of classification tasks are written label first, so that labels are balanced
+    (Wang et al., 2023, section 2.2).
     """
 
     chosen: Settings
     texts: Prompts
 
     async def write(self, tasks: Sequence[Record], ctx: Context) -> list[list[Record | Drop]]:
-        """For each task, its examples as copies of it, and drops for what is no good.
+        """Ask for the examples of each task; return copies of the task with input and output, and drops.
 
-        The tasks are one batch: where the style has it so, one classification task among them lowers the limit of all
-        their answers (generate_instances.py).
+        The tasks are one batch. In the style ``paper``, one classification task in the batch lowers the token limit of
+        all requests of the batch (generate_instances.py).
         """
         sorted_out = [
             found async for _, found in in_order(tasks, lambda task: self._tag_classification(task, ctx), len(tasks))
@@ -75,7 +79,7 @@ class ExampleWriter:
         return [found async for _, found in in_order(enumerate(sorted_out), one, len(tasks))]
 
     async def _tag_classification(self, task: Record, ctx: Context) -> Record | Drop:
-        """The task, tagged if it is a classification task."""
+        """Return the task, tagged if it is a classification task."""
         if CLASSIFICATION in task.tags or self.chosen.classification == "skip":
             return task
         prompt = self.texts.classification.format(instruction=task.instruction.strip())
@@ -95,7 +99,7 @@ class ExampleWriter:
         return self._select(task, reply, ctx)
 
     def parse(self, text: str, label_first: bool) -> list[Example]:
-        """The pairs of input and output in a reply."""
+        """Return the pairs of input and output in a reply."""
         if self.chosen.labels == "anywhere":
             return parse_labelled_anywhere(text) if label_first else parse_examples_anywhere(text)
         return parse_labelled(text, self.chosen.no_input) if label_first else parse_examples(text, self.chosen.no_input)

@@ -33,26 +33,29 @@ class SelfInstruct(Options):
     """Grow new tasks from seed tasks with a teacher, and write examples of each.
 
     After Self-Instruct (Wang et al., 2023, section 2.2; bootstrap_instructions.py, identify_clf_or_not.py,
-    generate_instances.py, prepare_for_finetuning.py). Each request shows ``machine_examples`` tasks accepted so far (as
-    many as there are) filled up with seeds, shuffled, as a numbered list to go on with. Proposals are screened for
-    length, blocked words and punctuation, and must be new against all seeds and accepted tasks (`novelty`); an accepted
-    one counts from then on. A round of requests works on the pool as it was when the round began, so results do
-    not depend on which answer comes first. Of each task the teacher is asked whether it is a classification task;
-    such a task is tagged ``classification``, and its examples are written label first, so that labels are balanced.
+    generate_instances.py, prepare_for_finetuning.py). Each request shows up to
+    ``machine_examples`` accepted tasks, filled up with seeds and shuffled, as a numbered list that the teacher
+    continues. Proposals are screened for length, blocked words and punctuation, and must be new against all seeds and
+    accepted tasks (`novelty`). All requests of a round show the pool as it was when the round began, so results do not
+    depend on which answer comes first. The teacher is asked of each task whether it is a classification task; such
+    tasks are tagged ``classification``, and their examples are written label first, so that labels are balanced.
 
-    ``style`` says whose way it is done: ``filial`` is ours; ``paper`` decides as the published program does, quirks
-    included; ``alpaca`` as Stanford Alpaca's (generate_instruction.py), which asks for tasks with input and output in
-    one request. Every difference between them is an option of its own.
+    ``style`` chooses the method: ``filial`` is ours; ``paper`` decides as the published program does, quirks included;
+    ``alpaca`` as that of Stanford Alpaca (generate_instruction.py), which asks for tasks with input and output in one
+    request. Every difference between the styles is also an option.
 
-    ``count`` is the number of records. Once some tasks are accepted, examples of a few are asked for, to see what
-    they are worth; then tasks are proposed until there are enough for what is missing, and examples of those are
-    asked for, until ``count`` records are there. What goes beyond it is a drop ``surplus``; estimates keep that
-    small. When ``patience`` rounds in a row bring no new task, or the examples of 16 times as many tasks no record,
-    generation ends early: what there is comes out, and the last item is a drop ``yield-collapsed`` with the yield.
+    ``count`` is the number of records. First, examples of a few accepted tasks are asked for, to estimate how many
+    records a task gives. Then tasks are proposed and examples asked for until ``count`` records are there. Records and
+    tasks beyond ``count`` are drops ``surplus``; the estimates keep them few. When ``patience`` rounds in a row bring
+    no new task, or the examples of 16 times as many tasks no record, generation ends early: the records so far
+    are kept, and the last item is a drop ``yield-collapsed`` with the yield.
     """
 
     def calls(self, records: int) -> float:
-        """Proposals, of which `USUAL_YIELD` are accepted, and what the examples of each accepted task cost."""
+        """Estimate the requests.
+
+        Proposals, of which `USUAL_YIELD` are accepted, and the examples of each accepted task.
+        """
         tasks = self.count if self.chosen.joint else self.count / self.chosen.instances
         return tasks / (self.chosen.per_request * USUAL_YIELD) + tasks * requests_per_task(self)
 
@@ -81,7 +84,7 @@ class SelfInstruct(Options):
             yield Drop("yield-collapsed", self._explain_stop(pool))
 
     def _choose_step(self, pool: Pool, ctx: Context) -> AsyncIterator[Record | Drop] | None:
-        """What to do next: a round of proposals or a batch of examples; None when all is there or no more comes."""
+        """Return the next step: a round of proposals or a batch of examples; None if nothing is left to do."""
         tally = pool.tally
         if not tally.missing or pool.barren >= self.patience * SAMPLE:
             return None
@@ -92,7 +95,10 @@ class SelfInstruct(Options):
         return None if dry else self._run_round(pool, needed, ctx)
 
     async def _run_round(self, pool: Pool, needed: int, ctx: Context) -> AsyncIterator[Record | Drop]:
-        """One round: take good tasks into the pool; drops say why the others are not. Joint tasks are records."""
+        """Run one round of proposals: add good tasks to the pool, yield drops for the others.
+
+        Joint tasks are yielded as records.
+        """
         tally, before = pool.tally, pool.tally.accepted
         drawn = self._draw_requests(pool, needed, ctx.derive("round", pool.rounds))
         pool.rounds += 1
@@ -107,14 +113,17 @@ class SelfInstruct(Options):
         pool.dry = 0 if tally.accepted > before else pool.dry + 1
 
     def _draw_requests(self, pool: Pool, needed: int, ctx: Context) -> list[Proposal]:
-        """The requests of a round: as many as the yield so far says, twice as many after each that brought nothing."""
+        """Draw the requests of a round.
+
+        As many as the yield so far says, doubled after each round without a new task.
+        """
         most = self.chosen.round_size
         size = (pool.tally.requests_needed(needed - pool.tally.waiting) << pool.dry) or most
         size = most if self.chosen.full_rounds else min(size, most)
         return [pool.proposing.draw(pool.accepted, ctx.derive("request", i)) for i in range(size)]
 
     def _accept_tasks(self, proposal: Proposal, outcome: Reply | TeacherError, pool: Pool) -> Iterator[Record | Drop]:
-        """Take the good tasks of a reply into the pool; say of the others why not."""
+        """Add the good tasks of a reply to the pool; yield joint tasks as records, and a drop for each other task."""
         for found in parse_reply(outcome, proposal.first, self.chosen):
             if isinstance(found, Drop):
                 yield found
@@ -141,7 +150,7 @@ class SelfInstruct(Options):
         return (fault, "") if fault else None
 
     async def _request_examples(self, pool: Pool, n: int, ctx: Context) -> AsyncIterator[Record | Drop]:
-        """The examples of the next ``n`` accepted tasks."""
+        """Yield the examples of the next ``n`` accepted tasks."""
         tally, before = pool.tally, pool.tally.records
         writer, size, end = ExampleWriter(self.chosen, self.prompt_texts), self.chosen.batch, tally.examined + n
 
@@ -156,7 +165,7 @@ class SelfInstruct(Options):
         pool.barren = 0 if tally.records > before else pool.barren + n
 
     def _count_record(self, record: Record, pool: Pool) -> Record | Drop:
-        """The record, if it is one of those still missing."""
+        """Count the record and return it, or return the drop ``surplus`` if no record is missing."""
         if not pool.tally.missing:
             return self._make_surplus(record)
         pool.tally.records += 1
@@ -166,14 +175,14 @@ class SelfInstruct(Options):
         return Drop("surplus", f"{self.count:,} records had been accepted before", record=record)
 
     def _explain_stop(self, pool: Pool) -> str:
-        """How far it came, why it went no further, and what to do."""
+        """Say how far generation came, why it stopped, and what to do."""
         end = f"{self.patience} rounds in a row brought no new task"
         cure = "give it more varied seeds, lower count, raise threshold, or use a teacher that knows these tasks"
         if pool.dry < self.patience:
             end = f"the examples of {pool.barren} tasks in a row brought no record"
             cure = "look at the teacher's answers in the drops, or use a teacher that knows these tasks"
         if pool.tally.failing:
-            cure = "see to the teacher, whose calls failed, and try again; what it answered is kept"
+            cure = "check the teacher, whose calls failed, and run again; its answers are kept"
         return f"self-instruct stopped, since {end}, at {pool.tally.summarize()}; {cure}"
 
 

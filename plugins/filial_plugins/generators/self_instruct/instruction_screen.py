@@ -1,4 +1,4 @@
-"""What an instruction must look like before its novelty is worth asking about."""
+"""The rules on the text of a new instruction. They are checked before novelty, which costs more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Screen:
     first_character: Literal["any", "ascii"] = "any"
 
     def find_fault(self, instruction: str) -> tuple[str, str] | None:
-        """Reason and detail of what is wrong with an instruction; None if nothing."""
+        """Return reason and detail of the first rule that an instruction breaks; None if it breaks none."""
         words = count_words(instruction) if self.count_words == "by-script" else len(instruction.split())
         if words < self.min_words:
             return "too-short", f"{words} words, at least {self.min_words} wanted"
@@ -39,7 +39,7 @@ class Screen:
         return self._check_first_character(instruction[0])
 
     def _find_blocked(self, instruction: str) -> str:
-        """A blocked word or opening in the instruction; empty if there is none."""
+        """Return a blocked word or opening in the instruction; empty if there is none."""
         found = self._blocked_pattern and self._blocked_pattern.search(instruction)
         if self.match_openings == "prefix":
             opening = next((phrase for phrase in self.openings if instruction.startswith(phrase)), "")
@@ -48,7 +48,7 @@ class Screen:
         return found[0] if found else ""
 
     def _check_first_character(self, first: str) -> tuple[str, str] | None:
-        """What is wrong with the first character."""
+        """Return the fault of the first character; None if there is none."""
         if self.first_character == "ascii" and not first.isascii():
             return "starts-with-other-script", f"starts with {first!r}, which is not ASCII"
         marks = first in string.punctuation

@@ -14,7 +14,7 @@ _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 
 
 def format_instruction(instruction: str) -> str:
-    """An instruction as it stands in a prompt: on one line and without colons at its end.
+    """Return an instruction as it stands in a prompt: on one line and without colons at its end.
 
     So it is in bootstrap_instructions.py (encode_prompt) and generate_instruction.py; what the colons leave at the
     end, a blank say, stays there too.
@@ -23,12 +23,12 @@ def format_instruction(instruction: str) -> str:
 
 
 def format_list(tasks: Iterable[Record]) -> str:
-    """Tasks as a list that begins at 1."""
+    """Return tasks as a list that begins at 1."""
     return "\n".join(f"{i}. {format_instruction(task.instruction)}" for i, task in enumerate(tasks, 1))
 
 
 def split_at_any(text: str) -> list[str]:
-    """The tasks of a reply, cut at every number at the start of a line, each on one line.
+    """Return the tasks of a reply, cut at every number at the start of a line, each on one line.
 
     As post_process_gpt3_response of bootstrap_instructions.py: a dot and a blank must follow the number, and what
     stands before the first number goes on from the prompt. A numbered list inside a task is cut as well.
@@ -37,7 +37,7 @@ def split_at_any(text: str) -> list[str]:
 
 
 def split_at_next(text: str, first: int) -> list[str]:
-    """The tasks of a reply that goes on with a list at number ``first``, each on one line.
+    """Return the tasks of a reply that goes on with a list at number ``first``, each on one line.
 
     Only the next number of the list cuts (or the one after, if that is missing), so that a numbered list inside a
     task stays whole. A chat model may start again from 1 or repeat ``first``; what it says before its list is no
@@ -59,7 +59,7 @@ def split_at_next(text: str, first: int) -> list[str]:
 
 
 def _restarts(text: str, numbers: list[re.Match[str]], first: int) -> bool:
-    """Whether the first number opens the list, and is not inside a task that goes on from the prompt."""
+    """Return whether the first number opens the list, and is not inside a task that goes on from the prompt."""
     if not numbers or int(numbers[0][1]) not in (1, first):
         return False
     goes_on = any(int(number[1]) == first + 1 for number in numbers)

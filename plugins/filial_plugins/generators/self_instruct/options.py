@@ -26,7 +26,7 @@ _COUNTED = {BLOCKED: "13 words", BLOCKED_BY_ALPACA: "18 words", NO_INPUT: "<noin
 
 
 def _style_option(name: str, what: str, **bounds: Any) -> Any:
-    """An option that is the style's unless it is given."""
+    """Declare an option whose default is the style's value."""
     return Field(None, description=f"{what} By style: {describe_by_style(name, _COUNTED)}.", **bounds)
 
 
@@ -123,7 +123,7 @@ class Options(Generator):
 
     @cached_property
     def chosen(self) -> Settings:
-        """What the style settles, with the options given beside it."""
+        """The settings of the style, with the options that are given by themselves."""
         given = {name: value for name in TABLE if (value := getattr(self, name)) is not None}
         return make_settings(self.style, given)
 
@@ -153,12 +153,12 @@ class Options(Generator):
 
 
 def _find_prompt_fault(text: str, needed: tuple[str, ...], known: Mapping[str, Any]) -> str:
-    """What keeps a text from being a prompt, in words; empty if nothing does."""
+    """Say why a text cannot be used as a prompt; "" if it can."""
     for name in needed:
         if f"{{{name}}}" not in text:
-            return f"lacks {{{name}}}; write it where that goes"
+            return f"does not contain {{{name}}}; add it where the value belongs"
     try:
         text.format_map(dict(known))
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-        return f"cannot be filled in ({error}); write a brace twice where it is meant as a character"
+        return f"cannot be filled in ({error}); write a brace twice where it is a plain character"
     return ""

@@ -32,21 +32,21 @@ class Pool:
     barren: int = 0
 
     def find_fault(self, instruction: str) -> tuple[str, str] | None:
-        """Why an instruction cannot be accepted, as reason and detail; None if it can."""
+        """Return why an instruction cannot be accepted, as reason and detail; None if it can."""
         if fault := self.screen.find_fault(instruction):
             return fault
         found = self.index.find_nearest(instruction)
         return ("too-similar", f"ROUGE-L {found.score:.3f} with {found.name}") if found else None
 
     def accept(self, task: Record) -> None:
-        """Take a task in: from now on it counts for all that come after it."""
+        """Add a task to the pool; later tasks must be new against it."""
         self.accepted.append(task)
         self.tally.accepted += 1
         self.index.add(task.instruction, f"accepted task {self.tally.accepted}: {excerpt(task.instruction)}")
 
 
 def make_pool(options: Options, seeds: Sequence[Record]) -> Pool:
-    """The pool as it is before the first round. Of seeds with one instruction the first one is taken.
+    """Return the pool as it is before the first round. Of seeds with one instruction the first one is taken.
 
     Raises:
         UsageError: there is no seed.
@@ -75,7 +75,7 @@ def make_pool(options: Options, seeds: Sequence[Record]) -> Pool:
 
 
 def requests_per_task(options: Options) -> int:
-    """How many requests the examples of a task cost."""
+    """Return how many requests the examples of a task cost."""
     if options.chosen.joint:
         return 0
     return 2 if options.chosen.classification == "ask" else 1

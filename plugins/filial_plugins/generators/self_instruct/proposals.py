@@ -32,9 +32,10 @@ class ProposalWriter:
     sent: Counter[str] = field(default_factory=Counter)
 
     def draw(self, accepted: Sequence[Record], ctx: Context) -> Proposal:
-        """A request that shows some accepted tasks (as many as there are), filled up with seeds, shuffled.
+        """Draw a request that shows accepted tasks (as many as there are, at most ``machine_examples``) and seeds,
+        shuffled.
 
-        A sample of seeds alone comes in random order already (generate_instruction.py does not shuffle it either).
+        A sample of seeds alone is in random order already (generate_instruction.py does not shuffle it either).
         """
         chosen = self.chosen
         machine = ctx.rng.sample(accepted, min(chosen.machine_examples, len(accepted)))
@@ -53,9 +54,9 @@ class ProposalWriter:
 
 
 def parse_reply(reply: Reply | TeacherError, first: int, chosen: Settings) -> Iterator[Block | Drop]:
-    """The tasks of a reply, and drops for what is none. Without ``joint``, tasks have neither input nor output.
+    """Yield the tasks of a reply, and drops for what is no task. Without ``joint``, tasks have no input and no output.
 
-    What is no task is one drop per reply, however much there is of it: it carries the reply.
+    All unusable parts of a reply make one drop per reason, which carries the whole reply.
     """
     if isinstance(reply, TeacherError):
         yield Drop.failed(reply)

@@ -26,7 +26,7 @@ NO_INPUT = ("<noinput>", "none", "(none)", "n/a", "no input")
 
 @dataclass(frozen=True)
 class Sampling:
-    """What a request asks of the teacher beside its text; None is not sent."""
+    """The sampling parameters of a request; None is not sent."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -80,10 +80,10 @@ NAMES: tuple[StyleName, ...] = ("filial", "paper", "alpaca")
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a style settles, after the options that were given beside it. A field per row of `TABLE`, and more.
+    """The settings of a style, with the options given by themselves: a field per row of `TABLE`, and four more.
 
-    ``question`` and ``examples`` are how those requests are sampled; ``label_tokens`` is the limit of answers for
-    ``batch`` tasks at once if one of them is a classification task.
+    ``question`` and ``examples`` are the sampling of these requests; ``label_tokens`` is the token limit of examples
+    for ``batch`` tasks at once if one of them is a classification task.
     """
 
     joint: bool
@@ -127,7 +127,7 @@ class Settings:
 
 
 def make_settings(style: StyleName, given: Mapping[str, Any]) -> Settings:
-    """What a style settles, with the values of options that are given instead of its own."""
+    """Return the settings of a style; options in ``given`` replace the style's own values."""
     column = NAMES.index(style)
     chosen = {name: row[column] for name, row in TABLE.items()} | dict(given)
     if chosen["joint"] and "classification" not in given:
@@ -150,7 +150,7 @@ class Prompts:
 def load_prompts(
     chosen: Settings, only_classification: bool = False, given: Mapping[str, str] | None = None
 ) -> Prompts:
-    """The texts that lie beside this file, or those given instead (by name of the request)."""
+    """Load the prompt files beside this module; texts in ``given``, by request name, replace them."""
     form = "blocks" if chosen.joint else chosen.prompts + ("_classification" if only_classification else "")
     names = {
         "propose": f"propose_{form}",
@@ -163,7 +163,7 @@ def load_prompts(
 
 
 def describe_by_style(name: str, spell: Mapping[Any, str] | None = None) -> str:
-    """A row of the table in words: ``filial 8, paper 7, alpaca 17``."""
+    """Describe a row of the table in words: ``filial 8, paper 7, alpaca 17``."""
 
     def say(value: Any) -> str:
         if spell and value in spell:

@@ -1,4 +1,4 @@
-"""What came of a generator's requests so far: how much more to ask, and what to tell the user about it."""
+"""The yield of a generator's requests: how many more are needed, and what the user is told."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from filial import Drop
 
 SAMPLE = 16
-"""Tasks whose examples show what a teacher's examples are worth, before examples of more tasks are asked for."""
+"""Tasks whose examples are asked for first, to estimate the yield before examples of more tasks are asked for."""
 REPORT_FACTOR = 4
-"""The yield is told after the first round and its examples, then whenever so many times as much was asked."""
+"""The yield is reported after the first round and its examples, then each time the requests grew by this factor."""
 
 
 @dataclass(slots=True)
 class YieldStats:
-    """The yield of `self-instruct`. ``count``, ``instances`` and ``per_request`` are its options; ``per_task`` is how
-    many requests the examples of a task cost, 0 where tasks come with their examples."""
+    """Counts what the requests of `self-instruct` brought.
+
+    ``count``, ``instances`` and ``per_request`` are the options of these names; ``per_task`` is the number of requests
+    that the examples of a task cost, 0 if tasks come with their examples.
+    """
 
     count: int
     instances: int
@@ -56,10 +59,10 @@ class YieldStats:
         self.answer = drop.answer or self.answer
 
     def tasks_needed(self) -> int:
-        """Of how many tasks to ask examples next: about what is missing, rather too few than too many.
+        """Return of how many tasks to ask examples next.
 
-        The estimate is lowered by its square root, about as far as chance may take it, since what is missing
-        afterwards can be asked for, and what is too much has been paid for.
+        The estimate is lowered by its square root, about one standard deviation: missing records can still be asked
+        for, surplus ones have been paid for.
         """
         fewest = math.ceil(self.missing / self.instances)
         if not self.records:
@@ -68,26 +71,31 @@ class YieldStats:
         return max(fewest, int(likely - math.sqrt(likely)))
 
     def requests_needed(self, tasks: int) -> int:
-        """How many requests bring so many more tasks, at the yield so far; 0: no telling, nothing came yet."""
+        """Return how many requests bring ``tasks`` more tasks at the yield so far; 0 if no task was accepted yet."""
         if not self.proposals:
             return math.ceil(tasks / self.per_request)
         return math.ceil(tasks * self.proposals / self.accepted) if self.accepted else 0
 
     def _tasks_left(self) -> float:
-        """Tasks whose examples would bring what is missing. A small sample is not trusted when it looks bad: the
-        estimate takes it that a further `SAMPLE` of tasks had given all they could."""
+        """Return of how many tasks the examples would bring the missing records.
+
+        A small sample is smoothed: the estimate adds `SAMPLE` tasks that gave all their examples.
+        """
         per_task = (self.records + SAMPLE * self.instances) / (self.examined + SAMPLE)
         return self.missing / per_task
 
     def next_report(self) -> str:
-        """The forecast where it is time for one and much is to come, else "": often at first, then rarely."""
+        """Return the forecast if it is time for one and much is left to do, else "".
+
+        Reports come often at first, then rarely.
+        """
         if not self.missing or not self.examined or self.requests < REPORT_FACTOR * self._reported:
             return ""
         self._reported = self.requests
         return self.forecast() if REPORT_FACTOR * self._requests_left() > self.requests else ""
 
     def forecast(self) -> str:
-        """The yield so far, and how many requests it lets expect in all."""
+        """Return the yield so far, and the estimated number of requests in all."""
         return f"{self.summarize()}; at this yield, about {self.requests + self._requests_left():,} requests in all"
 
     def _requests_left(self) -> int:
@@ -95,7 +103,7 @@ class YieldStats:
         return self.per_task * tasks + self.requests_needed(max(0, tasks - self.waiting))
 
     def summarize(self) -> str:
-        """What came of how much, and why the rest did not."""
+        """Summarise records, requests, accepted tasks and the most frequent drop reasons in one line."""
         share = f" ({100 * self.accepted / self.proposed:.0f} %)" if self.proposed else ""
         text = f"{self.records:,} of {self.count:,} records after {self.requests:,} requests; {self.accepted:,} of "
         text += f"{self.proposed:,} proposed tasks accepted{share}"
