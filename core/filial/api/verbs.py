@@ -71,7 +71,7 @@ async def arun_verb(
         FilialError: as a command.
     """
     manager, said, base = manager_of(plugins), reporter_of(progress), Path.cwd()
-    stage = recipes.stage_from_dict({verb: plain(body, manager)}, manager, name=f"filial.{verb}", base=base)
+    stage = recipes.stage_from_dict({verb: plain(body, manager)}, manager, name=verb, base=base)
     rows = _Rows()
     env = StageContext(stage=verb, seed=seed, writer=rows, note=said.note)
 

@@ -73,7 +73,9 @@ def stage_from_dict(data: dict[str, Any], manager: Manager, *, name: str, base: 
     Raises:
         RecipeError: with every fault.
     """
-    return read_stage(data, name, manager, Faults(name, Document(data=copy.deepcopy(data)), base or Path.cwd()))
+    in_stages = len(("stages", 0, "VERB"))  # the caller names no stage by its place
+    faults = Faults(name, Document(data=copy.deepcopy(data)), base or Path.cwd(), in_stages)
+    return read_stage(data, name, manager, faults)
 
 
 def _checked(document: Document, name: str, base: Path, manager: Manager, overrides: Sequence[str]) -> Recipe:

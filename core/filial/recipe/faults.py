@@ -24,10 +24,11 @@ class Faults:
         name: the recipe's file as the user gave it.
         document: its marks and YAML faults.
         base: the folder from which its paths start.
+        shown_from: how many leading parts of an address are not shown where there is no file.
     """
 
-    def __init__(self, name: str, document: Document, base: Path) -> None:
-        self._name, self._document, self.base = name, document, base
+    def __init__(self, name: str, document: Document, base: Path, shown_from: int = 0) -> None:
+        self._name, self._document, self.base, self._shown_from = name, document, base, shown_from
         self.given: dict[Address, str] = {}
         """The addresses of values that the command line set, each with the path as the user wrote it."""
         self._found: set[tuple[int, int, str, str]] = set()
@@ -97,7 +98,7 @@ class Faults:
         mark = keys.get(address) or next((values[part] for part in around if part in values), None)
         if mark:
             return (*mark, f"{self._name}:{mark[0]}:{mark[1]}")
-        path = ".".join(map(str, address))
+        path = ".".join(map(str, address[self._shown_from :]))
         return 0, 0, f"{self._name}: {path}" if path else self._name
 
 
