@@ -16,9 +16,10 @@ from filial.api.verbs import Options, _sync
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Judge, Template
 from filial.contracts.paths import resolve
-from filial.engine.examine import examine
+from filial.engine.examine import Examination, examine
 from filial.engine.judge import Answerer
 from filial.engine.run_context import open_gateway
+from filial.engine.watchdog import Watchdog
 from filial.plugins.manager import Manager
 from filial.plugins.options import locate_files
 from filial.recipe.model import unused_name
@@ -62,28 +63,33 @@ async def ajudge(
         called, candidate = _rival(rival, manager, made)
         candidates[unused_name(called, {"model", *candidates})] = candidate
     asked_records = list(read_good(records, manager, format, limit))
-    data, results = str(records) if isinstance(records, str | Path) else "records", []
-    async with (
-        open_teacher(teacher, manager, home, options.get("budget"), said) as gateway,
-        AsyncExitStack() as stack,
-    ):
-        gateways = {"model": gateway} if gateway is not None else {}
-        for who, (one, facts, kept) in candidates.items():
-            account = gateway.account if gateway is not None and not one.here else None
-            gateways[who] = open_gateway(
-                manager, one.use, one.teacher, Path(home) if kept else None, account, hooked=not one.own, facts=facts,
-                note=said.note,
-            )  # fmt: skip
-            stack.push_async_callback(gateways[who].close)
-        rivals = [who for who in gateways if who != "model"]
-        for names in [("model", who) for who in rivals] if chosen.compares == 2 else [(who,) for who in gateways]:
-            results.append(
-                await examine(
-                    asked_records, {who: gateways[who] for who in names}, chosen, manager.provenance(chosen),
-                    name=data, seed=seed, teacher=gateway, max_tokens=max_new_tokens,
-                )
-            )  # fmt: skip
-    return Verdicts(results)
+    data = str(records) if isinstance(records, str | Path) else "records"
+
+    async def work() -> list[Examination]:
+        results = []
+        async with (
+            open_teacher(teacher, manager, home, options.get("budget"), said) as gateway,
+            AsyncExitStack() as stack,
+        ):
+            gateways = {"model": gateway} if gateway is not None else {}
+            for who, (one, facts, kept) in candidates.items():
+                account = gateway.account if gateway is not None and not one.here else None
+                gateways[who] = open_gateway(
+                    manager, one.use, one.teacher, Path(home) if kept else None, account, hooked=not one.own,
+                    facts=facts, note=said.note,
+                )  # fmt: skip
+                stack.push_async_callback(gateways[who].close)
+            rivals = [who for who in gateways if who != "model"]
+            for names in [("model", who) for who in rivals] if chosen.compares == 2 else [(who,) for who in gateways]:
+                results.append(
+                    await examine(
+                        asked_records, {who: gateways[who] for who in names}, chosen, manager.provenance(chosen),
+                        name=data, seed=seed, teacher=gateway, max_tokens=max_new_tokens,
+                    )
+                )  # fmt: skip
+        return results
+
+    return Verdicts(await Watchdog(manager.owner, said.note).over(work()))
 
 
 def _folder(model: Model | str | Path) -> Path:
