@@ -20,7 +20,7 @@ from pathlib import Path
 from endpoint import Endpoint, serving
 
 from filial import Message, Record, Request
-from filial.engine.commit import writing
+from filial.engine.commit import open_writer
 from filial.engine.stage import StageContext
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
 from filial_plugins.filters.evolved import Evolved
@@ -98,10 +98,10 @@ async def through_evolve(url: str, label: str, n: int, at_once: int, folder: Pat
 
     async def work(texts: list[str]) -> None:
         records = [Record(id=f"{i:016x}", instruction=text) for i, text in enumerate(texts[: len(texts) // 2])]
-        with writing(folder / label.replace(" ", "-")) as writer:
+        with open_writer(folder / label.replace(" ", "-")) as writer:
             env = StageContext(stage="evolve", seed=1, writer=writer, ask=gateway.ask, window=gateway.window)
             await evolve_records(records, plan, env)
-            assert env.counters.fault() == ""
+            assert env.counters.find_imbalance() == ""
             assert env.counters.out > len(records) * 1.5, env.counters
 
     try:

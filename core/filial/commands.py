@@ -17,12 +17,12 @@ from filial.cli.common import (
     format_option,
     given_options,
     home_option,
-    installed,
     json_option,
     json_text,
     manager,
     open_gateway,
     parse_options,
+    plugin_index,
     print_json,
     run_async,
     seed_option,
@@ -31,7 +31,7 @@ from filial.cli.common import (
     teacher_options,
 )
 from filial.cli.plugincommands import PluginGroup
-from filial.cli.tables import counted, figure, grid
+from filial.cli.tables import figure, format_counts, grid
 from filial.contracts.errors import (
     BUDGET,
     DONE,
@@ -52,10 +52,9 @@ if TYPE_CHECKING:
     from filial.api.verbs import run_verb
     from filial.contracts.kinds import KINDS
     from filial.contracts.plugin_errors import blamed
-    from filial.engine.build import read as read_source
-    from filial.engine.build import read_inputs
+    from filial.engine.build import read_inputs, read_source
     from filial.engine.commit import ANSWERS
-    from filial.engine.dataset import write as write_dataset
+    from filial.engine.dataset import write_dataset
     from filial.engine.examine import Examination, examine
     from filial.engine.judge import Answerer
     from filial.engine.plan import Step, plan_steps
@@ -66,7 +65,7 @@ if TYPE_CHECKING:
     from filial.engine.train import weights as model_digest
     from filial.engine.verbs import run_stage
     from filial.formats.records import schema as record_schema
-    from filial.formats.writing import checked_format
+    from filial.formats.writing import resolve_format
     from filial.gateway.budget import dollars
     from filial.gateway.gateway import GatewayStatus
     from filial.plugins.manager import Manager
@@ -81,9 +80,9 @@ _HOME = {
     "filial.api.verbs": ("run_verb",),
     "filial.contracts.kinds": ("KINDS",),
     "filial.contracts.plugin_errors": ("blamed",),
-    "filial.engine.build": ("read_inputs", "read_source=read"),
+    "filial.engine.build": ("read_inputs", "read_source"),
     "filial.engine.commit": ("ANSWERS",),
-    "filial.engine.dataset": ("write_dataset=write",),
+    "filial.engine.dataset": ("write_dataset",),
     "filial.engine.examine": ("Examination", "examine"),
     "filial.engine.judge": ("Answerer",),
     "filial.engine.plan": ("Step", "plan_steps"),
@@ -94,7 +93,7 @@ _HOME = {
     "filial.engine.train": ("load_teacher", "load_template", "model_digest=weights", "tune"),
     "filial.engine.verbs": ("run_stage",),
     "filial.formats.records": ("record_schema=schema",),
-    "filial.formats.writing": ("checked_format",),
+    "filial.formats.writing": ("resolve_format",),
     "filial.gateway.budget": ("dollars",),
     "filial.gateway.gateway": ("GatewayStatus",),
     "filial.plugins.manager": ("Manager",),
@@ -116,12 +115,12 @@ __all__ = [
     "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "STAGES", "UNREACHABLE", "USAGE",
     "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Examination", "GatewayStatus", "Manager",
     "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "StageContext", "StageSpec", "Step",
-    "TeacherUnreachable", "blamed", "check_components", "checked_format", "click_options", "command_line", "counted",
-    "dollars", "examine", "figure", "format_option", "from_dict", "from_flags", "given_options", "grid", "home_option",
-    "installed", "is_lost", "json_option", "json_schema", "json_text", "load", "load_teacher", "load_template",
-    "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_run", "parse_options", "plan_steps",
-    "print_json", "printable", "read_inputs", "read_source", "recipe_settings", "record_schema", "refusals",
-    "reporter", "run_async", "run_stage", "run_verb", "seed_option", "singular", "stack", "stage_class",
+    "TeacherUnreachable", "blamed", "check_components", "click_options", "command_line", "dollars", "examine", "figure",
+    "format_counts", "format_option", "from_dict", "from_flags", "given_options", "grid", "home_option", "is_lost",
+    "json_option", "json_schema", "json_text", "load", "load_teacher", "load_template", "loads", "locate_files",
+    "manager", "model_digest", "open_gateway", "open_run", "parse_options", "plan_steps", "plugin_index", "print_json",
+    "printable", "read_inputs", "read_source", "recipe_settings", "record_schema", "refusals", "reporter",
+    "resolve_format", "run_async", "run_stage", "run_verb", "seed_option", "singular", "stack", "stage_class",
     "teacher_flags", "teacher_options", "tune", "unused_name", "write_dataset",
 ]  # fmt: skip
 

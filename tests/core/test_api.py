@@ -96,7 +96,7 @@ def test_evolve_gives_the_records_and_drops_of_the_command(cli):
     records = [*strange, *filial.load(seeds, limit=10)]
     result = filial.evolve(records, "deepen", "mutate", rounds=2, teacher="procedural", home="other")
     assert lines(result) == cli.rows("out.jsonl")
-    drops = [json.loads(row.encoded()) for row in result.drops]
+    drops = [json.loads(row.encode()) for row in result.drops]
     assert [row["reason"] for row in drops] == [row["reason"] for row in cli.rows("out.drops.jsonl")]
     assert drops[1:] == cli.rows("out.drops.jsonl")[1:]  # the first says of which file it is a bad line
     assert (drops[0]["reason"], len(drops) > 2) == ("bad-line", True)

@@ -85,7 +85,7 @@ def test_a_command_that_filial_has_stays_filials_and_the_other_is_reached_by_its
     assert cli("a-sail:check", toy=False) == 0
     assert cli.out == "we sail\n"
     assert cli("plugins", toy=False) == 0
-    assert cli.err == "warning: command 'check' is filial's own; that of a-sail 1.0 is used as a-sail:check\n"
+    assert cli.err == "warning: command 'check' means filial's own; write a-sail:check for that of a-sail 1.0\n"
 
 
 @pytest.mark.parametrize(

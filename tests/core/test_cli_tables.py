@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filial.commands import figure, grid
-from filial_plugins.commands.tables import funnel, judged, measured
+from filial_plugins.commands.tables import funnel_table, judge_table, score_table
 
 REASONS = st.dictionaries(st.from_regex(r"[a-z]{1,12}(-[a-z]{1,8}){0,2}", fullmatch=True), st.integers(1, 99_999))
 
@@ -19,7 +19,7 @@ def summary(reasons):
 
 @given(REASONS)
 def test_the_funnel_tells_every_reason_within_80_columns_the_largest_first(reasons):
-    text = funnel(summary(reasons))
+    text = funnel_table(summary(reasons))
     assert max(map(len, text.splitlines())) <= 80
     told = re.findall(r"([a-z-]+) ([\d,]*\d)(?:,|$)", text.split("─  ─")[-1], re.M)
     assert {name: int(n.replace(",", "")) for name, n in told} == reasons, "a reason and its number share a line"
@@ -77,21 +77,21 @@ def test_a_table_that_fits_a_wider_terminal_is_one_table(monkeypatch):
 
 
 def test_control_characters_in_a_reason_show_as_text():
-    assert "\x1b" not in funnel(summary({"\x1b[31mred": 1}))
+    assert "\x1b" not in funnel_table(summary({"\x1b[31mred": 1}))
 
 
 def test_what_filters_measured():
     scored = {"name": "02-filter", "scores": {"share": {"n": 1200, "mean": 0.81249}}}
-    assert re.search(r"02-filter +share +1,200 +0.812", measured({"stages": [{"name": "01-generate"}, scored]}))
-    assert measured({"stages": [{"name": "01-generate"}]}) == ""
+    assert re.search(r"02-filter +share +1,200 +0.812", score_table({"stages": [{"name": "01-generate"}, scored]}))
+    assert score_table({"stages": [{"name": "01-generate"}]}) == ""
 
 
 def test_judged_shows_only_who_was_asked():
     result = {"judged": 10, "passed": 0.5, "mean": 0.5}
-    text = judged({"judge": {"seen": {"model": result, "nearest": {**result, "passed": 0.25}}}})
+    text = judge_table({"judge": {"seen": {"model": result, "nearest": {**result, "passed": 0.25}}}})
     assert "before" not in text
     assert re.search(r"seen +10 +25.0 % +50.0 %", text)
-    assert judged({"stages": []}) == ""
+    assert judge_table({"stages": []}) == ""
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def generated(generator, *texts, left_out=True, limit=None):
     env = StageContext(stage="02-generate", seed=1, writer=rows)
     entered = seeds if left_out else []
     asyncio.run(generate_records(seeds, "d:g==1", generator, env, left_out=entered, limit=limit))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return rows, env.counters, seeds
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from filial import Message, Record, UsageError
 from filial.contracts.records import question_key
-from filial.engine.dataset import kept_back as places_kept_back
-from filial.engine.dataset import write
+from filial.engine.dataset import choose_heldout, write_dataset
 from filial.storage import read_manifest
 
 TEXTS = st.text("abc", min_size=1, max_size=2)
@@ -31,7 +30,7 @@ def split(records, heldout, seed):
     """What is trained on and what is kept back."""
     asked, tasks = [question_key(record) for record in records], [record.instruction for record in records]
     questions = [asked.index(each) for each in asked]
-    chosen = places_kept_back(questions, [tasks.index(task) + 1 if task else 0 for task in tasks], heldout, seed)
+    chosen = choose_heldout(questions, [tasks.index(task) + 1 if task else 0 for task in tasks], heldout, seed)
     return [r for i, r in enumerate(records) if i not in chosen], [records[i] for i in sorted(chosen)]
 
 
@@ -82,15 +81,15 @@ def test_too_much_to_hold_back_says_how_many_there_are(heldout):
 
 def test_both_files_are_written_once_per_key(tmp_path):
     records = [Record(id=str(i), instruction=f"task {i}", output="o") for i in range(10)]
-    manifest = write(tmp_path, records, 3, 1, "key")
+    manifest = write_dataset(tmp_path, records, 3, 1, "key")
     rows = {n: (tmp_path / n).read_text().splitlines() for n in ("train.jsonl", "heldout.jsonl")}
     assert (len(rows["train.jsonl"]), len(rows["heldout.jsonl"])) == (7, 3) == (manifest["train"], manifest["heldout"])
     assert {json.loads(line)["id"] for lines in rows.values() for line in lines} == {str(i) for i in range(10)}
     assert read_manifest(tmp_path / "manifest.json") == manifest
     stamp = (tmp_path / "train.jsonl").stat().st_mtime_ns
-    assert write(tmp_path, records, 3, 1, "key") == manifest
+    assert write_dataset(tmp_path, records, 3, 1, "key") == manifest
     assert (tmp_path / "train.jsonl").stat().st_mtime_ns == stamp
-    assert write(tmp_path, records, 4, 1, "other key")["heldout"] == 4
+    assert write_dataset(tmp_path, records, 4, 1, "other key")["heldout"] == 4
 
 
 def test_what_an_exam_asks_is_not_trained_on_whatever_form_it_has(tmp_path):
@@ -101,7 +100,7 @@ def test_what_an_exam_asks_is_not_trained_on_whatever_form_it_has(tmp_path):
         Message(role=r, content=t) for r, t in zip(("user", "assistant") * 2, turns, strict=True)
     )  # fmt: skip
     records.append(Record(id="talk", messages=talk))
-    manifest = write(tmp_path, records, 2, 1, "key", exams)
+    manifest = write_dataset(tmp_path, records, 2, 1, "key", exams)
     rows = {n: [json.loads(x)["id"] for x in (tmp_path / f"{n}.jsonl").read_text().splitlines()] for n in NAMES}
     assert rows["contaminated"] == ["1", "talk"]
     assert {n: len(ids) for n, ids in rows.items()} == {n: manifest[n] for n in NAMES}
@@ -126,7 +125,7 @@ def test_records_pass_by_once_and_are_not_kept(tmp_path):
             most = max(most, alive)
             yield Watched(id=str(i), instruction=f"task {i}", output="o")
 
-    manifest = write(tmp_path, passing(), 20, 1, "key")
+    manifest = write_dataset(tmp_path, passing(), 20, 1, "key")
     assert (manifest["train"], manifest["heldout"]) == (180, 20)
     assert most <= 3
 
@@ -134,7 +133,7 @@ def test_records_pass_by_once_and_are_not_kept(tmp_path):
 @pytest.mark.parametrize("heldout", [0, 500])
 def test_a_data_set_that_cannot_be_made_leaves_the_one_before(tmp_path, heldout):
     records = [Record(id=str(i), instruction=f"task {i}", output="o") for i in range(10)]
-    before = write(tmp_path, records, 3, 1, "key")
+    before = write_dataset(tmp_path, records, 3, 1, "key")
 
     def broken():
         yield from records
@@ -142,7 +141,7 @@ def test_a_data_set_that_cannot_be_made_leaves_the_one_before(tmp_path, heldout)
             raise UsageError("line 11 is no record")
 
     with pytest.raises(UsageError, match="line 11 is no record" if not heldout else "heldout: 500"):
-        write(tmp_path, broken(), heldout, 1, "other key")
+        write_dataset(tmp_path, broken(), heldout, 1, "other key")
     assert read_manifest(tmp_path / "manifest.json") == before
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "contaminated.jsonl", "heldout.jsonl", "manifest.json", "train.jsonl",
@@ -155,5 +154,5 @@ def test_a_fault_of_the_source_is_not_laid_to_the_folder(tmp_path):
         raise OSError("the network is down")
 
     with pytest.raises(OSError, match="the network is down"):
-        write(tmp_path, failing(), 0, 1, "key")
+        write_dataset(tmp_path, failing(), 0, 1, "key")
     assert not list(tmp_path.iterdir())

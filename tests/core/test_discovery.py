@@ -16,14 +16,14 @@ from packaging.utils import canonicalize_name
 from filial.contracts.errors import PluginError
 from filial.contracts.kinds import KINDS
 from filial.plugins import index
-from filial.plugins.discovery import GROUPS, normalized, singular
+from filial.plugins.discovery import GROUPS, normalize_name, singular
 from filial.plugins.loading import check_range
 
 
 def ours(path: list[str] | None = None) -> set[tuple[str, str, str, str, str]]:
     found = index(path, block="")
     return {
-        (f"filial.{kind}", c.name, c.value, normalized(c.dist), c.version)
+        (f"filial.{kind}", c.name, c.value, normalize_name(c.dist), c.version)
         for kind, names in found.items()
         for claims in names.values()
         for c in claims
@@ -67,7 +67,7 @@ dists = st.tuples(dist_names, st.sampled_from(["1.0", "2.1.dev3", "0+local"]), f
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
-@given(folders=st.lists(st.lists(dists, max_size=4, unique_by=lambda d: normalized(d[0])), min_size=1, max_size=3))
+@given(folders=st.lists(st.lists(dists, max_size=4, unique_by=lambda d: normalize_name(d[0])), min_size=1, max_size=3))
 def test_equals_importlib_metadata_on_generated_environments(folders, tmp_path_factory):
     root = tmp_path_factory.mktemp("env")
     path = []
@@ -88,7 +88,7 @@ def test_groups_are_the_kinds_and_three_more():
 
 @given(dist_names)
 def test_names_are_compared_as_packaging_does(name):
-    assert normalized(name) == canonicalize_name(name).strip("-")
+    assert normalize_name(name) == canonicalize_name(name).strip("-")
 
 
 def test_one_garbled_file_costs_only_its_distribution(site):

@@ -360,16 +360,16 @@ def test_faulty_hooks_are_refused_before_anything_is_registered(site, code, mess
     manager = site.manager()
     with pytest.raises(PluginError, match=message):
         plugin(site, ("from filial import hookimpl\n" if code == "x = 1" else good) + code + "\n", manager=manager)
-    assert not manager.hook.implementing("run_finished")
+    assert not manager.hook.implementers("run_finished")
 
 
 def test_loading_a_component_brings_its_modules_hooks(site, source, tmp_path):
     code = source("x") + "@hookimpl\ndef run_started(run):\n    (run.folder / 'seen').touch()\n"
     site.dist("filial-x", {"filial.strategies": {"x": "x_module"}}, {"x_module": code})
     manager = site.manager()
-    assert not manager.hook.implementing("run_started")
+    assert not manager.hook.implementers("run_started")
     manager.get("strategies", "x")
-    assert manager.hook.implementing("run_started")
+    assert manager.hook.implementers("run_started")
     manager.hook.run_started(SimpleNamespace(folder=tmp_path))
     assert (tmp_path / "seen").exists()
 
@@ -534,7 +534,7 @@ def test_who_wraps_questions_is_known_with_options_for_the_keys(counting, source
     ]
     names.write_text("Bob")
     assert manager.ask_hooks()[-1] != found[0][-1], "a file counts by what it holds"
-    assert manager.hook.implementing("ask") == [impl.plugin_name for impl in manager._pm.hook.ask.get_hookimpls()]
+    assert manager.hook.implementers("ask") == [impl.plugin_name for impl in manager._pm.hook.ask.get_hookimpls()]
 
 
 def test_reply_type_is_public():

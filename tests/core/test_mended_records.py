@@ -91,7 +91,7 @@ def filtered(records, *filters):
     rows = Rows()
     env = StageContext(stage="02-filter", seed=1, writer=rows, ask=teacher)
     asyncio.run(filter_records(records, [FilterStep(f"d:f{i}==1", f) for i, f in enumerate(filters)], env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return rows
 
 
@@ -162,7 +162,7 @@ def evolved(*rules, **plan):
     sieves = [FilterStep(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
     came = [r.replaced(origin=Origin()) for r in records(2)]
     asyncio.run(evolve_records(came, evolution([Choice("more", "d:more==1", More())], sieves, **plan), env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return rows
 
 

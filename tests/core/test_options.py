@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from filial import Component, UsageError
 from filial.contracts.errors import PluginError
 from filial.contracts.kinds import InputFile
-from filial.plugins.options import click_options, from_flags, json_schema, locate_files, named_files, summary, validated
+from filial.plugins.options import click_options, find_files, from_flags, json_schema, locate_files, summary, validate
 from filial.plugins.yaml import dump
 
 
@@ -165,8 +165,8 @@ def test_what_is_not_given_is_not_set():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--rates", "{a: ["], "is no YAML or JSON value"),
-        (["--maybe", "null"], "this is no value; leave the flag out"),
+        (["--rates", "{a: ["], "is not a YAML or JSON value"),
+        (["--maybe", "null"], "this is not a value; leave the flag out"),
         (["--half_open", "0.3"], "No such option"),
     ],
 )
@@ -275,13 +275,13 @@ class Deep(Component):
 )
 def test_faults_inside_options_are_told_at_their_place(options, message):
     with pytest.raises(UsageError) as err:
-        validated(Deep, options, owner="d")
+        validate(Deep, options, owner="d")
     assert str(err.value) == message
 
 
 def test_other_types_are_named_as_pydantic_names_them():
     with pytest.raises(UsageError, match=r"^d: 'day': 'soon' should be a valid date"):
-        validated(Deep, {"day": "soon"}, owner="d")
+        validate(Deep, {"day": "soon"}, owner="d")
 
 
 def test_a_value_that_may_be_a_secret_is_not_shown():
@@ -292,7 +292,7 @@ def test_a_value_that_may_be_a_secret_is_not_shown():
         size: int = 1
 
     with pytest.raises(UsageError) as err:
-        validated(Secretive, {"size": "correct horse battery staple"}, owner="s")
+        validate(Secretive, {"size": "correct horse battery staple"}, owner="s")
     assert str(err.value) == "s: 'size': a hidden text should be a valid integer"
 
 
@@ -302,7 +302,7 @@ def test_files_of_a_mapping_are_found_where_the_recipe_is(tmp_path):
 
         files: dict[str, InputFile] = {"a": "seeds.jsonl"}
 
-    assert list(named_files(Named, {"files": {"b": "x.jsonl"}})) == [(("files", "b"), "x.jsonl")]
+    assert list(find_files(Named, {"files": {"b": "x.jsonl"}})) == [(("files", "b"), "x.jsonl")]
     assert locate_files(Named(), tmp_path).files == {"a": str(tmp_path / "seeds.jsonl")}
 
 

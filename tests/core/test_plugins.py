@@ -101,8 +101,8 @@ def test_a_name_that_filial_has_stays_filials_and_the_other_is_reached_by_its_di
     assert manager.build("strategies", "filial:deepen").__doc__ == "Our deepen."
     assert manager.build("strategies", "filial-clash:deepen").__doc__ == "Another deepen."
     assert manager.index.findings == [
-        "strategy 'deepen' is filial's own; that of a-deep 1.0 is used as a-deep:deepen",
-        "strategy 'deepen' is filial's own; that of filial-clash 0.1.0 is used as filial-clash:deepen",
+        "strategy 'deepen' means filial's own; write a-deep:deepen for that of a-deep 1.0",
+        "strategy 'deepen' means filial's own; write filial-clash:deepen for that of filial-clash 0.1.0",
     ]
 
 

@@ -21,7 +21,7 @@ BROKEN = {
         "hookimpl but can not be found in the hookspec"
     ),
     "wrong": (
-        "does not load: it registers 'wrong' as a strategy, but <class 'dict'> is no subclass of filial.Strategy"
+        "does not load: it registers 'wrong' as a strategy, but <class 'dict'> is not a subclass of filial.Strategy"
     ),
 }
 

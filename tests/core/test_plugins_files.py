@@ -49,8 +49,7 @@ def test_a_file_that_claims_a_name_of_filials_says_how_its_own_is_reached(site, 
     assert manager.get("strategies", "deepen").__name__ == "Ours"
     assert manager.get("strategies", "mine.py:deepen").__name__ == "Mine"
     (told,) = caplog.messages
-    assert told.startswith("strategy 'deepen' is filial's own; that of mine.py 0+")
-    assert told.endswith(" is used as mine.py:deepen")
+    assert told.startswith("strategy 'deepen' means filial's own; write mine.py:deepen for that of mine.py 0+")
 
 
 DIARY = '''
@@ -68,7 +67,7 @@ def test_a_hook_plugin_of_a_file_joins_in_when_it_is_named_with_its_options(site
     (tmp_path / "mine.py").write_text(DIARY)
     manager = site.manager()
     assert manager.load_file(tmp_path / "mine.py") == [("hooks", "long-diary")]
-    assert manager.hook.implementing("run_finished") == []
+    assert manager.hook.implementers("run_finished") == []
     manager.activate("long-diary", {"file": str(tmp_path / "own.txt")})
     manager.hook.run_finished(run=None, error=None)
     assert (tmp_path / "own.txt").read_text() == "done"

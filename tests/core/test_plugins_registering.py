@@ -19,7 +19,7 @@ def test_registration_is_all_or_nothing(site, source):
         manager.get("strategies", "half")
     assert manager._found == {}
     assert not manager._pm.list_name_plugin()
-    assert not any(manager.hook.implementing(f"register_{kind}") for kind in ("strategies", "filters"))
+    assert not any(manager.hook.implementers(f"register_{kind}") for kind in ("strategies", "filters"))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_register_is_of_no_use_later(site, source):
     code = source("x") + "    global later\n    later = register\n"
     site.dist("filial-x", {"filial.strategies": {"x": "x_module"}}, {"x_module": code})
     cls = site.manager().get("strategies", "x")
-    with pytest.raises(PluginError, match="inside the hook register_strategies only"):
+    with pytest.raises(PluginError, match="only inside the hook register_strategies"):
         sys.modules["x_module"].later("y", cls)
 
 

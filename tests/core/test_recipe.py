@@ -26,7 +26,13 @@ def test_a_good_recipe_comes_back_typed_and_complete(manager: Manager, base: Pat
     assert recipe.teacher.where.endswith("good.yaml:2:16")
     assert [stage.name for stage in recipe.stages] == ["01-generate", "02-evolve", "03-filter", "04-mix"]
     evolve = recipe.stages[1]
-    assert evolve.settings.own() == {"rounds": 2, "branch": 1, "keep": "all", "order": "random", "answer": True}
+    assert evolve.settings.plain_values() == {
+        "rounds": 2,
+        "branch": 1,
+        "keep": "all",
+        "order": "random",
+        "answer": True,
+    }
     assert [(c.use, c.settings.weight) for c in evolve.of("strategies")] == [("deepen", 1.0), ("reverse", 2.5)]
     assert [c.use for c in evolve.of("filters")] == ["evolved"]
     mix = recipe.stages[3].settings
@@ -48,9 +54,9 @@ def test_the_lock_is_a_recipe_that_means_the_same(manager: Manager, base: Path) 
     lock = recipe.lock(manager)
     assert "remote: recipe_components.py:remote==" in lock
     again = loads(lock, "lock", manager, base=base)
-    assert again.resolved() == recipe.resolved()
+    assert again.to_dict() == recipe.to_dict()
     assert again.lock(manager) == lock
-    assert from_dict(recipe.resolved(), manager, base=base).resolved() == recipe.resolved()
+    assert from_dict(recipe.to_dict(), manager, base=base).to_dict() == recipe.to_dict()
 
 
 def test_limits_of_the_teacher_are_no_part_of_its_identity(manager: Manager, base: Path) -> None:
@@ -97,7 +103,7 @@ def test_a_plugin_that_only_has_hooks_is_loaded_by_its_name(tmp_path: Path, site
     manager = site.manager()
     recipe = loads("hooks: [watch]\ndata: d.jsonl\n", "r.yaml", manager, base=tmp_path)
     assert [(hook.use, hook.options) for hook in recipe.hooks] == [("watch", {})]
-    assert manager.hook.implementing("run_started")
+    assert manager.hook.implementers("run_started")
     with pytest.raises(RecipeError, match=r"r\.yaml:1:9: .*did you mean 'watch'"):
         loads("hooks: [wach]\ndata: d.jsonl\n", "r.yaml", manager, base=tmp_path)
 
@@ -126,9 +132,9 @@ def test_hooks_have_options_as_any_component_has(tmp_path: Path, site: Any) -> N
     recipe = read("[{use: watch, word: hi, names: n.txt}]")
     manager.hook.run_started(seen)
     assert seen == [("hi", str(tmp_path / "n.txt"))]
-    assert recipe.resolved()["hooks"] == [{"use": "watch", "word": "hi", "names": "n.txt"}]
+    assert recipe.to_dict()["hooks"] == [{"use": "watch", "word": "hi", "names": "n.txt"}]
     assert "# hooks watch: filial-watch:watch==1.0" in recipe.lock(manager)
-    assert from_dict(recipe.resolved(), manager, base=tmp_path).resolved() == recipe.resolved()
+    assert from_dict(recipe.to_dict(), manager, base=tmp_path).to_dict() == recipe.to_dict()
     for hooks, told in [
         ("[{use: watch, wort: hi}]", "r.yaml:1:22: hook 'watch' has no 'wort'; did you mean 'word'?"),
         ("[{use: watch, word: longer}]", "r.yaml:1:28: 'longer' should have at most 5 characters"),

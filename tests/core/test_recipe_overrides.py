@@ -34,7 +34,7 @@ manager, base = recipe_kit.manager, recipe_kit.base
 )
 def test_set_changes_one_value(override: str, where: tuple[Any, ...], value: Any, manager: Manager, base: Path) -> None:
     recipe = loads(GOOD, "r.yaml", manager, [override], base=base)
-    found: Any = recipe.resolved()
+    found: Any = recipe.to_dict()
     for step in where:
         found = found[step]
     assert found == value

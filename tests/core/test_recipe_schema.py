@@ -16,7 +16,7 @@ from recipe_kit import with_one_part_replaced
 
 from filial.contracts.errors import RecipeError
 from filial.plugins import Manager
-from filial.plugins.yaml import parse, read
+from filial.plugins.yaml import parse, parse_bytes
 from filial.recipe import from_dict
 from filial_plugins.commands.schema.recipe import recipe_schema
 
@@ -49,7 +49,7 @@ def validator(manager: Manager) -> jsonschema.Draft202012Validator:
 
 def test_a_good_recipe_and_its_lock_fit(validator: Any, manager: Manager, base: Path) -> None:
     assert list(validator.iter_errors(GOOD)) == []
-    resolved = from_dict(GOOD, manager, base=base).resolved()
+    resolved = from_dict(GOOD, manager, base=base).to_dict()
     assert list(validator.iter_errors(resolved)) == []
 
 
@@ -119,7 +119,7 @@ def test_the_published_schema_is_that_of_the_built_ins() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_the_published_schema_takes_every_example(path: Path) -> None:
     published = json.loads((ROOT / "schemas" / "recipe.schema.json").read_text(encoding="utf-8"))
-    document = read(path.read_bytes())
+    document = parse_bytes(path.read_bytes())
     assert document.faults == []
     assert [error.message for error in jsonschema.Draft202012Validator(published).iter_errors(document.data)] == []
 

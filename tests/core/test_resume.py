@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from index_kit import stages
 
-from filial.engine.commit import FILES, MANIFEST, committed
+from filial.engine.commit import FILES, MANIFEST, find_commit
 from filial.engine.run import Run
 from filial.plugins import Manager
 from filial.recipe import load
@@ -192,10 +192,10 @@ class Whole:
         whole, passed = path.read_bytes(), []
         for place, data in damaged(whole):
             path.write_bytes(data)
-            if committed(self.folder, self.key, self.input) is not None:
+            if find_commit(self.folder, self.key, self.input) is not None:
                 passed.append(place)
         path.write_bytes(whole)
-        assert committed(self.folder, self.key, self.input) is not None
+        assert find_commit(self.folder, self.key, self.input) is not None
         return passed
 
 

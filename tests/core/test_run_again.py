@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from filial.engine.run import Run
-from filial.engine.stage import Rows
+from filial.engine.stage import StageFile
 from filial.plugins import Manager
-from filial.recipe import limited, load
+from filial.recipe import limit_records, load
 
 TOY = Path(__file__).parent / "toy.py"
 OWN = '''
@@ -134,7 +134,7 @@ def test_a_finished_run_reads_no_record_again(project, monkeypatch):
     def reading(self):
         raise AssertionError(f"{self.path} is read")
 
-    monkeypatch.setattr(Rows, "__iter__", reading)
+    monkeypatch.setattr(StageFile, "__iter__", reading)
     again = run(project)
     assert (again.summary["stages"], again.spent.requests, again.spent.from_ledger) == (whole, 0, 0)
 
@@ -203,11 +203,11 @@ def test_what_is_smaller_than_the_limit_stays(project):
         "judge: [{use: asking, data: heldout, limit: 9}, {use: asking, data: seeds.jsonl}]\n"
     )
     recipe = made(project).recipe
-    cut = limited(recipe, 10)
+    cut = limit_records(recipe, 10)
     assert cut.stages[0].components[0].options["count"] == 10
     assert cut.stages[3].settings.total == 10
     assert (cut.heldout, [j.limit for j in cut.judges]) == (2, [9, 10])
-    large = limited(recipe, 1000)
+    large = limit_records(recipe, 1000)
     assert [s.components for s in large.stages] == [s.components for s in recipe.stages]
     assert [s.settings for s in large.stages] == [s.settings for s in recipe.stages]
     assert (large.heldout, [j.limit for j in large.judges]) == (40, [9, 1000])

@@ -176,7 +176,7 @@ def test_a_name_of_filials_stays_filials_and_the_other_is_reached_by_its_distrib
         assert done.returncode == 0, done.stderr
         child = json.loads((filial.folder / "o.jsonl").read_text().splitlines()[1])
         assert child["origin"]["plugin"].startswith(plugin)
-    said = "warning: strategy 'deepen' is filial's own; that of filial-clash 0.1.0 is used as filial-clash:deepen\n"
+    said = "warning: strategy 'deepen' means filial's own; write filial-clash:deepen for that of filial-clash 0.1.0\n"
     assert filial("plugins").stderr == said
 
 

@@ -62,7 +62,7 @@ def evolved(records, strategies=None, rules=(), *, seed=1, ask=teacher, notes=No
     choices = [Choice(n, f"d:{n}==1", s, weights.get(n, 1.0)) for n, s in named.items()]
     sieves = [FilterStep(f"d:rule{i}==1", rule) for i, rule in enumerate(rules)]
     report = asyncio.run(evolve_records(records, evolution(choices, sieves, **plan), env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return rows, report["survival"]
 
 

@@ -50,7 +50,7 @@ def filtered(records, *filters, ask=None):
     rows = Rows()
     env = StageContext(stage="filter", seed=1, writer=rows, **({"ask": ask} if ask else {}))
     asyncio.run(filter_records(records, [FilterStep(f"d:f{i}==1", f) for i, f in enumerate(filters)], env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return rows
 
 

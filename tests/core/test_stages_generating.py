@@ -26,7 +26,7 @@ def generated(*items, **options):
     env = StageContext(stage="01-generate", seed=1, writer=rows)
     seeds = [Record(id=name, instruction=f"seed {name}") for name in ("s", "s1", "s2")]
     asyncio.run(generate_records(seeds, "d:g==1", Given(items=list(items)), env, **options))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return rows, env.counters
 
 
@@ -88,7 +88,7 @@ def test_a_generator_is_stopped_and_closed_when_it_has_made_enough():
     env = StageContext(stage="s", seed=1, writer=rows)
     before = [Record(id="b", instruction="before")] * 2
     asyncio.run(generate_records([], "d:g==1", Forever(), env, passed_on=before, limit=3))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     assert [r.instruction for r in rows.kept] == ["before", "before", "task 0", "task 2", "task 4"]
     assert len(rows.dropped) == 2
     assert ended == [4]

@@ -31,7 +31,7 @@ def mixed(records, rates=None, *, total=None, repeat=False, by="task", seed=1):
     env = StageContext(stage="mix", seed=seed, writer=rows)
     settings = Mix(total=total, repeat=repeat, by=by) if total else Mix(repeat=repeat, by=by)
     asyncio.run(mix_records(records, settings, "d:m==1", Rates(given=rates or {}), env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return rows
 
 

@@ -37,7 +37,7 @@ class Number(Stage):
     async def run(self, stage, records, base, manager, env):
         env.counters.entered = len(records)
         for work in cut(env.job, records, 4):
-            for record in await (env.elsewhere or (lambda work: self.perform("here", env, work)))(work):
+            for record in await (env.dispatch or (lambda work: self.perform("here", env, work)))(work):
                 env.keep(record)
         return {}
 
@@ -172,7 +172,7 @@ def test_a_name_of_filials_stays_filials(sample: Any, site: Any, monkeypatch: An
     ("entry", "text", "cause"),
     [
         ("own", "x = 1", "'own' does not load"),
-        ("own", "Own = 3", "3 is no stage class"),
+        ("own", "Own = 3", "3 is not a stage class"),
         ("own", "from filial.stages import Stage\nclass Own(Stage): pass", "Own has no method run"),
         ("own", "raise SystemExit(3)", "SystemExit"),
         ("../own", STAGE.format(body="return {}"), "a name is kebab-case"),
@@ -241,7 +241,7 @@ def test_a_stage_of_filials_is_in_a_key_by_content_where_it_is_edited_and_not_at
     cli.write("data.jsonl", *ROWS)
     manager, edited = Manager(stages()), ""
     manager.load_file(Path(__file__).parent / "toy.py")
-    monkeypatch.setattr("filial.plugins.manager.content", lambda info, module: edited if "." in module else "")
+    monkeypatch.setattr("filial.plugins.manager.code_digest", lambda info, module: edited if "." in module else "")
     recipe = loads("data: data.jsonl\nstages: [{filter: short}]", "r.yaml", manager)
     released = stage_parts(recipe.stages[0], cli.folder, manager)
     assert set(released) == {"its settings", "its plugins", "toy.py", "the options of short"}

@@ -9,7 +9,7 @@ import sys
 import pytest
 from sample_kit import CORE
 
-from filial.plugins.content import content
+from filial.plugins.content import code_digest
 
 SAGE = '''
 from filial import Reply, Strategy, Teacher, hookimpl
@@ -174,9 +174,9 @@ def test_a_changed_line_in_a_package_installed_to_be_edited_redoes_its_stages(pr
 
 @pytest.fixture
 def fresh():
-    content.cache_clear()
-    yield content
-    content.cache_clear()
+    code_digest.cache_clear()
+    yield code_digest
+    code_digest.cache_clear()
 
 
 def test_a_release_is_read_by_nobody_and_an_installation_from_a_folder_by_its_record(site, fresh):

@@ -12,7 +12,7 @@ from stage_kit import Rows, evolution
 
 from filial import Drop, Filter, Keep, Message, Record, Reply, Strategy
 from filial.contracts import concurrency
-from filial.engine.stage import Answers, Ranks, StageContext
+from filial.engine.stage import AnswerKeys, DuplicateCounter, StageContext
 from filial_plugins.stages.evolve import Choice, evolve_records
 from filial_plugins.stages.filter import FilterStep, filter_records
 
@@ -86,14 +86,14 @@ def evolved(records, *rules, env=None, **plan):
     env = env or surroundings()
     choices = [Choice(name, f"d:{name}==1", Grow()) for name in ("one", "two")]
     report = asyncio.run(evolve_records(records, evolution(choices, sieves(*rules), **plan), env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return env, report
 
 
 def filtered(records, *filters, env=None):
     env = env or surroundings()
     asyncio.run(filter_records(records, sieves(*filters), env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return env, None
 
 
@@ -125,8 +125,8 @@ def test_a_rule_that_remembers_but_never_minds_changes_the_order_of_drops_alone(
     alone, table = evolved(unlike, Even(), rounds=rounds, keep=keep)
     with_it, same_table = evolved(unlike, Even(), New(all=True), rounds=rounds, keep=keep)
     assert with_it.writer.kept == alone.writer.kept
-    assert Counter(row.encoded() for row in with_it.writer.dropped) == Counter(
-        row.encoded() for row in alone.writer.dropped
+    assert Counter(row.encode() for row in with_it.writer.dropped) == Counter(
+        row.encode() for row in alone.writer.dropped
     )
     assert table == same_table
 
@@ -167,20 +167,20 @@ def test_rows_are_written_as_they_come_and_taken_as_there_is_room(work, monkeypa
 
 @pytest.mark.parametrize("rules", [(), (New(),)])
 def test_the_books_tell_how_far_evolution_is(rules):
-    told = []
-    env = surroundings(told=lambda counters: told.append((counters.done, counters.total)))
+    seen = []
+    env = surroundings(on_progress=lambda counters: seen.append((counters.done, counters.total)))
     evolved([TALK, *Lazy(20)], *rules, env=env, rounds=3)
-    assert told == sorted(told)
-    assert {total for _, total in told} == {63}
-    assert told[-1] == (63, 63)
-    assert len({done for done, _ in told}) > 40
+    assert seen == sorted(seen)
+    assert {total for _, total in seen} == {63}
+    assert seen[-1] == (63, 63)
+    assert len({done for done, _ in seen}) > 40
 
 
 def test_the_books_tell_how_far_filtering_is():
-    told = []
-    env = surroundings(told=lambda counters: told.append((counters.done, counters.total)))
+    seen = []
+    env = surroundings(on_progress=lambda counters: seen.append((counters.done, counters.total)))
     filtered(Lazy(20), Even(), New(), env=env)
-    assert told == [(i, 20) for i in range(1, 21)]
+    assert seen == [(i, 20) for i in range(1, 21)]
 
 
 def test_news_of_plugins_reaches_the_user():
@@ -199,7 +199,7 @@ KEYS = st.binary(min_size=16, max_size=16).map(bytes.hex)
 
 @given(st.lists(KEYS | st.text(max_size=40)))
 def test_answers_are_listed_once_and_sorted_and_what_is_no_key_is_not(keys):
-    answers = Answers()
+    answers = AnswerKeys()
     for key in keys:
         answers.note(key)
     wanted = {k.lower().encode() for k in keys if len(k) == 32 and set(k.lower()) <= set("0123456789abcdef")}
@@ -208,7 +208,7 @@ def test_answers_are_listed_once_and_sorted_and_what_is_no_key_is_not(keys):
 
 @given(st.lists(st.text(max_size=2)))
 def test_a_rank_is_the_number_of_equal_ones_before(names):
-    ranks, before = Ranks(), Counter()
+    ranks, before = DuplicateCounter(), Counter()
     for name in names:
         assert ranks.next(name) == before[name]
         before[name] += 1

@@ -55,7 +55,7 @@ def grow(n, strategies, *, rules=(), window=16, seed=1, **plan):
     records = [Record(id=f"r{i}", instruction=f"task {i}", output="old") for i in range(n)]
     sieves = [FilterStep("d:rule==1", rule) for rule in rules]
     report = asyncio.run(evolve_records(records, evolution(choices, sieves, **plan), env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     return rows, report["survival"]
 
 

@@ -8,8 +8,8 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from filial import Drop, Price, Record, Reply
 from filial.storage import write_manifest
-from filial_plugins.commands.tables import survival
-from filial_plugins.stages.survival import Table, novelty
+from filial_plugins.commands.tables import survival_table
+from filial_plugins.stages.survival import SurvivalTable, novelty
 
 PRICE = Price(prompt=2.0, completion=10.0)
 PARENT = Record(id="p", instruction="name three rivers of europe")
@@ -24,7 +24,7 @@ def child(text):
 
 
 def table(price=PRICE):
-    made = Table(price)
+    made = SurvivalTable(price)
     made.count("deepen", 1, PARENT, child("name three long rivers of europe by length now"), [reply(100, 20)] * 2)
     made.count("deepen", 1, PARENT, Drop("refused"), [reply(50, 10)])
     made.count("deepen", 2, PARENT, Drop("apology"))
@@ -43,7 +43,7 @@ def test_a_row_counts_attempts_and_the_answers_they_used():
 
 def test_money_is_not_known_without_a_price():
     assert table(None)["deepen"]["1"]["usd"] is None
-    assert "–" in survival({"stages": [{"survival": table(None)}]})
+    assert "–" in survival_table({"stages": [{"survival": table(None)}]})
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_novelty_is_one_minus_rouge_l(before, after):
 
 def test_rounds_and_stages_add_up():
     stage = {"name": "01-evolve", "survival": table()}
-    text = survival({"stages": [stage, stage, {"name": "02-filter"}]})
+    text = survival_table({"stages": [stage, stage, {"name": "02-filter"}]})
     assert re.search(r"deepen +6 +2 +33 % +6 +600 +\$0\.00100 +1.80 ×", text)
     assert re.search(r"deepen +apology 2, refused 2", text)
-    assert survival({"stages": [{}]}) == ""
+    assert survival_table({"stages": [{}]}) == ""
 
 
 RECIPE = """

@@ -133,18 +133,18 @@ def test_the_core_is_not_named_nor_a_plugin_that_awaits_it_but_one_that_calls_it
 
     async def core(record):
         """Stands for the core: a coroutine of one of its files."""
-        seen["awaited"] = dog.place(sys._getframe())
+        seen["awaited"] = dog.find_plugin_frame(sys._getframe())
 
     class Source:
         """A path that the core asks for its name, in the call that the plugin made."""
 
         def __str__(self):
-            seen["calling"] = dog.place(sys._getframe())
+            seen["calling"] = dog.find_plugin_frame(sys._getframe())
             return str(tmp_path / "none")
 
     class Ctx:
         def until(self):
-            seen["called"] = dog.place(sys._getframe())
+            seen["called"] = dog.find_plugin_frame(sys._getframe())
 
         ask = staticmethod(core)
         path = Source()
@@ -164,7 +164,7 @@ def test_an_import_is_not_told_of(site):
     (site.folder / "heavy_thing.py").write_text("import sys\nsys.see(sys._getframe())\n")
     places = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "see", lambda frame: places.append(dog.place(frame)), raising=False)
+        patch.setattr(sys, "see", lambda frame: places.append(dog.find_plugin_frame(frame)), raising=False)
         import heavy_thing  # noqa: F401
     assert places == [None]
 
@@ -180,7 +180,7 @@ def test_modules_of_a_package_belong_to_its_distribution(site, source):
     manager.get("strategies", "x")
     from x_package import deep
 
-    place = Watchdog(manager.owner, print).place(deep.compute(lambda: sys._getframe(1)))
+    place = Watchdog(manager.owner, print).find_plugin_frame(deep.compute(lambda: sys._getframe(1)))
     assert place[0] == "filial-x 1.0 (x_package/deep.py:2, in compute)"
     assert manager.owner("json") == ""
 

@@ -206,7 +206,7 @@ def filtered(came, *filters, window=256):
     env = StageContext(stage="filter", seed=1, writer=rows, ask=teacher, window=window)
     steps = [FilterStep(f"d:f{i}==1", f) for i, f in enumerate(filters)]
     run(filter_records(came, steps, env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     rows.memory = [step.memory for step in steps]
     return rows
 
@@ -222,7 +222,7 @@ def evolved(came, *rules, rounds=1):
     env = StageContext(stage="evolve", seed=1, writer=rows, ask=teacher)
     steps = [FilterStep(f"d:f{i}==1", rule) for i, rule in enumerate(rules)]
     run(evolve_records(came, evolution([Choice("grow", "d:grow==1", Grow())], steps, rounds=rounds), env))
-    assert env.counters.fault() == ""
+    assert env.counters.find_imbalance() == ""
     rows.memory = [step.memory for step in steps]
     return rows
 

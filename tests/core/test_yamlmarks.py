@@ -11,12 +11,12 @@ from cpu_kit import bounded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial.plugins.yaml import MAX_BYTES, MAX_DEPTH, parse, read
+from filial.plugins.yaml import MAX_BYTES, MAX_DEPTH, parse, parse_bytes
 from filial.recipe import dump
 
 
 def faults(text: str | bytes) -> list[tuple[int, int, str]]:
-    document = read(text) if isinstance(text, bytes) else parse(text)
+    document = parse_bytes(text) if isinstance(text, bytes) else parse(text)
     return [(f.line, f.column, f.message) for f in document.faults]
 
 
@@ -133,7 +133,7 @@ def test_an_escaped_surrogate_pair_is_one_character() -> None:
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
-    document = read(b"\xef\xbb\xbfa: 1\n")
+    document = parse_bytes(b"\xef\xbb\xbfa: 1\n")
     assert document.data == {"a": 1}
     assert document.keys[("a",)] == (1, 1)
 
@@ -192,7 +192,7 @@ def test_any_text_gives_data_or_faults(text: str) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_give_data_or_faults(raw: bytes) -> None:
-    document = read(raw)
+    document = parse_bytes(raw)
     assert document.readable or document.faults
 
 

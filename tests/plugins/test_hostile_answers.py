@@ -110,7 +110,7 @@ class Rows:
         self.kept.append(record)
 
     def drop(self, row: DropRow) -> None:
-        row.encoded()
+        row.encode()
         self.drops.append(row)
 
 
@@ -142,7 +142,7 @@ def check(work: Callable[[StageContext], Any], env: StageContext) -> None:
         assert end.__cause__ is None, end
         assert "stopped, since" in str(end), end
     else:
-        assert env.counters.fault() == ""
+        assert env.counters.find_imbalance() == ""
         assert (len(env.writer.kept), len(env.writer.drops)) == (env.counters.out, env.counters.dropped.total())
 
 

@@ -89,7 +89,7 @@ async def ajudge(
                 )  # fmt: skip
         return results
 
-    return Verdicts(await Watchdog(manager.owner, said.note).over(work()))
+    return Verdicts(await Watchdog(manager.owner, said.note).watch(work()))
 
 
 def _folder(model: Model | str | Path) -> Path:

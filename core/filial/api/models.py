@@ -17,7 +17,7 @@ from filial.contracts.kinds import Template, Trainer
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed
 from filial.engine import interrupts
-from filial.engine.dataset import write as write_dataset
+from filial.engine.dataset import write_dataset
 from filial.engine.judge import Answerer
 from filial.engine.progress import Reporter
 from filial.engine.run_context import open_gateway

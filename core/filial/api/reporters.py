@@ -50,7 +50,7 @@ class Watch:
         self._status = status
         self._samples: deque[tuple[float, int]] = deque()
 
-    def told(self, counters: Counters) -> None:
+    def update(self, counters: Counters) -> None:
         """After every record."""
         self.counters = counters
 
@@ -160,7 +160,7 @@ class PlainReporter(Reporter):
         watch = Watch(status)
         try:
             with self._shown(name, watch):
-                yield watch.told
+                yield watch.update
         except BaseException as error:
             if watch.counters is not None and not isinstance(error, UsageError):
                 self.note(f"{name}: stopped after {watch.seconds():.1f} s at {watch.reached()}")
@@ -175,8 +175,8 @@ class PlainReporter(Reporter):
     @contextmanager
     def training(self) -> Iterator[Callable[[float, float, str], None]]:
         start = time.monotonic()
-        with self._training() as told:
-            yield told
+        with self._training() as report:
+            yield report
         self.note(f"{self.mark}train: done in {time.monotonic() - start:.1f} s")
 
     @contextmanager
@@ -184,13 +184,13 @@ class PlainReporter(Reporter):
         """What shows how a training goes on, while it does."""
         last = time.monotonic()
 
-        def told(done: float, total: float, text: str) -> None:
+        def report(done: float, total: float, text: str) -> None:
             nonlocal last
             if (now := time.monotonic()) - last >= EVERY:
                 last = now
                 self.note(f"train: {100 * done / total if total else 0:.0f} %, {text}")
 
-        yield told
+        yield report
 
 
 class LiveReporter(PlainReporter):
@@ -238,10 +238,10 @@ class LiveReporter(PlainReporter):
         with self._live(TextColumn("{task.description}"), *columns) as bar:
             task = bar.add_task("train", total=1.0, text="")
 
-            def told(done: float, total: float, text: str) -> None:
+            def report(done: float, total: float, text: str) -> None:
                 bar.update(task, completed=done, total=total or None, text=text)
 
-            yield told
+            yield report
 
 
 class NotebookReporter(PlainReporter):
@@ -266,12 +266,12 @@ class NotebookReporter(PlainReporter):
     def _training(self) -> Iterator[Callable[[float, float, str], None]]:
         now: tuple[float | None, str] = (None, "starting")
 
-        def told(done: float, total: float, text: str) -> None:
+        def report(done: float, total: float, text: str) -> None:
             nonlocal now
             now = (done / total if total else None, text)
 
         with _displayed(lambda: _bar("train", *now)):
-            yield told
+            yield report
 
 
 def _bar(name: str, share: float | None, text: str) -> str:

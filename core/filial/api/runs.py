@@ -121,7 +121,7 @@ class Recipe:
         return path
 
     def _written(self) -> dict[str, Any]:
-        return self._data if self._file is None else self.checked(manager_of(self._plugins)).resolved()
+        return self._data if self._file is None else self.checked(manager_of(self._plugins)).to_dict()
 
     def __repr__(self) -> str:
         return f"Recipe.load({str(self._file)!r})" if self._file else f"Recipe({', '.join(self._data)})"
@@ -204,7 +204,7 @@ def _executed(run: Run) -> Result:
 
     def records() -> Iterable[Record]:
         manifest = read_manifest(folders[-1] / commit.MANIFEST) if folders else None
-        return commit.rows(folders[-1], manifest) if manifest else run.data()
+        return commit.stage_records(folders[-1], manifest) if manifest else run.data()
 
     def drops() -> Iterator[DropRow]:
         for folder in folders:

@@ -11,7 +11,7 @@ from filial.api.plugins import Plugins, manager_of
 from filial.api.records import Records
 from filial.contracts.errors import UsageError
 from filial.contracts.records import Record
-from filial.engine.build import read
+from filial.engine.build import read_source
 from filial.plugins.manager import Manager
 
 Source = str | Path | Iterable[Record | Mapping[str, Any]]
@@ -48,13 +48,13 @@ def load(
         UsageError: it cannot be read, or not all of it.
     """
     manager, base = manager_of(plugins), Path.cwd()
-    return Records(list(read(plain_source(source), base, manager, format=format, limit=limit, bad=bad)))
+    return Records(list(read_source(plain_source(source), base, manager, format=format, limit=limit, bad=bad)))
 
 
 def read_good(source: Source, manager: Manager, format: str = "auto", limit: int | None = None) -> Iterator[Record]:
     """Return the records of a source as they are read, all of them good, at least one."""
     empty = True
-    for record in read(plain_source(source), Path.cwd(), manager, format=format, limit=limit):
+    for record in read_source(plain_source(source), Path.cwd(), manager, format=format, limit=limit):
         empty = False
         yield record
     if empty:

@@ -21,7 +21,7 @@ from filial.engine.run_context import open_gateway
 from filial.gateway.budget import Budget, BudgetAccount
 from filial.gateway.gateway import Gateway
 from filial.plugins.manager import Manager
-from filial.plugins.options import validated
+from filial.plugins.options import validate
 from filial.recipe.settings import Budget as Caps
 
 
@@ -95,7 +95,7 @@ async def open_teacher(
         yield None
         return
     who, made, kept = find_teacher(teacher, manager)
-    caps = validated(Caps, dict(budget or {}), owner="budget").own()
+    caps = validate(Caps, dict(budget or {}), owner="budget").plain_values()
     ledger = Path(home) if kept else None
     gateway = open_gateway(manager, who, made, ledger, BudgetAccount(Budget(**caps)), note=said.note)
     try:

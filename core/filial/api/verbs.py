@@ -79,7 +79,7 @@ async def arun_verb(
         async with open_teacher(teacher, manager, home, budget, said) as gateway:
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
-            with said.stage(verb, gateway.status if gateway else None) as env.told:
+            with said.stage(verb, gateway.status if gateway else None) as env.on_progress:
                 records: list[Record] = []
                 for place, source in enumerate(sources):
                     left = limit - len(records) if limit else None
@@ -90,7 +90,7 @@ async def arun_verb(
                     report: dict[str, Any] = await run_stage(stage, records, base, manager, env)
             return {"report": report, "teacher": asdict(gateway.spent) if gateway else {}}
 
-    done = await Watchdog(manager.owner, said.note).over(work())
+    done = await Watchdog(manager.owner, said.note).watch(work())
     count = env.counters
     row = {
         "name": verb, "entered": count.entered, "made": count.made, "out": count.out,

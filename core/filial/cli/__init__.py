@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from filial import __version__
-from filial.cli.common import installed, load_command
+from filial.cli.common import load_command, plugin_index
 from filial.contracts.errors import FilialError, PluginError
 from filial.plugins.discovery import OURSELVES
 
@@ -25,26 +25,26 @@ class Commands(click.Group):
     """The top group. Every command is one of a package's (entry points ``filial.commands``), filial's own too."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        claims = installed(ctx)["commands"]
+        claims = plugin_index(ctx)["commands"]
         place = {name: number for number, name in enumerate(FIRST)}
         return sorted(claims, key=lambda name: (claims[name][0].dist != OURSELVES, place.get(name, len(FIRST))))
 
-    def _introduced(self, ctx: click.Context) -> list[tuple[str, str]]:
+    def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
         """Every command with one line of help, read as text: no package is imported to list what it brings."""
         rows = []
         for name in self.list_commands(ctx):
-            claims = installed(ctx).bare("commands", name)
+            claims = plugin_index(ctx).find_claims("commands", name)
             rows.append((name, claims[0].summary() or f"From {' and '.join(c.owner for c in claims)}."))
         return rows
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(self._introduced(ctx))
+            formatter.write_dl(self._summaries(ctx))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        rows = [CompletionItem(name, help=help) for name, help in self._introduced(ctx) if name.startswith(incomplete)]
+        rows = [CompletionItem(name, help=help) for name, help in self._summaries(ctx) if name.startswith(incomplete)]
         return [*rows, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -69,7 +69,7 @@ def group(debug: bool, no_plugins: bool, files: tuple[str, ...]) -> None:
     """
 
 
-class _Messages(io.FileIO):
+class _StandardError(io.FileIO):
     """Standard error that goes on when nobody reads it any more: work is not ended by a message that is lost."""
 
     def write(self, data: Any) -> int:
@@ -86,7 +86,7 @@ def _keep_stderr() -> None:
         os.set_inheritable(number, True)
     os.close(number)
     encoding = sys.stderr.encoding if sys.stderr else "utf-8"
-    raw = io.BufferedWriter(_Messages(2, "w", closefd=False))
+    raw = io.BufferedWriter(_StandardError(2, "w", closefd=False))
     sys.stderr = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)
 
 
@@ -129,10 +129,10 @@ def invoke(args: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as err:
-        return _failed(err, debug)
+        return _report_error(err, debug)
 
 
-def _failed(err: Exception, debug: bool) -> int:
+def _report_error(err: Exception, debug: bool) -> int:
     """Say what went wrong: our own errors in their words, anything else as the fault in filial or a plugin it is."""
     if debug:
         import traceback

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def installed(ctx: click.Context) -> Index:
+def plugin_index(ctx: click.Context) -> Index:
     """What is installed, read once per command line; metadata only."""
     root = ctx.find_root()
     if "filial.index" not in root.meta:
@@ -41,7 +41,7 @@ def manager(ctx: click.Context) -> Manager:
         from filial.plugins.manager import Manager
 
         _show_warnings(root)
-        made = Manager(installed(ctx))
+        made = Manager(plugin_index(ctx))
         for file in root.params.get("files", ()):
             made.load_file(Path(file))
         root.meta["filial.manager"] = made
@@ -55,11 +55,11 @@ def _show_warnings(root: click.Context) -> None:
 
     from filial.contracts.texts import printable
 
-    class Shown(logging.Handler):
+    class WarningHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             click.echo(f"warning: {printable(record.getMessage())}", err=True)
 
-    logger, handler = logging.getLogger("filial"), Shown(logging.WARNING)
+    logger, handler = logging.getLogger("filial"), WarningHandler(logging.WARNING)
     logger.addHandler(handler)
     root.call_on_close(partial(logger.removeHandler, handler))
 
@@ -80,12 +80,12 @@ def load_command(ctx: click.Context, name: str) -> click.Command:
     Raises:
         PluginError: there is none, it is broken, claimed twice, or no click command.
     """
-    from filial.plugins.loading import contained, import_entry
+    from filial.plugins.loading import contain_errors, import_entry
 
     if ctx.find_root().params.get("files"):  # also for a command that needs no plugin: they are there, and load
         manager(ctx)
-    claim = installed(ctx).claim("commands", name)
-    with contained(claim):
+    claim = plugin_index(ctx).claim("commands", name)
+    with contain_errors(claim):
         found = import_entry(claim.value)
     command = found if isinstance(found, click.Command) else getattr(found, "command", None)
     if not isinstance(command, click.Command):

@@ -30,7 +30,7 @@ class PluginGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         claims = manager(ctx).index[self.kind]
-        rows = [(name, _introduced(by)) for name, by in sorted(claims.items())]
+        rows = [(name, _summary(by)) for name, by in sorted(claims.items())]
         with formatter.section(self.kind.capitalize()):
             formatter.write_dl(rows or [("(none)", "none is installed")])
 
@@ -51,7 +51,7 @@ class PluginGroup(click.Group):
         return PluginCommand(name, call, base.params, list(fields.values()), cls.__doc__ or "", self.more)
 
 
-def _introduced(claims: list[Claim]) -> str:
+def _summary(claims: list[Claim]) -> str:
     """One line about a plugin from its source text, with who brings it when that is not filial."""
     owners = " and ".join(c.owner for c in claims)
     summary = claims[0].summary() if len(claims) == 1 else ""

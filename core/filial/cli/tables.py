@@ -38,7 +38,7 @@ def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool =
         needs[-1] = min(needs[-1], PROSE)
     blocks = []
     for columns in _blocks(needs, left, width):
-        table = _ruled()
+        table = _make_table()
         for i in columns:
             if prose and i == len(head) - 1:
                 table.add_column(Text(head[i]), min_width=PROSE)
@@ -48,7 +48,7 @@ def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool =
                 table.add_column(Text(head[i]), justify="right", no_wrap=True)
         for row in rows:
             table.add_row(*(Text(row[i]) for i in columns))  # as Text: what data say is never read as markup
-        blocks.append(_drawn(table, width))
+        blocks.append(_draw(table, width))
     return "\n\n".join(blocks)
 
 
@@ -66,7 +66,7 @@ def _blocks(needs: list[int], left: int, width: int) -> list[list[int]]:
     return blocks[1:] or blocks
 
 
-def _ruled() -> Table:
+def _make_table() -> Table:
     """A table without lines but one below its head."""
     from rich.box import Box
     from rich.table import Table
@@ -75,7 +75,7 @@ def _ruled() -> Table:
     return Table(box=box, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
 
 
-def _drawn(table: Table, width: int) -> str:
+def _draw(table: Table, width: int) -> str:
     from rich.console import Console
 
     out = io.StringIO()
@@ -84,7 +84,7 @@ def _drawn(table: Table, width: int) -> str:
     return "\n".join([first, rule.replace("─ ─", "  ─"), *others]).replace(GLUE, " ").rstrip("\n")
 
 
-def counted(reasons: Mapping[str, int]) -> str:
+def format_counts(reasons: Mapping[str, int]) -> str:
     """``too-similar 80, harm 16``, the most frequent first."""
     return ", ".join(
         f"{printable(r)}{GLUE}{n:,}" for r, n in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -35,13 +35,13 @@ def read_inputs(
     """
     lost, name = 0, source if isinstance(source, str) else "records"
 
-    def aside(bad: formats.BadLine) -> None:
+    def drop_line(bad: formats.BadLine) -> None:
         nonlocal lost
         lost += 1
         env.counters.made += 1
         env.drop(Drop(BAD_LINE, str(replace(bad, file=name)), answer=bad.raw), "", None)
 
-    records = list(read(source, base, manager, format=format, limit=limit, bad=aside))
+    records = list(read_source(source, base, manager, format=format, limit=limit, bad=drop_line))
     if not records:
         why = f"none of its {lost:,} lines is a record" if lost else "it holds no record"
         raise UsageError(f"{name}: {why}; look at its first lines, or name its format")
@@ -60,7 +60,7 @@ class Source:
 
     def __init__(self, source: str, base: Path, manager: Manager, limit: int | None = None) -> None:
         self._source = source
-        self._read = partial(read, source, base, manager, strict=True, limit=limit)
+        self._read = partial(read_source, source, base, manager, strict=True, limit=limit)
 
     @cached_property
     def _count(self) -> int:
@@ -76,7 +76,7 @@ class Source:
         return self._read()
 
 
-def read(source: str | Iterable[Item], base: Path, manager: Manager, **options: Any) -> Iterator[Record]:
+def read_source(source: str | Iterable[Item], base: Path, manager: Manager, **options: Any) -> Iterator[Record]:
     """`filial.formats.read` of what a user named: a path from ``base``, standard input or a data set of the hub. Errors
     call it what the user called it.
 
@@ -108,7 +108,7 @@ def stage_context(job: Job, manager: Manager, **more: Any) -> StageContext:
 
     def seeds() -> Iterator[Record]:
         for source, form in job.seeds:  # bad lines are drops of the stages that name the files
-            yield from read(source, job.base, manager, format=form, bad=lambda line: None)
+            yield from read_source(source, job.base, manager, format=form, bad=lambda line: None)
 
     return StageContext(stage=job.stage.name, seed=job.seed, job=job, seeds=seeds, **more)
 

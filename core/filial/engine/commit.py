@@ -11,14 +11,14 @@ from typing import Any, BinaryIO
 
 from filial.contracts.records import Record, to_json
 from filial.engine.keys import StepKey
-from filial.engine.stage import DropRow, Rows, StageContext
+from filial.engine.stage import DropRow, StageContext, StageFile
 from filial.storage import kept, read_manifest, sync_folder, write_errors, write_manifest
 
 RECORDS, DROPS, ANSWERS = FILES = ("records.jsonl", "drops.jsonl", "answers.txt")
 MANIFEST = "manifest.json"
 
 
-class Lines:
+class LineWriter:
     """One file of lines being written, with its checksum and row count kept along the way."""
 
     def __init__(self, path: Path) -> None:
@@ -53,18 +53,18 @@ class StageWriter:
     """The files of a stage: its records, its drops, and the ledger keys of the answers it was given."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = [Lines(folder / name) for name in FILES]
+        self.files = [LineWriter(folder / name) for name in FILES]
         self.records, self.drops, self.answers = self.files
 
     def keep(self, record: Record) -> None:
         self.records.write(to_json(record))
 
     def drop(self, row: DropRow) -> None:
-        self.drops.write(row.encoded())
+        self.drops.write(row.encode())
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[StageWriter]:
+def open_writer(folder: Path) -> Iterator[StageWriter]:
     """Write a stage's files together: all replace what was there when they are committed, else nothing changes.
 
     Raises:
@@ -108,14 +108,14 @@ def commit(
     return manifest
 
 
-def committed(folder: Path, key: str, entered: str) -> dict[str, Any] | None:
+def find_commit(folder: Path, key: str, entered: str) -> dict[str, Any] | None:
     """The manifest of a stage that is done and whole for this key, on the records that enter it now, or None."""
     manifest = kept(folder / MANIFEST, key)
     return manifest if manifest and manifest.get("input") == entered else None
 
 
-def why_again(folder: Path, key: StepKey) -> str:
-    """Why a stage that is not `committed` has to be done again, as the end of a sentence; empty where it never was."""
+def explain_rerun(folder: Path, key: StepKey) -> str:
+    """Say why a stage has to run again, as the end of a sentence; empty if it never ran to its end."""
     if not (folder / MANIFEST).exists():
         return ""
     manifest = read_manifest(folder / MANIFEST)
@@ -124,10 +124,12 @@ def why_again(folder: Path, key: StepKey) -> str:
     if manifest["key"] == key.key:
         return "other records enter it"
     parts = manifest.get("depends")
-    return key.changes(parts) if isinstance(parts, dict) else "filial changed"  # 0.1 did not say of what it was made
+    if not isinstance(parts, dict):  # filial 0.1 did not write them
+        return "filial changed"
+    return key.describe_changes(parts)
 
 
-def rows(folder: Path, manifest: dict[str, Any]) -> Rows:
+def stage_records(folder: Path, manifest: dict[str, Any]) -> StageFile:
     """The records of a committed stage."""
     facts = manifest["files"][RECORDS]
-    return Rows(folder / RECORDS, facts["rows"], facts["sha256"])
+    return StageFile(folder / RECORDS, facts["rows"], facts["sha256"])

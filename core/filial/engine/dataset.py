@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from filial.contracts.context import seeded
 from filial.contracts.errors import UsageError
 from filial.contracts.records import Question, Record, question_key, to_json
-from filial.engine.build import read
-from filial.engine.commit import MANIFEST, Lines
+from filial.engine.build import read_source
+from filial.engine.commit import MANIFEST, LineWriter
 from filial.engine.keys import source_digest
 from filial.formats.records import decode_fast
 from filial.storage import canonical, digest, kept, write_errors, write_manifest
@@ -39,7 +39,7 @@ def exam_records(run: RunContext, spec: JudgeSpec) -> list[Record]:
         if spec.only is not None:
             records = [r for r in records if (r.origin.round > 0) == (spec.only == "evolved")]
     else:
-        records = list(read(spec.data, run.recipe.base, run.manager, strict=True))
+        records = list(read_source(spec.data, run.recipe.base, run.manager, strict=True))
     return records[: spec.limit]
 
 
@@ -51,13 +51,13 @@ def dataset_key(run: RunContext, records: str) -> str:
 
 
 def write_run_dataset(run: RunContext, records: Iterable[Record], key: str, folder: Path) -> dict[str, Any]:
-    """`write` the data set of a run. No record that asks what its judges' own files ask is trained on."""
+    """`write_dataset` the data set of a run. No record that asks what its judges' own files ask is trained on."""
     exams = [exam_records(run, spec) for spec in run.recipe.judges if spec.data != "heldout"]
     asked = {question_key(record) for exam in exams for record in exam}
-    return write(folder, records, run.recipe.heldout, run.recipe.seed, key, asked)
+    return write_dataset(folder, records, run.recipe.heldout, run.recipe.seed, key, asked)
 
 
-def kept_back(questions: Sequence[int], tasks: Sequence[int], heldout: int, seed: int) -> set[int]:
+def choose_heldout(questions: Sequence[int], tasks: Sequence[int], heldout: int, seed: int) -> set[int]:
     """Places of ``heldout`` records, drawn by seed, that are not to be trained on.
 
     A record can be kept back only if nobody else asks its question, so nothing trained on answers it. Records whose
@@ -90,7 +90,7 @@ def kept_back(questions: Sequence[int], tasks: Sequence[int], heldout: int, seed
     return set(chosen)
 
 
-def write(
+def write_dataset(
     folder: Path, records: Iterable[Record], heldout: int, seed: int, key: str, exams: Collection[Question] = ()
 ) -> dict[str, Any]:
     """Write ``train.jsonl`` and ``heldout.jsonl`` with a manifest, unless they are there for this key already.
@@ -99,7 +99,7 @@ def write(
     ``contaminated.jsonl``, so that train + heldout + contaminated is what came in.
 
     Raises:
-        UsageError: as `kept_back`; the folder cannot be written.
+        UsageError: as `choose_heldout`; the folder cannot be written.
         FilialError: the disk is full.
     """
     if (manifest := kept(folder / MANIFEST, key)) is not None:
@@ -118,20 +118,20 @@ def write(
             elif heldout:
                 questions.append(_hash(question))
                 tasks.append(_hash(record.instruction) if record.instruction else 0)
-        held = kept_back(questions, tasks, heldout, seed) if heldout else set()
+        held = choose_heldout(questions, tasks, heldout, seed) if heldout else set()
         with write_errors(folder):
             passing.seek(0)
-            files = _parted(passing, folder, contaminated, held)
+            files = _write_parts(passing, folder, contaminated, held)
     rows = {name: files[f"{name}.jsonl"]["rows"] for name in PARTS}
     manifest = {"format": 1, "key": key, **rows, "files": files}
     write_manifest(folder / MANIFEST, manifest)
     return manifest
 
 
-def _parted(passing: BinaryIO, folder: Path, contaminated: set[int], held: set[int]) -> dict[str, Any]:
+def _write_parts(passing: BinaryIO, folder: Path, contaminated: set[int], held: set[int]) -> dict[str, Any]:
     """Write each line to the file it belongs to. Returns what a manifest says of the files."""
     with ExitStack() as stack:
-        parts = {name: Lines(folder / f"{name}.jsonl") for name in PARTS}
+        parts = {name: LineWriter(folder / f"{name}.jsonl") for name in PARTS}
         for lines in parts.values():
             stack.callback(lines.discard)  # once committed, there is nothing left to discard
         taught = 0

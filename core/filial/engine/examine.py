@@ -21,7 +21,7 @@ from filial.contracts.kinds import Drop, Judge, Verdict
 from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import blamed, breach, wrong_type
 from filial.contracts.records import Record, question_key
-from filial.engine.stage import Answers, nobody, settled
+from filial.engine.stage import AnswerKeys, await_result, no_teacher
 from filial.gateway.gateway import Gateway, stopping
 
 
@@ -59,7 +59,7 @@ class Examination:
 
     name: str
     rows: list[JudgedRecord] = field(default_factory=list)
-    answers: Answers = field(default_factory=Answers)
+    answers: AnswerKeys = field(default_factory=AnswerKeys)
 
     def figures(self) -> dict[str, Any]:
         """How many records there are, how many were judged, the mean score and the share that passed."""
@@ -109,9 +109,9 @@ async def examine(
 
         return ask
 
-    async def judged(record: Record) -> JudgedRecord:
+    async def judge_record(record: Record) -> JudgedRecord:
         present = [Candidate(who, asker(each, record), max_tokens=max_tokens) for who, each in candidates.items()]
-        context = Context(asker(teacher) if teacher else nobody, key=(seed, stage, name, record.id))
+        context = Context(asker(teacher) if teacher else no_teacher, key=(seed, stage, name, record.id))
         verdict = await _verdict(judge, plugin, stage, record, present, context)
         return JudgedRecord(record, {one.name: [reply.text for reply in one.replies] for one in present}, verdict)
 
@@ -119,7 +119,7 @@ async def examine(
         for gateway in gateways:
             stopped.enter_context(stopping(gateway))
         window = max(gateway.window for gateway in gateways)
-        async with aclosing(in_order(records, judged, window)) as rows:
+        async with aclosing(in_order(records, judge_record, window)) as rows:
             async for _, row in rows:
                 done.rows.append(row)
     return done
@@ -131,7 +131,7 @@ async def _verdict(
     """What the judge says, once it is seen to be a verdict; a drop where somebody gave no answer."""
     copy = lent(record)
     with blamed(plugin, stage, record):
-        verdict = await settled(judge.judge(copy, present, context))
+        verdict = await await_result(judge.judge(copy, present, context))
     if fault := changed(copy, record):
         raise breach(plugin, stage, fault, record)
     if failed := next((candidate.failed for candidate in present if candidate.failed), None):

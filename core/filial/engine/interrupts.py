@@ -45,7 +45,7 @@ class Stop:
         if self.times:
             raise KeyboardInterrupt
 
-    async def over(self, work: Coroutine[Any, Any, Result]) -> Result:
+    async def watch(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Return what the work gives.
 
         Raises:
@@ -85,11 +85,11 @@ def run(work: Coroutine[Any, Any, Result], watchdog: Watchdog | None = None, sto
     """
     stop = stop or Stop()
     if watchdog is not None:
-        work = watchdog.over(work)
+        work = watchdog.watch(work)
     main = threading.current_thread() is threading.main_thread()
     with _signals(stop) if main else nullcontext():
         if asyncio._get_running_loop() is None:
-            return asyncio.run(stop.over(work))
+            return asyncio.run(stop.watch(work))
         return _run_beside(work, stop)
 
 
@@ -99,7 +99,7 @@ def _run_beside(work: Coroutine[Any, Any, Result], stop: Stop) -> Result:
 
     def serve() -> None:
         try:
-            done.set_result(asyncio.run(stop.over(work)))
+            done.set_result(asyncio.run(stop.watch(work)))
         except BaseException as error:
             done.set_exception(error)
 

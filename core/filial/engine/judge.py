@@ -19,12 +19,12 @@ from filial.engine.build import build
 from filial.engine.commit import ANSWERS, MANIFEST
 from filial.engine.dataset import exam_records
 from filial.engine.examine import examine, label
-from filial.engine.keys import asked_parts, component_parts, source_digest
-from filial.engine.train import base_model, teacher_of, trainer_and_template, weights
+from filial.engine.keys import component_parts, source_digest, teacher_parts
+from filial.engine.train import base_model, build_teacher, trainer_and_template, weights
 from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import unknown_price
 from filial.gateway.gateway import Gateway
-from filial.plugins.options import named_files
+from filial.plugins.options import find_files
 from filial.storage import digest, file_sha256, kept, read_manifest, write_bytes, write_manifest
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def judging_key(run: RunContext, spec: JudgeSpec, sitting: Sitting, data: dict[s
     heldout = spec.data == "heldout"
     looked_at = data["files"]["heldout.jsonl"]["sha256"] if heldout else source_digest(spec.data, base)
     parts = component_parts((spec.component, *_teachers(spec, sitting)), base, manager)
-    asked = asked_parts(run.recipe, manager) if manager.get("judges", spec.component.use).asks else {}
+    asked = teacher_parts(run.recipe, manager) if manager.get("judges", spec.component.use).asks else {}
     shape = [spec.only, spec.limit, spec.max_new_tokens]
     rivals = [_identity(run, rival) for rival in _teachers(spec, sitting)]
     hooks = manager.ask_hooks() if rivals else []
@@ -110,7 +110,7 @@ def answerer(run: RunContext, spec: JudgeSpec, name: str) -> Answerer:
         teacher: Teacher = build(manager, rival, recipe.base)
         return Answerer(manager.identity("teachers", rival.use), teacher.for_dataset(run.folder / "dataset"))
     trainer, template = (build(manager, spec, recipe.base) for spec in trainer_and_template(recipe))
-    teacher = teacher_of(trainer, run.model if name == MODEL else Path(base_model(recipe)), manager)
+    teacher = build_teacher(trainer, run.model if name == MODEL else Path(base_model(recipe)), manager)
     return Answerer(manager.identity(teacher), teacher.for_template(template), own=True)
 
 
@@ -151,7 +151,7 @@ def check_candidates(run: RunContext) -> None:
 
 def _missing_file(run: RunContext, base: Answerer) -> str | None:
     """A file that is not there, from which the model before training would answer."""
-    for _, path in named_files(type(base.teacher), base.teacher.model_dump(mode="json")):
+    for _, path in find_files(type(base.teacher), base.teacher.model_dump(mode="json")):
         named = path.startswith("hf:") or path == base_model(run.recipe)  # what is no file may be on the hub
         if not named and not resolve(path, run.recipe.base).exists():
             return path

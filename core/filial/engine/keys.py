@@ -10,7 +10,7 @@ from typing import Any
 from filial.contracts.paths import resolve
 from filial.plugins.discovery import OURSELVES, STAGES
 from filial.plugins.manager import Manager
-from filial.plugins.options import file_options, named_files
+from filial.plugins.options import file_options, find_files
 from filial.recipe import ComponentSpec, Recipe, StageSpec
 from filial.storage import digest, file_sha256
 
@@ -27,7 +27,7 @@ class StepKey:
     def __init__(self, parts: dict[str, str], follows: str = "") -> None:
         self.parts, self.key, self._follows = parts, digest(parts), follows
 
-    def changes(self, before: dict[str, str]) -> str:
+    def describe_changes(self, before: dict[str, str]) -> str:
         """What is another than it was, as the end of a sentence; ``before`` are the parts then."""
         names = [name for name in {**self.parts, **before} if self.parts.get(name) != before.get(name)]
         names = [name for name in names if name != self._follows] or names  # the step before changed for these too
@@ -38,7 +38,7 @@ class StepKey:
 
 def run_keys(recipe: Recipe, manager: Manager) -> list[StepKey]:
     """The key of the start, then of every stage, which depends on all before it."""
-    common = {"filial": manager.own_version(), "the seed": str(recipe.seed), **asked_parts(recipe, manager)}
+    common = {"filial": manager.own_version(), "the seed": str(recipe.seed), **teacher_parts(recipe, manager)}
     if recipe.data is not None:
         common["the data"] = source_digest(recipe.data, recipe.base)
     if recipe.limit:
@@ -53,7 +53,7 @@ def run_keys(recipe: Recipe, manager: Manager) -> list[StepKey]:
     return keys
 
 
-def asked_parts(recipe: Recipe, manager: Manager) -> dict[str, str]:
+def teacher_parts(recipe: Recipe, manager: Manager) -> dict[str, str]:
     """Who answers, and what stands between a step and the teacher. Nothing where the recipe names none."""
     if recipe.teacher is None:
         return {}
@@ -66,10 +66,10 @@ def asked_parts(recipe: Recipe, manager: Manager) -> dict[str, str]:
 def stage_parts(stage: StageSpec, base: Path, manager: Manager) -> dict[str, str]:
     """What a stage's result depends on beside the records that enter it: inputs by what they hold, not by where they
     are, plugins with versions, options."""
-    model, own = type(stage.settings), stage.settings.own()
+    model, own = type(stage.settings), stage.settings.plain_values()
     settings = stage.settings.model_dump(mode="json", exclude=file_options(model))
     parts = {"its settings": digest(settings, stage.limit)}
-    for place, source in named_files(model, own):
+    for place, source in find_files(model, own):
         parts[f"its {' '.join(map(str, place))}"] = source_digest(source, base)
     parts |= component_parts(stage.components, base, manager, beside=True)
     who, version = manager.identity(STAGES, stage.verb), manager.version(STAGES, stage.verb)
@@ -95,10 +95,10 @@ def component_parts(
     for spec in specs:
         dist, _, name = manager.identity(spec.kind, spec.use).rpartition(":")
         versions.setdefault(dist, set()).add(manager.version(spec.kind, spec.use))
-        files = named_files(manager.get(spec.kind, spec.use), spec.options)
+        files = find_files(manager.get(spec.kind, spec.use), spec.options)
         held = [[place, source_digest(path, base)] for place, path in files]
         options.setdefault(name, []).append([spec.options, held])
-        plugins.append([manager.identity(spec.kind, spec.use), *(spec.settings.in_key() if beside else [None])])
+        plugins.append([manager.identity(spec.kind, spec.use), *(spec.settings.key_parts() if beside else [None])])
     return {
         "its plugins": digest(plugins),
         **{dist: " ".join(sorted(found)) for dist, found in versions.items()},

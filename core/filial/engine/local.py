@@ -40,14 +40,14 @@ CALL, CANCEL, RESULT, ERROR, NEWS = range(5)
 
 
 class Peer:
-    """One end of a connection: calls what the other end answers, and answers its calls by ``answer``.
+    """One end of a connection: sends calls to the other end, and answers its calls with ``answer``.
 
-    A call that is cancelled is cancelled at the other end; an error of ours arrives as what it was. ``hear`` gets what
-    the other end tells in passing.
+    A cancelled call is cancelled at the other end too. A `FilialError` arrives with its class. ``on_news`` receives
+    messages that need no answer.
     """
 
-    def __init__(self, answer: Callable[[Any], Awaitable[Any]], hear: Callable[[Any], None]) -> None:
-        self._answer, self._hear = answer, hear
+    def __init__(self, answer: Callable[[Any], Awaitable[Any]], on_news: Callable[[Any], None]) -> None:
+        self._answer, self._on_news = answer, on_news
         self._numbers = itertools.count()
         self.calls: dict[int, asyncio.Future[Any]] = {}
         self._answering: dict[int, asyncio.Task[None]] = {}
@@ -77,7 +77,7 @@ class Peer:
         finally:
             del self.calls[number]
 
-    def tell(self, what: Any) -> None:
+    def notify(self, what: Any) -> None:
         """Say something that is not answered, from any thread."""
         self._send(NEWS, 0, what)
 
@@ -97,7 +97,7 @@ class Peer:
         try:
             while True:
                 (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
-                self._take(*pickle.loads(await self._reader.readexactly(length)))
+                self._handle(*pickle.loads(await self._reader.readexactly(length)))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
@@ -105,16 +105,16 @@ class Peer:
                 task.cancel()
             await asyncio.gather(*self._answering.values(), return_exceptions=True)
 
-    def _take(self, kind: int, number: int, content: Any) -> None:
+    def _handle(self, kind: int, number: int, content: Any) -> None:
         if kind == NEWS:
-            self._hear(content)
+            self._on_news(content)
         elif kind == CALL:
             self._answering[number] = asyncio.create_task(self._respond(number, content))
         elif kind == CANCEL and number in self._answering:
             self._answering[number].cancel()
         elif number in self.calls and not self.calls[number].done():
             future = self.calls[number]
-            future.set_result(content) if kind == RESULT else future.set_exception(_error(*content))
+            future.set_result(content) if kind == RESULT else future.set_exception(_restore_error(*content))
 
     async def _respond(self, number: int, what: Any) -> None:
         try:
@@ -122,11 +122,11 @@ class Peer:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as err:
-            self._send(ERROR, number, _portable(err))
+            self._send(ERROR, number, _serialize_error(err))
         finally:
             del self._answering[number]
 
-    def lose(self, error: FilialError) -> None:
+    def fail_calls(self, error: FilialError) -> None:
         """Let all calls fail, now and from now on."""
         self._lost = error
         for future in self.calls.values():
@@ -138,7 +138,7 @@ class Peer:
         self._writer.close()
 
 
-def _portable(error: BaseException) -> tuple[type[BaseException], str, dict[str, Any]]:
+def _serialize_error(error: BaseException) -> tuple[type[BaseException], str, dict[str, Any]]:
     """An error as what can be read wherever filial is: the class of ours that it is, its text and its plain fields."""
     fields = {name: value for name, value in vars(error).items() if _is_plain(value)}
     fields["__notes__"] = [*getattr(error, "__notes__", ()), traceback.format_exc()]
@@ -152,7 +152,7 @@ def _is_plain(value: Any) -> bool:
     return all(isinstance(v, str | int | float | None) for v in (value if isinstance(value, list | tuple) else [value]))
 
 
-def _error(kind: type[BaseException], text: str, fields: dict[str, Any]) -> BaseException:
+def _restore_error(kind: type[BaseException], text: str, fields: dict[str, Any]) -> BaseException:
     error = kind.__new__(kind, text)
     vars(error).update(fields)
     return error
@@ -172,9 +172,9 @@ class _Process(Peer):
                 sys.executable, "-X", "faulthandler", "-c", START, paths, str(number),
                 stdin=asyncio.subprocess.PIPE, pass_fds=(number,),
             )  # fmt: skip
-        self._ending = asyncio.create_task(self._end())
+        self._ending = asyncio.create_task(self._watch_exit())
 
-    async def _end(self) -> None:
+    async def _watch_exit(self) -> None:
         """Listen until the process is gone, and let those who wait for it know how it ended."""
         cause = ""
         try:
@@ -186,7 +186,7 @@ class _Process(Peer):
         code = await self.process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = "; it may have taken too much memory" if code == -signal.SIGKILL else ""
-        self.lose(
+        self.fail_calls(
             FilialError(
                 f"a worker process (pid {self.process.pid}) {how} in the midst of its work{cause}{hint}; every answer "
                 "is kept, so run it again"
@@ -222,7 +222,7 @@ class Local:
         self._env = env
         try:
             while len(self._workers) < self.processes:
-                worker = _Process(self._ask, self._hear)
+                worker = _Process(self._ask, self._on_news)
                 await worker.start()
                 self._workers.append(worker)
         except OSError as err:
@@ -238,9 +238,9 @@ class Local:
         return results
 
     async def _ask(self, request: Request) -> Any:
-        return await self._env.asked(request)
+        return await self._env.ask_teacher(request)
 
-    def _hear(self, note: str | None) -> None:
+    def _on_news(self, note: str | None) -> None:
         self._env.step() if note is None else self._env.note(note)
 
     async def aclose(self) -> None:
@@ -287,18 +287,18 @@ def serve(end: str) -> None:
     """Do what the run's process asks for, until it is gone. Whoever wants the run to stop asks that one."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, name="filial lifeline", daemon=True).start()
+    threading.Thread(target=_exit_with_parent, name="filial lifeline", daemon=True).start()
 
     async def listen() -> None:
         await peer.connect(socket.socket(fileno=int(end)))
         await peer.listen()
 
     peer = Peer(lambda work: performer.perform(work), lambda news: None)
-    performer = Performer(ask=peer.call, note=peer.tell, told=lambda counters: peer.tell(None))
-    asyncio.run(Watchdog(performer.owner, peer.tell).over(listen()))
+    performer = Performer(ask=peer.call, note=peer.notify, on_progress=lambda counters: peer.notify(None))
+    asyncio.run(Watchdog(performer.owner, peer.notify).watch(listen()))
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     os.read(0, 1)
     time.sleep(GRACE)
     os._exit(1)

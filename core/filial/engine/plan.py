@@ -134,7 +134,7 @@ class _Plan:
         self._teacher: Teacher | None = None
         self._usual: tuple[float, float] | None = None
         if run.recipe.teacher is not None:
-            self._teacher = run.recipe.teacher_of(run.manager)
+            self._teacher = run.recipe.build_teacher(run.manager)
             self._keys = TeacherKeys(run.teacher, self._teacher.identity())
             if ledger is not None:
                 ledger.recognize(self._keys, run.manager.claimants("teachers", run.recipe.teacher.use), dry=True)
@@ -149,13 +149,13 @@ class _Plan:
         folder, entered = self._run.stage_folder(stage), self._count
         manifest = None
         if self._done and self._records is not None:
-            manifest = commit.committed(folder, wanted.key, checksum(self._records))
+            manifest = commit.find_commit(folder, wanted.key, checksum(self._records))
         if manifest is None:
             self._done = False
             state = CHANGED if read_manifest(folder / MANIFEST) else TO_DO
             self.steps.append(Step(stage.name, stage, state, await self._expected(stage)))
             return
-        self._records = commit.rows(folder, manifest)
+        self._records = commit.stage_records(folder, manifest)
         self._count = len(self._records)
         lost = sum(n for reason, n in manifest["reasons"].items() if is_lost(reason))
         self.steps.append(Step(stage.name, stage, DONE, Estimate(entered), self._count, lost))

@@ -20,7 +20,7 @@ from filial.engine.judge import check_candidates, judge_model
 from filial.engine.keys import StepKey, run_keys
 from filial.engine.local import Local
 from filial.engine.run_context import RunContext
-from filial.engine.stage import Counters, DropRow, Records, Rows, is_lost
+from filial.engine.stage import Counters, DropRow, Records, StageFile, is_lost
 from filial.engine.train import check_base_model, train_model
 from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
@@ -136,40 +136,41 @@ class Run(RunContext):
 
     async def _stage(
         self, stage: StageSpec, records: Records, key: StepKey, gateway: Gateway | None, engine: Local
-    ) -> Rows:
+    ) -> StageFile:
         """Run one stage, unless it is done and whole."""
         folder = self.stage_folder(stage)
-        manifest = commit.committed(folder, key.key, checksum(records))
+        manifest = commit.find_commit(folder, key.key, checksum(records))
         if manifest is not None and not (self.retry_lost and any(map(is_lost, manifest["reasons"]))):
             self._book(stage, manifest, done_before=True)
-            return commit.rows(folder, manifest)
-        if why := "rows were lost" if manifest else commit.why_again(folder, key):
+            return commit.stage_records(folder, manifest)
+        if why := "rows were lost" if manifest else commit.explain_rerun(folder, key):
             self.reporter.note(f"{stage.name}: done again, since {why}")
         counters = Counters(entered=len(records))  # reads the recipe's own file: what is wrong with it comes first
         status = gateway.status if gateway else None
-        with self.reporter.stage(stage.name, status) as told, commit.writing(folder) as writer:
+        with self.reporter.stage(stage.name, status) as on_progress, commit.open_writer(folder) as writer:
             env = stage_context(
-                Job.of(self.recipe, stage, self.manager), self.manager, writer=writer, counters=counters, told=told,
-                note=self.reporter.note, on_drop=self._dropped,
+                Job.of(self.recipe, stage, self.manager), self.manager, writer=writer, counters=counters,
+                on_progress=on_progress, note=self.reporter.note, on_drop=self._dropped,
             )  # fmt: skip
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
             if engine.processes and stage.settings.works == "map":
                 await engine.begin(env)
-                env.elsewhere, env.window = engine.perform, max(env.window, BATCH * engine.processes)
+                env.dispatch, env.window = engine.perform, max(env.window, BATCH * engine.processes)
             with stopping(gateway):
                 report = await run_stage(stage, records, self.recipe.base, self.manager, env)
             facts = {
                 "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,
                 "plugins": stage.plugins(self.manager),
                 "options": {
-                    "stage": stage.settings.own(), "components": [[s.use, s.options] for s in stage.components],
+                    "stage": stage.settings.plain_values(),
+                    "components": [[s.use, s.options] for s in stage.components],
                 },
                 "report": report, "depends": key.parts,
             }  # fmt: skip
             manifest = commit.commit(folder, writer, key.key, env, checksum(records), facts)
         self._book(stage, manifest, done_before=False)
-        return commit.rows(folder, manifest)
+        return commit.stage_records(folder, manifest)
 
     def _dropped(self, row: DropRow) -> None:
         self.manager.hook.record_dropped(run=self.info(), stage=row.stage, record=row.record, drop=row)
@@ -217,7 +218,7 @@ def records_key(keys: list[StepKey], records: Records) -> str:
 
 def checksum(records: Records) -> str:
     """Of the file that holds a stage's records; empty for what the recipe names, which the keys speak of."""
-    return records.sha256 if isinstance(records, Rows) else ""
+    return records.sha256 if isinstance(records, StageFile) else ""
 
 
 def refusals(stage: dict[str, Any], least: int = 5) -> str:

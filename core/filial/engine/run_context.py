@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class RunContext:
     """One run directory and what works on it.
 
-    ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on so many records (`limited`).
+    ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on at most N records.
     ``retry_lost``: a stage that lost rows to faults is not done, nor is a judge without all its verdicts.
     ``processes``: do the work of map stages in so many processes; 0: in this one. The result is the same. ``stop``: by
     which another thread may end it in good order.
@@ -47,9 +47,9 @@ class RunContext:
 
     def __post_init__(self) -> None:
         if self.limit is not None:
-            from filial.recipe import limited
+            from filial.recipe import limit_records
 
-            self.recipe = limited(self.recipe, self.limit)
+            self.recipe = limit_records(self.recipe, self.limit)
 
     @property
     def folder(self) -> Path:
@@ -67,12 +67,12 @@ class RunContext:
 
     def info(self) -> RunInfo:
         """What hooks may read of it."""
-        return RunInfo(self.name, self.folder, self.teacher, self.recipe.resolved, self.summary)
+        return RunInfo(self.name, self.folder, self.teacher, self.recipe.to_dict, self.summary)
 
     def gateway(self) -> Gateway | None:
         """The run's teacher behind its gateway; made and closed in one event loop."""
         spec = self.recipe.teacher
-        return None if spec is None else self.opened(self.teacher, self.recipe.teacher_of(self.manager))
+        return None if spec is None else self.opened(self.teacher, self.recipe.build_teacher(self.manager))
 
     def opened(
         self, who: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,

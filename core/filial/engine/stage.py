@@ -21,7 +21,7 @@ from filial.contracts.messages import Price, Reply, Request
 from filial.contracts.plugin_errors import blamed, breach, half_character
 from filial.contracts.records import Record, record_id
 from filial.engine.work import Job, Work
-from filial.formats.base import named
+from filial.formats.base import describe_record
 from filial.formats.records import decode_fast, encode, explain
 
 BAD_LINE = "bad-line"
@@ -35,7 +35,7 @@ def is_lost(reason: str) -> bool:
     return reason in (BAD_LINE, NOT_UNICODE, TOO_FEW) or reason.startswith("teacher-")
 
 
-def unsound(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
+def drop_if_unwritable(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
     """A drop for a record whose text no file can hold; None for a record that can be written and read back. ``given``
     is the one that the plugin made it from.
 
@@ -48,11 +48,11 @@ def unsound(record: Record, plugin: str, stage: str, given: Record | None = None
         return Drop(NOT_UNICODE, half_character(err))
     except (TypeError, msgspec.ValidationError) as err:
         fault = explain(err) if isinstance(err, msgspec.ValidationError) else f"cannot be written as JSON: {err}"
-        raise breach(plugin, stage, f"{named(record)}: {fault}", given) from err
+        raise breach(plugin, stage, f"{describe_record(record)}: {fault}", given) from err
     return None
 
 
-class Means:
+class ScoreMeans:
     """The mean of every score, over records kept and dropped."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ KEY = 16
 _IN_HEX = re.compile("[0-9a-fA-F]{32}")
 
 
-class Answers:
+class AnswerKeys:
     """The ledger keys of the answers that were given, noted as they come: 16 bytes for each answer."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Answers:
             yield from sorted({some[i : i + KEY].hex().encode() for i in range(0, len(some), KEY)})
 
 
-class Ranks:
+class DuplicateCounter:
     """How many of the same name came before. Of each name eight bytes are kept.
 
     Should two names share their eight bytes, the later one gets a rank it need not have, the same in every run.
@@ -129,20 +129,20 @@ class DropRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     answer: str | None = None
     answers: tuple[str, ...] = ()
 
-    def encoded(self) -> bytes:
+    def encode(self) -> bytes:
         """The line, without its newline; half characters (the very thing a drop may be about) show as escapes."""
         try:
             return msgspec.json.encode(self, order="deterministic")
         except UnicodeEncodeError:
-            return msgspec.json.encode(_escaped(msgspec.to_builtins(self)), order="deterministic")
+            return msgspec.json.encode(_escape(msgspec.to_builtins(self)), order="deterministic")
 
 
-def _escaped(value: Any) -> Any:
+def _escape(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {_escaped(k): _escaped(v) for k, v in value.items()}
-    return [_escaped(v) for v in value] if isinstance(value, list | tuple) else value
+        return {_escape(k): _escape(v) for k, v in value.items()}
+    return [_escape(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ class Counters:
     done: int = 0
     total: int | None = None
 
-    def fault(self) -> str:
+    def find_imbalance(self) -> str:
         """Say where the books do not balance; empty if they do."""
         came, went = self.entered + self.made, self.out + self.dropped.total()
         return "" if came == went else f"{came:,} records entered it or were made, but {went:,} are out or dropped"
@@ -170,7 +170,7 @@ class Counters:
         return any(map(is_lost, self.dropped))
 
 
-async def nobody(request: Request) -> Reply:
+async def no_teacher(request: Request) -> Reply:
     """The teacher where none is named."""
     raise UsageError(
         "this step asks a teacher, but none is named; add --teacher NAME, or in a recipe 'teacher: {use: NAME}'"
@@ -181,40 +181,40 @@ async def nobody(request: Request) -> Reply:
 class StageContext:
     """What a stage runs in: its name, seed, teacher and counters.
 
-    ``window`` is how many records may be worked on at once. ``told`` is called after every record, for progress;
+    ``window`` is how many records may be worked on at once. ``on_progress`` is called after every record, for progress;
     ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given, ``price`` what they
     cost. ``seeds`` gives the seed records that the recipe names; ``means`` sums up what filters measured. ``worker`` is
-    the thread for plugins' methods that are not async. ``elsewhere`` has work of ``job`` done by an engine; without it
+    the thread for plugins' methods that are not async. ``dispatch`` has work of ``job`` done by an engine; without it
     all is done here.
     """
 
     stage: str
     seed: int
     writer: Writer
-    ask: Asker = nobody
+    ask: Asker = no_teacher
     window: int = 256
-    told: Callable[[Counters], None] = lambda counters: None
+    on_progress: Callable[[Counters], None] = lambda counters: None
     note: Callable[[str], None] = lambda text: None
     on_drop: Callable[[DropRow], None] | None = None
     counters: Counters = field(default_factory=Counters)
-    answers: Answers = field(default_factory=Answers)
+    answers: AnswerKeys = field(default_factory=AnswerKeys)
     price: Price | None = None
     seeds: Callable[[], Iterable[Record]] = tuple
-    means: Means = field(default_factory=Means)
+    means: ScoreMeans = field(default_factory=ScoreMeans)
     worker: Worker = field(default_factory=Worker)
     job: Job | None = None
-    elsewhere: Callable[[Work], Awaitable[list[Any]]] | None = None
-    _same: Ranks = field(default_factory=Ranks)
+    dispatch: Callable[[Work], Awaitable[list[Any]]] | None = None
+    _duplicates: DuplicateCounter = field(default_factory=DuplicateCounter)
     _seed_ids: frozenset[str] = frozenset()
 
     def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
         """A context seeded from (run seed, stage, key)."""
         return Context(
-            self.asked, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note,
+            self.ask_teacher, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note,
             seeds=self.seeds,
         )  # fmt: skip
 
-    async def asked(self, request: Request) -> Reply:
+    async def ask_teacher(self, request: Request) -> Reply:
         """Ask the teacher, and note the answer as one that the stage was given."""
         if self.worker.current:  # a loop of the plugin's own, where the gateway cannot work
             raise RuntimeError("a plain 'def' cannot ask the teacher; write it as 'async def' and await ctx.ask(...)")
@@ -233,7 +233,7 @@ class StageContext:
         Raises:
             FilialError: the plugin gave a field the wrong type.
         """
-        if fault := unsound(record, plugin, self.stage, given):
+        if fault := drop_if_unwritable(record, plugin, self.stage, given):
             return replace(fault, record=record)
         origin = record.origin
         if (origin.stage, origin.plugin) != (self.stage, plugin):
@@ -243,18 +243,18 @@ class StageContext:
     def with_id(self, record: Record, ordinal: int | None = None) -> Record:
         """A record of this stage with its id; ``ordinal`` as in `identify`."""
         name = partial(record_id, record.content(), parents=record.origin.parents, stage=self.stage)
-        return record.replaced(id=name(ordinal=self._same.next(name()) if ordinal is None else ordinal))
+        return record.replaced(id=name(ordinal=self._duplicates.next(name()) if ordinal is None else ordinal))
 
     def step(self) -> None:
         """A step of work is done that no record tells of yet."""
         self.counters.done += 1
-        self.told(self.counters)
+        self.on_progress(self.counters)
 
     def keep(self, record: Record) -> None:
         """Count and write a record that goes on."""
         self.writer.keep(record)
         self.counters.out += 1
-        self.told(self.counters)
+        self.on_progress(self.counters)
 
     def drop(
         self, drop: Drop, plugin: str, record: Record | None, *, parent: str = "", answers: tuple[str, ...] = ()
@@ -277,7 +277,7 @@ class StageContext:
         self.counters.dropped[drop.reason] += 1
         if self.on_drop:
             self.on_drop(row)
-        self.told(self.counters)
+        self.on_progress(self.counters)
 
     def check_parents(self, record: Record, given: Container[str], plugin: str, about: Record | None = None) -> None:
         """See that a record names parents that there are: some of those ``given``, or seeds of the recipe.
@@ -295,7 +295,7 @@ class StageContext:
                 raise breach(plugin, self.stage, fault, about)
 
 
-async def settled(work: Awaitable[Any] | Any) -> Any:
+async def await_result(work: Awaitable[Any] | Any) -> Any:
     """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
     try:
         return await work if isinstance(work, Awaitable) else work
@@ -317,14 +317,14 @@ class Expected(NamedTuple):
 
 
 class Records(Protocol):
-    """Records whose number is known and that can be gone through again: a list, or `Rows`."""
+    """Records whose number is known and that can be gone through again: a list, or `StageFile`."""
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Record]: ...
 
 
-class Rows:
+class StageFile:
     """The records of a JSON lines file that a stage wrote, decoded as they are read.
 
     ``sha256`` is the checksum of the file, by which the next stage knows what it worked on.

@@ -130,7 +130,7 @@ def _write_notes(
     _write(out / TEMPLATE_NOTE, template)
     if type(trainer).teacher is Trainer.teacher:
         return
-    teacher = teacher_of(trainer, out, manager)
+    teacher = build_teacher(trainer, out, manager)
     use, registered, _ = manager.provenance(teacher).partition("==")
     if not registered:
         note(f"{out} does not say how it is asked: no plugin registers {type(teacher).__name__} as a teacher")
@@ -142,7 +142,7 @@ def _write_notes(
     _write(out / TEACHER_NOTE, {"use": use, **options})
 
 
-def teacher_of(trainer: Trainer, out: Path, manager: Manager) -> Teacher:
+def build_teacher(trainer: Trainer, out: Path, manager: Manager) -> Teacher:
     """How a model in ``out`` is asked. The manager knows afterwards by which name that teacher is registered.
 
     Raises:

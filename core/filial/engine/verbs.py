@@ -58,6 +58,6 @@ async def run_stage(stage: StageSpec, records: Records, base: Path, manager: Man
         report = await stage.settings.run(stage, records, base, manager, env)
     if not isinstance(report, dict):
         raise wrong_type(plugin, env.stage, "run", report, "a dict, its report")
-    if fault := env.counters.fault():
+    if fault := env.counters.find_imbalance():
         raise breach(plugin, env.stage, fault)
     return report

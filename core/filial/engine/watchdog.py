@@ -33,11 +33,11 @@ class Watchdog:
         self._held = 0.0
         self._place: tuple[str, CodeType] | None = None
 
-    async def over(self, work: Coroutine[Any, Any, Result]) -> Result:
+    async def watch(self, work: Coroutine[Any, Any, Result]) -> Result:
         """What the work gives, watched meanwhile."""
         end = threading.Event()
         watch = (asyncio.get_running_loop(), threading.get_ident(), end)
-        thread = threading.Thread(target=self._watch, args=watch, name="filial watchdog", daemon=True)
+        thread = threading.Thread(target=self._look_regularly, args=watch, name="filial watchdog", daemon=True)
         thread.start()
         try:
             return await work
@@ -45,7 +45,7 @@ class Watchdog:
             end.set()
             thread.join()
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, thread: int, end: threading.Event) -> None:
+    def _look_regularly(self, loop: asyncio.AbstractEventLoop, thread: int, end: threading.Event) -> None:
         came_round = threading.Event()
         loop.call_soon_threadsafe(came_round.set)
         woken, used = time.monotonic(), time.process_time()
@@ -66,14 +66,14 @@ class Watchdog:
         """
         self._held += passed if cpu > passed / 2 else min(passed, EVERY)
         if came_round:
-            self._tell()
+            self._report()
             self._held, self._place = 0.0, None
         elif self._place is None and self._held > HELD:
-            self._place = self.place(frame)
+            self._place = self.find_plugin_frame(frame)
         elif self._held > LONG:
-            self._tell(" so far")
+            self._report(" so far")
 
-    def _tell(self, so_far: str = "") -> None:
+    def _report(self, so_far: str = "") -> None:
         if self._place is not None and self._place[1] not in self._noted:
             where, code = self._place
             self._noted.add(code)
@@ -82,7 +82,7 @@ class Watchdog:
                 "what is slow await asyncio.to_thread(...), or make a filter's method a plain 'def'"
             )
 
-    def place(self, frame: FrameType | None) -> tuple[str, CodeType] | None:
+    def find_plugin_frame(self, frame: FrameType | None) -> tuple[str, CodeType] | None:
         """The innermost function of a plugin's, in words and as code; None where the core itself works, the loop waits
         or something is imported."""
         while frame is not None:

@@ -41,8 +41,8 @@ class Job:
         """Describe a stage of a recipe whose plugins this manager has."""
         before = [each.settings.seed_files() for each in recipe.stages[: stage.index]]
         seeds = tuple(file for files in before for file in files)
-        plugins, resolved = tuple(stage.plugins(manager)), tuple(_resolved(spec, manager) for spec in stage.components)
-        verb = _exact(manager, STAGES, stage.verb)
+        plugins, resolved = tuple(stage.plugins(manager)), tuple(_qualify(spec, manager) for spec in stage.components)
+        verb = _full_name(manager, STAGES, stage.verb)
         stage = replace(stage, verb=verb, components=resolved)
         return cls(stage, plugins, recipe.base, recipe.seed, tuple(manager.files), seeds)
 
@@ -62,14 +62,14 @@ class Job:
         return manager
 
 
-def _resolved(spec: ComponentSpec, manager: Manager) -> ComponentSpec:
+def _qualify(spec: ComponentSpec, manager: Manager) -> ComponentSpec:
     settings = spec.settings
     if getattr(settings, "name", "") is None:  # tables go on to call it by the recipe's word
         settings = settings.model_copy(update={"name": spec.use})
-    return replace(spec, use=_exact(manager, spec.kind, spec.use), settings=settings)
+    return replace(spec, use=_full_name(manager, spec.kind, spec.use), settings=settings)
 
 
-def _exact(manager: Manager, kind: str, name: str) -> str:
+def _full_name(manager: Manager, kind: str, name: str) -> str:
     """``dist:name``: the same plugin, whatever else is installed where the work is done."""
     return manager.provenance(kind, name).partition("==")[0]
 

@@ -9,7 +9,7 @@ from filial.formats.base import Bad, BadLine, Fault, Unfit
 from filial.formats.catalogue import tells_format
 from filial.formats.jsontext import Row, json_type, parse_object
 from filial.formats.reading import read, read_rows
-from filial.formats.streams import lines, opened, packed
+from filial.formats.streams import compress, lines, open_file
 from filial.formats.writing import write
 
 __all__ = [
@@ -19,10 +19,10 @@ __all__ = [
     "Row",
     "RowFormat",
     "Unfit",
+    "compress",
     "json_type",
     "lines",
-    "opened",
-    "packed",
+    "open_file",
     "parse_object",
     "read",
     "read_rows",

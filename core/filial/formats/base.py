@@ -40,7 +40,7 @@ class BadLine:
 Bad = list[BadLine] | Callable[[BadLine], None]
 
 
-class Report:
+class BadLineReport:
     """Where the bad lines of one source go.
 
     With ``strict``, or with nowhere to put them (``bad`` is None), the first one is an error.
@@ -67,10 +67,10 @@ class Unfit(UsageError):
     """A format cannot hold a record. The message names the record and the reason."""
 
     def __init__(self, record: Record, reason: str) -> None:
-        super().__init__(f"{named(record)}: {reason}")
+        super().__init__(f"{describe_record(record)}: {reason}")
 
 
-def named(record: Record) -> str:
+def describe_record(record: Record) -> str:
     """A record in an error message: its id, or the beginning of its text."""
     if record.id:
         return f"record {record.id}"

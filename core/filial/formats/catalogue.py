@@ -40,7 +40,7 @@ def suffix(path: str | Path) -> str:
 
 
 @cache
-def installed() -> Manager:
+def default_manager() -> Manager:
     """The plugins installed, for callers without a manager; read on first use."""
     from filial.plugins.manager import Manager
 
@@ -65,14 +65,14 @@ class Catalogue:
     @property
     def manager(self) -> Manager:
         """The one given, or that of the process."""
-        self._manager = self._manager or installed()
+        self._manager = self._manager or default_manager()
         return self._manager
 
     def names(self) -> str:
         """What a format can be called."""
         return ", ".join([OWN, *self.manager.index["formats"]])
 
-    def named(self, spec: Spec) -> Format:
+    def get(self, spec: Spec) -> Format:
         """A plugin's format, known to have what it needs.
 
         Raises:
@@ -86,16 +86,16 @@ class Catalogue:
         self.manager.check_requirements(type(form))
         return form
 
-    def called(self, name: str) -> Format | None:
+    def find(self, name: str) -> Format | None:
         """The format of a plain name that may be none, such as what stands behind the last dot of a file's name."""
-        return self.named(name) if name in self.manager.index["formats"] else None
+        return self.get(name) if name in self.manager.index["formats"] else None
 
-    def of_file(self, path: str | Path) -> Format | None:
+    def for_file(self, path: str | Path) -> Format | None:
         """The format that a file is called after: of ``data.csv.gz`` the one registered as ``csv``."""
         ending = suffix(path)
-        return self.called(ending[1:]) if ending and ending not in TEXT else None
+        return self.find(ending[1:]) if ending and ending not in TEXT else None
 
-    def of_rows(self, rows: Sequence[Row], own: Sequence[bool], place: str) -> RowFormat | None:
+    def for_rows(self, rows: Sequence[Row], own: Sequence[bool], place: str) -> RowFormat | None:
         """The format of the first rows of some data; None: filial's own, also where nothing tells.
 
         Rows are filial's own if all of them are valid as such, or one is that has a field which only filial writes.
@@ -110,7 +110,7 @@ class Catalogue:
         marked = any(fits and not OURS.isdisjoint(row) for row, fits in zip(rows, own, strict=True))
         if all(own) or marked or any(_has_origin(row) for row in rows):
             return None
-        form = self._detected(rows, place)
+        form = self._detect(rows, place)
         if form is None and not any(FIELDS & row.keys() for row in rows):
             listed = ", ".join(sorted(key[:40] for key in rows[0])[:20])
             raise UsageError(
@@ -120,10 +120,10 @@ class Catalogue:
         if form is None:
             return None
         with blamed(self.manager.provenance(form), "read"):
-            read = sum(_reads(form, row) for row in rows)
+            read = sum(_can_read(form, row) for row in rows)
         return None if sum(own) >= max(read, 1) else form
 
-    def _detected(self, rows: Sequence[Row], place: str) -> RowFormat | None:
+    def _detect(self, rows: Sequence[Row], place: str) -> RowFormat | None:
         """The one format that finds most of the rows its own; of several the first by priority. One that fails is
         told, and costs only those who name it.
 
@@ -155,7 +155,7 @@ def holds_rows(form: Component) -> TypeGuard[RowFormat]:
     return isinstance(form, RowFormat)
 
 
-def _reads(form: RowFormat, row: Row) -> bool:
+def _can_read(form: RowFormat, row: Row) -> bool:
     try:
         return bool(form.records_in(row))
     except Fault:

@@ -18,7 +18,7 @@ _KINDS: dict[type, str] = {
 }  # fmt: skip
 _PLACE = re.compile(r" - at (?:key in )?`\$(.*)`$")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a line that it cannot take."""
 
 
@@ -37,8 +37,8 @@ def parse_object(line: bytes) -> Row:
         value: Any = msgspec.json.decode(line)
     except msgspec.ValidationError as error:
         raise fault_of(error) from None
-    except BROKEN as error:
-        raise broken(line, error) from None
+    except DECODE_ERRORS as error:
+        raise explain_bad_json(line, error) from None
     if not isinstance(value, dict):
         raise Fault("", f"the line is {json_type(value)}, not an object in braces")
     return value
@@ -57,10 +57,10 @@ def fault_of(error: msgspec.ValidationError) -> Fault:
     return Fault("".join(f"/{step}" for step in steps), text[: found.start()])
 
 
-def broken(line: bytes, error: Exception) -> Fault:
+def explain_bad_json(line: bytes, error: Exception) -> Fault:
     """Return what is wrong with a line: it is parsed again by Python's json, which counts columns in characters."""
     try:
-        json.loads(line.decode("utf-8").rstrip(), parse_constant=_no_number)
+        json.loads(line.decode("utf-8").rstrip(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as wrong:
         column = len(line[: wrong.start].decode("utf-8")) + 1
         return Fault("", f"byte 0x{line[wrong.start]:02x} at column {column} is not UTF-8; save the file as UTF-8")
@@ -77,5 +77,5 @@ def broken(line: bytes, error: Exception) -> Fault:
     return Fault("", "a string holds half a character (a lone surrogate); write the whole pair or leave it out")
 
 
-def _no_number(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")

@@ -21,10 +21,10 @@ from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blamed
 from filial.contracts.records import Record, record_id
 from filial.formats import records as own
-from filial.formats.base import Bad, Fault, Report
+from filial.formats.base import Bad, BadLineReport, Fault
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
 from filial.formats.jsontext import Row, parse_object
-from filial.formats.streams import CHUNK, items, opened
+from filial.formats.streams import CHUNK, items, open_file
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Format, Item
@@ -76,9 +76,9 @@ def read(
         MissingExtra: the source needs a package that is not installed.
     """
     name = str(source)
-    report = Report("<stdin>" if name == "-" else name, bad, strict)
-    records = _Reading(name, format, Catalogue(manager), report).records(split)
-    return islice(identified(records) if ids else records, limit)
+    report = BadLineReport("<stdin>" if name == "-" else name, bad, strict)
+    records = _SourceReader(name, format, Catalogue(manager), report).records(split)
+    return islice(add_ids(records) if ids else records, limit)
 
 
 def read_rows(
@@ -93,20 +93,20 @@ def read_rows(
         UsageError: no such format. While reading: a bad row and no ``bad``; rows that no format knows.
     """
     catalogue = Catalogue(manager)
-    form = None if format in (AUTO, OWN) else catalogue.named(format)
+    form = None if format in (AUTO, OWN) else catalogue.get(format)
     if form is not None and not holds_rows(form):
         raise UsageError(f"{format!r} is a format of files; rows have one of those of rows")
-    reading = _Rows(catalogue, Report(name, bad, strict=False), form, format == AUTO)
-    return identified(reading.items(rows))
+    reading = _RowReader(catalogue, BadLineReport(name, bad, strict=False), form, format == AUTO)
+    return add_ids(reading.items(rows))
 
 
-class _Rows:
+class _RowReader:
     """Rows being read by the format they are in.
 
     ``form`` is that where it is named; None: they are filial's own, or, with ``find``, it is to be found.
     """
 
-    def __init__(self, catalogue: Catalogue, report: Report, form: RowFormat | None, find: bool) -> None:
+    def __init__(self, catalogue: Catalogue, report: BadLineReport, form: RowFormat | None, find: bool) -> None:
         self._catalogue, self._report, self._rows, self._find = catalogue, report, form, find
 
     def items(self, source: Iterable[Item]) -> Iterator[Record]:
@@ -121,14 +121,14 @@ class _Rows:
         from its beginning. ``parse`` gives the row of a line, ``own_record`` its record if it is one of filial's."""
         if not self._find:
             return self._rows, source
-        seen = list(_beginning(source))
-        rows = [(number, line, row) for number, line in seen if (row := _attempt(parse, line))]
+        seen = list(_take_sample(source))
+        rows = [(number, line, row) for number, line in seen if (row := _try_parse(parse, line))]
         fits = [
-            (row.keys() <= own.FIELDS and _attempt(own_record, line) is not None) or _is_marked(row)
+            (row.keys() <= own.FIELDS and _try_parse(own_record, line) is not None) or _is_marked(row)
             for _, line, row in rows
         ]
         place = f"{self._report.file}:{rows[0][0]}" if rows else ""
-        return self._catalogue.of_rows([row for _, _, row in rows], fits, place), chain(seen, source)
+        return self._catalogue.for_rows([row for _, _, row in rows], fits, place), chain(seen, source)
 
     def _each(
         self, source: Iterator[tuple[int, Line]], records_in: Callable[[Line], Iterable[Record]]
@@ -143,21 +143,21 @@ class _Rows:
                 yield from records
 
 
-class _Reading(_Rows):
+class _SourceReader(_RowReader):
     """One source being read.
 
     Two formats may be at work, each named by the caller or by the file's name: that of the file (None: it is JSON text)
     and that of its rows (None: they are filial's own, or to be found).
     """
 
-    def __init__(self, name: str, format: Spec, catalogue: Catalogue, report: Report) -> None:
+    def __init__(self, name: str, format: Spec, catalogue: Catalogue, report: BadLineReport) -> None:
         self._name = name
         self._path = resolve(name) if name.startswith("pkg:") else Path(name)
         self._is_file = name == "-" or (self._path.exists() and not self._path.is_dir())
-        named = None if format in (AUTO, OWN) else catalogue.named(format)
+        named = None if format in (AUTO, OWN) else catalogue.get(format)
         by_name = None
         if self._is_file and (named is None or holds_rows(named)):
-            by_name = catalogue.of_file(self._path)
+            by_name = catalogue.for_file(self._path)
         if format == AUTO and self._is_file and by_name is None and name != "-" and suffix(self._path) not in TEXT:
             raise UsageError(
                 f"{name}: the format is not clear from the name; it should end in {', '.join(TEXT)} or the name of a "
@@ -179,7 +179,7 @@ class _Reading(_Rows):
         name, path, loader = self._name, self._path, self._file
         scheme, colon, _ = name.partition(":")
         if loader is None or not loader.loads():
-            loader = self._catalogue.named(FOLDERS) if path.is_dir() else self._catalogue.called(colon and scheme)
+            loader = self._catalogue.get(FOLDERS) if path.is_dir() else self._catalogue.find(colon and scheme)
         if loader is None:
             hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
             raise UsageError(f"{name}: no such file{hub}")
@@ -187,7 +187,7 @@ class _Reading(_Rows):
 
     def _from_file(self) -> Iterator[Record]:
         """The records of a file of its own format, or of JSON objects, one per line or in an array."""
-        with opened(self._path) as stream:
+        with open_file(self._path) as stream:
             if self._file is not None:
                 yield from self._found(self._file.read(stream), self._file)
                 return
@@ -223,7 +223,7 @@ class _Reading(_Rows):
 def _records_in(item: Item, form: RowFormat | None) -> Iterable[Record]:
     """The records in what a file's format finds in one place."""
     if isinstance(item, Record):
-        return (own.checked(item)[1],)
+        return (own.encode_checked(item)[1],)
     if not isinstance(item, dict | Fault):
         raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
     return (own.from_row(_row(item)),) if form is None else form.records_in(_row(item))
@@ -236,7 +236,7 @@ def _row(item: Item) -> Row:
     return {key: value for key, value in item.items() if value is not None} if isinstance(item, dict) else {}
 
 
-def _beginning(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:
+def _take_sample(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:
     """The first lines, by which a format is found."""
     size = 0
     for number, line in islice(source, LOOKED_AT):
@@ -246,7 +246,7 @@ def _beginning(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]
             return
 
 
-def _attempt(parse: Callable[[Any], Any], line: Any) -> Any:
+def _try_parse(parse: Callable[[Any], Any], line: Any) -> Any:
     """What a parser makes of a line; None where it finds a fault."""
     try:
         return parse(line)
@@ -256,10 +256,10 @@ def _attempt(parse: Callable[[Any], Any], line: Any) -> Any:
 
 def _is_marked(row: Row) -> bool:
     """Whether a row has a field that only filial writes, and is valid with its other columns in ``extra``."""
-    return not OURS.isdisjoint(row) and _attempt(own.from_row, row) is not None
+    return not OURS.isdisjoint(row) and _try_parse(own.from_row, row) is not None
 
 
-def identified(records: Iterable[Record]) -> Iterator[Record]:
+def add_ids(records: Iterable[Record]) -> Iterator[Record]:
     """Records with ids: those given are kept; others are hashed from the content.
 
     Equal records get ordinals 0, 1, … in order, so a line inserted anywhere changes no other record's id. An

@@ -16,7 +16,7 @@ from filial.contracts.errors import hint
 from filial.contracts.plugin_errors import half_character
 from filial.contracts.records import Record, to_json
 from filial.formats.base import Fault
-from filial.formats.jsontext import BROKEN, Row, broken, fault_of, parse_object
+from filial.formats.jsontext import DECODE_ERRORS, Row, explain_bad_json, fault_of, parse_object
 
 FIELDS = frozenset(Record.__struct_fields__)
 decode_fast = msgspec.json.Decoder(Record).decode
@@ -54,8 +54,8 @@ def decode(line: bytes) -> Record:
         if _UNKNOWN.match(str(error)):
             return convert(parse_object(line))
         raise explain(error) from None
-    except BROKEN as error:
-        raise broken(line, error) from None
+    except DECODE_ERRORS as error:
+        raise explain_bad_json(line, error) from None
 
 
 def convert(row: Row) -> Record:
@@ -85,7 +85,7 @@ def encode(record: Record) -> tuple[bytes, Record]:
     return line, back
 
 
-def checked(record: Record) -> tuple[bytes, Record]:
+def encode_checked(record: Record) -> tuple[bytes, Record]:
     """Return what `encode` does.
 
     Raises:
@@ -120,15 +120,15 @@ def from_row(row: Row) -> Record:
     """
     kept = {key: value for key, value in row.items() if value not in (None, "", [], {})}
     for name in kept.keys() & _NESTED:
-        kept[name] = _without_nulls(kept[name])
+        kept[name] = _remove_nulls(kept[name])
     if isinstance(scores := kept.get("scores"), list) and all(isinstance(pair, dict) for pair in scores):
         kept["scores"] = {pair.get("name"): pair.get("value") for pair in scores}
     if isinstance(demands := kept.get("constraints"), list):
-        kept["constraints"] = [{**c, "args": _parsed(c.get("args"))} if isinstance(c, dict) else c for c in demands]
+        kept["constraints"] = [{**c, "args": _parse_text(c.get("args"))} if isinstance(c, dict) else c for c in demands]
     if isinstance(tools := kept.get("tools"), list):
-        kept["tools"] = list(map(_parsed, tools))
+        kept["tools"] = list(map(_parse_text, tools))
     if "extra" in kept:
-        kept["extra"] = _parsed(kept["extra"])
+        kept["extra"] = _parse_text(kept["extra"])
     if isinstance(origin := kept.get("origin"), dict):
         turn = origin.get("round")
         if isinstance(turn, float) and turn.is_integer():
@@ -149,14 +149,14 @@ def with_extra(row: Row) -> Row | None:
     return {**{key: value for key, value in row.items() if key in FIELDS}, "extra": {**extra, **others}}
 
 
-def _without_nulls(value: Any) -> Any:
+def _remove_nulls(value: Any) -> Any:
     """A nested value without the fields that a table holds as null in rows that do not have them."""
     if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return list(map(_without_nulls, value)) if isinstance(value, list) else value
+        return {key: _remove_nulls(inner) for key, inner in value.items() if inner is not None}
+    return list(map(_remove_nulls, value)) if isinstance(value, list) else value
 
 
-def _parsed(value: object) -> object:
+def _parse_text(value: object) -> object:
     """The value of a JSON text; a text that is none, and any other value, as it is."""
     try:
         return msgspec.json.decode(value) if isinstance(value, str) else value

@@ -14,7 +14,7 @@ from filial.contracts.kinds import Format, Item
 from filial.contracts.records import Record
 from filial.formats.base import Fault
 from filial.formats.jsontext import Row, parse_object
-from filial.formats.records import checked
+from filial.formats.records import encode_checked
 from filial.formats.streams import items
 
 
@@ -66,7 +66,7 @@ class RowFormat(Format):
         for record in found:
             if type(record) is not Record:
                 raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-            records.append(checked(record)[1])
+            records.append(encode_checked(record)[1])
         if not records:
             raise Fault("", "the format makes no record of it")
         return records

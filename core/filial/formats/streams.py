@@ -21,12 +21,12 @@ LARGEST_ARRAY = 512 << 20
 CHUNK = 1 << 20
 BOM = b"\xef\xbb\xbf"
 
-Reporter = Callable[[int, Fault, bytes], None]
+FaultHandler = Callable[[int, Fault, bytes], None]
 Item = tuple[int, bytes]
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[io.BufferedReader]:
+def open_file(path: str | Path) -> Iterator[io.BufferedReader]:
     """A file (or stdin for ``-``) as plain bytes; ``.gz`` and ``.zst`` are unpacked on the way.
 
     Raises:
@@ -37,7 +37,7 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
         return
     try:
         with io.BufferedReader(io.FileIO(path), CHUNK) as raw:
-            unpack = {".gz": _gzip, ".zst": _Zstandard}.get(Path(path).suffix)
+            unpack = {".gz": _open_gzip, ".zst": _ZstandardReader}.get(Path(path).suffix)
             yield cast(io.BufferedReader, io.BufferedReader(unpack(raw), CHUNK) if unpack else raw)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UsageError(f"{path}: the packed data is damaged ({error}); fetch or make the file again") from None
@@ -47,7 +47,7 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def packed(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
+def compress(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
     """The file, packed on the way out. The same records give the same bytes: no time or name is stored."""
     if suffix == ".gz":
         with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as out:
@@ -59,15 +59,15 @@ def packed(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
         yield cast(IO[bytes], sink)
 
 
-def _gzip(raw: IO[bytes]) -> io.RawIOBase:
+def _open_gzip(raw: IO[bytes]) -> io.RawIOBase:
     return cast(io.RawIOBase, gzip.GzipFile(fileobj=raw))
 
 
-class _Zstandard(io.RawIOBase):
+class _ZstandardReader(io.RawIOBase):
     """Zstandard data, unpacked. Data that ends in the middle is an error, which the package's reader lets pass."""
 
     # A packed byte can stand for 32 KiB (4 bytes for a block of 128 KiB), so little is fed at a time.
-    FED = 1024
+    INPUT_SIZE = 1024
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw, self._zstandard = raw, zstandard_module()
@@ -79,7 +79,7 @@ class _Zstandard(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            fed = self._left or self._raw.read(self.FED)
+            fed = self._left or self._raw.read(self.INPUT_SIZE)
             if not fed and self._frame:
                 raise EOFError("it ends in the middle")
             if not fed:
@@ -108,7 +108,7 @@ def zstandard_module() -> Any:
     return zstandard
 
 
-def lines(stream: io.BufferedReader, report: Reporter, longest: int = LONGEST_LINE) -> Iterator[Item]:
+def lines(stream: io.BufferedReader, report: FaultHandler, longest: int = LONGEST_LINE) -> Iterator[Item]:
     r"""Lines with their numbers, split on ``\n`` only, blank ones left out; a byte order mark is skipped.
 
     A line of more than ``longest`` bytes is reported and passed over; memory stays below twice as much.
@@ -146,17 +146,17 @@ def elements(stream: io.BufferedReader, file: str) -> Iterator[Item]:
         try:
             _, end = scan(text, at)
         except json.JSONDecodeError as error:
-            raise _broken(file, text, error.pos, error.msg) from None
+            raise _syntax_error(file, text, error.pos, error.msg) from None
         except RecursionError:
-            raise _broken(file, text, at, "arrays or objects are nested too deeply") from None
+            raise _syntax_error(file, text, at, "arrays or objects are nested too deeply") from None
         yield number, text[at:end].encode("utf-8", "surrogateescape")
         at = _skip_space(text, end)
         if more := text.startswith(",", at):
             at = _skip_space(text, at + 1)
         elif not text.startswith("]", at):
-            raise _broken(file, text, at, "expected ',' or ']'")
+            raise _syntax_error(file, text, at, "expected ',' or ']'")
     if (rest := _skip_space(text, at + 1)) < len(text):
-        raise _broken(file, text, rest, "text after the end of the array")
+        raise _syntax_error(file, text, rest, "text after the end of the array")
 
 
 def _skip_space(text: str, at: int) -> int:
@@ -165,12 +165,12 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-def _broken(file: str, text: str, at: int, what: str) -> UsageError:
+def _syntax_error(file: str, text: str, at: int, what: str) -> UsageError:
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
     return UsageError(f"{file}:{line}:{column}: not JSON: {what[:1].lower()}{what[1:]}")
 
 
-def items(stream: io.BufferedReader, file: str, report: Reporter, *, by_line: bool = False) -> Iterator[Item]:
+def items(stream: io.BufferedReader, file: str, report: FaultHandler, *, by_line: bool = False) -> Iterator[Item]:
     """The elements of a JSON array, or the lines of anything else and where ``by_line`` says so.
 
     Raises:

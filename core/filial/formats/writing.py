@@ -12,10 +12,10 @@ import msgspec
 from filial.contracts.errors import FilialError, UsageError
 from filial.contracts.plugin_errors import failure
 from filial.contracts.records import Record
-from filial.formats.base import Fault, named
+from filial.formats.base import Fault, describe_record
 from filial.formats.catalogue import AUTO, LINES, OWN, Catalogue, Spec, holds_rows, suffix
-from filial.formats.records import checked
-from filial.formats.streams import packed
+from filial.formats.records import encode_checked
+from filial.formats.streams import compress
 from filial.storage import replacing
 
 if TYPE_CHECKING:
@@ -42,18 +42,18 @@ def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, m
             place that cannot be written.
         FilialError: the disk is full, or the format's plugin fails.
     """
-    form, out = checked_format(path, format, manager), _Outgoing(records)
+    form, out = resolve_format(path, format, manager), _CheckedRecords(records)
     plugin = Catalogue(manager).manager.provenance(form) if form is not None else ""
     if str(path) == "-":
         _write(sys.stdout.buffer, form, out, plugin)
         sys.stdout.buffer.flush()
     else:
-        with replacing(path) as sink, packed(sink, Path(path).suffix) as file:
+        with replacing(path) as sink, compress(sink, Path(path).suffix) as file:
             _write(file, form, out, plugin, array=suffix(path) == ".json")
     return out.count
 
 
-def checked_format(path: str | Path, format: Spec, manager: Manager | None = None) -> Format | None:
+def resolve_format(path: str | Path, format: Spec, manager: Manager | None = None) -> Format | None:
     """The format to write, known before any work; None: filial's own.
 
     Raises:
@@ -63,7 +63,7 @@ def checked_format(path: str | Path, format: Spec, manager: Manager | None = Non
     catalogue, stdout = Catalogue(manager), str(path) == "-"
     if format == OWN or (format == AUTO and (stdout or suffix(path) in LINES)):
         return None
-    form = catalogue.of_file(path) if format == AUTO else catalogue.named(format)
+    form = catalogue.for_file(path) if format == AUTO else catalogue.get(format)
     if form is None:
         raise UsageError(f"{path}: name the format to write; there are {catalogue.names()}")
     if not form.writes():
@@ -73,7 +73,7 @@ def checked_format(path: str | Path, format: Spec, manager: Manager | None = Non
     return form
 
 
-class _Outgoing:
+class _CheckedRecords:
     """Records on their way out, counted, each checked to be one that a reader accepts.
 
     ``error`` is what ended them, where something did: no fault of the format that writes them.
@@ -88,9 +88,9 @@ class _Outgoing:
         try:
             for record in self._records:
                 try:
-                    line = checked(record)[0]
+                    line = encode_checked(record)[0]
                 except Fault as fault:
-                    raise UsageError(f"{named(record)}: {fault}") from None
+                    raise UsageError(f"{describe_record(record)}: {fault}") from None
                 yield record, line
                 self.count += 1
         except BaseException as error:
@@ -98,7 +98,7 @@ class _Outgoing:
             raise
 
 
-def _write(file: IO[bytes], form: Format | None, out: _Outgoing, plugin: str, *, array: bool = False) -> None:
+def _write(file: IO[bytes], form: Format | None, out: _CheckedRecords, plugin: str, *, array: bool = False) -> None:
     """Write all records in one format; what fails in it is its plugin's fault."""
     try:
         if form is None:

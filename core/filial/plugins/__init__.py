@@ -1,4 +1,4 @@
-"""Who is there and how they join: discovery by metadata, the manager, hooks, options."""
+"""Plugins: discovery from package metadata, loading, hooks and options."""
 
 from typing import TYPE_CHECKING
 

@@ -1,6 +1,6 @@
-"""What an installation holds, where its version does not say: code that is edited or installed anew under one version.
+"""Digests of installed code that can change without a new version: editable installations, local folders, repositories.
 
-A release from an index never changes under its version, and nothing of it is read here.
+A release from a package index never changes under its version, so none of its files is read.
 """
 
 from __future__ import annotations
@@ -20,25 +20,28 @@ from filial.storage import digest, file_sha256
 
 
 class _Source(msgspec.Struct):
-    """PEP 610: where an installation came from that is from no index."""
+    """``direct_url.json`` (PEP 610): where a distribution came from if not from a package index."""
 
     dir_info: dict[str, Any] = {}
 
 
 @cache
-def content(info: str, module: str) -> str:
-    """A digest of the code behind a distribution's module; empty where its version says it all.
+def code_digest(info: str, module: str) -> str:
+    """Return a digest of the code behind a module (12 hex digits); empty if the distribution's version identifies it.
 
-    Read once per process, before the module is imported: what is imported stays as it is. Of an editable installation
-    it is of all files of the module's top-level package (of a lone module, of those beside it), of one from a folder or
-    a repository, of its record of files.
+    An editable installation is identified by all files of the module's top-level package (for a single module: by the
+    Python files of its folder), one from a folder or a repository by its RECORD file. The digest is computed once per
+    process, before the module is imported, because imported code does not change any more.
 
     Args:
         info: the distribution's metadata folder.
-        module: an entry point's, ``package.module`` or ``package.module:object``.
+        module: the module of an entry point, ``package.module`` or ``package.module:object``.
+
+    Raises:
+        PluginError: ``direct_url.json`` is damaged.
     """
-    if info.endswith(".egg-info"):  # as 'setup.py develop' leaves it, beside the sources
-        return _edited(module)
+    if info.endswith(".egg-info"):  # 'setup.py develop' writes it beside the sources
+        return _files_digest(module)
     try:
         source = msgspec.json.decode(Path(info, "direct_url.json").read_bytes(), type=_Source)
     except FileNotFoundError:
@@ -46,20 +49,21 @@ def content(info: str, module: str) -> str:
     except msgspec.DecodeError as err:
         raise PluginError(f"{info}/direct_url.json cannot be read ({err}); reinstall it with pip") from err
     record = Path(info, "RECORD")
-    return _edited(module) if source.dir_info.get("editable") or not record.exists() else _recorded(record)
+    return _files_digest(module) if source.dir_info.get("editable") or not record.exists() else _record_digest(record)
 
 
-def _edited(module: str) -> str:
+def _files_digest(module: str) -> str:
     found = [(name, file_sha256(path)) for name, path in _files(module.partition(":")[0].strip())]
     return digest(found)[:12]
 
 
 def _files(module: str) -> Iterator[tuple[str, Path]]:
-    """All files of the top-level package of a module, but for caches and hidden ones; a namespace is not one."""
+    """Yield the files of a module's top-level package, without caches and hidden files. A namespace package does not
+    count as top level."""
     names = accumulate(module.split("."), "{}.{}".format)
     spec = next((spec for spec in map(find_spec, names) if spec is None or spec.origin is not None), None)
     if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
-        return  # it is not there: importing it will say so
+        return  # importing the module will raise the error
     folder = Path(spec.origin).parent
     for path in sorted(folder.glob("*.py") if spec.submodule_search_locations is None else folder.rglob("*")):
         within = path.relative_to(folder)
@@ -68,8 +72,8 @@ def _files(module: str) -> Iterator[tuple[str, Path]]:
             yield str(within), path
 
 
-def _recorded(record: Path) -> str:
-    """Of the checksums that pip noted, but for metadata and scripts, which differ from place to place."""
+def _record_digest(record: Path) -> str:
+    """Digest the checksums that pip wrote, without those of metadata and scripts, which differ between machines."""
     own = record.parent.name
     lines = (line.strip() for line in record.read_text("utf-8").splitlines())
     return digest(sorted(line for line in lines if "sha256=" in line and not line.startswith(("..", own))))[:12]

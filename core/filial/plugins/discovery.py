@@ -1,8 +1,8 @@
-"""What is installed, read from packaging metadata alone: nothing is imported, so listing is cheap and safe.
+"""List the installed plugins from packaging metadata, without importing them.
 
-The entry points are those of ``importlib.metadata.entry_points()`` in groups that start with ``filial.``;
-that module is not used because importing it costs more than this whole scan. Packages inside a zip file on
-``sys.path`` are not seen.
+The entry points are those of ``importlib.metadata.entry_points()`` in groups that start with ``filial.``. That module
+is not used because importing it takes longer than the whole scan. Packages inside a zip file on ``sys.path`` are not
+found.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ GROUPS = (
 )  # fmt: skip
 OURSELVES = "filial"
 HOOKS = "hooks"
-"""The group of plugins that bring hooks only; beside the kinds, since they register nothing."""
+"""The group of plugins that have hooks only. It is no kind of component, since they register nothing."""
 STAGES = "stages"
-"""The group of what stands in a recipe's list of stages; an entry names the class itself."""
+"""The group of stages; an entry point names the class itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One distribution's claim to one name: a line of its ``entry_points.txt``.
+    """One entry point: a distribution's claim to a name, a line of its ``entry_points.txt``.
 
     ``kind`` is the group without ``filial.``; ``value`` is ``module`` or ``module:object``; ``path`` is the
     distribution's metadata folder.
@@ -42,47 +42,47 @@ class Claim:
 
     @property
     def owner(self) -> str:
-        """The distribution and its version, for people."""
+        """The distribution and its version, for messages."""
         return f"{self.dist} {self.version}".rstrip()
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file of ``--plugin``: its name stands for a distribution, its path for a module."""
+        """Whether this is a file of ``--plugin``: its name serves as the distribution, its path as the module."""
         return os.path.isabs(self.value)
 
     @property
     def identity(self) -> str:
-        """``dist:name``, the same however the distribution's name is written: what keys are made of."""
-        return f"{self.dist if self.is_file else normalized(self.dist)}:{self.name}"
+        """``dist:name`` with the distribution's name normalized, as it enters stage keys."""
+        return f"{self.dist if self.is_file else normalize_name(self.dist)}:{self.name}"
 
     @property
     def entry(self) -> str:
-        """The entry point, for people."""
+        """The entry point, for messages."""
         return f"entry point {self.name} = {self.value}"
 
     def summary(self) -> str:
-        """The first line of the module's docstring, read as text: no code is run. Empty where it cannot be read."""
+        """Read the first line of the module's docstring from its source, without importing it; empty if unreadable."""
         module = self.value.partition(":")[0].strip().replace(".", os.sep)
         for file in (os.path.join(folder, module + end) for folder in sys.path for end in (".py", "/__init__.py")):
             try:
                 with open(file, encoding="utf-8") as source:
                     first = source.readline().strip()
             except (OSError, UnicodeDecodeError):
-                continue  # not there or not to be read: the next place may have it
+                continue  # missing or unreadable: try the next folder
             return first.strip('"').strip() if first.startswith('"""') else ""
         return ""
 
     def requirements(self) -> list[str]:
-        """What the distribution requires, a line each, read when called."""
-        return [value for key, value in _header(self.path) if key == "requires-dist"]
+        """Read what the distribution requires, one line per requirement."""
+        return [value for key, value in _metadata_fields(self.path) if key == "requires-dist"]
 
 
 class Index(dict[str, dict[str, list[Claim]]]):
-    """kind -> name -> the claims to it, sorted; every group of `GROUPS` is present.
+    """kind -> name -> claims to that name, sorted. Every group of `GROUPS` is present.
 
     Attributes:
-        blocked: claims that were cut, each with the reason ("blocked by FILIAL_BLOCK").
-        findings: what is wrong with the metadata, one sentence each; such a distribution stops no other.
+        blocked: claims that were left out, each with the reason ("blocked by FILIAL_BLOCK").
+        findings: what is wrong with the metadata, one sentence each. The other distributions are listed all the same.
     """
 
     def __init__(self) -> None:
@@ -91,48 +91,52 @@ class Index(dict[str, dict[str, list[Claim]]]):
         self.findings: list[str] = []
 
     def add(self, claim: Claim) -> None:
-        """Put a claim in its place: behind filial's own, and by distribution."""
+        """Insert a claim: after filial's own, then in the order of distributions."""
         claims = self.setdefault(claim.kind, {}).setdefault(claim.name, [])
         claims.append(claim)
-        claims.sort(key=lambda c: (c.dist != OURSELVES, normalized(c.dist), c.value))
+        claims.sort(key=lambda c: (c.dist != OURSELVES, normalize_name(c.dist), c.value))
 
-    def bare(self, kind: str, name: str) -> list[Claim]:
-        """Whom a name without a distribution may mean: filial where it has the name itself, else all who claim it."""
+    def find_claims(self, kind: str, name: str) -> list[Claim]:
+        """Return the claims that a bare name can mean: filial's own if there is one, otherwise all."""
         claims = self.get(kind, {}).get(name, [])
         return [claim for claim in claims if claim.dist == OURSELVES] or claims
 
-    def overshadowed(self, dist: str = "") -> Iterator[str]:
-        """A sentence for each claim (of one distribution, or of all) to a name that filial has itself."""
+    def find_shadowed(self, dist: str = "") -> Iterator[str]:
+        """Yield one sentence per claim (of one distribution, or of all) to a name that filial itself uses."""
         for kind, names in self.items():
             for name, claims in names.items():
                 for claim in claims if claims[0].dist == OURSELVES else ():
                     if claim.dist != OURSELVES and dist in ("", claim.dist):
                         what = f"{singular(kind)} {name!r}"
-                        yield f"{what} is filial's own; that of {claim.owner} is used as {claim.dist}:{name}"
+                        yield f"{what} means filial's own; write {claim.dist}:{name} for that of {claim.owner}"
 
     def claim(self, kind: str, name: str) -> Claim:
-        """The one claim to ``name``, or to ``dist:name``; a bare name that filial has is filial's. Imports nothing.
+        """Return the only claim to ``name`` or ``dist:name``, without importing it. A bare name prefers filial's own.
 
         Raises:
-            PluginError: nobody or more than one distribution claims the name, or the claim is blocked.
+            PluginError: the name is unknown, blocked, or claimed by more than one distribution.
         """
         owner, _, short = name.rpartition(":")
-        claims = [c for c in self.get(kind, {}).get(short, []) if _is_of(c, owner)] if owner else self.bare(kind, short)
+        claims = (
+            [c for c in self.get(kind, {}).get(short, []) if _is_of(c, owner)]
+            if owner
+            else self.find_claims(kind, short)
+        )
         what = singular(kind)
         if len(claims) == 1:
             return claims[0]
         if not claims:
-            raise PluginError(self._missing(kind, name, owner, short))
-        if len({normalized(c.dist) for c in claims}) == 1:
+            raise PluginError(self._explain_missing(kind, name, owner, short))
+        if len({normalize_name(c.dist) for c in claims}) == 1:
             values = " and ".join(c.value for c in claims)
-            raise PluginError(f"{claims[0].owner} claims {what} {short!r} twice ({values}); it must be mended there")
+            raise PluginError(f"{claims[0].owner} claims {what} {short!r} twice ({values}); its author has to fix this")
         owners = " and ".join(c.owner for c in claims)
         before = "" if kind == STAGES else "use: "
         ways = " or ".join(f"'{before}{c.dist}:{short}'" for c in claims)
         raise PluginError(f"{what} {short!r} is claimed by {owners}; write {ways}, or uninstall one of them")
 
-    def _missing(self, kind: str, name: str, owner: str, short: str) -> str:
-        """Why there is no such name, and what may have been meant."""
+    def _explain_missing(self, kind: str, name: str, owner: str, short: str) -> str:
+        """Say why there is no such name, and suggest another one."""
         what = singular(kind)
         for cut, reason in self.blocked:
             if (cut.kind, cut.name) == (kind, short) and _is_of(cut, owner):
@@ -151,11 +155,12 @@ class Index(dict[str, dict[str, list[Claim]]]):
 def index(path: Sequence[str] | None = None, *, block: str | None = None, no_plugins: bool = False) -> Index:
     """Read the metadata of every distribution on ``path`` (default ``sys.path``).
 
-    Where two folders hold the same distribution, the first on the path counts.
+    If two folders hold the same distribution, the first one on the path counts.
 
     Args:
-        block: comma-separated distributions, names or ``dist:name``; default: environment ``FILIAL_BLOCK``.
-        no_plugins: keep only what the distribution ``filial`` itself brings.
+        block: comma-separated distributions, names or ``dist:name``; default: the environment variable
+            ``FILIAL_BLOCK``.
+        no_plugins: list only the plugins of the distribution ``filial`` itself.
     """
     out = Index()
     words = (os.environ.get("FILIAL_BLOCK", "") if block is None else block).split(",")
@@ -163,61 +168,61 @@ def index(path: Sequence[str] | None = None, *, block: str | None = None, no_plu
     seen: dict[str, str] = {}  # distribution -> where it was seen first
     for folder in dict.fromkeys(sys.path if path is None else path):
         for info in _metadata_folders(folder or "."):
-            dist = normalized(os.path.basename(info).rpartition(".")[0].partition("-")[0])
+            dist = normalize_name(os.path.basename(info).rpartition(".")[0].partition("-")[0])
             if dist not in seen:
                 seen[dist] = folder
-                _read(info, out, blocked, no_plugins)
+                _add_distribution(info, out, blocked, no_plugins)
             elif seen[dist] == folder:
                 out.findings.append(f"{folder} holds the metadata of {dist} twice; reinstall it with pip")
     for kind, names in out.items():
         out[kind] = dict(sorted(names.items()))
-    out.findings += out.overshadowed()
+    out.findings += out.find_shadowed()
     return out
 
 
-def normalized(dist: str) -> str:
-    """A distribution's name in the form by which names are compared (PEP 503)."""
+def normalize_name(dist: str) -> str:
+    """Return a distribution's name in the form in which names are compared (PEP 503)."""
     return "-".join(part for part in dist.lower().replace("_", "-").replace(".", "-").split("-") if part)
 
 
 def singular(kind: str) -> str:
-    """One of its kind: ``strategies`` is ``strategy``."""
+    """Return the singular of a kind: ``strategies`` gives ``strategy``."""
     return f"{kind[:-3]}y" if kind.endswith("ies") else kind.removesuffix("s")
 
 
 def _is_of(claim: Claim, owner: str) -> bool:
-    return not owner or normalized(claim.dist) == normalized(owner)
+    return not owner or normalize_name(claim.dist) == normalize_name(owner)
 
 
 def _metadata_folders(folder: str) -> list[str]:
-    """Metadata folders in ``folder``, sorted, without what a broken pip run left behind (``~name``)."""
+    """Return the metadata folders in ``folder``, sorted, without leftovers of an interrupted pip (``~name``)."""
     try:
         found = [name for name in os.listdir(folder) if name.lower().endswith((".dist-info", ".egg-info"))]
-    except OSError:  # not a folder, not there or not readable: Python finds nothing there either
+    except OSError:  # Python finds nothing there either
         found = []
     return [os.path.join(folder, name) for name in sorted(found) if not name.startswith("~")]
 
 
-def _read(info: str, out: Index, blocked: list[str], no_plugins: bool) -> None:
+def _add_distribution(info: str, out: Index, blocked: list[str], no_plugins: bool) -> None:
     """Add one distribution's claims to ``out``."""
     file_name = os.path.join(info, "entry_points.txt")
     try:
         with open(file_name, "rb") as file:
             data = file.read()
-        points = dict.fromkeys(_points(data.decode("utf-8")) if b"[filial." in data else ())
+        points = dict.fromkeys(_entry_points(data.decode("utf-8")) if b"[filial." in data else ())
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError) as err:
         out.findings.append(f"{file_name} cannot be read ({err}); reinstall its package")
         return
-    header = dict(_header(info)) if points else {}
+    header = dict(_metadata_fields(info)) if points else {}
     stem, _, rest = os.path.basename(info).rpartition(".")[0].partition("-")
     name, version = header.get("name") or stem, header.get("version") or rest.partition("-")[0]
     for group, entry, value in points:
         claim = Claim(group.removeprefix("filial."), entry, value, name, version, info)
-        if no_plugins and normalized(name) != OURSELVES:
+        if no_plugins and normalize_name(name) != OURSELVES:
             out.blocked.append((claim, "left out by --no-plugins"))
-        elif any(_blocks(word, claim) for word in blocked):
+        elif any(_is_meant(word, claim) for word in blocked):
             out.blocked.append((claim, "blocked by FILIAL_BLOCK"))
         else:
             out.add(claim)
@@ -226,17 +231,17 @@ def _read(info: str, out: Index, blocked: list[str], no_plugins: bool) -> None:
                 out.findings.append(f"{claim.owner}: there is no entry-point group {group!r}{meant}")
 
 
-def _blocks(word: str, claim: Claim) -> bool:
-    """Whether a word of FILIAL_BLOCK, a distribution, a name or ``dist:name``, is about a claim."""
+def _is_meant(word: str, claim: Claim) -> bool:
+    """Whether a word of FILIAL_BLOCK (a distribution, a name or ``dist:name``) means this claim."""
     owner, _, name = word.rpartition(":")
-    return (name == claim.name and _is_of(claim, owner)) or normalized(word) == normalized(claim.dist)
+    return (name == claim.name and _is_of(claim, owner)) or normalize_name(word) == normalize_name(claim.dist)
 
 
-def _points(text: str) -> Iterator[tuple[str, str, str]]:
-    """(group, name, value) of each entry point in a group of ours.
+def _entry_points(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (group, name, value) of each entry point in a group of filial.
 
     Raises:
-        ValueError: a line that is no entry point.
+        ValueError: a line is not an entry point.
     """
     group = ""
     for number, raw in enumerate(text.splitlines(), 1):
@@ -250,8 +255,8 @@ def _points(text: str) -> Iterator[tuple[str, str, str]]:
             yield group, name, value
 
 
-def _header(info: str) -> list[tuple[str, str]]:
-    """Fields of METADATA (wheels) or PKG-INFO (eggs), up to the description."""
+def _metadata_fields(info: str) -> list[tuple[str, str]]:
+    """Return the fields of METADATA (wheels) or PKG-INFO (eggs), without the description."""
     for file_name in ("METADATA", "PKG-INFO"):
         try:
             with open(os.path.join(info, file_name), encoding="utf-8", errors="replace") as file:

@@ -1,7 +1,7 @@
-"""Every hook a plugin may implement; those round a run each with a complete example.
+"""The hooks that a plugin can implement, most of them with an example.
 
-An implementation may take fewer arguments than its spec, never others. It is marked with ``filial.hookimpl``
-and needs no ``wrapper=True``: `ask` is a wrapper by nature, the others have nothing to wrap.
+An implementation may take fewer arguments than its spec, but no others. It is marked with ``filial.hookimpl`` and needs
+no ``wrapper=True``: `ask` always wraps, the others have nothing to wrap.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from filial.contracts.records import Record
 hookspec = pluggy.HookspecMarker("filial")
 
 
-def _registration(kind: str, base: type[Component]) -> Any:
-    """The hook by which a plugin brings components of one kind; the examples in docs/plugins are run by tests."""
+def _make_spec(kind: str, base: type[Component]) -> Any:
+    """Make the hook with which a plugin registers components of one kind. docs/plugins has examples."""
 
     def spec(register: Callable[[str, type[Component]], None]) -> None: ...
 
@@ -30,12 +30,12 @@ def _registration(kind: str, base: type[Component]) -> Any:
     return hookspec(historic=True)(spec)
 
 
-globals().update({f"register_{kind}": _registration(kind, base) for kind, base in KINDS.items()})
+globals().update({f"register_{kind}": _make_spec(kind, base) for kind, base in KINDS.items()})
 
 
 @hookspec
 def run_started(run: RunInfo) -> None:
-    """A run begins; nothing has been asked yet. An error here is logged and does not stop the run.
+    """Called when a run begins, before any request. An error is logged and does not stop the run.
 
     Example:
         import time
@@ -49,9 +49,9 @@ def run_started(run: RunInfo) -> None:
 
 @hookspec
 def stage_finished(run: RunInfo, stage: str, kept: int, dropped: dict[str, int]) -> None:
-    """A stage is committed: how many records go on, and how many were dropped for which reason.
+    """Called when a stage is committed, with the number of records kept, and of those dropped by reason.
 
-    An error here is logged and does not stop the run.
+    An error is logged and does not stop the run.
 
     Example:
         import sys
@@ -65,10 +65,10 @@ def stage_finished(run: RunInfo, stage: str, kept: int, dropped: dict[str, int])
 
 @hookspec
 def record_dropped(run: RunInfo, stage: str, record: Record | None, drop: DropInfo) -> None:
-    """A record does not go on. ``record`` is None where an answer never became a record;
-    ``drop`` has at least ``reason`` and ``detail``.
+    """Called for each record that is dropped. ``record`` is None if an answer never became a record; ``drop`` has at
+    least ``reason`` and ``detail``.
 
-    Called once per drop, so keep it quick. An error here is logged and does not stop the run.
+    Keep it quick: there may be many drops. An error is logged and does not stop the run.
 
     Example:
         import sys
@@ -83,8 +83,8 @@ def record_dropped(run: RunInfo, stage: str, record: Record | None, drop: DropIn
 
 @hookspec
 def training_started(run: RunInfo, model: str, data: Path) -> None:
-    """A model is about to be trained, one that was not trained before: ``model`` names the one to start from, ``data``
-    is the folder of the data set. An error here is logged and does not stop the run.
+    """Called before a training that is not done yet. ``model`` names the model to start from, ``data`` is the folder
+    of the data set. An error is logged and does not stop the run.
 
     Example:
         from filial import hookimpl
@@ -98,8 +98,8 @@ def training_started(run: RunInfo, model: str, data: Path) -> None:
 
 @hookspec
 def training_finished(run: RunInfo, model: Path, figures: dict[str, Any], error: BaseException | None) -> None:
-    """A training ends: well (``error`` is None), with a whole model in the folder ``model`` and the trainer's figures,
-    or by an error or Ctrl-C. An error here is logged only.
+    """Called when a training ends. If ``error`` is None, the folder ``model`` holds the complete model, and ``figures``
+    are the trainer's; otherwise it ended with an error or Ctrl-C. An error in the hook is logged.
 
     Example:
         import shutil
@@ -114,7 +114,8 @@ def training_finished(run: RunInfo, model: Path, figures: dict[str, Any], error:
 
 @hookspec
 def run_finished(run: RunInfo, error: BaseException | None) -> None:
-    """A run ends: well (``error`` is None), by an error, or by Ctrl-C. An error here is logged only.
+    """Called when a run ends: successfully (``error`` is None), with an error, or with Ctrl-C. An error in the hook is
+    logged.
 
     Example:
         from filial import hookimpl
@@ -127,12 +128,11 @@ def run_finished(run: RunInfo, error: BaseException | None) -> None:
 
 @hookspec
 def ask(request: Request, teacher: Teacher, proceed: Asker) -> Reply:
-    """Wrap each call to a teacher: change the request, answer without it, look at or change the reply.
+    """Wrap each call to a teacher: change the request, answer without the teacher, read or change the reply.
 
-    An implementation is ``async def``. ``await proceed(request)`` calls the next wrapper and in the end the
-    teacher; not calling it answers in the teacher's place, calling it again asks again. The plugin registered
-    last is outermost; ``hookimpl(tryfirst=True)`` and ``trylast=True`` change that. What it raises reaches
-    the stage.
+    An implementation is ``async def``. ``await proceed(request)`` calls the next wrapper and finally the teacher.
+    Without this call the hook answers instead of the teacher; a second call asks again. The plugin registered last is
+    outermost; ``hookimpl(tryfirst=True)`` and ``trylast=True`` change that. An exception reaches the stage.
 
     Example:
         from filial import Message, hookimpl
@@ -148,7 +148,7 @@ def ask(request: Request, teacher: Teacher, proceed: Asker) -> Reply:
 
 @hookspec
 def checkup() -> Iterable[tuple[str, str]]:
-    """Findings for ``filial doctor``, as (level, sentence); the level is "ok", "warn" or "fail".
+    """Return findings for ``filial doctor`` as (level, sentence); the level is "ok", "warn" or "fail".
 
     Example:
         import os

@@ -1,4 +1,4 @@
-"""Import one plugin. Whatever fails is one sentence that says whose it is."""
+"""Import a plugin; a failure becomes one sentence that names the plugin."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 
 from filial import __version__
 from filial.contracts.errors import PluginError
-from filial.plugins.discovery import OURSELVES, Claim, normalized
+from filial.plugins.discovery import OURSELVES, Claim, normalize_name
 
 
 @contextmanager
-def contained(claim: Claim) -> Iterator[None]:
-    """See that a plugin is made for this filial. Whatever fails inside, ``sys.exit()`` too, becomes one sentence.
+def contain_errors(claim: Claim) -> Iterator[None]:
+    """Check that a plugin supports this version of filial, and turn any failure of the block into a `PluginError`.
 
     Raises:
-        PluginError: that sentence, with distribution, entry point and cause.
+        PluginError: anything failed, ``sys.exit()`` included; names the distribution, the entry point and the cause.
     """
     try:
         check_range(claim)
@@ -34,16 +34,19 @@ def contained(claim: Claim) -> Iterator[None]:
 
 
 def check_range(claim: Claim) -> None:
-    """See that the distribution's own requirements on filial hold; pre-releases of filial count like releases.
+    """Check the distribution's requirements on filial; pre-releases of filial count like releases.
 
-    One with an environment marker is left out: whoever installed the distribution judged it.
+    Requirements with an environment marker are not checked; pip has evaluated them.
+
+    Raises:
+        PluginError: a requirement does not hold, or cannot be parsed.
     """
     if claim.dist == OURSELVES:
         return
     from packaging.requirements import InvalidRequirement, Requirement
 
     for line in claim.requirements():
-        if normalized(re.split(r"[^\w.-]", line)[0]) != OURSELVES:
+        if normalize_name(re.split(r"[^\w.-]", line)[0]) != OURSELVES:
             continue
         try:
             wanted = Requirement(line)
@@ -55,17 +58,21 @@ def check_range(claim: Claim) -> None:
 
 
 def import_entry(value: str) -> Any:
-    """Import what ``module`` or ``module:object`` names (an extras marker after it means nothing any more)."""
+    """Import the object that ``module`` or ``module:object`` names; an extras marker (``[x]``) is ignored."""
     module, _, attributes = "".join(value.partition("[")[0].split()).partition(":")
     return resolve_name(f"{module}:{attributes}")
 
 
 def import_file(path: Path) -> Any:
-    """Execute a file as a module of its own, importable by no other name."""
+    """Execute a file as a module with a name that no import statement uses.
+
+    Raises:
+        PluginError: it is not a Python file.
+    """
     name = f"filial_file_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError("it is no Python file; its name must end in .py")
+        raise PluginError("it is not a Python file; its name must end in .py")
     module = module_from_spec(spec)
     sys.modules[name] = module  # so that its classes can be pickled
     try:
@@ -77,10 +84,10 @@ def import_file(path: Path) -> Any:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be imported, without importing it (only its parents, when it has any)."""
+    """Whether a module can be imported; imports only its parent packages."""
     if sys.modules.get(module) is not None:
         return True
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # the parent of a dotted name is not there
+    except ModuleNotFoundError:  # the parent package is missing
         return False

@@ -1,4 +1,4 @@
-"""Load a plugin when its name is first used, keep its failure to itself, and know who registered what."""
+"""The plugin manager: loads a plugin when its name is first used and contains its errors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from filial.contracts.checks import SLUG
 from filial.contracts.errors import MissingExtra, PluginError, UsageError
 from filial.contracts.kinds import KINDS, Component, HookPlugin
 from filial.plugins import discovery, hookspecs
-from filial.plugins.content import content
+from filial.plugins.content import code_digest
 from filial.plugins.discovery import HOOKS, Claim, Index, singular
 from filial.plugins.hooks import Hooks, ModuleHooks, check_hooks, class_of_entry, classes_of_file
-from filial.plugins.loading import contained, import_entry, import_file, is_installed
-from filial.plugins.options import change_files, locate_files, validated
+from filial.plugins.loading import contain_errors, import_entry, import_file, is_installed
+from filial.plugins.options import change_files, locate_files, validate
 from filial.storage import file_sha256
 
 log = logging.getLogger("filial.plugins")
@@ -34,9 +34,9 @@ class Manager:
     """All plugins of one process.
 
     Attributes:
-        index: who claims which name, from metadata alone; a file given to `load_file` is added to it.
-        hook: the lifecycle hooks of the plugins loaded so far.
-        files: those given to `load_file`.
+        index: the claims to names, from metadata; `load_file` adds its file.
+        hook: the hooks of the plugins loaded so far.
+        files: the files loaded with `load_file`.
     """
 
     def __init__(self, index: Index | None = None, *, no_plugins: bool = False) -> None:
@@ -47,17 +47,17 @@ class Manager:
         self.hook = Hooks(self._pm, lambda name: self._hooks_name(self._claims[name]))
         self._found: dict[tuple[str, str, str], type[Component]] = {}  # (distribution, kind, name)
         self._claims: dict[str, Claim] = {}  # plugin -> the claim that loaded it
-        self._failed: dict[str, str] = {}  # plugin -> what its failure was
+        self._failed: dict[str, str] = {}  # plugin -> error message
         self._owners: dict[str, str] = {}  # top-level module -> distribution and version
-        self._staged: dict[tuple[str, str], type[Component]] | None = None  # what is being registered just now
-        for kind in KINDS:  # historic: every plugin loaded later still receives this call
+        self._staged: dict[tuple[str, str], type[Component]] | None = None  # what a plugin registers while it loads
+        for kind in KINDS:  # historic: plugins that load later receive this call too
             caller: pluggy.HookCaller = getattr(self._pm.hook, f"register_{kind}")
             caller.call_historic(kwargs={"register": partial(self._register, kind)})
 
     def get(self, kind: str, name: str) -> type[Component]:
-        """The class behind ``name`` or ``dist:name``; its plugin is imported if it was not yet.
+        """Return the class of ``name`` or ``dist:name``; imports its plugin at the first call.
 
-        Of the kind "hooks" it is a `HookPlugin`, which joins in nothing before `activate`.
+        For the kind "hooks" this is a `HookPlugin`, whose hooks are called only after `activate`.
 
         Raises:
             PluginError: the name is unknown, blocked or claimed twice, or its plugin is broken.
@@ -65,7 +65,7 @@ class Manager:
         claim = self.index.claim(kind, name)
         key = (claim.dist, kind, claim.name)
         if key not in self._found and kind == HOOKS:
-            with self._contained(claim):
+            with self._contain_errors(claim):
                 self._found[key] = class_of_entry(claim.name, import_entry(claim.value))
         elif key not in self._found:
             self._load(claim, lambda: import_entry(claim.value))
@@ -76,31 +76,32 @@ class Manager:
         return self._found[key]
 
     def entry_class(self, group: str, name: str, base: type[C]) -> type[C]:
-        """The class that the entry of a group names, imported if it was not yet; nothing is registered.
+        """Import and return the class that an entry of a group names, without registering anything.
 
         Raises:
-            PluginError: as `get`; or the entry names no subclass of ``base`` that has all its methods.
+            PluginError: the name is unknown, blocked or claimed twice, its plugin is broken, or the entry is not a
+                subclass of ``base`` with all its methods.
         """
         claim = self.index.claim(group, name)
-        with self._contained(claim):
+        with self._contain_errors(claim):
             if not SLUG.fullmatch(claim.name):
                 raise PluginError("a name is kebab-case, such as 'deep-sea'")
             found = import_entry(claim.value)
             if not (isinstance(found, type) and issubclass(found, base)):
-                raise PluginError(f"{found!r} is no {singular(group)} class")
+                raise PluginError(f"{found!r} is not a {singular(group)} class")
             if missing := sorted(getattr(found, "__abstractmethods__", ())):
                 raise PluginError(f"{found.__name__} has no method {missing[0]}")
         self._owners[found.__module__.partition(".")[0]] = claim.owner
         return found
 
     def build(self, kind: str, spec: str | Mapping[str, Any], where: str = "") -> Component:
-        """The component that ``spec`` describes: a name, or ``use: name`` with options beside it.
+        """Build the component that ``spec`` describes: a name, or a mapping of ``use: name`` and options.
 
         Args:
-            where: put in front of every message, such as ``--teacher``.
+            where: prefix of every message, such as ``--teacher``.
 
         Raises:
-            UsageError: no such plugin (`PluginError`), or its options are wrong; one sentence.
+            UsageError: there is no such plugin (`PluginError`), or an option is invalid.
         """
         options = {"use": spec} if isinstance(spec, str) else dict(spec)
         use, one = options.pop("use", None), f"{where}: {singular(kind)}" if where else singular(kind)
@@ -110,10 +111,10 @@ class Manager:
             cls = self.get(kind, use)
         except PluginError as err:
             raise PluginError(f"{where}: {err}" if where else str(err)) from err
-        return validated(cls, options, owner=f"{one} {use!r}")
+        return validate(cls, options, owner=f"{one} {use!r}")
 
     def provenance(self, what: str | Component | type[Component], name: str = "") -> str:
-        """``dist:name==version`` of a loaded component, or of ``(kind, name)`` without importing it.
+        """Return ``dist:name==version`` of a loaded component, or of ``(kind, name)`` without importing it.
 
         A component that no plugin registered is named by its module and class.
         """
@@ -121,7 +122,7 @@ class Manager:
         return f"{claim.dist}:{claim.name}=={claim.version}" if claim else _class_name(what)
 
     def identity(self, what: str | Component | type[Component], name: str = "") -> str:
-        """`provenance` without the version, the same however a recipe writes the distribution: who gives an answer."""
+        """Return `provenance` without the version, and with the distribution's name normalized."""
         claim = self._claim(what, name)
         return claim.identity if claim else _class_name(what)
 
@@ -133,26 +134,26 @@ class Manager:
         return self.index.claim(found[1], f"{found[0]}:{found[2]}") if found else None
 
     def claimants(self, kind: str, name: str) -> list[str]:
-        """All who claim the bare name of ``name`` or ``dist:name``, as `identity`."""
+        """Return the `identity` of every plugin that claims the name in ``name`` or ``dist:name``."""
         return [claim.identity for claim in self.index[kind].get(name.rpartition(":")[2], [])]
 
     def version(self, kind: str, name: str) -> str:
-        """A component's version, with a digest of its code where the version does not say it all: what keys hold."""
+        """Return a component's version for stage keys, with a digest of code that can change under the version."""
         return _version(self.index.claim(kind, name))
 
     def own_version(self) -> str:
-        """filial's version, likewise."""
+        """Return filial's own version for stage keys, with a digest if filial is installed in editable form."""
         claims = (claim for names in self.index.values() for claims in names.values() for claim in claims)
         ours = next((claim for claim in claims if claim.dist == discovery.OURSELVES), None)
         return _version(replace(ours, value="filial", version=__version__)) if ours else __version__
 
     def owner(self, module: str) -> str:
-        """The distribution and version of the loaded plugin that a module belongs to; "" where there is none."""
+        """Return the distribution and version of the loaded plugin that a module belongs to; "" if there is none."""
         return self._owners.get(module.partition(".")[0], "")
 
     def name_of(self, cls: type[Component]) -> str:
-        """Return how a recipe names a class: ``name``, or ``dist:name`` where the bare name is another's; "" where
-        nobody registers it. Whoever may have brought it, going by its module, is loaded."""
+        """Return a class's name in recipes: ``name``, or ``dist:name`` if the bare name means another class; "" if no
+        plugin registers it. Plugins whose module can contain the class are loaded."""
         kind, module = _kind(cls), f"{cls.__module__}."
         for name, claims in self.index[kind].items():
             for claim in claims:
@@ -161,13 +162,13 @@ class Manager:
                         self.get(kind, f"{claim.dist}:{name}")
         if (found := self._claim(cls)) is None:
             return ""
-        return found.name if self.index.bare(kind, found.name) == [found] else f"{found.dist}:{found.name}"
+        return found.name if self.index.find_claims(kind, found.name) == [found] else f"{found.dist}:{found.name}"
 
     def adopt(self, cls: type[Component]) -> str:
-        """Give a class that no package registers a name, for as long as this manager lives. Returns it.
+        """Name a class that no package registers, for the lifetime of this manager. Returns the name.
 
         Raises:
-            PluginError: it could not be registered either, or another class of its module has this name.
+            PluginError: the class cannot be registered, or another class of its module has this name.
         """
         kind, dist = _kind(cls), cls.__module__
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_+", "-", cls.__name__).strip("-").lower()
@@ -184,10 +185,10 @@ class Manager:
         return self.name_of(cls)
 
     def check_requirements(self, cls: type[Component]) -> None:
-        """See that what a component needs beyond the core is installed, without importing it.
+        """Check that the packages a component needs beyond the core are installed, without importing them.
 
         Raises:
-            MissingExtra: something is not; the message holds the ``pip install`` line.
+            MissingExtra: a package is missing; the message has the ``pip install`` command.
         """
         missing = [module for module in cls.requires if not is_installed(module)]
         if missing:
@@ -197,52 +198,52 @@ class Manager:
             raise MissingExtra(f"{needs} not installed; run: pip install {extra if cls.extra else ' '.join(missing)}")
 
     def activate(self, name: str, options: Mapping[str, Any] | None = None, base: Path | None = None) -> None:
-        """Let a plugin that brings hooks only (an entry of the group ``filial.hooks``) join in, with these options.
+        """Register the hooks of a plugin of the group ``filial.hooks``, with these options.
 
-        With other options than before, it takes the place of the one before.
+        A second call with other options replaces the plugin.
 
         Args:
-            base: the folder in which the files that options name are looked for; default: the current one.
+            base: the folder of relative file names in options; default: the current folder.
 
         Raises:
-            UsageError: its options are wrong; or it is broken (`PluginError`, as `get`).
+            UsageError: an option is invalid, or the plugin is unknown or broken (`PluginError`).
         """
         cls, claim = self.get(HOOKS, name), self.index.claim(HOOKS, name)
-        plugin = locate_files(validated(cls, options or {}, owner=f"hook {name!r}"), base or Path.cwd())
+        plugin = locate_files(validate(cls, options or {}, owner=f"hook {name!r}"), base or Path.cwd())
         before = self._pm.get_plugin(_plugin(claim))
         if isinstance(before, HookPlugin) and before.model_dump() != plugin.model_dump():
             self._pm.unregister(before)
         self._load(claim, lambda: plugin.module if isinstance(plugin, ModuleHooks) else plugin)
 
     def ask_hooks(self) -> list[tuple[str, dict[str, Any]]]:
-        """Whoever wraps calls to a teacher, the innermost first: ``dist:name==version``, as `version`, and options.
+        """Return the plugins that wrap teacher calls, innermost first: ``dist:name==version`` and options, for keys.
 
-        A file that an option names is given by a digest of what it holds.
+        A file in an option is replaced by the digest of its content.
         """
         found = []
-        for name in self.hook.implementing("ask"):
+        for name in self.hook.implementers("ask"):
             claim, plugin = self._claims[name], self._pm.get_plugin(name)
             options = change_files(plugin, _digest) if isinstance(plugin, HookPlugin) else {}
             found.append((self._hooks_name(claim, _version(claim)), options))
         return found
 
     def _hooks_name(self, claim: Claim, version: str = "") -> str:
-        """One name per module, whichever of its components was loaded first."""
+        """Return one name per module, whichever of its components was loaded first."""
         same = [c for claims in self.index[HOOKS].values() for c in claims if _plugin(c) == _plugin(claim)]
         name = claim.name if claim.kind == HOOKS else same[0].name if same else claim.value
         return f"{claim.dist}:{name}=={version or claim.version}"
 
     def load_file(self, path: Path) -> list[tuple[str, str]]:
-        """Load one file as a plugin, without packaging; its name stands for the distribution.
+        """Load one Python file as a plugin, without packaging; its name serves as the distribution's.
 
         Its version is a hash of its text, so that a changed file counts as another plugin.
 
         Returns:
-            (kind, name) of what it registers.
+            (kind, name) of each component that it registers.
 
         Raises:
             UsageError: there is no such file.
-            PluginError: it is broken, does nothing, or another file of that name is loaded.
+            PluginError: it is broken, registers nothing, or another file of that name is loaded.
         """
         if not path.is_file():
             raise UsageError(f"--plugin {path}: there is no such file")
@@ -258,16 +259,16 @@ class Manager:
             for kind, name in names:
                 of = f":{self._found[path.name, kind, name].__name__}" if kind == HOOKS else ""
                 self.index.add(replace(label, kind=kind, name=name, value=label.value + of))
-            for news in self.index.overshadowed(path.name):
+            for news in self.index.find_shadowed(path.name):
                 log.warning(news)
         return names
 
     def _load(self, claim: Claim, importer: Callable[[], Any]) -> None:
-        """Import and register the plugin behind a claim, once, all or nothing."""
+        """Import and register the plugin of a claim, once; if anything fails, nothing is registered."""
         plugin = _plugin(claim)
         if self._pm.has_plugin(plugin):
             return
-        with self._contained(claim):
+        with self._contain_errors(claim):
             module, staged = importer(), dict[tuple[str, str], type[Component]]()
             if claim.is_file and isinstance(module, ModuleType):
                 staged |= {(HOOKS, name): cls for name, cls in classes_of_file(module).items()}
@@ -285,28 +286,28 @@ class Manager:
             self._owners[getattr(module, "__name__", type(module).__module__).partition(".")[0]] = claim.owner
 
     @contextmanager
-    def _contained(self, claim: Claim) -> Iterator[None]:
-        """As `contained`; what has failed is not tried again."""
+    def _contain_errors(self, claim: Claim) -> Iterator[None]:
+        """Contain errors like `filial.plugins.loading.contain_errors`, and raise a plugin's first error again."""
         if error := self._failed.get(_plugin(claim)):
             raise PluginError(error)
         try:
-            with contained(claim):
-                _version(claim)  # of the code that is imported now, not of what may be edited later
+            with contain_errors(claim):
+                _version(claim)  # digest the code now: it may be edited after the import
                 yield
         except PluginError as err:
             self._failed[_plugin(claim)] = str(err)
             raise
 
     def _register(self, kind: str, name: str, cls: type[Component]) -> None:
-        """What a plugin's ``register`` does."""
+        """Register a class: the ``register`` argument of the registration hooks."""
         if self._staged is None:
-            raise PluginError(f"register({name!r}, ...) may be called inside the hook register_{kind} only")
+            raise PluginError(f"call register({name!r}, ...) only inside the hook register_{kind}")
         what = f"it registers {name!r} as a {singular(kind)}, but"
         base = KINDS[kind]
         if not isinstance(name, str) or not SLUG.fullmatch(name):
             raise PluginError(f"{what} a name is kebab-case, such as 'deep-sea'")
         if not (isinstance(cls, type) and issubclass(cls, base)):
-            raise PluginError(f"{what} {cls!r} is no subclass of filial.{base.__name__}")
+            raise PluginError(f"{what} {cls!r} is not a subclass of filial.{base.__name__}")
         if missing := sorted(getattr(cls, "__abstractmethods__", ())):
             raise PluginError(f"{what} {cls.__name__} has no method {missing[0]}")
         if "use" in cls.model_fields:
@@ -320,7 +321,7 @@ def _kind(cls: type[Component]) -> str:
 
 
 def _plugin(claim: Claim) -> str:
-    """The name by which pluggy knows a plugin: never the bare entry, so that two cannot shadow each other."""
+    """Return pluggy's name for a plugin; with the distribution, so that two plugins cannot replace each other."""
     return f"{claim.dist}:{claim.value}"
 
 
@@ -330,7 +331,7 @@ def _class_name(what: Any) -> str:
 
 
 def _version(claim: Claim) -> str:
-    held = "" if claim.is_file else content(claim.path, claim.value)
+    held = "" if claim.is_file else code_digest(claim.path, claim.value)
     return f"{claim.version}+{held}" if held else claim.version
 
 

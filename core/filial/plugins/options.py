@@ -1,4 +1,4 @@
-"""A component's fields, declared once, as JSON Schema, as command-line flags and in error messages."""
+"""The options of a component (its pydantic fields) as JSON Schema and as command-line flags, and their validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from filial.contracts.errors import PluginError, UsageError
 from filial.contracts.kinds import Component
 from filial.contracts.paths import resolve
-from filial.plugins.wording import explain
+from filial.plugins.wording import explain_errors
 from filial.plugins.yaml import Address, parse_value
 
 C = TypeVar("C", bound=Component)
@@ -31,10 +31,10 @@ class _WithoutTitles(GenerateJsonSchema):
 
 
 def json_schema(cls: type[BaseModel]) -> Schema:
-    """The options of a component as JSON Schema 2020-12, self-contained and without generated titles.
+    """Return the options of a component as JSON Schema 2020-12, without references and generated titles.
 
     Raises:
-        PluginError: an option has a type that JSON Schema cannot say, or one that contains itself.
+        PluginError: an option has a type that JSON Schema cannot express, or a recursive type.
     """
     try:
         schema = cls.model_json_schema(schema_generator=_WithoutTitles)
@@ -43,20 +43,20 @@ def json_schema(cls: type[BaseModel]) -> Schema:
     definitions = schema.pop("$defs", {})
     for model in (schema, *definitions.values()):
         model.pop("title", None)
-    inlined: Schema = _inlined(schema, definitions) | {"description": summary(cls)}
+    inlined: Schema = _inline(schema, definitions) | {"description": summary(cls)}
     inlined.setdefault("properties", {})
     return inlined
 
 
 def summary(cls: type[BaseModel]) -> str:
-    """The first line of a component's own docstring; empty if it has none."""
+    """Return the first line of a component's own docstring; empty if it has none."""
     return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0].strip()
 
 
-def _inlined(node: Any, definitions: Schema, inside: tuple[str, ...] = ()) -> Any:
-    """With every reference replaced by what it refers to."""
+def _inline(node: Any, definitions: Schema, inside: tuple[str, ...] = ()) -> Any:
+    """Replace every reference by its definition."""
     if isinstance(node, list):
-        return [_inlined(item, definitions, inside) for item in node]
+        return [_inline(item, definitions, inside) for item in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
@@ -64,112 +64,114 @@ def _inlined(node: Any, definitions: Schema, inside: tuple[str, ...] = ()) -> An
         if name in inside:
             raise PluginError(f"the option type {name} contains itself; options must be finite")
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return _inlined({**definitions[name], **beside}, definitions, (*inside, name))
-    if "oneOf" in node:  # pydantic's own word beside it refers to the definitions, too
+        return _inline({**definitions[name], **beside}, definitions, (*inside, name))
+    if "oneOf" in node:  # pydantic's discriminator refers to the definitions too
         node = {key: value for key, value in node.items() if key != "discriminator"}
-    return {key: _inlined(value, definitions, inside) for key, value in node.items()}
+    return {key: _inline(value, definitions, inside) for key, value in node.items()}
 
 
 def click_options(cls: type[BaseModel], skip: Collection[str] = ()) -> list[click.Option]:
-    """One click option per field; its parameter is called like the field, and is None or () unless given.
+    """Return one click option per field. Its parameter has the field's name, and is None or () unless given.
 
-    A switch is ``--x/--no-x``, a list of scalars is given by repeating the flag, a text is taken as it is typed, and
-    anything else is one YAML (or JSON) value, as in a recipe. Whether it fits is seen by `from_flags`.
+    A switch is ``--x/--no-x``, a list of scalars is given by repeating the flag, a text is taken as typed, and anything
+    else is one YAML (or JSON) value, as in a recipe. `from_flags` validates the values.
     """
     schema = json_schema(cls)
     out = []
     for name, field in schema["properties"].items():
         if name in skip:
             continue
-        typed, required = _inner(field), name in schema.get("required", ())
+        typed, required = _inner_schema(field), name in schema.get("required", ())
         flag = f"--{name.replace('_', '-')}"
-        how: dict[str, Any] = {"required": required, "help": _help(field, required)}
+        how: dict[str, Any] = {"required": required, "help": _help_text(field, required)}
         if typed.get("type") == "boolean":
             out.append(click.Option([name, f"{flag}/--no-{flag[2:]}"], default=None, **how))
             continue
-        how["multiple"] = _repeats(typed)
+        how["multiple"] = _is_repeatable(typed)
         typed = typed["items"] if how["multiple"] else typed
-        is_text = typed.get("type") == "string" or "x-part" in typed  # a part is the name of a plugin
+        is_text = typed.get("type") == "string" or "x-part" in typed  # x-part: the name of a plugin
         kind = click.STRING if is_text else _YamlValue()
         out.append(click.Option([name, flag], type=kind, metavar=_metavar(typed), **how))
     return out
 
 
 def from_flags(cls: type[M], values: Mapping[str, Any], owner: str) -> M:
-    """Build what the values of `click_options` describe.
+    """Build a component from the values of its `click_options`.
 
     Raises:
-        UsageError: a value is wrong; the message names the flag.
+        UsageError: a value is invalid; the message names the flag.
     """
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     given = {name: value for name, value in given.items() if value is not None and value != []}
-    return validated(cls, given, owner=owner, spell=lambda address: f"--{_path(address).replace('_', '-')}")
+    return validate(cls, given, owner=owner, spell=lambda address: f"--{_format_address(address).replace('_', '-')}")
 
 
-def _path(address: Address) -> str:
-    """An address as people write one: ``rates.a``, ``weights[0].share``."""
+def _format_address(address: Address) -> str:
+    """Format an address for a message: ``rates.a``, ``weights[0].share``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in address).removeprefix(".")
 
 
-def strict(cls: type[M], body: Any, context: Any = None) -> M:
-    """Validate plain data as it stands: '3' is no number, 3 is no text. ``context`` is for validators.
+def validate_strictly(cls: type[M], body: Any, context: Any = None) -> M:
+    """Validate plain data without conversions: '3' is not a number, 3 is not a text. ``context`` is for validators.
 
     Raises:
-        ValidationError: as pydantic finds it; `filial.plugins.wording.explain` puts it in words.
+        ValidationError: invalid data; `filial.plugins.wording.explain_errors` turns it into sentences.
     """
     return cls.model_validate_json(json.dumps(body), strict=True, context=context)
 
 
-def validated(
+def validate(
     cls: type[M], options: Mapping[str, Any], *, owner: str,
-    spell: Callable[[Address], str] = lambda address: repr(_path(address)),
+    spell: Callable[[Address], str] = lambda address: repr(_format_address(address)),
 ) -> M:  # fmt: skip
     """Build a model from plain data.
 
     Args:
-        owner: whose options these are, for the message.
-        spell: how an option is written for this user.
+        owner: the component or command that has these options, for the message.
+        spell: formats the address of an option for this user.
 
     Raises:
-        UsageError: one sentence with everything that is wrong.
+        UsageError: lists every invalid option.
     """
     body = dict(options)
     try:
-        return strict(cls, body)
+        return validate_strictly(cls, body)
     except ValidationError as err:
-        faults = [finding.message for finding in explain(err, cls, body, owner, spell=spell)]
+        faults = [finding.message for finding in explain_errors(err, cls, body, owner, spell=spell)]
         raise UsageError("; and ".join(faults)) from err
 
 
-def _inner(field: Schema) -> Schema:
-    """The schema of what can be typed: ``X`` of ``X | None``."""
+def _inner_schema(field: Schema) -> Schema:
+    """Return the schema of ``X`` for ``X | None``."""
     members = [member for member in field.get("anyOf", ()) if member.get("type") != "null"]
     return members[0] if len(members) == 1 else field
 
 
-def _repeats(field: Schema) -> bool:
-    """Whether this is a list of things that can each be typed as a word."""
+def _is_repeatable(field: Schema) -> bool:
+    """Whether this is a list of values that can each be given as one word."""
     items = field.get("items")
     if not isinstance(items, dict) or "prefixItems" in field:
         return False
     return items.get("type") in _SCALARS or bool(items.keys() & {"enum", "const", "x-part"})
 
 
-def _help(field: Schema, required: bool) -> str:
-    """What an option is for, its default and its bounds."""
+def _help_text(field: Schema, required: bool) -> str:
+    """Return an option's description with its default and its bounds."""
     default = field.get("default")
     if isinstance(default, bool):
         default = "on" if default else "off"
     elif isinstance(default, list):
         default = ", ".join(map(str, default))
     facts = [f"default: {default}"] if not required and default not in (None, "", {}) else []
-    facts += [f"{sign} {_inner(field)[bound]}" for bound, sign in _BOUNDS.items() if bound in _inner(field)]
+    facts += [
+        f"{sign} {_inner_schema(field)[bound]}" for bound, sign in _BOUNDS.items() if bound in _inner_schema(field)
+    ]
     text = field.get("description", "")
     return f"{text}  [{'; '.join(facts)}]".strip() if facts else text
 
 
 def _metavar(field: Schema) -> str:
-    """What stands for a value in the help of a flag."""
+    """Return the placeholder of a value in the help of a flag."""
     if choices := field.get("enum", [field["const"]] if "const" in field else []):
         return f"[{'|'.join(str(choice) for choice in choices if choice is not None)}]"
     return {"string": "TEXT", "integer": "INTEGER", "number": "NUMBER"}.get(field.get("type", ""), "YAML")
@@ -184,12 +186,12 @@ class _YamlValue(click.ParamType):  # type: ignore[type-arg]  # not generic befo
         try:
             found = parse_value(value) if isinstance(value, str) else value
         except ValueError as err:
-            self.fail(f"{value!r} is no YAML or JSON value ({err})", param, ctx)
-        return found if found is not None else self.fail("this is no value; leave the flag out", param, ctx)
+            self.fail(f"{value!r} is not a YAML or JSON value ({err})", param, ctx)
+        return found if found is not None else self.fail("this is not a value; leave the flag out", param, ctx)
 
 
-def named_files(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
-    """The files that options of a component name, and where."""
+def find_files(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
+    """Yield the address and the name of each file in a component's options."""
     for name, schema in json_schema(component)["properties"].items():
         value = options.get(name)
         for member in (schema, *schema.get("anyOf", ())):
@@ -202,7 +204,7 @@ def named_files(component: type[Any], options: Mapping[str, Any]) -> Iterator[tu
 
 
 def file_options(component: type[Any]) -> set[str]:
-    """The options of a component that may name files."""
+    """Return the names of the options that can name files."""
     found = set()
     for name, schema in json_schema(component)["properties"].items():
         members = (schema, *schema.get("anyOf", ()))
@@ -216,19 +218,19 @@ def _is_file(schema: Any) -> bool:
 
 
 def change_files(component: Component, change: Callable[[str], str]) -> dict[str, Any]:
-    """The options of a component as plain data, with ``change`` made to every file that they name."""
+    """Return the options of a component as plain data, with ``change`` applied to the name of every file."""
     options: dict[Any, Any] = component.model_dump(mode="json")
-    for (name, *within), path in list(named_files(type(component), options)):
+    for (name, *within), path in list(find_files(type(component), options)):
         holder, key = (options[str(name)], within[0]) if within else (options, name)
         holder[key] = change(path)
     return options
 
 
 def locate_files(component: C, base: Path) -> C:
-    """Take the files that options of a component name from ``base``, the recipe's folder.
+    """Return a component whose file names are resolved against ``base``, the recipe's folder.
 
     Raises:
-        ValueError: the component objects to what a file holds.
+        ValueError: the component rejects the content of a file.
         UsageError: a file lies in a package that is not installed.
     """
     options = component.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""How values that users write are refused: pydantic's findings, at their places, for recipes, flags and Python."""
+"""Messages about invalid values: pydantic's errors as sentences, for recipes, flags and Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLAIN = {
     "a valid array": "a list ([ ])",
     "an object": "a mapping ('key: value')",
 }
-"""Types as pydantic calls them, in words of YAML."""
+"""pydantic's name of a type -> its name in messages."""
 
 _SECRETS = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,}|gsk_[A-Za-z0-9]{20,}"
@@ -30,21 +30,21 @@ _SECRET_ADDRESS = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:[^/?#\s@]*@|\S*[?&](?:api[-_]?key|key|token|secret|sig)=)\S*", re.IGNORECASE
 )
 _HIDDEN = object()
-"""Stands for a value that no message may show."""
+"""Replaces a value that no message may show."""
 
 
 class Finding(NamedTuple):
-    """Something wrong at an address; ``at_key``: its key is meant, not its value."""
+    """An error at an address; ``at_key``: in the key itself, not in its value."""
 
     address: Address
     message: str
     at_key: bool = False
 
 
-def secret(key: str, text: str) -> str:
-    """Say why this text must not stand in a recipe; empty if it may.
+def find_secret(key: str, text: str) -> str:
+    """Say why a text looks like a secret; empty if it does not.
 
-    A recipe is shared, logged and copied into every run, so it may name a secret but never hold one.
+    A recipe is shared, logged and copied into every run, so it may name a secret but not contain one.
     """
     named_so = _SECRET_KEY.fullmatch(key) and _OPAQUE.fullmatch(text)
     if not (named_so or _SECRETS.search(text) or _SECRET_ADDRESS.fullmatch(text)):
@@ -53,44 +53,44 @@ def secret(key: str, text: str) -> str:
     return f"{why}, so take it out (and renew it if this file was shared) and name an environment variable instead"
 
 
-def shown(value: Any) -> str:
-    """Write a value as a message may show it: short, printable, never a secret."""
+def describe_value(value: Any) -> str:
+    """Format a value for a message: short, printable, never a secret."""
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    if value is _HIDDEN or (isinstance(value, str) and secret("", value)):
+    if value is _HIDDEN or (isinstance(value, str) and find_secret("", value)):
         return "a hidden text"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…" + (text[-1] if isinstance(value, str) else "")
 
 
-def suggestion(word: str, known: Iterable[str], spell: Callable[[str], str] = repr) -> str:
-    """Write the tail of a message about an unknown word: the one that was meant, or all there are."""
+def suggest(word: str, known: Iterable[str], spell: Callable[[str], str] = repr) -> str:
+    """Return the end of a message about an unknown word: a similar one, or up to 20 that exist."""
     known = list(known)
     listed = f"; there are {', '.join(known[:20])}{', …' if len(known) > 20 else ''}" if known else ""
     return hint(word, known, spell) or listed
 
 
-def wrong_type(value: Any, want: Iterable[str]) -> str:
-    """Say what a value should be: each of ``want`` would do."""
+def describe_wrong_type(value: Any, want: Iterable[str]) -> str:
+    """Say of which types a value should be; ``want`` are alternatives."""
     wanted = " or ".join(want)
     if value is None:
         return f"the value is missing; it should be {wanted}"
     if isinstance(value, dict | list):
-        return f"this should be {wanted}, not {shown(value)}"
+        return f"this should be {wanted}, not {describe_value(value)}"
     choices = re.findall("'([^']*)'", wanted) if isinstance(value, str) else []
-    return f"{shown(value)} should be {wanted}{hint(str(value), choices)}"
+    return f"{describe_value(value)} should be {wanted}{hint(str(value), choices)}"
 
 
-def explain(
+def explain_errors(
     error: ValidationError, model: type[BaseModel], body: Any, owner: str, beside: Iterable[str] = (),
     spell: Callable[[Address], str] | None = None,
 ) -> Iterator[Finding]:  # fmt: skip
-    """Say what pydantic found, and what to do; addresses are relative to ``body``, the data that was validated.
+    """Turn pydantic's errors into findings that say what to do. Addresses are relative to the data, ``body``.
 
-    ``owner`` is whose options these are, such as "filter 'short'"; ``beside`` are names that may stand beside the
-    model's own. ``spell`` writes an address into the message, for a user who is shown no line and column.
+    ``owner`` names what has these options, such as "filter 'short'"; ``beside`` are keys that are allowed in addition
+    to the model's. ``spell`` formats an address for the message, for a user who sees no line and column.
     """
     found: dict[Address, list[Any]] = {}
     hidden = model.model_config.get("hide_input_in_errors")
@@ -99,16 +99,16 @@ def explain(
     for address, errors in found.items():
         branches = all(len(one["loc"]) > len(address) for one in errors)
         if {one["type"] for one in errors} <= {"extra_forbidden", "missing"}:
-            yield from (_key(one, address, model, owner, beside, spell) for one in errors)
+            yield from (_key_finding(one, address, model, owner, beside, spell) for one in errors)
         elif branches and any(other != address == other[: len(address)] for other in found):
-            continue  # the value resembles another branch of the union, whose fault stands deeper
+            continue  # another branch of the union fits the value better: its error is inside the value
         else:
             place = f"{owner}: " if not address else f"{owner}: {spell(address)}: " if spell else ""
             yield Finding(address, f"{place}{_refusal(errors)}")
 
 
 def _address(body: Any, loc: tuple[str | int, ...]) -> Address:
-    """Where an error stands: its path without the names of a union's branches, which lead nowhere in the data."""
+    """Return the address of an error: pydantic's path without the names of union branches."""
     address: Address = ()
     for step in loc:
         known: Any = body if isinstance(body, dict) else range(len(body)) if isinstance(body, list) else ()
@@ -117,14 +117,14 @@ def _address(body: Any, loc: tuple[str | int, ...]) -> Address:
     return address
 
 
-def _key(
+def _key_finding(
     error: Any, address: Address, model: type[BaseModel], owner: str, beside: Iterable[str],
     spell: Callable[[Address], str] | None,
 ) -> Finding:  # fmt: skip
-    """A key that there is not, or one that is missing."""
+    """Return the finding about an unknown key or a missing one."""
 
     def write(word: str) -> str:
-        return spell((word,)) if spell else shown(word)
+        return spell((word,)) if spell else describe_value(word)
 
     missing, name = error["type"] == "missing", str(error["loc"][-1])
     models = _models(model, address if missing else address[:-1])
@@ -134,12 +134,12 @@ def _key(
         about = (fields[name].description or "").rstrip(".") if name in fields else ""
         return Finding(address, f"{owner} needs {write(name)}" + (f" ({about})" if about else ""))
     known = [*fields, *(beside if len(address) == 1 else ())]
-    tail = suggestion(name, known, write) or "; it takes none"
+    tail = suggest(name, known, write) or "; it takes none"
     return Finding(address, f"{owner} has no {write(name)}{tail}", at_key=True)
 
 
 def _models(kind: Any, address: Address) -> list[type[BaseModel]]:
-    """The models that a value at an address of a type may be of; a step that names no field leads to an item."""
+    """Return the possible models of a value at an address; a step that is no field name is the position of an item."""
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return [model for part in get_args(kind) for model in _models(part, address)]
     if not address:
@@ -149,11 +149,11 @@ def _models(kind: Any, address: Address) -> list[type[BaseModel]]:
 
 
 def _refusal(errors: list[Any]) -> str:
-    """Why a value is refused, by what pydantic says for each branch of its type."""
+    """Say why a value is invalid, from pydantic's messages for each branch of its type."""
     value, be = errors[0]["input"], "Input should be "
     messages = [str(one["msg"]) for one in errors]
     if other := next((message for message in messages if not message.startswith(be)), ""):
-        other = re.sub("^(Value error|Assertion failed), ", "", other)  # the words of a validator
-        return re.sub("^(Input|String)(?= should)", lambda _: shown(value), other)
+        other = re.sub("^(Value error|Assertion failed), ", "", other)  # a message of a validator
+        return re.sub("^(Input|String)(?= should)", lambda _: describe_value(value), other)
     wanted = [message.removeprefix(be) for message in messages]
-    return wrong_type(value, dict.fromkeys(_PLAIN.get(want, want) for want in wanted))
+    return describe_wrong_type(value, dict.fromkeys(_PLAIN.get(want, want) for want in wanted))

@@ -1,8 +1,8 @@
-"""Read YAML 1.2 with the place of every key and value, and write plain data that is read back the same.
+"""Read YAML 1.2 with line and column of every key and value, and write plain data so that reading gives it back.
 
-PyYAML parses the text. What a plain scalar means is decided here, by the core schema: ``no`` is text, ``12:30:00``
-is text, ``1e-5`` is a number. Tags, anchors, aliases and repeated keys are faults, so a file can neither run code, nor
-grow when it is read, nor hold a value that another replaces in silence.
+PyYAML parses the text. The meaning of a plain scalar is decided here, by the core schema of YAML 1.2: ``no`` and
+``12:30:00`` are text, ``1e-5`` is a number. Tags, anchors, aliases and repeated keys are errors, so a file cannot run
+code, grow when it is read, or silently replace one value by another.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _WORDS: dict[str, bool | None] = {
 }
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-# What YAML forbids, and U+0085, U+2028 and U+2029: line breaks in YAML 1.1, which PyYAML folds, characters in 1.2.
+# What YAML forbids, and U+0085, U+2028, U+2029: ordinary characters in YAML 1.2, but line breaks for PyYAML (YAML 1.1).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong. Lines and columns count from 1, in characters."""
+class YamlFault:
+    """An error in a YAML text. Lines and columns count from 1, in characters."""
 
     line: int
     column: int
@@ -44,53 +44,53 @@ class Fault:
 
 @dataclass(slots=True)
 class Document:
-    """What a YAML text holds, with line and column of every value and, by the same address, its key.
+    """The data of a YAML text, with (line, column) of every value and of its key, by address.
 
-    ``silenced`` are the addresses of stand-ins for what was refused. Where the syntax is broken, ``readable`` is False
-    and ``data`` says nothing.
+    ``silenced`` are the addresses of values that were replaced by None because of an error. If the syntax is invalid,
+    ``readable`` is False and ``data`` is meaningless.
     """
 
     data: Any = None
     keys: dict[Address, tuple[int, int]] = field(default_factory=dict)
     values: dict[Address, tuple[int, int]] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[YamlFault] = field(default_factory=list)
     silenced: set[Address] = field(default_factory=set)
     readable: bool = True
 
 
-def read(raw: bytes) -> Document:
+def parse_bytes(raw: bytes) -> Document:
     """Parse the bytes of a file: UTF-8, with or without a byte order mark, at most `MAX_BYTES`."""
     if len(raw) > MAX_BYTES:
-        return _unreadable("", f"the file is larger than {MAX_BYTES >> 20} MiB, which no recipe needs")
+        return _unreadable_document("", f"the file is larger than {MAX_BYTES >> 20} MiB, which no recipe needs")
     return parse(raw.decode("utf-8", "surrogateescape"))
 
 
 def parse(text: str) -> Document:
-    """Parse a YAML text. Never raises: whatever is wrong stands in the document's faults."""
+    """Parse a YAML text. Does not raise: errors are in the document's ``faults``."""
     text = text.removeprefix("\ufeff")
     if bad := _FORBIDDEN.search(text):
         code = ord(bad.group())
         what = f"the character U+{code:04X} cannot stand here; remove it, or write \\u{code:04x} in double quotes"
-        if 0xDC80 <= code <= 0xDCFF:  # so a byte is decoded that is no UTF-8
+        if 0xDC80 <= code <= 0xDCFF:  # surrogateescape decodes a byte that is not UTF-8 so
             what = f"byte 0x{code - 0xDC00:02x} is not UTF-8 text; save the file as UTF-8"
-        return _unreadable(text[: bad.start()], what)
+        return _unreadable_document(text[: bad.start()], what)
     reader = _Reader(text)
     try:
         reader.read()
     except yaml.MarkedYAMLError as err:
         reader.document.readable = False
-        reader.refuse(err.problem_mark or err.context_mark, _syntax_fault(err))
-    except (ValueError, OverflowError):  # PyYAML hands any escape to chr() and any version to int()
+        reader.refuse(err.problem_mark or err.context_mark, _explain_syntax_error(err))
+    except (ValueError, OverflowError):  # PyYAML passes any escape to chr() and any version to int()
         reader.document.readable = False
         reader.refuse(reader.events.get_mark(), "this escape or number has no meaning in YAML")
     return reader.document
 
 
 def parse_value(text: str) -> Any:
-    """Read one value as a command line gives it.
+    """Parse one value of a command line.
 
     Raises:
-        ValueError: it is no YAML.
+        ValueError: it is not YAML.
     """
     document = parse(text)
     if document.faults:
@@ -99,13 +99,13 @@ def parse_value(text: str) -> Any:
 
 
 def dump(data: dict[str, Any]) -> str:
-    """Write plain data as YAML: mappings keep their order, and no text is escaped without need."""
+    """Write plain data as YAML; mappings keep their order, text is escaped only if necessary."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
 def _scalar(text: str, plain: bool) -> Any:
-    """The value of a scalar; all that is not plain (unquoted) is text. A number out of all bounds is infinite."""
+    """Return the value of a scalar. Quoted scalars are text; a number of more than 100 digits is infinite."""
     if not plain:
         return text
     if text in _WORDS:
@@ -118,41 +118,43 @@ def _scalar(text: str, plain: bool) -> Any:
 
 
 class _Reader:
-    """Takes data and places out of PyYAML's events; what it refuses becomes a fault of the document."""
+    """Builds a `Document` from PyYAML's events; invalid parts become its ``faults``."""
 
     def __init__(self, text: str) -> None:
         self.events: Any = yaml.SafeLoader(text)  # typed as Any: PyYAML's stubs leave its methods untyped
         self.document = Document()
 
     def refuse(self, mark: Any, message: str) -> None:
-        """Note a fault at a place."""
-        self.document.faults.append(Fault(*_place(mark), message))
+        """Add a fault at a mark."""
+        self.document.faults.append(YamlFault(*_place(mark), message))
 
     def read(self) -> None:
         """Read the one document that the text should hold.
 
         Raises:
-            MarkedYAMLError: the syntax is broken.
+            MarkedYAMLError: invalid syntax.
         """
         self.events.get_event()  # the stream begins
         first = self.events.get_event()
         if isinstance(first, yaml.StreamEndEvent):
-            raise _broken(first, "the file is empty")
+            raise _syntax_error(first, "the file is empty")
         self.document.data = self._value(self.events.get_event(), ())
         self.events.get_event()  # the document ends
         if not self.events.check_event(yaml.StreamEndEvent):
             self.refuse(self.events.peek_event().start_mark, "a second document begins here; a file may hold only one")
 
     def _value(self, event: Any, address: Address) -> Any:
-        """The data that begins with an event."""
+        """Read the value that begins with an event."""
         self.document.values[address] = _place(event.start_mark)
         self._refuse_references(event, address)
         if isinstance(event, yaml.CollectionStartEvent) and len(address) == MAX_DEPTH:
-            raise _broken(event, f"more than {MAX_DEPTH} levels of nesting")
+            raise _syntax_error(event, f"more than {MAX_DEPTH} levels of nesting")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(address)
         if isinstance(event, yaml.SequenceStartEvent):
-            return [self._value(item, (*address, i)) for i, item in enumerate(self._until(yaml.SequenceEndEvent))]
+            return [
+                self._value(item, (*address, i)) for i, item in enumerate(self._events_until(yaml.SequenceEndEvent))
+            ]
         if isinstance(event, yaml.ScalarEvent):
             value = _scalar(_text(event), plain=event.style is None)
             if not isinstance(value, float) or math.isfinite(value):
@@ -164,9 +166,9 @@ class _Reader:
     def _mapping(self, address: Address) -> dict[str, Any]:
         data: dict[str, Any] = {}
         keys = self.document.keys
-        for key in self._until(yaml.MappingEndEvent):
+        for key in self._events_until(yaml.MappingEndEvent):
             if not isinstance(key, yaml.ScalarEvent):
-                raise _broken(key, "a key must be a word or quoted text")
+                raise _syntax_error(key, "a key must be a word or quoted text")
             name = _text(key)
             here: Address = (*address, name)
             if name in data:
@@ -180,8 +182,8 @@ class _Reader:
             data.setdefault(name, value)
         return data
 
-    def _until(self, end: type[yaml.Event]) -> Iterator[Any]:
-        """The events up to the one that ends a collection."""
+    def _events_until(self, end: type[yaml.Event]) -> Iterator[Any]:
+        """Yield the events up to the end of a collection."""
         while not isinstance(event := self.events.get_event(), end):
             yield event
 
@@ -193,21 +195,21 @@ class _Reader:
 
 
 def _text(event: yaml.ScalarEvent) -> str:
-    """The text of a scalar, in which JSON writes a character beyond U+FFFF as two escapes."""
+    """Return the text of a scalar. Surrogate pairs are joined: JSON escapes characters above U+FFFF as two."""
     try:
         return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
-        raise _broken(event, "half a surrogate pair is no character; write the character itself") from None
+        raise _syntax_error(event, "half a surrogate pair is no character; write the character itself") from None
 
 
-def _broken(event: Any, message: str) -> yaml.MarkedYAMLError:
-    """The error for a text of which nothing more is read, as PyYAML's own."""
+def _syntax_error(event: Any, message: str) -> yaml.MarkedYAMLError:
+    """Make an error that ends the parsing, of PyYAML's class."""
     return yaml.MarkedYAMLError(problem=message, problem_mark=event.start_mark)
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError) -> str:
-    """What is wrong, where in PyYAML's words, and what to do."""
-    if type(error) is yaml.MarkedYAMLError:  # one of ours
+def _explain_syntax_error(error: yaml.MarkedYAMLError) -> str:
+    """Say what is wrong, in PyYAML's words, and what to do."""
+    if type(error) is yaml.MarkedYAMLError:  # raised by this module
         return str(error.problem)
     place = " that begins at line {}, column {}".format(*_place(error.context_mark)) if error.context_mark else ""
     context = f"{error.context}{place}: " if error.context else ""
@@ -219,20 +221,20 @@ def _place(mark: Any) -> tuple[int, int]:
     return mark.line + 1, mark.column + 1
 
 
-def _unreadable(before: str, message: str) -> Document:
-    """A document whose fault stands behind the text ``before``."""
+def _unreadable_document(before: str, message: str) -> Document:
+    """Return a document with one fault, located after the text ``before``."""
     lines = re.split(r"\r\n|\r|\n", before)
-    return Document(faults=[Fault(len(lines), len(lines[-1]) + 1, message)], readable=False)
+    return Document(faults=[YamlFault(len(lines), len(lines[-1]) + 1, message)], readable=False)
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper without aliases, for readers of YAML 1.1 and 1.2 alike."""
+    """PyYAML's safe dumper without aliases; its output means the same in YAML 1.1 and 1.2."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        """Quote what only YAML 1.2 takes for a number, escape what may not stand in a file."""
+        """Quote text that is a number in YAML 1.2 only, and escape forbidden characters."""
         style = "'" if _INT.fullmatch(data) or _FLOAT.fullmatch(data) else '"' if _FORBIDDEN.search(data) else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style)
 

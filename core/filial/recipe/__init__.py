@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filial.contracts.errors import RecipeError
-from filial.plugins.yaml import MAX_BYTES, Document, dump, parse, read
+from filial.plugins.yaml import MAX_BYTES, Document, dump, parse, parse_bytes
 from filial.recipe.checking import read_recipe, read_stage
 from filial.recipe.faults import Faults
-from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec, limited
+from filial.recipe.model import ComponentSpec, JudgeSpec, Recipe, StageSpec, limit_records
 from filial.recipe.overrides import override
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
 
 __all__ = [
-    "ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "limited", "load", "loads",
+    "ComponentSpec", "JudgeSpec", "Recipe", "StageSpec", "dump", "from_dict", "limit_records", "load", "loads",
     "stage_from_dict",
 ]  # fmt: skip
 
@@ -43,7 +43,7 @@ def load(path: str | Path, manager: Manager, overrides: Sequence[str] = ()) -> R
     except (OSError, ValueError) as err:  # ValueError: a NUL byte in the name
         why = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
         raise RecipeError([f"{name}: this recipe cannot be read: {why}"]) from err
-    return _checked(read(raw), name, Path(path).absolute().parent, manager, overrides)
+    return _check(parse_bytes(raw), name, Path(path).absolute().parent, manager, overrides)
 
 
 def loads(text: str, name: str, manager: Manager, overrides: Sequence[str] = (), *, base: Path | None = None) -> Recipe:
@@ -52,7 +52,7 @@ def loads(text: str, name: str, manager: Manager, overrides: Sequence[str] = (),
     Raises:
         RecipeError: with every fault, in the order of the text.
     """
-    return _checked(parse(text), name, base or Path.cwd(), manager, overrides)
+    return _check(parse(text), name, base or Path.cwd(), manager, overrides)
 
 
 def from_dict(
@@ -64,7 +64,7 @@ def from_dict(
     Raises:
         RecipeError: with every fault; instead of line and column it has the path into ``data``.
     """
-    return _checked(Document(data=copy.deepcopy(data)), name, base or Path.cwd(), manager, overrides)
+    return _check(Document(data=copy.deepcopy(data)), name, base or Path.cwd(), manager, overrides)
 
 
 def stage_from_dict(data: dict[str, Any], manager: Manager, *, name: str, base: Path | None = None) -> StageSpec:
@@ -78,7 +78,7 @@ def stage_from_dict(data: dict[str, Any], manager: Manager, *, name: str, base: 
     return read_stage(data, name, manager, faults)
 
 
-def _checked(document: Document, name: str, base: Path, manager: Manager, overrides: Sequence[str]) -> Recipe:
+def _check(document: Document, name: str, base: Path, manager: Manager, overrides: Sequence[str]) -> Recipe:
     faults = Faults(name, document, base)
     if document.readable:
         for text in overrides:

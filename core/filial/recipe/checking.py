@@ -16,7 +16,7 @@ from filial.gateway.budget import unknown_price
 from filial.gateway.keys import refusal
 from filial.plugins.discovery import STAGES, singular
 from filial.plugins.options import locate_files
-from filial.plugins.wording import shown, wrong_type
+from filial.plugins.wording import describe_value, describe_wrong_type
 from filial.plugins.yaml import Address
 from filial.recipe.faults import Faults
 from filial.recipe.model import BASE, ComponentSpec, JudgeSpec, Recipe, StageSpec, unused_name
@@ -33,7 +33,7 @@ def read_recipe(data: Any, name: str, manager: Manager, faults: Faults) -> Recip
         RecipeError: with every fault that is in ``faults`` by then.
     """
     if not isinstance(data, dict):
-        faults.add((), f"a recipe is a mapping of keys such as seed, teacher and stages, not {shown(data)}")
+        faults.add((), f"a recipe is a mapping of keys such as seed, teacher and stages, not {describe_value(data)}")
         faults.raise_if_any()
     faults.hide_secrets(data)
     recipe = _Walk(data, name, manager, faults).recipe()
@@ -72,18 +72,22 @@ class _Components:
         at = address if isinstance(item, str) else (*address, "use")
         one = singular(part.kind)
         if not isinstance(body, dict):
-            instead = "" if body is None else f", not {shown(body)}"
+            instead = "" if body is None else f", not {describe_value(body)}"
             self._faults.add(address, f"the name of a {one} belongs here, or {{use: NAME, …}}{instead}")
             return None
         use = body.get("use")
         if not isinstance(use, str):
-            why = f"use: {wrong_type(use, ['text (in quotes)'])}" if "use" in body else f"which {one}? add 'use: NAME'"
+            why = (
+                f"use: {describe_wrong_type(use, ['text (in quotes)'])}"
+                if "use" in body
+                else f"which {one}? add 'use: NAME'"
+            )
             self._faults.add(at, why)
             return None
-        owner, keys = f"{one} {shown(use)}", part.beside.model_fields
+        owner, keys = f"{one} {describe_value(use)}", part.beside.model_fields
         own = {key: value for key, value in body.items() if key in keys}
         options = {key: value for key, value in body.items() if key not in keys and key != "use"}
-        settings = self._faults.validated(part.beside, own, address, owner)
+        settings = self._faults.validate(part.beside, own, address, owner)
         try:
             found = self._manager.get(part.kind, use)
         except PluginError as err:
@@ -93,13 +97,13 @@ class _Components:
             message = f"{one} {use!r} has an option {taken[0]!r}, which the recipe needs for itself"
             self._faults.add(at, f"{message}; its author has to rename it")
             return None
-        component = self._faults.validated(found, options, address, owner, keys)
+        component = self._faults.validate(found, options, address, owner, keys)
         if component is None or settings is None or not self._is_usable(component, address, owner):
             return None
         where = self._faults.where(at)
         return ComponentSpec(part.kind, use, component.model_dump(mode="json"), settings, address, where)
 
-    def listed(self, items: Any, part: Part, address: Address) -> list[ComponentSpec]:
+    def read_list(self, items: Any, part: Part, address: Address) -> list[ComponentSpec]:
         """The components of a list; what is no list is left to the check of the list itself."""
         items = items if isinstance(items, list) else []
         found = [self.read(item, part, (*address, i)) for i, item in enumerate(items)]
@@ -114,10 +118,10 @@ class _Components:
         if isinstance(component, kinds.Judge) and component.compares not in (1, 2):
             faults.add(address, f"{owner} compares {component.compares!r} candidates; a judge compares 1 or 2")
             return False
-        if faults.validated(type(component), options, address, owner) is None:
+        if faults.validate(type(component), options, address, owner) is None:
             return False
         locate = partial(locate_files, component, base)
-        return faults.validated(type(component), options, address, owner, make=locate) is not None
+        return faults.validate(type(component), options, address, owner, make=locate) is not None
 
 
 Read = tuple[StageSettings | None, tuple[ComponentSpec, ...]]
@@ -136,7 +140,7 @@ class _Walk:
     def recipe(self) -> Recipe | None:
         """The recipe; without faults if there are none."""
         data, named = self._data, parts(Root)
-        root = self._faults.validated(Root, data, (), Root.owner)
+        root = self._faults.validate(Root, data, (), Root.owner)
         single: dict[str, Any] = {
             key: self._components.read(data[key], named[key], (key,))
             for key in ("teacher", "template", "train")
@@ -145,14 +149,14 @@ class _Walk:
         stages = data.get("stages")
         found = [self.stage(item, i) for i, item in enumerate(stages)] if isinstance(stages, list) else []
         judges = self._judges()
-        hooks = self._hooks(self._components.listed(data.get("hooks"), named["hooks"], ("hooks",)))
+        hooks = self._hooks(self._components.read_list(data.get("hooks"), named["hooks"], ("hooks",)))
         self._check_together()
         self._check_teacher(single.get("teacher"))
         if root is None:
             return None
         return Recipe(
             name=self._name, base=self._faults.base, seed=root.seed, hooks=hooks, data=root.data,
-            budget=root.budget.own() if root.budget else {}, stages=tuple(stage for stage in found if stage),
+            budget=root.budget.plain_values() if root.budget else {}, stages=tuple(stage for stage in found if stage),
             heldout=root.heldout, judges=judges, **single,
         )  # fmt: skip
 
@@ -162,7 +166,7 @@ class _Walk:
         for spec in specs:
             try:
                 if hooks.setdefault(self._manager.provenance(spec.kind, spec.use), spec) is not spec:
-                    raise UsageError(f"the hook {shown(spec.use)} is named twice; once is all it can be had")
+                    raise UsageError(f"the hook {describe_value(spec.use)} is named twice; once is all it can be had")
                 self._manager.activate(spec.use, spec.options, self._faults.base)
             except UsageError as err:
                 self._faults.add(spec.path, str(err))
@@ -173,7 +177,7 @@ class _Walk:
         address: Address = ("stages", index)
         verbs = self._manager.index[STAGES]
         if not isinstance(item, dict) or not item:
-            why = f"a stage is '- VERB: …', with one of {', '.join(verbs)}, not {shown(item)}"
+            why = f"a stage is '- VERB: …', with one of {', '.join(verbs)}, not {describe_value(item)}"
             self._faults.add(address, why)
             return None
         verb, *others = item
@@ -184,17 +188,17 @@ class _Walk:
             self._faults.add(at, str(err), at_key=True)
             return None
         for other in others:
-            why = f"{shown(other)} stands beside {verb!r}, not in it; indent it further"
+            why = f"{describe_value(other)} stands beside {verb!r}, not in it; indent it further"
             if other in verbs:
                 why = f"the stage {verb!r} ends before {other!r}; begin the next one with '- '"
             self._faults.add((*address, other), why, at_key=True)
         if others and body is None:
             return None
-        settings, components = self._keys(model, verb, body, at)
-        settings = self._checked(model, settings, verb, body if isinstance(body, dict) else {}, at)
+        settings, components = self._read_keys(model, verb, body, at)
+        settings = self._check_keys(model, settings, verb, body if isinstance(body, dict) else {}, at)
         return StageSpec(verb, index, settings, components) if settings else None
 
-    def _keys(self, model: type[StageSettings], verb: str, body: Any, at: Address) -> Read:
+    def _read_keys(self, model: type[StageSettings], verb: str, body: Any, at: Address) -> Read:
         """What stands in a stage: its keys and its components."""
         read, named = self._components, parts(model)
         if model.kind:
@@ -208,20 +212,20 @@ class _Walk:
             if not body:
                 self._faults.add(at, f"the list is empty; name a {singular(part.kind)}")
                 return None, ()
-            return model(**{model.alone: body}), tuple(read.listed(body, part, at))
+            return model(**{model.alone: body}), tuple(read.read_list(body, part, at))
         if named and isinstance(body, list):
             key, part = next(iter(named.items()))
             self._faults.add(at, f"write '{key}:' in front of this list, indented under '{verb}:'")
-            read.listed(body, part, at)
+            read.read_list(body, part, at)
             return None, ()
         given = body if isinstance(body, dict) else {}
         found = list[ComponentSpec]()
         for key, part in named.items():
             items = given.get(key, model.model_fields[key].get_default(call_default_factory=True, validated_data={}))
-            found += read.listed(items, part, (*at, key))
-        return self._faults.validated(model, body, at, model.owner or f"the stage {verb!r}"), tuple(found)
+            found += read.read_list(items, part, (*at, key))
+        return self._faults.validate(model, body, at, model.owner or f"the stage {verb!r}"), tuple(found)
 
-    def _checked(
+    def _check_keys(
         self, model: type[StageSettings], settings: StageSettings | None, verb: str, given: dict[str, Any], at: Address
     ) -> StageSettings | None:
         """The keys of a stage, once what they need of the recipe is there; None if something is wrong with them."""
@@ -239,7 +243,7 @@ class _Walk:
             depends = model.check(given, self._components.built.get(at), first, fault)
             return settings and (settings if self._alone else settings.model_copy(update=depends))
 
-        return self._faults.validated(model, given, at, f"the stage {verb!r}", make=check)
+        return self._faults.validate(model, given, at, f"the stage {verb!r}", make=check)
 
     def _judges(self) -> tuple[JudgeSpec, ...]:
         body = self._data.get("judge", ())
@@ -277,7 +281,7 @@ class _Walk:
             if item == BASE:
                 found.append(None)
             elif isinstance(item, str) and near(item, [BASE]):
-                self._faults.add(at, f"no rival {shown(item)}; did you mean {BASE!r}?")
+                self._faults.add(at, f"no rival {describe_value(item)}; did you mean {BASE!r}?")
             elif spec := self._components.read(item, Part(Rival.kind, Rival), at):
                 self._check_teacher(spec)
                 found.append(replace(spec, settings=Rival(name=self._own_name(spec, names))))

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from filial.contracts.errors import FilialError, RecipeError
-from filial.plugins.options import strict
-from filial.plugins.wording import explain, secret
+from filial.plugins.options import validate_strictly
+from filial.plugins.wording import explain_errors, find_secret
 from filial.plugins.yaml import Address, Document
 
 M = TypeVar("M", bound=BaseModel)
@@ -41,18 +41,18 @@ class Faults:
         if not any(address[:n] in self._silent for n in range(len(address) + 1)):
             self._found.add((*self._place(address, at_key), _one_line(message)))
 
-    def outside(self, label: str, message: str) -> None:
+    def add_unplaced(self, label: str, message: str) -> None:
         """Note a fault that stands in no file, such as one of the command line."""
         self._found.add((1 << 30, 0, label, _one_line(message)))
 
     def hide_secrets(self, data: Any) -> None:
         """Refuse every secret in the recipe, wherever it stands; nothing else is said about such a value."""
         for address, key, text in _texts(data, (), ""):
-            if why := secret(key, text):
+            if why := find_secret(key, text):
                 self.add(address, why)
                 self._silent.add(address)
 
-    def validated(
+    def validate(
         self, model: type[M], body: Any, address: Address, owner: str, beside: Iterable[str] = (),
         make: Callable[[], M | None] | None = None,
     ) -> M | None:  # fmt: skip
@@ -62,9 +62,9 @@ class Faults:
         ``make`` makes it in another way than by checking ``body``.
         """
         try:
-            return make() if make else strict(model, body, {"base": self.base})
+            return make() if make else validate_strictly(model, body, {"base": self.base})
         except ValidationError as err:
-            for finding in explain(err, model, body, owner, beside):
+            for finding in explain_errors(err, model, body, owner, beside):
                 self.add((*address, *finding.address), finding.message, at_key=finding.at_key)
         except (FilialError, OSError, UnicodeDecodeError) as err:
             self.add(address, f"{owner}: {err}")

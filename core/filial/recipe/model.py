@@ -47,9 +47,9 @@ class ComponentSpec:
         """What tables and figures call it: the name given in the recipe, or its plugin's."""
         return getattr(self.settings, "name", None) or self.use.rpartition(":")[2]
 
-    def written(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As the recipe would say it, with nothing left to defaults."""
-        return {"use": self.use, **self.settings.own(), **self.options}
+        return {"use": self.use, **self.settings.plain_values(), **self.options}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class StageSpec:
 
     ``settings`` is a `filial.stages.Stage`: the keys of the stage, and what does it. The components stand in the order
     of the keys that name them (see `of`). ``limit`` is how many records it makes or reads by itself at most, from each
-    source (`limited`).
+    source (`limit_records`).
     """
 
     verb: str
@@ -85,13 +85,13 @@ class StageSpec:
         """The components of one kind, in the recipe's order."""
         return [c for c in self.components if c.kind == kind]
 
-    def written(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As the recipe would say it, with nothing left to defaults."""
-        body = self.settings.own()
+        body = self.settings.plain_values()
         if self.settings.kind:
             (component,) = self.components
             return {self.verb: {"use": component.use, **body, **component.options}}
-        body |= {key: [c.written() for c in self.of(part.kind)] for key, part in parts(type(self.settings)).items()}
+        body |= {key: [c.to_dict() for c in self.of(part.kind)] for key, part in parts(type(self.settings)).items()}
         return {self.verb: body[self.settings.alone] if self.settings.alone else body}
 
 
@@ -117,17 +117,17 @@ class JudgeSpec:
         """What the figures call those beside the model."""
         return tuple(BASE if rival is None else rival.name for rival in self.against)
 
-    def written(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As the recipe would say it, with nothing left to defaults."""
-        own = self.component.settings.model_copy(update={"name": self.name, "limit": self.limit}).own()
-        own["against"] = [BASE if rival is None else rival.written() for rival in self.against]
+        own = self.component.settings.model_copy(update={"name": self.name, "limit": self.limit}).plain_values()
+        own["against"] = [BASE if rival is None else rival.to_dict() for rival in self.against]
         return {"use": self.component.use, **own, **self.component.options}
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """A recipe without faults. Paths stand as they were written; they are relative to ``base``. ``limit`` is how many
-    records are read from ``data`` at most (`limited`)."""
+    records are read from ``data`` at most (`limit_records`)."""
 
     name: str
     base: Path
@@ -163,22 +163,22 @@ class Recipe:
         """What the teacher's answers depend on beside the request; limits such as concurrency do not count."""
         if self.teacher is None:
             return None
-        return {"use": manager.identity("teachers", self.teacher.use), **self.teacher_of(manager).identity()}
+        return {"use": manager.identity("teachers", self.teacher.use), **self.build_teacher(manager).identity()}
 
-    def teacher_of(self, manager: Manager) -> Teacher:
+    def build_teacher(self, manager: Manager) -> Teacher:
         """The teacher that the recipe names."""
         assert self.teacher is not None
         teacher = manager.build("teachers", {"use": self.teacher.use, **self.teacher.options})
         return locate_files(cast("Teacher", teacher), self.base)
 
-    def resolved(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The whole recipe as plain data, nothing left to defaults; `from_dict` reads it back."""
         out = {
-            "seed": self.seed, "teacher": self.teacher and self.teacher.written(),
-            "hooks": [hook.written() for hook in self.hooks],
-            "budget": self.budget, "data": self.data, "stages": [stage.written() for stage in self.stages],
-            "heldout": self.heldout, "template": self.template and self.template.written(),
-            "train": self.train and self.train.written(), "judge": [judge.written() for judge in self.judges],
+            "seed": self.seed, "teacher": self.teacher and self.teacher.to_dict(),
+            "hooks": [hook.to_dict() for hook in self.hooks],
+            "budget": self.budget, "data": self.data, "stages": [stage.to_dict() for stage in self.stages],
+            "heldout": self.heldout, "template": self.template and self.template.to_dict(),
+            "train": self.train and self.train.to_dict(), "judge": [judge.to_dict() for judge in self.judges],
         }  # fmt: skip
         return {key: value for key, value in out.items() if key == "stages" or value not in (None, [], {})}
 
@@ -188,35 +188,35 @@ class Recipe:
         plugins = {f"{STAGES} {s.verb}": origin for s in self.stages if (origin := s.plugin(manager))}
         plugins |= {f"{c.kind} {c.use}": manager.provenance(c.kind, c.use) for c in self.components()}
         lines += [f"# {name}: {origin}" for name, origin in plugins.items()]
-        return "\n".join(lines) + "\n" + dump(self.resolved())
+        return "\n".join(lines) + "\n" + dump(self.to_dict())
 
 
 COUNT = "count"
 """The option by which generators are told how many to make."""
 
 
-def limited(recipe: Recipe, n: int) -> Recipe:
+def limit_records(recipe: Recipe, n: int) -> Recipe:
     """The recipe on at most ``n`` records: of ``data``, of each generator, of whatever else a stage makes or reads by
-    itself (`StageSettings.limited`), and of each exam. At most a quarter as many are kept back from training.
+    itself (`StageSettings.limit_records`), and of each exam. At most a quarter as many are kept back from training.
 
     Everything that is done for it has other keys than for the whole recipe.
     """
     return replace(
         recipe,
         limit=n,
-        stages=tuple(_stage(stage, n) for stage in recipe.stages),
+        stages=tuple(_limit_stage(stage, n) for stage in recipe.stages),
         heldout=min(recipe.heldout, max(1, n // 4)),
         judges=tuple(replace(judge, limit=min(judge.limit or n, n)) for judge in recipe.judges),
     )
 
 
-def _stage(stage: StageSpec, n: int) -> StageSpec:
-    components = tuple(_component(spec, n) for spec in stage.components)
-    settings, limit = stage.settings.limited(n), n if stage.settings.bounded else None
+def _limit_stage(stage: StageSpec, n: int) -> StageSpec:
+    components = tuple(_limit_component(spec, n) for spec in stage.components)
+    settings, limit = stage.settings.limit_records(n), n if stage.settings.bounded else None
     return replace(stage, settings=settings, components=components, limit=limit)
 
 
-def _component(spec: ComponentSpec, n: int) -> ComponentSpec:
+def _limit_component(spec: ComponentSpec, n: int) -> ComponentSpec:
     count = spec.options.get(COUNT) if spec.kind == "generators" else None
     return replace(spec, options={**spec.options, COUNT: min(count, n)}) if isinstance(count, int) else spec
 

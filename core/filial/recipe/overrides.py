@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from filial.plugins.wording import shown, suggestion
+from filial.plugins.wording import describe_value, suggest
 from filial.plugins.yaml import MAX_DEPTH, Address, parse
 from filial.recipe.faults import Faults
 from filial.recipe.settings import Root
@@ -24,19 +24,19 @@ def override(data: Any, text: str, faults: Faults) -> None:
     """
     path, equals, value = text.partition("=")
     path = path.strip()
-    label = f"from --set {path}" if path and shown(path) != "a hidden text" else "from --set"
+    label = f"from --set {path}" if path and describe_value(path) != "a hidden text" else "from --set"
     if not (equals and path and all(path.split("."))) or path.count(".") >= MAX_DEPTH:
-        faults.outside(label, "write PATH=VALUE, such as stages.evolve.rounds=2")
+        faults.add_unplaced(label, "write PATH=VALUE, such as stages.evolve.rounds=2")
         return
     document = parse(value) if value.strip() else parse("null")
     for fault in document.faults:
-        faults.outside(label, fault.message)
+        faults.add_unplaced(label, fault.message)
     if document.faults:
         return
     try:
         faults.given[_put(data, path.split("."), document.data, ())] = path
     except _NoSuchPlace as err:
-        faults.outside(label, str(err))
+        faults.add_unplaced(label, str(err))
 
 
 def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
@@ -48,9 +48,11 @@ def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
         if at == STAGES and isinstance(data[key], dict) and step in data[key]:
             return _put(data[key], steps, value, (*at, key))  # a stage is entered by its verb at once
     elif not isinstance(data, dict):
-        raise _NoSuchPlace(f"{'.'.join(map(str, at))} is {shown(data)}, so there is no {shown(step)} in it")
+        raise _NoSuchPlace(
+            f"{'.'.join(map(str, at))} is {describe_value(data)}, so there is no {describe_value(step)} in it"
+        )
     elif not at and step not in Root.model_fields:
-        raise _NoSuchPlace(f"the recipe has no {shown(step)}{suggestion(step, Root.model_fields)}")
+        raise _NoSuchPlace(f"the recipe has no {describe_value(step)}{suggest(step, Root.model_fields)}")
     here, before = (*at, key), data[key] if isinstance(data, list) else data.get(key)
     if not rest:
         data[key] = value
@@ -71,7 +73,7 @@ def _position(items: list[Any], step: str, at: Address) -> int:
         raise _NoSuchPlace(f"{place} has {len(items)} items, counted from 0; there is no {step}")
     if step in names:
         return names.index(step)
-    raise _NoSuchPlace(f"{place} has no {shown(step)}{suggestion(step, filter(None, names))}")
+    raise _NoSuchPlace(f"{place} has no {describe_value(step)}{suggest(step, filter(None, names))}")
 
 
 def _name(item: Any, at: Address) -> str:

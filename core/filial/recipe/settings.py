@@ -38,7 +38,7 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _given(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_null(cls, value: Any, info: ValidationInfo) -> Any:
         """A key that is there has a value, so that a cap left empty is no missing cap."""
         field = cls.model_fields[str(info.field_name)]
         if value is None and field.default is None and field.annotation is not Any:
@@ -55,16 +55,16 @@ class Settings(BaseModel):
             schema["properties"][name] = union | beside
         return schema
 
-    def own(self) -> dict[str, Any]:
+    def plain_values(self) -> dict[str, Any]:
         """The keys that have a value, without those that name components."""
         return self.model_dump(mode="json", exclude_none=True)
 
-    def in_key(self) -> list[Any]:
+    def key_parts(self) -> list[Any]:
         """What a stage's key holds of these keys, where they stand beside the options of a component it names."""
-        return [self.own() or None]
+        return [self.plain_values() or None]
 
 
-def _key(default: Any, description: str, schema: dict[str, Any] | None = None, **rules: Any) -> Any:
+def _field(default: Any, description: str, schema: dict[str, Any] | None = None, **rules: Any) -> Any:
     if schema is not None:
         rules["json_schema_extra"] = schema
     return Field(default, description=description, **rules)
@@ -95,7 +95,7 @@ def parts(model: type[Settings]) -> dict[str, Part]:
     }
 
 
-def _distinct(items: list[Any]) -> list[Any]:
+def _check_distinct(items: list[Any]) -> list[Any]:
     if any(item in items[:place] for place, item in enumerate(items)):
         raise PydanticCustomError("not_distinct", "the list names something twice")
     return items
@@ -110,9 +110,9 @@ class Budget(Settings):
     """Caps of what a run may take."""
 
     owner = "budget"
-    requests: int | None = _key(None, "Teacher requests at most.", ge=1)
-    tokens: int | None = _key(None, "Tokens of prompts and answers together at most.", ge=1)
-    usd: float | None = _key(None, "US dollars at most.", gt=0)
+    requests: int | None = _field(None, "Teacher requests at most.", ge=1)
+    tokens: int | None = _field(None, "Tokens of prompts and answers together at most.", ge=1)
+    usd: float | None = _field(None, "US dollars at most.", gt=0)
 
 
 class StageSettings(Settings):
@@ -146,7 +146,7 @@ class StageSettings(Settings):
         """
         return {}
 
-    def in_key(self) -> list[Any]:
+    def key_parts(self) -> list[Any]:
         """Nothing: a stage's own keys are a part of its key by themselves."""
         return [None]
 
@@ -154,7 +154,7 @@ class StageSettings(Settings):
         """The files of seed records that it names, each with its format: what `Context.seeds` reads from then on."""
         return []
 
-    def limited(self, n: int) -> Self:
+    def limit_records(self, n: int) -> Self:
         """The keys for a try on ``n`` records."""
         return self
 
@@ -177,7 +177,7 @@ class Train(Settings):
     """Training at the end of a run."""
 
     kind = "trainers"
-    model: Word = _key(..., "The model to tune: a folder, pkg:PACKAGE/FOLDER or a name on the hub.")
+    model: Word = _field(..., "The model to tune: a folder, pkg:PACKAGE/FOLDER or a name on the hub.")
 
     @field_validator("model")
     @classmethod
@@ -190,23 +190,25 @@ class Rival(Settings):
     """A teacher whose answers are judged beside the model's."""
 
     kind = "teachers"
-    name: Name | None = _key(None, "What the figures call it; its teacher's name unless given.")
+    name: Name | None = _field(None, "What the figures call it; its teacher's name unless given.")
 
 
 class Judge(Settings):
     """A judge at the end of a run."""
 
     kind = "judges"
-    data: RecordFile = _key(..., "Records with right answers: a file, pkg:PACKAGE/FILE, hf:NAME, or the word heldout.")
-    name: Name | None = _key(None, "What the figures are called.")
-    against: Annotated[list[Literal["base"] | Annotated[Any, Part("teachers", Rival)]], AfterValidator(_distinct)] = (
-        _key([], "Judged beside the model: base (the untrained one) or teachers, NAME or {use: NAME, …}.", UNIQUE)
+    data: RecordFile = _field(
+        ..., "Records with right answers: a file, pkg:PACKAGE/FILE, hf:NAME, or the word heldout."
     )
-    only: Literal["seed-level", "evolved"] | None = _key(
+    name: Name | None = _field(None, "What the figures are called.")
+    against: Annotated[
+        list[Literal["base"] | Annotated[Any, Part("teachers", Rival)]], AfterValidator(_check_distinct)
+    ] = _field([], "Judged beside the model: base (the untrained one) or teachers, NAME or {use: NAME, …}.", UNIQUE)
+    only: Literal["seed-level", "evolved"] | None = _field(
         None, "With data: heldout, only the records no strategy has changed, or only the others."
     )
-    limit: int | None = _key(None, "Records at most.", ge=1)
-    max_new_tokens: int = _key(256, "Tokens per answer at most.", ge=1)
+    limit: int | None = _field(None, "Records at most.", ge=1)
+    max_new_tokens: int = _field(256, "Tokens per answer at most.", ge=1)
 
     @field_validator("data", mode="wrap")
     @classmethod
@@ -225,17 +227,23 @@ class Root(Settings):
     """A recipe."""
 
     owner = "the recipe"
-    seed: int = _key(42, "Every random choice of the run follows from it.", ge=0, le=2**63 - 1)
-    data: RecordFile | None = _key(
+    seed: int = _field(42, "Every random choice of the run follows from it.", ge=0, le=2**63 - 1)
+    data: RecordFile | None = _field(
         None, "Records to start from instead of a generate stage: a file, pkg:PACKAGE/FILE or hf:NAME."
     )
-    heldout: int = _key(0, "How many records are kept back from training, for judging (judge: data: heldout).", ge=0)
-    budget: Budget | None = _key(None, "The run stops before it would pass one of these, however often it is resumed.")
-    hooks: list[Annotated[Any, Part(HOOKS)]] = _key(
+    heldout: int = _field(0, "How many records are kept back from training, for judging (judge: data: heldout).", ge=0)
+    budget: Budget | None = _field(
+        None, "The run stops before it would pass one of these, however often it is resumed."
+    )
+    hooks: list[Annotated[Any, Part(HOOKS)]] = _field(
         [], "Installed plugins that only watch or wrap (entry points filial.hooks), with their options.", UNIQUE
     )
-    teacher: Annotated[Any, Part("teachers")] = _key(None, "The model that is asked. Needed by every stage that asks.")
-    stages: list[Any] = _key([], "What happens to the records, in this order.", {"items": {"type": "object"}})
-    template: Annotated[Any, Part("templates")] = _key(None, "How a record becomes the text that is trained on.")
-    train: Annotated[Any, Part("trainers", Train)] = _key(None, "Which trainer tunes which model.")
-    judge: Annotated[Any, Part("judges", Judge)] = _key(None, "How the trained model is measured; one judge or a list.")
+    teacher: Annotated[Any, Part("teachers")] = _field(
+        None, "The model that is asked. Needed by every stage that asks."
+    )
+    stages: list[Any] = _field([], "What happens to the records, in this order.", {"items": {"type": "object"}})
+    template: Annotated[Any, Part("templates")] = _field(None, "How a record becomes the text that is trained on.")
+    train: Annotated[Any, Part("trainers", Train)] = _field(None, "Which trainer tunes which model.")
+    judge: Annotated[Any, Part("judges", Judge)] = _field(
+        None, "How the trained model is measured; one judge or a list."
+    )

@@ -51,14 +51,14 @@ def _call(
         raise UsageError("give a PROMPT, or a file of them with --prompts FILE")
     kept = None if fresh else home
     if prompts is not None:
-        work = _all(ctx, name, chosen, _read(prompts, manager(ctx)), kept, as_json, **asked)
+        work = _ask_all(ctx, name, chosen, _read_prompts(prompts, manager(ctx)), kept, as_json, **asked)
         return run_async(ctx, work)
     if prompt == "-":
         prompt = sys.stdin.read().strip()
     if not prompt:
         raise UsageError("the prompt is empty; give a text, or - to read it from standard input")
     try:
-        reply = run_async(ctx, _one(ctx, name, chosen, prompt, kept, **asked))
+        reply = run_async(ctx, _ask_one(ctx, name, chosen, prompt, kept, **asked))
     except TeacherError as err:
         cut = f"; it began: {err.answer[:200]!r}" if err.answer else ""
         click.echo(f"Error: the teacher {name!r} gave no answer: {err}{cut}", err=True)
@@ -66,11 +66,11 @@ def _call(
     if as_json:
         print_json({field: getattr(reply, field) for field in reply.__struct_fields__})
     else:
-        click.echo(_shown(reply.text))
+        click.echo(_printable(reply.text))
     return 0
 
 
-def _read(source: str, plugins: Manager) -> list[str | Sequence[Message]]:
+def _read_prompts(source: str, plugins: Manager) -> list[str | Sequence[Message]]:
     """The prompts of a file: its lines, or the questions of its records.
 
     Raises:
@@ -96,12 +96,12 @@ def _prompt(record: Record) -> str | Sequence[Message]:
     return turns[0].content if len(turns) == 1 and record.instruction else turns
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     """A reply as it is on a pipe; on a terminal without the control characters that would steer it."""
     return "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text
 
 
-async def _one(
+async def _ask_one(
     ctx: click.Context, name: str, teacher: Any, prompt: str, home: Path | None, *, system: str, draw: int
 ) -> Reply:
     gateway = open_gateway(ctx, name, teacher, home)
@@ -111,7 +111,7 @@ async def _one(
         await gateway.close()
 
 
-async def _all(
+async def _ask_all(
     ctx: click.Context, name: str, teacher: Any, prompts: Sequence[str | Sequence[Message]], home: Path | None,
     as_json: bool, *, system: str, draw: int,
 ) -> int:  # fmt: skip
@@ -141,11 +141,11 @@ def _line(prompt: str | Sequence[Message], said: Reply | TeacherError, as_json: 
     import msgspec
 
     if isinstance(said, TeacherError):
-        return _shown(msgspec.json.encode({"prompt": prompt, "error": str(said)}).decode())
+        return _printable(msgspec.json.encode({"prompt": prompt, "error": str(said)}).decode())
     row = {"prompt": prompt, "answer": said.text}
     if as_json:
         row |= {field: getattr(said, field) for field in said.__struct_fields__ if field != "text"}
-    return _shown(msgspec.json.encode(row).decode())
+    return _printable(msgspec.json.encode(row).decode())
 
 
 ask = PluginGroup("ask", "teachers", _call, "Ask a teacher one question, or every question of a file.")

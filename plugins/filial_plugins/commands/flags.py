@@ -15,7 +15,7 @@ template_options = stack(
 )
 
 
-def chosen_template(ctx: click.Context, name: str | None, pairs: tuple[str, ...]) -> dict[str, Any] | None:
+def template_spec(ctx: click.Context, name: str | None, pairs: tuple[str, ...]) -> dict[str, Any] | None:
     """The template that flags name, as a recipe would say it, once it is seen that there is one."""
     if name is None:
         if pairs:

@@ -21,7 +21,7 @@ from filial.commands import (
     teacher_flags,
     teacher_options,
 )
-from filial_plugins.commands.flags import chosen_template, template_options
+from filial_plugins.commands.flags import template_options, template_spec
 
 
 @click.command()
@@ -48,7 +48,7 @@ def _call(
 ) -> int:  # fmt: skip
     verdicts = filial.judge(
         data, chosen, model=model, against=[_rival(ctx, text) for text in dict.fromkeys(against)],
-        template=chosen_template(ctx, template, template_options), limit=limit, max_new_tokens=max_new_tokens,
+        template=template_spec(ctx, template, template_options), limit=limit, max_new_tokens=max_new_tokens,
         format=format, seed=flags["seed"], plugins=manager(ctx), **teacher_flags(ctx, flags),
     )  # fmt: skip
     if out:

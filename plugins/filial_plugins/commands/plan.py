@@ -24,7 +24,7 @@ from filial.commands import (
     print_json,
 )
 from filial_plugins.commands.recipes import name_option, recipe_options
-from filial_plugins.commands.tables import planned
+from filial_plugins.commands.tables import plan_table
 
 AGAIN = "--retry-lost does that again"
 
@@ -51,7 +51,7 @@ def plan(
     if as_json:
         print_json(rows)
     else:
-        click.echo(planned(rows))
+        click.echo(plan_table(rows))
     return 0
 
 

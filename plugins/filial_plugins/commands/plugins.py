@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial import UsageError
-from filial.commands import GROUPS, installed, json_option, manager, print_json, singular
+from filial.commands import GROUPS, json_option, manager, plugin_index, print_json, singular
 
 if TYPE_CHECKING:
     from filial.commands import Manager
@@ -24,7 +24,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     # Files the user named to be loaded, so they are.
-    found = manager(ctx).index if ctx.find_root().params.get("files") else installed(ctx)
+    found = manager(ctx).index if ctx.find_root().params.get("files") else plugin_index(ctx)
     rows = [
         (kind, name, " and ".join(c.owner for c in claims))
         for kind, names in found.items()

@@ -23,7 +23,7 @@ from filial.commands import (
     print_json,
 )
 from filial_plugins.commands.recipes import name_option, recipe_options
-from filial_plugins.commands.tables import funnel, judged, measured, survival
+from filial_plugins.commands.tables import funnel_table, judge_table, score_table, survival_table
 
 
 @click.command()
@@ -52,17 +52,17 @@ def run(
     except BudgetStop as err:
         click.echo(f"Stopped: {err}; every answer is kept. To go on with a larger budget:", err=True)
         larger = f"budget.{err.cap}={_number(2 * work.recipe.budget[err.cap])}"
-        click.echo(f"  {again(ctx, larger, limit=work.limit)}", err=True)
+        click.echo(f"  {rerun_command(ctx, larger, limit=work.limit)}", err=True)
         return BUDGET
     except TeacherUnreachable as err:
         click.echo(f"Stopped: {err}", err=True)
         # Not offline: what the ledger does not hold has to be asked.
-        click.echo(f"To go on:  {again(ctx, limit=work.limit, retry_lost=work.retry_lost)}", err=True)
+        click.echo(f"To go on:  {rerun_command(ctx, limit=work.limit, retry_lost=work.retry_lost)}", err=True)
         return UNREACHABLE
     if as_json:
         print_json(summary)
     else:
-        tell(ctx, work, summary)
+        report(ctx, work, summary)
     return work.exit_code()
 
 
@@ -70,7 +70,7 @@ def _number(value: float) -> str:
     return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def again(ctx: click.Context, more: str = "", **flags: Any) -> str:
+def rerun_command(ctx: click.Context, more: str = "", **flags: Any) -> str:
     """The command line of this run, to try it, send nothing or retry what was lost only as ``flags`` say.
 
     ``more`` is another value of the recipe, in the place of one given before.
@@ -82,20 +82,20 @@ def again(ctx: click.Context, more: str = "", **flags: Any) -> str:
     return command_line(ctx, "run", str(values["recipe"]), *given_options(ctx.command, values))
 
 
-def tell(ctx: click.Context, run: Run, summary: dict[str, Any]) -> None:
+def report(ctx: click.Context, run: Run, summary: dict[str, Any]) -> None:
     """Everything about a run that has ended."""
-    for text in (funnel(summary), survival(summary), measured(summary), judged(summary)):
+    for text in (funnel_table(summary), survival_table(summary), score_table(summary), judge_table(summary)):
         if text:
             click.echo(f"{text}\n")
-    click.echo(asked(summary["teacher"]))
+    click.echo(describe_usage(summary["teacher"]))
     rows, verdicts = run.lost()
     missing = "; rows are missing, drops.jsonl of their stage says why" if rows else ""
     missing += "; verdicts are missing, judge/*.jsonl says why" if verdicts else ""
     click.echo(f"Run: {run.folder}{missing}")
-    click.echo(f"Next:\n  {following(ctx, run)}")
+    click.echo(f"Next:\n  {next_command(ctx, run)}")
 
 
-def asked(teacher: dict[str, Any]) -> str:
+def describe_usage(teacher: dict[str, Any]) -> str:
     """Requests, answers from the ledger, tokens, money."""
     tokens = teacher["prompt_tokens"] + teacher["completion_tokens"]
     about = "at most " if teacher["estimated"] else ""
@@ -114,13 +114,13 @@ def asked(teacher: dict[str, Any]) -> str:
     return f"{text}."
 
 
-def following(ctx: click.Context, run: Run) -> str:
+def next_command(ctx: click.Context, run: Run) -> str:
     """What one would type next."""
     rows, verdicts = run.lost()
     if verdicts or any(reason.startswith("teacher-") for reason in rows):
-        return again(ctx, retry_lost=True, limit=run.limit)
+        return rerun_command(ctx, retry_lost=True, limit=run.limit)
     if run.limit:
-        return again(ctx)
+        return rerun_command(ctx)
     if run.recipe.train is not None:
         home = given_options(ctx.command, {"home": run.home})
         return command_line(ctx, "judge", "exact-match", "YOUR-EXAM.jsonl", "--model", str(run.model), *home)

@@ -45,7 +45,9 @@ def drops_beside(out: str) -> Path | None:
 
 
 @contextmanager
-def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Iterator[Callable[[Result], Path | None]]:
+def open_output(
+    out: str, format: str, drops: str | None, plugins: Manager
+) -> Iterator[Callable[[Result], Path | None]]:
     """Give a function that writes a result and says where its drops are; its files are put in their places when the
     block ends well, otherwise nothing changes.
 
@@ -56,10 +58,10 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
         UsageError: the format cannot be written, or the folder cannot.
         FilialError: the disk is full.
     """
-    from filial.commands import checked_format
+    from filial.commands import resolve_format
 
     try:
-        checked_format(out, format, plugins)
+        resolve_format(out, format, plugins)
     except UsageError as err:
         raise UsageError(f"{err} (--to NAME)") from err
     beside = Path(drops) if drops else drops_beside(out)
@@ -75,7 +77,7 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
 
             def write(result: Result) -> Path | None:
                 if sink is not None:
-                    sink.writelines(row.encoded() + b"\n" for row in result.drops)
+                    sink.writelines(row.encode() + b"\n" for row in result.drops)
                 formats.write(out, result, format=format, manager=plugins)
                 return beside if result.drops else None
 
@@ -84,14 +86,14 @@ def writing(out: str, format: str, drops: str | None, plugins: Manager) -> Itera
             beside.unlink()
 
 
-def do_stage(ctx: click.Context, verb: str, body: Any, flags: dict[str, Any]) -> int:
+def run_stage_command(ctx: click.Context, verb: str, body: Any, flags: dict[str, Any]) -> int:
     """Read, work, write records and drops, say the counts. Returns the exit code."""
     from filial.commands import run_verb
 
     out, plugins = flags["out"], manager(ctx)
     if out == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
-    with writing(out, flags["to"], flags["drops"], plugins) as write:
+    with open_output(out, flags["to"], flags["drops"], plugins) as write:
         result = run_verb(
             verb, body, flags["inputs"], format=flags["format"], limit=flags["limit"], seed=flags["seed"],
             plugins=plugins, **teacher_flags(ctx, flags),
@@ -102,11 +104,11 @@ def do_stage(ctx: click.Context, verb: str, body: Any, flags: dict[str, Any]) ->
         counts = {"out": out, "kept": stage["out"], "dropped": stage["reasons"], "drops": drops and str(drops)}
         print_json({**counts, **{key: value for key, value in stage.items() if key not in COUNTS}})
     else:
-        _say(out, stage, drops)
+        _report(out, stage, drops)
     return ROWS_LOST if result.lost else 0
 
 
-def _say(out: str, stage: dict[str, Any], drops: Path | None) -> None:
+def _report(out: str, stage: dict[str, Any], drops: Path | None) -> None:
     """Where things are, and a hint where a teacher declined much of its work."""
     from filial.commands import refusals
 
@@ -145,10 +147,12 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
         @(teacher_options if kind != "mixers" else stack())
         def call(ctx: click.Context, name: str, chosen: Any, **flags: Any) -> int:
             given = {str(option.name): flags.pop(str(option.name)) for option in own}
-            names, flags["inputs"] = _named(ctx, kind, name, flags["inputs"]) if more else ([name], flags["inputs"])
+            names, flags["inputs"] = (
+                _split_arguments(ctx, kind, name, flags["inputs"]) if more else ([name], flags["inputs"])
+            )
             if getattr(chosen, "needs_seeds", True) and not flags["inputs"]:
                 raise UsageError(f"the generator {name} needs seeds; name an INPUT file")
-            return do_stage(ctx, verb, _stage(settings, verb, kind, names, chosen, given), flags)
+            return run_stage_command(ctx, verb, _stage(settings, verb, kind, names, chosen, given), flags)
 
         call.params[1:1] = own
         return call
@@ -174,7 +178,9 @@ def _stage(settings: Any, verb: str, kind: str, names: list[str], chosen: Any, g
     return {**body, **rules, **{key: components for key in lists if key in settings.by_inputs}}
 
 
-def _named(ctx: click.Context, kind: str, name: str, words: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
+def _split_arguments(
+    ctx: click.Context, kind: str, name: str, words: tuple[str, ...]
+) -> tuple[list[str], tuple[str, ...]]:
     """The plugins of a command line and its inputs: more names may stand in front of the files."""
     names, files, what = [name], list(words), singular(kind)
     while files and files[0] in manager(ctx).index[kind]:

@@ -8,22 +8,22 @@ from typing import Any
 import click
 
 from filial import UsageError
-from filial.commands import counted, grid, home_option, json_option, print_json, printable
+from filial.commands import format_counts, grid, home_option, json_option, print_json, printable
 from filial.storage import read_manifest
 from filial_plugins.commands.tables import SURVIVAL_HEAD, add_rows, survival_cells
 
-EXPLAINED = """\
+LEGEND = """\
 requests, tokens, $: the answers that the attempts used, asked for now or known.
 longer: words of the evolved instructions to words of their parents.
 new: 1 - ROUGE-L F with the parent, mean."""
 
 
-def by_round(stage: dict[str, Any]) -> str:
+def round_table(stage: dict[str, Any]) -> str:
     """One evolve stage, strategy by strategy and round by round."""
     families, rows, reasons = stage.get("families", {}), list[list[str]](), list[list[str]]()
     for name, rounds in sorted(stage["survival"].items()):
         lines = sorted(rounds.items(), key=lambda pair: int(pair[0]))
-        reasons += [[printable(name), turn, counted(row["dropped"])] for turn, row in lines if row["dropped"]]
+        reasons += [[printable(name), turn, format_counts(row["dropped"])] for turn, row in lines if row["dropped"]]
         if len(lines) > 1:
             lines.append(("all", add_rows(rounds.values())))
         labels = [[printable(name), families.get(name, "")], *[["", ""]] * (len(lines) - 1)]
@@ -62,5 +62,5 @@ def survival(run: str, as_json: bool, home: Path) -> None:
         print_json([{key: stage[key] for key in ("name", "families", "survival")} for stage in stages])
         return
     for stage in stages:
-        click.echo(f"{stage['name']}\n\n{by_round(stage)}\n")
-    click.echo(EXPLAINED)
+        click.echo(f"{stage['name']}\n\n{round_table(stage)}\n")
+    click.echo(LEGEND)

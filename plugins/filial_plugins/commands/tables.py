@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from filial.commands import counted, dollars, figure, grid, printable
+from filial.commands import dollars, figure, format_counts, grid, printable
 
 
-def funnel(summary: dict[str, Any]) -> str:
+def funnel_table(summary: dict[str, Any]) -> str:
     """Records through the stages, and why the others did not go on."""
     rows = [
-        [s["name"], *(f"{s[count]:,}" for count in ("entered", "made", "dropped", "out")), counted(s["reasons"])]
+        [s["name"], *(f"{s[count]:,}" for count in ("entered", "made", "dropped", "out")), format_counts(s["reasons"])]
         for s in summary["stages"]
     ]
     return grid(["stage", "in", "made", "dropped", "out", "why dropped"], rows, prose=True) if rows else ""
 
 
-def planned(rows: list[dict[str, Any]]) -> str:
+def plan_table(rows: list[dict[str, Any]]) -> str:
     """A plan: who does what, then what each step would take and all together."""
     steps = grid(["step", "state", "what"], [[r["step"], r["state"], r["what"]] for r in rows], 2, prose=True)
     asking = [row for row in rows if row.get("calls") or row.get("held")]
@@ -38,7 +38,7 @@ def planned(rows: list[dict[str, Any]]) -> str:
     return f"{steps}\n\n{grid(head, [*table, cells('in all', total, sure)])}"
 
 
-def measured(summary: dict[str, Any]) -> str:
+def score_table(summary: dict[str, Any]) -> str:
     """What the filters of each stage measured: the mean of every score over all records they looked at."""
     rows = [
         [stage["name"], printable(name), f"{row['n']:,}", f"{row['mean']:.3f}"]
@@ -48,7 +48,7 @@ def measured(summary: dict[str, Any]) -> str:
     return grid(["stage", "score", "records", "mean"], rows, 2) if rows else ""
 
 
-def judged(summary: dict[str, Any]) -> str:
+def judge_table(summary: dict[str, Any]) -> str:
     """Share passed, or mean score, of the model and its rivals on every exam."""
     exams = summary.get("judge") or {}
     if not exams:
@@ -89,7 +89,7 @@ def add_rows(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def survival(summary: dict[str, Any]) -> str:
+def survival_table(summary: dict[str, Any]) -> str:
     """Per strategy, over all rounds and evolve stages; empty where nothing was evolved."""
     found: dict[str, list[dict[str, Any]]] = {}
     for stage in summary["stages"]:
@@ -98,6 +98,6 @@ def survival(summary: dict[str, Any]) -> str:
     if not found:
         return ""
     totals = [(printable(name), add_rows(rows)) for name, rows in sorted(found.items())]
-    reasons = [[name, counted(total["dropped"])] for name, total in totals if total["dropped"]]
+    reasons = [[name, format_counts(total["dropped"])] for name, total in totals if total["dropped"]]
     table = grid(["strategy", *SURVIVAL_HEAD], [[name, *survival_cells(total)] for name, total in totals])
     return f"{table}\n\n{grid(['strategy', 'why dropped'], reasons, prose=True)}" if reasons else table

@@ -10,7 +10,7 @@ import click
 import filial
 from filial import UsageError
 from filial.commands import PluginGroup, command_line, format_option, json_option, manager, print_json, seed_option
-from filial_plugins.commands.flags import chosen_template, template_options
+from filial_plugins.commands.flags import template_options, template_spec
 
 
 @click.command()
@@ -26,7 +26,7 @@ def _call(
     ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str, heldout: int, format: str,
     seed: int, as_json: bool, template: str | None, template_options: tuple[str, ...],
 ) -> int:  # fmt: skip
-    spec = chosen_template(ctx, template, template_options)
+    spec = template_spec(ctx, template, template_options)
     if spec is None:
         raise UsageError("train needs a template; add --template NAME, such as --template alpaca")
     tuned = filial.train(

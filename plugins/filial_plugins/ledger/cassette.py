@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from filial import Reply, Request, UsageError
-from filial.formats import Fault, lines, opened, packed, parse_object
+from filial.formats import Fault, compress, lines, open_file, parse_object
 from filial.gateway import Entry, TeacherKeys, encode_request, sealed
 from filial.storage import canonical, digest, replacing, write_errors
 
@@ -59,7 +59,7 @@ def write_cassette(path: Path, teachers: Iterable[TeacherKeys], entries: Iterabl
     """
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as sink, packed(sink, path.suffix) as file:
+    with replacing(path) as sink, compress(sink, path.suffix) as file:
         file.write(_encode_header(teachers, count))
         for entry in entries:
             file.write(_encode_line(entry.key, entry.identity, *entry.decoded()))
@@ -96,7 +96,7 @@ class CassetteReader:
             UsageError: ``file:line: what`` is wrong, or the file is incomplete.
         """
         number = 0
-        with opened(self.path) as stream:
+        with open_file(self.path) as stream:
             for number, line in lines(stream, self._raise_too_long):
                 try:
                     row = parse_object(line)

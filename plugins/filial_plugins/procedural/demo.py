@@ -15,7 +15,7 @@ import yaml
 from filial import Message, Record, Request, Teacher, Template, UsageError, resolve
 from filial.commands import Run, command_line, from_dict, grid, load, manager, print_json, reporter
 from filial.formats import read
-from filial_plugins.commands.tables import funnel, judged, survival
+from filial_plugins.commands.tables import funnel_table, judge_table, survival_table
 from filial_plugins.teachers.transformers import Transformers
 
 HERE = Path(__file__).parent
@@ -119,9 +119,9 @@ def _print_results(
 ) -> None:  # fmt: skip
     """Print the tables and figures of a run."""
     click.echo("\nThe funnel: what came in, what was made, what was dropped and why\n")
-    click.echo(funnel(summary))
+    click.echo(funnel_table(summary))
     click.echo("\nSurvival: what became of each strategy's attempts\n")
-    click.echo(survival(summary))
+    click.echo(survival_table(summary))
     train, data = summary["train"], summary["dataset"]
     click.echo(
         f"\nTrained on {data['train']:,} records for {train['seconds']:.0f} s, {train['steps']:,} steps, "
@@ -129,7 +129,7 @@ def _print_results(
     )
     shown = {**summary, "judge": {EXAMS.get(k, k): v for k, v in summary.get("judge", {}).items()}}
     click.echo("Exact match on held-out records\n")
-    click.echo(judged(shown))
+    click.echo(judge_table(shown))
     plain = ", ".join(f"{100 * share:.0f} %" for share in probe.values())
     click.echo(f"\nThe base asked with plain prompts instead of chat tokens: {plain}.")
     if rows:
@@ -154,7 +154,7 @@ def _run_variants(ctx: click.Context, main: Run) -> list[dict[str, Any]]:
 
     All variants are judged on the records that judged the main run.
     """
-    resolved = main.recipe.resolved()
+    resolved = main.recipe.to_dict()
     exams = _write_exams(main)
     rows = [_make_row("as above", main.summary, main.summary["dataset"]["train"])]
     for name, what, change in (
@@ -186,7 +186,7 @@ def _write_exams(main: Run) -> list[dict[str, Any]]:
     folder.mkdir(exist_ok=True)
     out = []
     for judge in main.recipe.judges:
-        written = {**judge.written(), "against": []}
+        written = {**judge.to_dict(), "against": []}
         if judge.data == "heldout":
             lines = (main.folder / "judge" / f"{judge.name}@model.jsonl").read_text().splitlines()
             asked = {yaml.safe_load(line)["id"] for line in lines}

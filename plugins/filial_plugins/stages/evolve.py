@@ -16,11 +16,11 @@ import msgspec
 
 from filial import Context, Drop, Field, Record, Reply, Strategy, TeacherError, UsageError, in_order, seeded
 from filial.stages import (
+    DuplicateCounter,
     Expected,
     Manager,
     Name,
     Part,
-    Ranks,
     Records,
     Report,
     Settings,
@@ -28,17 +28,17 @@ from filial.stages import (
     StageContext,
     StageSpec,
     Work,
+    await_result,
     breach,
     build,
     cut,
+    drop_if_unwritable,
     provenance,
-    settled,
-    unsound,
     wrong_type,
 )
 from filial_plugins.stages.calls import keys_of, lend, short_name, with_last_answer
 from filial_plugins.stages.filter import FilterStep
-from filial_plugins.stages.survival import Table
+from filial_plugins.stages.survival import SurvivalTable
 
 AT_ONCE = 16
 """Records of a `Work` that is done elsewhere."""
@@ -59,7 +59,7 @@ class StrategyKeys(Settings):
         None, description="What the survival table says of it; what its plugin says unless given."
     )
 
-    def in_key(self) -> list[Any]:
+    def key_parts(self) -> list[Any]:
         """As keys have held it since 0.1."""
         return [self.weight, self.name, self.family] if self.name or self.family else [self.weight]
 
@@ -117,7 +117,7 @@ class Evolve(Stage):
             strategy, own = build(manager, spec, base), spec.settings
             name, family = own.name or spec.use, own.family or strategy.family
             choices.append(Choice(name, provenance(manager, spec), strategy, own.weight, family))
-        return Evolution(choices, [FilterStep.built(spec, base, manager) for spec in stage.of("filters")], self)
+        return Evolution(choices, [FilterStep.from_spec(spec, base, manager) for spec in stage.of("filters")], self)
 
     async def perform(self, plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
         """As `grow_trees`."""
@@ -182,7 +182,7 @@ class Evolution:
                 if rule := listed if answered else self.on_questions[place]:
                     yield place, rule, child
 
-    def what_is_not_judged(self) -> str:
+    def describe_unjudged(self) -> str:
         """What the rules leave out because no answer is asked for, in words; empty if nothing."""
         both = list(zip(self.eliminate, self.on_questions, strict=True))
         part = [short_name(rule.plugin) for rule, left in both if left is not None and left.filter is not rule.filter]
@@ -263,11 +263,11 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
             f"{whole[0]} decides over all records at once, which stage {env.stage} never has; put it into a filter "
             "stage behind it"
         )
-    if not_judged := plan.what_is_not_judged():
+    if not_judged := plan.describe_unjudged():
         env.note(f"{env.stage}: {not_judged}")
     env.counters.entered = len(records)
     env.counters.total = plan.settings.rounds * len(records)
-    table = Table(env.price)
+    table = SurvivalTable(env.price)
     remembers = any(rule.filter.remembers for rule in plan.eliminate)
     with closing(env.worker):
         conversations = await (_round_by_round if remembers else _tree_by_tree)(records, plan, table, env)
@@ -283,18 +283,18 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
 
 async def grow_trees(plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
     """Take each record of a batch through all rounds by itself."""
-    return await _all(partial(_grow, plan, env), plan.trees(work))
+    return await _gather(partial(_grow, plan, env), plan.trees(work))
 
 
-async def _tree_by_tree(records: Records, plan: Evolution, table: Table, env: StageContext) -> int:
+async def _tree_by_tree(records: Records, plan: Evolution, table: SurvivalTable, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
-    conversations, size = 0, AT_ONCE if env.elsewhere else 1
+    conversations, size = 0, AT_ONCE if env.dispatch else 1
     window = env.window if size == 1 else max(2, 2 * env.window // size)
-    works = cut(env.job, records, size, Ranks().next)
-    async with aclosing(in_order(works, env.elsewhere or partial(grow_trees, plan, env), window)) as evolved:
+    works = cut(env.job, records, size, DuplicateCounter().next)
+    async with aclosing(in_order(works, env.dispatch or partial(grow_trees, plan, env), window)) as evolved:
         async for _, trees in evolved:
             for tree in trees:
-                _book(tree, table, env)
+                _count_attempts(tree, table, env)
                 _write(tree, plan, env)
                 conversations += tree.conversations
     return conversations
@@ -302,19 +302,19 @@ async def _tree_by_tree(records: Records, plan: Evolution, table: Table, env: St
 
 async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> Tree:
     for turn in range(1, plan.settings.rounds + 1):
-        await _settle(await _try(plan, env, turn, tree), tree, plan, env)
+        await _finish_round(await _try(plan, env, turn, tree), tree, plan, env)
         env.step()
     return tree
 
 
-async def _round_by_round(records: Records, plan: Evolution, table: Table, env: StageContext) -> int:
+async def _round_by_round(records: Records, plan: Evolution, table: SurvivalTable, env: StageContext) -> int:
     """Returns how many conversations were not evolved."""
     trees = [tree for work in cut(None, records, AT_ONCE) for tree in plan.trees(work)]
     for turn in range(1, plan.settings.rounds + 1):
         async with aclosing(in_order(trees, partial(_try, plan, env, turn), env.window)) as tried:
             async for tree, tries in tried:
-                await _settle(tries, tree, plan, env)
-                _book(tree, table, env)
+                await _finish_round(tries, tree, plan, env)
+                _count_attempts(tree, table, env)
                 env.step()
     for tree in trees:
         _write(tree, plan, env)
@@ -330,11 +330,11 @@ async def _try(plan: Evolution, env: StageContext, turn: int, tree: Tree) -> Tri
     tips = [tip for tip in tree.tips if not tip.record.single().messages]
     tree.conversations += len(tree.tips) - len(tips)
     tries = [(tip, slot, choice) for tip in tips for slot, choice in enumerate(plan.draw(env, turn, tree.place, tip))]
-    attempts = iter(await _all(partial(_attempt, plan, env, turn), tries))
+    attempts = iter(await _gather(partial(_attempt, plan, env, turn), tries))
     return [(tip, list(islice(attempts, tip.due))) for tip in tips]
 
 
-async def _all(work: Callable[[Item], Coroutine[Any, Any, Result]], items: Sequence[Item]) -> list[Result]:
+async def _gather(work: Callable[[Item], Coroutine[Any, Any, Result]], items: Sequence[Item]) -> list[Result]:
     """The results for all items, which are worked on at once. All end before the first failure is told."""
     if len(items) == 1:  # as most often: spare it a task
         return [await work(items[0])]
@@ -363,7 +363,7 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
     """The evolved record with its answer, or why there is none."""
     plugin = choice.plugin
     with lend(plugin, env.stage, [parent], ctx) as (copy,):
-        result = await settled(choice.strategy.evolve(copy, ctx))
+        result = await await_result(choice.strategy.evolve(copy, ctx))
         if not isinstance(result, Record | Drop):
             raise wrong_type(plugin, env.stage, "evolve", result, "Record or Drop", parent)
         if isinstance(result, Drop):
@@ -373,7 +373,9 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
         if result.origin.parents != (parent.id,):
             env.check_parents(result, (parent.id,), plugin, parent)
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
-    unsound(child, plugin, env.stage, parent)  # half a character is a drop of the question or, later, of the record
+    drop_if_unwritable(
+        child, plugin, env.stage, parent
+    )  # half a character is a drop of the question or, later, of the record
     child = child.replaced(origin=msgspec.structs.replace(child.origin, stage=env.stage, plugin=plugin))
     if plan.settings.answer and child.instruction and not child.answer():
         try:
@@ -384,7 +386,7 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
     return child.citing(*ctx.asked)
 
 
-async def _settle(tries: Tries, tree: Tree, plan: Evolution, env: StageContext) -> None:
+async def _finish_round(tries: Tries, tree: Tree, plan: Evolution, env: StageContext) -> None:
     """Give the children of a round their ids and apply the rules that remember. Those that are left are evolved next,
     and so are records with attempts that failed."""
     tree.tips = []
@@ -419,7 +421,7 @@ def _identify(attempt: Attempt, env: StageContext, rank: int | None, siblings: l
         siblings.append(attempt.result)
 
 
-def _book(tree: Tree, table: Table, env: StageContext) -> None:
+def _count_attempts(tree: Tree, table: SurvivalTable, env: StageContext) -> None:
     """Enter what was tried into the survival table and the stage's counters."""
     for attempt in tree.tried:
         env.counters.made += 1

@@ -32,10 +32,10 @@ from filial.stages import (
     breach,
     build,
     cut,
+    drop_if_unwritable,
     provenance,
     ready_in_order,
     record_id,
-    unsound,
     wrong_type,
 )
 from filial_plugins.stages.calls import keys_of, lend, with_last_answer
@@ -51,7 +51,9 @@ PLAIN = Keep()
 class Filter(Stage):
     """A filter stage. A recipe writes the list itself, or its one item, in place of a mapping with this key."""
 
-    works = "map"  # up to the first filter that remembers or needs other records; from there on a reduce (`leading`)
+    works = (
+        "map"  # up to the first filter that remembers or needs other records; from there on a reduce (`count_leading`)
+    )
     owner, by_inputs, alone = "the filter stage", ("filters",), "filters"
     filters: list[Annotated[Any, Part("filters")]] = Field(
         description="What decides which records go on, one after the other.", min_length=1, exclude=True
@@ -68,16 +70,16 @@ class Filter(Stage):
 
     def prepare(self, stage: StageSpec, base: Path, manager: Manager) -> list[FilterStep]:
         """Make the filters of a stage."""
-        return [FilterStep.built(spec, base, manager) for spec in stage.components]
+        return [FilterStep.from_spec(spec, base, manager) for spec in stage.components]
 
-    async def perform(self, steps: list[FilterStep], env: StageContext, work: Work) -> list[Passage]:
-        """Run a batch of records through the `leading` filters of a stage."""
-        first = list(enumerate(steps))[: leading(steps)]
-        async with aclosing(_through(_entering(work.records), first, env)) as batches:
+    async def perform(self, steps: list[FilterStep], env: StageContext, work: Work) -> list[FilterEntry]:
+        """Run a batch of records through the `count_leading` filters of a stage."""
+        first = list(enumerate(steps))[: count_leading(steps)]
+        async with aclosing(_filter(_enter_all(work.records), first, env)) as batches:
             return [passage async for batch in batches for passage in batch]
 
 
-def leading(steps: Sequence[FilterStep]) -> int:
+def count_leading(steps: Sequence[FilterStep]) -> int:
     """How many filters, from the first, go by each record alone, or by `BATCH` of those that enter."""
     alone = (not (s.filter.remembers or s.filter.whole_set or (s.batched and place)) for place, s in enumerate(steps))
     return sum(takewhile(bool, alone))
@@ -101,7 +103,7 @@ class FilterStep:
         self.waits = iscoroutinefunction(self.filter.check_batch if self.batched else self.filter.check)
 
     @classmethod
-    def built(cls, spec: ComponentSpec, base: Path, manager: Manager) -> FilterStep:
+    def from_spec(cls, spec: ComponentSpec, base: Path, manager: Manager) -> FilterStep:
         """The step of a filter that a recipe describes."""
         return cls(provenance(manager, spec), build(manager, spec, base))
 
@@ -165,7 +167,7 @@ class FilterStep:
         tags = (*new.tags, *(tag for tag in word.tags if tag not in new.tags))
         # Who a record is and where it comes from is not the filter's to say.
         new = new.replaced(id=record.id, origin=record.origin, scores={**new.scores, **word.scores}, tags=tags)
-        unwritable = unsound(new, self.plugin, stage, record)
+        unwritable = drop_if_unwritable(new, self.plugin, stage, record)
         return (unwritable, {}) if unwritable else (new, word.scores)
 
     def _wrong(self, stage: str, word: object, wanted: str, record: Record | None = None) -> FilialError:
@@ -181,7 +183,7 @@ it measured. A mended text has the id of the one that came."""
 
 
 @dataclass(slots=True)
-class Passage:
+class FilterEntry:
     """A record on its way: as marked so far, and, where a filter stopped it, the drop, that filter's plugin and the
     ledger keys of the answers it was given; ``scores`` are what filters measured on the way. ``came`` is the record
     that entered the stage, where filters have mended its text since."""
@@ -210,7 +212,7 @@ class Passage:
         self.record = result
 
 
-Batches = AsyncGenerator[Sequence[Passage], None]
+Batches = AsyncGenerator[Sequence[FilterEntry], None]
 """All passages in their order, as many at a time as are there."""
 
 
@@ -221,8 +223,8 @@ async def filter_records(records: Records, steps: list[FilterStep], env: StageCo
     of the records. Async filters that do not remember work on many records at once.
     """
     env.counters.entered = env.counters.total = len(records)
-    away = leading(steps) if env.elsewhere else 0
-    passing = _through(_elsewhere(records, env) if away else _entering(records), list(enumerate(steps))[away:], env)
+    away = count_leading(steps) if env.dispatch else 0
+    passing = _filter(_dispatch(records, env) if away else _enter_all(records), list(enumerate(steps))[away:], env)
     with closing(env.worker):
         async with aclosing(passing) as batches:
             async for batch in batches:
@@ -231,7 +233,7 @@ async def filter_records(records: Records, steps: list[FilterStep], env: StageCo
     return env.means.report()
 
 
-def _write(passage: Passage, env: StageContext) -> None:
+def _write(passage: FilterEntry, env: StageContext) -> None:
     env.counters.done += 1
     if passage.drop is None:
         env.keep(env.with_id(passage.record) if passage.came else passage.record)
@@ -241,17 +243,17 @@ def _write(passage: Passage, env: StageContext) -> None:
     env.means.add(passage.scores)
 
 
-async def _entering(records: Iterable[Record]) -> Batches:
+async def _enter_all(records: Iterable[Record]) -> Batches:
     rest = iter(records)
-    while batch := [Passage(record) for record in islice(rest, TURN)]:
+    while batch := [FilterEntry(record) for record in islice(rest, TURN)]:
         yield batch
         await asyncio.sleep(0)  # whoever takes them may never wait: let the rest of the loop have its turn
 
 
-async def _elsewhere(records: Records, env: StageContext) -> Batches:
-    assert env.elsewhere is not None
+async def _dispatch(records: Records, env: StageContext) -> Batches:
+    assert env.dispatch is not None
     works, window = cut(env.job, records, BATCH), max(2, 2 * env.window // BATCH)
-    async with aclosing(in_order(works, env.elsewhere, window)) as done:
+    async with aclosing(in_order(works, env.dispatch, window)) as done:
         async for _, passages in done:
             yield passages
 
@@ -260,7 +262,7 @@ Placed = tuple[int, FilterStep]
 """A filter and its place in the recipe's list."""
 
 
-def _through(passing: Batches, steps: Iterable[Placed], env: StageContext) -> Batches:
+def _filter(passing: Batches, steps: Iterable[Placed], env: StageContext) -> Batches:
     """What comes out of these filters. Neighbours that run in the same way are one step of the pipeline."""
     for way, group in groupby(steps, lambda placed: _way(placed[1])):
         passing = way(passing, list(group), env)
@@ -278,7 +280,7 @@ def _way(step: FilterStep) -> Callable[[Batches, list[Placed], StageContext], Ba
 async def _in_thread(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
     """Through filters that are neither async nor batched."""
 
-    def decide(batch: Sequence[Passage]) -> int:
+    def decide(batch: Sequence[FilterEntry]) -> int:
         """Returns how many went through in `SLICE` seconds, one at least."""
         until = time.monotonic() + SLICE
         for done, passage in enumerate(batch, 1):
@@ -314,7 +316,7 @@ async def _one_by_one(passing: Batches, group: list[Placed], env: StageContext) 
 async def _at_once(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
     """Through async filters that do not, many records at a time."""
 
-    async def decide(cut: list[Passage]) -> None:
+    async def decide(cut: list[FilterEntry]) -> None:
         await _decide(cut[-1], group, env)  # those before it were dropped
 
     async with aclosing(ready_in_order(_cut(passing, 1), decide, env.window)) as batches:
@@ -322,7 +324,7 @@ async def _at_once(passing: Batches, group: list[Placed], env: StageContext) -> 
             yield [passage for cut, _ in ready for passage in cut]
 
 
-async def _decide(passage: Passage, group: list[Placed], env: StageContext) -> None:
+async def _decide(passage: FilterEntry, group: list[Placed], env: StageContext) -> None:
     """Take a record through async filters, up to the one that drops it."""
     for place, step in group:
         if passage.drop is None:
@@ -342,7 +344,7 @@ async def _in_batch(passing: Batches, place: int, step: FilterStep, env: StageCo
     size = None if step.filter.whole_set else BATCH
     window = 1 if step.filter.remembers else AT_ONCE
 
-    async def decide(batch: list[Passage]) -> None:
+    async def decide(batch: list[FilterEntry]) -> None:
         if alive := [passage for passage in batch if passage.drop is None]:
             ctx = env.context(place, alive[0].record.id)
             decisions = await step.decide([passage.record for passage in alive], ctx, env)
@@ -354,9 +356,9 @@ async def _in_batch(passing: Batches, place: int, step: FilterStep, env: StageCo
             yield [passage for batch, _ in ready for passage in batch]
 
 
-async def _cut(passing: Batches, size: int | None) -> AsyncGenerator[list[Passage], None]:
+async def _cut(passing: Batches, size: int | None) -> AsyncGenerator[list[FilterEntry], None]:
     """Batches with so many records that no filter has dropped yet, the same however they come; None: one of all."""
-    cut, alive = list[Passage](), 0
+    cut, alive = list[FilterEntry](), 0
     async with aclosing(passing) as source:
         async for batch in source:
             for passage in batch:

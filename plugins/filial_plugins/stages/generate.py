@@ -125,7 +125,7 @@ async def generate_records(
     count = getattr(generator, "count", None)
     env.counters.total = count if isinstance(count, int) else limit
     most = None if limit is None else env.counters.out + limit
-    async with aclosing(_made(generator, copies, plugin, env)) as made:
+    async with aclosing(_generate(generator, copies, plugin, env)) as made:
         async for item in made:
             seed = waiting.pop(id(item.record if isinstance(item, Drop) else item), None)
             if seed is None:
@@ -141,7 +141,7 @@ async def generate_records(
         env.drop(Drop(LEFT_OUT, "the generator ended before it said what becomes of this"), plugin, record)
 
 
-async def _made(
+async def _generate(
     generator: Generator, seeds: Sequence[Record], plugin: str, env: StageContext
 ) -> AsyncGenerator[Any, None]:
     """What the generator yields."""

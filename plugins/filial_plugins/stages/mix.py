@@ -50,7 +50,7 @@ class Mix(Stage):
         """It can begin with its own sources."""
         return isinstance(given.get("sources"), dict)
 
-    def limited(self, n: int) -> Self:
+    def limit_records(self, n: int) -> Self:
         """Mix at most so many."""
         return self.model_copy(update={"total": self.total and min(self.total, n)})
 
@@ -87,7 +87,7 @@ def shares(rates: dict[str, float], total: int) -> dict[str, int]:
     return counts
 
 
-def group(record: Record, by: str) -> str:
+def group_of(record: Record, by: str) -> str:
     """What a mixer's rate is looked up under: the record's task, its plugin's name, or its round of evolution."""
     origin = record.origin
     return {"task": record.task, "plugin": short_name(origin.plugin), "round": str(origin.round)}[by]
@@ -103,7 +103,7 @@ async def mix_records(records: Records, settings: Mix, plugin: str, mixer: Mixer
     total, repeat, by = settings.total, settings.repeat, settings.by
     tasks: dict[str, list[Record]] = {}
     for record in records:
-        tasks.setdefault(group(record, by), []).append(record)
+        tasks.setdefault(group_of(record, by), []).append(record)
     if not tasks:
         return
     rates = await _rates(mixer, {name: len(rows) for name, rows in tasks.items()}, by, plugin, env)

@@ -45,7 +45,7 @@ class Survival:
         }  # fmt: skip
 
 
-class Table:
+class SurvivalTable:
     """strategy -> round -> figures; ``tried = kept + dropped`` in every row. ``price`` is the teacher's."""
 
     def __init__(self, price: Price | None = None) -> None:

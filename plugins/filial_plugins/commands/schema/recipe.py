@@ -37,7 +37,7 @@ def _stages(manager: Manager) -> Stages:
     out: Stages = {}
     for verb, claims in manager.index[STAGES].items():
         for claim in claims:
-            name = verb if manager.index.bare(STAGES, verb) == [claim] else f"{claim.dist}:{verb}"
+            name = verb if manager.index.find_claims(STAGES, verb) == [claim] else f"{claim.dist}:{verb}"
             try:
                 out[name] = stage_class(manager, name)
             except PluginError:
@@ -100,7 +100,7 @@ def _classes(manager: Manager, kind: str) -> dict[tuple[str, ...], type[Componen
     for name, claims in manager.index[kind].items():
         for dist in dict.fromkeys(claim.dist for claim in claims):
             full = f"{dist}:{name}"
-            bare = {claim.dist for claim in manager.index.bare(kind, name)}
+            bare = {claim.dist for claim in manager.index.find_claims(kind, name)}
             names = (name, full) if bare == {dist} else (full,)
             try:
                 out[names] = manager.get(kind, full)
