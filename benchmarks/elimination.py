@@ -101,7 +101,7 @@ def run(home: Path, seeds: int, rounds: int, noise: float, **options: Any) -> li
 
 def attempts(folder: Path, ledger: Path, teacher: ProceduralTeacher) -> Iterator[Attempt]:
     """Every attempt of the evolve stage that made a child."""
-    answers = {entry.key: entry.decoded() for entry in read_entries(Ledger(ledger))}
+    answers = {entry.key: entry.decode() for entry in read_entries(Ledger(ledger))}
     stage = folder / "stages" / "02-evolve"
     kept = list(rows(stage / "records.jsonl"))
     records = {row["id"]: msgspec.convert(row, Record) for row in kept}

@@ -27,7 +27,7 @@ def fill(path, count, use="echo", identity=None, words=3, known=True):
         with closing(Ledger(path)) as ledger:
             who = TeacherKeys(use, {"model": "m1"} if identity is None else identity)
             if known:
-                ledger.introduce(who)
+                ledger.store_teacher(who)
             asked = [
                 encode_request(Request(messages=(Message(role="user", content=f"{use} {i} {'why ' * words}"),)))
                 for i in range(count)

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from filial import Message, Reply, Request
-from filial.testing import finished
+from filial.testing import run_async
 from filial_plugins.teachers.transformers import Transformers
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|user|>", "<|model|>"]
@@ -93,7 +93,7 @@ def told(asked: Transformers, requests: Sequence[Request], *, at_once: bool = Tr
         finally:
             await asked.close()
 
-    out: list[Reply | BaseException] = finished(work())
+    out: list[Reply | BaseException] = run_async(work())
     return out
 
 

@@ -18,7 +18,7 @@ __all__ = [
     "Span", "Strategy", "Teacher", "TeacherError", "TeacherUnreachable", "Template", "ToolCall", "TrainContext",
     "Trainer", "UsageError", "Verdict", "Verdicts", "aevolve", "afilter", "agenerate", "ajudge", "amix", "arun",
     "declines", "evolve", "filter", "generate", "hookimpl", "in_order", "is_refusal", "judge", "load", "mix",
-    "resolve", "run", "seeded", "train", "words",
+    "resolve", "run", "seeded_rng", "train", "words",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from filial.api.teachers import Prompt
     from filial.api.verbs import aevolve, afilter, agenerate, amix, evolve, filter, generate, mix
     from filial.contracts.concurrency import in_order
-    from filial.contracts.context import Asker, Candidate, Context, DropInfo, RunInfo, TrainContext, seeded
+    from filial.contracts.context import Asker, Candidate, Context, DropInfo, RunInfo, TrainContext, seeded_rng
     from filial.contracts.errors import (
         BudgetStop,
         FilialError,

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from filial.api.runs import open_run
     from filial.api.verbs import run_verb
     from filial.contracts.kinds import KINDS
-    from filial.contracts.plugin_errors import blamed
+    from filial.contracts.plugin_errors import blame_plugin
     from filial.engine.build import read_inputs, read_source
     from filial.engine.commit import ANSWERS
     from filial.engine.dataset import write_dataset
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from filial.engine.verbs import run_stage
     from filial.formats.records import schema as record_schema
     from filial.formats.writing import resolve_format
-    from filial.gateway.budget import dollars
+    from filial.gateway.budget import format_dollars
     from filial.gateway.gateway import GatewayStatus
     from filial.plugins.manager import Manager
     from filial.plugins.options import click_options, from_flags, json_schema, locate_files
@@ -79,7 +79,7 @@ _HOME = {
     "filial.api.runs": ("open_run",),
     "filial.api.verbs": ("run_verb",),
     "filial.contracts.kinds": ("KINDS",),
-    "filial.contracts.plugin_errors": ("blamed",),
+    "filial.contracts.plugin_errors": ("blame_plugin",),
     "filial.engine.build": ("read_inputs", "read_source"),
     "filial.engine.commit": ("ANSWERS",),
     "filial.engine.dataset": ("write_dataset",),
@@ -94,7 +94,7 @@ _HOME = {
     "filial.engine.verbs": ("run_stage",),
     "filial.formats.records": ("record_schema=schema",),
     "filial.formats.writing": ("resolve_format",),
-    "filial.gateway.budget": ("dollars",),
+    "filial.gateway.budget": ("format_dollars",),
     "filial.gateway.gateway": ("GatewayStatus",),
     "filial.plugins.manager": ("Manager",),
     "filial.plugins.options": ("click_options", "from_flags", "json_schema", "locate_files"),
@@ -115,13 +115,13 @@ __all__ = [
     "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "STAGES", "UNREACHABLE", "USAGE",
     "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Examination", "GatewayStatus", "Manager",
     "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "StageContext", "StageSpec", "Step",
-    "TeacherUnreachable", "blamed", "check_components", "click_options", "command_line", "dollars", "examine", "figure",
-    "format_counts", "format_option", "from_dict", "from_flags", "given_options", "grid", "home_option", "is_lost",
-    "json_option", "json_schema", "json_text", "load", "load_teacher", "load_template", "loads", "locate_files",
-    "manager", "model_digest", "open_gateway", "open_run", "parse_options", "plan_steps", "plugin_index", "print_json",
-    "printable", "read_inputs", "read_source", "recipe_settings", "record_schema", "refusals", "reporter",
-    "resolve_format", "run_async", "run_stage", "run_verb", "seed_option", "singular", "stack", "stage_class",
-    "teacher_flags", "teacher_options", "tune", "unused_name", "write_dataset",
+    "TeacherUnreachable", "blame_plugin", "check_components", "click_options", "command_line", "examine", "figure",
+    "format_counts", "format_dollars", "format_option", "from_dict", "from_flags", "given_options", "grid",
+    "home_option", "is_lost", "json_option", "json_schema", "json_text", "load", "load_teacher", "load_template",
+    "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_run", "parse_options", "plan_steps",
+    "plugin_index", "print_json", "printable", "read_inputs", "read_source", "recipe_settings", "record_schema",
+    "refusals", "reporter", "resolve_format", "run_async", "run_stage", "run_verb", "seed_option", "singular", "stack",
+    "stage_class", "teacher_flags", "teacher_options", "tune", "unused_name", "write_dataset",
 ]  # fmt: skip
 
 

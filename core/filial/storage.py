@@ -57,7 +57,7 @@ def write_errors(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Sink]:
+def replace_file(path: str | Path) -> Iterator[Sink]:
     """A file to write that takes the place of ``path`` when the block ends well, and vanishes when it does
     not.
 
@@ -91,7 +91,7 @@ def replacing(path: str | Path) -> Iterator[Sink]:
         sync_folder(target.parent)
 
 
-def canonical(value: Any) -> bytes:
+def canonical_json(value: Any) -> bytes:
     """One JSON text per value: sorted keys, no blanks, UTF-8. What gets hashed."""
     return msgspec.json.encode(value, order="sorted")
 
@@ -100,7 +100,7 @@ def digest(*parts: Any) -> str:
     """32 hex digits of BLAKE2b over the canonical JSON of the parts."""
     h = hashlib.blake2b(digest_size=16)
     for part in parts:
-        data = part if isinstance(part, bytes) else canonical(part)
+        data = part if isinstance(part, bytes) else canonical_json(part)
         h.update(len(data).to_bytes(8, "little"))
         h.update(data)
     return h.hexdigest()
@@ -125,16 +125,16 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file's content atomically, in a folder that is made if need be."""
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as f:
+    with replace_file(path) as f:
         f.write(data)
 
 
 def write_manifest(path: Path, body: dict[str, Any]) -> None:
     """Write a manifest with a checksum over everything else in it. This write is a stage's commit point."""
-    write_bytes(path, _written({**body, "checksum": digest(body)}))
+    write_bytes(path, _format_manifest({**body, "checksum": digest(body)}))
 
 
-def _written(sealed: dict[str, Any]) -> bytes:
+def _format_manifest(sealed: dict[str, Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n"
 
 
@@ -147,7 +147,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         raw = path.read_bytes()
         sealed = msgspec.json.decode(raw)
         body = {k: v for k, v in sealed.items() if k != "checksum"}
-        if sealed["checksum"] != digest(body) or raw != _written(sealed):
+        if sealed["checksum"] != digest(body) or raw != _format_manifest(sealed):
             return None
         for name, facts in body.get("files", {}).items():
             if file_sha256(path.parent / name) != facts["sha256"]:
@@ -157,14 +157,14 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return body
 
 
-def kept(path: Path, key: str) -> dict[str, Any] | None:
+def find_finished(path: Path, key: str) -> dict[str, Any] | None:
     """The manifest of work that is there, whole, and was done for this key, or None: it has to be done."""
     manifest = read_manifest(path)
     return manifest if manifest is not None and manifest.get("key") == key else None
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold a run directory: two runs in one directory would destroy each other.
 
     Raises:
@@ -193,7 +193,7 @@ def locked(folder: Path) -> Iterator[None]:
             f.truncate()
 
 
-def sweep(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove what a killed process left behind: temporary files of unfinished writes. No link is followed."""
     if not folder.is_symlink():
         for at, _, names in os.walk(folder):

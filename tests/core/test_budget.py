@@ -18,14 +18,14 @@ import virtual_time
 from filial import Bound, FilialError, Price, UsageError
 from filial.contracts.errors import BudgetStop
 from filial.gateway import Budget, BudgetAccount
-from filial.gateway.budget import PICO, Journal, Totals, dollars, picodollars
+from filial.gateway.budget import PICO, Journal, Totals, format_dollars, to_picodollars
 
 FOLDERS = [os.path.dirname(module) for module in (__file__, virtual_time.__file__)]
 PRICE = Price(prompt=0.15, completion=0.6)
 
 
 def cost(prompt, completion):
-    return Totals(requests=1, prompt=prompt, completion=completion, pico=picodollars(PRICE.cost(prompt, completion)))
+    return Totals(requests=1, prompt=prompt, completion=completion, pico=to_picodollars(PRICE.cost(prompt, completion)))
 
 
 WORST = Bound(400, 200)
@@ -137,11 +137,11 @@ def test_what_was_in_flight_when_the_process_was_killed_counts_with_the_most(tmp
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        totals = Journal.spent(path)
+        totals = Journal.read_totals(path)
         assert totals.requests >= done + 40 + 17 * kill
-        worst = picodollars(PRICE.cost(400, 200))
+        worst = to_picodollars(PRICE.cost(400, 200))
         assert worst <= totals.unsure <= (kill + 1) * (8 + 8) * worst, "8 in flight, and 8 whose cost was not noted yet"
-        assert Journal.spent(path) == totals, "reading changes nothing"
+        assert Journal.read_totals(path) == totals, "reading changes nothing"
         done = totals.requests
 
 
@@ -165,16 +165,16 @@ def test_what_is_called_off_before_it_is_sent_costs_nothing(tmp_path, turns):
     sent = asyncio.run(work())
     assert account.open == Totals()
     account.close()
-    assert Journal.spent(tmp_path / "spend.sqlite").requests == sent == account.spent.requests
+    assert Journal.read_totals(tmp_path / "spend.sqlite").requests == sent == account.spent.requests
 
 
 def test_sums_beyond_64_bits_are_kept(tmp_path):
     path = tmp_path / "spend.sqlite"
     large = Totals(1, 2**70, 3, 2**80, 2**65)
-    with closing(Journal.continued(path, Totals())) as journal:
+    with closing(Journal.resume(path, Totals())) as journal:
         asyncio.run(journal.open(1, 2**64, 2**66))
         journal.end(1, large)
-    assert Journal.spent(path) == large
+    assert Journal.read_totals(path) == large
 
 
 def test_an_account_that_is_damaged_is_told_with_the_way_out(tmp_path):
@@ -183,11 +183,11 @@ def test_an_account_that_is_damaged_is_told_with_the_way_out(tmp_path):
     with pytest.raises(FilialError, match=r"spend\.sqlite: the account cannot be opened: .*, move it away"):
         BudgetAccount(Budget(), path)
     path.unlink()
-    Journal.continued(path, Totals()).close()
+    Journal.resume(path, Totals()).close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("update settled set totals='1 2 x 4 5'")
     with pytest.raises(FilialError, match="the account cannot be read"):
-        Journal.spent(path)
+        Journal.read_totals(path)
 
 
 def test_a_full_disk_is_told_before_anything_is_sent(tmp_path):
@@ -214,7 +214,7 @@ def test_what_0_1_noted_is_taken_over_once(tmp_path):
     old.write_bytes(line("total", 5, 50, 5, 10, 0) + line("open", 1, 600, 5) + line("close", 1, *astuple(cost(60, 30))))
     old.write_bytes(old.read_bytes() + line("open", 2, 600, 7) + b'["close",2,1,')
     expected = Totals(7, 710, 35, 10 + cost(60, 30).pico, 7)
-    assert Journal.spent(path) == expected
+    assert Journal.read_totals(path) == expected
     account = BudgetAccount(Budget(requests=8), path)
     assert account.settled == expected
     account.settle(asyncio.run(account.reserve(WORST, None)), cost(60, 30))
@@ -223,7 +223,7 @@ def test_what_0_1_noted_is_taken_over_once(tmp_path):
     account.close()
     assert not old.exists()
     expected.add(cost(60, 30))
-    assert Journal.spent(path) == expected
+    assert Journal.read_totals(path) == expected
 
 
 def test_a_damaged_line_of_0_1_is_told_unless_a_kill_tore_it(tmp_path):
@@ -232,11 +232,11 @@ def test_a_damaged_line_of_0_1_is_told_unless_a_kill_tore_it(tmp_path):
     for end in range(first + 1, len(whole)):
         old.write_bytes(whole[:end])
         expected = Totals(1, 60, 30, 27) if end == len(whole) - 1 else Totals(1, 600, 0, 0, 5)
-        assert Journal.spent(tmp_path / "spend.sqlite") == expected
+        assert Journal.read_totals(tmp_path / "spend.sqlite") == expected
     for place in range(first):
         old.write_bytes(bytes([*whole[:place], whole[place] ^ 1, *whole[place + 1 :]]))
         with pytest.raises(UsageError, match=r"spend\.jsonl:1: this line is damaged"):
-            Journal.spent(tmp_path / "spend.sqlite")
+            Journal.read_totals(tmp_path / "spend.sqlite")
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,12 @@ def test_a_damaged_line_of_0_1_is_told_unless_a_kill_tore_it(tmp_path):
     [(0, "$0"), (12.4, "$12.40"), (0.0198, "$0.0198"), (0.0000123, "$0.0000123"), (1234.5, "$1,234.50")],
 )
 def test_amounts_show_what_there_is_to_see(usd, shown):
-    assert dollars(usd) == shown
+    assert format_dollars(usd) == shown
 
 
 def test_sums_of_money_are_exact():
-    assert sum(picodollars(PRICE.cost(1, 1)) for _ in range(1_000_000)) == picodollars(PRICE.cost(10**6, 10**6))
-    assert picodollars(0.75) == 0.75 * PICO
+    assert sum(to_picodollars(PRICE.cost(1, 1)) for _ in range(1_000_000)) == to_picodollars(PRICE.cost(10**6, 10**6))
+    assert to_picodollars(0.75) == 0.75 * PICO
 
 
 def test_requests_that_are_open_count_beside_those_that_are_settled():
@@ -277,5 +277,5 @@ def test_an_account_of_0_1_counts_requests_by_their_numbers(tmp_path):
     entries = [["open", 7, 400, 9], ["open", 8, 300, 5], ["close", 7, 1, 8, 20, 3, 0]]
     lines = [msgspec.json.encode([*entry, zlib.crc32(msgspec.json.encode(entry))]) for entry in entries]
     (tmp_path / "spend.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    spent = Journal.spent(tmp_path / "spend.sqlite")
+    spent = Journal.read_totals(tmp_path / "spend.sqlite")
     assert spent == Totals(requests=2, prompt=8 + 300, completion=20, pico=3, unsure=5)

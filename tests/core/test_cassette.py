@@ -216,7 +216,7 @@ def test_every_flipped_bit_of_a_cassette_is_noticed(cli, good):
 def entries(path):
     """What is in a cassette, or None where that is refused."""
     try:
-        return [(entry.key, *entry.decoded()) for entry in CassetteReader(path).entries()]
+        return [(entry.key, *entry.decode()) for entry in CassetteReader(path).entries()]
     except UsageError:
         return None
 

@@ -9,7 +9,7 @@ from filial import Bound, Price, Reply, TeacherError
 from filial.contracts.checks import MOST_TOKENS
 from filial.contracts.errors import BudgetStop
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
-from filial.gateway.budget import count_tokens, dollars
+from filial.gateway.budget import count_tokens, format_dollars
 
 PRICE = Price(prompt=1.0, completion=10.0, cached=0.1)
 BOUND = Bound(500, 300)
@@ -99,4 +99,4 @@ def test_a_cut_answer_without_counts_is_not_free(tmp_path):
 
 
 def test_an_amount_below_nothing_can_be_shown():
-    assert (dollars(-0.0198), dollars(-1234.5)) == ("-$0.0198", "-$1,234.50")
+    assert (format_dollars(-0.0198), format_dollars(-1234.5)) == ("-$0.0198", "-$1,234.50")

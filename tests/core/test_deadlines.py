@@ -30,7 +30,7 @@ async def late(deadlines, work):
     """Seconds until a deadline was over, or None when the work was done before."""
     start = now()
     try:
-        await deadlines.keep(work())
+        await deadlines.run(work())
     except TimeoutError:
         return now() - start
     return None

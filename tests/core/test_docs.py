@@ -23,7 +23,7 @@ from filial.contracts.kinds import KINDS
 from filial.plugins import Manager
 from filial.plugins.hooks import SPECS
 from filial.recipe import loads
-from filial.testing import ScriptedTeacher, context, finished
+from filial.testing import ScriptedTeacher, context, run_async
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "sample" / "filial-pirate"
@@ -126,10 +126,10 @@ def test_the_pirate_evolves_a_record(loaded):
         return " Arr, three colours! "
 
     pirate = manager.build("strategies", {"use": "pirate", "accent": "welsh"})
-    child = finished(pirate.evolve(record, context(teacher)))
+    child = run_async(pirate.evolve(record, context(teacher)))
     assert (child.instruction, child.output, child.origin.parents) == ("Arr, three colours!", "", ("s1",))
     assert asked == ["Retell this task as a welsh pirate would:\n\nName three colours."]
-    assert finished(pirate.evolve(record, context(""))) == Drop("empty-reply")
+    assert run_async(pirate.evolve(record, context(""))) == Drop("empty-reply")
 
 
 def test_the_commands_under_the_first_example_work(tmp_path, monkeypatch):
@@ -220,16 +220,16 @@ def test_the_wrapper_changes_what_is_asked(loaded):
     manager, _ = loaded("polite.py", "parrot.py")
     teacher = ScriptedTeacher(script=lambda request: Reply(text=request.messages[0].content))
     asker = manager.hook.ask(teacher, teacher.reply)
-    reply = finished(asker(question("Why?")))
+    reply = run_async(asker(question("Why?")))
     assert reply.text == "Answer in full sentences."
 
 
 def test_the_glossary_answers_what_it_knows_and_refuses_the_rest(loaded):
     manager, _ = loaded("glossary.py")
     glossary = manager.build("teachers", {"use": "glossary", "terms": {"river": "Water that flows."}})
-    assert finished(glossary.reply(question("What is a river?"))).text == "Water that flows."
+    assert run_async(glossary.reply(question("What is a river?"))).text == "Water that flows."
     with pytest.raises(TeacherError, match="none of 1 terms") as caught:
-        finished(glossary.reply(question("What is a hill?")))
+        run_async(glossary.reply(question("What is a hill?")))
     assert not caught.value.retry
 
 

@@ -284,7 +284,7 @@ def test_a_request_is_noted_and_claimed_on_disk_before_it_is_sent_and_many_share
     account.close()
     assert seen[1:] == [(True, True, True)] * 64
     assert 3 <= len(commits) <= 8, "claims, notes and answers of 64, and what close writes"
-    assert Journal.spent(tmp_path / "spend.sqlite") == account.settled
+    assert Journal.read_totals(tmp_path / "spend.sqlite") == account.settled
     with closing(sqlite3.connect(tmp_path / "l.sqlite")) as db:
         assert db.execute("select count(*) from asking").fetchone() == (0,)
 

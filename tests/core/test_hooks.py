@@ -20,7 +20,7 @@ from filial.contracts.errors import FilialError, PluginError, UsageError
 from filial.contracts.kinds import KINDS
 from filial.plugins import Manager
 from filial.plugins.hooks import SPECS
-from filial.testing import ScriptedTeacher, candidate, context, finished
+from filial.testing import ScriptedTeacher, candidate, context, run_async
 
 SIGNATURES = {
     **{f"register_{kind}": ("register",) for kind in KINDS},
@@ -97,14 +97,14 @@ def test_hook_register_generators(site):
         return [item async for item in stream]
 
     paraphrase = component(site, "register_generators", "paraphrase")
-    found = finished(all_of(paraphrase.generate([SEED], context("Colour?"))))
+    found = run_async(all_of(paraphrase.generate([SEED], context("Colour?"))))
     assert [(record.instruction, record.origin.parents) for record in found] == [("Colour?", ("s1",))] * 2
 
 
 def test_hook_register_strategies(site):
     pirate = component(site, "register_strategies", "pirate")
-    assert finished(pirate.evolve(SEED, context("Colour?"))).instruction == "Colour?"
-    assert finished(pirate.evolve(SEED, context(""))) == Drop("empty-reply")
+    assert run_async(pirate.evolve(SEED, context("Colour?"))).instruction == "Colour?"
+    assert run_async(pirate.evolve(SEED, context(""))) == Drop("empty-reply")
 
 
 def test_hook_register_filters(site):
@@ -133,13 +133,13 @@ def test_hook_register_trainers(site, tmp_path):
 
 def test_hook_register_teachers(site):
     parrot = component(site, "register_teachers", "parrot")
-    assert finished(parrot.reply(REQUEST)).text == "Arr! hello"
+    assert run_async(parrot.reply(REQUEST)).text == "Arr! hello"
 
 
 def test_hook_register_judges(site):
     overlap = component(site, "register_judges", "overlap")
     answers = ("Red.", "Green.")
-    right, wrong = (finished(overlap.judge(SEED, [candidate(text)], context())).score for text in answers)
+    right, wrong = (run_async(overlap.judge(SEED, [candidate(text)], context())).score for text in answers)
     assert (right, wrong) == (1.0, 0.0)
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from filial.contracts.plugin_errors import blamed
+from filial.contracts.plugin_errors import blame_plugin
 from filial.engine import interrupts
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -117,7 +117,7 @@ def test_outside_of_the_main_thread_no_signal_is_touched():
 @STOPS
 def test_a_plugin_that_is_cancelled_with_the_work_is_not_blamed(sign):
     async def work():
-        with blamed("p:plugin", "02-evolve"):
+        with blame_plugin("p:plugin", "02-evolve"):
             signal.raise_signal(sign)
             await asyncio.Event().wait()
 
@@ -127,7 +127,7 @@ def test_a_plugin_that_is_cancelled_with_the_work_is_not_blamed(sign):
 
 def test_a_plugin_whose_work_is_ended_early_is_not_blamed():
     async def work():
-        with blamed("p:plugin", "02-evolve"):
+        with blame_plugin("p:plugin", "02-evolve"):
             await asyncio.sleep(1)
 
     async def begin():

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from filial import FilialError, Message, Reply, Request
-from filial.gateway import Ledger, TeacherKeys, encode_request, sealed
+from filial.gateway import Ledger, TeacherKeys, encode_request, make_entry
 
 
 def request(text="Name a river.", **more):
@@ -124,9 +124,9 @@ def test_the_request_is_kept_beside_its_answer(ledger):
 def test_a_reply_without_thoughts_is_stored_in_the_bytes_it_always_had(ledger):
     plain = Reply(text="The Rhine.", prompt_tokens=4)
     assert msgspec.json.encode(plain) == b'{"text":"The Rhine.","prompt_tokens":4}'
-    entry = sealed("k", "i", b"{}", plain)
+    entry = make_entry("k", "i", b"{}", plain)
     assert zlib.decompress(entry.reply) == b'{"text":"The Rhine.","prompt_tokens":4}'
-    assert entry.decoded()[1].reasoning == ""
+    assert entry.decode()[1].reasoning == ""
 
 
 def test_thoughts_come_back_from_the_ledger_beside_the_text(ledger):
@@ -139,7 +139,7 @@ def test_thoughts_come_back_from_the_ledger_beside_the_text(ledger):
 
 def put(ledger, teacher, text, question=None):
     asked = encode_request(question or request())
-    ledger.introduce(teacher)
+    ledger.store_teacher(teacher)
     return asyncio.run(ledger.put(teacher.key(asked), teacher.identity, asked, Reply(text=text)))
 
 
@@ -190,7 +190,7 @@ def test_answers_under_several_spellings_of_one_name_are_all_found(ledger):
     replies = {word: ledger.find(teacher, encode_request(question)) for word, question in questions.items()}
     assert {word for word, reply in replies.items() if reply} == {"sage", "a-pack:sage", "A_Pack:sage"}
     assert ledger.find(teacher, encode_request(request())).text == "in full"
-    assert ledger.latest(teacher) == request()
+    assert ledger.latest_request(teacher) == request()
     assert len(ledger) == 6, "nothing is lost"
 
 
@@ -218,17 +218,17 @@ def test_an_answer_takes_the_place_of_a_damaged_one(ledger):
 
 def test_what_a_teacher_usually_takes_is_the_mean_of_its_latest_answers_that_tell(ledger):
     keys, other = TeacherKeys("pkg:one", {"model": "a"}), TeacherKeys("pkg:two", {})
-    assert (ledger.usual(keys), ledger.latest(keys)) == (None, None)
+    assert (ledger.mean_tokens(keys), ledger.latest_request(keys)) == (None, None)
     counts = [(10, 4), (30, 9), (0, 0), (20, 2)]
     for teacher, shift in ((keys, 0), (other, 1000)):
-        ledger.introduce(teacher)
+        ledger.store_teacher(teacher)
         for n, (prompt, completion) in enumerate(counts):
             question = encode_request(request(f"Name river {n}."))
             reply = Reply(text="The Rhine.", prompt_tokens=prompt + shift, completion_tokens=completion + shift)
             asyncio.run(ledger.put(teacher.key(question), teacher.identity, question, reply))
-    assert ledger.usual(keys) == (20, 5)
-    assert ledger.usual(other) == (1015, 1003.75)
-    assert ledger.latest(keys) == request("Name river 3.")
+    assert ledger.mean_tokens(keys) == (20, 5)
+    assert ledger.mean_tokens(other) == (1015, 1003.75)
+    assert ledger.latest_request(keys) == request("Name river 3.")
 
 
 def test_a_ledger_makes_the_folders_it_needs(tmp_path):

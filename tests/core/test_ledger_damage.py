@@ -11,7 +11,7 @@ import pytest
 from ledger_kit import LEDGER, change, fill, verified
 
 from filial import FilialError, Message, Reply, Request
-from filial.gateway import Ledger, TeacherKeys, encode_request, sealed
+from filial.gateway import Ledger, TeacherKeys, encode_request, make_entry
 from filial_plugins.ledger.health import check_ledger, rebuild
 from filial_plugins.ledger.maintenance import add_entries
 
@@ -63,7 +63,7 @@ def test_an_answer_sealed_for_another_question_is_noticed(tmp_path):
     with closing(Ledger(path)) as ledger:
         who = TeacherKeys("echo", {"model": "m1"})
         asked = encode_request(Request(messages=(Message(role="user", content="another"),)))
-        add_entries(ledger, [sealed("0" * 32, who.identity, asked, Reply(text="x"))])
+        add_entries(ledger, [make_entry("0" * 32, who.identity, asked, Reply(text="x"))])
         assert [(d.key, d.what) for d in check_ledger(ledger).damaged] == [
             ("0" * 32, "its key is not that of its question")
         ]

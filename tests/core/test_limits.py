@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import virtual_time
 
-from filial.gateway.rate_limits import COOLDOWN, JITTER, Pace, Pause, Window
+from filial.gateway.rate_limits import COOLDOWN, JITTER, Pause, RateLimit, Window
 
 
 class Clock:
@@ -25,7 +25,7 @@ def clock(monkeypatch):
     return made
 
 
-def round_trip(window, answers="answered"):
+def round_trip(window, answers="note_answer"):
     """One round: every request of a full window ends once, while more are waiting than it can take."""
 
     async def work():
@@ -57,7 +57,7 @@ def test_a_small_window_starts_whole(clock):
 def test_a_refusal_cuts_once_what_was_lost_is_won_back_and_growth_is_slow_beyond(clock):
     window, seen = Window(512), []
     for _ in range(30):
-        window.refused()
+        window.note_refusal()
     assert window.limit == pytest.approx(64 * 0.7)
     clock.now += 2 * COOLDOWN
     for _ in range(8):
@@ -71,7 +71,7 @@ def test_a_refusal_cuts_once_what_was_lost_is_won_back_and_growth_is_slow_beyond
 def test_answers_in_the_cooldown_count_for_nothing(clock):
     window = Window(512)
     for _ in range(30):
-        window.refused()
+        window.note_refusal()
     before = window.limit
     round_trip(window)
     assert before < 64
@@ -81,7 +81,7 @@ def test_answers_in_the_cooldown_count_for_nothing(clock):
 def test_a_refusal_now_and_then_is_waited_out_and_no_reason_to_shrink(clock):
     window = Window(64)
     for i in range(500):
-        window.refused() if i % 10 == 0 else window.answered()
+        window.note_refusal() if i % 10 == 0 else window.note_answer()
         clock.now += 0.1
     assert window.limit == 64
 
@@ -93,7 +93,7 @@ def test_an_endpoint_that_takes_24_at_once_is_soon_asked_for_no_more(clock):
         sent = int(window.limit)
         for i in range(sent):
             window.in_flight = sent
-            window.answered() if i < 24 else window.refused()
+            window.note_answer() if i < 24 else window.note_refusal()
         refused += max(0, sent - 24)
         clock.now += 1.1 * COOLDOWN
     assert 15 <= window.limit <= 34
@@ -106,7 +106,7 @@ def test_a_window_that_nobody_fills_does_not_grow(clock):
     async def trickle():
         for _ in range(500):
             await window.enter()
-            window.answered()
+            window.note_answer()
             window.leave()
 
     asyncio.run(trickle())
@@ -115,7 +115,7 @@ def test_a_window_that_nobody_fills_does_not_grow(clock):
 
 def test_a_failing_server_stops_growth_without_a_cut(clock):
     window = Window(512)
-    window.troubled()
+    window.note_trouble()
     round_trip(window)
     assert window.limit == 64
 
@@ -123,7 +123,7 @@ def test_a_failing_server_stops_growth_without_a_cut(clock):
 def test_never_less_than_one(clock):
     window = Window(2)
     for _ in range(50):
-        window.refused()
+        window.note_refusal()
         clock.now += 2 * COOLDOWN
     assert window.limit == 1
 
@@ -155,7 +155,7 @@ def test_places_are_given_in_the_order_of_asking_and_none_is_lost_to_a_cancelled
 @pytest.mark.parametrize("per_minute", [60, 600, 6000])
 def test_no_minute_holds_more_than_the_pace_allows(per_minute):
     async def work():
-        pace, times = Pace(per_minute), []
+        pace, times = RateLimit(per_minute), []
         for _ in range(3 * per_minute):
             await pace.take(1)
             times.append(time.monotonic())
@@ -173,7 +173,7 @@ def test_no_minute_holds_more_than_the_pace_allows(per_minute):
 
 def test_what_was_not_used_is_handed_back():
     async def work():
-        pace = Pace(60)
+        pace = RateLimit(60)
         await pace.take(31)
         pace.give_back(30)
         before = time.monotonic()
@@ -186,11 +186,11 @@ def test_what_was_not_used_is_handed_back():
 def test_a_pause_holds_for_all_and_ends_for_each_at_another_moment():
     async def work():
         pause = Pause()
-        pause.ask(20)
+        pause.extend(20)
         start = time.monotonic()
 
         async def wait():
-            await pause.over()
+            await pause.wait()
             return time.monotonic() - start
 
         return await asyncio.gather(*(wait() for _ in range(50)))

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from filial import Drop, PromptStrategy, Record, Reply
-from filial.testing import StrategyContract, context, finished
+from filial.testing import StrategyContract, context, run_async
 
 PLAIN = Record(id="p", instruction="Sort {these} words.", input="pear, fig", output="fig, pear")
 
@@ -26,10 +26,10 @@ def test_the_text_is_filled_with_the_record():
 
 
 def test_the_reply_is_the_child():
-    child = finished(Pirate().evolve(PLAIN, context(lambda request: Reply(text="Sort 'em.\n\nInput:\nfig", key="k"))))
+    child = run_async(Pirate().evolve(PLAIN, context(lambda request: Reply(text="Sort 'em.\n\nInput:\nfig", key="k"))))
     assert (child.instruction, child.input, child.output) == ("Sort 'em.", "fig", "")
     assert (child.origin.parents, child.origin.answers) == (("p",), ("k",))
-    assert isinstance(finished(Pirate().evolve(PLAIN, context("Sorry, I cannot do that."))), Drop)
+    assert isinstance(run_async(Pirate().evolve(PLAIN, context("Sorry, I cannot do that."))), Drop)
 
 
 @pytest.mark.parametrize(

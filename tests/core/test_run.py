@@ -192,10 +192,10 @@ def test_a_budget_stop_keeps_what_was_paid_and_a_larger_budget_goes_on(project, 
 
 
 def test_no_two_runs_in_one_directory(project):
-    from filial.storage import locked
+    from filial.storage import lock_folder
 
     folder = project()
-    with locked(folder / "runs" / "toy"), pytest.raises(UsageError, match="in use"):
+    with lock_folder(folder / "runs" / "toy"), pytest.raises(UsageError, match="in use"):
         run(folder)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from filial import Constraint, Record
-from filial.contracts.checks import changed, lent
+from filial.contracts.checks import copy_for_plugin, describe_change
 from filial.contracts.records import to_json
 
 HEADER = """
@@ -385,19 +385,19 @@ INSIDE = {
 
 @pytest.mark.parametrize("field", INSIDE)
 def test_what_is_changed_inside_a_record_is_seen_and_stays_with_who_did_it(field):
-    copy = lent(FULL)
+    copy = copy_for_plugin(FULL)
     assert copy == FULL
-    assert changed(copy, FULL) == ""
+    assert describe_change(copy, FULL) == ""
     before = to_json(FULL)
     INSIDE[field](copy)
-    assert f"changes the {field} of the record it was given" in changed(copy, FULL)
+    assert f"changes the {field} of the record it was given" in describe_change(copy, FULL)
     assert to_json(FULL) == before
 
 
 @pytest.mark.parametrize("field", ["scores", "extra"])
 def test_what_is_added_to_an_empty_record_is_seen(field):
     plain = Record(id="r", instruction="Name a river.")
-    copy = lent(plain)
+    copy = copy_for_plugin(plain)
     getattr(copy, field)["new"] = 1.0
-    assert f"changes the {field}" in changed(copy, plain)
+    assert f"changes the {field}" in describe_change(copy, plain)
     assert getattr(plain, field) == {}

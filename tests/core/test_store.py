@@ -10,11 +10,11 @@ import pytest
 from filial import FilialError, UsageError
 from filial.storage import (
     file_sha256,
-    locked,
+    lock_folder,
     read_manifest,
     refuse_links,
-    replacing,
-    sweep,
+    remove_temporary_files,
+    replace_file,
     write_bytes,
     write_manifest,
 )
@@ -62,7 +62,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     write_bytes(target, b"old")
 
     def half_way():
-        with replacing(target) as f:
+        with replace_file(target) as f:
             f.write(b"new")
             raise RuntimeError("stop")
 
@@ -87,19 +87,19 @@ def test_a_folder_that_cannot_be_is_a_usage_error(tmp_path):
 
 def test_a_run_directory_is_held_by_one_process_and_freed_when_it_dies(tmp_path):
     code = f"""
-import sys; from pathlib import Path; from filial.storage import locked
-with locked(Path({str(tmp_path)!r})):
+import sys; from pathlib import Path; from filial.storage import lock_folder
+with lock_folder(Path({str(tmp_path)!r})):
     print("held", flush=True); sys.stdin.read()
 """
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(UsageError, match=f"process {holder.pid}"), locked(tmp_path):
+        with pytest.raises(UsageError, match=f"process {holder.pid}"), lock_folder(tmp_path):
             pass
     finally:
         holder.kill()
         holder.communicate()
-    with locked(tmp_path):
+    with lock_folder(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"process {os.getpid()}"
 
 
@@ -107,7 +107,7 @@ def test_leftovers_of_a_killed_process_are_swept(tmp_path):
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages" / ".records.jsonl.4711.tmp").write_text("half")
     (tmp_path / "stages" / "records.jsonl").write_text("whole")
-    sweep(tmp_path)
+    remove_temporary_files(tmp_path)
     assert os.listdir(tmp_path / "stages") == ["records.jsonl"]
 
 
@@ -118,8 +118,8 @@ def test_sweeping_never_leaves_the_folder(tmp_path):
     (tmp_path / "run" / "stages" / "out").symlink_to(tmp_path / "other")
     (tmp_path / "run" / ".x.tmp").symlink_to(tmp_path / "other" / ".mine.tmp")
     (tmp_path / "linked").symlink_to(tmp_path / "other")
-    sweep(tmp_path / "run")
-    sweep(tmp_path / "linked")
+    remove_temporary_files(tmp_path / "run")
+    remove_temporary_files(tmp_path / "linked")
     assert (tmp_path / "other" / ".mine.tmp").read_text() == "mine"
     assert os.listdir(tmp_path / "run") == ["stages"]
 
@@ -128,7 +128,7 @@ def test_a_lock_is_never_taken_through_a_link(tmp_path):
     (tmp_path / "mine").write_text("precious")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine")
-    with pytest.raises(UsageError, match="cannot be written"), locked(tmp_path / "run"):
+    with pytest.raises(UsageError, match="cannot be written"), lock_folder(tmp_path / "run"):
         pass
     assert (tmp_path / "mine").read_text() == "precious"
 

@@ -7,7 +7,7 @@ import pytest
 
 from filial import TeacherError, UsageError
 from filial.contracts.messages import read_json
-from filial.contracts.structured import fault
+from filial.contracts.structured import fault_of_answer
 from filial.testing import context
 
 SCHEMA = {
@@ -29,7 +29,7 @@ def ask(*answers, schema=SCHEMA):
 def test_an_answer_that_fits_is_asked_for_once(text):
     reply, ctx = ask(text)
     assert reply.json() == {"score": 7}
-    assert len(ctx.asked) == 1
+    assert len(ctx.replies) == 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_schema_that_is_none_is_refused_before_anything_is_asked():
     ctx = context("x")
     with pytest.raises(UsageError, match="is no JSON Schema"):
         asyncio.run(ctx.ask("Rate it.", schema={"type": "strnig"}))
-    assert ctx.asked == []
+    assert ctx.replies == []
 
 
 def test_reading_agrees_with_json_on_what_is_json():
@@ -80,5 +80,5 @@ def test_reading_agrees_with_json_on_what_is_json():
 
 
 def test_no_fault_means_the_value_fits():
-    assert fault('{"score": 10}', SCHEMA) == ""
-    assert fault("3", {"type": "number"}) == ""
+    assert fault_of_answer('{"score": 10}', SCHEMA) == ""
+    assert fault_of_answer("3", {"type": "number"}) == ""

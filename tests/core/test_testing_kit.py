@@ -32,7 +32,7 @@ from filial.testing import (
     TeacherContract,
     TemplateContract,
     context,
-    finished,
+    run_async,
 )
 
 
@@ -98,9 +98,9 @@ def test_scripted_teacher_speaks_from_text_list_and_function():
 
 def test_context_is_seeded_and_hangs_are_cut(monkeypatch):
     assert context().rng.random() == context().rng.random() != context(key=("other",)).rng.random()
-    monkeypatch.setattr("filial.testing.scripted.PATIENCE", 0.05)
+    monkeypatch.setattr("filial.testing.scripted.TIME_LIMIT", 0.05)
     with pytest.raises(TimeoutError):
-        finished(asyncio.sleep(5))
+        run_async(asyncio.sleep(5))
 
 
 def test_the_kit_needs_nothing_heavy_and_no_pytest():

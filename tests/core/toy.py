@@ -28,7 +28,7 @@ class Count(Generator):
         tasks = (ctx.derive(i).ask(f"task {i}") for i in range(self.count))
         for i, reply in enumerate(await asyncio.gather(*tasks, return_exceptions=True)):
             if isinstance(reply, TeacherError):
-                yield Drop.failed(reply)
+                yield Drop.from_error(reply)
             elif i % 5 == 4:
                 yield Drop("fifth", record=Record(instruction=reply.text))
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from filial import Drop, Keep, Message, Record, Reply
-from filial.testing import FilterContract, context, finished
+from filial.testing import FilterContract, context, run_async
 from filial_plugins.filters.agreement import Agreement
 
 HELLO = Message(role="user", content="Hi")
@@ -23,7 +23,7 @@ def check_agreement(answers: list[str], output: str = "Paris.", **options: Any) 
         return Reply(text=answers[request.draw - 1])
 
     record = Record(instruction="Name the capital.", input="France", output=output)
-    return finished(Agreement(draws=len(answers), **options).check(record, context(say))), requests
+    return run_async(Agreement(draws=len(answers), **options).check(record, context(say))), requests
 
 
 def test_agreement_asks_the_same_question_with_new_draws():
@@ -54,7 +54,7 @@ def test_agreement_needs_an_answer_and_asks_nothing_without():
 def test_agreement_asks_for_the_last_turn_of_a_conversation():
     seen: list[Any] = []
     ctx = context(lambda request: seen.append(request.messages) or "Hello")
-    assert finished(
+    assert run_async(
         Agreement(draws=1).check(Record(messages=(HELLO, Message(role="assistant", content="hello"))), ctx)
     ) == Keep(scores={"agreement": 1.0})
     assert seen == [(HELLO,)]
@@ -68,5 +68,5 @@ def test_agreement_asks_with_the_system_text_too():
     seen: list[Any] = []
     ctx = context(lambda request: seen.append(request.messages) or "b")
     record = Record(instruction="a", output="b", system="Be brief.")
-    assert finished(Agreement(draws=1).check(record, ctx)) == Keep(scores={"agreement": 1.0})
+    assert run_async(Agreement(draws=1).check(record, ctx)) == Keep(scores={"agreement": 1.0})
     assert seen == [(Message(role="system", content="Be brief."), Message(role="user", content="a"))]

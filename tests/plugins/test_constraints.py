@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from filial import Constraint, Drop, Keep, Message, Record
-from filial.testing import FilterContract, StrategyContract, context, finished
+from filial.testing import FilterContract, StrategyContract, context, run_async
 from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES
 from filial_plugins.filters.constraints import Constraints
 from filial_plugins.strategies.add_constraints import AddConstraints
@@ -36,7 +36,7 @@ class TestConstraints(FilterContract):
 
 def evolve(record, key=0, **options):
     ctx = context(lambda request: pytest.fail("a teacher was asked"), key=("test", key))
-    return finished(AddConstraints(checkable=True, **options).evolve(record, ctx))
+    return run_async(AddConstraints(checkable=True, **options).evolve(record, ctx))
 
 
 def check(record, **options):
@@ -86,7 +86,7 @@ def test_options_that_contradict_themselves_are_refused(options, said):
 
 def test_without_checkable_it_is_the_published_strategy():
     ctx = context("Say what a river is, in one sentence.")
-    child = finished(AddConstraints().evolve(TASK, ctx))
+    child = run_async(AddConstraints().evolve(TASK, ctx))
     assert child.instruction == "Say what a river is, in one sentence."
     assert child.constraints == ()
 

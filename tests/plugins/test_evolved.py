@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from filial import Drop, Record
-from filial.testing import FilterContract, context, finished
+from filial.testing import FilterContract, context, run_async
 from filial_plugins.filters.evolved.equality import PROMPT, says_equal
 from filial_plugins.filters.evolved.filter import STYLES, Evolved
 
@@ -30,7 +30,7 @@ def eliminated(
 ) -> str:
     """The reason of the drop, "" if kept."""
     child = parent.evolved(instruction=question, output=answer)
-    result = finished(Evolved(**options).check(child, context(said).derive("x", parent=parent)))
+    result = run_async(Evolved(**options).check(child, context(said).derive("x", parent=parent)))
     return result.reason if isinstance(result, Drop) else ""
 
 
@@ -83,18 +83,18 @@ def test_each_rule_has_its_reason(question, answer, wanted):
 
 def test_records_that_were_never_evolved_pass():
     record = Record(instruction="Name the given prompt.", output="Sorry.")
-    assert not isinstance(finished(Evolved().check(record, context())), Drop)
+    assert not isinstance(run_async(Evolved().check(record, context())), Drop)
 
 
 def test_the_rules_hold_for_evolved_records_whose_parent_is_not_at_hand():
     child = PARENT.evolved(instruction="The rewritten prompt is here.", output=GOOD)
-    assert finished(Evolved(equality="ask").check(child, context())).reason == "prompt-leak"
+    assert run_async(Evolved(equality="ask").check(child, context())).reason == "prompt-leak"
 
 
 def test_a_changed_input_is_a_gain():
     parent = PARENT.replaced(instruction="Add them.", input="1 + 2")
     child = parent.evolved(instruction="Add them.", input="1 - 2", output="nothing much")
-    assert not isinstance(finished(Evolved().check(child, context().derive("x", parent=parent))), Drop)
+    assert not isinstance(run_async(Evolved().check(child, context().derive("x", parent=parent))), Drop)
 
 
 # Each row: an option, its value in our style and in the published one, and a case that shows the difference.
@@ -159,8 +159,8 @@ def test_the_teacher_is_asked_only_when_wanted_and_only_about_survivors():
     child = PARENT.evolved(instruction="List 3 rivers.", output=GOOD)
     for options, answer, asked in [({}, GOOD, 0), ({"equality": "ask"}, GOOD, 1), ({"equality": "ask"}, "", 0)]:
         ctx = context("Not Equal").derive("x", parent=PARENT)
-        finished(Evolved(**options).check(child.replaced(output=answer), ctx))
-        assert len(ctx.asked) == asked
+        run_async(Evolved(**options).check(child.replaced(output=answer), ctx))
+        assert len(ctx.replies) == asked
         assert Evolved(**options).calls(10) == (10 if options else 0)
     assert eliminated("List 3 rivers.", said="Equal", equality="ask") == "no-information-gain"
     assert eliminated("List 3 rivers.", said="Not Equal", equality="ask") == ""
@@ -170,7 +170,7 @@ def shown(options: dict[str, Any], child: str, parent: Record = PARENT) -> str:
     """What the teacher is asked about a child."""
     seen: list[str] = []
     ctx = context(lambda request: seen.append(request.messages[0].content) or "Equal").derive("x", parent=parent)
-    finished(Evolved(equality="ask", **options).check(parent.evolved(instruction=child, output=GOOD), ctx))
+    run_async(Evolved(equality="ask", **options).check(parent.evolved(instruction=child, output=GOOD), ctx))
     return seen[0]
 
 
@@ -243,6 +243,6 @@ def test_not_equal_is_never_heard_as_equal(text):
 def test_a_question_whose_answer_nobody_asked_for_is_judged_by_itself(style, question, said, reason):
     child = PARENT.evolved(instruction=question)
     rules = Evolved(style=style).question_rules()
-    result = finished(rules.check(child, context(said).derive("x", parent=PARENT)))
+    result = run_async(rules.check(child, context(said).derive("x", parent=PARENT)))
     assert (result.reason if isinstance(result, Drop) else "") == reason
     assert rules.chosen == Evolved(style=style).chosen

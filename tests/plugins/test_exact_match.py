@@ -3,7 +3,7 @@
 import pytest
 
 from filial import Context, Message, Record, UsageError, Verdict
-from filial.testing import JudgeContract, candidate, finished
+from filial.testing import JudgeContract, candidate, run_async
 from filial_plugins.judges.exact_match import ExactMatch
 
 
@@ -12,7 +12,7 @@ class TestContract(JudgeContract):
 
 
 def judged(record: Record, answer: object, **options: bool) -> Verdict:
-    return finished(ExactMatch(**options).judge(record, [candidate(answer)], Context(None)))
+    return run_async(ExactMatch(**options).judge(record, [candidate(answer)], Context(None)))
 
 
 TEN = Record(id="r1", instruction="Count.", output="Ten  apples ")

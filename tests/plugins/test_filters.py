@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from filial import Drop, Message, Record
-from filial.testing import FilterContract, context, finished
+from filial.testing import FilterContract, context, run_async
 from filial_plugins.filters.harm import Harm
 from filial_plugins.filters.harm_patterns import PATTERNS
 from filial_plugins.filters.length import Length
@@ -34,7 +34,7 @@ def reason(component: Any, record: Record, ctx: Any = None) -> str:
     """The reason of the drop, "" if kept."""
     result = component.check(record, ctx or context())
     if inspect.isawaitable(result):
-        result = finished(result)
+        result = run_async(result)
     return result.reason if isinstance(result, Drop) else ""
 
 

@@ -47,7 +47,7 @@ def held(path: Path = TAPE) -> dict[str, str]:
     """Question -> answer of everything in a cassette."""
     out = {}
     for entry in CassetteReader(path).entries():
-        request, reply = entry.decoded()
+        request, reply = entry.decode()
         out[json.loads(request)["messages"][-1]["content"]] = reply.text
     return out
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from filial import FREE, Message, Record, Request, UsageError
 from filial.formats import write
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
-from filial.testing import TeacherContract, finished
+from filial.testing import TeacherContract, run_async
 from filial_plugins.teachers.nearest import Nearest, QuestionIndex
 
 WORDS = st.lists(st.sampled_from(["a", "B", "c", "dd", "e"]), min_size=1, max_size=5).map(" ".join)
@@ -75,8 +75,8 @@ def test_it_copies_the_last_answer_of_a_conversation_and_compares_all_that_was_s
     write(tmp_path / "train.jsonl", [Record(instruction="sort words", output="done"), talk])
     teacher = Nearest().for_dataset(tmp_path)
     asked = Request(messages=tuple(map(Message, ("user", "assistant", "user"), ("a river", "Rhine", "and a lake"))))
-    assert finished(teacher.reply(asked)).text == "Garda"
-    assert finished(teacher.reply(Request(messages=(Message("user", "prove it"),)))).text == "", "no word in common"
+    assert run_async(teacher.reply(asked)).text == "Garda"
+    assert run_async(teacher.reply(Request(messages=(Message("user", "prove it"),)))).text == "", "no word in common"
     assert (teacher.price(), teacher.destination()) == (FREE, None)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filial import Drop, Message, Record
-from filial.testing import GeneratorContract, context, finished
+from filial.testing import GeneratorContract, context, run_async
 from filial_plugins.generators.split_long import SplitLong
 
 
@@ -32,7 +32,7 @@ def split(record: Record, **options: Any) -> tuple[list[Record], list[Drop]]:
     async def work() -> list[Record | Drop]:
         return [result async for result in generator.generate([record], context())]
 
-    results = finished(work())
+    results = run_async(work())
     return [r for r in results if isinstance(r, Record)], [r for r in results if isinstance(r, Drop)]
 
 

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from filial import Drop, Message, PromptStrategy, Record, Reply
-from filial.testing import StrategyContract, context, finished
+from filial.testing import StrategyContract, context, run_async
 from filial_plugins.strategies.add_constraints import AddConstraints
 from filial_plugins.strategies.complicate_input import IN_WORDS, ComplicateInput, Form
 from filial_plugins.strategies.concretize import Concretize
@@ -76,7 +76,7 @@ class TestPrompt(StrategyContract):
 
 
 def evolve(strategy: PromptStrategy, record: Record, reply: str | Reply) -> Record | Drop:
-    return finished(strategy.evolve(record, context(lambda request: reply)))
+    return run_async(strategy.evolve(record, context(lambda request: reply)))
 
 
 @EACH
@@ -148,8 +148,8 @@ def test_no_child_without_a_prompt(reply, reason):
 def test_a_conversation_is_not_evolved_and_costs_nothing():
     talk = Record(messages=(Message(role="user", content="Hi"),))
     ctx = context("Hello there.")
-    drop = finished(Deepen().evolve(talk, ctx))
-    assert (drop.reason, ctx.asked) == ("conversation", [])
+    drop = run_async(Deepen().evolve(talk, ctx))
+    assert (drop.reason, ctx.replies) == ("conversation", [])
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_the_form_of_the_input_is_drawn_from_those_allowed():
             said.add(request.messages[0].content.partition("namely ")[2].partition(", and let")[0])
             return "Name it.\n\nInput:\n1,2"
 
-        finished(ComplicateInput(forms=("csv", "log")).evolve(PLAIN, context(model, key=("form", key))))
+        run_async(ComplicateInput(forms=("csv", "log")).evolve(PLAIN, context(model, key=("form", key))))
     assert said == {IN_WORDS["csv"], IN_WORDS["log"]}
     with pytest.raises(ValueError, match="forms"):
         ComplicateInput(forms=("hologram",))

@@ -14,7 +14,7 @@ from local_model_kit import CHAT, PROMPTS, llama, llama_of, teacher, tokenizer, 
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from filial import Message, Reply, Request
-from filial.testing import finished
+from filial.testing import run_async
 from filial_plugins.teachers.local_model import LocalModel, PromptRow
 
 pytestmark = pytest.mark.train
@@ -98,7 +98,7 @@ def test_a_request_nobody_waits_for_is_left_out(causal: Path, monkeypatch: pytes
         assert all(task.cancelled() for task in tasks[:-1])
         await asked.close()
 
-    finished(work())
+    run_async(work())
     assert len(begun) <= 3, "the first, the last, and one that was begun before it was given up"
 
 
@@ -113,7 +113,7 @@ def test_a_batch_ends_when_nobody_waits_for_it(causal: Path) -> None:
         task.cancel()
         await asyncio.wait_for(asked.close(), 60)  # the whole answer would take minutes
 
-    finished(work())
+    run_async(work())
 
 
 def test_the_event_loop_stays_free_and_later_requests_join_the_next_batch(
@@ -143,7 +143,7 @@ def test_the_event_loop_stays_free_and_later_requests_join_the_next_batch(
         await asked.close()
         return replies
 
-    replies = finished(work())
+    replies = run_async(work())
     assert sizes == [1, 4, 4, 3]
     monkeypatch.undo()
     assert replies == told(teacher(causal, max_tokens=60), [user(f"what {i}") for i in range(12)], at_once=False)

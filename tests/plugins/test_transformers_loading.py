@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from filial import Reply, UsageError
-from filial.testing import finished
+from filial.testing import run_async
 from filial_plugins.teachers.transformers import Transformers
 
 pytestmark = pytest.mark.train
@@ -44,9 +44,9 @@ def test_another_model_is_another_identity_and_another_place_is_not(causal: Path
 def test_a_recipe_s_model_is_looked_for_beside_the_recipe(causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = teacher(Path(causal.name))
     monkeypatch.chdir("/")
-    assert named.located(causal.parent).identity() == teacher(causal).identity()
+    assert named.locate(causal.parent).identity() == teacher(causal).identity()
     hub = Transformers(model="google/flan-t5-small")
-    assert hub.located(causal.parent) == hub
+    assert hub.locate(causal.parent) == hub
 
 
 def test_a_teacher_that_has_answered_can_be_copied_and_sent_to_another_process(causal: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_teacher_that_has_answered_can_be_copied_and_sent_to_another_process(c
         copies = [pickle.loads(pickle.dumps(asked)), asked.model_copy(update={"max_tokens": 2})]
         return [first, *[await copy.reply(user("what")) for copy in copies]]
 
-    first, second, shorter = finished(work())
+    first, second, shorter = run_async(work())
     assert second == first
     assert shorter.completion_tokens == 2
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from filial import Drop, Record
-from filial.testing import context, finished
+from filial.testing import context, run_async
 from filial_plugins.filters.evolved import Evolved
 from filial_plugins.filters.evolved.function_words import FUNCTION_WORDS, says_nothing
 from filial_plugins.filters.evolved.non_answers import is_non_answer
@@ -36,7 +36,7 @@ def test_every_case_is_decided_as_labelled(options):
         parent = Record(id="p", instruction=case["original"])
         child = parent.evolved(instruction=case["evolved"], output=case["response"])
         ctx = context(case["judge_output"]).derive("child", parent=parent)
-        result = finished(Evolved(**options).check(child, ctx))
+        result = run_async(Evolved(**options).check(child, ctx))
         if case["expect"] == "keep":
             assert not isinstance(result, Drop), case
         else:

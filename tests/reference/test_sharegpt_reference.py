@@ -7,7 +7,7 @@ import pytest
 
 from filial import Drop, Keep, Message, Record
 from filial.formats import read
-from filial.testing import context, finished
+from filial.testing import context, run_async
 
 pytest.importorskip("markdownify", reason="needs the extra 'clean'")
 
@@ -113,7 +113,7 @@ def split(record: Record, component: SplitLong) -> list[int]:
     async def work() -> list[Record | Drop]:
         return [result async for result in component.generate([record], context())]
 
-    return [len(r.messages) for r in finished(work()) if isinstance(r, Record)]
+    return [len(r.messages) for r in run_async(work()) if isinstance(r, Record)]
 
 
 @recorded

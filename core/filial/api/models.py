@@ -15,7 +15,7 @@ from filial.contracts.context import Context, TrainContext
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Template, Trainer
 from filial.contracts.paths import resolve
-from filial.contracts.plugin_errors import blamed
+from filial.contracts.plugin_errors import blame_plugin
 from filial.engine import interrupts
 from filial.engine.dataset import write_dataset
 from filial.engine.judge import Answerer
@@ -115,5 +115,5 @@ def train(
             if os.environ.get("RANK", "0") == "0":
                 return Model(out, tune(manager, chosen, Path(folder), base, spec, Path(out), context), manager)
             made = cast(Template, build("templates", spec, manager))  # another process of this training writes notes
-            with blamed(manager.provenance(chosen), "train"):
+            with blame_plugin(manager.provenance(chosen), "train"):
                 return Model(out, chosen.train(Path(folder), base, made, Path(out), context), manager)

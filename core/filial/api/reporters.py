@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filial.contracts.errors import UsageError
 from filial.contracts.texts import printable
 from filial.engine.progress import Reporter
-from filial.gateway.budget import dollars
+from filial.gateway.budget import format_dollars
 
 if TYPE_CHECKING:
     from filial.engine.stage import Counters
@@ -80,7 +80,7 @@ class Watch:
         elif now.from_ledger:
             yield f"{now.from_ledger:,} answers from the ledger"
         if now.usd or now.cap:
-            yield dollars(now.usd) + (f" of {dollars(now.cap)}" if now.cap else "")
+            yield format_dollars(now.usd) + (f" of {format_dollars(now.cap)}" if now.cap else "")
         if now.held_back:
             yield f"{now.held_back:,} held back by the cap"
 

@@ -21,7 +21,7 @@ from filial.engine.progress import Reporter
 from filial.engine.stage import DropRow, StageContext
 from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
-from filial.gateway.gateway import stopping
+from filial.gateway.gateway import raise_stop_error
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,7 +86,7 @@ async def arun_verb(
                     if left != 0:
                         found = read_inputs(plain_source(source), base, manager, env, format, left)
                         records += [record.replaced(task=tasks[place]) for record in found] if tasks else found
-                with stopping(gateway):
+                with raise_stop_error(gateway):
                     report: dict[str, Any] = await run_stage(stage, records, base, manager, env)
             return {"report": report, "teacher": asdict(gateway.spent) if gateway else {}}
 

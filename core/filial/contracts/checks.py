@@ -22,14 +22,14 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tok
 _TEXTS = ("text", "reasoning", "finish_reason", "model", "key")
 
 
-def lent(record: Record) -> Record:
-    """A copy for a plugin to look at. What it changes inside is seen by `changed`, and by nobody else."""
-    constraints = record.constraints and tuple(replace(c, args=_copied(c.args)) for c in record.constraints)
-    tools, extra = record.tools and _copied(record.tools), _copied(record.extra) if record.extra else {}
+def copy_for_plugin(record: Record) -> Record:
+    """A copy for a plugin to look at. What it changes inside is seen by `describe_change`, and by nobody else."""
+    constraints = record.constraints and tuple(replace(c, args=_copy_json(c.args)) for c in record.constraints)
+    tools, extra = record.tools and _copy_json(record.tools), _copy_json(record.extra) if record.extra else {}
     return replace(record, scores=dict(record.scores), extra=extra, tools=tools, constraints=constraints)
 
 
-def changed(copy: Record, record: Record, called: str = "the record it was given") -> str:
+def describe_change(copy: Record, record: Record, called: str = "the record it was given") -> str:
     """What a plugin has done to the copy that it was lent, in words; empty if nothing."""
     if copy == record:
         return ""
@@ -37,22 +37,22 @@ def changed(copy: Record, record: Record, called: str = "the record it was given
     return f"it changes the {name} of {called}; hand on new ones"
 
 
-def _copied(value: Any) -> Any:
+def _copy_json(value: Any) -> Any:
     """A copy of JSON-like data: a third of the time that `copy.deepcopy` takes, or less."""
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
+        return {key: _copy_json(item) for key, item in value.items()}
+    return type(value)(map(_copy_json, value)) if type(value) in (list, tuple) else value
 
 
 def fault_of_scores(owner: str, scores: object) -> str:
     """What is wrong with what a filter measured; empty if nothing is."""
     if not isinstance(scores, dict):
-        return f"{owner}.scores is {shown(scores)}, not names with numbers"
+        return f"{owner}.scores is {format_value(scores)}, not names with numbers"
     for name, score in scores.items():
         if not isinstance(name, str):
-            return f"{owner}.scores names a score {shown(name)}, not by a text"
+            return f"{owner}.scores names a score {format_value(name)}, not by a text"
         if not is_number(score):
-            return f"{owner}.scores gives {name!r} {shown(score)}, not a finite number"
+            return f"{owner}.scores gives {name!r} {format_value(score)}, not a finite number"
     return ""
 
 
@@ -60,46 +60,46 @@ def fault_of_request(request: Request) -> str:
     """What is wrong with what a plugin asks; empty if nothing is."""
     for message in request.messages:
         if not isinstance(message, Message) or not isinstance(message.content, str):
-            return f"{shown(message)} is asked, not a text or messages"
+            return f"{format_value(message)} is asked, not a text or messages"
     if not _is_count(request.draw):
-        return f"draw is {shown(request.draw)}, not a whole number from 0"
+        return f"draw is {format_value(request.draw)}, not a whole number from 0"
     if request.max_tokens is not None and not (_is_count(request.max_tokens) and request.max_tokens):
-        return f"max_tokens is {shown(request.max_tokens)}, no number of tokens from 1"
+        return f"max_tokens is {format_value(request.max_tokens)}, no number of tokens from 1"
     if request.temperature is not None and not (is_number(request.temperature) and request.temperature >= 0):
-        return f"temperature is {shown(request.temperature)}, not a number from 0"
+        return f"temperature is {format_value(request.temperature)}, not a number from 0"
     if request.top_p is not None and not (is_number(request.top_p) and 0 <= request.top_p <= 1):
-        return f"top_p is {shown(request.top_p)}, not a number from 0 to 1"
+        return f"top_p is {format_value(request.top_p)}, not a number from 0 to 1"
     if not isinstance(request.stop, tuple | list) or not all(isinstance(text, str) for text in request.stop):
-        return f"stop is {shown(request.stop)}, not a tuple of texts"
-    return "" if isinstance(request.schema, dict | None) else f"schema is {shown(request.schema)}, not a dict"
+        return f"stop is {format_value(request.stop)}, not a tuple of texts"
+    return "" if isinstance(request.schema, dict | None) else f"schema is {format_value(request.schema)}, not a dict"
 
 
 def fault_of_reply(reply: object) -> str:
     """What is wrong with what a teacher, or a plugin round it, replies; empty if nothing is."""
     if not isinstance(reply, Reply):
-        return f"it gives {shown(reply)}, not a Reply"
+        return f"it gives {format_value(reply)}, not a Reply"
     for name in _TEXTS:
         if not isinstance(text := getattr(reply, name), str):
-            return f"Reply.{name} is {shown(text)}, not a text"
+            return f"Reply.{name} is {format_value(text)}, not a text"
     for name in _COUNTS:
         if not _is_count(count := getattr(reply, name)):
-            return f"Reply.{name} is {shown(count)}, no number of tokens (0 where it is not known)"
+            return f"Reply.{name} is {format_value(count)}, no number of tokens (0 where it is not known)"
     return ""
 
 
 def fault_of_error(error: TeacherError) -> str:
     """What is wrong with the error of a teacher's call; empty if nothing is."""
     if not isinstance(error.reason, str) or not SLUG.fullmatch(error.reason):
-        return f"TeacherError.reason is {shown(error.reason)}, no slug such as 'timeout'"
+        return f"TeacherError.reason is {format_value(error.reason)}, no slug such as 'timeout'"
     if not isinstance(error.detail, str):
-        return f"TeacherError.detail is {shown(error.detail)}, not a text"
+        return f"TeacherError.detail is {format_value(error.detail)}, not a text"
     if not isinstance(error.answer, str | None):
-        return f"TeacherError.answer is {shown(error.answer)}, not a text"
+        return f"TeacherError.answer is {format_value(error.answer)}, not a text"
     if error.retry_after is not None and not (is_number(error.retry_after) and error.retry_after >= 0):
-        return f"TeacherError.retry_after is {shown(error.retry_after)}, no number of seconds"
+        return f"TeacherError.retry_after is {format_value(error.retry_after)}, no number of seconds"
     billed = error.billed
     if billed is not None and not (isinstance(billed, tuple) and len(billed) == 2 and all(map(_is_count, billed))):
-        return f"TeacherError.billed is {shown(billed)}, not two numbers of tokens"
+        return f"TeacherError.billed is {format_value(billed)}, not two numbers of tokens"
     return ""
 
 
@@ -111,7 +111,7 @@ def json_figures(figures: dict[Any, Any]) -> tuple[dict[str, Any], list[str]]:
             json.dumps(value, allow_nan=False, default=lambda other: None)  # of NaN, msgspec would make null
             held |= msgspec.json.decode(msgspec.json.encode({name: value}))
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
-            faults.append(f"the figure {shown(name)} is {shown(value)}, which is no JSON")
+            faults.append(f"the figure {format_value(name)} is {format_value(value)}, which is no JSON")
     return held, faults
 
 
@@ -124,7 +124,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A wrong value in a message."""
     if value is None:
         return "nothing (None)"

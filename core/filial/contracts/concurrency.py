@@ -69,7 +69,7 @@ async def ready_in_order(
             elif handed >= TURN:  # a long line of finished work stands here without waiting
                 handed = 0
                 await asyncio.sleep(0)
-            ready = line.ready()
+            ready = line.take_ready()
             yield ready
             handed += len(ready)
     finally:
@@ -89,7 +89,7 @@ class _Line(Generic[Item, Value]):
         self._backlog = max(BACKLOG, WINDOWS_OF_BACKLOG * window)
         self._unfinished, self._failed = 0, False
 
-    def ready(self) -> list[tuple[Item, Value]]:
+    def take_ready(self) -> list[tuple[Item, Value]]:
         """Take the finished ones from the front, up to the first that failed; raise what that failed with if it is the
         very first."""
         out: list[tuple[Item, Value]] = []
@@ -107,7 +107,7 @@ class _Line(Generic[Item, Value]):
         try:
             async with aclosing(each(items)) as source:
                 async for item in source:
-                    self.waiting.append((item, asyncio.create_task(self._one(item))))
+                    self.waiting.append((item, asyncio.create_task(self._run_item(item))))
                     self._unfinished += 1
                     self.fed.set()
                     while self._is_full():
@@ -123,7 +123,7 @@ class _Line(Generic[Item, Value]):
             return True
         return len(self.waiting) >= self._backlog and self.waiting[0][1].done()
 
-    async def _one(self, item: Item) -> Value:
+    async def _run_item(self, item: Item) -> Value:
         try:
             return await self._work(item)
         except BaseException:
@@ -213,11 +213,11 @@ def _serve(inbox: queue.SimpleQueue[list[_Call]]) -> None:
                     outcomes.append((future, None, error))
             if place == len(calls) or time.monotonic() - begun > SLICE:
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    loop.call_soon_threadsafe(_settle, outcomes)
+                    loop.call_soon_threadsafe(_deliver, outcomes)
                 outcomes, begun = [], time.monotonic()
 
 
-def _settle(outcomes: list[_Outcome]) -> None:
+def _deliver(outcomes: list[_Outcome]) -> None:
     for future, result, error in outcomes:
         if future.done():  # cancelled meanwhile
             continue

@@ -13,11 +13,11 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 from msgspec.structs import replace
 
-from filial.contracts.checks import changed, fault_of_request, lent, shown
+from filial.contracts.checks import copy_for_plugin, describe_change, fault_of_request, format_value
 from filial.contracts.errors import TeacherError, hint
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Record
-from filial.contracts.structured import conforming
+from filial.contracts.structured import ask_with_schema
 
 Asker = Callable[[Request], Awaitable[Reply]]
 
@@ -34,11 +34,11 @@ class AskOptions(TypedDict, total=False):
     partial: bool
 
 
-ATTEMPT = 1000
+DRAWS_PER_ATTEMPT = 1000
 """How far apart the draws of two attempts at the same work lie: a second attempt asks anew."""
 
 
-def seeded(*parts: object) -> random.Random:
+def seeded_rng(*parts: object) -> random.Random:
     """A random generator that depends on its arguments alone, on every machine and in every process."""
     text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return random.Random(int.from_bytes(hashlib.sha256(text).digest(), "big"))
@@ -54,7 +54,7 @@ class Context:
         note: tells the user one line of news, such as the yield of the first rounds.
         seeds: gives the seed records that the recipe names in front of this stage, read anew at each call; on the
             command line there are none.
-        asked: the replies this context received, in order of asking.
+        replies: the replies this context received, in order of asking.
     """
 
     def __init__(
@@ -72,22 +72,23 @@ class Context:
         self.note, self.seeds = note, seeds
         self.memory: dict[str, Any] = {} if memory is None else memory
         self._parent = parent
-        self._shown: Record | None = None
-        self.asked: list[Reply] = []
+        self._parent_copy: Record | None = None
+        self.replies: list[Reply] = []
 
     @cached_property
     def rng(self) -> random.Random:  # seeding costs more than all else here, and most work draws nothing
-        return seeded(*self._key)
+        return seeded_rng(*self._key)
 
     @property
     def parent(self) -> Record | None:
-        if self._shown is None and self._parent is not None:  # few look, so it is copied for those who do
-            self._shown = lent(self._parent)
-        return self._shown
+        if self._parent_copy is None and self._parent is not None:  # few look, so it is copied for those who do
+            self._parent_copy = copy_for_plugin(self._parent)
+        return self._parent_copy
 
     def fault_of_parent(self) -> str:
         """What was done to ``parent``, in words; empty if nothing."""
-        return changed(self._shown, self._parent, "ctx.parent") if self._shown and self._parent else ""
+        copy, parent = self._parent_copy, self._parent
+        return describe_change(copy, parent, "ctx.parent") if copy and parent else ""
 
     async def ask(self, prompt: str | Sequence[Message], *, system: str = "", **options: Unpack[AskOptions]) -> Reply:
         """Ask the run's teacher.
@@ -114,9 +115,9 @@ class Context:
             if name not in AskOptions.__annotations__:
                 raise TypeError(f"ask: there is no argument {name!r}{hint(name, AskOptions.__annotations__)}")
         if not isinstance(prompt, Iterable):
-            raise ValueError(f"ask: {shown(prompt)} is asked, not a text or messages")
+            raise ValueError(f"ask: {format_value(prompt)} is asked, not a text or messages")
         if not isinstance(system, str):
-            raise ValueError(f"ask: system is {shown(system)}, not a text")
+            raise ValueError(f"ask: system is {format_value(system)}, not a text")
         turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else tuple(prompt)
         if system:
             turns = (Message(role="system", content=system), *turns)
@@ -125,13 +126,13 @@ class Context:
         if not plain and (fault := fault_of_request(request)):
             raise ValueError(f"ask: {fault}")
         if self._attempt:
-            request = replace(request, draw=request.draw + ATTEMPT * self._attempt)
-        return await (self._send(request) if request.schema is None else conforming(request, self._send))
+            request = replace(request, draw=request.draw + DRAWS_PER_ATTEMPT * self._attempt)
+        return await (self._send(request) if request.schema is None else ask_with_schema(request, self._send))
 
     async def _send(self, request: Request) -> Reply:
         assert self._ask is not None
         reply = await self._ask(request)
-        self.asked.append(reply)
+        self.replies.append(reply)
         return reply
 
     def derive(self, *parts: object, parent: Record | None = None) -> Context:

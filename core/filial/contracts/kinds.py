@@ -18,11 +18,11 @@ import pluggy
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from filial.contracts.checks import SLUG, changed, fault_of_scores, is_number, lent, shown
+from filial.contracts.checks import SLUG, copy_for_plugin, describe_change, fault_of_scores, format_value, is_number
 from filial.contracts.errors import UsageError
 from filial.contracts.fields import Field as Field
 from filial.contracts.messages import Bound, Destination, Price, Reply, Request
-from filial.contracts.paths import missing
+from filial.contracts.paths import explain_missing
 from filial.contracts.plugin_errors import breach
 from filial.contracts.records import Record
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def check_file(path: str, info: ValidationInfo) -> str:
     """Refuse a file that is not there, where the check knows the folder from which paths start (``base``)."""
-    if info.context and (why := missing(path, info.context["base"])):
+    if info.context and (why := explain_missing(path, info.context["base"])):
         raise PydanticCustomError("no_file", "{why}", {"why": why})
     return path
 
@@ -72,7 +72,7 @@ class Drop:
     scores: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def failed(cls, error: TeacherError, record: Record | None = None) -> Drop:
+    def from_error(cls, error: TeacherError, record: Record | None = None) -> Drop:
         """The drop of a row whose teacher call failed for good. Its reason starts with ``teacher-``, so the run
         counts the row as lost rather than decided against."""
         return cls(f"teacher-{error.reason}", error.detail, error.answer, record)
@@ -80,13 +80,13 @@ class Drop:
     def fault(self) -> str:
         """What is wrong with it, where a plugin gave nonsense; empty if nothing is."""
         if not isinstance(self.reason, str) or not SLUG.fullmatch(self.reason):
-            return f"Drop.reason is {shown(self.reason)}, no slug such as 'too-short'"
+            return f"Drop.reason is {format_value(self.reason)}, no slug such as 'too-short'"
         if not isinstance(self.detail, str):
-            return f"Drop.detail is {shown(self.detail)}, not a text"
+            return f"Drop.detail is {format_value(self.detail)}, not a text"
         if not isinstance(self.answer, str | None):
-            return f"Drop.answer is {shown(self.answer)}, not a text"
+            return f"Drop.answer is {format_value(self.answer)}, not a text"
         if not isinstance(self.record, Record | None):
-            return f"Drop.record is {shown(self.record)}, not a Record"
+            return f"Drop.record is {format_value(self.record)}, not a Record"
         return fault_of_scores("Drop", self.scores)
 
 
@@ -105,9 +105,9 @@ class Keep:
     def fault(self) -> str:
         """What is wrong with it, where a plugin gave nonsense; empty if nothing is."""
         if not isinstance(self.record, Record | None):
-            return f"Keep.record is {shown(self.record)}, not a Record"
+            return f"Keep.record is {format_value(self.record)}, not a Record"
         if not isinstance(self.tags, tuple | list) or not all(isinstance(tag, str) for tag in self.tags):
-            return f"Keep.tags is {shown(self.tags)}, not a tuple of texts"
+            return f"Keep.tags is {format_value(self.tags)}, not a tuple of texts"
         return fault_of_scores("Keep", self.scores)
 
 
@@ -139,10 +139,10 @@ class Verdict:
     def fault(self) -> str:
         """What is wrong with it, where a plugin gave nonsense; empty if nothing is."""
         if not is_number(self.score):
-            return f"Verdict.score is {shown(self.score)}, not a finite number"
+            return f"Verdict.score is {format_value(self.score)}, not a finite number"
         if not isinstance(self.passed, bool | None):
-            return f"Verdict.passed is {shown(self.passed)}, not True, False or None"
-        return "" if isinstance(self.detail, str) else f"Verdict.detail is {shown(self.detail)}, not a text"
+            return f"Verdict.passed is {format_value(self.passed)}, not True, False or None"
+        return "" if isinstance(self.detail, str) else f"Verdict.detail is {format_value(self.detail)}, not a text"
 
 
 class Component(BaseModel, ABC):
@@ -162,7 +162,7 @@ class Component(BaseModel, ABC):
         """Teacher requests this is expected to make for so many records; what `plan` goes by."""
         return records if self.asks else 0
 
-    def located(self, base: Path) -> Self:
+    def locate(self, base: Path) -> Self:
         """This component for a recipe in the folder ``base``.
 
         The files that options name by `InputFile` are found before; override this where another option may name a
@@ -264,7 +264,7 @@ class Template(Component):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if "render" in vars(cls):
-            cls.render = _checked(cls.render)  # type: ignore[method-assign, assignment]
+            cls.render = _check_spans(cls.render)  # type: ignore[method-assign, assignment]
 
     @abstractmethod
     def render(self, record: Record) -> list[Span]:
@@ -285,23 +285,23 @@ class Template(Component):
 
 def _fault_of_spans(spans: object) -> str:
     if not isinstance(spans, list):
-        return f"render gives {shown(spans)}, not a list of Span"
+        return f"render gives {format_value(spans)}, not a list of Span"
     for place, span in enumerate(spans, 1):
         if not isinstance(span, Span):
-            return f"render gives {shown(span)} in place {place}, not a Span"
+            return f"render gives {format_value(span)} in place {place}, not a Span"
         if not isinstance(span.text, str) or not isinstance(span.train, bool) or not isinstance(span.special, bool):
-            return f"render gives {shown(span)} in place {place}, which is no text with two switches"
+            return f"render gives {format_value(span)} in place {place}, which is no text with two switches"
     return ""
 
 
-def _checked(render: Callable[[Any, Record], list[Span]]) -> Callable[[Any, Record], list[Span]]:
+def _check_spans(render: Callable[[Any, Record], list[Span]]) -> Callable[[Any, Record], list[Span]]:
     """`Template.render` as its author wrote it, with what it gives looked at."""
 
     @wraps(render)
     def checked(self: Template, record: Record) -> list[Span]:
-        copy = lent(record)
+        copy = copy_for_plugin(record)
         spans = render(self, copy)
-        if fault := changed(copy, record) or _fault_of_spans(spans):
+        if fault := describe_change(copy, record) or _fault_of_spans(spans):
             raise breach(f"{type(self).__module__}:{type(self).__qualname__}", "template", fault, record)
         return spans
 

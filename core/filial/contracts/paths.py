@@ -31,7 +31,7 @@ def resolve(path: str, base: Path | None = None) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / rest
 
 
-def missing(path: str, base: Path) -> str:
+def explain_missing(path: str, base: Path) -> str:
     """Say why a recipe's path leads nowhere; empty where something is there, and for ``hf:``, which the hub knows."""
     start = "; paths start at the recipe's folder"
     named = f"{path!r:.60}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from filial.contracts.checks import shown
+from filial.contracts.checks import format_value
 from filial.contracts.errors import FilialError, TeacherError
 
 if TYPE_CHECKING:
     from filial.contracts.records import Record
 
 
-class blamed:
+class blame_plugin:
     """Turn what no plugin should raise (`is_fault`), ``sys.exit()`` too, into one sentence. Errors written for users
     pass.
 
@@ -76,14 +76,14 @@ def wrong_type(
     plugin: str, stage: str, call: str, got: object, wanted: str, record: Record | None = None
 ) -> FilialError:
     """The error for a plugin that returns something else than its contract says."""
-    return breach(plugin, stage, f"{call} gave {shown(got)}, not {wanted}", record)
+    return breach(plugin, stage, f"{call} gave {format_value(got)}, not {wanted}", record)
 
 
 def _place(stage: str, record: Record | None) -> str:
     return f"stage {stage}, record {record.id}" if record is not None and record.id else f"stage {stage}"
 
 
-def half_character(err: UnicodeEncodeError) -> str:
+def describe_surrogate(err: UnicodeEncodeError) -> str:
     """Which lone surrogate stands where, in words."""
     code = ord(err.object[err.start])
     return f"holds U+{code:04X}, half a character (a lone surrogate), which UTF-8 cannot hold"

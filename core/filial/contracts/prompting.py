@@ -54,7 +54,7 @@ class PromptStrategy(Strategy):
             ValueError: it cannot be used.
         """
         text = Path(self.file).read_text(encoding="utf-8").rstrip("\n") if self.file else self.text or self.wording
-        if wrong := fault(text, self.values(_EXAMPLE)):
+        if wrong := fault_of_text(text, self.values(_EXAMPLE)):
             raise ValueError(f"{self.file}: {wrong}" if self.file else wrong)
         return text
 
@@ -73,9 +73,9 @@ class PromptStrategy(Strategy):
     async def evolve(self, record: Record, ctx: Context) -> Record | Drop:
         if record.messages:
             return Drop("conversation", "only single-turn records can be evolved")
-        return await self.rewritten(record, self.prompt(record), ctx)
+        return await self.rewrite(record, self.prompt(record), ctx)
 
-    async def rewritten(self, record: Record, prompt: str, ctx: Context) -> Record | Drop:
+    async def rewrite(self, record: Record, prompt: str, ctx: Context) -> Record | Drop:
         """The child that the teacher's reply to a prompt describes, or why there is none."""
         reply = await ctx.ask(prompt)
         if is_refusal(reply.text):
@@ -89,7 +89,7 @@ class PromptStrategy(Strategy):
 _EXAMPLE = Record(instruction="a task")
 
 
-def fault(text: str, values: dict[str, str]) -> str:
+def fault_of_text(text: str, values: dict[str, str]) -> str:
     """What keeps a text from being filled with values, in words; empty if nothing does."""
     try:
         names = [name for _, name, form, conversion in Formatter().parse(text) if name is not None]

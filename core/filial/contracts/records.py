@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from filial.contracts.messages import Reply
 
 
-def _about(text: str) -> msgspec.Meta:
+def _help(text: str) -> msgspec.Meta:
     """Return a field's description for the schema."""
     return msgspec.Meta(description=text)
 
@@ -90,21 +90,21 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         ValueError: neither an instruction nor messages, or both.
     """
 
-    id: Annotated[str, _about("Unique; made from the content where it is missing.")] = ""
-    instruction: Annotated[str, _about("What is asked.")] = ""
-    input: Annotated[str, _about("What the instruction is about, where it needs something.")] = ""
-    output: Annotated[str, _about("The answer.")] = ""
-    system: Annotated[str, _about("The system text of a single-turn record.")] = ""
-    reasoning: Annotated[str, _about("What was thought before the answer of a single-turn record.")] = ""
-    messages: Annotated[tuple[Message, ...], _about("The turns of a conversation.")] = ()
-    tools: Annotated[tuple[dict[str, Any], ...], _about("Descriptions of the tools that may be called.")] = ()
-    rejected: Annotated[tuple[Message, ...], _about("The worse answer of a preference pair.")] = ()
-    label: Annotated[bool | None, _about("Whether the answer is wanted, as KTO has it.")] = None
-    task: Annotated[str, _about("What mixing groups by.")] = ""
-    scores: Annotated[dict[str, float], _about("Figures that filters and judges add.")] = {}
-    tags: Annotated[tuple[str, ...], _about("Words that filters and generators add.")] = ()
-    constraints: Annotated[tuple[Constraint, ...], _about("Demands in the instruction that a function can check.")] = ()
-    extra: Annotated[dict[str, Any], _about("Every other column: any JSON values.")] = {}
+    id: Annotated[str, _help("Unique; made from the content where it is missing.")] = ""
+    instruction: Annotated[str, _help("What is asked.")] = ""
+    input: Annotated[str, _help("What the instruction is about, where it needs something.")] = ""
+    output: Annotated[str, _help("The answer.")] = ""
+    system: Annotated[str, _help("The system text of a single-turn record.")] = ""
+    reasoning: Annotated[str, _help("What was thought before the answer of a single-turn record.")] = ""
+    messages: Annotated[tuple[Message, ...], _help("The turns of a conversation.")] = ()
+    tools: Annotated[tuple[dict[str, Any], ...], _help("Descriptions of the tools that may be called.")] = ()
+    rejected: Annotated[tuple[Message, ...], _help("The worse answer of a preference pair.")] = ()
+    label: Annotated[bool | None, _help("Whether the answer is wanted, as KTO has it.")] = None
+    task: Annotated[str, _help("What mixing groups by.")] = ""
+    scores: Annotated[dict[str, float], _help("Figures that filters and judges add.")] = {}
+    tags: Annotated[tuple[str, ...], _help("Words that filters and generators add.")] = ()
+    constraints: Annotated[tuple[Constraint, ...], _help("Demands in the instruction that a function can check.")] = ()
+    extra: Annotated[dict[str, Any], _help("Every other column: any JSON values.")] = {}
     origin: Origin = NO_ORIGIN
 
     def __post_init__(self) -> None:
@@ -219,7 +219,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         Marks (``label``, ``tags``, ``train`` of a turn and so on) are no text.
         """
         if self.messages:
-            said = [part for message in self.messages for part in _said(message)]
+            said = [part for message in self.messages for part in _turn_texts(message)]
         else:
             said = [self.instruction, self.input, self.output]
         if not (self.system or self.reasoning or self.tools or self.rejected):  # most records: every id is made of it
@@ -231,7 +231,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 _NO_ANSWER = Message(role="assistant", content="")
 
 
-def _said(message: Message) -> tuple[str, ...]:
+def _turn_texts(message: Message) -> tuple[str, ...]:
     """Role and content of a turn; what else it says, if anything, as one JSON text."""
     if not (message.reasoning or message.tool_calls or message.tool_call_id or message.name):
         return (message.role, message.content)

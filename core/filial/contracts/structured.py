@@ -10,11 +10,11 @@ import msgspec
 from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.messages import Message, Reply, Request, read_json
 
-AGAIN = """That is not what was asked for: {fault}. Answer again, with the JSON alone. It must satisfy this JSON Schema:
+RETRY = """That is not what was asked for: {fault}. Answer again, with the JSON alone. It must satisfy this JSON Schema:
 {schema}"""
 
 
-def fault(text: str, schema: dict[str, Any]) -> str:
+def fault_of_answer(text: str, schema: dict[str, Any]) -> str:
     """What keeps an answer from satisfying a schema, in words; empty if nothing does."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
@@ -30,7 +30,7 @@ def fault(text: str, schema: dict[str, Any]) -> str:
     return f"at {place or 'the top'}: {error.message}"[:500]
 
 
-async def conforming(request: Request, ask: Callable[[Request], Awaitable[Reply]]) -> Reply:
+async def ask_with_schema(request: Request, ask: Callable[[Request], Awaitable[Reply]]) -> Reply:
     """The first answer that satisfies ``request.schema``, of two.
 
     Raises:
@@ -46,11 +46,11 @@ async def conforming(request: Request, ask: Callable[[Request], Awaitable[Reply]
     except SchemaError as err:
         raise UsageError(f"the schema of a request is no JSON Schema: {err.message}") from err
     reply = await ask(request)
-    if wrong := fault(reply.text, schema):
-        told = AGAIN.format(fault=wrong, schema=msgspec.json.encode(schema).decode())
+    if wrong := fault_of_answer(reply.text, schema):
+        told = RETRY.format(fault=wrong, schema=msgspec.json.encode(schema).decode())
         turns = (*request.messages, Message(role="assistant", content=reply.text), Message(role="user", content=told))
         reply = await ask(msgspec.structs.replace(request, messages=turns))
-        wrong = fault(reply.text, schema)
+        wrong = fault_of_answer(reply.text, schema)
     if wrong:
         raise TeacherError("schema-mismatch", wrong, answer=reply.text)
     return reply

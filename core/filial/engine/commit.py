@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from filial.contracts.records import Record, to_json
 from filial.engine.keys import StepKey
 from filial.engine.stage import DropRow, StageContext, StageFile
-from filial.storage import kept, read_manifest, sync_folder, write_errors, write_manifest
+from filial.storage import find_finished, read_manifest, sync_folder, write_errors, write_manifest
 
 RECORDS, DROPS, ANSWERS = FILES = ("records.jsonl", "drops.jsonl", "answers.txt")
 MANIFEST = "manifest.json"
@@ -110,7 +110,7 @@ def commit(
 
 def find_commit(folder: Path, key: str, entered: str) -> dict[str, Any] | None:
     """The manifest of a stage that is done and whole for this key, on the records that enter it now, or None."""
-    manifest = kept(folder / MANIFEST, key)
+    manifest = find_finished(folder / MANIFEST, key)
     return manifest if manifest and manifest.get("input") == entered else None
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from filial.contracts.context import seeded
+from filial.contracts.context import seeded_rng
 from filial.contracts.errors import UsageError
 from filial.contracts.records import Question, Record, question_key, to_json
 from filial.engine.build import read_source
 from filial.engine.commit import MANIFEST, LineWriter
 from filial.engine.keys import source_digest
 from filial.formats.records import decode_fast
-from filial.storage import canonical, digest, kept, write_errors, write_manifest
+from filial.storage import canonical_json, digest, find_finished, write_errors, write_manifest
 
 if TYPE_CHECKING:
     from filial.engine.run_context import RunContext
@@ -72,7 +72,7 @@ def choose_heldout(questions: Sequence[int], tasks: Sequence[int], heldout: int,
     """
     askers, left = Counter(questions), Counter(tasks)
     places = [i for i, question in enumerate(questions) if askers[question] == 1]
-    seeded(seed, "heldout").shuffle(places)
+    seeded_rng(seed, "heldout").shuffle(places)
     chosen: list[int] = []
     others: list[int] = []
     for i in places:
@@ -102,7 +102,7 @@ def write_dataset(
         UsageError: as `choose_heldout`; the folder cannot be written.
         FilialError: the disk is full.
     """
-    if (manifest := kept(folder / MANIFEST, key)) is not None:
+    if (manifest := find_finished(folder / MANIFEST, key)) is not None:
         return manifest
     questions, tasks, contaminated = array("Q"), array("Q"), set[int]()
     with write_errors(folder):
@@ -147,4 +147,4 @@ def _write_parts(passing: BinaryIO, folder: Path, contaminated: set[int], held: 
 
 def _hash(value: Any) -> int:
     """Eight bytes, never 0."""
-    return int.from_bytes(hashlib.blake2b(canonical(value), digest_size=8).digest(), "little") or 1
+    return int.from_bytes(hashlib.blake2b(canonical_json(value), digest_size=8).digest(), "little") or 1

@@ -14,15 +14,15 @@ from typing import Any
 
 import msgspec
 
-from filial.contracts.checks import changed, lent
+from filial.contracts.checks import copy_for_plugin, describe_change
 from filial.contracts.concurrency import in_order
 from filial.contracts.context import Asker, Candidate, Context
 from filial.contracts.kinds import Drop, Judge, Verdict
 from filial.contracts.messages import Reply, Request
-from filial.contracts.plugin_errors import blamed, breach, wrong_type
+from filial.contracts.plugin_errors import blame_plugin, breach, wrong_type
 from filial.contracts.records import Record, question_key
 from filial.engine.stage import AnswerKeys, await_result, no_teacher
-from filial.gateway.gateway import Gateway, stopping
+from filial.gateway.gateway import Gateway, raise_stop_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ async def examine(
 
     with ExitStack() as stopped:
         for gateway in gateways:
-            stopped.enter_context(stopping(gateway))
+            stopped.enter_context(raise_stop_error(gateway))
         window = max(gateway.window for gateway in gateways)
         async with aclosing(in_order(records, judge_record, window)) as rows:
             async for _, row in rows:
@@ -129,13 +129,13 @@ async def _verdict(
     judge: Judge, plugin: str, stage: str, record: Record, present: Sequence[Candidate], context: Context
 ) -> Verdict | Drop:
     """What the judge says, once it is seen to be a verdict; a drop where somebody gave no answer."""
-    copy = lent(record)
-    with blamed(plugin, stage, record):
+    copy = copy_for_plugin(record)
+    with blame_plugin(plugin, stage, record):
         verdict = await await_result(judge.judge(copy, present, context))
-    if fault := changed(copy, record):
+    if fault := describe_change(copy, record):
         raise breach(plugin, stage, fault, record)
     if failed := next((candidate.failed for candidate in present if candidate.failed), None):
-        return Drop.failed(failed)
+        return Drop.from_error(failed)
     if not isinstance(verdict, Verdict | Drop):
         raise wrong_type(plugin, stage, "judge", verdict, "Verdict", record)
     if fault := verdict.fault():

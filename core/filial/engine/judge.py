@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Judge, Teacher
 from filial.contracts.paths import resolve
-from filial.contracts.plugin_errors import blamed
+from filial.contracts.plugin_errors import blame_plugin
 from filial.engine import interrupts
 from filial.engine.build import build
 from filial.engine.commit import ANSWERS, MANIFEST
@@ -25,7 +25,7 @@ from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import unknown_price
 from filial.gateway.gateway import Gateway
 from filial.plugins.options import find_files
-from filial.storage import digest, file_sha256, kept, read_manifest, write_bytes, write_manifest
+from filial.storage import digest, file_sha256, find_finished, read_manifest, write_bytes, write_manifest
 
 if TYPE_CHECKING:
     from filial.engine.run_context import RunContext
@@ -88,7 +88,7 @@ def _identity(run: RunContext, rival: ComponentSpec) -> dict[str, Any]:
     """What the answers of a rival depend on. One that answers from the data set has none here: the key of the model
     speaks of that, and a plan has no data set to show it."""
     teacher: Teacher = build(run.manager, rival, run.recipe.base)
-    with blamed(run.manager.provenance(teacher), "judge"):
+    with blame_plugin(run.manager.provenance(teacher), "judge"):
         own = teacher.identity() if teacher.for_dataset(run.folder / "dataset") is teacher else {}
     return {"use": run.manager.identity("teachers", rival.use), **own}
 
@@ -169,7 +169,7 @@ def judge_model(run: RunContext, data: dict[str, Any], model: str) -> dict[str, 
         figures[spec.name] = {}
         for sitting in sittings(spec, run.manager):
             key = judging_key(run, spec, sitting, data, model)
-            manifest = kept(judged_at(run, spec, sitting), key)
+            manifest = find_finished(judged_at(run, spec, sitting), key)
             figures[spec.name][label(sitting)] = manifest and manifest["figures"]
             if manifest is None or (run.retry_lost and unjudged(manifest["figures"])):
                 due.setdefault(_group(spec, sitting), []).append((spec, sitting, key))

@@ -23,7 +23,7 @@ from filial.contracts import errors
 from filial.contracts.errors import FilialError
 from filial.contracts.kinds import BATCH
 from filial.contracts.messages import Request
-from filial.contracts.plugin_errors import blamed
+from filial.contracts.plugin_errors import blame_plugin
 from filial.engine.build import stage_context
 from filial.engine.stage import StageContext
 from filial.engine.watchdog import Watchdog
@@ -267,7 +267,7 @@ class Performer:
         assert work.job is not None
         if work.job != self._job:
             self._prepare(work.job)
-        with blamed(self._plugin, work.job.stage.name):
+        with blame_plugin(self._plugin, work.job.stage.name):
             results: list[Any] = await work.job.stage.settings.perform(self._prepared, self._env, work)
         return results
 
@@ -276,7 +276,7 @@ class Performer:
             self._env.worker.close()
         self._manager = manager = job.manager()
         self._plugin = manager.provenance(STAGES, job.stage.verb)
-        with blamed(self._plugin, job.stage.name):
+        with blame_plugin(self._plugin, job.stage.name):
             self._prepared = job.stage.settings.prepare(job.stage, job.base, manager)
         # Whoever does work writes nothing.
         self._env = stage_context(job, manager, writer=None, window=BATCH, **self._more)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import Component, Teacher
 from filial.contracts.messages import Reply, Request
-from filial.contracts.plugin_errors import blamed
+from filial.contracts.plugin_errors import blame_plugin
 from filial.contracts.records import Record
 from filial.engine import commit, dataset, interrupts, judge
 from filial.engine import train as tuning
@@ -25,7 +25,7 @@ from filial.engine.verbs import run_stage
 from filial.engine.work import Job
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.plugins.discovery import STAGES
-from filial.storage import kept, read_manifest
+from filial.storage import find_finished, read_manifest
 
 if TYPE_CHECKING:
     from filial.engine.run import Run
@@ -138,7 +138,7 @@ class _Plan:
             self._keys = TeacherKeys(run.teacher, self._teacher.identity())
             if ledger is not None:
                 ledger.recognize(self._keys, run.manager.claimants("teachers", run.recipe.teacher.use), dry=True)
-                self._usual = ledger.usual(self._keys)
+                self._usual = ledger.mean_tokens(self._keys)
 
     async def stages(self) -> None:
         """Plan the stages."""
@@ -163,7 +163,7 @@ class _Plan:
     async def _expected(self, stage: StageSpec) -> Estimate:
         """What a stage that is to be done would take. What it gives enters the next."""
         entered, records = self._count, self._records
-        with blamed(self._run.manager.provenance(STAGES, stage.verb), stage.name):
+        with blame_plugin(self._run.manager.provenance(STAGES, stage.verb), stage.name):
             expected: Expected = stage.settings.expect(stage, entered, self._run.recipe.base, self._run.manager)
         self._records, self._count = None, expected.out
         if not expected.calls:
@@ -254,7 +254,7 @@ class _Plan:
 
 def _state(manifest: Path, key: str) -> str:
     """What a run would find, by the key that it would want the manifest to have; empty: that cannot be known yet."""
-    if key and kept(manifest, key) is not None:
+    if key and find_finished(manifest, key) is not None:
         return DONE
     return CHANGED if read_manifest(manifest) is not None else TO_DO
 
@@ -263,7 +263,7 @@ def _dataset(run: Run, records: Records) -> dict[str, Any]:
     """The manifest of the data set that the run would train on. One that is not there is made elsewhere: it may hold
     the very bytes that the model was trained on."""
     key = dataset.dataset_key(run, records_key(run.keys(), records))
-    if (found := kept(run.folder / "dataset" / MANIFEST, key)) is not None:
+    if (found := find_finished(run.folder / "dataset" / MANIFEST, key)) is not None:
         return found
     with TemporaryDirectory(prefix="filial-") as folder:
         return dataset.write_run_dataset(run, records, key, Path(folder))

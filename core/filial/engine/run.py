@@ -25,8 +25,8 @@ from filial.engine.train import check_base_model, train_model
 from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job
-from filial.gateway.gateway import Gateway, stopping
-from filial.storage import digest, locked, refuse_links, sweep, write_bytes
+from filial.gateway.gateway import Gateway, raise_stop_error
+from filial.storage import digest, lock_folder, refuse_links, remove_temporary_files, write_bytes
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
@@ -50,8 +50,8 @@ class Run(RunContext):
         """
         self._check_requirements()
         self._check_links()
-        with locked(self.folder):
-            sweep(self.folder)
+        with lock_folder(self.folder):
+            remove_temporary_files(self.folder)
             write_bytes(self.folder / LOCK, self.recipe.lock(self.manager).encode())
             self.manager.hook.run_started(run=self.info())
             error: BaseException | None = None
@@ -157,7 +157,7 @@ class Run(RunContext):
             if engine.processes and stage.settings.works == "map":
                 await engine.begin(env)
                 env.dispatch, env.window = engine.perform, max(env.window, BATCH * engine.processes)
-            with stopping(gateway):
+            with raise_stop_error(gateway):
                 report = await run_stage(stage, records, self.recipe.base, self.manager, env)
             facts = {
                 "stage": stage.name, "verb": stage.verb, "seed": self.recipe.seed,

@@ -18,7 +18,7 @@ from filial.contracts.context import Asker, Context
 from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
-from filial.contracts.plugin_errors import blamed, breach, half_character
+from filial.contracts.plugin_errors import blame_plugin, breach, describe_surrogate
 from filial.contracts.records import Record, record_id
 from filial.engine.work import Job, Work
 from filial.formats.base import describe_record
@@ -45,7 +45,7 @@ def drop_if_unwritable(record: Record, plugin: str, stage: str, given: Record | 
     try:
         encode(record)
     except UnicodeEncodeError as err:
-        return Drop(NOT_UNICODE, half_character(err))
+        return Drop(NOT_UNICODE, describe_surrogate(err))
     except (TypeError, msgspec.ValidationError) as err:
         fault = explain(err) if isinstance(err, msgspec.ValidationError) else f"cannot be written as JSON: {err}"
         raise breach(plugin, stage, f"{describe_record(record)}: {fault}", given) from err
@@ -285,7 +285,7 @@ class StageContext:
         Raises:
             FilialError: the plugin has invented one.
         """
-        with blamed(plugin, self.stage, about):
+        with blame_plugin(plugin, self.stage, about):
             strange = [parent for parent in record.origin.parents if parent not in given]
         if strange and not self._seed_ids:
             self._seed_ids = frozenset(seed.id for seed in self.seeds())
@@ -300,7 +300,7 @@ async def await_result(work: Awaitable[Any] | Any) -> Any:
     try:
         return await work if isinstance(work, Awaitable) else work
     except TeacherError as err:
-        return Drop.failed(err)
+        return Drop.from_error(err)
 
 
 Report = dict[str, Any]

@@ -17,12 +17,12 @@ from filial.contracts.context import TrainContext
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Teacher, Template, Trainer
 from filial.contracts.paths import resolve
-from filial.contracts.plugin_errors import blamed, breach, wrong_type
+from filial.contracts.plugin_errors import blame_plugin, breach, wrong_type
 from filial.engine.build import build
 from filial.engine.commit import MANIFEST
 from filial.engine.keys import component_parts
 from filial.plugins.options import locate_files
-from filial.storage import digest, file_sha256, kept, write_bytes, write_manifest
+from filial.storage import digest, file_sha256, find_finished, write_bytes, write_manifest
 
 if TYPE_CHECKING:
     from filial.engine.run_context import RunContext
@@ -50,7 +50,7 @@ def check_base_model(recipe: Recipe, manager: Manager) -> None:
         return
     trainer: Trainer = build(manager, recipe.train, recipe.base)
     try:
-        with blamed(manager.provenance(trainer), "train"):
+        with blame_plugin(manager.provenance(trainer), "train"):
             trainer.check_model(base_model(recipe))
     except UsageError as err:
         raise UsageError(f"{recipe.train.where}: {err}" if recipe.train.where else str(err)) from err
@@ -74,7 +74,7 @@ def training_key(run: RunContext, data: dict[str, Any]) -> str:
 def train_model(run: RunContext, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Train, unless a whole model for this data, template and these options is there. Returns its key and figures."""
     key, recipe, manager, out = training_key(run, data), run.recipe, run.manager, run.model
-    if (manifest := kept(out / MANIFEST, key)) is not None:
+    if (manifest := find_finished(out / MANIFEST, key)) is not None:
         run.reporter.note("model: trained before")
         return key, manifest["figures"]
     train, template = trainer_and_template(recipe)
@@ -109,7 +109,7 @@ def tune(
     """
     plugin = manager.provenance(trainer)
     made = locate_files(cast(Template, manager.build("templates", template)), ctx.base)
-    with blamed(plugin, "train"):
+    with blame_plugin(plugin, "train"):
         figures = trainer.train(data, model, made, out, ctx)
     if not isinstance(figures, dict):
         raise wrong_type(plugin, "train", "train", figures, "a dict of figures")
@@ -149,7 +149,7 @@ def build_teacher(trainer: Trainer, out: Path, manager: Manager) -> Teacher:
         FilialError: the trainer fails, or gives no teacher.
     """
     plugin = manager.provenance(trainer)
-    with blamed(plugin, "judge"):
+    with blame_plugin(plugin, "judge"):
         teacher = trainer.teacher(out)
     if not isinstance(teacher, Teacher):
         raise wrong_type(plugin, "judge", "teacher", teacher, "Teacher")

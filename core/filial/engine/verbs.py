@@ -10,7 +10,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from filial.contracts.plugin_errors import blamed, breach, wrong_type
+from filial.contracts.plugin_errors import blame_plugin, breach, wrong_type
 from filial.engine.stage import Expected, Records, Report, StageContext
 from filial.engine.work import Work
 from filial.plugins.discovery import STAGES
@@ -54,7 +54,7 @@ async def run_stage(stage: StageSpec, records: Records, base: Path, manager: Man
         FilialError: it has failed, or does not keep its contract: every record is accounted for.
     """
     plugin = manager.provenance(STAGES, stage.verb)
-    with blamed(plugin, env.stage):
+    with blame_plugin(plugin, env.stage):
         report = await stage.settings.run(stage, records, base, manager, env)
     if not isinstance(report, dict):
         raise wrong_type(plugin, env.stage, "run", report, "a dict, its report")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from filial.contracts.errors import FilialError, UsageError
-from filial.contracts.plugin_errors import blamed
+from filial.contracts.plugin_errors import blame_plugin
 from filial.formats.base import Fault
 from filial.formats.jsontext import Row
 from filial.formats.records import FIELDS
@@ -119,7 +119,7 @@ class Catalogue:
             )
         if form is None:
             return None
-        with blamed(self.manager.provenance(form), "read"):
+        with blame_plugin(self.manager.provenance(form), "read"):
             read = sum(_can_read(form, row) for row in rows)
         return None if sum(own) >= max(read, 1) else form
 
@@ -135,7 +135,7 @@ class Catalogue:
             for full in dict.fromkeys(f"{claim.dist}:{name}" for claim in claims):
                 try:
                     form = self.manager.build("formats", full)
-                    with blamed(self.manager.provenance(form), "read"):
+                    with blame_plugin(self.manager.provenance(form), "read"):
                         if holds_rows(form) and (count := form.detect(rows)):
                             found[count, form.priority][full] = form
                 except FilialError as err:

@@ -18,7 +18,7 @@ from msgspec.structs import force_setattr
 
 from filial.contracts.errors import UsageError
 from filial.contracts.paths import resolve
-from filial.contracts.plugin_errors import blamed
+from filial.contracts.plugin_errors import blame_plugin
 from filial.contracts.records import Record, record_id
 from filial.formats import records as own
 from filial.formats.base import Bad, BadLineReport, Fault
@@ -196,12 +196,12 @@ class _SourceReader(_RowReader):
             if form is None:
                 yield from self._own_lines(source)
                 return
-            with blamed(self._catalogue.manager.provenance(form), "read"):
+            with blame_plugin(self._catalogue.manager.provenance(form), "read"):
                 yield from self._each(source, lambda line: form.records_in(parse_object(line)))
 
     def _found(self, source: Iterator[Item], file: Format) -> Iterator[Record]:
         """The records among what a format finds in its file; rows are read by the format they are in."""
-        with blamed(self._catalogue.manager.provenance(file), "read"):
+        with blame_plugin(self._catalogue.manager.provenance(file), "read"):
             try:
                 yield from self.items(source)
             except UsageError as err:

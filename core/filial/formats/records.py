@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from filial.contracts.errors import hint
-from filial.contracts.plugin_errors import half_character
+from filial.contracts.plugin_errors import describe_surrogate
 from filial.contracts.records import Record, to_json
 from filial.formats.base import Fault
 from filial.formats.jsontext import DECODE_ERRORS, Row, explain_bad_json, fault_of, parse_object
@@ -95,7 +95,7 @@ def encode_checked(record: Record) -> tuple[bytes, Record]:
     try:
         return encode(record)
     except UnicodeEncodeError as error:
-        raise Fault("", f"{half_character(error)}; mend the text or drop the record") from None
+        raise Fault("", f"{describe_surrogate(error)}; mend the text or drop the record") from None
     except TypeError as error:
         raise Fault("", f"cannot be written as JSON: {error}") from None
     except msgspec.ValidationError as error:

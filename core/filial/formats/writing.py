@@ -16,7 +16,7 @@ from filial.formats.base import Fault, describe_record
 from filial.formats.catalogue import AUTO, LINES, OWN, Catalogue, Spec, holds_rows, suffix
 from filial.formats.records import encode_checked
 from filial.formats.streams import compress
-from filial.storage import replacing
+from filial.storage import replace_file
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Format
@@ -48,7 +48,7 @@ def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, m
         _write(sys.stdout.buffer, form, out, plugin)
         sys.stdout.buffer.flush()
     else:
-        with replacing(path) as sink, compress(sink, Path(path).suffix) as file:
+        with replace_file(path) as sink, compress(sink, Path(path).suffix) as file:
             _write(file, form, out, plugin, array=suffix(path) == ".json")
     return out.count
 

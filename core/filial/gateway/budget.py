@@ -51,14 +51,14 @@ class Journal(Database):
     (sums may pass 64 bits), and the requests that are open."""
 
     name = "the account"
-    cure = "delete it to count what the run has spent from zero again"
+    remedy = "delete it to count what the run has spent from zero again"
     schema = """
     create table if not exists settled (one integer primary key, totals text not null);
     create table if not exists open (number integer primary key, tokens text not null, pico text not null);
     """
 
     @classmethod
-    def spent(cls, path: Path) -> Totals:
+    def read_totals(cls, path: Path) -> Totals:
         """All that the run of a journal has spent. What was open when its process was killed counts with the most it
         could cost.
 
@@ -69,28 +69,28 @@ class Journal(Database):
             with closing(cls(path)) as journal:
                 if (totals := journal._read()) is not None:
                     return totals
-        before = _of_0_1(path)
+        before = _path_of_0_1(path)
         return _read_0_1(before) if before.exists() else Totals()
 
     @classmethod
-    def continued(cls, path: Path, settled: Totals) -> Journal:
+    def resume(cls, path: Path, settled: Totals) -> Journal:
         """The journal of a run that goes on after what it has spent; that of filial 0.1 is replaced."""
         journal = cls(path, "locking_mode=exclusive")
         with journal.transaction("cannot be written") as db:
             db.execute("delete from open")
             journal._settle(settled)
-        _of_0_1(path).unlink(missing_ok=True)
+        _path_of_0_1(path).unlink(missing_ok=True)
         return journal
 
     async def open(self, number: int, tokens: int, pico: int) -> None:
         """Note a request, before it is sent."""
         row = (number, str(tokens), str(pico))
-        await self.together(partial(self._db.execute, "insert into open values (?,?,?)", row))
+        await self.commit(partial(self._db.execute, "insert into open values (?,?,?)", row))
 
     def end(self, number: int, settled: Totals) -> None:
         """Note, with the next that is opened or at the end, that a request is over, and what is settled with it."""
-        self.later(partial(self._db.execute, "delete from open where number=?", (number,)))
-        self.later(partial(self._settle, settled))
+        self.enqueue(partial(self._db.execute, "delete from open where number=?", (number,)))
+        self.enqueue(partial(self._settle, settled))
 
     def _settle(self, settled: Totals) -> None:
         figures = f"{settled.requests} {settled.prompt} {settled.completion} {settled.pico} {settled.unsure}"
@@ -98,17 +98,17 @@ class Journal(Database):
 
     def _read(self) -> Totals | None:
         """None where nothing was ever noted."""
-        rows = list(self.rows("cannot be read", "select totals from settled"))
+        rows = list(self.query("cannot be read", "select totals from settled"))
         try:
             totals = Totals(*map(int, rows[0][0].split())) if rows else Totals()
-            for tokens, pico in self.rows("cannot be read", "select tokens, pico from open"):
+            for tokens, pico in self.query("cannot be read", "select tokens, pico from open"):
                 totals.add(Totals(requests=1, prompt=int(tokens), unsure=int(pico)))
         except (TypeError, ValueError) as err:
             raise self._error("cannot be read", err) from err
         return totals if rows else None
 
 
-def _of_0_1(journal: Path) -> Path:
+def _path_of_0_1(journal: Path) -> Path:
     return journal.with_name("spend.jsonl")
 
 
@@ -242,7 +242,7 @@ class BudgetAccount:
 
     def __post_init__(self) -> None:
         if self.journal is not None:
-            self.settled = Journal.spent(self.journal)
+            self.settled = Journal.read_totals(self.journal)
 
     @property
     def usd(self) -> float:
@@ -256,11 +256,11 @@ class BudgetAccount:
             BudgetStop: it will not fit.
         """
         tokens = bound.prompt + bound.completion
-        pico = picodollars(price.cost(bound.prompt, bound.completion)) if price else 0
-        while cap := self._in_the_way(tokens, pico, self.open):
-            if not self.open.requests or self._in_the_way(tokens, pico, Totals()):
+        pico = to_picodollars(price.cost(bound.prompt, bound.completion)) if price else 0
+        while cap := self._find_exceeded(tokens, pico, self.open):
+            if not self.open.requests or self._find_exceeded(tokens, pico, Totals()):
                 self._wake()  # the others will find the same
-                raise BudgetStop(f"the budget of {self._used_up(cap, tokens, pico)}", cap)
+                raise BudgetStop(f"the budget of {self._describe_exceeded(cap, tokens, pico)}", cap)
             self.held_back += 1
             try:
                 await self._cheaper.wait()
@@ -280,7 +280,7 @@ class BudgetAccount:
     async def _note(self, reservation: Reservation) -> None:
         if self.journal is not None:
             if self._file is None:
-                self._file = Journal.continued(self.journal, self.settled)
+                self._file = Journal.resume(self.journal, self.settled)
             await self._file.open(*reservation)
 
     def settle(self, reservation: Reservation, cost: Totals) -> None:
@@ -306,7 +306,7 @@ class BudgetAccount:
         event, self._cheaper = self._cheaper, asyncio.Event()
         event.set()
 
-    def _in_the_way(self, tokens: int, pico: int, open: Totals) -> str:
+    def _find_exceeded(self, tokens: int, pico: int, open: Totals) -> str:
         """Name of the cap that a request would pass beside what is settled and open; empty if none."""
         caps, done = self.budget, self.settled
         if caps.requests is not None and done.requests + open.requests >= caps.requests:
@@ -317,7 +317,7 @@ class BudgetAccount:
             return "usd"
         return ""
 
-    def _used_up(self, cap: str, tokens: int, pico: int) -> str:
+    def _describe_exceeded(self, cap: str, tokens: int, pico: int) -> str:
         """What stands in the way of a request, in words."""
         most: float = getattr(self.budget, cap)
         if cap == "requests":
@@ -325,19 +325,19 @@ class BudgetAccount:
         if cap == "tokens":
             return f"{most:,} tokens is used up ({self.settled.tokens:,} used, the next request could take {tokens:,})"
         about = "at most " if self.spent.estimated or self.settled.unsure else ""
-        spent = f"{about}{dollars(self.usd)} spent, the next request could cost {dollars(pico / PICO)}"
-        return f"{dollars(most)} is used up ({spent})"
+        spent = f"{about}{format_dollars(self.usd)} spent, the next request could cost {format_dollars(pico / PICO)}"
+        return f"{format_dollars(most)} is used up ({spent})"
 
 
-def picodollars(usd: float) -> int:
+def to_picodollars(usd: float) -> int:
     """Whole picodollars, rounded up."""
     return math.ceil(round(usd * PICO, 3))
 
 
-def dollars(usd: float) -> str:
+def format_dollars(usd: float) -> str:
     """An amount with as many digits as it takes to see it: $12.40, $0.0198, $0, -$0.0198."""
     if usd < 0:
-        return f"-{dollars(-usd)}"
+        return f"-{format_dollars(-usd)}"
     if usd >= 1 or usd == 0:
         return f"${usd:,.2f}" if usd else "$0"
     return f"${usd:.{max(2, 2 - math.floor(math.log10(usd)))}f}"

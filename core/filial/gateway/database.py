@@ -15,7 +15,7 @@ from filial.contracts.errors import FilialError, UsageError
 from filial.storage import write_errors
 
 T = TypeVar("T")
-REFUSED = (sqlite3.Error, UnicodeDecodeError)
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What the module raises; the second when a message would quote damaged text."""
 
 
@@ -29,7 +29,7 @@ class Database:
 
     name: ClassVar[str]
     """What the file is, for messages."""
-    cure: ClassVar[str]
+    remedy: ClassVar[str]
     """What to do where it is damaged."""
     schema: ClassVar[str]
 
@@ -55,14 +55,14 @@ class Database:
             except BaseException:
                 self._db.close()
                 raise
-        except REFUSED as err:
+        except SQLITE_ERRORS as err:
             raise self._error("cannot be opened", err, "move it away to start a new one") from err
 
     def _prepare(self) -> None:
         """Make the tables that are not there."""
         self._db.executescript(self.schema)
 
-    async def together(self, write: Callable[[], T]) -> T:
+    async def commit(self, write: Callable[[], T]) -> T:
         """Write in one transaction with all others who do so in this turn of the event loop; what ``write`` gives,
         once that is on disk."""
         loop = asyncio.get_running_loop()
@@ -73,7 +73,7 @@ class Database:
         self._queue.append((write, committed))
         return await committed
 
-    def later(self, write: Callable[[], object]) -> None:
+    def enqueue(self, write: Callable[[], object]) -> None:
         """Write in the next transaction that somebody waits for, or when this is closed."""
         self._queue.append((write, None))
 
@@ -103,18 +103,18 @@ class Database:
         finally:
             self._db.close()
 
-    def rows(self, what: str, statement: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+    def query(self, what: str, statement: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
         """The rows of a statement; ``what`` says what could not be done where it fails."""
         try:
             yield from self._db.execute(statement, values)
-        except REFUSED as err:
+        except SQLITE_ERRORS as err:
             raise self._error(what, err) from err
 
-    def row(self, what: str, statement: str, values: tuple[Any, ...]) -> Any:
+    def query_one(self, what: str, statement: str, values: tuple[Any, ...]) -> Any:
         """The first row of a statement, or None; ``what`` as for `rows`."""
         try:
             return self._db.execute(statement, values).fetchone()
-        except REFUSED as err:
+        except SQLITE_ERRORS as err:
             raise self._error(what, err) from err
 
     @contextlib.contextmanager
@@ -127,11 +127,11 @@ class Database:
         except BaseException as err:
             if self._db.in_transaction:
                 self._db.execute("rollback")
-            if isinstance(err, REFUSED):
+            if isinstance(err, SQLITE_ERRORS):
                 raise self._error(what, err) from err
             raise
 
-    def _error(self, what: str, err: Exception, cure: str = "") -> FilialError:
+    def _error(self, what: str, err: Exception, remedy: str = "") -> FilialError:
         """What went wrong, with the way out."""
         code = (getattr(err, "sqlite_errorcode", None) or 0) & 0xFF  # the rest of it only says where it happened
         ways = {
@@ -140,5 +140,5 @@ class Database:
             sqlite3.SQLITE_CANTOPEN: (UsageError, "it cannot be written; mend its permissions or give another --home"),
             sqlite3.SQLITE_BUSY: (FilialError, "another process holds it; run this again when that has ended"),
         }
-        kind, cure = ways.get(code, (FilialError, f"if it is damaged, {cure or self.cure}"))
-        return kind(f"{self.path}: {self.name} {what}: {' '.join(str(err).split())}; {cure}")
+        kind, remedy = ways.get(code, (FilialError, f"if it is damaged, {remedy or self.remedy}"))
+        return kind(f"{self.path}: {self.name} {what}: {' '.join(str(err).split())}; {remedy}")

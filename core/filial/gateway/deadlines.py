@@ -14,7 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 TICK = 0.05
 """Seconds between two looks at the clock; what comes later than that is late by the rest."""
-TURNS = 50
+GRACE_TURNS = 50
 """Turns of the loop an answer has at the end to make its way from the socket, which takes it several."""
 
 
@@ -30,7 +30,7 @@ class Deadlines:
         self._late, self._next = 0.0, 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def keep(self, work: Awaitable[T]) -> T:
+    async def run(self, work: Awaitable[T]) -> T:
         """What the work gives.
 
         Raises:
@@ -59,13 +59,13 @@ class Deadlines:
         now = loop.time() - self._late
         for deadline in [deadline for deadline, end in self._ends.items() if end <= now]:
             self._ends[deadline] = math.inf
-            self._expire(loop, deadline, TURNS)
+            self._cancel_late(loop, deadline, GRACE_TURNS)
         self._start(loop)
 
-    def _expire(self, loop: asyncio.AbstractEventLoop, deadline: asyncio.Timeout, turns: int) -> None:
+    def _cancel_late(self, loop: asyncio.AbstractEventLoop, deadline: asyncio.Timeout, turns: int) -> None:
         if deadline not in self._ends:  # the work is done
             return
         if turns:
-            loop.call_soon(self._expire, loop, deadline, turns - 1)
+            loop.call_soon(self._cancel_late, loop, deadline, turns - 1)
         else:
             deadline.reschedule(loop.time())

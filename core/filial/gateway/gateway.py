@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachable, UsageError
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
-from filial.contracts.plugin_errors import half_character
-from filial.gateway.budget import BudgetAccount, Counts, Totals, Usage, count_tokens, picodollars, unknown_price
+from filial.contracts.plugin_errors import describe_surrogate
+from filial.gateway.budget import BudgetAccount, Counts, Totals, Usage, count_tokens, to_picodollars, unknown_price
 from filial.gateway.deadlines import Deadlines
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.gateway.outages import Call, Outages
-from filial.gateway.rate_limits import Pace, Pause, Window
+from filial.gateway.rate_limits import Pause, RateLimit, Window
 from filial.gateway.replies import receive
 
 
@@ -38,7 +38,7 @@ class GatewayStatus(NamedTuple):
 
 
 Proceed = Callable[[Request], Awaitable[Reply]]
-USUAL_ANSWER = 512
+EXPECTED_ANSWER = 512
 """Tokens an answer is expected to have before the first one came; for the pace, not for caps."""
 
 NO_FINISH = (
@@ -50,7 +50,7 @@ UNKNOWN_FINISH = (
     "again, then dropped"
 )
 
-LOOK = 0.1
+POLL_INTERVAL = 0.1
 """Seconds between two looks for an answer that another run waits for."""
 
 
@@ -96,16 +96,16 @@ class Gateway:
         self.ask: Proceed = wrap(self._answer) if wrap else self._answer
         if news := ledger.recognize(self._keys, claimants):
             note(news)
-        self._requests, self._tokens = Pace(teacher.requests_per_minute), Pace(teacher.tokens_per_minute)
+        self._requests, self._tokens = RateLimit(teacher.requests_per_minute), RateLimit(teacher.tokens_per_minute)
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
         self._outages = Outages(
-            self.use, teacher, self.slots, self.pause, partial(ledger.latest, self._keys), self._in_flight,
+            self.use, teacher, self.slots, self.pause, partial(ledger.latest_request, self._keys), self._in_flight,
             self._on_the_wire,
         )  # fmt: skip
         self._deadlines = Deadlines(teacher.timeout)
-        self._usual = 0.0
-        self._closing = self._introduced = False
+        self._mean_tokens = 0.0
+        self._closing = self._teacher_stored = False
         self._noted: set[str] = set()
 
     @property
@@ -132,7 +132,7 @@ class Gateway:
         """
         self._closing = True
         try:
-            self._call_off()
+            self._cancel_unsent()
             if open_ := len(self._on_the_wire):
                 self.note(f"finishing {open_:,} request{'s' if open_ > 1 else ''} in flight (Ctrl-C leaves them)")
                 await asyncio.wait(self._on_the_wire)
@@ -144,7 +144,7 @@ class Gateway:
             finally:
                 self.ledger.close()
 
-    def _call_off(self) -> None:
+    def _cancel_unsent(self) -> None:
         """End what has not been sent yet."""
         for task in self._in_flight.values():
             if task not in self._on_the_wire:
@@ -153,7 +153,7 @@ class Gateway:
     def _stop(self, error: FilialError) -> None:
         if self.stopped is None:
             self.stopped = error
-            self._call_off()
+            self._cancel_unsent()
 
     async def _answer(self, request: Request) -> Reply:
         """The answer from the ledger, from somebody who asks the same now, or from the teacher."""
@@ -162,11 +162,11 @@ class Gateway:
         try:
             asked = encode_request(request)
         except UnicodeEncodeError as err:
-            raise TeacherError("not-unicode", f"the question {half_character(err)}") from err
+            raise TeacherError("not-unicode", f"the question {describe_surrogate(err)}") from err
         key = self._keys.key(asked)
         task = self._in_flight.get(key)
         if task is None:
-            if (known := self._stored(key, asked, request)) is not None:
+            if (known := self._find_stored(key, asked, request)) is not None:
                 return known
             if self.offline:
                 question = request.messages[-1].content[:100]
@@ -174,7 +174,7 @@ class Gateway:
                 self._stop(error)
                 raise error
             task = self._in_flight[key] = asyncio.create_task(self._fetch(key, asked, request))
-            task.add_done_callback(partial(self._landed, key))
+            task.add_done_callback(partial(self._finish, key))
         try:
             # Whoever asked may go away; the request goes on, since it is paid for.
             return await asyncio.shield(task)
@@ -183,18 +183,18 @@ class Gateway:
                 raise self.stopped from None
             raise
 
-    def _stored(self, key: str, asked: bytes, request: Request) -> Reply | None:
+    def _find_stored(self, key: str, asked: bytes, request: Request) -> Reply | None:
         """The ledger's answer, if it has one."""
         if (known := self.ledger.find(self._keys, asked, key)) is not None:
             self.spent.from_ledger += 1
             self._outages.known = request
         return known
 
-    def _landed(self, key: str, task: asyncio.Task[Reply]) -> None:
+    def _finish(self, key: str, task: asyncio.Task[Reply]) -> None:
         del self._in_flight[key]
         if not task.cancelled():
             task.exception()  # a failure that nobody waits for any more is not a leak
-        if not self._closing and (error := self._outages.hopeless()):
+        if not self._closing and (error := self._outages.check_stalled()):
             self._stop(error)
 
     async def _fetch(self, key: str, asked: bytes, request: Request) -> Reply:
@@ -202,14 +202,14 @@ class Gateway:
         call, task = Call(request, self.teacher.bound(request)), asyncio.current_task()
         assert task is not None
         while True:
-            if (known := await self._turn(call, key, asked)) is not None:
+            if (known := await self._wait_for_turn(call, key, asked)) is not None:
                 return known
             try:
                 reply = await self._send(call, task)
                 if isinstance(reply, Reply):
                     return await self._store(key, asked, reply)
                 self.ledger.release(key)
-                delay = await self._failed(call, reply, task)
+                delay = await self._plan_retry(call, reply, task)
             except FilialError as error:
                 if not isinstance(error, TeacherError):
                     self._stop(error)
@@ -217,21 +217,21 @@ class Gateway:
             finally:
                 self._on_the_wire.discard(task)
                 self.slots.leave()
-            await (self._outages.first_answer() if delay is None else asyncio.sleep(delay))
+            await (self._outages.wait_for_answer() if delay is None else asyncio.sleep(delay))
 
-    async def _turn(self, call: Call, key: str, asked: bytes) -> Reply | None:
+    async def _wait_for_turn(self, call: Call, key: str, asked: bytes) -> Reply | None:
         """Wait until this call may be sent; it has a place in the window then, and nobody else asks the same.
 
         Or what another run with this ledger was answered meanwhile.
         """
-        call.expected = self._usual or call.bound.prompt / 4 + min(call.bound.completion, USUAL_ANSWER)
+        call.expected = self._mean_tokens or call.bound.prompt / 4 + min(call.bound.completion, EXPECTED_ANSWER)
         while True:
             await self._tokens.take(call.expected)
             await self._requests.take(1)
             await self.slots.enter_after(self.pause)
             try:
                 mine = await self.ledger.claim(key)
-                known = self._stored(key, asked, call.request)
+                known = self._find_stored(key, asked, call.request)
             except BaseException:
                 self.slots.leave()
                 raise
@@ -244,7 +244,7 @@ class Gateway:
             self._requests.give_back(1)
             if known is not None:
                 return known
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_INTERVAL)
 
     async def _send(self, call: Call, task: asyncio.Task[Reply]) -> Reply | TeacherError:
         """One attempt, paid for: the answer or the fault.
@@ -255,7 +255,7 @@ class Gateway:
         """
         reserved = await self.account.reserve(call.bound, self.price)
         self._on_the_wire.add(task)
-        call.tried = time.monotonic()
+        call.sent_at = time.monotonic()
         cost = Totals(requests=1, prompt=reserved.tokens, unsure=reserved.pico)  # unless an answer says less
         try:
             reply = await receive(self.use, self.teacher, call.request, self._deadlines)
@@ -265,8 +265,8 @@ class Gateway:
             cost = self._cost(call.bound, count_tokens(call.bound, *told))
             self.spent.with_reasoning += bool(reply.reasoning)
             self.spent.reasoning_tokens += reply.reasoning_tokens
-            self._outages.answered(call)
-            self._usual = 0.9 * self._usual + 0.1 * cost.tokens if self._usual else cost.tokens
+            self._outages.note_answer(call)
+            self._mean_tokens = 0.9 * self._mean_tokens + 0.1 * cost.tokens if self._mean_tokens else cost.tokens
             return reply
         except TeacherError as error:
             if error.reason == "unknown-finish":
@@ -292,28 +292,28 @@ class Gateway:
                 f"counts {prompt:,} + {completion:,} tokens where {bound.prompt:,} + {bound.completion:,} were "
                 "expected at most; a cap may be passed by the difference",
             )
-        pico = picodollars(self.price.cost(prompt, completion, cached)) if self.price else 0
+        pico = to_picodollars(self.price.cost(prompt, completion, cached)) if self.price else 0
         return Totals(requests=1, prompt=prompt, completion=completion, pico=pico)
 
     async def _store(self, key: str, asked: bytes, reply: Reply) -> Reply:
-        if not self._introduced:
-            self._introduced = True
-            self.ledger.introduce(self._keys)
+        if not self._teacher_stored:
+            self._teacher_stored = True
+            self.ledger.store_teacher(self._keys)
         return await self.ledger.put(key, self._keys.identity, asked, reply)
 
-    async def _failed(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float | None:
+    async def _plan_retry(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float | None:
         """Seconds until a failed request is sent again, None for when somebody is answered; raises what it ends with
         otherwise."""
         if self.stopped is not None:
             raise self.stopped
         try:
-            delay = self._outages.wait(call, error)
+            delay = self._outages.retry_delay(call, error)
             if self._closing or delay is None:
-                doubt = self._outages.doubt(call, error)
+                doubt = self._outages.diagnose(call, error)
                 if doubt is None or self._closing:
                     raise doubt or error
                 self._on_the_wire.discard(task)
-                delay = await self._outages.settle(call, error, doubt, partial(self._prove, task))
+                delay = await self._outages.resolve_doubt(call, error, doubt, partial(self._send_proof, task))
                 if self._closing or self.stopped is not None:  # by now
                     raise doubt
         except TeacherError:
@@ -322,9 +322,9 @@ class Gateway:
         self.spent.retries += 1
         return delay
 
-    async def _prove(self, task: asyncio.Task[Reply], proof: Call) -> Reply | TeacherError:
+    async def _send_proof(self, task: asyncio.Task[Reply], proof: Call) -> Reply | TeacherError:
         """What is said now to a request that was answered before; sent from the place of the one that failed."""
-        await self.pause.over()
+        await self.pause.wait()
         try:
             return await self._send(proof, task)
         finally:
@@ -337,7 +337,7 @@ class Gateway:
 
 
 @contextmanager
-def stopping(gateway: Gateway | None) -> Iterator[None]:
+def raise_stop_error(gateway: Gateway | None) -> Iterator[None]:
     """End with the error that stopped the gateway, whatever a plugin made of it."""
     try:
         yield

@@ -23,11 +23,11 @@ import msgspec
 
 from filial.contracts.messages import Reply, Request
 from filial.gateway.database import Database
-from filial.storage import canonical, digest
+from filial.storage import canonical_json, digest
 
 SEAL = 16
 """Bytes of one half of a checksum."""
-NO_ENTRY = (TypeError, AttributeError, ValueError)
+DAMAGE_ERRORS = (TypeError, AttributeError, ValueError)
 """What hashing a value that was never stored ends in: a damaged page may hold any type, and a key of any length."""
 _encode_reply = msgspec.json.Encoder().encode
 _decode_reply = msgspec.json.Decoder(Reply).decode
@@ -49,32 +49,32 @@ class Entry(msgspec.Struct, frozen=True):
     row: int = 0
 
     @property
-    def sound(self) -> bool:
+    def is_intact(self) -> bool:
         """Whether this is what was once stored under this key."""
         try:
             seal = _seal(self.key, self.identity, self.request, self.reply)
-        except NO_ENTRY:
+        except DAMAGE_ERRORS:
             return False
         return self.checksum in (seal, seal[:SEAL])  # the short one is from before there was the second half
 
-    def decoded(self) -> tuple[bytes, Reply]:
+    def decode(self) -> tuple[bytes, Reply]:
         """The canonical request and the reply."""
         return zlib.decompress(self.request), _decode_reply(zlib.decompress(self.reply))
 
 
-def sealed(key: str, identity: str, request: bytes, reply: Reply) -> Entry:
+def make_entry(key: str, identity: str, request: bytes, reply: Reply) -> Entry:
     """The entry of a new answer; ``request`` is canonical."""
     asked, answered = zlib.compress(request, 1), zlib.compress(_encode_reply(reply), 1)
     seal = _seal(key, identity, asked, answered)
     return Entry(key=key, identity=identity, request=asked, reply=answered, checksum=seal)
 
 
-def served(key: str, reply: bytes, checksum: bytes) -> Reply | None:
+def decode_reply(key: str, reply: bytes, checksum: bytes) -> Reply | None:
     """The reply of an entry, if it is the one that was stored under this key."""
     try:
         if checksum[:SEAL] != _checksum(key, reply):
             return None
-    except NO_ENTRY:
+    except DAMAGE_ERRORS:
         return None
     return msgspec.structs.replace(_decode_reply(zlib.decompress(reply)), key=key)
 
@@ -121,11 +121,11 @@ class TeacherKeys:
     """
 
     def __init__(self, use: str, identity: dict[str, Any]) -> None:
-        self.use, self.options = use, canonical(identity).decode()
+        self.use, self.options = use, canonical_json(identity).decode()
         self.identity = digest(use, identity)
         self.former: tuple[TeacherKeys, ...] = ()
         self._prefix = hashlib.blake2b(digest_size=16)
-        for part in (canonical(use), canonical(identity)):
+        for part in (canonical_json(use), canonical_json(identity)):
             self._prefix.update(len(part).to_bytes(8, "little") + part)
 
     @property
@@ -142,13 +142,13 @@ class TeacherKeys:
         h.update(len(request).to_bytes(8, "little") + request)
         return h.hexdigest()
 
-    def _spelled(self, word: str) -> bool:
+    def _is_named_by(self, word: str) -> bool:
         """Whether a word in a recipe names this teacher, its distribution however written."""
         dist, _, name = word.rpartition(":")
-        return bool(dist) and name == self.name and _plain(dist) == _plain(self.use.rpartition(":")[0])
+        return bool(dist) and name == self.name and _normalize(dist) == _normalize(self.use.rpartition(":")[0])
 
 
-def _plain(dist: str) -> str:
+def _normalize(dist: str) -> str:
     """A distribution's name as names are compared (PEP 503)."""
     return re.sub(r"[-_.]+", "-", dist).lower()
 
@@ -164,7 +164,7 @@ class Ledger(Database):
     """
 
     name = "the ledger"
-    cure = "'filial ledger prune --damaged' saves what can be read"
+    remedy = "'filial ledger prune --damaged' saves what can be read"
     schema = _SCHEMA
 
     def __init__(self, path: Path) -> None:
@@ -187,10 +187,10 @@ class Ledger(Database):
         """Damaged answers that were not served."""
         return len(self._damaged)
 
-    def introduce(self, teacher: TeacherKeys) -> None:
+    def store_teacher(self, teacher: TeacherKeys) -> None:
         """Note whose answers will come, so that `verify` can work out their keys again."""
         row = (teacher.identity, teacher.use, teacher.options)
-        list(self.rows("cannot store a teacher", "insert or replace into teachers values (?,?,?)", row))
+        list(self.query("cannot store a teacher", "insert or replace into teachers values (?,?,?)", row))
 
     def recognize(self, teacher: TeacherKeys, claimants: Sequence[str], *, dry: bool = False) -> str:
         """Find what this teacher has answered under the words that recipes used for it: its ``former`` keys.
@@ -205,30 +205,30 @@ class Ledger(Database):
         identity = msgspec.json.decode(teacher.options)
         known = {t: use for t, (use, options) in self.teachers().items() if options == teacher.options}
         bare = digest(teacher.name, identity)
-        words = [use for use in known.values() if use != teacher.use and teacher._spelled(use)]
+        words = [use for use in known.values() if use != teacher.use and teacher._is_named_by(use)]
         news = ""
         if teacher.use != teacher.name and bare in known:
             owner = self.owners().get(teacher.name)
             if owner is None and teacher.use in claimants:
                 if len(claimants) > 1:
-                    return self._disputed(teacher, claimants)
+                    return self._explain_dispute(teacher, claimants)
                 owner = teacher.use
                 if not dry:
-                    news = self._own(teacher, bare)
+                    news = self._note_owner(teacher, bare)
             words += [teacher.name] if owner == teacher.use else []
         teacher.former = tuple(TeacherKeys(word, identity) for word in words)
         return news
 
-    def _own(self, teacher: TeacherKeys, bare: str) -> str:
+    def _note_owner(self, teacher: TeacherKeys, bare: str) -> str:
         row = (teacher.name, teacher.use)
-        list(self.rows("cannot store whose a name is", "insert or ignore into owners values (?,?)", row))
-        ((count,),) = self.rows("cannot be read", "select count(*) from answers where identity=?", (bare,))
+        list(self.query("cannot store whose a name is", "insert or ignore into owners values (?,?)", row))
+        ((count,),) = self.query("cannot be read", "select count(*) from answers where identity=?", (bare,))
         return (
             f"{self.path} holds {count:,} answers under the bare name {teacher.name!r}, as filial 0.1 kept them; "
             f"from now on they are those of {teacher.use}"
         )
 
-    def _disputed(self, teacher: TeacherKeys, claimants: Sequence[str]) -> str:
+    def _explain_dispute(self, teacher: TeacherKeys, claimants: Sequence[str]) -> str:
         others = [who.rpartition(":")[0] for who in claimants if who != teacher.use]
         return (
             f"{self.path} holds answers under the bare name {teacher.name!r}, which {' and '.join(claimants)} claim; "
@@ -237,28 +237,28 @@ class Ledger(Database):
 
     def owners(self) -> dict[str, str]:
         """Whose, as ``dist:name``, the answers are that are kept under a bare name."""
-        return dict(self.rows("cannot be read", "select name, owner from owners"))
+        return dict(self.query("cannot be read", "select name, owner from owners"))
 
     async def claim(self, key: str) -> bool:
         """Whether this is the only one to ask for an answer now; False while another process or run asks for it.
 
         A claim ends with the answer (`put`), with `release`, or with the process.
         """
-        return await self.together(partial(self._claim, key))
+        return await self.commit(partial(self._claim, key))
 
     def _claim(self, key: str) -> bool:
         self._claimed, claim = True, (key, self._who, int(time.time()))
         if self._db.execute("insert or ignore into asking values (?,?,?)", claim).rowcount:
             return True
         who, since = self._db.execute("select who, since from asking where key=?", (key,)).fetchone()
-        if who != self._who and since > time.time() - LEASE and _alive(who):
+        if who != self._who and since > time.time() - LEASE and _is_alive(who):
             return False
         self._db.execute("replace into asking values (?,?,?)", claim)
         return True
 
     def release(self, key: str) -> None:
         """No longer ask for an answer."""
-        list(self.rows("cannot be written", "delete from asking where key=? and who=?", (key, self._who)))
+        list(self.query("cannot be written", "delete from asking where key=? and who=?", (key, self._who)))
 
     def find(self, teacher: TeacherKeys, request: bytes, key: str = "") -> Reply | None:
         """The teacher's answer to a request, or None; see `get`. ``key`` is the request's, where it is at hand."""
@@ -269,10 +269,10 @@ class Ledger(Database):
 
     def get(self, key: str) -> Reply | None:
         """The answer under a key, or None. A damaged answer counts in `damaged` and is never served."""
-        row = self.row("cannot be read", "select reply, checksum from answers where key=?", (key,))
+        row = self.query_one("cannot be read", "select reply, checksum from answers where key=?", (key,))
         if row is None:
             return None
-        reply = served(key, *row)
+        reply = decode_reply(key, *row)
         if reply is None:
             self._damaged.add(key)
         return reply
@@ -282,7 +282,7 @@ class Ledger(Database):
 
         Where another run was answered meanwhile, its answer stays and is returned: both go on with the same.
         """
-        held = await self.together(partial(self._insert, sealed(key, identity, request, reply)))
+        held = await self.commit(partial(self._insert, make_entry(key, identity, request, reply)))
         return held or msgspec.structs.replace(reply, key=key)
 
     def _insert(self, e: Entry) -> Reply | None:
@@ -292,34 +292,35 @@ class Ledger(Database):
         self._db.execute("delete from asking where key=?", (e.key,))
         if self._db.execute(f"insert or ignore {_INSERT}", row).rowcount:
             return None
-        held = served(e.key, *self._db.execute("select reply, checksum from answers where key=?", (e.key,)).fetchone())
+        stored = self._db.execute("select reply, checksum from answers where key=?", (e.key,)).fetchone()
+        held = decode_reply(e.key, *stored)
         if held is None:  # a damaged one is what was asked for again
             self._db.execute(f"replace {_INSERT}", row)
         return held
 
-    def usual(self, teacher: TeacherKeys) -> tuple[float, float] | None:
+    def mean_tokens(self, teacher: TeacherKeys) -> tuple[float, float] | None:
         """Mean tokens of prompt and completion over a teacher's latest answers; None if it has given none."""
-        replies = [entry.decoded()[1] for entry in self._latest(teacher, 500)]
+        replies = [entry.decode()[1] for entry in self._latest(teacher, 500)]
         told = [(r.prompt_tokens, r.completion_tokens) for r in replies if r.prompt_tokens or r.completion_tokens]
         if not told:
             return None
         return sum(prompt for prompt, _ in told) / len(told), sum(completion for _, completion in told) / len(told)
 
-    def latest(self, teacher: TeacherKeys) -> Request | None:
+    def latest_request(self, teacher: TeacherKeys) -> Request | None:
         """What a teacher has answered last; None if it has answered nothing."""
         entry = next(self._latest(teacher, 100), None)
-        return None if entry is None else msgspec.json.decode(entry.decoded()[0], type=Request)
+        return None if entry is None else msgspec.json.decode(entry.decode()[0], type=Request)
 
     def _latest(self, teacher: TeacherKeys, most: int) -> Iterator[Entry]:
         """A teacher's latest answers that are whole, the last first."""
         who = (teacher.identity, *(former.identity for former in teacher.former))
         where = f"identity in ({','.join('?' * len(who))})"
         statement = f"select {_COLUMNS}, rowid from answers where {where} order by rowid desc limit {most}"
-        yield from (entry for row in self.rows("cannot be read", statement, who) if (entry := Entry(*row)).sound)
+        yield from (entry for row in self.query("cannot be read", statement, who) if (entry := Entry(*row)).is_intact)
 
     def teachers(self) -> dict[str, tuple[str, str]]:
         """Name and options (canonical JSON) of every teacher, by its identity's digest."""
-        rows = self.rows("cannot be read", "select identity, use, options from teachers")
+        rows = self.query("cannot be read", "select identity, use, options from teachers")
         return {identity: (use, options) for identity, use, options in rows}
 
     def __len__(self) -> int:
@@ -329,14 +330,14 @@ class Ledger(Database):
         """Store what has arrived but is not committed yet (a run that was interrupted), and close the file."""
         if self._claimed:
             self._claimed = False
-            self.later(partial(self._db.execute, "delete from asking where who=?", (self._who,)))
+            self.enqueue(partial(self._db.execute, "delete from asking where who=?", (self._who,)))
         try:
             super().close()
         finally:
             _OPEN.discard(self._who)
 
 
-def _alive(who: str) -> bool:
+def _is_alive(who: str) -> bool:
     """Whether the process of a claim is there; one of another container seems not to be."""
     process = int(who.partition(".")[0])
     if process == os.getpid():

@@ -14,7 +14,7 @@ from filial.contracts.messages import Bound, Reply, Request
 from filial.gateway.rate_limits import Pause, Window
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
-PATIENCE = 600.0
+MAX_RETRY_AFTER = 600.0
 """Seconds an endpoint may ask to wait; above that the run stops and says so."""
 SUSPECTS = 10
 """Requests that failed in a row, with no answer to anybody meanwhile, after which an endpoint counts as dead; and
@@ -30,7 +30,7 @@ class Call:
     request: Request
     bound: Bound
     since: float = field(default_factory=lambda: time.monotonic())
-    tried: float = 0.0
+    sent_at: float = 0.0
     failed: float = 0.0
     cleared: bool = False
     attempts: int = 0
@@ -72,19 +72,19 @@ class Outages:
         self._aside = 0
         self._doubt: TeacherUnreachable | None = None
 
-    def answered(self, call: Call) -> None:
+    def note_answer(self, call: Call) -> None:
         """Somebody got an answer from the endpoint."""
-        self._slots.answered()
+        self._slots.note_answer()
         self._answered_at, self._suspects = time.monotonic(), 0
-        self._served = max(self._served, call.tried)
+        self._served = max(self._served, call.sent_at)
         self.known = call.request
         self._first.set()
 
-    async def first_answer(self) -> None:
+    async def wait_for_answer(self) -> None:
         """Wait until somebody is answered."""
         await self._first.wait()
 
-    def wait(self, call: Call, error: TeacherError) -> float | None:
+    def retry_delay(self, call: Call, error: TeacherError) -> float | None:
         """Seconds until a failed call is sent again, longer each time; None: it has failed for good.
 
         Raises:
@@ -93,25 +93,25 @@ class Outages:
         call.failed = time.monotonic()
         crowded = error.reason == "rate-limited"
         if crowded or error.reason in ("http-503", "http-529"):
-            self._slots.refused()
+            self._slots.note_refusal()
         elif error.retry:
-            self._slots.troubled()
+            self._slots.note_trouble()
         call.attempts += 1
         # To be told to come back later is no failure while others are served.
-        call.failures += 0 if crowded and self._answered_at > call.tried else 1
+        call.failures += 0 if crowded and self._answered_at > call.sent_at else 1
         if not error.retry or call.failures > self._teacher.max_retries:
             return None
         if not error.retry_after:
             return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (call.attempts - 1)) * random.uniform(1.0, 1.25)
-        if error.retry_after > PATIENCE:
+        if error.retry_after > MAX_RETRY_AFTER:
             raise TeacherUnreachable(
                 f"the teacher {self._use!r} asks to wait {error.retry_after / 60:,.0f} minutes: {_cause(error)}; "
                 "run again then"
             )
-        self._pause.ask(error.retry_after)
+        self._pause.extend(error.retry_after)
         return 0.0
 
-    def doubt(self, call: Call, error: TeacherError) -> TeacherUnreachable | None:
+    def diagnose(self, call: Call, error: TeacherError) -> TeacherUnreachable | None:
         """The error to stop with if what a call has failed with for good means that the endpoint serves nobody, which
         it may; None where it means this call alone.
 
@@ -132,17 +132,17 @@ class Outages:
                 )
         return None
 
-    async def settle(self, call: Call, error: TeacherError, doubt: TeacherUnreachable, ask: Ask) -> float | None:
+    async def resolve_doubt(self, call: Call, error: TeacherError, doubt: TeacherUnreachable, ask: Ask) -> float | None:
         """Seconds until a call in doubt, which is off the wire, is sent again; None: at the first answer to anybody.
 
         Raises:
             TeacherUnreachable: the endpoint serves nobody.
             TeacherError: it does, so the call failed by itself.
         """
-        if error.down and not error.retry and not self._provable():
+        if error.down and not error.retry and not self._has_proof():
             call.cleared = True
             self._aside, self._doubt = self._aside + 1, doubt
-            if stop := self.hopeless():
+            if stop := self.check_stalled():
                 raise stop
             if self._aside < SUSPECTS:
                 return None
@@ -155,7 +155,7 @@ class Outages:
         call.cleared = True
         return 0.0
 
-    def hopeless(self) -> TeacherUnreachable | None:
+    def check_stalled(self) -> TeacherUnreachable | None:
         """The error to stop with when those put aside wait for nobody any more."""
         if not self._aside or self._first.is_set():
             return None
@@ -168,13 +168,13 @@ class Outages:
             "these alone that it refuses, have another one answered first: 'filial ask' with the same options"
         )
 
-    def _provable(self) -> bool:
+    def _has_proof(self) -> bool:
         """Whether something was answered, and can be asked again."""
         if self.known is None:
             self.known = self._stored()
         return self.known is not None
 
-    def _cleared(self, call: Call, error: TeacherError) -> bool:
+    def _is_cleared(self, call: Call, error: TeacherError) -> bool:
         """Whether somebody was answered who shows that the endpoint is not to blame.
 
         A refusal is outweighed only by a request sent after it: those sent before may tell of a key that was valid
@@ -185,18 +185,18 @@ class Outages:
     async def _serves_others(self, call: Call, error: TeacherError, ask: Ask) -> bool:
         """Whether the endpoint serves others since this call failed; one answer clears all that failed before."""
         async with self._proving:
-            if not self._provable():
+            if not self._has_proof():
                 return False
             assert self.known is not None
             proof = Call(self.known, self._teacher.bound(self.known))
-            while not self._cleared(call, error):  # else somebody was answered meanwhile
+            while not self._is_cleared(call, error):  # else somebody was answered meanwhile
                 said = await ask(proof)
                 if isinstance(said, Reply) or any(said.billed or ()):  # of no use perhaps, yet a model was at work
                     return True
                 # Refused as well, or the last of many signs that the endpoint is dead; else this tells nothing yet.
                 if said.down or not error.down:
                     return False
-                if (delay := self.wait(proof, said)) is None:
+                if (delay := self.retry_delay(proof, said)) is None:
                     return False
                 await asyncio.sleep(delay)
             return True

@@ -58,7 +58,7 @@ class Window:
         while True:
             await self.enter()
             try:
-                await pause.over()
+                await pause.wait()
             except asyncio.CancelledError:
                 self.leave()
                 raise
@@ -78,7 +78,7 @@ class Window:
                 self.in_flight += 1
                 turn.set_result(None)
 
-    def answered(self) -> None:
+    def note_answer(self) -> None:
         """An answer has come; called before its place is left."""
         self._refusals -= self._refusals / LATEST
         if self.limit >= self.most or self.in_flight < USED * self.limit or time.monotonic() < self._calm_at:
@@ -88,7 +88,7 @@ class Window:
         self.limit = min(float(self.most), self.limit + step)
         self._admit()
 
-    def refused(self) -> None:
+    def note_refusal(self) -> None:
         """The endpoint says that it is asked too much."""
         self._refusals += (1.0 - self._refusals) / LATEST
         now = time.monotonic()
@@ -97,12 +97,12 @@ class Window:
             self.limit = max(1.0, self.limit * CUT)
             self._calm_at = now + COOLDOWN
 
-    def troubled(self) -> None:
+    def note_trouble(self) -> None:
         """The endpoint fails in another way: no reason to shrink, none to grow."""
         self._calm_at = max(self._calm_at, time.monotonic() + COOLDOWN)
 
 
-class Pace:
+class RateLimit:
     """So many per minute at most, in an even flow: a burst is what one second allows, one at least.
 
     The generic cell rate algorithm: each taker is given its time in advance, so nobody has to be woken. What turned
@@ -139,11 +139,11 @@ class Pause:
         """Seconds until it is over."""
         return max(0.0, self._until - time.monotonic())
 
-    def ask(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """Keep everybody waiting for so long from now."""
         self._until = max(self._until, time.monotonic() + seconds)
 
-    async def over(self) -> None:
+    async def wait(self) -> None:
         """Wait for its end, and up to `JITTER` of it longer.
 
         No more than that: who comes late may meet the next pause, which an earlier one was asked for meanwhile.

@@ -14,7 +14,7 @@ from filial.contracts.checks import fault_of_error, fault_of_reply
 from filial.contracts.errors import FilialError, TeacherError
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Reply, Request
-from filial.contracts.plugin_errors import failure, half_character, is_fault
+from filial.contracts.plugin_errors import describe_surrogate, failure, is_fault
 from filial.gateway.deadlines import Deadlines
 
 Ending = Literal["whole", "cut", "refused", "failed", "unknown"]
@@ -71,7 +71,7 @@ async def receive(use: str, teacher: Teacher, request: Request, deadlines: Deadl
         FilialError: the teacher's own code failed or broke its contract.
     """
     try:
-        reply = await deadlines.keep(teacher.reply(request))
+        reply = await deadlines.run(teacher.reply(request))
     except TimeoutError:
         late = f"no answer within {teacher.timeout:g} s"
         raise TeacherError("timeout", late, retry=True, billed=None) from None
@@ -93,7 +93,7 @@ async def receive(use: str, teacher: Teacher, request: Request, deadlines: Deadl
         reply.text.encode()
         reply.reasoning.encode()
     except UnicodeEncodeError as err:
-        why = f"the answer {half_character(err)}"
+        why = f"the answer {describe_surrogate(err)}"
         raise TeacherError("not-unicode", why, answer=reply.text, billed=billed) from err
     full = not reply.finish_reason and reply.completion_tokens >= teacher.bound(request).completion > 0
     broken = fault_of_end(reply.finish_reason, reply.text, billed, full=full)

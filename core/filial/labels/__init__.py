@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from filial.labels.controls import lookalikes, special_tokens
-from filial.labels.cutting import Unencodable
+from filial.labels.control_tokens import lookalikes, special_tokens
 from filial.labels.encoder import IGNORE, Encoded, Encoder, Text, encode
+from filial.labels.token_splitting import Unencodable
 
 __all__ = ["IGNORE", "Encoded", "Encoder", "Text", "Unencodable", "encode", "lookalikes", "special_tokens"]

@@ -25,11 +25,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Span
-from filial.labels.controls import Controls
-from filial.labels.cutting import Cutter, Unencodable
+from filial.labels.control_tokens import ControlTokens
+from filial.labels.token_splitting import TokenSplitter, Unencodable
 
 IGNORE = -100
-MANY = 1000
+CACHE_SIZE = 1000
 """Control texts that are remembered."""
 _Range = tuple[int, int]
 Given = ParamSpec("Given")
@@ -67,7 +67,7 @@ class Encoded:
 
 @dataclass(slots=True)
 class Text:
-    """A row as one string: ``marked`` for the tokenizer, ``plain`` for people; trained character ranges."""
+    """A row as one string: ``to_private`` for the tokenizer, ``plain`` for people; trained character ranges."""
 
     plain: str
     marked: str
@@ -93,10 +93,10 @@ class Encoder:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self.controls = Controls(tokenizer)
-        self._cutter = Cutter(self.controls.copy)
-        self._control = lru_cache(MANY)(self._write_control)  # a template writes few of them again and again
-        self.bos, self.closing = _habits(tokenizer)
+        self.controls = ControlTokens(tokenizer)
+        self._splitter = TokenSplitter(self.controls.copy)
+        self._control = lru_cache(CACHE_SIZE)(self._write_control)  # a template writes few of them again and again
+        self.bos, self.closing = _find_added_tokens(tokenizer)
 
     @property
     def special_ids(self) -> frozenset[int]:
@@ -110,33 +110,33 @@ class Encoder:
             Unencodable: the text is no Unicode text, or the mask cannot be shown to be right.
             UsageError: the spans ask for an end token and the tokenizer has none.
         """
-        self._make_room([spans])
-        text = self._joined(spans)
-        return self._finished(text, self.controls.copy.encode(text.marked, add_special_tokens=False))
+        self._avoid_collisions([spans])
+        text = self._join(spans)
+        return self._label(text, self.controls.copy.encode(text.marked, add_special_tokens=False))
 
     def encode_batch(self, rows: Iterable[Sequence[Span]]) -> list[Encoded | Unencodable]:
         """Many rows, in parallel where the tokenizer can; a row that fails takes its error's place."""
-        return self.finished(self.joined(list(rows)))
+        return self.tokenize(self.join_spans(list(rows)))
 
-    def joined(self, rows: Sequence[Sequence[Span]]) -> list[Text | Unencodable]:
+    def join_spans(self, rows: Sequence[Sequence[Span]]) -> list[Text | Unencodable]:
         """The first half of `encode_batch`: rows as texts."""
-        self._make_room(rows)
-        return [_attempt(self._joined, spans) for spans in rows]
+        self._avoid_collisions(rows)
+        return [_attempt(self._join, spans) for spans in rows]
 
-    def finished(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
+    def tokenize(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
         """The second half: tokens of texts, none of which was joined before private characters changed."""
         good = [t for t in texts if isinstance(t, Text)]
         encodings = iter(self.controls.copy.encode_batch([t.marked for t in good], add_special_tokens=False))
-        return [_attempt(self._finished, t, next(encodings)) if isinstance(t, Text) else t for t in texts]
+        return [_attempt(self._label, t, next(encodings)) if isinstance(t, Text) else t for t in texts]
 
-    def _make_room(self, rows: Sequence[Sequence[Span]]) -> None:
+    def _avoid_collisions(self, rows: Sequence[Sequence[Span]]) -> None:
         """Choose private characters for the control tokens that no data of these rows holds."""
-        while any(self.controls.taken(s.text) for spans in rows for s in spans if not s.special):
-            self.controls = self.controls.shifted(self.tokenizer)
-            self._cutter = Cutter(self.controls.copy)
+        while any(self.controls.collides_with(s.text) for spans in rows for s in spans if not s.special):
+            self.controls = self.controls.with_next_block(self.tokenizer)
+            self._splitter = TokenSplitter(self.controls.copy)
             self._control.cache_clear()
 
-    def _joined(self, spans: Sequence[Span]) -> Text:
+    def _join(self, spans: Sequence[Span]) -> Text:
         plain: list[str] = []
         marked: list[str] = []
         ranges: list[_Range] = []
@@ -172,13 +172,13 @@ class Encoder:
                         f'"{mark[1:-1]}_token" in its tokenizer_config.json or choose another template'
                     )
                 text = text.replace(mark, token)
-        return text, self.controls.marked(text)
+        return text, self.controls.to_private(text)
 
-    def _finished(self, text: Text, encoding: Any) -> Encoded:
+    def _label(self, text: Text, encoding: Any) -> Encoded:
         """A row as tokens; those that lie across the border of an answer are cut there."""
         ids, offsets = encoding.ids, self._offsets(text, encoding)
         for border in (b for ends in text.ranges for b in ends):
-            ids, offsets = self._cutter.cut(ids, offsets, border, text.plain)
+            ids, offsets = self._splitter.split(ids, offsets, border, text.plain)
         bos = [self.bos] if text.bos and self.bos is not None else []
         starts, ends = [s for s, _ in offsets], [e for _, e in offsets]
         runs = []
@@ -221,7 +221,7 @@ def _attempt(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.k
         return error
 
 
-def _habits(tokenizer: Any) -> tuple[int | None, list[int]]:
+def _find_added_tokens(tokenizer: Any) -> tuple[int | None, list[int]]:
     """What this tokenizer puts round a text when it is asked to add special tokens: its BOS or None, what ends it."""
     made = tokenizer("a", add_special_tokens=True, truncation=False, padding=False, return_special_tokens_mask=True)
     ids, added, bos = [int(i) for i in made["input_ids"]], made["special_tokens_mask"], tokenizer.bos_token_id

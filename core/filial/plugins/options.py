@@ -237,6 +237,6 @@ def locate_files(component: C, base: Path) -> C:
     located = change_files(component, lambda path: path if path.startswith("hf:") else str(resolve(path, base)))
     changed = {name: value for name, value in located.items() if value != options[name]}
     if not changed:
-        return component.located(base)
+        return component.locate(base)
     written = component.model_dump(mode="json", exclude_unset=True)
-    return type(component).model_validate(written | changed).located(base)
+    return type(component).model_validate(written | changed).locate(base)

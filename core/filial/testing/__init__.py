@@ -25,7 +25,7 @@ from filial.testing.contracts import (
     TrainerContract,
 )
 from filial.testing.formats import FormatContract
-from filial.testing.scripted import ScriptedTeacher, candidate, context, finished
+from filial.testing.scripted import ScriptedTeacher, candidate, context, run_async
 
 __all__ = [
     "ComponentContract",
@@ -41,5 +41,5 @@ __all__ = [
     "TrainerContract",
     "candidate",
     "context",
-    "finished",
+    "run_async",
 ]

@@ -22,7 +22,7 @@ from filial.contracts.errors import UsageError
 from filial.contracts.kinds import BATCH, KINDS, Drop, Filter, Keep, Teacher, Trainer, Verdict
 from filial.contracts.messages import Message, Reply, Request
 from filial.contracts.records import Origin, Record
-from filial.testing.scripted import PATIENCE, candidate, context, finished, scripted
+from filial.testing.scripted import TIME_LIMIT, candidate, context, run_async, scripted_teacher
 
 HEAVY = ("torch", "transformers", "datasets", "openai", "pyarrow", "pandas", "tensorflow")
 RECORDS = (
@@ -105,14 +105,14 @@ class RecordContract(ComponentContract):
 
     records: ClassVar[Sequence[Record]] = RECORDS
     reply: ClassVar[Any] = "Name three colours that a painter would never mix, and say why."
-    gives: ClassVar[Any]
+    result_type: ClassVar[Any]
     """The type of what it hands back."""
 
     def context(self, *key: object, memory: dict[str, Any] | None = None) -> Context:
         """A fresh context whose teacher says ``reply``."""
         return context(type(self).reply, key=("test", *key), memory=memory)
 
-    def given(self) -> Sequence[Record]:
+    def inputs(self) -> Sequence[Record]:
         """The records it is given."""
         return self.records
 
@@ -125,15 +125,15 @@ class RecordContract(ComponentContract):
         outcomes = self.outcomes()
         assert outcomes, "it gives nothing"
         for outcome in outcomes:
-            assert isinstance(outcome, self.gives), f"it gives {outcome!r}"
+            assert isinstance(outcome, self.result_type), f"it gives {outcome!r}"
             fault = outcome.fault() if hasattr(outcome, "fault") else ""
             assert not fault, fault
 
     def test_input_is_untouched(self) -> None:
         """A record is shared by everybody who holds it: new values go into a new one."""
-        before = copy.deepcopy(list(self.given()))
+        before = copy.deepcopy(list(self.inputs()))
         self.outcomes()
-        assert list(self.given()) == before
+        assert list(self.inputs()) == before
 
     def test_same_input_same_output(self) -> None:
         """Randomness comes from ``ctx.rng`` alone; what a filter remembers starts empty with every stage."""
@@ -144,7 +144,7 @@ class FilterContract(RecordContract):
     """``records`` are what is checked; ``reply`` is what the teacher says, for filters that ask."""
 
     reply: ClassVar[Any] = "Yes."
-    gives = Keep | Drop
+    result_type = Keep | Drop
 
     def outcomes(self) -> list[Any]:
         return self.check_all(self.records)
@@ -153,12 +153,13 @@ class FilterContract(RecordContract):
         """The verdicts on records that come in this order, within one stage; for `check_batch` cut by ``size``."""
         memory: dict[str, Any] = {}
         verdicts: list[Keep | Drop] = []
-        size = len(records) if self.component.whole_set else size if self.batched() else 1
+        size = len(records) if self.component.whole_set else size if self.checks_batches() else 1
         with asyncio.Runner() as runner:  # one loop for the whole stage, as in a run
             for start in range(0, len(records), size):
                 batch = records[start : start + size]
                 ctx = self.context(batch[0].id, memory=memory)
-                words = self._check(runner, batch, ctx) if self.batched() else [self._check(runner, batch[0], ctx)]
+                batches = self.checks_batches()
+                words = self._check(runner, batch, ctx) if batches else [self._check(runner, batch[0], ctx)]
                 assert isinstance(words, list | tuple), f"check_batch returned {words!r}"
                 assert len(words) == len(batch), f"{len(words)} verdicts on {len(batch)} records"
                 verdicts += words
@@ -166,22 +167,22 @@ class FilterContract(RecordContract):
 
     def _check(self, runner: asyncio.Runner, given: Any, ctx: Context) -> Any:
         """What the filter says of one record, or of a batch."""
-        method = self.component.check_batch if self.batched() else self.component.check
+        method = self.component.check_batch if self.checks_batches() else self.component.check
         words = method(given, ctx)
         if inspect.iscoroutinefunction(method):
-            return runner.run(asyncio.wait_for(words, PATIENCE))
+            return runner.run(asyncio.wait_for(words, TIME_LIMIT))
         if inspect.iscoroutine(words):
             words.close()
             raise AssertionError(f"{method.__name__} awaits; write it as 'async def'")
         return words
 
-    def batched(self) -> bool:
+    def checks_batches(self) -> bool:
         """Whether the filter checks batches."""
         return type(self.component).check_batch is not Filter.check_batch
 
     def test_batches_may_be_cut_anywhere(self) -> None:
         """A verdict does not depend on what else is in the batch; set ``whole_set = True`` where it must."""
-        if self.batched() and not self.component.whole_set:
+        if self.checks_batches() and not self.component.whole_set:
             each = [(type(word), getattr(word, "reason", "")) for word in self.check_all(self.records, size=1)]
             assert each == [(type(word), getattr(word, "reason", "")) for word in self.check_all(self.records)]
 
@@ -200,7 +201,7 @@ class FilterContract(RecordContract):
 class TemplateContract(RecordContract):
     """``records`` are rendered; all have an answer. A template that needs a tokenizer is given bound."""
 
-    gives = list
+    result_type = list
 
     def outcomes(self) -> list[Any]:
         return [self.component.render(record) for record in self.records]
@@ -287,7 +288,7 @@ class TeacherContract(ComponentContract):
         if not self.offline:
             pytest.skip("not offline: nothing is sent from a contract test")
         with patch("socket.socket.connect", side_effect=AssertionError("a connection was opened")):
-            first, second = (finished(self.component.reply(self.request)) for _ in range(2))
+            first, second = (run_async(self.component.reply(self.request)) for _ in range(2))
         assert isinstance(first, Reply)
         assert first == second
 
@@ -295,11 +296,11 @@ class TeacherContract(ComponentContract):
 class StrategyContract(RecordContract):
     """``reply`` is what the teacher says; ``records`` are what is evolved."""
 
-    gives = Record | Drop
+    result_type = Record | Drop
 
     def evolve(self, record: Record) -> Record | Drop:
         """One evolution with a fresh context."""
-        outcome: Record | Drop = finished(self.component.evolve(record, self.context()))
+        outcome: Record | Drop = run_async(self.component.evolve(record, self.context()))
         return outcome
 
     def outcomes(self) -> list[Any]:
@@ -321,19 +322,19 @@ class StrategyContract(RecordContract):
     def test_empty_reply_is_a_drop(self) -> None:
         """A teacher that says nothing, or only blanks, makes no child."""
         for reply in ("", " \n"):
-            teacher = scripted(reply)
-            outcome = finished(self.component.evolve(self.records[0], Context(teacher.reply)))
+            teacher = scripted_teacher(reply)
+            outcome = run_async(self.component.evolve(self.records[0], Context(teacher.reply)))
             assert isinstance(outcome, Drop) or not teacher.requests, f"the reply {reply!r} made {outcome!r}"
 
 
 class GeneratorContract(RecordContract):
     """``seeds`` is what it starts from; ``reply`` what the teacher says; ``limit`` results are taken."""
 
-    gives = Record | Drop
+    result_type = Record | Drop
     seeds: ClassVar[Sequence[Record]] = RECORDS
     limit: ClassVar[int] = 20
 
-    def given(self) -> Sequence[Record]:
+    def inputs(self) -> Sequence[Record]:
         return self.seeds
 
     def outcomes(self) -> list[Any]:
@@ -350,7 +351,7 @@ class GeneratorContract(RecordContract):
                     break
             return out
 
-        results: list[Record | Drop] = finished(work())
+        results: list[Record | Drop] = run_async(work())
         return results
 
     def test_one_that_consumes_its_seeds_says_what_becomes_of_each(self) -> None:
@@ -400,13 +401,13 @@ class JudgeContract(RecordContract):
     """
 
     reply: ClassVar[Any] = "5"
-    gives = Verdict
+    result_type = Verdict
     wrong: ClassVar[str] = "No idea."
 
     def judge(self, record: Record, answer: Any) -> Verdict:
         """One verdict with a fresh context on candidates that say ``answer`` (a text, texts in order, a function)."""
         rivals = [candidate(self.wrong, "base")] * (self.component.compares - 1)
-        verdict: Verdict = finished(self.component.judge(record, [candidate(answer), *rivals], self.context()))
+        verdict: Verdict = run_async(self.component.judge(record, [candidate(answer), *rivals], self.context()))
         return verdict
 
     def outcomes(self) -> list[Any]:
@@ -441,6 +442,6 @@ print(",".join(name for name in heavy if name in sys.modules))
 def _heavy_imports(module: str, file: str, path: tuple[str, ...]) -> str:
     """Heavy packages that a fresh interpreter has loaded after importing ``module``, comma-separated."""
     command = [sys.executable, "-c", _PROBE, module, file, ",".join(HEAVY), *path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=Path(file).parent)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, cwd=Path(file).parent)
     assert done.returncode == 0, f"importing {module} in a fresh interpreter fails: {done.stderr[-2000:]}"
     return done.stdout.strip()

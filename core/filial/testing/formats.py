@@ -31,23 +31,23 @@ class FormatContract(ComponentContract):
     records: ClassVar[Sequence[Record]] = RECORDS
     rows: ClassVar[Sequence[dict[str, Any]]] = ()
 
-    def written(self, records: Iterable[Record]) -> bytes:
+    def write(self, records: Iterable[Record]) -> bytes:
         """What a file holds that these were written to."""
         out = io.BytesIO()
         self.component.write(iter(records), out)
         return out.getvalue()
 
-    def found(self, data: bytes) -> list[Item]:
+    def read(self, data: bytes) -> list[Item]:
         """What is read from a file that holds this."""
         return list(self.component.read(io.BufferedReader(io.BytesIO(data))))
 
     def data(self) -> bytes:
         """A file of this format."""
         if self.component.writes():
-            return self.written(self.records)
+            return self.write(self.records)
         return b"".join(json.dumps(row).encode() + b"\n" for row in self.rows)
 
-    def its_rows(self) -> list[dict[str, Any]]:
+    def own_rows(self) -> list[dict[str, Any]]:
         """The rows of that file; skips for a format that is none of rows."""
         import pytest
 
@@ -57,7 +57,7 @@ class FormatContract(ComponentContract):
 
     def test_what_it_writes_it_reads(self) -> None:
         """Question, input and answer of every record are there again, in order; a format that is only read, reads."""
-        found = self.found(self.data())
+        found = self.read(self.data())
         faults = [str(item) for item in found if isinstance(item, ValueError)]
         assert not faults, f"it finds faults in its own file: {faults[:3]}"
         assert found, "nothing is read; set rows for a format that is only read"
@@ -76,34 +76,34 @@ class FormatContract(ComponentContract):
     def test_no_records_make_a_file_without_records(self) -> None:
         """Which it also reads."""
         if self.component.writes():
-            assert self.found(self.written(())) == []
+            assert self.read(self.write(())) == []
 
     def test_a_record_it_cannot_hold_is_refused_in_a_sentence(self) -> None:
         """`filial.formats.Unfit`, which names the record."""
         if self.component.writes():
             refusal, data = "", b""
             try:
-                data = self.written([CHAT])
+                data = self.write([CHAT])
             except UsageError as error:
                 refusal = str(error)
-            assert refusal or self.found(data), "it is lost without a word"
+            assert refusal or self.read(data), "it is lost without a word"
             assert not refusal or CHAT.id in refusal, f"{refusal!r} does not name the record"
 
     def test_it_finds_its_own_rows_and_no_others(self) -> None:
         """By their keys."""
-        rows = self.its_rows()
+        rows = self.own_rows()
         assert self.component.detect(rows) == len(rows)
         assert self.component.detect([]) == 0
         assert self.component.detect([{"~strange": "1"}] * 3) == 0
 
     def test_a_bad_row_is_a_fault_and_stops_no_other(self) -> None:
         """Whatever stands in it: another type, nothing, or a key that is missing."""
-        for row in self.its_rows():
+        for row in self.own_rows():
             for key in row:
                 strange = [{**row, key: value} for value in (None, 1, "", [], {}, [1], {"a": 1})]
                 bad = [*strange, {name: value for name, value in row.items() if name != key}]
                 lines = b"".join(json.dumps(one).encode() + b"\n" for one in [*bad, row])
-                found = self.found(lines)
+                found = self.read(lines)
                 assert isinstance(found[-1], Record), f"rows with another {key} stop those that follow"
 
 

@@ -14,7 +14,7 @@ from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Reply, Request
 
 Script = str | Sequence[str] | Callable[[Request], str | Reply]
-PATIENCE = 60.0
+TIME_LIMIT = 60.0
 """Seconds until an asynchronous method counts as hanging."""
 
 
@@ -56,7 +56,7 @@ class ScriptedTeacher(Teacher):
         return {"scripted": True}
 
 
-def scripted(reply: Script) -> ScriptedTeacher:
+def scripted_teacher(reply: Script) -> ScriptedTeacher:
     """A teacher that says ``reply``."""
     return ScriptedTeacher.model_validate({"script": reply})
 
@@ -65,14 +65,14 @@ def context(
     reply: Script = "", *, key: tuple[object, ...] = ("test",), memory: dict[str, Any] | None = None
 ) -> Context:
     """A context whose teacher says ``reply``; its random generator is seeded from ``key``."""
-    return Context(scripted(reply).reply, key=key, memory=memory)
+    return Context(scripted_teacher(reply).reply, key=key, memory=memory)
 
 
 def candidate(reply: Script = "", name: str = "model") -> Candidate:
     """A candidate for a judge that says ``reply`` to whatever it is asked."""
-    return Candidate(name, scripted(reply).reply)
+    return Candidate(name, scripted_teacher(reply).reply)
 
 
-def finished(work: Coroutine[Any, Any, Any]) -> Any:
+def run_async(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine to its end; one that hangs fails after a minute."""
-    return asyncio.run(asyncio.wait_for(work, PATIENCE))
+    return asyncio.run(asyncio.wait_for(work, TIME_LIMIT))

@@ -24,7 +24,7 @@ from filial.commands import (
     run_async,
 )
 from filial.formats import tells_format
-from filial.gateway import stopping
+from filial.gateway import raise_stop_error
 
 if TYPE_CHECKING:
     from filial.commands import Manager
@@ -125,7 +125,7 @@ async def _ask_all(
             return err
 
     try:
-        with stopping(gateway):
+        with raise_stop_error(gateway):
             async with aclosing(in_order(prompts, one, gateway.window)) as answers:
                 async for prompt, said in answers:
                     lost += isinstance(said, TeacherError)

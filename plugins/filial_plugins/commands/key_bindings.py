@@ -47,11 +47,11 @@ def forget_key(name: str, host: str | None = None) -> list[str]:
 
 
 def _write(found: dict[str, list[str]]) -> None:
-    from filial.storage import replacing, write_errors
+    from filial.storage import replace_file, write_errors
 
     folder = config_folder()
     with write_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with replacing(folder / "keys.json") as file:
+    with replace_file(folder / "keys.json") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(json.dumps(found, indent=1, sort_keys=True).encode() + b"\n")

@@ -14,7 +14,7 @@ from filial.commands import (
     Run,
     StageSpec,
     Step,
-    dollars,
+    format_dollars,
     home_option,
     json_option,
     locate_files,
@@ -101,12 +101,14 @@ def describe_teacher(run: Run, spec: ComponentSpec) -> str:
     teacher, model, budget = _teacher(run, spec), spec.options.get("model"), run.recipe.budget
     words = [f"{spec.use}, model {model}" if model else spec.use, *_destination(teacher)]
     caps = [f"{budget[name]:,} {name}" for name in ("requests", "tokens") if budget.get(name)]
-    caps += [dollars(budget["usd"])] if budget.get("usd") else []
+    caps += [format_dollars(budget["usd"])] if budget.get("usd") else []
     price = teacher.price()
     if caps or price is None or price.completion:
         words.append(f"at most {' and '.join(caps)}" if caps else "no cap on what it may cost (add budget: {usd: N})")
     if price is not None and price.completion:
-        words.append(f"{dollars(price.prompt)} and {dollars(price.completion)} per million tokens ({price.source})")
+        words.append(
+            f"{format_dollars(price.prompt)} and {format_dollars(price.completion)} per million tokens ({price.source})"
+        )
     return ", ".join(words)
 
 

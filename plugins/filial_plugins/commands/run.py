@@ -14,7 +14,7 @@ from filial.commands import (
     Run,
     TeacherUnreachable,
     command_line,
-    dollars,
+    format_dollars,
     given_options,
     home_option,
     json_option,
@@ -102,11 +102,11 @@ def describe_usage(teacher: dict[str, Any]) -> str:
     text = f"Teacher: {teacher['requests']:,} requests, {teacher['from_ledger']:,} answers from the ledger, "
     text += f"{'at most ' if teacher['lost'] else about}{tokens:,} tokens"
     if teacher["usd"]:
-        text += f", {about}{dollars(teacher['usd'])}"
+        text += f", {about}{format_dollars(teacher['usd'])}"
     if teacher["unsure_usd"]:
-        text += f" (and at most {dollars(teacher['unsure_usd'])} for answers that were lost on their way)"
+        text += f" (and at most {format_dollars(teacher['unsure_usd'])} for answers that were lost on their way)"
     if teacher["run_usd"] > teacher["usd"] + teacher["unsure_usd"] + 1e-9:
-        text += f"; {about}{dollars(teacher['run_usd'])} for the run in all"
+        text += f"; {about}{format_dollars(teacher['run_usd'])} for the run in all"
     if teacher["estimated"]:
         text += f"; {teacher['estimated']:,} answers came without all token counts and count as the most they may have"
     if teacher["with_reasoning"]:

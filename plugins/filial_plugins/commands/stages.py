@@ -23,7 +23,7 @@ from filial.commands import (
     teacher_flags,
     teacher_options,
 )
-from filial.storage import replacing, write_errors
+from filial.storage import replace_file, write_errors
 
 if TYPE_CHECKING:
     from filial.commands import Manager
@@ -73,7 +73,7 @@ def open_output(
         for path in (Path(out), beside):
             if path is not None and str(path) != "-":
                 path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(beside) if beside else nullcontext() as sink:
+        with replace_file(beside) if beside else nullcontext() as sink:
 
             def write(result: Result) -> Path | None:
                 if sink is not None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from filial.commands import dollars, figure, format_counts, grid, printable
+from filial.commands import figure, format_counts, format_dollars, grid, printable
 
 
 def funnel_table(summary: dict[str, Any]) -> str:
@@ -26,7 +26,7 @@ def plan_table(rows: list[dict[str, Any]]) -> str:
         return f"{steps}\n\nNothing has to be asked."
 
     def cells(name: str, row: Mapping[str, Any], sure: str) -> list[str]:
-        usd = "not known" if row["usd"] is None else dollars(row["usd"])
+        usd = "not known" if row["usd"] is None else format_dollars(row["usd"])
         return [name, f"{row['calls']:,}", f"{row['held']:,}", f"{row['tokens']:,}", usd, sure]
 
     money = [row["usd"] for row in asking]
@@ -71,7 +71,7 @@ def survival_cells(row: dict[str, Any]) -> list[str]:
     tried, kept, before, usd = row["tried"], row["kept"], row["words_before"], row["usd"]
     return [
         f"{tried:,}", f"{kept:,}", f"{100 * kept / tried:.0f} %" if tried else "–",
-        f"{row['requests']:,}", f"{row['tokens']:,}", "–" if usd is None or not kept else dollars(usd / kept),
+        f"{row['requests']:,}", f"{row['tokens']:,}", "–" if usd is None or not kept else format_dollars(usd / kept),
         f"{row['words_after'] / before:.2f} ×" if before else "–", f"{row['novelty']:.2f}" if kept else "–",
     ]  # fmt: skip
 

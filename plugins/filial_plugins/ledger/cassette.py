@@ -18,8 +18,8 @@ import msgspec
 
 from filial import Reply, Request, UsageError
 from filial.formats import Fault, compress, lines, open_file, parse_object
-from filial.gateway import Entry, TeacherKeys, encode_request, sealed
-from filial.storage import canonical, digest, replacing, write_errors
+from filial.gateway import Entry, TeacherKeys, encode_request, make_entry
+from filial.storage import canonical_json, digest, replace_file, write_errors
 
 if TYPE_CHECKING:
     from filial import Teacher
@@ -59,10 +59,10 @@ def write_cassette(path: Path, teachers: Iterable[TeacherKeys], entries: Iterabl
     """
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as sink, compress(sink, path.suffix) as file:
+    with replace_file(path) as sink, compress(sink, path.suffix) as file:
         file.write(_encode_header(teachers, count))
         for entry in entries:
-            file.write(_encode_line(entry.key, entry.identity, *entry.decoded()))
+            file.write(_encode_line(entry.key, entry.identity, *entry.decode()))
 
 
 def _encode_header(teachers: Iterable[TeacherKeys], count: int | None) -> bytes:
@@ -71,7 +71,12 @@ def _encode_header(teachers: Iterable[TeacherKeys], count: int | None) -> bytes:
 
 
 def _encode_line(key: str, identity: str, request: bytes, reply: Reply) -> bytes:
-    answer = {"key": key, "identity": identity, "request": msgspec.Raw(request), "reply": msgspec.Raw(canonical(reply))}
+    answer = {
+        "key": key,
+        "identity": identity,
+        "request": msgspec.Raw(request),
+        "reply": msgspec.Raw(canonical_json(reply)),
+    }
     return msgspec.json.encode({**answer, "checksum": digest(answer)}) + b"\n"
 
 
@@ -138,11 +143,11 @@ class CassetteReader:
             raise Fault("", "the line was changed: its checksum does not match")
         answer = _convert(row, _Answer)
         _convert(answer.request, Request)
-        request = canonical(answer.request)
+        request = canonical_json(answer.request)
         teacher = self.teachers.get(answer.identity)
         if teacher is not None and teacher.key(request) != answer.key:
             raise Fault("", f"the key {answer.key!r} is not that of this question to {teacher.use!r}")
-        return sealed(answer.key, answer.identity, request, answer.reply)
+        return make_entry(answer.key, answer.identity, request, answer.reply)
 
     def _raise_too_long(self, number: int, fault: Fault, line: bytes | str) -> None:
         raise self._make_error(number, fault.message)

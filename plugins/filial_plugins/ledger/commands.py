@@ -166,7 +166,7 @@ def import_(home: Path, files: tuple[Path, ...]) -> None:
         new = maintenance.add_entries(book, (entry for reader in readers for entry in reader.entries()))
         for reader in readers:
             for teacher in reader.teachers.values():
-                book.introduce(teacher)
+                book.store_teacher(teacher)
     total = sum(reader.count for reader in readers)
     click.echo(f"{total:,} answers, {new:,} of them new, are in {_ledger_path(home)} now.", err=True)
 

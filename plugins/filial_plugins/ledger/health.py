@@ -94,10 +94,10 @@ def get_teacher_name(identity: str, known: dict[str, TeacherKeys], owners: dict[
 
 def find_damage(entry: Entry, known: dict[str, TeacherKeys]) -> str:
     """Say what is wrong with an answer; "" if nothing is."""
-    if not entry.sound:
+    if not entry.is_intact:
         return "its checksum does not match"
     try:
-        request, _ = entry.decoded()
+        request, _ = entry.decode()
         _decode_request(request)
     except (zlib.error, msgspec.DecodeError, UnicodeError):
         return "it cannot be decoded"

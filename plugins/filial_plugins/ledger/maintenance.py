@@ -21,11 +21,11 @@ def read_entries(ledger: Ledger, keys: Iterable[str] | None = None, *, after: in
     Without keys all entries after the row ``after``, in file order.
     """
     if keys is None:
-        for row in ledger.rows("cannot be read", f"{_ENTRIES} where rowid>? order by rowid", (after,)):
+        for row in ledger.query("cannot be read", f"{_ENTRIES} where rowid>? order by rowid", (after,)):
             yield Entry(*row)
         return
     for key in keys:
-        for row in ledger.rows("cannot be read", f"{_ENTRIES} where key=?", (key,)):
+        for row in ledger.query("cannot be read", f"{_ENTRIES} where key=?", (key,)):
             yield Entry(*row)
 
 
@@ -34,7 +34,7 @@ def add_entries(ledger: Ledger, new: Iterable[Entry]) -> int:
     added = 0
     with ledger.transaction("cannot store answers") as db:
         for e in new:
-            if not any(held.sound for held in read_entries(ledger, [e.key])):
+            if not any(held.is_intact for held in read_entries(ledger, [e.key])):
                 db.execute(_ADD, (e.key, e.identity, e.request, e.reply, e.checksum, e.written))
                 added += 1
     return added
@@ -52,14 +52,14 @@ def replace_teachers(ledger: Ledger, teachers: Iterable[TeacherKeys], owners: di
         for table in ("teachers", "owners"):
             db.execute(f"delete from {table}")
         for teacher in teachers:
-            ledger.introduce(teacher)
+            ledger.store_teacher(teacher)
         db.executemany("insert into owners values (?,?)", owners.items())
 
 
 def shrink(ledger: Ledger) -> None:
     """Return the space of removed entries to the disk."""
     for statement in ("vacuum", "pragma wal_checkpoint(truncate)"):
-        list(ledger.rows("cannot be shrunk", statement))
+        list(ledger.query("cannot be shrunk", statement))
 
 
 def lock_exclusively(ledger: Ledger) -> None:
@@ -69,13 +69,13 @@ def lock_exclusively(ledger: Ledger) -> None:
         FilialError: another process uses the ledger.
     """
     for statement in ("pragma journal_mode=delete", "begin exclusive"):
-        list(ledger.rows("is in use", statement))
+        list(ledger.query("is in use", statement))
 
 
 def find_file_faults(ledger: Ledger) -> list[str]:
     """Return what sqlite's own integrity check reports about the file."""
     try:
-        found = [text for (text,) in ledger.rows("cannot be read", "pragma integrity_check(20)")]
+        found = [text for (text,) in ledger.query("cannot be read", "pragma integrity_check(20)")]
     except FilialError as err:
         return [str(err.__cause__)]
     return [text for text in found if text != "ok"]
@@ -83,10 +83,10 @@ def find_file_faults(ledger: Ledger) -> list[str]:
 
 def list_keys(ledger: Ledger) -> list[str]:
     """Return the keys of all entries, sorted."""
-    return [key for (key,) in ledger.rows("cannot be read", "select key from answers order by key")]
+    return [key for (key,) in ledger.query("cannot be read", "select key from answers order by key")]
 
 
 def find_identities(ledger: Ledger, keys: Iterable[str]) -> set[str]:
     """Return the identities of the teachers that gave the answers under some keys."""
     statement = "select identity from answers where key=?"
-    return {identity for key in keys for (identity,) in ledger.rows("cannot be read", statement, (key,))}
+    return {identity for key in keys for (identity,) in ledger.query("cannot be read", statement, (key,))}

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from filial.gateway import Entry, Ledger, served
+from filial.gateway import Entry, Ledger, decode_reply
 from filial_plugins.ledger.health import get_teacher_name, read_teachers
 from filial_plugins.ledger.maintenance import read_entries
 
@@ -38,7 +38,7 @@ class TeacherStats:
 
     def add(self, entry: Entry) -> bool:
         """Count an answer; return False if it is damaged."""
-        reply = served(entry.key, entry.reply, entry.checksum)
+        reply = decode_reply(entry.key, entry.reply, entry.checksum)
         if reply is None:
             return False
         self.answers += 1

@@ -91,9 +91,9 @@ def _examine_records(survey: Survey, records: Any, limit: int, plugin: str) -> I
 
     An error in here is the plugin's, but not one in the code that shows the records.
     """
-    from filial.commands import blamed
+    from filial.commands import blame_plugin
 
-    with blamed(plugin, "render"):
+    with blame_plugin(plugin, "render"):
         stream = iter(records)
         yield from survey.examine(islice(stream, limit))
         for _ in survey.examine(stream):

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from filial import Context, Drop, Record, Reply
-from filial.stages import blamed, breach, changed, lent
+from filial.stages import blame_plugin, breach, copy_for_plugin, describe_change
 
 
-class lend(blamed):
-    """As `blamed`, round a method of a plugin that is given records: copies of them, which it must leave as they are.
+class lend(blame_plugin):
+    """Give a plugin's method copies of records, and refuse a method that changes them; errors as in `blame_plugin`.
 
     ``ctx`` is what the method is called with. An error names the record where there is but one.
 
@@ -23,7 +23,7 @@ class lend(blamed):
     def __init__(self, plugin: str, stage: str, records: Sequence[Record], ctx: Context) -> None:
         super().__init__(plugin, stage, records[0] if len(records) == 1 else None)
         self._records, self._ctx = tuple(records), ctx
-        self._copies = tuple([lent(record) for record in records])
+        self._copies = tuple([copy_for_plugin(record) for record in records])
 
     def __enter__(self) -> tuple[Record, ...]:  # type: ignore[override]
         return self._copies
@@ -45,13 +45,13 @@ def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin:
         FilialError: it has changed one.
     """
     for copy, record in zip(copies, records, strict=True):
-        if fault := changed(copy, record):
+        if fault := describe_change(copy, record):
             raise breach(plugin, stage, fault, record)
 
 
 def with_last_answer(drop: Drop, ctx: Context) -> Drop:
     """The drop with the raw answer behind it: what the teacher said last, unless the plugin gave one."""
-    return replace(drop, answer=ctx.asked[-1].text) if drop.answer is None and ctx.asked else drop
+    return replace(drop, answer=ctx.replies[-1].text) if drop.answer is None and ctx.replies else drop
 
 
 def short_name(plugin: str) -> str:

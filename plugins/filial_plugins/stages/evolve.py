@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from filial import Context, Drop, Field, Record, Reply, Strategy, TeacherError, UsageError, in_order, seeded
+from filial import Context, Drop, Field, Record, Reply, Strategy, TeacherError, UsageError, in_order, seeded_rng
 from filial.stages import (
     DuplicateCounter,
     Expected,
@@ -165,7 +165,11 @@ class Evolution:
         order; all different where there are enough."""
         if self.settings.order == "fixed":
             return [self.choices[(place + turn - 1 + slot) % len(self.choices)] for slot in range(tip.due)]
-        rng, left, drawn = seeded(env.seed, env.stage, "draw", turn, tip.record.id), list(self.choices), list[Choice]()
+        rng, left, drawn = (
+            seeded_rng(env.seed, env.stage, "draw", turn, tip.record.id),
+            list(self.choices),
+            list[Choice](),
+        )
         while len(drawn) < tip.due:
             left = left or list(self.choices)
             drawn += rng.choices(left, [choice.weight for choice in left])
@@ -240,12 +244,12 @@ class Attempt:
         """Have a rule decide on the child. Returns whether it has mended its text: that is then the child, made with
         the rule's answers too, and has no id yet."""
         ((self.result, scores),) = await rule.decide([child], ctx, env)
-        self.asked = [*self.asked, *ctx.asked]
+        self.asked = [*self.asked, *ctx.replies]
         self.scores |= scores
         if isinstance(self.result, Drop):
             self.by = rule.plugin
         elif self.result.content() != child.content():
-            self.result = self.child = self.result.replaced(id="").citing(*ctx.asked)
+            self.result = self.child = self.result.replaced(id="").citing(*ctx.replies)
             return True
         return False
 
@@ -351,7 +355,7 @@ async def _attempt(plan: Evolution, env: StageContext, turn: int, what: tuple[No
     ctx = env.context(*key, parent=parent, attempt=tip.tried + slot)
     result = await _evolve(choice, parent, plan, ctx, env)
     shown = result.record if isinstance(result, Drop) else result
-    attempt = Attempt(choice.name, turn, parent, result, choice.plugin, shown, ctx.asked)
+    attempt = Attempt(choice.name, turn, parent, result, choice.plugin, shown, ctx.replies)
     for place, rule, child in plan.rules(attempt, remember=False):
         await attempt.judge(rule, child, ctx.derive("eliminate", place), env)
         if isinstance(attempt.result, Drop):
@@ -381,9 +385,9 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
         try:
             answer = await ctx.ask(child.prompt())
         except TeacherError as err:
-            return Drop.failed(err, child)
+            return Drop.from_error(err, child)
         child = child.with_answer(answer.text.strip())
-    return child.citing(*ctx.asked)
+    return child.citing(*ctx.replies)
 
 
 async def _finish_round(tries: Tries, tree: Tree, plan: Evolution, env: StageContext) -> None:

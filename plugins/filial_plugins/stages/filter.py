@@ -28,7 +28,7 @@ from filial.stages import (
     StageContext,
     StageSpec,
     Work,
-    blamed,
+    blame_plugin,
     breach,
     build,
     cut,
@@ -113,7 +113,7 @@ class FilterStep:
         Raises:
             FilialError: the filter failed or broke its contract.
         """
-        with blamed(self.plugin, "evolve"):
+        with blame_plugin(self.plugin, "evolve"):
             rules = self.filter.question_rules()
             if not isinstance(rules, filial.Filter | None):
                 raise wrong_type(self.plugin, "evolve", "question_rules", rules, "Filter or None")
@@ -132,7 +132,7 @@ class FilterStep:
             try:
                 words = await self._call(copies, ctx)
             except TeacherError as err:
-                words = [Drop.failed(err)] * len(records) if self.batched else Drop.failed(err)
+                words = [Drop.from_error(err)] * len(records) if self.batched else Drop.from_error(err)
             return self._decisions(words, records, ctx, env.stage)
 
     def compute(self, records: Sequence[Record], ctx: Context, stage: str) -> list[Decision]:
@@ -288,7 +288,7 @@ async def _in_thread(passing: Batches, group: list[Placed], env: StageContext) -
                 if passage.drop is None:
                     ctx = env.context(place, passage.record.id)
                     (decision,) = step.compute([passage.record], ctx, env.stage)
-                    passage.enter(decision, step.plugin, env.stage, keys_of(ctx.asked))
+                    passage.enter(decision, step.plugin, env.stage, keys_of(ctx.replies))
             if time.monotonic() > until:
                 return done
         return len(batch)
@@ -330,7 +330,7 @@ async def _decide(passage: FilterEntry, group: list[Placed], env: StageContext) 
         if passage.drop is None:
             ctx = env.context(place, passage.record.id)
             (decision,) = await step.decide([passage.record], ctx, env)
-            passage.enter(decision, step.plugin, env.stage, keys_of(ctx.asked))
+            passage.enter(decision, step.plugin, env.stage, keys_of(ctx.replies))
 
 
 def _in_batches(passing: Batches, group: list[Placed], env: StageContext) -> Batches:

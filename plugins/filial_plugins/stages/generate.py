@@ -21,10 +21,10 @@ from filial.stages import (
     StageContext,
     StageSpec,
     Word,
-    blamed,
+    blame_plugin,
     build,
+    copy_for_plugin,
     each,
-    lent,
     provenance,
     read_inputs,
     wrong_type,
@@ -115,7 +115,7 @@ async def generate_records(
     for record in passed_on:
         env.keep(record)
     singles, ids = [seed.single() for seed in seeds], {seed.id for seed in seeds}
-    copies = tuple(map(lent, singles))
+    copies = tuple(map(copy_for_plugin, singles))
     waiting = dict[int, Record]()  # by the identity of its copy, until the generator says what becomes of each
     if generator.consumes:
         waiting = {id(copy): seed for copy, seed in zip(copies, seeds, strict=True)}
@@ -145,7 +145,7 @@ async def _generate(
     generator: Generator, seeds: Sequence[Record], plugin: str, env: StageContext
 ) -> AsyncGenerator[Any, None]:
     """What the generator yields."""
-    with blamed(plugin, env.stage):
+    with blame_plugin(plugin, env.stage):
         made: Any = generator.generate(seeds, env.context())
         if not isinstance(made, AsyncIterable):
             if asyncio.iscoroutine(made):

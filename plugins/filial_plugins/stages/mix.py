@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from filial import Drop, Field, InputFile, Mixer, Record, UsageError, seeded
+from filial import Drop, Field, InputFile, Mixer, Record, UsageError, seeded_rng
 from filial.stages import (
     Expected,
     Manager,
@@ -16,13 +16,13 @@ from filial.stages import (
     Stage,
     StageContext,
     StageSpec,
-    blamed,
+    blame_plugin,
     breach,
     build,
+    format_value,
     is_number,
     provenance,
     read_inputs,
-    shown,
     wrong_type,
 )
 from filial_plugins.stages.calls import short_name
@@ -113,14 +113,14 @@ async def mix_records(records: Records, settings: Mix, plugin: str, mixer: Mixer
     chosen: list[Record] = []
     for name, want in shares(rates, total).items():
         rows = list(tasks[name])
-        seeded(env.seed, env.stage, "draw", name).shuffle(rows)
+        seeded_rng(env.seed, env.stage, "draw", name).shuffle(rows)
         times, rest = divmod(want, len(rows)) if repeat else (0, min(want, len(rows)))
         for record in rows[rest:] if times == 0 else ():
             env.drop(Drop("not-drawn", f"{by} {name!r} was given {want:,} of {len(rows):,}"), plugin, record)
         drawn = rows * times + rows[:rest]
         env.counters.made += max(0, len(drawn) - len(rows))  # what comes again is made by mixing
         chosen += drawn
-    seeded(env.seed, env.stage, "order").shuffle(chosen)
+    seeded_rng(env.seed, env.stage, "order").shuffle(chosen)
     for record in chosen:
         env.keep(record)
 
@@ -132,14 +132,14 @@ async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env:
         FilialError: the mixer failed, or gave something that is no rate.
         UsageError: it gives a rate to a group that there is not.
     """
-    with blamed(plugin, env.stage), closing(env.worker):
+    with blame_plugin(plugin, env.stage), closing(env.worker):
         rates = await env.worker.call(mixer.rates, dict(sizes))
         if not isinstance(rates, dict):
             raise wrong_type(plugin, env.stage, "rates", rates, "a dict of numbers")
     for name, rate in rates.items():
         if not (is_number(rate) and (rate == 0 or LEAST_RATE <= rate <= MOST_RATE)):
             wanted = f"neither 0 nor a number from {LEAST_RATE:g} to {MOST_RATE:g}"
-            raise breach(plugin, env.stage, f"rates gives {by} {name!r} the rate {shown(rate)}, {wanted}")
+            raise breach(plugin, env.stage, f"rates gives {by} {name!r} the rate {format_value(rate)}, {wanted}")
     if unknown := sorted(set(rates) - set(sizes), key=str):
         known = ", ".join(map(repr, sorted(sizes)))
         raise UsageError(f"{plugin} gives a rate to {by} {unknown[0]!r}, but the records have {by} {known}")

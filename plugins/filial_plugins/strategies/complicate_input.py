@@ -42,7 +42,7 @@ class ComplicateInput(PromptStrategy):
         if record.messages:
             return await super().evolve(record, ctx)
         form = IN_WORDS[ctx.rng.choice(self.forms)]
-        return await self.rewritten(record, self.prompt(record, form=form), ctx)
+        return await self.rewrite(record, self.prompt(record, form=form), ctx)
 
 
 @hookimpl

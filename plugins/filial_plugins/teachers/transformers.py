@@ -86,7 +86,7 @@ class Transformers(Teacher):
         """The revision to load, if one is named."""
         return self.code.partition("@")[2] if self.code else self.revision
 
-    def located(self, base: Path) -> Self:
+    def locate(self, base: Path) -> Self:
         """Return a copy with the path of a folder beside the recipe; a name on the hub is unchanged."""
         path = resolve(self.model, base)
         return self.model_copy(update={"model": str(path)}) if path.is_dir() else self

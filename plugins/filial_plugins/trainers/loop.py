@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from filial import FilialError, TrainContext, seeded
+from filial import FilialError, TrainContext, seeded_rng
 from filial_plugins.trainers.devices.process_group import ProcessGroup
 from filial_plugins.trainers.devices.sharding import gather_tensor
 from filial_plugins.trainers.devices.signals import defer_signals
@@ -132,7 +132,7 @@ class Loop:
         state, o = self.state, self.options
         share = lr_factor(progress, o.schedule, o.warmup, o.lr_floor)
         tokens = self.runner.count_tokens(step)
-        self.torch.manual_seed(seeded(self.seed, "step", state.step, self.group.rank).getrandbits(63))
+        self.torch.manual_seed(seeded_rng(self.seed, "step", state.step, self.group.rank).getrandbits(63))
         with chooser.time_step(tokens):
             total = self.group.all_reduce(self.runner.add_gradients(step))
             self.group.sum_gradients(self.params)

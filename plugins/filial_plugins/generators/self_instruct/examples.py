@@ -85,7 +85,7 @@ class ExampleWriter:
         prompt = self.texts.classification.format(instruction=task.instruction.strip())
         reply = await ask_teacher(prompt, self.chosen.question, ctx)
         if isinstance(reply, TeacherError):
-            return task if self.chosen.failed_question == "pass" else Drop.failed(reply, task)
+            return task if self.chosen.failed_question == "pass" else Drop.from_error(reply, task)
         yes = says_yes(reply.text, exact=self.chosen.accept_yes == "exact")
         return task.replaced(tags=(*task.tags, CLASSIFICATION) if yes else task.tags).citing(reply)
 
@@ -93,7 +93,7 @@ class ExampleWriter:
         text = self.texts.output_first if CLASSIFICATION in task.tags else self.texts.input_first
         reply = await ask_teacher(text.format(n=self.chosen.instances, instruction=task.instruction.strip()), how, ctx)
         if isinstance(reply, TeacherError):
-            return [Drop.failed(reply, task)]
+            return [Drop.from_error(reply, task)]
         if self.chosen.refusals == "drop" and is_refusal(reply.text):
             return [Drop("refused", "the teacher declined to write examples", reply.text, task)]
         return self._select(task, reply, ctx)

@@ -59,7 +59,7 @@ def parse_reply(reply: Reply | TeacherError, first: int, chosen: Settings) -> It
     All unusable parts of a reply make one drop per reason, which carries the whole reply.
     """
     if isinstance(reply, TeacherError):
-        yield Drop.failed(reply)
+        yield Drop.from_error(reply)
         return
     if chosen.refusals == "drop" and is_refusal(reply.text):
         yield Drop("refused", "the teacher declined to propose tasks", answer=reply.text)

@@ -106,7 +106,7 @@ class BulkEncoder:
             UsageError: the spans ask for an end token and the tokenizer has none.
             TableDiffers: the table of words must not be used for this tokenizer and these rows.
         """
-        texts = self._encoder.joined(rows)
+        texts = self._encoder.join_spans(rows)
         self._follow_encoder()
         if self._spelling is None:
             return self._encode_by_offsets(texts, range(len(texts)), _make_empty(len(texts)))
@@ -233,7 +233,7 @@ class BulkEncoder:
         # `missing` is bytes of the text minus bytes of the tokens: -1 is exactly one byte too many.
         for i in np.flatnonzero(missing == -1).tolist():
             text = texts[i]
-            if isinstance(text, Text) and self._controls.one_stretch(text.marked):
+            if isinstance(text, Text) and self._controls.is_one_stretch(text.marked):
                 added[i] = self._spelling.space_first[flat.ids[first[i]]]
         return added
 
@@ -279,7 +279,7 @@ class BulkEncoder:
     def _encode_safely(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
         """Encode texts with offsets; if the tokenizer fails, one by one, to find the text on which it fails."""
         try:
-            return self._encoder.finished(texts)
+            return self._encoder.tokenize(texts)
         except Exception as error:
             if len(texts) == 1:
                 return [Unencodable("not-tokenisable", f"the tokenizer fails on it: {error}")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from filial import seeded
+from filial import seeded_rng
 from filial_plugins.trainers.steps.packing import pack_best_fit
 
 Step = list[list[int]]
@@ -32,7 +32,7 @@ def group_by_length(lengths: Sequence[int] | np.ndarray, size: int, seed: int, e
     for at in range(0, len(order), WINDOW_STEPS * size):
         window = sorted(order[at : at + WINDOW_STEPS * size], key=lambda i: (lengths[i], i))
         steps += [[[i] for i in window[k : k + size]] for k in range(0, len(window), size)]
-    seeded(seed, "steps", epoch).shuffle(steps)
+    seeded_rng(seed, "steps", epoch).shuffle(steps)
     return steps
 
 
@@ -44,5 +44,5 @@ def pack_rows(lengths: Sequence[int] | np.ndarray, capacity: int, size: int, see
 
 def _draw_order(count: int, seed: int, epoch: int) -> list[int]:
     order = list(range(count))
-    seeded(seed, "epoch", epoch).shuffle(order)
+    seeded_rng(seed, "epoch", epoch).shuffle(order)
     return order

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from filial import UsageError, seeded
+from filial import UsageError, seeded_rng
 
 Lengths = Sequence[int] | np.ndarray
 
@@ -34,7 +34,7 @@ def pack_best_fit(lengths: Lengths, capacity: int, seed: int, epoch: int) -> lis
             f"a row of {int(sizes.max())} tokens does not fit into packed rows of {capacity}; raise the packed length "
             "to max_length or above"
         )
-    rng = seeded(seed, "packing", epoch)
+    rng = seeded_rng(seed, "packing", epoch)
     # Random keys shuffle the rows; the stable sort by length keeps that order among rows of equal length.
     keys = np.frombuffer(rng.randbytes(8 * len(sizes)), dtype="<u8")
     shuffled = np.argsort(keys, kind="stable")

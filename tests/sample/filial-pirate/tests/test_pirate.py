@@ -1,6 +1,6 @@
 from filial_pirate import Pirate
 
-from filial.testing import StrategyContract, context, finished
+from filial.testing import StrategyContract, context, run_async
 
 
 class TestPirate(StrategyContract):
@@ -19,6 +19,6 @@ def test_accent_is_in_the_prompt():
         asked.append(request.messages[-1].content)
         return "Arr, name three colours!"
 
-    child = finished(Pirate(accent="bristol").evolve(StrategyContract.records[0], context(teacher)))
+    child = run_async(Pirate(accent="bristol").evolve(StrategyContract.records[0], context(teacher)))
     assert child.instruction == "Arr, name three colours!"
     assert asked == ["Retell this task as a bristol pirate would:\n\nName three colours."]

@@ -18,7 +18,7 @@ class Unencodable(FilialError):
         self.reason, self.detail = reason, detail
 
 
-class Cutter:
+class TokenSplitter:
     """Cuts tokens by the vocabulary alone, so that both parts provably spell their text.
 
     Args:
@@ -30,7 +30,7 @@ class Cutter:
         self._anchor = (tokenizer.encode("a", add_special_tokens=False).tokens or [""])[-1]
         self._byte_level = type(tokenizer.decoder).__name__ == "ByteLevel"
 
-    def cut(self, ids: list[int], offsets: list[_Range], border: int, text: str) -> tuple[list[int], list[_Range]]:
+    def split(self, ids: list[int], offsets: list[_Range], border: int, text: str) -> tuple[list[int], list[_Range]]:
         """The tokens with the one that lies across ``border``, if any, replaced by tokens of its two parts.
 
         Raises:
@@ -42,7 +42,7 @@ class Cutter:
         start, end = offsets[k]
         if k + 1 < len(ids) and offsets[k + 1][0] < border:
             raise Unencodable("unprovable-mask", f"several tokens lie across {text[start:end]!r}")
-        left, right = self._parts(ids[k], text[start:border], text[border:end]) or self._bytes_cut(
+        left, right = self._split_token(ids[k], text[start:border], text[border:end]) or self._split_bytes(
             ids, offsets, k, border, text
         )
         return (
@@ -50,21 +50,21 @@ class Cutter:
             [*offsets[:k], *[(start, border)] * len(left), *[(border, end)] * len(right), *offsets[k + 1 :]],
         )
 
-    def _parts(self, token: int, before: str, after: str) -> tuple[list[int], list[int]] | None:
+    def _split_token(self, token: int, before: str, after: str) -> tuple[list[int], list[int]] | None:
         """Ids that spell ``before`` and ``after``, the two parts of a token's text, where there are such."""
         piece = self._tokenizer.id_to_token(token)
         for k in range(1, len(piece)):
             left, right = self._model.tokenize(piece[:k]), self._model.tokenize(piece[k:])
             # The tokenizer's own prefix blank may stand before the first part.
-            if self._spelled(left) in (before, " " + before) and self._spelled(right) == after:
+            if self._decode(left) in (before, " " + before) and self._decode(right) == after:
                 return _ids(left), _ids(right)
         left, right = self._model.tokenize(before), self._model.tokenize(after)
         parts = ((left, before), (right, after))
-        if all(self._spelled(tokens) == part or set(_ids(tokens)) == {token} for tokens, part in parts):
+        if all(self._decode(tokens) == part or set(_ids(tokens)) == {token} for tokens, part in parts):
             return _ids(left), _ids(right)
         return None
 
-    def _bytes_cut(
+    def _split_bytes(
         self, ids: list[int], offsets: list[_Range], k: int, border: int, text: str
     ) -> tuple[list[int], list[int]]:
         """The two parts of a byte-level token that begins or ends within a character, found by counting bytes."""
@@ -80,7 +80,7 @@ class Cutter:
         start, end = offsets[k]
         raise Unencodable("unprovable-mask", f"a token lies across the border in {text[start:end]!r} and cannot be cut")
 
-    def _spelled(self, tokens: list[Any]) -> str:
+    def _decode(self, tokens: list[Any]) -> str:
         """The text of some tokens in mid-sentence."""
         decoder, values = self._tokenizer.decoder, [t.value for t in tokens]
         if decoder is None:

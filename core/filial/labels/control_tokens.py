@@ -51,12 +51,12 @@ def lookalikes(text: str) -> list[str]:
     return _LOOKALIKE.findall(text) if "<" in text or "[" in text else []
 
 
-class Controls:
+class ControlTokens:
     """The special tokens of a tokenizer and the copy that knows them by private strings.
 
     Attributes:
         ids: id per special token's string, such as ``{"</s>": 2}``.
-        copy: the tokenizer (a ``tokenizers.Tokenizer``) to be used on text that went through `marked`; it adds no
+        copy: the tokenizer (a ``tokenizers.Tokenizer``) to be used on text that went through `to_private`; it adds no
             tokens, never truncates and never pads, whatever was set on the original.
         lengths: length in characters per special token's id.
         greedy: a special token swallows the blanks beside it (``lstrip``, ``rstrip``).
@@ -79,28 +79,28 @@ class Controls:
         self._private = re.compile(f"[{chr(self._first)}-{chr(self._first + max(len(special), 1) - 1)}]")
         longest_first = sorted(map(re.escape, special), key=len, reverse=True)
         self._pattern = re.compile("|".join(longest_first)) if special else None
-        self.copy = self._renamed(spec, type(backend))
+        self.copy = self._build_copy(spec, type(backend))
 
-    def marked(self, text: str) -> str:
+    def to_private(self, text: str) -> str:
         """Control text with each special token's string replaced by its private one of the same length."""
         if self._pattern is None:
             return text
         return self._pattern.sub(lambda m: self._alias[m[0]], text)
 
-    def taken(self, text: str) -> bool:
+    def collides_with(self, text: str) -> bool:
         """Whether data holds characters which this copy uses for itself: then use another ``shift``."""
         return not text.isascii() and self._private.search(text) is not None
 
-    def one_stretch(self, marked: str) -> bool:
+    def is_one_stretch(self, marked: str) -> bool:
         """Whether no text stands behind a special token, so that all text is one stretch to the tokenizer."""
         found = self._private.search(marked)
         return found is None or not marked[found.start() + 1 :].strip(FILLER)
 
-    def shifted(self, tokenizer: Any) -> Controls:
+    def with_next_block(self, tokenizer: Any) -> ControlTokens:
         """The same tokenizer with the next block of private characters."""
-        return Controls(tokenizer, self._shift + 1)
+        return ControlTokens(tokenizer, self._shift + 1)
 
-    def _renamed(self, spec: dict[str, Any], kind: Any) -> Any:
+    def _build_copy(self, spec: dict[str, Any], kind: Any) -> Any:
         alias, model = self._alias, spec["model"]
         added = {alias.get(a["content"], a["content"]): a["id"] for a in spec["added_tokens"]}
         for a in spec["added_tokens"]:
@@ -112,7 +112,7 @@ class Controls:
         else:
             model["vocab"] = [[alias.get(piece, piece), score] for piece, score in model["vocab"]]
         if "merges" in model:
-            model["merges"] = [m for m in model["merges"] if not _touches(m, alias)]
+            model["merges"] = [m for m in model["merges"] if not _uses_special_token(m, alias)]
         if model.get("unk_token") in alias:
             model["unk_token"] = alias[model["unk_token"]]
         # BOS and the like are put in by the encoder. Truncation and padding are state that earlier calls left behind.
@@ -137,7 +137,7 @@ def _spec(backend: Any, tokenizer: Any) -> dict[str, Any]:
         ) from error
 
 
-def _touches(merge: Any, alias: dict[str, str]) -> bool:
+def _uses_special_token(merge: Any, alias: dict[str, str]) -> bool:
     """Whether a merge makes or uses a special token (some converted vocabularies hold such merges)."""
     left, right = merge if isinstance(merge, list) else merge.split(" ", 1)
     return left in alias or right in alias or left + right in alias
