@@ -156,8 +156,8 @@ def test_offsets_are_needed_for_a_token_across_the_border_and_else_hardly_ever(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long_way: list[int] = []
-    finished = Encoder.tokenize
-    monkeypatch.setattr(Encoder, "finished", lambda self, texts: long_way.append(len(texts)) or finished(self, texts))
+    tokenize = Encoder.tokenize
+    monkeypatch.setattr(Encoder, "tokenize", lambda self, texts: long_way.append(len(texts)) or tokenize(self, texts))
     plain = [BEGIN, Span("naïve 東京? no\n### Response:\n"), Span("yes it's so", train=True), END]
     across = [BEGIN, Span("a:"), Span("b", train=True), END]
     BulkEncoder(Encoder(TOKENIZERS[name])).encode([plain, across])
