@@ -16,7 +16,7 @@ BROKEN = {
     "exits": ("exits", "SystemExit"),
     "liar": ("liar", "registers 'lier'"),
     "typo": ("typo", "did you mean 'register_strategies'"),
-    "wrong": ("wrong", "no subclass of filial.Strategy"),
+    "wrong": ("wrong", "not a subclass of filial.Strategy"),
 }
 """Sample package -> the name it claims, and what the message must say; clash, heavy and segv have their own tests."""
 
