@@ -11,6 +11,7 @@ from filial_plugins.formats.pairs import Pairs
 from filial_plugins.formats.parquet import Parquet
 from filial_plugins.formats.seeds import Seeds
 from filial_plugins.formats.sharegpt import ShareGPT
+from filial_plugins.mixers.sizes import ExamplesProportional, Proportional, Temperature
 from filial_plugins.mixers.weights import Weights
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import NEEDED_TOKENS, Chat
@@ -38,6 +39,18 @@ class TestVicuna(TemplateContract):
 
 class TestWeights(MixerContract):
     component: Mixer = Weights()
+
+
+class TestProportional(MixerContract):
+    component: Mixer = Proportional()
+
+
+class TestExamplesProportional(MixerContract):
+    component: Mixer = ExamplesProportional(maximum=3000)
+
+
+class TestTemperature(MixerContract):
+    component: Mixer = Temperature()
 
 
 class TestAlpacaRows(FormatContract):
