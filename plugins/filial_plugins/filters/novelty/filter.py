@@ -42,9 +42,11 @@ class Novelty(Filter):
     Self-Instruct judges instructions, not examples: a record whose instruction is equal to one in the pool is a
     further example of that task and is kept. Instructions of seeds and files are not new.
 
-    Different from the original: ``rouge_score`` knows only a-z and 0-9, so it calls every Chinese text new, and any
-    two Chinese texts that mention "Python" equal. Here texts in other scripts are compared by their own words, or by
-    characters where these scripts write no blanks. ``scripts: latin`` compares as the original does.
+    Different from the original: ``rouge_score`` knows only a-z and 0-9, so it calls every Chinese text new, any two
+    Chinese texts that mention "Python" equal, and "Tả con bò" (a cow) and "Tả con bơ" (an avocado) too. Here texts are
+    compared by their own words, or by characters where scripts write no blanks; accents, however they are encoded,
+    belong to letters, and full-width forms and characters that nobody sees make no difference. ``scripts: latin``
+    compares as the original does.
     """
 
     remembers = True
@@ -67,7 +69,8 @@ class Novelty(Filter):
     )
     scripts: Literal["all", "latin"] = Field(
         "all",
-        description="Compare texts of all scripts, or by a-z and 0-9 only, so that texts without are always new.",
+        description="Compare by the words of all scripts, or by a-z and 0-9 only, so that texts without are always "
+        "new.",
     )
 
     @model_validator(mode="after")

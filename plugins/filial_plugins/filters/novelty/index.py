@@ -69,8 +69,8 @@ class RougeIndex:
         threshold: ROUGE-L F, above 0 and at most 1.
         rule: when a text is new: "<=" if no F is above the threshold (the code of Self-Instruct), "<" if every F
             is below it (its paper). They differ on exact ties alone.
-        scripts: what tokens are, see `tokenize`: "all" compares every script, "latin" is ``rouge_score`` for all
-            texts, so that one without a-z and 0-9 is always new.
+        scripts: what tokens are, see `tokenize`: "all" compares the words of every script, "latin" is ``rouge_score``
+            for all texts, so that one without a-z and 0-9 is always new.
     """
 
     def __init__(self, threshold: float = 0.7, rule: Rule = "<=", scripts: Scripts = "all") -> None:
