@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from filial import Context, Drop, Keep, Message, Record, UsageError
@@ -36,8 +38,67 @@ def test_a_drop_names_its_nearest_neighbour_and_score():
 
 def test_further_examples_of_an_accepted_instruction_stay_unless_unwanted():
     more = A.replaced(id="b", input="cow, ant, gnat")
-    assert kept(run(Novelty(), A, more)) == [True, True]
+    assert kept(run(Novelty(), A, more, more)) == [True, True, False]
+    assert kept(run(Novelty(instances="keep"), A, more, more)) == [True, True, True]
     assert kept(run(Novelty(instances="drop"), A, more)) == [True, False]
+
+
+COPIES = {
+    "itself": ("Name three rivers.", "Name three rivers."),
+    "zero-width blanks": ("Name three rivers.", "Na\u200bme three\u2060 rivers."),
+    "full-width forms": ("Name three rivers.", "Ｎａｍｅ　ｔｈｒｅｅ ｒｉｖｅｒｓ．"),
+    "a mark at the beginning": ("Name three rivers.", "\ufeffName three rivers.\r\n"),
+    "a no-break space": ("Name three rivers.", "Name\xa0three  rivers."),
+    "Vietnamese decomposed": ("Hãy tả con bò.", unicodedata.normalize("NFD", "Hãy tả con bò.")),
+    "Korean in parts": ("시를 써 주세요.", unicodedata.normalize("NFD", "시를 써 주세요.")),
+    "Devanagari": ("क़लम से लिखो।", unicodedata.normalize("NFD", "क़लम से लिखो।")),
+    "emoji alone": ("🎉🎉👍🏽", "🎉🎉👍🏽"),
+    "an emoji with a variation selector": ("❤", "❤\ufe0f"),
+    "marks alone": ("?!", "?!"),
+    "nothing that is seen": ("\u200b", " "),
+}
+RULES = {"default": {}, "a threshold of 1": {"threshold": 1}, "question": {"compare": "question"}}
+
+
+@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("options", RULES.values(), ids=RULES)
+def test_a_copy_is_never_new(name, options):
+    first, second = (Record(id=text, instruction=text, output="x") for text in COPIES[name])
+    assert kept(run(Novelty(**options), first, second, first)) == [True, False, False]
+    assert kept(run(Novelty(**options), second, first)) == [True, False]
+
+
+def test_the_same_question_with_another_answer_is_a_copy_unless_answers_are_preferences():
+    other = A.replaced(id="b", output="[bee, ox]")
+    assert kept(run(Novelty(), A, other)) == [True, False]
+    assert kept(run(Novelty(), A.replaced(label=True), other.replaced(label=False), A.replaced(label=True))) == [
+        True, True, False,
+    ]  # fmt: skip
+    worse = (Message(role="assistant", content="ox, bee"),)
+    pairs = [A.replaced(rejected=worse), other.replaced(rejected=worse), other.replaced(rejected=worse)]
+    assert kept(run(Novelty(), *pairs)) == [True, True, False]
+
+
+def test_conversations_that_open_alike_go_on_unless_they_are_copies():
+    def talk(*turns: str) -> Record:
+        roles = ("user", "assistant") * len(turns)
+        return Record(
+            messages=tuple(Message(role=role, content=turn) for role, turn in zip(roles, turns, strict=False))
+        )
+
+    one, other = talk("Who are you?", "Me.", "And he?", "He."), talk("Who are you?", "Me.", "And she?", "She.")
+    assert kept(run(Novelty(), one, other, one, Record(instruction="Who are you?", output="I."), other)) == [
+        True, True, False, True, False,
+    ]  # fmt: skip
+    alone = [Record(messages=(Message(role="assistant", content=text),)) for text in ("Hi.", "Good day.", "Hi.")]
+    assert kept(run(Novelty(), *alone)) == [True, True, False]
+
+
+def test_a_copy_in_the_letters_of_the_original_is_its_affair():
+    """The original finds no word in these, so both are new to it; a copy that it can find is one for both."""
+    for text, wanted in {"🎉🎉🎉": True, "写一首诗": True, "Écris: à la mer": False}.items():
+        record = Record(instruction=text, output="x")
+        assert kept(run(Novelty(scripts="latin"), record, record)) == [True, wanted]
 
 
 def test_a_rejected_instruction_opens_no_door_for_its_own_copies():
@@ -102,7 +163,11 @@ def test_against_seeds_drops_what_is_like_a_seed_but_no_seed():
 def test_a_further_example_of_a_seed_is_not_new_against_seeds():
     copy = SEED.replaced(id="b", output="Rhine, Elbe, Oder")
     assert kept(against_seeds(Novelty(against=("pool", "seeds")), copy)) == [False]
-    assert kept(against_seeds(Novelty(), SEED, copy)) == [True, True]
+    assert kept(against_seeds(Novelty(), SEED, copy.replaced(input="No tributaries."))) == [True, True]
+
+
+def test_a_seed_passes_once():
+    assert kept(against_seeds(Novelty(against=("pool", "seeds")), SEED, SEED)) == [True, False]
 
 
 def test_without_the_pool_records_may_be_like_each_other():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,20 +12,23 @@ from pydantic import model_validator
 
 from filial import Context, Drop, Field, Filter, InputFile, Keep, Record, UsageError, hookimpl
 from filial.formats import read
-from filial_plugins.filters.novelty.index import RougeIndex
-from filial_plugins.texts import excerpt, get_question
+from filial_plugins.filters.copies import digest_question, digest_record
+from filial_plugins.filters.novelty.index import Neighbour, RougeIndex
+from filial_plugins.texts import excerpt, get_question, normalize_text
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """The texts that a record must be new against: those known before the stage began, then those it accepted.
+    """What a record must be new against: the texts known before the stage began, then those it accepted.
 
-    ``before``: how many of the first kind; ``seeds``: the ids of those that are seeds.
+    ``before``: how many texts of the first kind; ``seeds``: the ids of those that are seeds; ``questions``: digests of
+    the questions that were accepted.
     """
 
     index: RougeIndex
     before: int
     seeds: frozenset[str]
+    questions: set[int]
 
 
 class Novelty(Filter):
@@ -39,8 +43,11 @@ class Novelty(Filter):
     recipe's ``seeds``; ``files`` adds records of files in any readable format. With ``against: [files]`` only the
     files count. A seed itself passes. A drop names the closest record of the pool, the seeds and the files.
 
-    Self-Instruct judges instructions, not examples: a record whose instruction is equal to one in the pool is a
-    further example of that task and is kept. Instructions of seeds and files are not new.
+    Self-Instruct judges instructions, not examples: a record whose instruction is equal to one in the pool but whose
+    input (of a conversation: system text or later turns) is another one is a further example of that task, and is
+    kept. A question that was accepted before is a copy, also with another answer, and is dropped, unless the records
+    are preferences (``label``, ``rejected``), which say something of the answer. ``instances: keep`` keeps copies too,
+    ``drop`` no further example. Instructions of seeds and files are not new.
 
     Different from the original: ``rouge_score`` knows only a-z and 0-9, so it calls every Chinese text new, any two
     Chinese texts that mention "Python" equal, and "Tả con bò" (a cow) and "Tả con bơ" (an avocado) too. Here texts are
@@ -63,9 +70,10 @@ class Novelty(Filter):
     compare: Literal["instruction", "question"] = Field(
         "instruction", description="What must be new: the instruction, or the instruction with its input."
     )
-    instances: Literal["keep", "drop"] = Field(
-        "keep",
-        description="What becomes of further examples of an accepted instruction (compare: instruction).",
+    instances: Literal["new", "keep", "drop"] = Field(
+        "new",
+        description="Further examples of an accepted instruction: keep those with another input, keep all, copies too, "
+        "or drop all (compare: instruction).",
     )
     scripts: Literal["all", "latin"] = Field(
         "all",
@@ -80,27 +88,42 @@ class Novelty(Filter):
         return self
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
-        known = self._get_pool(ctx)
-        if record.id in known.seeds:
-            return Keep()
-        text = self._get_text(record)
-        found = known.index.find_nearest(text)
-        if found is None:
-            if "pool" in self.against:
+        known, text = self._get_pool(ctx), self._get_text(record)
+        digest = self._digest(record, text)
+        copied, seed = digest in known.questions, record.id in known.seeds
+        found = None if seed else known.index.find_nearest(text)
+        if not self._passes(text, copied, found, known):
+            if found is None:
+                return Drop("too-similar", "a copy of a record that was accepted before")
+            name = f"{found.name}: " if found.name else ""
+            return Drop("too-similar", f"ROUGE-L {found.score:.3f} with {name}{excerpt(found.text)}")
+        if "pool" in self.against:
+            known.questions.add(digest)
+            if found is None and not seed:
                 known.index.add(text, record.id)
-            return Keep()
-        further = self.compare == "instruction" and self.instances == "keep" and found.place >= known.before
-        if further and found.text == text:
-            return Keep()
-        name = f"{found.name}: " if found.name else ""
-        return Drop("too-similar", f"ROUGE-L {found.score:.3f} with {name}{excerpt(found.text)}")
+        return Keep()
+
+    def _passes(self, text: str, copied: bool, found: Neighbour | None, known: _Pool) -> bool:
+        if found is None:  # a copy is mostly found, but not where nothing can be (threshold: 1, no words)
+            return not copied or self.instances == "keep" or self.scripts == "latin"
+        further = self.compare == "instruction" and found.place >= known.before
+        if not further or normalize_text(found.text) != normalize_text(text):
+            return False
+        return {"new": not copied, "keep": True, "drop": False}[self.instances]
+
+    def _digest(self, record: Record, text: str) -> int:
+        preference = record.rejected or record.label is not None
+        return digest_record(record) if preference or not text else digest_question(record)
 
     def _get_pool(self, ctx: Context) -> _Pool:
-        name = f"novelty {self!r}"  # two novelty filters of one stage have a pool each
-        if name not in ctx.memory:
-            ctx.memory[name] = self._build_pool(ctx)
-        known: _Pool = ctx.memory[name]
+        if self._memory_key not in ctx.memory:
+            ctx.memory[self._memory_key] = self._build_pool(ctx)
+        known: _Pool = ctx.memory[self._memory_key]
         return known
+
+    @cached_property
+    def _memory_key(self) -> str:
+        return f"novelty {self!r}"  # two novelty filters of one stage have a pool each
 
     def _build_pool(self, ctx: Context) -> _Pool:
         index, seeds = RougeIndex(self.threshold, self.rule, self.scripts), set[str]()
@@ -114,7 +137,7 @@ class Novelty(Filter):
                 )
         for name, record in self._read_files():
             index.add(self._get_text(record), name)
-        return _Pool(index, len(index), frozenset(seeds))
+        return _Pool(index, len(index), frozenset(seeds), set())
 
     def _read_files(self) -> Iterator[tuple[str, Record]]:
         for file in self.files:
