@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from filial import Context, Drop, Keep, Message, Record, UsageError
+from filial import Context, Drop, Keep, Message, Origin, Record, UsageError
 from filial.formats import write
 from filial.testing import FilterContract
 from filial_plugins.filters.novelty import Novelty
@@ -200,6 +200,106 @@ def test_against_a_file_in_any_format(tmp_path, name):
     fresh, near = run(novelty, A, NEAR_SEED)
     assert isinstance(fresh, Keep)
     assert near.detail == f"ROUGE-L 0.857 with record 3 of {name}: Name three rivers that flow through Germany."
+
+
+# Ancestors ---------------------------------------------------------------------------------------------------
+
+ROOT = Record(id="r", instruction="Sort these words by length.")
+
+
+def evolve(parent: Record, more: str) -> Record:
+    return parent.evolved(instruction=f"{parent.instruction[:-1]}{more}.").replaced(id=f"{parent.id}{more[-1]}")
+
+
+CHILD = evolve(ROOT, ", longest first")
+GRANDCHILD = evolve(CHILD, ", in French")
+COMPARE = Novelty(ancestors="compare")
+
+
+def test_an_evolved_record_is_not_compared_with_its_ancestors_by_default():
+    assert kept(run(Novelty(), ROOT, CHILD, GRANDCHILD)) == [True, True, True]
+    assert kept(run(COMPARE, ROOT, CHILD, GRANDCHILD)) == [True, False, False]
+
+
+def test_with_siblings_and_strangers_it_is_compared():
+    sibling, stranger = evolve(ROOT, ", longest last"), CHILD.replaced(id="x", origin=ROOT.origin)
+    results = run(Novelty(), ROOT, CHILD, sibling.replaced(id="s"), stranger)
+    assert kept(results) == [True, True, False, False]
+    assert "with rt: Sort these words by length, longest first." in results[2].detail
+    like = Record(id="l", instruction="Sort now by length, longest first, please.")
+    results = run(Novelty(), ROOT, like, CHILD)  # ROOT is the nearest
+    assert results[2].detail == "ROUGE-L 0.714 with l: Sort now by length, longest first, please."
+    assert "ROUGE-L 0.833 with r: " in run(COMPARE, ROOT, like, CHILD)[2].detail
+    generated = CHILD.replaced(origin=Origin(parents=("r",)))  # shown as an example: a parent, but nobody evolved it
+    assert kept(run(Novelty(), ROOT, generated)) == [True, False]
+
+
+def test_a_copy_of_an_ancestor_is_dropped():
+    for copy in (ROOT.instruction, "sort  these words\u200b, by length"):
+        child = ROOT.evolved(instruction=copy).replaced(id="c")
+        assert kept(run(Novelty(), ROOT, child)) == [True, False]
+        assert kept(run(Novelty(), ROOT, CHILD, child.replaced(origin=GRANDCHILD.origin))) == [True, True, False]
+    filled = ROOT.evolved(input="bee, ox").replaced(id="c")
+    assert kept(run(Novelty(), ROOT, filled)) == [True, True]
+
+
+def test_an_ancestor_is_known_though_the_one_between_was_dropped_by_this_filter():
+    like = Record(id="l", instruction=CHILD.instruction)
+    last = CHILD.evolved(instruction="Sort these words by length in French.").replaced(id="g")
+    assert kept(run(Novelty(threshold=0.8), ROOT, last)) == [True, False]  # nothing tells that they are related
+    assert kept(run(Novelty(threshold=0.8), ROOT.replaced(id="r"), CHILD, last)) == [True, True, True]
+    results = run(Novelty(threshold=0.8), like, ROOT, CHILD, last)
+    assert kept(results) == [True, False, False, True]
+
+
+def test_the_order_of_parent_and_child_makes_no_difference():
+    assert kept(run(Novelty(), GRANDCHILD, CHILD, ROOT)) == [True, True, True]
+    assert kept(run(COMPARE, GRANDCHILD, CHILD, ROOT)) == [True, False, False]
+
+
+def test_an_ancestor_among_the_seeds_does_not_count_either_but_one_in_a_file_does(tmp_path):
+    child = evolve(SEED, ", please")
+    assert kept(against_seeds(Novelty(against=("pool", "seeds")), child)) == [True]
+    assert kept(against_seeds(Novelty(against=("pool", "seeds"), ancestors="compare"), child)) == [False]
+    write(tmp_path / "old.jsonl", [SEED], format="filial")
+    assert kept(run(Novelty(files=(str(tmp_path / "old.jsonl"),)), child)) == [False]
+
+
+OWN = '''
+from filial import Strategy, hookimpl
+
+
+class More(Strategy):
+    """Add a demand; the first one is none."""
+
+    async def evolve(self, record, ctx):
+        demand = {0: "", 1: ", longest first", 2: ", in French"}[record.origin.round]
+        return record.evolved(instruction=f"{record.instruction[:-1]}{demand}.", output="x")
+
+
+@hookimpl
+def register_strategies(register):
+    register("more", More)
+'''
+
+
+def test_evolved_records_in_recipes_stay_beside_those_they_were_evolved_from(cli):
+    (cli.folder / "own.py").write_text(OWN)
+    cli.write("data.jsonl", {"instruction": ROOT.instruction, "output": "x"})
+    recipe = (
+        "data: data.jsonl\nteacher: {use: procedural}\nstages:\n"
+        "- evolve: {rounds: 3, strategies: [more], eliminate: [%s], answer: false}\n%s"
+    )
+    texts = [ROOT.instruction, CHILD.instruction, GRANDCHILD.instruction]
+    for name, eliminate, stage, wanted in (
+        ("default", "", "- filter: novelty\n", texts),
+        ("compare", "", "- filter: {use: novelty, ancestors: compare}\n", texts[:1]),
+        ("eliminate", "novelty", "", [texts[0], *texts]),
+    ):
+        (cli.folder / "r.yaml").write_text(recipe % (eliminate, stage))
+        assert cli("--plugin", "own.py", "run", "r.yaml", "--name", name) == 0, cli.err
+        last = sorted((cli.folder / "runs" / name / "stages").iterdir())[-1]
+        assert [row["instruction"] for row in cli.rows(last / "records.jsonl")] == wanted
 
 
 # On the command line ----------------------------------------------------------------------------------------

@@ -22,13 +22,23 @@ class _Pool:
     """What a record must be new against: the texts known before the stage began, then those it accepted.
 
     ``before``: how many texts of the first kind; ``seeds``: the ids of those that are seeds; ``questions``: digests of
-    the questions that were accepted.
+    the questions that were accepted; ``parents``: of each evolved record that came, those it was evolved from.
     """
 
     index: RougeIndex
     before: int
     seeds: frozenset[str]
     questions: set[int]
+    parents: dict[str, tuple[str, ...]]
+
+    def list_ancestors(self, name: str) -> set[str]:
+        """Return the ids of the records that one was evolved from, as far back as the records that came say."""
+        found, left = set[str](), [name]
+        while left:
+            news = set(self.parents.get(left.pop(), ())) - found
+            found |= news
+            left += news
+        return found
 
 
 class Novelty(Filter):
@@ -48,6 +58,13 @@ class Novelty(Filter):
     kept. A question that was accepted before is a copy, also with another answer, and is dropped, unless the records
     are preferences (``label``, ``rejected``), which say something of the answer. ``instances: keep`` keeps copies too,
     ``drop`` no further example. Instructions of seeds and files are not new.
+
+    An evolved record is like the one it was evolved from, often more than the threshold allows: "Sort these words by
+    length." becomes "Sort these words by length, longest first." So it is not compared with its own ancestors, unless
+    its words are the same as theirs; with its siblings it is. ``ancestors: compare`` compares it with ancestors, too.
+    Who evolved from whom is what the records say (``origin.parents`` of records with a round above 0). Where one in
+    between did not reach this filter, because a filter before dropped it or changed its text, those before the gap
+    count like all others: put `novelty` first. Texts of ``files`` are always compared.
 
     Different from the original: ``rouge_score`` knows only a-z and 0-9, so it calls every Chinese text new, any two
     Chinese texts that mention "Python" equal, and "Tả con bò" (a cow) and "Tả con bơ" (an avocado) too. Here texts are
@@ -75,6 +92,11 @@ class Novelty(Filter):
         description="Further examples of an accepted instruction: keep those with another input, keep all, copies too, "
         "or drop all (compare: instruction).",
     )
+    ancestors: Literal["skip", "compare"] = Field(
+        "skip",
+        description="Whether an evolved record must be new against those it was evolved from: only against copies "
+        "(skip), or as against all others.",
+    )
     scripts: Literal["all", "latin"] = Field(
         "all",
         description="Compare by the words of all scripts, or by a-z and 0-9 only, so that texts without are always "
@@ -89,9 +111,11 @@ class Novelty(Filter):
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
         known, text = self._get_pool(ctx), self._get_text(record)
+        if self.ancestors == "skip" and record.origin.round:
+            known.parents[record.id] = record.origin.parents
         digest = self._digest(record, text)
         copied, seed = digest in known.questions, record.id in known.seeds
-        found = None if seed else known.index.find_nearest(text)
+        found = None if seed else known.index.find_nearest(text, self._make_skip(record, known))
         if not self._passes(text, copied, found, known):
             if found is None:
                 return Drop("too-similar", "a copy of a record that was accepted before")
@@ -115,6 +139,19 @@ class Novelty(Filter):
         preference = record.rejected or record.label is not None
         return digest_record(record) if preference or not text else digest_question(record)
 
+    def _make_skip(self, record: Record, known: _Pool) -> Callable[[Neighbour], bool] | None:
+        """Return what tells ancestors and descendants of a record, but for copies, from all others."""
+        if not known.parents:
+            return None
+
+        def skip(near: Neighbour) -> bool:
+            other = near.name.removeprefix("seed ") if near.place < known.before else near.name
+            return near.score < 1 and (
+                other in known.list_ancestors(record.id) or record.id in known.list_ancestors(other)
+            )
+
+        return skip
+
     def _get_pool(self, ctx: Context) -> _Pool:
         if self._memory_key not in ctx.memory:
             ctx.memory[self._memory_key] = self._build_pool(ctx)
@@ -137,7 +174,7 @@ class Novelty(Filter):
                 )
         for name, record in self._read_files():
             index.add(self._get_text(record), name)
-        return _Pool(index, len(index), frozenset(seeds), set())
+        return _Pool(index, len(index), frozenset(seeds), set(), {})
 
     def _read_files(self) -> Iterator[tuple[str, Record]]:
         for file in self.files:

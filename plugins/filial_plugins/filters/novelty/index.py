@@ -17,6 +17,7 @@ two tokens share one, it costs time only.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from zlib import crc32
@@ -95,10 +96,11 @@ class RougeIndex:
         self._names.append(name)
         self._hashes.append(query.hashes)
 
-    def find_nearest(self, text: str) -> Neighbour | None:
+    def find_nearest(self, text: str, skip: Callable[[Neighbour], bool] | None = None) -> Neighbour | None:
         """Return the closest of the texts that are too similar to this one (of equals the earliest), or None.
 
-        None means that the text is new by the rule: every text of the index is on the allowed side of the threshold.
+        None means that the text is new by the rule: every text of the index is on the allowed side of the threshold,
+        but for those that ``skip`` says not to count.
         """
         query = self._make_query(text)
         if not query.codes:
@@ -107,13 +109,15 @@ class RougeIndex:
         for bound in sorted(self._compute_bounds(query)):
             if best is not None and best < bound:  # no later bound can beat it
                 break
-            score = self._compute_score(query, bound[1])
-            if self._exceeds(score) and (best is None or (-score, bound[1]) < best):
-                best = -score, bound[1]
-        if best is None:
-            return None
-        score, place = -best[0], best[1]
-        return Neighbour(place, self._names[place], score, self._texts[place])
+            place = bound[1]
+            found = -self._compute_score(query, place), place
+            closer = self._exceeds(-found[0]) and (best is None or found < best)
+            if closer and not (skip and skip(self._get_neighbour(*found))):
+                best = found
+        return None if best is None else self._get_neighbour(*best)
+
+    def _get_neighbour(self, negative_score: float, place: int) -> Neighbour:
+        return Neighbour(place, self._names[place], -negative_score, self._texts[place])
 
     def _make_query(self, text: str) -> _Query:
         """Tokenize a text; the last result is kept, since a text is first searched and then added."""
