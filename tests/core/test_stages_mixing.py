@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
 
@@ -12,7 +13,9 @@ from stage_kit import Rows
 
 from filial import FilialError, Mixer, Origin, Record, UsageError
 from filial.engine.stage import StageContext
-from filial_plugins.stages.mix import Mix, mix_records, shares
+from filial_plugins.mixing.allocation import divide
+from filial_plugins.mixing.drawing import Pool
+from filial_plugins.stages.mix import Mix, mix_records
 
 RATES = st.dictionaries(st.text(max_size=3), st.floats(0, 1e9, allow_nan=False), min_size=1, max_size=8).filter(
     lambda rates: any(rates.values())
@@ -26,13 +29,24 @@ class Rates(Mixer):
         return self.given or dict.fromkeys(sizes, 1.0)
 
 
-def mixed(records, rates=None, *, total=None, repeat=False, by="task", seed=1):
+def mixed(records, rates=None, *, seed=1, **keys):
     rows = Rows()
     env = StageContext(stage="mix", seed=seed, writer=rows)
-    settings = Mix(total=total, repeat=repeat, by=by) if total else Mix(repeat=repeat, by=by)
-    asyncio.run(mix_records(records, settings, "d:m==1", Rates(given=rates or {}), env))
+    settings = Mix(**{key: value for key, value in keys.items() if value is not None})
+
+    async def mix():
+        with closing(Pool(env.seed, env.stage)) as pool:
+            env.counters.entered = await settings.fill(pool, records)
+            if pool.sizes():
+                rows.report = await mix_records(pool, settings, "d:m==1", Rates(given=rates or {}), env)
+
+    asyncio.run(mix())
     assert env.counters.find_imbalance() == ""
     return rows
+
+
+def shares(rates, total):
+    return divide({name: Fraction(str(rate)) for name, rate in rates.items()}, total)
 
 
 def records(**sizes):
@@ -48,10 +62,10 @@ def counts(rows):
 @given(RATES, st.integers(0, 10_000))
 def test_shares_sum_to_the_total_and_are_within_one_of_the_exact_share(rates, total):
     out = shares(rates, total)
-    whole = sum(map(Fraction, rates.values()))
+    whole = sum(Fraction(str(rate)) for rate in rates.values())
     assert sum(out.values()) == total
     for name, rate in rates.items():
-        exact = Fraction(rate) * total / whole
+        exact = Fraction(str(rate)) * total / whole
         assert abs(out[name] - exact) < 1
         assert rate or not out[name]
 
@@ -59,8 +73,8 @@ def test_shares_sum_to_the_total_and_are_within_one_of_the_exact_share(rates, to
 @given(RATES, st.integers(0, 500))
 def test_shares_go_to_the_largest_remainders(rates, total):
     """Hamilton's method: nobody rounded down has a larger remainder than somebody rounded up."""
-    out, whole = shares(rates, total), sum(map(Fraction, rates.values()))
-    exact = {name: Fraction(rate) * total / whole for name, rate in rates.items()}
+    out, whole = shares(rates, total), sum(Fraction(str(rate)) for rate in rates.values())
+    exact = {name: Fraction(str(rate)) * total / whole for name, rate in rates.items()}
     up = [exact[n] % 1 for n in rates if out[n] > exact[n]]
     down = [exact[n] % 1 for n in rates if out[n] < exact[n]]
     assert not up or not down or min(up) >= max(down)

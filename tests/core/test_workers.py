@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from stage_kit import Rows, evolution
 from filial import Drop, FilialError, Filter, Keep, Mixer, Record, Reply, Strategy, TeacherError, UsageError
 from filial.contracts.concurrency import Worker
 from filial.engine.stage import StageContext
+from filial_plugins.mixing.drawing import Pool
 from filial_plugins.stages.evolve import Choice, evolve_records
 from filial_plugins.stages.filter import FilterStep, filter_records
 from filial_plugins.stages.mix import Mix, mix_records
@@ -267,7 +269,13 @@ def test_a_mixer_does_not_run_on_the_event_loop():
             return dict.fromkeys(sizes, 1.0)
 
     env = StageContext(stage="mix", seed=1, writer=Rows())
-    run(mix_records(records("a", "b"), Mix(), "d:even==1", Where(), env))
+
+    async def mix():
+        with closing(Pool(1, "mix")) as pool:
+            env.counters.entered = await Mix().fill(pool, records("a", "b"))
+            await mix_records(pool, Mix(), "d:even==1", Where(), env)
+
+    run(mix())
     assert len(threads) == 1
     assert threads != [threading.get_ident()]
 

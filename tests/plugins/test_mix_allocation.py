@@ -61,10 +61,10 @@ def test_a_mix_that_stops_keeps_the_rates_and_repeats_nothing(mix, total):
 @given(mixes())
 def test_without_a_total_a_mix_is_as_large_as_it_can_be(mix):
     rates, sizes = mix
-    whole = sum(map(Fraction, rates.values()))
+    exact = {task: Fraction(str(rate)) for task, rate in rates.items()}
     found = allocate(rates, sizes)
     assert all(one.given == one.asked <= one.available for one in found)
-    assert sum(one.given for one in found) == int(min(sizes[t].all * whole / Fraction(rates[t]) for t in rates))
+    assert sum(one.given for one in found) == int(min(sizes[t].all * sum(exact.values()) / exact[t] for t in rates))
 
 
 @given(mixes(cot=True), st.sampled_from([0.05, 0.1, 0.25, 1 / 3, 0.5, 0.9]), st.integers(1, 1000))

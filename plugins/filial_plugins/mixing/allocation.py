@@ -60,7 +60,7 @@ def allocate(
     if cot_share is None:
         sides = [_Side(False, rates, {task: size.all for task, size in sizes.items()}, Fraction(1))]
     else:
-        sides = _split(rates, sizes, Fraction(str(cot_share)))
+        sides = _split(rates, sizes, _exact(cot_share))
     if total is None:
         total = wanted = _largest(sides, None)
     else:
@@ -101,7 +101,7 @@ class _Side:
 
     def __init__(self, cot: bool, rates: Mapping[str, float | Fraction], sizes: Counts, share: Fraction) -> None:
         self.cot, self.sizes, self.share = cot, sizes, share
-        self.rates = {task: Fraction(rates[task]) for task in sizes}
+        self.rates = {task: _exact(rates[task]) for task in sizes}
 
     def divide(self, total: int) -> Counts:
         """Return what each task gets of ``total`` records of this side."""
@@ -135,7 +135,7 @@ def _split(rates: Mapping[str, float], sizes: Mapping[str, Sizes], share: Fracti
     for cot, part in ((False, 1 - share), (True, share)):
         there = {task: size.cot if cot else size.plain for task, size in sizes.items()}
         there = {task: count for task, count in there.items() if count}
-        portions = {task: Fraction(rates[task]) * count / sizes[task].all for task, count in there.items()}
+        portions = {task: _exact(rates[task]) * count / sizes[task].all for task, count in there.items()}
         if part and not any(portions.values()):
             kind = "is marked as chain of thought" if cot else "is without chain of thought"
             what = f"cot_share is {float(share):g}" if cot else f"cot_share leaves {float(part):g} for others"
@@ -184,3 +184,8 @@ def _give_what_there_is(sides: list[_Side], asked: list[Counts], total: int) -> 
         fits = all(part <= have for part, have in zip(_parts(sides, middle), sums, strict=True))
         low, high = (middle, high) if fits else (low, middle - 1)
     return [side.fill(most, part) for side, most, part in zip(sides, there, _parts(sides, low), strict=True)]
+
+
+def _exact(rate: float | Fraction) -> Fraction:
+    """Return a rate as the decimal number that a user would write for it: 0.1 is a tenth, which no float is."""
+    return rate if isinstance(rate, Fraction) else Fraction(str(rate))

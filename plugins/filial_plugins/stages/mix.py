@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from filial import Drop, Field, InputFile, Mixer, Record, UsageError, seeded_rng
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from filial import Drop, Field, InputFile, Mixer, Record, UsageError
 from filial.stages import (
     Expected,
     Manager,
@@ -16,15 +20,19 @@ from filial.stages import (
     Stage,
     StageContext,
     StageSpec,
+    Word,
     blame_plugin,
     breach,
     build,
+    each,
     format_value,
     is_number,
     provenance,
     read_inputs,
     wrong_type,
 )
+from filial_plugins.mixing.allocation import Allotment, Sizes, allocate
+from filial_plugins.mixing.drawing import Group, Pool
 from filial_plugins.stages.calls import short_name
 
 LEAST_RATE, MOST_RATE = 1e-100, 1e100
@@ -40,10 +48,24 @@ class Mix(Stage):
     by: Literal["task", "plugin", "round"] = Field(
         "task", description="What rates go by: the task, the plugin a record comes from, or its evolution round."
     )
-    repeat: bool = Field(False, description="Repeat the records of a task that is too small for its share.")
+    repeat: bool = Field(False, description="Repeat the records of a task that has fewer than its share.")
+    stop: bool = Field(False, description="End the mix where the first task runs out, so that all shares hold.")
+    cot_share: float | None = Field(
+        None, description="Share of records with a chain of thought: 0.1 for one in ten.", ge=0, le=1
+    )
+    cot_tag: Word = Field("cot", description="Records with this tag hold a chain of thought.")
+    cot_tasks: list[str] = Field([], description="Tasks all of whose records hold a chain of thought.")
     sources: dict[str, Annotated[InputFile, Field(description="Records of this task.")]] | None = Field(
         None, description="Files to add to the mix, by the name of their task.", min_length=1
     )
+
+    @model_validator(mode="after")
+    def _check_policy(self) -> Self:
+        if self.repeat and self.stop:
+            raise PydanticCustomError("policy", "repeat and stop exclude each other; remove one")
+        if self.cot_tasks and self.cot_share is None:
+            raise PydanticCustomError("policy", "cot_tasks says what cot_share counts; add cot_share, such as 0.1")
+        return self
 
     @classmethod
     def starts(cls, given: dict[str, Any]) -> bool:
@@ -56,35 +78,33 @@ class Mix(Stage):
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
         """Run a mix stage on the records of the one before and those of its sources."""
-        (spec,), added = stage.components, list[Record]()
-        for task, source in (self.sources or {}).items():
-            added += [r.replaced(task=task) for r in read_inputs(source, base, manager, env, limit=stage.limit)]
-        await mix_records([*records, *added], self, provenance(manager, spec), build(manager, spec, base), env)
-        env.counters.entered -= len(added)  # they did not come from the stage before
-        env.counters.made += len(added)
-        return {}
+        (spec,) = stage.components
+        with closing(Pool(env.seed, env.stage)) as pool:
+            env.counters.entered = await self.fill(pool, records)
+            for task, source in (self.sources or {}).items():
+                found = read_inputs(source, base, manager, env, limit=stage.limit)
+                env.counters.made += await self.fill(pool, found, task)  # they did not come from the stage before
+            if not pool.sizes():
+                return {}
+            return await mix_records(pool, self, provenance(manager, spec), build(manager, spec, base), env)
+
+    async def fill(self, pool: Pool, records: Iterable[Record], task: str | None = None) -> int:
+        """Put records into the pool, those of a source as its task. Returns how many."""
+        count = 0
+        async for record in each(records):
+            named = record if task is None else record.replaced(task=task)
+            pool.add((group_of(named, self.by), self._is_cot(named)), named)
+            count += 1
+        return count
+
+    def _is_cot(self, record: Record) -> bool:
+        """Whether a record counts for the share of chain of thought, if there is to be one."""
+        return self.cot_share is not None and (self.cot_tag in record.tags or record.task in self.cot_tasks)
 
     def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
         """Say what a mix stage would take and give."""
         (spec,) = stage.components
         return Expected(build(manager, spec, base).calls(entering), self.total or entering)
-
-
-def shares(rates: dict[str, float], total: int) -> dict[str, int]:
-    """Whole numbers that sum to ``total`` and follow the rates, by largest remainder (ties by name).
-
-    Raises:
-        UsageError: all rates are zero.
-    """
-    exact = {name: Fraction(rate) for name, rate in rates.items()}
-    if not (whole := sum(exact.values())):
-        raise UsageError("all mixing rates are 0; nothing would be mixed")
-    quotas = {name: rate * total / whole for name, rate in exact.items()}
-    counts = {name: int(q) for name, q in quotas.items()}
-    left = total - sum(counts.values())
-    for name in sorted(quotas, key=lambda n: (counts[n] - quotas[n], n))[:left]:
-        counts[name] += 1
-    return counts
 
 
 def group_of(record: Record, by: str) -> str:
@@ -93,36 +113,49 @@ def group_of(record: Record, by: str) -> str:
     return {"task": record.task, "plugin": short_name(origin.plugin), "round": str(origin.round)}[by]
 
 
-async def mix_records(records: Records, settings: Mix, plugin: str, mixer: Mixer, env: StageContext) -> None:
-    """Draw records task by task at the mixer's rates and shuffle them, by seed. They are held in memory for it.
+async def mix_records(pool: Pool, settings: Mix, plugin: str, mixer: Mixer, env: StageContext) -> Report:
+    """Draw from the pool at the mixer's rates, by seed. Returns what each task gave.
 
-    Without ``total`` as many as the rates allow without repeating any: the task that is scarcest for its rate is
-    used up. With ``repeat`` a task too small for its share is repeated, else its share is all it has.
+    Without ``total`` as many as the rates allow without repeating any: the task that is scarcest for its rate is used
+    up. A task that is too small for its share gives all it has, repeats it, or ends the mix (`allocate`).
+
+    Raises:
+        UsageError: a share of chain of thought that the records cannot give, or the mixer gives no rate to any.
     """
-    env.counters.entered = len(records)
-    total, repeat, by = settings.total, settings.repeat, settings.by
-    tasks: dict[str, list[Record]] = {}
-    for record in records:
-        tasks.setdefault(group_of(record, by), []).append(record)
-    if not tasks:
-        return
-    rates = await _rates(mixer, {name: len(rows) for name, rows in tasks.items()}, by, plugin, env)
-    if total is None:
-        whole = sum(rates.values())
-        total = min((int(len(tasks[n]) * whole / r + 1e-9) for n, r in rates.items() if r > 0), default=0)
-    chosen: list[Record] = []
-    for name, want in shares(rates, total).items():
-        rows = list(tasks[name])
-        seeded_rng(env.seed, env.stage, "draw", name).shuffle(rows)
-        times, rest = divmod(want, len(rows)) if repeat else (0, min(want, len(rows)))
-        for record in rows[rest:] if times == 0 else ():
-            env.drop(Drop("not-drawn", f"{by} {name!r} was given {want:,} of {len(rows):,}"), plugin, record)
-        drawn = rows * times + rows[:rest]
-        env.counters.made += max(0, len(drawn) - len(rows))  # what comes again is made by mixing
-        chosen += drawn
-    seeded_rng(env.seed, env.stage, "order").shuffle(chosen)
-    for record in chosen:
+    by, sizes = settings.by, dict[str, Sizes]()
+    for (task, cot), count in sorted(pool.sizes().items()):
+        there = sizes.get(task, Sizes())
+        sizes[task] = Sizes(there.plain, count) if cot else Sizes(count, there.cot)
+    if unknown := [task for task in settings.cot_tasks if task not in sizes] if by == "task" else []:
+        raise UsageError(f"cot_tasks names {unknown[0]!r}, but the records have {by} {', '.join(map(repr, sizes))}")
+    rates = await _rates(mixer, {task: size.all for task, size in sizes.items()}, by, plugin, env)
+    found = allocate(
+        rates, sizes, settings.total, repeat=settings.repeat, stop=settings.stop, cot_share=settings.cot_share
+    )
+    wanted = {(one.task, one.cot): one.given for one in found}
+
+    def leave(group: Group, record: Record) -> None:
+        size = sizes[group[0]].cot if group[1] else sizes[group[0]].plain
+        detail = f"{by} {group[0]!r} was given {wanted.get(group, 0):,} of {size:,}"
+        env.drop(Drop("not-drawn", detail), plugin, record)
+
+    env.counters.made += sum(one.repeated for one in found)  # what comes again is made by mixing
+    async for record in pool.draw(wanted, leave):
         env.keep(record)
+    return _report(found, settings)
+
+
+def _report(found: list[Allotment], settings: Mix) -> Report:
+    """Say what each task was asked for, had, gave and repeated, and how much of all that holds a chain of thought."""
+    lines: dict[str, Counter[str]] = {}
+    for one in found:
+        counts = {"asked": one.asked, "available": one.available, "given": one.given, "repeated": one.repeated}
+        lines.setdefault(one.task, Counter()).update(counts)
+    report: Report = {"mix": [{settings.by: task, **counts} for task, counts in lines.items()]}
+    if settings.cot_share is not None:
+        cot, total = (sum(one.given for one in found if one.cot or every) for every in (False, True))
+        report["cot"] = {"asked_share": settings.cot_share, "given": cot, "of": total}
+    return report
 
 
 async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env: StageContext) -> dict[str, float]:
