@@ -1,0 +1,1 @@
+"""``filial show``: look at records and drops in a terminal."""
