@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
 
 from filial import recipe as recipes
 from filial.api.plugins import Plugin, Plugins, beside, manager_of, plain, reporter_of
 from filial.api.results import Result
 from filial.api.sources import Source, plain_source
 from filial.api.teachers import Answer, open_teacher
+from filial.contracts.concurrency import TURN
 from filial.contracts.errors import UsageError
 from filial.contracts.records import Record
 from filial.engine import interrupts
 from filial.engine.build import read_inputs
 from filial.engine.progress import Reporter
-from filial.engine.stage import DropRow, StageContext
+from filial.engine.stage import DropRow, StageContext, Writer
 from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
 from filial.gateway.gateway import raise_stop_error
@@ -42,29 +44,30 @@ class Options(TypedDict, total=False):
     progress: bool | Reporter
 
 
-class _Rows:
-    """Takes what a stage writes."""
+class Rows(Writer, Protocol):
+    """What goes through a stage: what it writes, and before that the records that enter, each by ``append``."""
+
+    entering: Any
+
+
+class _RowsInMemory:
+    """What goes through a stage, in lists."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.drops: list[DropRow] = []
-
-    def keep(self, record: Record) -> None:
-        self.records.append(record)
-
-    def drop(self, row: DropRow) -> None:
-        self.drops.append(row)
+        self.entering, self.records, self.drops = list[Record](), list[Record](), list[DropRow]()
+        self.keep, self.drop = self.records.append, self.drops.append
 
 
 async def arun_verb(
     verb: str, body: Any, sources: Iterable[Source], *, tasks: Sequence[str] = (), format: str = "auto",
     limit: int | None = None, teacher: Plugin | Answer | None = None, seed: int = 42,
     budget: Mapping[str, float] | None = None, home: str | Path = ".", plugins: Plugins = (),
-    progress: bool | Reporter = True,
+    progress: bool | Reporter = True, rows: Rows | None = None,
 ) -> Result:  # fmt: skip
     """Do one stage, ``{verb: body}`` as a recipe would say it, on the records of sources.
 
     Bad lines and rows become drops. ``tasks`` are what the records of each source are to have, where that is to be set.
+    ``rows`` takes records and drops in the place of the result, which then has none: they need not fit into memory.
 
     Raises:
         RecipeError: with every fault of the stage.
@@ -72,22 +75,27 @@ async def arun_verb(
     """
     manager, said, base = manager_of(plugins), reporter_of(progress), Path.cwd()
     stage = recipes.stage_from_dict({verb: plain(body, manager)}, manager, name=verb, base=base)
-    rows = _Rows()
-    env = StageContext(stage=verb, seed=seed, writer=rows, note=said.note)
+    kept = _RowsInMemory()
+    writer: Rows = kept if rows is None else rows
+    entering = writer.entering
+    env = StageContext(stage=verb, seed=seed, writer=writer, note=said.note)
 
     async def work() -> dict[str, Any]:
         async with open_teacher(teacher, manager, home, budget, said) as gateway:
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
             with said.stage(verb, gateway.status if gateway else None) as env.on_progress:
-                records: list[Record] = []
                 for place, source in enumerate(sources):
-                    left = limit - len(records) if limit else None
+                    left = limit - len(entering) if limit else None
                     if left != 0:
-                        found = read_inputs(plain_source(source), base, manager, env, format, left)
-                        records += [record.replaced(task=tasks[place]) for record in found] if tasks else found
+                        for record in read_inputs(plain_source(source), base, manager, env, format, left):
+                            entering.append(record.replaced(task=tasks[place]) if tasks else record)
+                            env.counters.entered += 1
+                            env.on_progress(env.counters)
+                            if not env.counters.entered % TURN:
+                                await asyncio.sleep(0)  # Ctrl-C, and whatever else waits for the loop
                 with raise_stop_error(gateway):
-                    report: dict[str, Any] = await run_stage(stage, records, base, manager, env)
+                    report: dict[str, Any] = await run_stage(stage, entering, base, manager, env)
             return {"report": report, "teacher": asdict(gateway.spent) if gateway else {}}
 
     done = await Watchdog(manager.owner, said.note).watch(work())
@@ -96,7 +104,7 @@ async def arun_verb(
         "name": verb, "entered": count.entered, "made": count.made, "out": count.out,
         "dropped": count.dropped.total(), "reasons": dict(sorted(count.dropped.items())), **done["report"],
     }  # fmt: skip
-    return Result({"seed": seed, "stages": [row], "teacher": done["teacher"]}, rows.records, rows.drops)
+    return Result({"seed": seed, "stages": [row], "teacher": done["teacher"]}, kept.records, kept.drops)
 
 
 async def agenerate(

@@ -16,6 +16,7 @@ from filial.contracts.paths import resolve
 from filial.contracts.records import Record
 from filial.engine.stage import BAD_LINE, StageContext
 from filial.engine.work import Job
+from filial.formats.reading import add_ids
 from filial.plugins.options import locate_files
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 def read_inputs(
     source: str | Iterable[Item], base: Path, manager: Manager, env: StageContext, format: str = "auto",
     limit: int | None = None,
-) -> list[Record]:  # fmt: skip
-    """Records of a file named by a user, or of rows in memory; bad lines become drops of the stage, named as the user
-    named the file.
+) -> Iterator[Record]:  # fmt: skip
+    """Records of a file named by a user, or of rows in memory, as they are read; bad lines become drops of the stage,
+    named as the user named the file.
 
     Raises:
-        UsageError: the file cannot be read, or holds no record.
+        UsageError: at the end or before it: the file cannot be read, or holds no record.
     """
-    lost, name = 0, source if isinstance(source, str) else "records"
+    lost, found, name = 0, False, source if isinstance(source, str) else "records"
 
     def drop_line(bad: formats.BadLine) -> None:
         nonlocal lost
@@ -41,11 +42,13 @@ def read_inputs(
         env.counters.made += 1
         env.drop(Drop(BAD_LINE, str(replace(bad, file=name)), answer=bad.raw), "", None)
 
-    records = list(read_source(source, base, manager, format=format, limit=limit, bad=drop_line))
-    if not records:
+    records = read_source(source, base, manager, format=format, limit=limit, bad=drop_line, ids=False)
+    for record in add_ids(records, compact=True):
+        found = True
+        yield record
+    if not found:
         why = f"none of its {lost:,} lines is a record" if lost else "it holds no record"
         raise UsageError(f"{name}: {why}; look at its first lines, or name its format")
-    return records
 
 
 class Source:

@@ -19,7 +19,7 @@ from filial.contracts.errors import TeacherError, UsageError
 from filial.contracts.kinds import Drop
 from filial.contracts.messages import Price, Reply, Request
 from filial.contracts.plugin_errors import blame_plugin, breach, describe_surrogate
-from filial.contracts.records import Record, record_id
+from filial.contracts.records import IdSet, Record, record_id
 from filial.engine.work import Job, Work
 from filial.formats.base import describe_record
 from filial.formats.records import decode_fast, encode, explain
@@ -100,13 +100,15 @@ class DuplicateCounter:
     """
 
     def __init__(self) -> None:
-        self._seen: Counter[bytes] = Counter()
+        self._seen, self._again = IdSet(), Counter[str]()
 
     def next(self, name: str) -> int:
         """The rank of this one: 0 for the first of its name."""
-        short = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        self._seen[short] += 1
-        return self._seen[short] - 1
+        short = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        if self._seen.add(short):
+            return 0
+        self._again[short] += 1
+        return self._again[short]
 
 
 class Writer(Protocol):

@@ -19,7 +19,7 @@ from msgspec.structs import force_setattr
 from filial.contracts.errors import UsageError
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blame_plugin
-from filial.contracts.records import Record, record_id
+from filial.contracts.records import IdSet, Record, record_id
 from filial.formats import records as own
 from filial.formats.base import Bad, BadLineReport, Fault
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
@@ -82,8 +82,8 @@ def read(
 
 
 def read_rows(
-    rows: Iterable[Item], *, format: Spec = AUTO, bad: Bad | None = None, manager: Manager | None = None,
-    name: str = "records",
+    rows: Iterable[Item], *, format: Spec = AUTO, bad: Bad | None = None, ids: bool = True,
+    manager: Manager | None = None, name: str = "records",
 ) -> Iterator[Record]:  # fmt: skip
     """Return records and rows in memory, such as those of a table, as `read` returns those of a file.
 
@@ -97,7 +97,7 @@ def read_rows(
     if form is not None and not holds_rows(form):
         raise UsageError(f"{format!r} is a format of files; rows have one of those of rows")
     reading = _RowReader(catalogue, BadLineReport(name, bad, strict=False), form, format == AUTO)
-    return add_ids(reading.items(rows))
+    return add_ids(reading.items(rows)) if ids else reading.items(rows)
 
 
 class _RowReader:
@@ -259,22 +259,25 @@ def _is_marked(row: Row) -> bool:
     return not OURS.isdisjoint(row) and _try_parse(own.from_row, row) is not None
 
 
-def add_ids(records: Iterable[Record]) -> Iterator[Record]:
+def add_ids(records: Iterable[Record], *, compact: bool = False) -> Iterator[Record]:
     """Records with ids: those given are kept; others are hashed from the content.
 
     Equal records get ordinals 0, 1, … in order, so a line inserted anywhere changes no other record's id. An
     id that an earlier record already bears is passed over. The records must be fresh: the id is set in place.
+    ``compact`` takes ten bytes for each id where a set takes 130, and some more time.
     """
     borne: set[str] = set()
     again: Counter[str] = Counter()
+    add: Callable[[str], bool | None] = IdSet().add if compact else borne.add
     for record in records:
         name = record.id
-        if not name:
+        if name:
+            add(name)
+        else:
             content = record.content()
             name = first = record_id(content, stage=STAGE)
-            while name in borne:
+            while name in borne or add(name) is False:  # a set's `add` says nothing
                 again[first] += 1
                 name = record_id(content, stage=STAGE, ordinal=again[first])
             force_setattr(record, "id", name)
-        borne.add(name)
         yield record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial import Result, UsageError, formats
+from filial import UsageError, formats
 from filial.commands import (
     ROWS_LOST,
     PluginGroup,
@@ -24,6 +25,7 @@ from filial.commands import (
     teacher_options,
 )
 from filial.storage import replace_file, write_errors
+from filial_plugins.commands.spool import SpooledRows
 
 if TYPE_CHECKING:
     from filial.commands import Manager
@@ -47,9 +49,9 @@ def drops_beside(out: str) -> Path | None:
 @contextmanager
 def open_output(
     out: str, format: str, drops: str | None, plugins: Manager
-) -> Iterator[Callable[[Result], Path | None]]:
-    """Give a function that writes a result and says where its drops are; its files are put in their places when the
-    block ends well, otherwise nothing changes.
+) -> Iterator[tuple[SpooledRows, Callable[[], Path | None]]]:
+    """Give room for the rows of a stage, and a function that writes them and says where its drops are; its files are
+    put in their places when the block ends well, otherwise nothing changes.
 
     Without drops, those of an earlier command are removed. What can be known to fail is found before the block: the
     format, the folder.
@@ -73,15 +75,17 @@ def open_output(
         for path in (Path(out), beside):
             if path is not None and str(path) != "-":
                 path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(beside) if beside else nullcontext() as sink:
+        regular = out != "-" and (Path(out).is_file() or not Path(out).exists())
+        room = Path(os.path.realpath(out)).parent if regular else None
+        with replace_file(beside) if beside else nullcontext() as sink, SpooledRows(room) as rows:
 
-            def write(result: Result) -> Path | None:
+            def write() -> Path | None:
                 if sink is not None:
-                    sink.writelines(row.encode() + b"\n" for row in result.drops)
-                formats.write(out, result, format=format, manager=plugins)
-                return beside if result.drops else None
+                    sink.writelines(line + b"\n" for line in rows.drops.lines())
+                formats.write(out, rows.records, format=format, manager=plugins)
+                return beside if len(rows.drops) else None
 
-            yield write
+            yield rows, write
         if beside is not None and beside.is_file() and not beside.stat().st_size:
             beside.unlink()
 
@@ -93,12 +97,12 @@ def run_stage_command(ctx: click.Context, verb: str, body: Any, flags: dict[str,
     out, plugins = flags["out"], manager(ctx)
     if out == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
-    with open_output(out, flags["to"], flags["drops"], plugins) as write:
+    with open_output(out, flags["to"], flags["drops"], plugins) as (rows, write):
         result = run_verb(
             verb, body, flags["inputs"], format=flags["format"], limit=flags["limit"], seed=flags["seed"],
-            plugins=plugins, **teacher_flags(ctx, flags),
+            plugins=plugins, rows=rows, **teacher_flags(ctx, flags),
         )  # fmt: skip
-        drops = write(result)
+        drops = write()
     (stage,) = result.summary["stages"]
     if flags["as_json"]:
         counts = {"out": out, "kept": stage["out"], "dropped": stage["reasons"], "drops": drops and str(drops)}

@@ -81,7 +81,7 @@ class Generate(Stage):
         (spec,) = stage.components
         generator: Generator = build(manager, spec, base)
         if self.seeds:
-            seeds = read_inputs(self.seeds, base, manager, env, self.seeds_format or "auto")
+            seeds = list(read_inputs(self.seeds, base, manager, env, self.seeds_format or "auto"))
         else:
             seeds = list(records)  # a generator may look at any of them at any time
         keep, nothing = self.keep_inputs, list[Record]()
