@@ -238,6 +238,18 @@ def test_mix_draws_by_weights_and_repeats_when_told(cli):
     assert (tasks.count("a"), tasks.count("b")) == (4, 4)
 
 
+def test_a_mix_says_what_it_could_not_give(cli):
+    cli.write("in.jsonl", *({**RIVER, "task": task} for task in ("a", "b", "b", "")))
+    assert cli("mix", "weights", "in.jsonl", "-o", "out.jsonl", "--total", "9") == 0
+    assert "gives 4 of 9 records" in cli.err
+    table = [line.split() for line in cli.err.splitlines()]
+    start = table.index(["mix", "asked", "available", "given", "repeated"])
+    rows = ["(none) 3 1 1 0", "a 3 1 1 0", "b 3 2 2 0", "in all 9 4 4 0"]
+    assert table[start + 2 : start + 6] == [row.split() for row in rows]
+    assert cli("mix", "weights", "in.jsonl", "-o", "out.jsonl", "--total", "9", "--json") == 0
+    assert json.loads(cli.out)["mix"][-1] == {"task": "b", "asked": 3, "available": 2, "given": 2, "repeated": 0}
+
+
 def test_a_file_given_twice_is_mixed_twice(cli):
     cli.write("a.jsonl", {**RIVER, "task": "a"})
     assert cli("mix", "even", "a.jsonl", "a.jsonl", "-o", "m.jsonl") == 0

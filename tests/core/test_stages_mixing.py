@@ -31,7 +31,8 @@ class Rates(Mixer):
 
 def mixed(records, rates=None, *, seed=1, **keys):
     rows = Rows()
-    env = StageContext(stage="mix", seed=seed, writer=rows)
+    rows.notes = []
+    env = StageContext(stage="mix", seed=seed, writer=rows, note=rows.notes.append)
     settings = Mix(**{key: value for key, value in keys.items() if value is not None})
 
     async def mix():
@@ -179,6 +180,31 @@ def test_records_can_be_mixed_by_round_and_by_plugin():
 def test_a_rate_for_a_task_that_there_is_not_names_those_there_are():
     with pytest.raises(UsageError, match=r"'c'.*'a', 'b'"):
         mixed(records(a=1, b=1), {"c": 1.0})
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdefg"), st.integers(1, 9), min_size=1),
+    st.integers(1, 60) | st.none(),
+    st.sampled_from(["", "repeat", "stop"]),
+)
+def test_what_was_asked_for_there_and_given_adds_up_and_a_gap_is_told(sizes, total, policy):
+    rows = mixed(records(**sizes), total=total, **({policy: True} if policy else {}))
+    groups = {row["task"]: row for row in rows.report["mix"]}
+    assert {name: row["available"] for name, row in groups.items()} == sizes
+    assert {name: row["given"] for name, row in groups.items()} == {**dict.fromkeys(sizes, 0), **counts(rows)}
+    asked = sum(row["asked"] for row in groups.values())
+    assert total in (None, asked)
+    assert bool(rows.notes) == (len(rows.kept) < asked)
+    if rows.notes:
+        (note,) = rows.notes
+        assert f"gives {len(rows.kept):,} of {asked:,} records" in note
+
+
+def test_the_largest_gaps_are_named_and_the_others_add_up():
+    rows = mixed(records(a=1, b=2, c=3, d=4, e=5), total=50)
+    (note,) = rows.notes
+    assert "task 'a' gives 1 of 10, task 'b' gives 2 of 10, task 'c' gives 3 of 10, 2 others lack 11;" in note
+    assert "gives 15 of 50 records" in note
 
 
 def test_nothing_in_nothing_out():

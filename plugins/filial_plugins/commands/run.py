@@ -23,7 +23,7 @@ from filial.commands import (
     print_json,
 )
 from filial_plugins.commands.recipes import name_option, recipe_options
-from filial_plugins.commands.tables import funnel_table, judge_table, score_table, survival_table
+from filial_plugins.commands.tables import funnel_table, judge_table, mix_table, score_table, survival_table
 
 
 @click.command()
@@ -84,8 +84,8 @@ def rerun_command(ctx: click.Context, more: str = "", **flags: Any) -> str:
 
 def report(ctx: click.Context, run: Run, summary: dict[str, Any]) -> None:
     """Everything about a run that has ended."""
-    for text in (funnel_table(summary), survival_table(summary), score_table(summary), judge_table(summary)):
-        if text:
+    for table in (funnel_table, mix_table, survival_table, score_table, judge_table):
+        if text := table(summary):
             click.echo(f"{text}\n")
     click.echo(describe_usage(summary["teacher"]))
     rows, verdicts = run.lost()

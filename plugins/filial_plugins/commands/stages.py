@@ -115,7 +115,10 @@ def run_stage_command(ctx: click.Context, verb: str, body: Any, flags: dict[str,
 def _report(out: str, stage: dict[str, Any], drops: Path | None) -> None:
     """Where things are, and a hint where a teacher declined much of its work."""
     from filial.commands import refusals
+    from filial_plugins.commands.tables import mix_table
 
+    if table := mix_table({"stages": [stage]}):
+        click.echo(f"\n{table}\n", err=True)
     if out != "-":
         click.echo(f"wrote {out}{f'; what was dropped, and why, is in {drops}' if drops else ''}", err=True)
     elif stage["dropped"] and drops is None:

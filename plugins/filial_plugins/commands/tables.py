@@ -38,6 +38,23 @@ def plan_table(rows: list[dict[str, Any]]) -> str:
     return f"{steps}\n\n{grid(head, [*table, cells('in all', total, sure)])}"
 
 
+def mix_table(summary: dict[str, Any]) -> str:
+    """How many records of each group a mix was asked for, had, gave and repeated, with their sums; empty where nothing
+    was mixed."""
+    columns, blocks = ("asked", "available", "given", "repeated"), []
+    for stage in summary["stages"]:
+        if groups := stage.get("mix"):
+            names = [printable(str(value)) for row in groups for key, value in row.items() if key not in columns]
+            rows = [[name or "(none)", *_figures(row, columns)] for name, row in zip(names, groups, strict=True)]
+            total = {key: sum(row[key] for row in groups) for key in columns}
+            blocks.append(grid([stage["name"], *columns], [*rows, ["in all", *_figures(total, columns)]]))
+    return "\n\n".join(blocks)
+
+
+def _figures(row: Mapping[str, Any], columns: Iterable[str]) -> list[str]:
+    return [f"{row[key]:,}" for key in columns]
+
+
 def score_table(summary: dict[str, Any]) -> str:
     """What the filters of each stage measured: the mean of every score over all records they looked at."""
     rows = [

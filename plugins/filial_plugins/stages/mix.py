@@ -37,6 +37,8 @@ from filial_plugins.stages.calls import short_name
 
 LEAST_RATE, MOST_RATE = 1e-100, 1e100
 """Bounds of a rate that is not 0: between them, sums and quotients of rates are finite."""
+NAMED = 3
+"""Groups that a sentence names; the table has all."""
 
 
 class Mix(Stage):
@@ -139,10 +141,13 @@ async def mix_records(pool: Pool, settings: Mix, plugin: str, mixer: Mixer, env:
         detail = f"{by} {group[0]!r} was given {wanted.get(group, 0):,} of {size:,}"
         env.drop(Drop("not-drawn", detail), plugin, record)
 
+    report = _report(found, settings)
+    if shortage := describe_shortage(report["mix"], by):
+        env.note(f"{env.stage}: {shortage}")
     env.counters.made += sum(one.repeated for one in found)  # what comes again is made by mixing
     async for record in pool.draw(wanted, leave):
         env.keep(record)
-    return _report(found, settings)
+    return report
 
 
 def _report(found: list[Allotment], settings: Mix) -> Report:
@@ -156,6 +161,20 @@ def _report(found: list[Allotment], settings: Mix) -> Report:
         cot, total = (sum(one.given for one in found if one.cot or every) for every in (False, True))
         report["cot"] = {"asked_share": settings.cot_share, "given": cot, "of": total}
     return report
+
+
+def describe_shortage(rows: list[dict[str, Any]], by: str) -> str:
+    """Say what a mix cannot give of what was asked for, the largest gaps by name, in one sentence; empty if nothing."""
+    asked, given = (sum(row[key] for row in rows) for key in ("asked", "given"))
+    if given >= asked:
+        return ""
+    gaps = {row[by]: row["asked"] - row["given"] for row in rows if row["given"] < row["asked"]}
+    short = sorted((row for row in rows if row[by] in gaps), key=lambda row: (-gaps[row[by]], row[by]))
+    named = short if len(short) <= NAMED + 1 else short[:NAMED]
+    parts = [f"{by} {row[by]!r} gives {row['given']:,} of {row['asked']:,}" for row in named]
+    if rest := short[len(named) :]:
+        parts.append(f"{len(rest):,} others lack {sum(gaps[row[by]] for row in rest):,}")
+    return f"gives {given:,} of {asked:,} records: {', '.join(parts)}; more records, repeat or a lower total would do"
 
 
 async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env: StageContext) -> dict[str, float]:
