@@ -99,6 +99,39 @@ def test_the_summary_counts_what_training_would_leave_out_and_why(rendered, cli)
     assert "bad-line" in cli.out
 
 
+@pytest.mark.parametrize(
+    ("count", "first", "bad"), [("3", "the first 4", 1), ("5", "6", 1), ("6", "6", 1), ("0", "6", 1)]
+)
+def test_the_summary_says_of_how_many_records_it_speaks(cli, count, first, bad):
+    cli.write("x.jsonl", ANSWERED, "no record", *({**ANSWERED, "id": f"r{n}"} for n in range(4)))
+    assert cli("render", "alpaca", "x.jsonl", "--limit", "0", "--count", count) == 0
+    assert f"── {first} records: {int(first[-1]) - bad} may be trained on, {bad} cannot" in cli.out
+    assert ("not looked at the records behind these; --count 0" in cli.out) == first.startswith("the")
+    assert cli("render", "alpaca", "x.jsonl", "--limit", "0", "--count", count, "--json") == 0
+    summary = json.loads(cli.out)["summary"]
+    assert summary["more"] == first.startswith("the")
+    assert summary["records"] + sum(summary["dropped"].values()) == int(first[-1])
+
+
+def test_bad_lines_behind_what_was_looked_at_do_not_count(cli):
+    cli.write("x.jsonl", ANSWERED, {**ANSWERED, "id": "two"}, "no record", {**ANSWERED, "id": "three"})
+    assert cli("render", "alpaca", "x.jsonl", "--limit", "0", "--count", "2") == 0
+    assert "── the first 2 records: 2 may be trained on, 0 cannot" in cli.out
+
+
+def test_the_page_fits_80_columns_and_counts_lookalikes_it_does_not_name(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    tokens = "".join(f"<|im_{name}|>" for name in ("start", "end", "sep"))
+    tokens += "<s></s>\n<|endoftext|><|eot_id|><unk>[INST]"
+    cli.write("x.jsonl", {**ANSWERED, "output": tokens}, ANSWERED)
+    assert cli("render", "plain", "x.jsonl", "--limit", "2", "--json") == 0
+    found = json.loads(cli.out)["summary"]["lookalikes"]
+    assert len(found) > 6
+    assert cli("render", "plain", "x.jsonl", "--limit", "2") == 0
+    assert max(map(len, cli.out.splitlines())) <= 80
+    assert f"{len(found) - 5} others ×{len(found) - 5};" in cli.out
+
+
 def test_the_summary_says_what_it_does_not_know(rendered, cli):
     """A record that training leaves out for its tokens is never said to be one that can be trained on."""
     rows = [ANSWERED, ANSWERED | {"id": "long", "instruction": "yes " * 300}]
@@ -117,7 +150,8 @@ def test_the_summary_says_what_it_does_not_know(rendered, cli):
     assert summary("--tokenizer", "tok")["unchecked"] == ["too-long"]
     assert cli("render", "alpaca", "x.jsonl") == 0
     assert "── 2 records: 2 may be trained on, 0 cannot" in cli.out
-    assert "not counted   not-unicode, unprovable-mask, too-long, no-trained-token; name --tokenizer DIR" in cli.out
+    told = " ".join(cli.out.split())
+    assert "not counted not-unicode, unprovable-mask, too-long, no-trained-token; name --tokenizer DIR" in told
     assert summary()["unchecked"] == ["not-unicode", "unprovable-mask", "too-long", "no-trained-token"]
 
 
@@ -128,7 +162,7 @@ def test_the_summary_names_bos_end_token_lengths_and_lookalikes(rendered):
         "end           </s>, trained, after each of 5 trained answers",
         "look-alike    <|endoftext|> ×2, first in record 1: looks like a control token and stays text",
     ]:
-        assert line in page.splitlines()
+        assert " ".join(line.split()) in " ".join(page.split())
     assert "record 2" not in page.split("── 3 records")[0], "one record is shown, all are counted"
     assert "the longest of all" in page
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 OPEN, CLOSE = "⟦", "⟧"
 SEPARATOR = "·"
+LOOKALIKES = 5
+"""Strings that look like control tokens which the summary names."""
 
 
 @click.command()
@@ -50,14 +54,17 @@ def _run(
     shown: list[RenderedRecord] = []
     bad: list[Any] = []
     most = max(count, limit) if count else None
-    records = read_source(data, Path.cwd(), manager(ctx), format=format, limit=most, bad=bad)
-    for one in _examine_records(survey, records, limit, manager(ctx).provenance("templates", name)):
+    records = read_source(data, Path.cwd(), manager(ctx), format=format, bad=bad)
+    first = islice(records, most)
+    for one in _examine_records(survey, first, limit, manager(ctx).provenance("templates", name)):
         if not shown and not as_json:
             click.secho(_describe_marks(encoder is not None, mask), dim=True)
         shown.append(one)
         if not as_json:
             _print_record(one, encoder, mask)
-    for line in bad:
+    looked_at = len(bad)
+    survey.more = next(records, None) is not None
+    for line in bad[:looked_at] if survey.more else bad:
         survey.drop("bad-line", str(line))
     if as_json:
         print_json({"records": [_make_row(one) for one in shown], "summary": _summarize(survey)})
@@ -103,7 +110,7 @@ def _examine_records(survey: Survey, records: Any, limit: int, plugin: str) -> I
 def _describe_marks(tokenizer: bool, mask: bool) -> str:
     parts = ["trained is green" if _use_colour() else f"trained is {OPEN}so{CLOSE}", "⏎ ends a line"]
     if not tokenizer:
-        parts.append("{bos} and {eos} are the tokenizer's own, where it has them")
+        parts.append("{bos}, {eos}: the tokenizer's, if it has them")
     elif mask:
         parts.append(f"{SEPARATOR} parts tokens")
     return "   ".join(parts)
@@ -122,7 +129,8 @@ def _make_row(one: RenderedRecord) -> dict[str, Any]:
 def _summarize(survey: Survey) -> dict[str, Any]:
     """Return the summary as data."""
     out: dict[str, Any] = {
-        "records": survey.records, "dropped": dict(survey.dropped), "unchecked": list(survey.unchecked),
+        "records": survey.records, "more": survey.more, "dropped": dict(survey.dropped),
+        "unchecked": list(survey.unchecked),
     }  # fmt: skip
     if survey.encoder is not None:
         names = survey.encoder.tokenizer.convert_ids_to_tokens
@@ -200,19 +208,37 @@ def _print_summary(survey: Survey) -> None:
     lost = survey.dropped.total()
     whole = survey.records + survey.dropped["bad-line"]
     limit = f" at --max-length {survey.max_length:,}" if survey.max_length is not None else ""
-    sure = "may" if survey.unchecked else "can"
-    click.secho(f"── {whole:,} records{limit}: {whole - lost:,} {sure} be trained on, {lost:,} cannot", bold=True)
+    sure, which = "may" if survey.unchecked else "can", "the first " if survey.more else ""
+    click.secho(
+        f"── {which}{whole:,} records{limit}: {whole - lost:,} {sure} be trained on, {lost:,} cannot", bold=True
+    )
     for title, text in [
+        *_list_rest(survey),
         *_list_unchecked(survey),
         *_list_measures(survey),
         *_list_ends(survey),
         *_list_lookalikes(survey),
     ]:
-        click.echo(f"{title:<14}{text}")
+        click.echo(_wrap(title, text))
     if lost:
         rows = [[reason, f"{n:,}", printable(survey.examples[reason])] for reason, n in survey.dropped.most_common()]
         click.echo()
         click.echo(grid(["dropped", "records", "the first of them"], rows, prose=True))
+
+
+def _wrap(title: str, text: str) -> str:
+    """Put text beside a title, within the width of tables."""
+    width = min(100, max(80, shutil.get_terminal_size().columns))
+    return textwrap.fill(
+        text, width, initial_indent=f"{title:<14}", subsequent_indent=" " * 14, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _list_rest(survey: Survey) -> Iterator[tuple[str, str]]:
+    """Yield that there are more records, and how to count them too."""
+    if survey.more:
+        yield "not looked at", "the records behind these; --count 0 looks at all"
 
 
 def _list_unchecked(survey: Survey) -> Iterator[tuple[str, str]]:
@@ -255,9 +281,13 @@ def _list_ends(survey: Survey) -> Iterator[tuple[str, str]]:
 
 def _list_lookalikes(survey: Survey) -> Iterator[tuple[str, str]]:
     """Yield text in data that looks like a control token."""
-    for text, (times, first) in sorted(survey.lookalikes.items(), key=lambda item: -item[1][0])[:5]:
+    found = sorted(survey.lookalikes.items(), key=lambda item: -item[1][0])
+    named = found if len(found) <= LOOKALIKES + 1 else found[:LOOKALIKES]
+    for text, (times, first) in named:
         what = "looks like a control token and stays text"
         yield "look-alike", f"{printable(text)} ×{times:,}, first in record {first}: {what}"
+    if rest := found[len(named) :]:
+        yield "look-alike", f"{len(rest):,} others ×{sum(times for _, (times, _) in rest):,}; --json names all"
 
 
 render = PluginGroup("render", "templates", _run, "Show the text, tokens and loss mask of a template.")

@@ -84,6 +84,7 @@ class Survey:
     Attributes:
         template: bound, if there is an encoder.
         max_length: longest row in tokens; None for no limit.
+        more: whether there are records that were not examined.
         dropped: number of records that training would drop, by reason.
         examples: the first record per reason, and what is wrong with it.
         lengths: tokens per row that would be trained on; ``longest``: number and tokens of the longest row.
@@ -97,6 +98,7 @@ class Survey:
     encoder: Encoder | None = None
     max_length: int | None = None
     records: int = 0
+    more: bool = False
     dropped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     lengths: list[int] = field(default_factory=list)
