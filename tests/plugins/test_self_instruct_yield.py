@@ -12,6 +12,7 @@ from self_instruct_kit import EXAMPLE, SEED_FILE, SEEDS, Model, reasons, records
 from filial import Drop, FilialError, Reply, Request, TeacherError
 from filial.cli import invoke
 from filial_plugins.generators.self_instruct import SelfInstruct
+from filial_plugins.generators.self_instruct.yield_stats import YieldStats
 
 
 def test_the_yield_is_told_after_the_first_round_and_then_seldom():
@@ -26,6 +27,17 @@ def test_the_yield_is_told_after_the_first_round_and_then_seldom():
         notes[0],
     )
     assert abs(int(told[1].replace(",", "")) - model.requests) < 0.05 * model.requests
+
+
+@pytest.mark.parametrize("kinds", [1, 4, 5, 6, 20])
+def test_the_reasons_told_add_up_to_what_was_dropped(kinds):
+    stats = YieldStats(count=10, instances=1, per_request=8, per_task=1)
+    for i in range(kinds):
+        for _ in range(i + 1):
+            stats.count_drop(Drop(f"reason-{i}"))
+    told = stats.summarize().partition("; dropped: ")[2].split(", ")
+    assert sum(int(part.rpartition(" ")[2]) for part in told) == kinds * (kinds + 1) // 2
+    assert len(told) == min(kinds, 5)
 
 
 def test_a_run_that_is_done_at_once_tells_no_yield():

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from filial.contracts.errors import UsageError
-from filial.contracts.texts import printable
+from filial.contracts.texts import list_counts
 from filial.engine.progress import Reporter
 from filial.gateway.budget import format_dollars
 
@@ -31,13 +31,12 @@ RECENT = 15.0
 
 
 def counts(counters: Counters) -> str:
-    """``1,204 kept, 96 dropped (too-similar 80, harm 16)``, the three largest reasons."""
-    reasons = Counter(dict(counters.dropped))  # a copy made at once: another thread may be adding to it
-    dropped = reasons.total()
+    """``1,204 kept, 96 dropped (too-similar 80, harm 16)``, the three largest reasons and the others."""
+    reasons = dict(counters.dropped)  # a copy made at once: another thread may be adding to it
+    dropped = sum(reasons.values())
     parts = [f"{counters.out:,} kept"] if counters.out or not dropped else []
     if dropped:
-        top = ", ".join(f"{printable(r)} {n:,}" for r, n in reasons.most_common(3))
-        parts.append(f"{dropped:,} dropped ({top})")
+        parts.append(f"{dropped:,} dropped ({list_counts(reasons, 3)})")
     return ", ".join(parts)
 
 
@@ -46,12 +45,15 @@ class Watch:
 
     def __init__(self, status: Callable[[], GatewayStatus] | None) -> None:
         self.counters: Counters | None = None
-        self.start = time.monotonic()
-        self._status = status
+        self.start = self._begun = time.monotonic()
+        self._status, self._entered = status, 0
+        self._before = status() if status else None  # what other stages asked
         self._samples: deque[tuple[float, int]] = deque()
 
     def update(self, counters: Counters) -> None:
         """After every record."""
+        if counters.entered > self._entered:  # still reading
+            self._begun, self._entered = time.monotonic() if self._entered else self.start, counters.entered
         self.counters = counters
 
     def __str__(self) -> str:
@@ -65,36 +67,46 @@ class Watch:
         """How far it is."""
         if self.counters is None:
             return "starting"
-        of = f"{self.counters.done:,} of {self.counters.total:,}, " if self.counters.total else ""
-        return f"{of}{counts(self.counters)}"
+        if self.counters.total:
+            return f"{self.counters.done:,} of {self.counters.total:,}, {counts(self.counters)}"
+        if self.counters.entered and not self.counters.out:
+            dropped = f", {counts(self.counters)}" if self.counters.dropped else ""
+            return f"{self.counters.entered:,} read{dropped}"
+        return counts(self.counters)
 
     def _flow(self) -> Iterator[str]:
-        if self._status is None:
+        if self._status is None or self._before is None:
             return
-        now = self._status()
+        now, before = self._status(), self._before
         if now.pause > 1:
             yield f"told to wait {now.pause:.0f} s"
-        if now.requests:
-            yield f"{now.in_flight:,} in flight, {self._rate(now.requests):.0f} requests/s"
-            yield f"{short(now.tokens)} tokens"
-        elif now.from_ledger:
-            yield f"{now.from_ledger:,} answers from the ledger"
+        if now.requests > before.requests:
+            yield f"{now.in_flight:,} in flight, {self._rate(now.requests - now.in_flight - before.requests)}"
+            yield f"{short(now.tokens - before.tokens)} tokens"
+        else:
+            self._samples = deque([(time.monotonic(), 0)])  # nothing was asked up to now
+            if known := now.from_ledger - before.from_ledger:
+                yield f"{known:,} answers from the ledger"
         if now.usd or now.cap:
             yield format_dollars(now.usd) + (f" of {format_dollars(now.cap)}" if now.cap else "")
         if now.held_back:
             yield f"{now.held_back:,} held back by the cap"
 
-    def _rate(self, requests: int) -> float:
-        """Requests per second, lately."""
+    def _rate(self, ended: int) -> str:
+        """Requests that ended per second, lately: over `RECENT` seconds, or since the stage began to ask."""
         now = time.monotonic()
-        self._samples.append((now, requests))
-        while now - self._samples[0][0] > RECENT and len(self._samples) > 2:
+        self._samples.append((now, ended))
+        if len(self._samples) == 1:
+            self._samples.appendleft((self._begun, 0))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= RECENT:
             self._samples.popleft()
         since, before = self._samples[0]
-        return (requests - before) / (now - since) if now > since else requests / max(self.seconds(), 1e-9)
+        rate = max(0, ended - before) / max(now - since, 1e-9)
+        return f"{rate:,.0f} requests/s" if rate >= 9.95 else f"{rate:.2g} requests/s"
 
     def _left(self) -> Iterator[str]:
-        if self.counters and self.counters.total and self.counters.done and (spent := self.seconds()) > 2:
+        spent = time.monotonic() - self._begun
+        if self.counters and self.counters.total and self.counters.done and spent > 2:
             left = spent * (self.counters.total / self.counters.done - 1)
             yield f"{clock(left)} left"
 

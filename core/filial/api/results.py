@@ -15,6 +15,7 @@ from filial.api.models import Model
 from filial.api.records import Records
 from filial.api.tables import table
 from filial.contracts.records import Record
+from filial.contracts.texts import list_counts
 from filial.engine.examine import Examination, JudgedRecord
 from filial.engine.plan import Step
 from filial.engine.stage import DropRow, is_lost
@@ -72,7 +73,7 @@ class Result(Records):
         head = ["stage", "in", "made", "dropped", "out", "why dropped"]
         rows = [
             [stage["name"], *(f"{stage[key]:,}" for key in ("entered", "made", "dropped", "out")),
-             ", ".join(f"{reason} {n:,}" for reason, n in stage["reasons"].items())]
+             list_counts(stage["reasons"])]
             for stage in self.summary["stages"]
         ]  # fmt: skip
         return table(head, rows) + super()._repr_html_() + (self.model._repr_html_() if self.model else "")

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from filial.contracts.texts import printable
+from filial.contracts.texts import list_counts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,9 +86,7 @@ def _draw(table: Table, width: int) -> str:
 
 def format_counts(reasons: Mapping[str, int]) -> str:
     """``too-similar 80, harm 16``, the most frequent first."""
-    return ", ".join(
-        f"{printable(r)}{GLUE}{n:,}" for r, n in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-    )
+    return list_counts(reasons, blank=GLUE)
 
 
 def figure(result: dict[str, Any] | None) -> str:

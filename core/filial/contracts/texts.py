@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _VERBS = (
     "help|assist|answer|comply|fulfil|fulfill|do (?:that|this|so)|write|rewrite|create|generate|provide|"
@@ -50,3 +51,13 @@ def printable(text: str) -> str:
     """Return text from data so that it is safe on a terminal: control characters and bidirectional marks show as
     escapes."""
     return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
+
+
+def list_counts(counts: Mapping[str, int], most: int | None = None, blank: str = " ") -> str:
+    """``too-similar 80, harm 16``, the largest first; behind the ``most`` largest what they lack to the sum of all, as
+    ``others 7``."""
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    named = ranked if most is None or len(ranked) <= most + 1 else ranked[:most]
+    if others := sum(n for _, n in ranked[len(named) :]):
+        named = [*named, ("others", others)]
+    return ", ".join(f"{printable(name)}{blank}{n:,}" for name, n in named)

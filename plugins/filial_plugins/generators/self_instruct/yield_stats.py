@@ -103,11 +103,14 @@ class YieldStats:
         return self.per_task * tasks + self.requests_needed(max(0, tasks - self.waiting))
 
     def summarize(self) -> str:
-        """Summarise records, requests, accepted tasks and the most frequent drop reasons in one line."""
+        """Summarise records, requests, accepted tasks and drop reasons, the most frequent by name, in one line."""
         share = f" ({100 * self.accepted / self.proposed:.0f} %)" if self.proposed else ""
         text = f"{self.records:,} of {self.count:,} records after {self.requests:,} requests; {self.accepted:,} of "
         text += f"{self.proposed:,} proposed tasks accepted{share}"
         if self.per_task:
             text += f", examples of {self.examined:,} asked for"
-        top = ", ".join(f"{reason} {n:,}" for reason, n in self.reasons.most_common(4))
+        most = self.reasons.most_common()
+        if len(most) > 5:
+            most = [*most[:4], ("others", sum(n for _, n in most[4:]))]
+        top = ", ".join(f"{reason} {n:,}" for reason, n in most)
         return f"{text}; dropped: {top}" if top else text
