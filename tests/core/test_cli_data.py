@@ -114,6 +114,8 @@ def test_json_counts_are_whole(cli):
     cli("evolve", "longer", "in.jsonl", "-o", "out.jsonl", "--teacher", "echo", "--json", "--eliminate", "none")
     told = json.loads(cli.out)
     assert told["kept"] == len(cli.rows("out.jsonl"))
+    assert told["entered"] == 2
+    assert told["entered"] + told["made"] == told["kept"] + sum(told["dropped"].values())
     figures = told["survival"]["longer"]["1"]
     assert figures["tried"] == 2 == figures["kept"] + sum(figures["dropped"].values())
     assert told["drops"] == ("out.drops.jsonl" if told["dropped"] else None)

@@ -105,7 +105,8 @@ def run_stage_command(ctx: click.Context, verb: str, body: Any, flags: dict[str,
         drops = write()
     (stage,) = result.summary["stages"]
     if flags["as_json"]:
-        counts = {"out": out, "kept": stage["out"], "dropped": stage["reasons"], "drops": drops and str(drops)}
+        counts = {"out": out, "entered": stage["entered"], "made": stage["made"], "kept": stage["out"]}
+        counts |= {"dropped": stage["reasons"], "drops": drops and str(drops)}
         print_json({**counts, **{key: value for key, value in stage.items() if key not in COUNTS}})
     else:
         _report(out, stage, drops)
