@@ -1,7 +1,7 @@
 """filial: instruction tuning where every step is a plugin.
 
-The names in ``__all__`` are the public API, for plugin authors and for Python; everything else is private. They resolve
-on first use (PEP 562), so that ``import filial`` and ``filial --help`` stay cheap.
+The names in ``__all__`` are the public API, for plugin authors and for Python; everything else is private. They are
+imported on first use (PEP 562), so that ``import filial`` and ``filial --help`` are fast.
 """
 
 from typing import TYPE_CHECKING

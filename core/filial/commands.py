@@ -1,11 +1,11 @@
-"""What a package needs to bring a command of its own (entry point ``filial.commands``, a click command).
+"""What a package needs for a command of its own (entry point ``filial.commands``, a click command).
 
-Public API, like the names in `filial` and `filial.testing`; filial's own commands are made of it. What a command line
-is made of comes at once, all else is imported when it is first used, so that listing what is installed stays cheap.
+Public API, like the names in `filial` and `filial.testing`; filial's own commands use it, too. The parts of a command
+line are imported at once, everything else on first use, so that listing what is installed stays fast.
 
 For a command line: options, the plugin manager, plugins as subcommands (`PluginGroup`), teachers from flags, tables.
 For recipes and runs: `load`, `Run`, `plan_steps`. For one stage without a run: `StageContext`, `run_stage`. For judging
-and training: `examine`, `tune`. For what documents plugins: `json_schema`, `recipe_settings`.
+and training: `examine`, `tune`. For documentation of plugins: `json_schema`, `recipe_settings`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ _WHERE = {
     for module, names in _HOME.items()
     for public, _, name in (entry.partition("=") for entry in names)
 }
-"""Public name -> its module, and what it is called there."""
+"""Public name -> its module and its name there."""
 
 __all__ = [
     "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "STAGES", "UNREACHABLE", "USAGE",

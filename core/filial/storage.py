@@ -1,4 +1,4 @@
-"""What makes a run directory trustworthy: hashes, checksummed manifests, a lock."""
+"""Keep a run directory consistent: hashes, manifests with checksums, a lock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from filial.contracts.errors import FilialError, UsageError
 
 
 class Sink(io.FileIO):
-    """An unbuffered file that writes all or says why not, in words for the user."""
+    """An unbuffered file that writes everything, or raises an error for the user."""
 
     def __init__(self, path: Path, mode: str, shown: str | Path) -> None:
         self._shown = shown
@@ -37,7 +37,7 @@ class Sink(io.FileIO):
 
 @contextmanager
 def write_errors(path: str | Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write into one sentence.
+    """Turn an error of the operating system into one sentence.
 
     Raises:
         FilialError: the disk is full.
@@ -45,24 +45,23 @@ def write_errors(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except BrokenPipeError:  # whoever reads our output has enough: no fault of the place
+    except BrokenPipeError:  # the reader of our output has closed it: no error of the place
         raise
     except OSError as err:
         if err.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FilialError(
-                f"{path}: the disk is full; what was there before is unchanged: free space and run again"
+                f"{path}: the disk is full; the old content is unchanged: free some space and run again"
             ) from err
         what = (err.strerror or str(err)).lower()
-        raise UsageError(f"{path}: cannot be written: {what}; give another place or mend its permissions") from err
+        raise UsageError(f"{path}: cannot be written: {what}; give another place or fix its permissions") from err
 
 
 @contextmanager
 def replace_file(path: str | Path) -> Iterator[Sink]:
-    """A file to write that takes the place of ``path`` when the block ends well, and vanishes when it does
-    not.
+    """Open a file that replaces ``path`` when the block ends normally, and is deleted otherwise.
 
-    The new file is synced before the rename, the folder after it. A link keeps pointing where it does; a
-    pipe or a device is written directly.
+    The new file is synced before the rename, the folder after it. If ``path`` is a link, its target is replaced; a pipe
+    or a device is written directly.
 
     Raises:
         UsageError: the place cannot be written.
@@ -92,12 +91,12 @@ def replace_file(path: str | Path) -> Iterator[Sink]:
 
 
 def canonical_json(value: Any) -> bytes:
-    """One JSON text per value: sorted keys, no blanks, UTF-8. What gets hashed."""
+    """Encode a value as its only canonical JSON text, for hashes: sorted keys, no blanks, UTF-8."""
     return msgspec.json.encode(value, order="sorted")
 
 
 def digest(*parts: Any) -> str:
-    """32 hex digits of BLAKE2b over the canonical JSON of the parts."""
+    """Return 32 hex digits of BLAKE2b over the canonical JSON of the parts."""
     h = hashlib.blake2b(digest_size=16)
     for part in parts:
         data = part if isinstance(part, bytes) else canonical_json(part)
@@ -107,13 +106,13 @@ def digest(*parts: Any) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in this folder survive a power cut."""
+    """Sync a folder, so that a rename in it survives a power cut."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -122,7 +121,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file's content atomically, in a folder that is made if need be."""
+    """Replace a file's content atomically; create its folder if needed."""
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as f:
@@ -130,7 +129,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_manifest(path: Path, body: dict[str, Any]) -> None:
-    """Write a manifest with a checksum over everything else in it. This write is a stage's commit point."""
+    """Write a manifest with a checksum over everything else in it. This write commits a stage."""
     write_bytes(path, _format_manifest({**body, "checksum": digest(body)}))
 
 
@@ -139,9 +138,9 @@ def _format_manifest(sealed: dict[str, Any]) -> bytes:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """A manifest whose checksum holds and whose files are the very bytes it names, or None.
+    """Read a manifest; None unless its checksum and those of the files it names match.
 
-    Any torn or flipped byte, in the manifest or in a file it names, makes it None: the stage is done again.
+    Any changed byte, in the manifest or in a file it names, gives None: the stage runs again.
     """
     try:
         raw = path.read_bytes()
@@ -158,17 +157,17 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def find_finished(path: Path, key: str) -> dict[str, Any] | None:
-    """The manifest of work that is there, whole, and was done for this key, or None: it has to be done."""
+    """Return the manifest of complete work for this key, or None: the work has to be done."""
     manifest = read_manifest(path)
     return manifest if manifest is not None and manifest.get("key") == key else None
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a run directory: two runs in one directory would destroy each other.
+    """Lock a run directory: two runs in one directory would destroy each other.
 
     Raises:
-        UsageError: another process holds it; the message names its process id, if it has written it by now.
+        UsageError: another process holds the lock; the message names its process id, if it is written already.
     """
     path = folder / ".lock"
     with write_errors(path):
@@ -194,7 +193,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove what a killed process left behind: temporary files of unfinished writes. No link is followed."""
+    """Remove the temporary files that a killed process left. Links are not followed."""
     if not folder.is_symlink():
         for at, _, names in os.walk(folder):
             for name in names:
@@ -203,19 +202,19 @@ def remove_temporary_files(folder: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """See that what is written below a folder stays there.
+    """Refuse links out of a folder, so that a run writes inside it only.
 
-    Whoever hands on a project can put links into it, and git keeps them: a run must not write through them into its
-    user's files. Links that stay in the folder, as some trainers make, do no harm.
+    A project of somebody else can contain links, and git keeps them: a run must not write through them into its user's
+    files. Links inside the folder, as some trainers make, are allowed.
 
     Raises:
-        UsageError: the folder is a link, or holds one that leads out of it.
+        UsageError: the folder is a link, or contains one that leads out of it.
     """
     root = os.path.realpath(folder)
     for path in (folder, *folder.rglob("*")):
         target = Path(os.path.realpath(path))
         if path.is_symlink() and (path == folder or not target.is_relative_to(root)):
             raise UsageError(
-                f"{path} is a link to {target}, and a run writes through no link that leads out of its folder; remove "
+                f"{path} is a link to {target}, and a run does not write through links out of its folder; remove "
                 "it (for another disk give --home DIR, or make 'runs' or '.filial' the link)"
             )

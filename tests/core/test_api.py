@@ -263,9 +263,9 @@ def test_what_a_function_raises_is_told_with_its_name_and_cause():
 
     with pytest.raises(filial.FilialError, match=r"teacher 'broken' fails: LookupError: no such song"):
         evolve(teacher=broken)
-    with pytest.raises(filial.FilialError, match="gives a str or a Reply, not 7"):
+    with pytest.raises(filial.FilialError, match="must return a str or a Reply, not 7"):
         evolve(teacher=lambda prompt: 7)
-    with pytest.raises(filial.UsageError, match="teacher: 7 is no name"):
+    with pytest.raises(filial.UsageError, match="teacher: 7 is not a name"):
         evolve(teacher=7)
 
 

@@ -93,7 +93,7 @@ def test_a_command_that_filial_has_stays_filials_and_the_other_is_reached_by_its
     [
         ("raise SystemExit(3)", "sink = sink_module does not load: SystemExit: 3"),
         ("import nowhere_at_all", "sink = sink_module does not load: ModuleNotFoundError: No module named"),
-        ("command = 'sink'", "filial-x 1.0 (entry point sink = sink_module) is no click command"),
+        ("command = 'sink'", "filial-x 1.0 (entry point sink = sink_module) is not a click command"),
     ],
 )
 def test_a_broken_command_is_one_sentence_and_costs_only_those_who_name_it(site, cli, code, told):

@@ -202,7 +202,7 @@ def test_a_step_that_asks_says_how_to_name_a_teacher_when_none_is_named(cli):
         (["--teacher", "eco"], "did you mean 'echo'"),
         (["--teacher", "echo", "-T", "dealy=1"], "did you mean 'delay'"),
         (["--teacher", "echo", "-T", "delay"], "KEY=VALUE"),
-        (["--teacher", "echo", "-T", "delay=[1"], "no YAML"),
+        (["--teacher", "echo", "-T", "delay=[1"], "is not YAML"),
         (["--teacher", "echo", "-T", "delay=soon"], "delay"),
         (["-T", "delay=1"], "needs --teacher"),
         (["--eliminate", "shrt", "--teacher", "echo"], "did you mean 'short'"),
@@ -317,7 +317,7 @@ def test_options_of_the_teacher_are_yaml_as_in_a_recipe(cli):
     assert cli(*command, "-T", "fail_on=no") == 0, cli.err
     assert cli(*command, "-T", "fail_on=[x") == 2
     assert (
-        "the value is no YAML (while parsing a flow sequence that begins at line 1, column 1: expected ',' or ']'"
+        "the value is not YAML (while parsing a flow sequence that begins at line 1, column 1: expected ',' or ']'"
         in cli.err
     )
     assert cli(*command, "-T", "delay=x") == 2

@@ -104,7 +104,7 @@ def test_one_garbled_file_costs_only_its_distribution(site):
         "bare": "filial_headless 3",
     }
     assert len(found.findings) == 2
-    assert any("filial_garbled-1.0.dist" in f and "line 2 is no entry point" in f for f in found.findings)
+    assert any("filial_garbled-1.0.dist" in f and "line 2 is not an entry point" in f for f in found.findings)
     assert any("filial_bytes-1.0.dist" in f and "utf-8" in f for f in found.findings)
 
 

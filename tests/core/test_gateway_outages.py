@@ -28,7 +28,7 @@ def test_what_is_waiting_when_the_run_stops_is_called_off_with_the_same_error(ga
     g = gateway(lambda r, n: TeacherError("unauthorized", "no such key", down=True), max_concurrency=1)
     results = ask(g, *(f"q{i}" for i in range(20)))
     (told,) = {str(r) for r in results}
-    assert told.startswith("the teacher 'moody' cannot be reached: no such key; so it says to the first 10 requests")
+    assert told.startswith("the teacher 'moody' cannot be reached: no such key; it says so to the first 10 requests")
     assert all(isinstance(r, TeacherUnreachable) for r in results)
     assert g.teacher._state["calls"] == 10
 

@@ -570,7 +570,7 @@ def test_a_recipe_names_a_hook_plugin_of_a_plugin_file(cli):
     assert "did you mean 'word'" in cli.err
     (cli.folder / "own.py").write_text(DIARY + "# changed\n")
     assert cli("--plugin", "own.py", "run", "r.yaml", "--name", "n0") == 0
-    assert "01-evolve: done again, since" in cli.err, "who wraps questions is part of the key"
+    assert "01-evolve: runs again, because" in cli.err, "who wraps questions is part of the key"
 
 
 def test_a_file_whose_hook_plugin_nobody_names_changes_nothing(cli):

@@ -196,6 +196,6 @@ def test_a_ledger_in_use_is_not_rebuilt_under_whoever_uses_it(tmp_path, monkeypa
     answers = fill(path, 3)
     with closing(Ledger(path)) as other:
         assert other.get(next(iter(answers))) is not None
-        with pytest.raises(FilialError, match="another process holds it"):
+        with pytest.raises(FilialError, match="another process is using it"):
             rebuild(path)
         assert len(other) == 3

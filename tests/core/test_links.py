@@ -80,7 +80,7 @@ def test_behind_a_link_no_folder_is_taken_over_that_is_no_runs(cli, recipe, mine
     (folder / "r" / "summary.json").write_text("precious")
     link(cli.folder / "runs", folder)
     assert cli("run", recipe) == 2
-    assert "holds files that are no run's" in cli.err
+    assert "contains files that are not of a run" in cli.err
     assert [p.name for p in (folder / "r").iterdir()] == ["summary.json"]
     assert not (cli.folder / "asked.txt").exists()
     assert cli("run", recipe, "--name", "new") == 0

@@ -199,7 +199,7 @@ def test_a_rival_s_price_is_known_where_money_is_capped(manager: Manager, base: 
     judge = "judge: {use: exact, data: more.jsonl, against: [nearest, %s]}"
     assert faults(text + judge % "base", manager, base) == []
     (fault,) = faults(text + judge % "{use: remote, model: m}", manager, base)
-    assert "this caps money, but what the teacher 'remote' costs is not known" in fault
+    assert "this caps money, but the price of the teacher 'remote' is not known" in fault
 
 
 def test_what_needs_no_teacher_asks_for_none(manager: Manager, base: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_strategy_is_called_what_the_recipe_says_now(project):
     run(project)
     replace(project.folder / "r.yaml", "name: alpha", "name: beta")
     assert run(project) == ["01-generate"]
-    assert "02-evolve: done again, since its plugins changed" in project.err
+    assert "02-evolve: runs again, because its plugins changed" in project.err
     manifest = json.loads((project.folder / "runs/r/stages/02-evolve/manifest.json").read_text())
     assert list(manifest["report"]["survival"]) == ["beta"]
 

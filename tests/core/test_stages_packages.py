@@ -107,10 +107,10 @@ def test_it_is_done_again_when_its_version_or_its_keys_change_and_nothing_in_fro
     info.rename(site.folder / "filial_dedupe-0.2.0.dist-info")
     assert sample("run", "r.yaml") == 0
     assert "01-filter: done before" in sample.err
-    assert "02-dedupe: done again, since filial-dedupe changed" in sample.err
+    assert "02-dedupe: runs again, because filial-dedupe changed" in sample.err
     assert manifest(sample, "02-dedupe")["plugins"] == ["filial-dedupe:dedupe==0.2.0"]
     assert sample("run", "r.yaml", "--set", "stages.dedupe.by=prompt") == 0
-    assert "02-dedupe: done again, since its settings changed" in sample.err
+    assert "02-dedupe: runs again, because its settings changed" in sample.err
 
 
 def test_faults_of_its_keys_stand_at_their_places(sample: Any) -> None:
@@ -208,7 +208,7 @@ class Own(Stage):
     [
         (
             "return {}",
-            "filial-own:own==1.0 breaks its contract in stage 01-own: 6 records entered it or were made",
+            "filial-own:own==1.0 breaks its contract in stage 01-own: 6 records entered or were made",
         ),
         ("[env.keep(record) for record in records]", "run gave nothing (None), not a dict, its report"),
         ("raise ValueError('no')", "filial-own:own==1.0 fails in stage 01-own: ValueError: no"),

@@ -110,7 +110,7 @@ def run(project, teacher="a-pack:sage", hooks=(), name="r"):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     spent = json.loads((project / "runs" / name / "summary.json").read_text())["teacher"]
-    said = [line for line in done.stderr.splitlines() if "done again" in line or "done before" in line]
+    said = [line for line in done.stderr.splitlines() if "runs again" in line or "done before" in line]
     return spent["requests"], spent["from_ledger"], said
 
 
@@ -118,7 +118,7 @@ DONE = ["01-evolve: done before, 4 records", "02-filter: done before, 4 records"
 
 
 def again(why, then=None):
-    return [f"01-evolve: done again, since {why}", f"02-filter: done again, since {then or why}"]
+    return [f"01-evolve: runs again, because {why}", f"02-filter: runs again, because {then or why}"]
 
 
 def rows(project, name="r"):
@@ -168,7 +168,7 @@ def test_a_changed_line_in_a_package_installed_to_be_edited_redoes_its_stages(pr
     (site.folder / "a_sage" / "prompt.txt").write_text("Data of a package count.")
     assert run(project) == (0, 4, again("a-pack changed", "01-evolve changed"))
     (site.folder / "c_short" / "__init__.py").write_text(SHORT.replace("Keeps all", "Keeps really all"))
-    assert run(project) == (0, 0, [DONE[0], "02-filter: done again, since c-pack changed"])
+    assert run(project) == (0, 0, [DONE[0], "02-filter: runs again, because c-pack changed"])
     assert '"plugin":"a-pack:ponder==1.0"' in rows(project), "records name the version alone"
 
 

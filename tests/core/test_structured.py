@@ -35,9 +35,9 @@ def test_an_answer_that_fits_is_asked_for_once(text):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("seven", "it is no JSON"), ('{"score": 11}', "at /score: 11 is greater than the maximum of 10"),
+        ("seven", "it is not JSON"), ('{"score": 11}', "at /score: 11 is greater than the maximum of 10"),
         ('{"score": "7"}', "at /score: '7' is not of type 'integer'"), ("{}", "at the top: 'score' is a required"),
-        ('{"score": 7} or so', "it is no JSON"), ("", "it is no JSON"), ("[" * 5000, "it is no JSON"),
+        ('{"score": 7} or so', "it is not JSON"), ("", "it is not JSON"), ("[" * 5000, "it is not JSON"),
     ],
 )  # fmt: skip
 def test_one_that_does_not_fit_is_asked_for_again_with_what_was_wrong(text, told):
@@ -67,7 +67,7 @@ def test_twice_wrong_is_a_failure_with_the_second_answer():
 
 def test_a_schema_that_is_none_is_refused_before_anything_is_asked():
     ctx = context("x")
-    with pytest.raises(UsageError, match="is no JSON Schema"):
+    with pytest.raises(UsageError, match="is not a JSON Schema"):
         asyncio.run(ctx.ask("Rate it.", schema={"type": "strnig"}))
     assert ctx.replies == []
 
@@ -75,7 +75,7 @@ def test_a_schema_that_is_none_is_refused_before_anything_is_asked():
 def test_reading_agrees_with_json_on_what_is_json():
     for value in (None, True, 1, -2.5, "a\u2028b", [1, {"x": []}], {"": ""}):
         assert read_json(json.dumps(value)) == value
-    with pytest.raises(ValueError, match="no JSON"):
+    with pytest.raises(ValueError, match="not JSON"):
         read_json("NaN")
 
 

@@ -90,7 +90,7 @@ def test_scripted_teacher_speaks_from_text_list_and_function():
     listed = ScriptedTeacher(script=["a", Reply(text="b", finish_reason="length")])
     assert asyncio.run(listed.reply(ASK)).text == "a"
     assert asyncio.run(listed.reply(ASK)).finish_reason == "length"
-    with pytest.raises(TeacherError, match="script-ended: the script holds 2 answers"):
+    with pytest.raises(TeacherError, match="script-ended: the script has 2 answers"):
         asyncio.run(listed.reply(ASK))
     assert asyncio.run(ScriptedTeacher(script=lambda r: r.messages[0].content.upper()).reply(ASK)).text == "HELLO"
     assert ScriptedTeacher().requests == [], "each teacher keeps its own requests"

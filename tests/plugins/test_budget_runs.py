@@ -156,6 +156,6 @@ def test_a_cap_on_money_is_refused_where_the_price_is_not_known(cli, recipe, moc
     assert cli("check", path, toy=False) == 2
     line = 1 + (cli.folder / path).read_text().splitlines().index("budget: {usd: 1.0}")
     assert cli.err.startswith(f"r.yaml:{line}:10: ")
-    assert "what the teacher 'openai' costs is not known" in cli.err
+    assert "the price of the teacher 'openai' is not known" in cli.err
     assert cli("run", path, toy=False) == 2
     assert not os.path.exists(cli.folder / "runs")

@@ -355,10 +355,10 @@ def test_the_command_keeps_answers_under_the_full_names_of_who_gave_them(cli, pr
 @pytest.mark.parametrize(
     ("args", "why"),
     [
-        (("once", "exam.jsonl"), "name whom to judge"),
+        (("once", "exam.jsonl"), "nothing to judge"),
         (("debate", "exam.jsonl", "--model", "known", "--teacher", "parrot"), "compares pairs; name a rival"),
-        (("debate", "exam.jsonl", "--teacher", "parrot", "--against", "parrot"), "asks the teacher itself"),
-        (("once", "exam.jsonl", "--model", "bare"), "does not say how it is asked; name a teacher"),
+        (("debate", "exam.jsonl", "--teacher", "parrot", "--against", "parrot"), "uses the teacher to judge"),
+        (("once", "exam.jsonl", "--model", "bare"), "does not say how to ask its model; name a teacher"),
         (("once", "exam.jsonl", "--model", "known", "--against", "parot"), "did you mean 'parrot'?"),
         (("once", "exam.jsonl", "--model", "known", "--against", "[1]"), "write a folder, NAME or"),
     ],
@@ -378,7 +378,7 @@ def test_figures_that_are_no_json_cost_no_training(cli, project):
     assert project(recipe) == 0, cli.err
     told = " ".join(cli.err.split())
     for fault in ("'loss' is nan", "'a' is a value of type object", "'curve' is [1, inf]"):
-        assert f"breaks its contract in stage train: the figure {fault}, which is no JSON; the model is kept" in told
+        assert f"breaks its contract in stage train: the figure {fault}, which is not JSON; the model is kept" in told
     assert "own.py:certain==" in told
     assert json.loads((cli.folder / "runs/r/summary.json").read_text())["train"] == {"steps": 3}
     assert project(recipe) == 0, cli.err
@@ -430,7 +430,7 @@ def test_what_a_candidate_costs_is_known_before_anything_is_trained(cli, project
     assert plugin != PLUGIN
     (cli.folder / "own.py").write_text(plugin)
     assert project(f"budget: {{usd: 1}}\ntrain: {{use: certain, model: none}}\n{ONCE}") == 2
-    assert "what the teacher 'own.py:parrot' costs is not known" in cli.err
+    assert "the price of the teacher 'own.py:parrot' is not known" in cli.err
     assert not (cli.folder / "runs/r/model").exists(), "not trained"
 
 

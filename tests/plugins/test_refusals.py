@@ -85,7 +85,7 @@ def test_where_more_are_refused_first_the_run_says_what_it_knows_and_goes_on_onc
     names = [*(f"bad {i}" for i in range(20)), *GOOD]
     g = gateway(refusing(status), max_concurrency=1)
     ask(g, *names)
-    assert "the first 10 requests, and nothing was ever answered. If it is these alone" in str(g.stopped)
+    assert "the first 10 requests, and nothing was ever answered. If it rejects only these" in str(g.stopped)
     ask(gateway(refusing(status)), "another, by 'filial ask'")
     g = gateway(refusing(status), max_concurrency=1)
     for name, result in zip(names, ask(g, *names), strict=True):

@@ -52,8 +52,8 @@ def test_a_finished_run_goes_on_at_no_request_with_the_same_records(left: Any, u
     assert records(left.folder / "runs" / "recipe") == records(DATA / "run")
     told = "37 answers under the bare name 'procedural', as filial 0.1 kept them; from now on they are those of filial:"
     assert left.err.count(told) == 1
-    assert [line for line in left.err.splitlines() if "done again" in line] == [
-        f"{stage}: done again, since filial changed" for stage in STAGES
+    assert [line for line in left.err.splitlines() if "runs again" in line] == [
+        f"{stage}: runs again, because filial changed" for stage in STAGES
     ]
     assert left("run", "recipe.yaml", toy=False) == 0
     assert left.err.count("done before") == len(STAGES)
@@ -105,7 +105,7 @@ def test_a_damaged_answer_of_0_1_is_asked_again_and_kept_under_the_full_name(lef
         db.execute("update answers set reply=x'00' where rowid=5")
     assert left("run", "recipe.yaml", toy=False) == 0
     assert asked(left) == (1, ANSWERS - 1)
-    assert "1 damaged answers in the ledger were asked again" in left.err
+    assert "1 damaged answers in the ledger were requested again" in left.err
     (left.folder / "runs" / "recipe" / "stages" / "01-generate" / "manifest.json").unlink()
     assert left("run", "recipe.yaml", "--offline", toy=False) == 0
 

@@ -1,4 +1,4 @@
-"""Judging what a model or a teacher answers to records."""
+"""Judge the answers of a model or a teacher to records."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ async def ajudge(
     against: Sequence[Rival] = (), template: Plugin | None = None, limit: int | None = None, max_new_tokens: int = 256,
     format: str = "auto", **options: Unpack[Options],
 ) -> Verdicts:  # fmt: skip
-    """Judge what a trained model answers to records, or, without one, the teacher.
+    """Judge the answers of a trained model to records or, without a model, those of the teacher.
 
     Args:
         model: a model, or a folder that training wrote.
-        against: judged beside it: models, folders, teachers.
-        template: asks with it instead of the one that the model was trained with.
-        limit: judge so many records at most.
-        max_new_tokens: tokens per answer.
+        against: candidates to judge in addition: models, folders, teachers.
+        template: replaces the template that the model was trained with.
+        limit: maximum number of records.
+        max_new_tokens: maximum tokens per answer.
     """
     manager, said = manager_of(options.get("plugins", ())), reporter_of(options.get("progress", True))
     teacher, home, seed = options.get("teacher"), options.get("home", "."), options.get("seed", 42)
@@ -47,11 +47,11 @@ async def ajudge(
     name = manager.name_of(type(chosen)) or type(chosen).__name__
     made = None if template is None else cast(Template, locate_files(build("templates", template, manager), Path.cwd()))
     if model is None and teacher is None:
-        raise UsageError("name whom to judge: --model DIR for a folder that train wrote, or --teacher NAME")
+        raise UsageError("nothing to judge: name a model (a folder that train wrote) or a teacher")
     if model is None and chosen.asks:
-        raise UsageError(f"the judge {name!r} asks the teacher itself; name whom to judge with --model or --against")
+        raise UsageError(f"the judge {name!r} uses the teacher to judge; name what to judge as model or against")
     if chosen.compares == 2 and not against:
-        raise UsageError(f"the judge {name!r} compares pairs; name a rival with --against")
+        raise UsageError(f"the judge {name!r} compares pairs; name a rival with against")
     candidates: dict[str, Candidate] = {}
     if model is not None:
         candidates["model"] = saved_model(_folder(model), manager, made)
@@ -97,7 +97,7 @@ def _folder(model: Model | str | Path) -> Path:
 
 
 def _rival(rival: Rival, manager: Manager, template: Template | None) -> tuple[str, Candidate]:
-    """Return what figures call a rival, and how it is asked."""
+    """Return the name of a rival in the figures, and how to ask it."""
     if isinstance(rival, Model | Path) or (isinstance(rival, str) and resolve(rival).is_dir()):
         folder = _folder(rival)
         called = str(rival.folder if isinstance(rival, Model) else rival)

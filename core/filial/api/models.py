@@ -1,4 +1,4 @@
-"""Training a model on records, and asking it."""
+"""Train a model on records, and ask it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from filial.storage import refuse_links
 
 
 class Candidate(NamedTuple):
-    """Who is judged, what its answers depend on beside its teacher's identity, and whether they are to be kept."""
+    """A candidate: how to ask it, what its answers depend on besides its teacher, and whether they are stored."""
 
     answerer: Answerer
     facts: dict[str, Any]
@@ -35,13 +35,13 @@ class Candidate(NamedTuple):
 
 
 class Model:
-    """A trained model: its folder, and the figures of its training."""
+    """A trained model: its folder and the figures of its training."""
 
     def __init__(self, folder: str | Path, figures: Mapping[str, Any], plugins: Plugins = ()) -> None:
         self.folder, self.figures, self._plugins = Path(folder), dict(figures), plugins
 
     def ask(self, prompt: str, *, system: str = "", max_tokens: int = 256) -> str:
-        """Return what the model answers, with the template that it was trained with."""
+        """Return the model's answer; the prompt is written with the template of its training."""
 
         async def ask() -> str:
             manager = manager_of(self._plugins)
@@ -64,17 +64,17 @@ class Model:
 
 
 def saved_model(folder: Path, manager: Manager, template: Template | None = None) -> Candidate:
-    """Return how a model is asked that was trained here; by another template than its folder names, if one is given.
+    """Return how to ask a model that was trained here, with the given template or that of its training.
 
     Raises:
-        UsageError: there is no such folder, or it does not say how it is asked.
+        UsageError: there is no such folder, or it does not say how to ask its model.
     """
     if not folder.is_dir():
-        raise UsageError(f"--model {folder}: no such folder; give one that train wrote, or a teacher with --teacher")
+        raise UsageError(f"model {folder}: no such folder; give one that train wrote, or name a teacher")
     teacher = load_teacher(folder, manager)
     if teacher is None:
         raise UsageError(
-            f"{folder} does not say how it is asked; name a teacher that asks such models instead, as in "
+            f"{folder} does not say how to ask its model; name a teacher that can instead, such as "
             f"--teacher NAME -T model={folder}"
         )
     template = template or load_template(folder, manager)
@@ -95,12 +95,12 @@ def train(
     """Train a model on records.
 
     Args:
-        model: folder, ``pkg:PACKAGE/FOLDER`` or hub name of the model to tune.
-        out: folder for the tuned model.
-        heldout: records to keep back from training.
+        model: folder, ``pkg:PACKAGE/FOLDER`` or hub name of the base model.
+        out: folder for the trained model.
+        heldout: number of records to exclude from training.
 
     Raises:
-        FilialError: as ``filial train``.
+        FilialError: as in ``filial train``.
     """
     manager, said = manager_of(plugins), reporter_of(progress)
     chosen, spec = cast(Trainer, build("trainers", trainer, manager)), beside(template, manager)

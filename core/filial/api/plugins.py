@@ -1,4 +1,4 @@
-"""Plugins as Python names them: by name, by mapping, as objects or classes."""
+"""Plugins in Python: by name, by mapping, as objects or classes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from filial.plugins.manager import Manager
 Plugin = str | Mapping[str, Any] | Component | type[Component]
 """A component: its name, ``{"use": NAME, option: value}``, an object, or its class."""
 Plugins = Manager | Iterable[str | Path]
-"""Files to load as plugins, as ``--plugin`` does; or a manager that has loaded them."""
+"""Files to load as plugins, as with ``--plugin``; or a manager that has loaded them."""
 
 
 def is_plugin(value: object) -> TypeGuard[Plugin]:
-    """Whether this names a component."""
+    """Return whether this names a component."""
     return isinstance(value, str | Mapping | Component) or (isinstance(value, type) and issubclass(value, Component))
 
 
 def manager_of(plugins: Plugins) -> Manager:
-    """Return a manager that knows what is installed and these files."""
+    """Return a manager that knows the installed plugins and these files."""
     if isinstance(plugins, Manager):
         return plugins
     manager = Manager()
@@ -34,12 +34,12 @@ def manager_of(plugins: Plugins) -> Manager:
 
 
 def reporter_of(progress: bool | Reporter) -> Reporter:
-    """Return the reporter that shows progress, or one that says nothing."""
+    """Return the reporter that shows progress, or a silent one."""
     return progress if isinstance(progress, Reporter) else reporter() if progress else Reporter()
 
 
 def plain(value: Any, manager: Manager, *, registered: bool = False) -> Any:
-    """Return what a recipe would say: components as ``{"use": NAME, …}``, paths as text, the rest as it is.
+    """Return a value as a recipe writes it: components as ``{"use": NAME, …}``, paths as text, the rest unchanged.
 
     With ``registered``, a class that no package registers is refused; otherwise it gets a name in this manager.
     """
@@ -65,17 +65,17 @@ def plain(value: Any, manager: Manager, *, registered: bool = False) -> Any:
 
 
 def beside(plugin: Plugin, manager: Manager, **keys: Any) -> dict[str, Any]:
-    """Return a component as a mapping, with a recipe's own keys beside its options where they are given."""
+    """Return a component as a mapping; ``keys`` that are not None are added to its options."""
     spec = plain(plugin, manager)
     return {**(spec if isinstance(spec, dict) else {"use": spec}), **{k: v for k, v in keys.items() if v is not None}}
 
 
 def build(kind: str, plugin: Plugin, manager: Manager) -> Component:
-    """Return a component, once everything it needs is installed.
+    """Build a component, if everything it needs is installed.
 
     Raises:
-        UsageError: there is none, or its options are wrong.
-        MissingExtra: it needs what is not installed.
+        UsageError: there is no such component, or its options are invalid.
+        MissingExtra: a package that it needs is not installed.
     """
     made = manager.build(kind, plain(plugin, manager))
     manager.check_requirements(type(made))

@@ -1,4 +1,4 @@
-"""Records in memory, for Python: a sequence that a notebook shows, and that other libraries and files take."""
+"""Records in memory: a sequence that notebooks can display, with conversions to other libraries and files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from filial.contracts.errors import MissingExtra
 from filial.contracts.records import Record
 
 SHOWN = 10
-"""Records of a table."""
+"""Records shown in a table."""
 
 
 class Records(Sequence[Record]):
-    """Records in their order."""
+    """A sequence of records."""
 
     def __init__(self, records: Iterable[Record] | Callable[[], Iterable[Record]]) -> None:
         self._records = records
@@ -44,7 +44,7 @@ class Records(Sequence[Record]):
         return len(self.records)
 
     def to_pandas(self) -> Any:
-        """Return a pandas DataFrame: a row per record, a column per field that any of them has."""
+        """Return a pandas DataFrame: a row per record, a column per field that any record has."""
         pandas = _module("pandas", "pandas")
         rows = [cast(dict[str, Any], msgspec.to_builtins(msgspec.structs.asdict(record))) for record in self]
         empty: tuple[Any, ...] = ("", (), [], {}, None)
@@ -52,14 +52,14 @@ class Records(Sequence[Record]):
         return pandas.DataFrame([{name: row[name] for name in used} for row in rows], columns=used)
 
     def to_dataset(self) -> Any:
-        """Return a ``datasets.Dataset``, with the columns of a Parquet file that filial writes."""
+        """Return a ``datasets.Dataset``, with the columns of a Parquet file written by filial."""
         datasets, parquet = _module("datasets", "'filial[train]'"), _module("pyarrow.parquet", "'filial[train]'")
         with TemporaryDirectory(prefix="filial-") as folder:
             formats.write(Path(folder, "records.parquet"), self)
             return datasets.Dataset(parquet.read_table(Path(folder, "records.parquet"), memory_map=False))
 
     def save(self, path: str | Path, format: str = "auto") -> None:
-        """Write a file in any format that is written; ``auto`` goes by its suffix."""
+        """Write a file in any format that filial writes; ``auto``: by suffix."""
         formats.write(path, self, format=format)
 
     def __repr__(self) -> str:

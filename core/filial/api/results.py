@@ -1,4 +1,4 @@
-"""What verbs and runs give beside records: counts and drops, verdicts, plans."""
+"""Results of verbs and runs: records, counts and drops; verdicts; plans."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from filial.storage import write_bytes
 
 
 class Result(Records):
-    """What a verb or a run gave: its records, and what became of the others.
+    """The result of a verb or a run: its records, and what happened to the others.
 
     Attributes:
         summary: counts and reports of the stages, as in ``summary.json`` of a run.
-        folder: that of the run; None for a verb.
-        model: the trained model of a run that trains.
+        folder: the run's folder; None for a verb.
+        model: the trained model, if the run trains one.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Result(Records):
 
     @cached_property
     def drops(self) -> list[DropRow]:
-        """The records that did not go on, each with stage, plugin and reason, in the order of the stages."""
+        """The dropped records, each with stage, plugin and reason, in the order of the stages."""
         return list(self._drops() if callable(self._drops) else self._drops)
 
     @property
     def survival(self) -> list[dict[str, Any]]:
-        """What became of each strategy's attempts, a row per stage, strategy and round."""
+        """What happened to each strategy's attempts, a row per stage, strategy and round."""
         return [
             {"stage": stage["name"], "strategy": strategy, "round": int(turn), **row}
             for stage in self.summary["stages"]
@@ -56,7 +56,7 @@ class Result(Records):
 
     @property
     def lost(self) -> dict[str, int]:
-        """How many rows were lost to faults, not decided against, by reason; ``not-judged``: records of judges."""
+        """Number of rows lost to errors, by reason; ``not-judged`` counts records of judges."""
         lost = Counter[str]()
         for stage in self.summary["stages"]:
             lost += Counter({reason: n for reason, n in stage["reasons"].items() if is_lost(reason)})
@@ -80,7 +80,7 @@ class Result(Records):
 
 
 class Verdicts(Sequence[JudgedRecord]):
-    """What a judge said of each record, of all candidates after each other; ``figures`` are theirs by candidate."""
+    """A judge's results for all records, one candidate after another; ``figures`` are by candidate."""
 
     def __init__(self, examinations: Sequence[Examination]) -> None:
         self.examinations = examinations
@@ -98,7 +98,7 @@ class Verdicts(Sequence[JudgedRecord]):
         return len(self._rows)
 
     def lines(self) -> Iterator[bytes]:
-        """Return each as one line of JSON; with several candidates each line says whose it is."""
+        """Yield each as one line of JSON; with several candidates, a line names its candidate."""
         for name, row in self._rows:
             whose = b'"candidate":' + msgspec.json.encode(name) + b","
             yield b"{" + (whose if len(self.figures) > 1 else b"") + row.line()[1:] + b"\n"
@@ -109,7 +109,7 @@ class Verdicts(Sequence[JudgedRecord]):
 
     @property
     def lost(self) -> int:
-        """How many records have no verdict."""
+        """Number of records without a verdict."""
         return sum(found["records"] - found["judged"] for found in self.figures.values())
 
     def __repr__(self) -> str:

@@ -27,13 +27,13 @@ from filial.storage import read_manifest, write_bytes
 
 
 class RunOptions(TypedDict, total=False):
-    """How a run is done.
+    """How to run a recipe.
 
-    ``name``: of the run; the recipe file's unless given. ``home``: the folder that holds ``runs/`` and ``.filial/``.
-    ``limit``: try it with so many records, as a run of its own. ``set``: changes of the recipe, such as
-    ``stages.evolve.rounds=2``. ``offline``: send nothing. ``retry_lost``: do stages and judges again that lost rows.
-    ``processes``: evolve and filter in so many; 0: in this one. ``plugins``: files to load as plugins. ``progress``:
-    whether to show any.
+    ``name``: of the run; default: that of the recipe file. ``home``: the folder of ``runs/`` and ``.filial/``.
+    ``limit``: run with this many records, as a separate run. ``set``: changes of the recipe, such as
+    ``stages.evolve.rounds=2``. ``offline``: send nothing. ``retry_lost``: repeat stages and judges that lost rows.
+    ``processes``: number of processes for evolve and filter; 0: only this one. ``plugins``: files to load as plugins.
+    ``progress``: show progress.
     """
 
     name: str | None
@@ -72,16 +72,16 @@ class Recipe:
 
     @classmethod
     def load(cls, path: str | Path, set: Sequence[str] = (), plugins: Plugins = ()) -> Recipe:
-        """Return the recipe of a file. ``set`` are changes, such as ``stages.evolve.rounds=2``."""
+        """Read the recipe of a file. ``set`` are changes, such as ``stages.evolve.rounds=2``."""
         made = cls(plugins=plugins)
         made._file, made._set = Path(path), tuple(set)
         return made
 
     def checked(self, manager: Manager, set: Sequence[str] = ()) -> recipes.Recipe:
-        """Return it as the engine runs it.
+        """Return the recipe as the engine runs it.
 
         Raises:
-            RecipeError: with every fault.
+            RecipeError: lists every fault.
         """
         if self._file is not None:
             return recipes.load(self._file, manager, [*self._set, *set])
@@ -91,29 +91,29 @@ class Recipe:
         """Find every fault; send nothing.
 
         Raises:
-            RecipeError: with every fault.
-            UsageError: a plugin or a package that it needs stands in the way.
+            RecipeError: lists every fault.
+            UsageError: a plugin or a package is missing or broken.
         """
         manager = manager_of(self._plugins)
         check_components(self.checked(manager), manager)
 
     def plan(self, **options: Unpack[RunOptions]) -> Plan:
-        """Return what a run would do and take, step by step; send nothing."""
+        """Return what a run would do and need, step by step; send nothing."""
         return Plan(plan_steps(open_run(self, **options)))
 
     def run(self, **options: Unpack[RunOptions]) -> Result:
-        """Do what it says, as `filial.run`."""
+        """Run the recipe, as `filial.run` does."""
         return run(self, **options)
 
     def to_yaml(self) -> str:
-        """Return it as YAML; one from a file with every default written out."""
+        """Return the recipe as YAML; a recipe read from a file has every default written out."""
         return recipes.dump(self._written())
 
     def save(self, path: str | Path) -> Path:
-        """Write it as YAML, once it is seen to be right in that place. Returns the path.
+        """Check that the recipe is valid at this path, and write it there as YAML. Returns the path.
 
         Raises:
-            RecipeError: with every fault it would have there, such as a file that is not found from there.
+            RecipeError: lists every fault it would have there, such as a file that is not found from that folder.
         """
         path, data = Path(path), self._written()
         recipes.from_dict(data, manager_of(self._plugins), name=str(path), base=path.absolute().parent)
@@ -138,11 +138,11 @@ def open_run(
     recipe: AnyRecipe, *, name: str | None = None, home: str | Path = ".", limit: int | None = None,
     set: Sequence[str] = (), plugins: Plugins = (), progress: bool | Reporter = True, **options: Any,
 ) -> Run:  # fmt: skip
-    """Return the run that these name. One of a few records (``limit``) has a name of its own.
+    """Return the run of a recipe. A run with a ``limit`` has a separate name.
 
     Raises:
-        RecipeError: with every fault of the recipe.
-        UsageError: the name is no plain name of a folder.
+        RecipeError: lists every fault of the recipe.
+        UsageError: the name cannot be that of a folder.
     """
     if isinstance(recipe, Mapping):
         recipe = Recipe(**recipe, plugins=plugins)
@@ -156,31 +156,31 @@ def open_run(
 
 
 def _run_name(stem: str, name: str | None) -> str:
-    """Return the name given to a run, or that of the recipe's file, as a plain name of a folder everywhere."""
+    """Return the name of a run, given or from the recipe's file, if it can name a folder on every system."""
     if name is None:
         return (re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-") or "run")[:100]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(
-            f"--name {name!r}: use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
+            f"name {name!r}: use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
         )
     return name
 
 
 def run(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
-    """Do what a recipe says. A run goes on where it stopped; what is done and whole is not done again.
+    """Run a recipe. A run continues where it stopped; finished stages are not repeated.
 
     Raises:
-        FilialError: as ``filial run``; what is finished and answered is kept. Rows that were lost are no error: the
-            result says which (`Result.lost`).
+        FilialError: as in ``filial run``; finished stages and answers are kept. Lost rows are not an error: see
+            `Result.lost`.
     """
     return _executed(open_run(recipe, **options))
 
 
 async def arun(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
-    """Do what a recipe says, in a thread. Cancelled, it ends in good order.
+    """Run a recipe in a thread. Cancelling it ends the run cleanly.
 
     Raises:
-        FilialError: as `run`.
+        FilialError: as in `run`.
     """
     opened = open_run(recipe, **options)
     stop = opened.stop = interrupts.Stop()
@@ -194,7 +194,7 @@ async def arun(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
         except asyncio.CancelledError:
             stop()
             raise
-        work.exception()  # it is known: the work was asked to stop
+        work.exception()  # expected: the work was asked to stop
         raise
     return work.result()
 

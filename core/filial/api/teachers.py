@@ -1,4 +1,4 @@
-"""Whom a verb asks: a teacher by name or as an object, or any function."""
+"""The teacher of a verb: by name, as an object, or any function."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from filial.recipe.settings import Budget as Caps
 
 
 class Prompt(str):
-    """What a function that is a teacher is asked: the text of the last message; the rest is in the attributes."""
+    """The argument of a function that is a teacher: the text of the last message, with the rest as attributes."""
 
     request: Request
 
@@ -40,7 +40,7 @@ Answer = Callable[[Prompt], str | Reply | Awaitable[str | Reply]]
 
 
 class FunctionTeacher(Teacher):
-    """Asks a function; one that is not async is called in threads, so many at once as ``max_concurrency`` says."""
+    """Asks a function. One that is not async is called in threads, at most ``max_concurrency`` at once."""
 
     _function: Answer = PrivateAttr()
     _threads: ThreadPoolExecutor = PrivateAttr()
@@ -60,7 +60,7 @@ class FunctionTeacher(Teacher):
             said = await asyncio.get_running_loop().run_in_executor(self._threads, self._function, prompt)
         said = await said if isawaitable(said) else said
         if not isinstance(said, str | Reply):
-            raise TypeError(f"a function that is a teacher gives a str or a Reply, not {said!r:.60}")
+            raise TypeError(f"a function that is a teacher must return a str or a Reply, not {said!r:.60}")
         return Reply(text=said) if isinstance(said, str) else said
 
     async def close(self) -> None:
@@ -68,15 +68,15 @@ class FunctionTeacher(Teacher):
 
 
 def find_teacher(teacher: Plugin | Answer, manager: Manager) -> tuple[str, Teacher, bool]:
-    """Return who is asked, as ``dist:name``, the teacher, and whether its answers are to be kept: what has no identity
-    beyond this process has none that a ledger could trust.
+    """Return the teacher's name (``dist:name``), the teacher, and whether to store its answers. Answers of a teacher
+    that exists in this process only are not stored.
 
     Raises:
-        UsageError: there is no such teacher, its options are wrong, or it needs what is not installed.
+        UsageError: there is no such teacher, its options are invalid, or a package that it needs is not installed.
     """
     if not is_plugin(teacher):
         if isinstance(teacher, type) or not callable(teacher):
-            raise UsageError(f"teacher: {teacher!r:.60} is no name, no component and no function")
+            raise UsageError(f"teacher: {teacher!r:.60} is not a name, a component or a function")
         return f"function:{getattr(teacher, '__name__', 'teacher')}", FunctionTeacher.of(teacher), False
     made = build("teachers", teacher, manager)
     assert isinstance(made, Teacher)
@@ -88,10 +88,10 @@ async def open_teacher(
     teacher: Plugin | Answer | None, manager: Manager, home: str | Path, budget: Mapping[str, float] | None,
     said: Reporter,
 ) -> AsyncIterator[Gateway | None]:  # fmt: skip
-    """Open a gateway to a teacher, with the ledger of ``home``, and close it at the end; None when none is named."""
+    """Open a gateway to a teacher, with the ledger of ``home``, and close it at the end; None without a teacher."""
     if teacher is None:
         if budget:
-            raise UsageError("budget needs a teacher")
+            raise UsageError("budget needs a teacher; name one")
         yield None
         return
     who, made, kept = find_teacher(teacher, manager)

@@ -30,10 +30,10 @@ T = TypeVar("T")
 
 
 class Options(TypedDict, total=False):
-    """What every verb takes beside its own keys.
+    """Options of every verb in addition to its own keys.
 
-    ``teacher``: who is asked, a component or a function; ``budget``: its caps (``{"usd": 1}``); ``home``: the folder
-    whose ``.filial/`` keeps its answers. ``plugins``: files to load as plugins. ``progress``: whether to show any.
+    ``teacher``: a component or a function; ``budget``: its caps (``{"usd": 1}``); ``home``: the folder whose
+    ``.filial/`` stores the answers. ``plugins``: files to load as plugins. ``progress``: show progress.
     """
 
     teacher: Plugin | Answer | None
@@ -64,14 +64,14 @@ async def arun_verb(
     budget: Mapping[str, float] | None = None, home: str | Path = ".", plugins: Plugins = (),
     progress: bool | Reporter = True, rows: Rows | None = None,
 ) -> Result:  # fmt: skip
-    """Do one stage, ``{verb: body}`` as a recipe would say it, on the records of sources.
+    """Run one stage, ``{verb: body}`` as in a recipe, on the records of sources.
 
     Bad lines and rows become drops. ``tasks`` are what the records of each source are to have, where that is to be set.
     ``rows`` takes records and drops in the place of the result, which then has none: they need not fit into memory.
 
     Raises:
-        RecipeError: with every fault of the stage.
-        FilialError: as a command.
+        RecipeError: lists every fault of the stage.
+        FilialError: as in a command.
     """
     manager, said, base = manager_of(plugins), reporter_of(progress), Path.cwd()
     stage = recipes.stage_from_dict({verb: plain(body, manager)}, manager, name=verb, base=base)
@@ -114,7 +114,7 @@ async def agenerate(
 
     Args:
         seeds: None for a generator that needs none.
-        count: how many, for a generator that can be told so.
+        count: number of records, for a generator that has this option.
     """
     manager = options["plugins"] = manager_of(options.get("plugins", ()))
     body = beside(generator, manager, count=count)
@@ -131,11 +131,11 @@ async def aevolve(
 
     Args:
         rounds: evolutions of each record.
-        eliminate: filters that decide whether an evolution has failed; None: those of a recipe that names none.
-        keep: "all" generations, or the "last" of each line.
+        eliminate: filters that decide whether an evolution has failed; None: the defaults of a recipe.
+        keep: "all" generations, or the "last" one of each line.
         branch: children of each record per round.
-        order: draw strategies at "random", or take them in "fixed" turn.
-        answer: ask the teacher for the answer to each evolved instruction.
+        order: choose strategies at "random", or one after another in "fixed" order.
+        answer: ask the teacher to answer each evolved instruction.
     """
     body = {"strategies": list(strategies), "rounds": rounds, "keep": keep, "branch": branch, "order": order}
     body |= {"answer": answer} | ({} if eliminate is None else {"eliminate": list(eliminate)})
@@ -151,11 +151,11 @@ async def amix(
     records: Source | Mapping[str, Source], mixer: Plugin = "weights", *, total: int | None = None, by: str = "task",
     repeat: bool = False, **options: Unpack[Options],
 ) -> Result:  # fmt: skip
-    """Mix records at a mixer's rates. ``{task: records}`` sets the task of each.
+    """Mix records at a mixer's rates. ``{task: records}`` sets the task of each record.
 
     Args:
-        total: records in the mix; None: as many as fit.
-        by: what rates go by: the "task", the "plugin" a record comes from, or its "round".
+        total: records in the mix; None: as many as possible.
+        by: what defines the groups: the "task", the "plugin" a record comes from, or its "round".
         repeat: repeat the records of a task that is too small for its share.
     """
     manager = options["plugins"] = manager_of(options.get("plugins", ()))
@@ -165,7 +165,7 @@ async def amix(
 
 
 def _sync(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Return the same function, not to be awaited."""
+    """Return the same function in synchronous form."""
 
     @wraps(work)
     def call(*args: P.args, **options: P.kwargs) -> T:

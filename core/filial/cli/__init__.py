@@ -1,4 +1,4 @@
-"""The command line: the top group, errors, exit codes. It imports click alone, and a command when it is named."""
+"""The command line: the top group, errors, exit codes. It imports only click; a command, when it is named."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 FIRST = ("check", "plan", "run", "generate", "evolve", "filter", "mix")
-"""The commands that ``--help`` names first, in the order in which one uses them."""
+"""The commands that ``--help`` lists first, in their usual order."""
 
 
 class Commands(click.Group):
-    """The top group. Every command is one of a package's (entry points ``filial.commands``), filial's own too."""
+    """The top group. Every command is an entry point ``filial.commands`` of a package, also filial's own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         claims = plugin_index(ctx)["commands"]
@@ -30,7 +30,7 @@ class Commands(click.Group):
         return sorted(claims, key=lambda name: (claims[name][0].dist != OURSELVES, place.get(name, len(FIRST))))
 
     def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
-        """Every command with one line of help, read as text: no package is imported to list what it brings."""
+        """List every command with one line of help from its source text; imports no package."""
         rows = []
         for name in self.list_commands(ctx):
             claims = plugin_index(ctx).find_claims("commands", name)
@@ -51,7 +51,7 @@ class Commands(click.Group):
         try:
             return load_command(ctx, name)
         except PluginError:
-            if ctx.resilient_parsing:  # the shell only asks how a line may go on
+            if ctx.resilient_parsing:  # the shell asks for completions only
                 return None
             raise
 
@@ -70,7 +70,7 @@ def group(debug: bool, no_plugins: bool, files: tuple[str, ...]) -> None:
 
 
 class _StandardError(io.FileIO):
-    """Standard error that goes on when nobody reads it any more: work is not ended by a message that is lost."""
+    """Standard error that ignores a closed reader: a lost message does not end the work."""
 
     def write(self, data: Any) -> int:
         try:
@@ -80,7 +80,7 @@ class _StandardError(io.FileIO):
 
 
 def _keep_stderr() -> None:
-    """Let messages go nowhere where standard error is closed, and where its reader goes away later on."""
+    """Discard messages if standard error is closed, or is closed later by its reader."""
     # As long as one of the first three is closed (2>&-), the next file to be opened gets its number, and its messages.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -91,11 +91,11 @@ def _keep_stderr() -> None:
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit with the code the design gives each outcome."""
+    """Run the command line and exit with the exit code of its result."""
     import faulthandler
 
     _keep_stderr()
-    faulthandler.enable()  # so that a crash of native code prints its file and line
+    faulthandler.enable()  # a crash of native code prints its file and line
     sys.exit(invoke(sys.argv[1:] if args is None else args))
 
 
@@ -122,10 +122,10 @@ def invoke(args: list[str]) -> int:
         click.echo(f"Error: {message}", err=True)
         return 2
     except (KeyboardInterrupt, click.exceptions.Abort):
-        kept = "what is done and what teachers have answered is kept, and the same command goes on from there"
+        kept = "finished work and teachers' answers are kept; run the same command again to continue"
         click.echo(f"Interrupted; {kept}.", err=True)
         return 130
-    except BrokenPipeError:  # whoever read our output has enough of it
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as err:
@@ -133,7 +133,7 @@ def invoke(args: list[str]) -> int:
 
 
 def _report_error(err: Exception, debug: bool) -> int:
-    """Say what went wrong: our own errors in their words, anything else as the fault in filial or a plugin it is."""
+    """Report an error: filial's own errors in their words, anything else as a fault in filial or a plugin."""
     if debug:
         import traceback
 

@@ -24,7 +24,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def plugin_index(ctx: click.Context) -> Index:
-    """What is installed, read once per command line; metadata only."""
+    """Return the index of installed plugins, read once per command line from metadata."""
     root = ctx.find_root()
     if "filial.index" not in root.meta:
         from filial.plugins.discovery import index
@@ -35,7 +35,7 @@ def plugin_index(ctx: click.Context) -> Index:
 
 
 def manager(ctx: click.Context) -> Manager:
-    """The plugin manager of this command line, made once; it has loaded the files given with ``--plugin``."""
+    """Return the plugin manager of this command line, created once; it has loaded the ``--plugin`` files."""
     root = ctx.find_root()
     if "filial.manager" not in root.meta:
         from filial.plugins.manager import Manager
@@ -50,7 +50,7 @@ def manager(ctx: click.Context) -> Manager:
 
 
 def _show_warnings(root: click.Context) -> None:
-    """While this command line lasts, put on stderr what filial and its plugins log as a warning."""
+    """Show warnings that filial and its plugins log on stderr, until this command line ends."""
     import logging
 
     from filial.contracts.texts import printable
@@ -65,7 +65,7 @@ def _show_warnings(root: click.Context) -> None:
 
 
 def run_async(ctx: click.Context, work: Coroutine[Any, Any, Result]) -> Result:
-    """Run asynchronous work of a command: signals end it in good order, and who holds its event loop is named."""
+    """Run asynchronous work of a command. Signals end it cleanly; plugins that block the event loop are reported."""
     import logging
 
     from filial.engine import interrupts
@@ -75,59 +75,57 @@ def run_async(ctx: click.Context, work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def load_command(ctx: click.Context, name: str) -> click.Command:
-    """The command that an installed package brings under ``name`` or ``dist:name``; imported now.
+    """Import and return the command ``name`` or ``dist:name`` of an installed package.
 
     Raises:
-        PluginError: there is none, it is broken, claimed twice, or no click command.
+        PluginError: there is none, or it is broken, claimed twice, or not a click command.
     """
     from filial.plugins.loading import contain_errors, import_entry
 
-    if ctx.find_root().params.get("files"):  # also for a command that needs no plugin: they are there, and load
+    if ctx.find_root().params.get("files"):  # for every command: a faulty --plugin file is an error
         manager(ctx)
     claim = plugin_index(ctx).claim("commands", name)
     with contain_errors(claim):
         found = import_entry(claim.value)
     command = found if isinstance(found, click.Command) else getattr(found, "command", None)
     if not isinstance(command, click.Command):
-        raise PluginError(f"{claim.owner} ({claim.entry}) is no click command")
+        raise PluginError(f"{claim.owner} ({claim.entry}) is not a click command")
     return command
 
 
 def stack(*decorators: Decorator) -> Decorator:
-    """Make one decorator of several, the first of them on top."""
+    """Make one decorator of several, the first on top."""
     return lambda command: reduce(lambda inner, outer: outer(inner), reversed(decorators), command)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 home_option = click.option(
     "--home", type=click.Path(path_type=Path), default=Path("."), metavar="DIR",
-    help="Folder that holds runs/ and .filial/; the current one unless given.",
+    help="Folder of runs/ and .filial/; default: the current folder.",
 )  # fmt: skip
-seed_option = click.option(
-    "--seed", type=int, default=42, show_default=True, help="Seed of everything drawn at random."
-)
+seed_option = click.option("--seed", type=int, default=42, show_default=True, help="Seed of all random numbers.")
 format_option = click.option(
-    "--format", default="auto", show_default=True, help="Format of what is read; auto goes by suffix and content."
+    "--format", default="auto", show_default=True, help="Format of the input; auto: by suffix and content."
 )
 teacher_options = stack(
-    click.option("--teacher", help="Name of the teacher to ask.", metavar="NAME"),
+    click.option("--teacher", help="Name of the teacher.", metavar="NAME"),
     click.option(
         "-T", "--teacher-option", "teacher_options", multiple=True, metavar="KEY=VALUE",
-        help="An option of the teacher, such as model=gpt-4o-mini; may be repeated.",
+        help="Option of the teacher, such as model=gpt-4o-mini; repeatable.",
     ),
     click.option(
-        "--budget", multiple=True, metavar="KEY=VALUE", help="A cap, requests=, tokens= or usd=; may be repeated."
+        "--budget", multiple=True, metavar="KEY=VALUE", help="Cap on spending: requests=, tokens= or usd=; repeatable."
     ),
     home_option,
 )  # fmt: skip
-"""Which teacher a command asks, and where its answers are kept."""
+"""Which teacher a command asks, and where its answers are stored."""
 
 
 def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Options given as ``KEY=VALUE``; values are read as YAML, as in a recipe.
+    """Parse options given as ``KEY=VALUE``; values are read as YAML, as in a recipe.
 
     Raises:
-        UsageError: a pair that is none, or a value that is no YAML.
+        UsageError: a pair has no ``=``, or its value is not YAML.
     """
     from filial.plugins.yaml import parse_value
 
@@ -139,19 +137,19 @@ def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
         try:
             out[key.strip().replace("-", "_")] = parse_value(value) if value.strip() else ""
         except ValueError as err:
-            raise UsageError(f"{flag} {pair!r}: the value is no YAML ({err}); put it in quotes") from err
+            raise UsageError(f"{flag} {pair!r}: the value is not YAML ({err}); put it in quotes") from err
     return out
 
 
 def teacher_flags(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `teacher_options` say, as the functions of filial take it: whom to ask, caps, and the folder."""
+    """Return the flags of `teacher_options` as arguments of filial's functions: teacher, budget, home."""
     name, pairs, budget = flags.get("teacher"), flags.get("teacher_options", ()), flags.get("budget", ())
     if name is None:
         if pairs or budget:
             raise UsageError(f"{'--teacher-option' if pairs else '--budget'} needs --teacher NAME")
         return {"home": flags["home"]} if "home" in flags else {}
     spec = {"use": name, **parse_options("--teacher-option", pairs)}
-    manager(ctx).build("teachers", spec, "--teacher")  # what is wrong with it is told by the flag's name
+    manager(ctx).build("teachers", spec, "--teacher")  # an error then names the flag
     return {"teacher": spec, "budget": parse_options("--budget", budget), "home": flags["home"]}
 
 
@@ -159,8 +157,8 @@ def open_gateway(
     ctx: click.Context, name: str, teacher: Any, home: Path | None, account: BudgetAccount | None = None, *,
     hooked: bool = True, facts: dict[str, Any] | None = None,
 ) -> Gateway:  # fmt: skip
-    """A gateway to a teacher, with the ledger of a folder, or one that forgets when there is none; ``hooked``: behind
-    the `ask` hooks. ``facts``: what answers depend on beside the teacher's identity."""
+    """Return a gateway to a teacher, with the ledger of the folder ``home``, or a temporary one. ``hooked``: with the
+    `ask` hooks. ``facts``: what answers depend on in addition to the teacher's identity."""
     from filial.engine import run_context
 
     plugins = manager(ctx)
@@ -171,13 +169,13 @@ def open_gateway(
 
 
 def command_line(ctx: click.Context, *words: str) -> str:
-    """A command line to propose: the options in front of the command as the user gave them, and these words."""
+    """Return a command line to suggest: the global options as the user gave them, and these words."""
     top = ctx.find_root()
     return shlex.join(["filial", *given_options(top.command, {**top.params, "debug": False}), *words])
 
 
 def given_options(command: click.Command, values: Mapping[str, Any]) -> Iterator[str]:
-    """The options of a command that have these values, as one would type them; defaults are left out."""
+    """Yield the options of a command with these values, as one types them; defaults are left out."""
     for option in command.params:
         value = values.get(str(option.name))
         if isinstance(option, click.Option) and value and value != option.default:
@@ -186,7 +184,7 @@ def given_options(command: click.Command, values: Mapping[str, Any]) -> Iterator
 
 
 def json_text(value: Any) -> str:
-    """Data for machines: JSON, indented."""
+    """Format data for machines: JSON, indented."""
     import msgspec
 
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -12,11 +12,10 @@ from filial.plugins.discovery import OURSELVES, Claim, singular
 
 
 class PluginGroup(click.Group):
-    """A command whose subcommands are the plugins of one kind; one is imported when it is named, none to list them.
+    """A command whose subcommands are the plugins of one kind. A plugin is imported when it is named, not to be listed.
 
-    ``command``, or what it returns, is a click command whose callback is called with the click context, the plugin's
-    name, the component, and the values of the command's own parameters. ``more`` is what the usage line says behind the
-    name.
+    ``command``, or what it returns, is a click command. Its callback gets the click context, the plugin's name, the
+    component, and the values of the command's own parameters. ``more`` is the text after the name in the usage line.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class PluginGroup(click.Group):
 
 
 def _summary(claims: list[Claim]) -> str:
-    """One line about a plugin from its source text, with who brings it when that is not filial."""
+    """Return one line about a plugin from its source text, with its distribution if that is not filial."""
     owners = " and ".join(c.owner for c in claims)
     summary = claims[0].summary() if len(claims) == 1 else ""
     if claims[0].dist == OURSELVES and summary:
@@ -61,7 +60,7 @@ def _summary(claims: list[Claim]) -> str:
 
 
 class PluginCommand(click.Command):
-    """One plugin as a command; its help tells the plugin's options from those of the command."""
+    """One plugin as a command; its help separates the plugin's options from the command's."""
 
     def __init__(
         self, name: str, call: Callable[..., Any], parameters: list[click.Parameter], own: list[click.Option], doc: str,
@@ -82,7 +81,7 @@ class PluginCommand(click.Command):
 
 
 def plugin_flags(cls: Any, parameters: list[click.Parameter]) -> dict[str, click.Option]:
-    """The flag of each option of a component. One whose flag the command has itself is called ``--with-NAME``."""
+    """Return the flag of each option of a component: ``--with-NAME`` if the command itself uses the flag."""
     from filial.plugins import options
 
     names = {p.name for p in parameters} | {"help"}

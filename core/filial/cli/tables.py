@@ -1,4 +1,4 @@
-"""Tables for people: aligned, as wide as the terminal at most, nothing lost, nothing that steers a terminal."""
+"""Tables for people: aligned, not wider than the terminal, complete, without control characters."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GLUE = "\ue000"
-"""A private character at which no line is broken; printed as a blank."""
+"""A private character for a blank at which no line may be broken."""
 PROSE = 24
-"""Columns that a column of text has at least."""
+"""Minimum width of a text column."""
 
 
 def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool = False) -> str:
-    """Align columns by their width on a terminal: the first ``left``, which name a row, to the left, the rest to the
+    """Align columns by their width on a terminal: the first ``left``, which name a row, to the left, the others to the
     right.
 
-    Columns for which there is no room follow below, beside the first ones again. With ``prose`` the last column is
+    Columns that do not fit follow in a table below, with the name columns repeated. With ``prose`` the last column is
     text, wrapped to the terminal's width (80 to 100 columns).
     """
     import shutil
@@ -32,7 +32,7 @@ def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool =
     terminal = max(80, shutil.get_terminal_size().columns)
     width = min(100, terminal) if prose else terminal
     needs = [max(map(cell_len, cells)) for cells in zip(head, *rows, strict=True)]
-    while sum(needs[:left]) > width // 2:  # names together take half the width at most; longer ones are folded
+    while sum(needs[:left]) > width // 2:  # all names take at most half the width; longer ones are wrapped
         needs[needs.index(max(needs[:left]))] -= 1
     if prose:
         needs[-1] = min(needs[-1], PROSE)
@@ -47,13 +47,13 @@ def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool =
             else:
                 table.add_column(Text(head[i]), justify="right", no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(row[i]) for i in columns))  # as Text: what data say is never read as markup
+            table.add_row(*(Text(row[i]) for i in columns))  # Text, so that data is never read as markup
         blocks.append(_draw(table, width))
     return "\n\n".join(blocks)
 
 
 def _blocks(needs: list[int], left: int, width: int) -> list[list[int]]:
-    """The columns of each table that fits the width, by their number; the first ``left`` stand in all of them."""
+    """Return the column numbers of each table that fits the width; the first ``left`` are in all of them."""
     names = list(range(left))
     blocks = [names]
     used = 0
@@ -67,7 +67,7 @@ def _blocks(needs: list[int], left: int, width: int) -> list[list[int]]:
 
 
 def _make_table() -> Table:
-    """A table without lines but one below its head."""
+    """Make a table whose only line is below its head."""
     from rich.box import Box
     from rich.table import Table
 
@@ -90,7 +90,7 @@ def format_counts(reasons: Mapping[str, int]) -> str:
 
 
 def figure(result: dict[str, Any] | None) -> str:
-    """A judge's result as people read it."""
+    """Format a judge's result."""
     if result is None:
         return "–"
     if result["passed"] is not None:

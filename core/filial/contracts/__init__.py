@@ -1,1 +1,1 @@
-"""What flows and what plugins are: records, messages, the kinds and their contexts, errors. Public as `filial`."""
+"""The data that flows and what plugins are: records, messages, kinds, contexts, errors. Public as `filial`."""

@@ -1,8 +1,7 @@
-"""The engine seam: work goes in in canonical order and comes out in canonical order, whatever happens in between.
+"""Process items concurrently and return the results in canonical order.
 
-`in_order` runs in one asyncio loop. Another engine may take its place as long as it keeps the two promises: every
-item is worked on at least once, and results are handed out in the order of the items. `Worker` is the thread for code
-that blocks.
+`in_order` runs in one asyncio loop. Another engine can replace it if it keeps two promises: every item is processed at
+least once, and results come in the order of the items. `Worker` is the thread for code that blocks.
 """
 
 from __future__ import annotations
@@ -22,24 +21,23 @@ Value = TypeVar("Value")
 Given = ParamSpec("Given")
 
 LEAST_AHEAD, WINDOWS_AHEAD = 10_000, 16
-"""How many results may wait behind a slow one: at least so many, or so many times the window."""
+"""Results that may wait for a slow one: the maximum of this number and this many windows."""
 BACKLOG, WINDOWS_OF_BACKLOG = 1024, 2
-"""How many may be under way or wait, at least or in windows, while it is their taker who is slow: they take memory."""
+"""Items that may be in work or waiting while the consumer is slow, in the same way; they take memory."""
 TURN = 64
-"""Items after which the event loop gets a turn in any case: Ctrl-C and other work must not wait for the last."""
+"""Items after which the event loop gets a turn, so that Ctrl-C and other work do not wait for the last item."""
 
 
 async def in_order(
     items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Value]], window: int
 ) -> AsyncGenerator[tuple[Item, Value], None]:
-    """Work on up to ``window`` items at once, without a barrier; yield (item, result) in the order of the items.
+    """Process up to ``window`` items at once, without a barrier; yield (item, result) in the order of the items.
 
-    Items are taken one by one, as there is room for them. Finished work waits for its turn outside the window, so one
-    slow item does not keep others from being worked on; when some thousands wait for it, or about a thousand for
-    whoever takes them, nothing more is begun.
+    Items are taken one by one, when there is room. Finished work waits outside the window, so one slow item does not
+    block the others. Nothing new is started while thousands of results wait for a slow item, or about a thousand for a
+    slow consumer.
 
-    The first failure in that order is raised, one of ``items`` itself in its turn; what is still under way is
-    cancelled. After a failure nothing is begun.
+    The first failure in that order is raised, a failure of ``items`` in its turn; work in progress is cancelled.
     """
     async with aclosing(ready_in_order(items, work, window)) as batches:
         async for batch in batches:
@@ -50,7 +48,7 @@ async def in_order(
 async def ready_in_order(
     items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Value]], window: int
 ) -> AsyncGenerator[list[tuple[Item, Value]], None]:
-    """As `in_order`, up to `TURN` results at a time: all that can be handed out at that moment."""
+    """Like `in_order`, but yield lists of all results that are ready, `TURN` at most."""
     if window < 1:
         raise ValueError(f"a window of {window} lets nothing through; give at least 1")
     line = _Line(work, window)
@@ -62,11 +60,11 @@ async def ready_in_order(
                 line.fed.clear()
                 await line.fed.wait()
             if not line.waiting:
-                feeder.result()  # raises what the items raised
+                feeder.result()  # raise what the items raised
                 return
             if not line.waiting[0][1].done():
                 await line.waiting[0][1]
-            elif handed >= TURN:  # a long line of finished work stands here without waiting
+            elif handed >= TURN:  # a long line of finished work never waits
                 handed = 0
                 await asyncio.sleep(0)
             ready = line.take_ready()
@@ -80,7 +78,7 @@ async def ready_in_order(
 
 
 class _Line(Generic[Item, Value]):
-    """Work begun and not handed out yet, in order; ``fed`` and ``room`` tell when one was added or ended."""
+    """Work that was started but not yet handed out, in order. ``fed``: an item was added; ``room``: one has ended."""
 
     def __init__(self, work: Callable[[Item], Awaitable[Value]], window: int) -> None:
         self.waiting: deque[tuple[Item, asyncio.Task[Value]]] = deque()
@@ -90,8 +88,7 @@ class _Line(Generic[Item, Value]):
         self._unfinished, self._failed = 0, False
 
     def take_ready(self) -> list[tuple[Item, Value]]:
-        """Take the finished ones from the front, up to the first that failed; raise what that failed with if it is the
-        very first."""
+        """Take the finished items from the front, up to the first failure; raise it if it is the very first."""
         out: list[tuple[Item, Value]] = []
         while self.waiting and len(out) < TURN:
             item, task = self.waiting[0]
@@ -103,7 +100,7 @@ class _Line(Generic[Item, Value]):
         return out
 
     async def feed(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
-        """Begin work on item after item, whenever there is room."""
+        """Start work on one item after another, when there is room."""
         try:
             async with aclosing(each(items)) as source:
                 async for item in source:
@@ -135,14 +132,14 @@ class _Line(Generic[Item, Value]):
 
 
 async def each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
-    """The items one by one, whichever kind of iterable they are; an async generator is closed at the end."""
+    """Yield the items one by one, from either kind of iterable; an async generator is closed at the end."""
     if isinstance(items, AsyncIterable):
         async with aclosing(items) if isinstance(items, AsyncGenerator) else nullcontext():
             async for item in items:
                 yield item
         return
     for place, item in enumerate(items):
-        if place % TURN == 0:  # whoever takes them may never wait: let the rest of the loop have its turn
+        if place % TURN == 0:  # the consumer may never wait: give the event loop a turn
             await asyncio.sleep(0)
         yield item
 
@@ -150,14 +147,14 @@ async def each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[It
 _Call = tuple["asyncio.Future[Any]", Callable[[], Any]]
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 SLICE = 0.05
-"""Seconds after which a worker's thread hands back what it has done so far."""
+"""Seconds after which a worker's thread returns what it has done so far."""
 
 
 class Worker:
     """One thread for code that blocks, so that the event loop never waits for it.
 
-    Calls are made one after the other, in the order in which they were asked for. Those that wait together are handed
-    over together, because waking a thread costs as much as many small calls. The thread starts with the first call.
+    Calls run one after another, in the order of `call`. Calls that wait are handed over together, because waking a
+    thread costs as much as many small calls. The thread starts with the first call.
     """
 
     def __init__(self) -> None:
@@ -167,11 +164,11 @@ class Worker:
 
     @property
     def current(self) -> bool:
-        """Whether this is asked in the thread."""
+        """Whether the caller runs in this thread."""
         return threading.current_thread() is self._thread
 
     async def call(self, work: Callable[Given, Value], *args: Given.args, **kwargs: Given.kwargs) -> Value:
-        """What ``work`` returns or raises. Where the caller is cancelled before it begins, it is not called."""
+        """Return or raise what ``work`` does. If the caller is cancelled before it starts, it is not called."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Value] = loop.create_future()
         if not self._waiting:
@@ -190,7 +187,7 @@ class Worker:
         self._inbox.put(calls)
 
     def close(self) -> None:
-        """Let the thread end when it has made the call at hand; another call starts a new one."""
+        """Let the thread end after the current call; another call starts a new one."""
         for future, _ in self._waiting:
             future.cancel()
         self._waiting = []
@@ -200,19 +197,19 @@ class Worker:
 
 
 def _serve(inbox: queue.SimpleQueue[list[_Call]]) -> None:
-    """Make the calls that come, until an empty list comes; give the loop all outcomes of a `SLICE` at once."""
+    """Run the calls that arrive, until an empty list arrives; return all results of a `SLICE` to the loop at once."""
     while calls := inbox.get():
         loop, outcomes, begun = calls[0][0].get_loop(), list[_Outcome](), time.monotonic()
         for place, (future, work) in enumerate(calls, 1):
             if not future.cancelled():
                 try:
                     outcomes.append((future, work(), None))
-                except (StopIteration, GeneratorExit) as error:  # which no future may hold, or hand on as what it is
+                except (StopIteration, GeneratorExit) as error:  # a future cannot hold it, or changes it
                     outcomes.append((future, None, RuntimeError(f"{error!r} was raised")))
                 except BaseException as error:
                     outcomes.append((future, None, error))
             if place == len(calls) or time.monotonic() - begun > SLICE:
-                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                with suppress(RuntimeError):  # the loop is closed: nobody waits for the results
                     loop.call_soon_threadsafe(_deliver, outcomes)
                 outcomes, begun = [], time.monotonic()
 

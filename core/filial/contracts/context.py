@@ -1,4 +1,4 @@
-"""What a component may use while it runs. Attributes may be added here; none is removed within a major version."""
+"""What a component may use while it runs. Attributes may be added; none is removed within a major version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Asker = Callable[[Request], Awaitable[Reply]]
 
 
 class AskOptions(TypedDict, total=False):
-    """How a teacher may be asked, as `Context.ask` explains it."""
+    """Options of a request; `Context.ask` explains them."""
 
     draw: int
     temperature: float | None
@@ -35,26 +35,26 @@ class AskOptions(TypedDict, total=False):
 
 
 DRAWS_PER_ATTEMPT = 1000
-"""How far apart the draws of two attempts at the same work lie: a second attempt asks anew."""
+"""Distance between the draws of two attempts at the same work: a second attempt asks again."""
 
 
 def seeded_rng(*parts: object) -> random.Random:
-    """A random generator that depends on its arguments alone, on every machine and in every process."""
+    """Return a random generator that depends on its arguments only, on every machine and in every process."""
     text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return random.Random(int.from_bytes(hashlib.sha256(text).digest(), "big"))
 
 
 class Context:
-    """The world as one component sees it: a teacher, a seeded random generator, memory.
+    """What one component can use: a teacher, a seeded random generator, memory.
 
     Attributes:
-        rng: seeded from (run seed, stage, record id), so results never depend on the order of work.
-        memory: lives as long as the stage; only for filters that say they remember.
-        parent: the record that the one at hand was evolved from, where known; a copy to look at.
-        note: tells the user one line of news, such as the yield of the first rounds.
-        seeds: gives the seed records that the recipe names in front of this stage, read anew at each call; on the
-            command line there are none.
-        replies: the replies this context received, in order of asking.
+        rng: seeded from (run seed, stage, record id), so results do not depend on the order of work.
+        memory: exists as long as the stage; only for filters with ``remembers = True``.
+        parent: the record from which the current one was evolved, if known; a copy.
+        note: shows the user one line, such as the yield of the first rounds.
+        seeds: returns the seed records that the recipe names before this stage, read again at each call; on the command
+            line there are none.
+        replies: the replies this context received, in the order of requests.
     """
 
     def __init__(
@@ -76,17 +76,17 @@ class Context:
         self.replies: list[Reply] = []
 
     @cached_property
-    def rng(self) -> random.Random:  # seeding costs more than all else here, and most work draws nothing
+    def rng(self) -> random.Random:  # seeding is the slowest part here, and most work draws nothing
         return seeded_rng(*self._key)
 
     @property
     def parent(self) -> Record | None:
-        if self._parent_copy is None and self._parent is not None:  # few look, so it is copied for those who do
+        if self._parent_copy is None and self._parent is not None:  # copied on first use: few plugins need it
             self._parent_copy = copy_for_plugin(self._parent)
         return self._parent_copy
 
     def fault_of_parent(self) -> str:
-        """What was done to ``parent``, in words; empty if nothing."""
+        """Say how ``parent`` was changed; empty if it was not."""
         copy, parent = self._parent_copy, self._parent
         return describe_change(copy, parent, "ctx.parent") if copy and parent else ""
 
@@ -95,18 +95,18 @@ class Context:
 
         Args:
             prompt: a user message, or a whole conversation.
-            system: a system message put in front.
-            temperature, top_p, max_tokens, stop: as for any chat model; the teacher's own unless given.
-            draw: which of several independent answers to the same request.
-            schema: a JSON Schema that the answer must satisfy (its value is ``reply.json()``). Teachers that can are
-                held to it; the answer is checked here in any case. One that does not fit is asked for once more, with
-                what was wrong.
-            partial: take an answer that was cut at the token limit, too (its ``finish_reason`` is "length"); without
-                it such an answer is a failed call.
+            system: a system message to put first.
+            temperature, top_p, max_tokens, stop: as for any chat model; default: the teacher's own.
+            draw: number of one of several independent answers to the same request.
+            schema: a JSON Schema that the answer must satisfy (``reply.json()`` returns its value). It is sent to
+                teachers that support it, and the answer is always checked. An answer that does not satisfy it is
+                requested once more, with the error.
+            partial: also accept an answer that was cut at the token limit (its ``finish_reason`` is "length"); by
+                default such an answer is a failed call.
 
         Raises:
-            TeacherError: the call failed for good. Let it pass: the stage records a drop with its reason.
-            ValueError: an argument is nothing that a teacher can be asked.
+            TeacherError: the call failed for good. Do not catch it: the stage records a drop with its reason.
+            ValueError: the value of an argument is invalid.
             TypeError: there is no such argument.
         """
         if self._ask is None:
@@ -115,14 +115,14 @@ class Context:
             if name not in AskOptions.__annotations__:
                 raise TypeError(f"ask: there is no argument {name!r}{hint(name, AskOptions.__annotations__)}")
         if not isinstance(prompt, Iterable):
-            raise ValueError(f"ask: {format_value(prompt)} is asked, not a text or messages")
+            raise ValueError(f"ask: the prompt is {format_value(prompt)}, not a text or messages")
         if not isinstance(system, str):
             raise ValueError(f"ask: system is {format_value(system)}, not a text")
         turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else tuple(prompt)
         if system:
             turns = (Message(role="system", content=system), *turns)
         request = Request(messages=turns, **options)
-        plain = isinstance(prompt, str) and not options  # then there is nothing to look at
+        plain = isinstance(prompt, str) and not options  # then there is nothing to check
         if not plain and (fault := fault_of_request(request)):
             raise ValueError(f"ask: {fault}")
         if self._attempt:
@@ -136,7 +136,7 @@ class Context:
         return reply
 
     def derive(self, *parts: object, parent: Record | None = None) -> Context:
-        """A context for one piece of the work, with a random generator of its own and the same memory."""
+        """Return a context for one piece of the work, with its own random generator and the same memory."""
         return Context(
             self._ask,
             key=(*self._key, *parts),
@@ -149,12 +149,12 @@ class Context:
 
 
 class Candidate:
-    """One of those whose answers a judge compares: the trained model, the model it came from, any teacher.
+    """One of the models whose answers a judge compares: the trained model, its base model, any teacher.
 
     Attributes:
-        name: what the figures call it.
-        replies: what it said, in order.
-        failed: the error of the first call that failed for good; None where none did.
+        name: its name in the figures.
+        replies: its replies, in order.
+        failed: the error of the first call that failed for good, if any.
     """
 
     def __init__(self, name: str, ask: Asker, *, max_tokens: int | None = None) -> None:
@@ -164,14 +164,14 @@ class Candidate:
         self._ask, self._max_tokens = ask, max_tokens
 
     async def ask(self, messages: str | Sequence[Message], *, system: str = "", **options: Unpack[AskOptions]) -> Reply:
-        """Ask it; arguments as for `Context.ask`. A conversation of several turns is asked again with each turn.
+        """Ask the candidate; arguments as for `Context.ask`. For several turns, ask once per turn with all before it.
 
         Args:
-            max_tokens: tokens of the answer at most; the exam's own limit unless given.
-            partial: unless it is False, an answer cut at that limit counts as it is, and so does an empty one.
+            max_tokens: maximum tokens of the answer; default: the limit of the evaluation.
+            partial: accept an answer that was cut at that limit, or an empty one; False refuses them.
 
         Raises:
-            TeacherError: the call failed for good. The record is then not judged, whatever becomes of this error.
+            TeacherError: the call failed for good. The record is then not judged, even if the error is caught.
         """
         options.setdefault("partial", True)
         options["max_tokens"] = options.get("max_tokens") or self._max_tokens
@@ -186,10 +186,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunInfo:
-    """What hooks may read of a run, and not change.
+    """What hooks may read of a run, but not change.
 
-    ``folder`` is the run's own, ``teacher`` who is asked, as ``dist:name``; empty where nobody is. ``recipe`` is what
-    runs, as in ``recipe.lock.yaml``, ``summary`` the figures so far, as in ``summary.json``; each time a copy.
+    ``folder`` is the run's folder, ``teacher`` its teacher as ``dist:name`` (empty if there is none). ``recipe`` is the
+    resolved recipe, as in ``recipe.lock.yaml``, ``summary`` the figures so far, as in ``summary.json``; each access
+    returns a copy.
     """
 
     name: str
@@ -218,11 +219,11 @@ class DropInfo(Protocol):
 
 @dataclass(eq=False)
 class TrainContext:
-    """What a trainer may use: a seed and a way to say how far it is.
+    """What a trainer may use: a seed, and ways to report progress.
 
-    ``log`` takes flat dictionaries of figures (step, loss, lr, ...); ``progress(done, total, text)`` feeds the
-    progress bar, in whatever unit bounds the training; ``note(text)`` is a line that people should see. ``cache`` is a
-    folder for what can be made again from the data, such as its tokens; None: nothing is to be kept.
+    ``log`` takes flat dictionaries of figures (step, loss, lr, ...); ``progress(done, total, text)`` updates the
+    progress bar, in the unit that limits the training; ``note(text)`` shows the user a line. ``cache`` is a folder for
+    data that can be computed again, such as tokens; None: store nothing.
     """
 
     seed: int = 0

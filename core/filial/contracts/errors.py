@@ -1,4 +1,4 @@
-"""Errors a user can meet. Each is one sentence that says what to do next, and carries its exit code."""
+"""Errors for users. Each is one sentence that says what to do, and has an exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DONE, FAILED, USAGE, BUDGET, UNREACHABLE, ROWS_LOST, INTERRUPTED = 0, 1, 2, 3, 4
 
 
 class FilialError(Exception):
-    """Something the user should read. ``exit_code`` is what the command line returns."""
+    """An error for the user to read. ``exit_code`` is the exit code of the command line."""
 
     exit_code = FAILED
 
@@ -20,7 +20,7 @@ class UsageError(FilialError):
 
 
 class RecipeError(UsageError):
-    """Faults of a recipe, all of them, one line each: ``file:line:column: what``."""
+    """All faults of a recipe, one line each: ``file:line:column: what``."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -28,7 +28,7 @@ class RecipeError(UsageError):
 
 
 class PluginError(UsageError):
-    """A plugin is missing, ambiguous, broken or does not keep its promise. The message names its distribution."""
+    """A plugin is missing, ambiguous, broken or breaks its contract. The message names its distribution."""
 
 
 class MissingExtra(UsageError):
@@ -36,9 +36,9 @@ class MissingExtra(UsageError):
 
 
 class BudgetStop(FilialError):
-    """A cap of the budget would be passed by the next request. Everything answered is kept.
+    """The next request could exceed a cap of the budget. All answers are kept.
 
-    ``cap`` is the recipe's name for it: requests, tokens or usd.
+    ``cap`` is its name in the recipe: requests, tokens or usd.
     """
 
     exit_code = BUDGET
@@ -60,13 +60,13 @@ class TeacherError(FilialError):
     Args:
         reason: a slug that is counted, such as ``timeout``, ``length``, ``http-500``.
         detail: one sentence for people.
-        answer: the raw answer, when there was one.
+        answer: the raw answer, if there was one.
         retry: whether the same request may be sent again.
-        retry_after: seconds the endpoint asked to wait, when it did.
-        down: it looks as if the endpoint could not be reached, or refused everybody. Where it answers others still,
-            the failure is this request's all the same.
-        billed: tokens (prompt, completion) that are charged all the same; None where nobody can tell, as when an
-            answer is lost on its way.
+        retry_after: seconds that the endpoint asked to wait, if it did.
+        down: the endpoint seems unreachable, or seems to reject all requests. If it still answers others, the failure
+            is that of this request.
+        billed: tokens (prompt, completion) that are charged nevertheless; None if unknown, for example if the answer
+            was lost.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TeacherError(FilialError):
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """Find the known word that was probably meant, whatever its case and dashes; empty if none is close."""
+    """Find the known word that was probably meant, ignoring case and dashes; empty if none is similar."""
     from difflib import get_close_matches  # for messages only: not worth its import in every command
 
     plain = {other.lower().replace("-", "_"): other for other in known}
@@ -94,6 +94,6 @@ def near(word: str, known: Iterable[str]) -> str:
 
 
 def hint(word: str, known: Iterable[str], spell: Callable[[str], str] = repr) -> str:
-    """Write the end of a message about an unknown word: the one that was probably meant; empty if none is close."""
+    """Write the end of a message about an unknown word: the one that was probably meant; empty if none is similar."""
     meant = near(word, known)
     return f"; did you mean {spell(meant)}?" if meant else ""

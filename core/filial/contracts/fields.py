@@ -1,7 +1,7 @@
-"""How an option of a component is declared: pydantic's ``Field``, with a type of its own.
+"""How an option of a component is declared: pydantic's ``Field`` with a type of its own.
 
-pydantic's is a field specifier (PEP 681), by which type checkers take ``Field("cornish", …)`` for a field without a
-default: they look at the keyword ``default`` alone. To them this one is a function that returns the default.
+pydantic's is a field specifier (PEP 681): for type checkers ``Field("cornish", …)`` has no default, because they read
+the keyword ``default`` only. For them, this one is a function that returns the default.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Option = TypeVar("Option")
 
     class Facts(TypedDict, total=False):
-        """What is said of an option beside its default."""
+        """What can be declared about an option in addition to its default."""
 
         description: str
         title: str

@@ -1,16 +1,17 @@
-"""Public names that are found on first use (PEP 562), so that importing the package that offers them costs nothing."""
+"""Public names that are imported on first use (PEP 562), so that importing their package is fast."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 def lazy(package: dict[str, Any], room: str, *modules: str) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a package that finds the names of its ``__all__`` when they are first used.
+    """Return a ``__getattr__`` for a package that imports the names of its ``__all__`` on first use.
 
     Args:
         package: the package's ``globals()``.
-        room: where the modules are.
-        modules: those that hold the names. They are imported one by one until a name is found: the cheapest is first.
+        room: the package that contains the modules.
+        modules: the modules with the names. They are imported one by one until a name is found, so name the fastest
+            first.
     """
 
     def find(name: str) -> Any:

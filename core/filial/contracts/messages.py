@@ -1,4 +1,4 @@
-"""What is said to a teacher and what comes back."""
+"""Requests to a teacher and its replies."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One turn of a conversation.
 
-    ``reasoning`` is what was thought before the content. ``tool_calls`` belong to a turn of the assistant;
-    ``tool_call_id`` says which call a turn of a tool answers. ``train``: whether training puts loss on the turn; None:
-    as the template does by itself, which is on answers.
+    ``reasoning`` is the reasoning text before the content. ``tool_calls`` belong to an assistant turn; ``tool_call_id``
+    says which call a tool's turn answers. ``train``: whether training puts loss on the turn; None: the template
+    decides, which trains on answers.
     """
 
     role: Role
@@ -37,7 +37,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     train: bool | None = None
 
     def texts(self) -> tuple[str, ...]:
-        """Return all that the turn says, its content first and nothing that is empty but that."""
+        """Return all texts of the turn: the content, then every other text that is not empty."""
         calls = [text for call in self.tool_calls for text in (call.id, call.name, call.arguments)]
         return (self.content, *filter(None, (self.reasoning, *calls, self.tool_call_id, self.name)))
 
@@ -45,10 +45,10 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call to a teacher, exactly as a remote chat model would receive it.
 
-    ``draw`` numbers independent answers to the same request. ``max_tokens`` counts completion tokens.
-    ``schema`` is a JSON Schema the answer must satisfy. ``None`` means: the teacher's own default. ``partial``: an
-    answer cut at the token limit is welcome, and so is one that says nothing. ``input`` is the end of the last user
-    message that its record keeps apart from the instruction; it is there for models that learned to read them apart.
+    ``draw`` numbers independent answers to the same request. ``max_tokens`` counts completion tokens. ``schema`` is a
+    JSON Schema the answer must satisfy. ``None`` means the teacher's own default. ``partial``: accept an answer that
+    was cut at the token limit, or an empty one. ``input`` is the end of the last user message, if the record has it
+    apart from the instruction; for models that were trained to read them separately.
     """
 
     messages: tuple[Message, ...]
@@ -66,11 +66,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A teacher's answer.
 
-    ``reasoning`` is what the model thought before it, where the endpoint tells; never part of the text.
-    ``finish_reason`` is "stop", "length" or the endpoint's own word, empty where it named none; what is not whole by it
-    is a failed call (docs/teachers.md). Token counts are the endpoint's; 0 where it gave none. ``cached_tokens`` are
-    part of the prompt's, ``reasoning_tokens`` part of the completion's.
-    ``key`` is the answer's ledger key, filled in by the gateway.
+    ``reasoning`` is the model's reasoning text, if the endpoint returns it; never part of the text. ``finish_reason``
+    is "stop", "length" or the endpoint's own word, empty if there is none; an answer that is not complete is a failed
+    call (docs/teachers.md). Token counts are the endpoint's, 0 if unknown. ``cached_tokens`` are part of the prompt's,
+    ``reasoning_tokens`` part of the completion's. ``key`` is the answer's ledger key, set by the gateway.
     """
 
     text: str
@@ -84,10 +83,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     key: str = ""
 
     def json(self) -> Any:
-        """The value of an answer to a request with a schema; a Markdown fence round it is no part of it.
+        """Return the value of an answer to a request with a schema, without a Markdown fence around it.
 
         Raises:
-            ValueError: the text is no JSON.
+            ValueError: the text is not JSON.
         """
         return read_json(self.text)
 
@@ -95,8 +94,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """What a teacher charges, in US dollars per million tokens.
 
-    ``cached`` is for prompt tokens that the endpoint had in its cache (default: as any other). ``source`` says where
-    the figures come from and from when they are.
+    ``cached`` is for prompt tokens from the endpoint's cache (default: as the others). ``source`` says where the
+    figures come from, and their date.
     """
 
     prompt: float
@@ -105,7 +104,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
 
     def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float:
-        """US dollars for one answer, never negative. Cached tokens above the prompt's are paid beside them."""
+        """Return the US dollars for one answer, never negative. Cached tokens that exceed the prompt are added."""
         prompt, completion, cached = (max(0, n) for n in (prompt_tokens, completion_tokens, cached_tokens))
         fresh = prompt - cached if cached <= prompt else prompt
         each = self.prompt if self.cached is None else self.cached
@@ -116,16 +115,16 @@ FREE = Price(prompt=0.0, completion=0.0, source="runs on this machine")
 
 
 class Bound(NamedTuple):
-    """Tokens that one request can cost at most."""
+    """Maximum number of tokens of one request."""
 
     prompt: int
     completion: int
 
 
 class Destination(NamedTuple):
-    """Where a teacher's requests go: a host (with its port, if it is not the usual one), and the environment variable
-    whose value goes along as a key; empty for none. ``known``: the plugin vouches that this key belongs to this host;
-    otherwise its user has to allow it (`filial.gateway.keys`)."""
+    """Where a teacher's requests go: a host (with its port, if it is not the default), and the environment variable
+    with the API key that is sent; empty for none. ``known``: the plugin guarantees that this key belongs to this host;
+    otherwise the user has to allow it (`filial.gateway.keys`)."""
 
     host: str
     key: str = ""
@@ -133,7 +132,7 @@ class Destination(NamedTuple):
 
 
 def read_json(text: str) -> Any:
-    """The JSON value of an answer; a Markdown fence round the whole of it is taken off.
+    """Return the JSON value of an answer, without a Markdown fence around it.
 
     Raises:
         ValueError: there is none.
@@ -142,4 +141,4 @@ def read_json(text: str) -> Any:
     try:
         return msgspec.json.decode(fenced[1] if fenced else text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as err:
-        raise ValueError(f"it is no JSON: {err}") from err
+        raise ValueError(f"it is not JSON: {err}") from err

@@ -1,4 +1,4 @@
-"""Where a recipe's paths point: beside the recipe, or into an installed package (``pkg:``)."""
+"""Resolve the paths in a recipe: relative to it, or in an installed package (``pkg:``)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from filial.contracts.errors import UsageError, hint
 
 
 def resolve(path: str, base: Path | None = None) -> Path:
-    """The file or folder a recipe means.
+    """Return the file or folder that a recipe means.
 
-    ``pkg:some_package/file`` is data shipped inside an installed package, found without importing the package
-    itself (only its parents, when it has any). Anything else is relative to ``base``, usually the recipe's folder.
+    ``pkg:some_package/file`` is data in an installed package, found without importing the package itself (only its
+    parents, if any). Anything else is relative to ``base``, usually the recipe's folder.
 
     Raises:
         UsageError: the package is not installed.
@@ -32,7 +32,7 @@ def resolve(path: str, base: Path | None = None) -> Path:
 
 
 def explain_missing(path: str, base: Path) -> str:
-    """Say why a recipe's path leads nowhere; empty where something is there, and for ``hf:``, which the hub knows."""
+    """Say why nothing can be read at a path; empty if something is there, and for ``hf:`` (only the hub knows)."""
     start = "; paths start at the recipe's folder"
     named = f"{path!r:.60}"
     try:

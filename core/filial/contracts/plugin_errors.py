@@ -1,4 +1,4 @@
-"""Whose fault it is when something goes wrong inside a plugin, in one sentence that names it."""
+"""Turn an error inside a plugin into one sentence that names the plugin."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class blame_plugin:
-    """Turn what no plugin should raise (`is_fault`), ``sys.exit()`` too, into one sentence. Errors written for users
-    pass.
+    """Turn an exception that no plugin should raise (`is_fault`), also ``sys.exit()``, into one sentence. Errors for
+    users pass.
 
     Raises:
-        FilialError: naming the plugin, the stage and the record; the traceback is kept as its cause.
+        FilialError: names the plugin, the stage and the record; its cause is the original exception.
     """
 
     __slots__ = ("plugin", "record", "stage")
@@ -30,7 +30,7 @@ class blame_plugin:
     def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
         if isinstance(err, TeacherError):
             raise FilialError(
-                f"{self.plugin} gave up in {_place(self.stage, self.record)} when a teacher call failed: {err}; "
+                f"{self.plugin} stopped in {_place(self.stage, self.record)} when a teacher call failed: {err}; "
                 "every answer is kept, so run it again"
             ) from err
         if err is not None and is_fault(err):
@@ -38,10 +38,11 @@ class blame_plugin:
 
 
 def is_fault(err: BaseException) -> bool:
-    """Tell an exception that no plugin should raise from errors of ours and from orders to stop that pass through.
+    """Return whether an exception is a plugin's fault; not filial's errors, and not cancellation or closing from
+    outside.
 
-    A `CancelledError` is such an order where the task itself was cancelled, and a plugin's own where it awaited
-    something else that was. A `GeneratorExit` is one where it begins in the frame that asks, since that is closed.
+    A `CancelledError` comes from outside if the task itself was cancelled; it is the plugin's fault if something it
+    awaited was cancelled. A `GeneratorExit` comes from outside if it begins in the calling frame.
     """
     if isinstance(err, Exception | SystemExit):
         return not isinstance(err, FilialError)
@@ -54,13 +55,13 @@ def is_fault(err: BaseException) -> bool:
         return False
     try:
         task = asyncio.current_task()
-    except RuntimeError:  # a thread without a loop, where nothing is cancelled
+    except RuntimeError:  # a thread without a loop: nothing is cancelled there
         return True
     return task is None or not task.cancelling()
 
 
 def failure(what: str, err: BaseException) -> FilialError:
-    """The error for an exception that no plugin should raise."""
+    """Return the error for an exception that no plugin should raise."""
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
         return FilialError(f"{what}: the disk is full; free some space and run again")
     cause = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
@@ -68,14 +69,14 @@ def failure(what: str, err: BaseException) -> FilialError:
 
 
 def breach(plugin: str, stage: str, fault: str, record: Record | None = None) -> FilialError:
-    """The error for a plugin that hands back nonsense."""
+    """Return the error for a plugin that breaks its contract."""
     return FilialError(f"{plugin} breaks its contract in {_place(stage, record)}: {fault}")
 
 
 def wrong_type(
     plugin: str, stage: str, call: str, got: object, wanted: str, record: Record | None = None
 ) -> FilialError:
-    """The error for a plugin that returns something else than its contract says."""
+    """Return the error for a plugin that returns a wrong type."""
     return breach(plugin, stage, f"{call} gave {format_value(got)}, not {wanted}", record)
 
 
@@ -84,6 +85,6 @@ def _place(stage: str, record: Record | None) -> str:
 
 
 def describe_surrogate(err: UnicodeEncodeError) -> str:
-    """Which lone surrogate stands where, in words."""
+    """Describe a lone surrogate and its position."""
     code = ord(err.object[err.start])
     return f"holds U+{code:04X}, half a character (a lone surrogate), which UTF-8 cannot hold"

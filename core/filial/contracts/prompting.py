@@ -1,4 +1,4 @@
-"""Strategies that are one text: show the teacher a record, ask for another, read the reply."""
+"""Strategies that consist of one text: show the teacher a record, ask for another one, read the reply."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ _INPUT_BLOCK = re.compile(r"\n[ \t]*\n[ \t]*Input:[ \t]*\n?|\n[ \t]*Input:[ \t]*
 
 
 class PromptStrategy(Strategy):
-    """A strategy that is one text. A subclass gives the text as ``wording``; a recipe may give another.
+    """A strategy that consists of one text. A subclass has the text as ``wording``; a recipe can replace it.
 
-    In the text, ``{prompt}`` stands for the record's instruction with its input under a line ``Input:``,
-    ``{instruction}``, ``{input}`` and ``{output}`` for its parts, ``{max_words}`` for the option of that name; a brace
-    is written twice.
+    In the text, ``{prompt}`` is replaced by the record's instruction with its input under a line ``Input:``,
+    ``{instruction}``, ``{input}`` and ``{output}`` by its parts, and ``{max_words}`` by that option. Write a brace
+    twice to mean the character.
 
-    The reply is the child's instruction, and its input what stands under a line ``Input:``. Whatever else the reply
-    holds stays, leaked prompt words too: telling failed evolutions from good ones is the part of the filters that
-    eliminate.
+    The reply is the child's instruction; what follows a line ``Input:`` is its input. Everything else in the reply
+    stays, also words of the prompt: removing failed evolutions is the task of filters.
     """
 
     wording: ClassVar[str] = ""
-    text: str = Field("", description="Another text for the teacher, with {prompt} where the task goes.")
-    file: InputFile | None = Field(None, description="File that holds the text.")
-    max_words: int = Field(20, ge=1, description="Words the new prompt may have more than its parent.")
+    text: str = Field("", description="Another prompt text; {prompt} stands for the task.")
+    file: InputFile | None = Field(None, description="File that contains the text.")
+    max_words: int = Field(20, ge=1, description="How many words the new prompt may add.")
 
     @model_validator(mode="after")
     def _one_sound_text(self) -> PromptStrategy:
@@ -42,7 +41,7 @@ class PromptStrategy(Strategy):
             raise ValueError("text and file are both given; keep one of them")
         if not (self.text or self.file or self.wording):
             raise ValueError("it has no text; give text: or file:, with {prompt} where the task goes")
-        if not self.file or Path(self.file).is_file():  # a path from a recipe's folder is looked at when it is found
+        if not self.file or Path(self.file).is_file():  # a relative path is checked when it is resolved
             _ = self._text
         return self
 
@@ -59,7 +58,7 @@ class PromptStrategy(Strategy):
         return text
 
     def values(self, record: Record) -> dict[str, str]:
-        """What stands for each name in braces."""
+        """Return the values of the names in braces."""
         whole = f"{record.instruction}\n\nInput:\n{record.input}" if record.input else record.instruction
         return {
             "prompt": whole, "instruction": record.instruction, "input": record.input, "output": record.output,
@@ -67,7 +66,7 @@ class PromptStrategy(Strategy):
         }  # fmt: skip
 
     def prompt(self, record: Record, **more: str) -> str:
-        """What the teacher gets; ``more`` are values beside `values`."""
+        """Write the prompt for the teacher; ``more`` are values in addition to `values`."""
         return self._text.format_map({**self.values(record), **more})
 
     async def evolve(self, record: Record, ctx: Context) -> Record | Drop:
@@ -76,7 +75,7 @@ class PromptStrategy(Strategy):
         return await self.rewrite(record, self.prompt(record), ctx)
 
     async def rewrite(self, record: Record, prompt: str, ctx: Context) -> Record | Drop:
-        """The child that the teacher's reply to a prompt describes, or why there is none."""
+        """Return the child that the teacher's reply to a prompt describes, or why there is none."""
         reply = await ctx.ask(prompt)
         if is_refusal(reply.text):
             return Drop("refused", "the teacher declined to rewrite the prompt", reply.text)
@@ -90,7 +89,7 @@ _EXAMPLE = Record(instruction="a task")
 
 
 def fault_of_text(text: str, values: dict[str, str]) -> str:
-    """What keeps a text from being filled with values, in words; empty if nothing does."""
+    """Say why values cannot be inserted into a text; empty if they can."""
     try:
         names = [name for _, name, form, conversion in Formatter().parse(text) if name is not None]
     except ValueError as err:
@@ -105,9 +104,9 @@ def fault_of_text(text: str, values: dict[str, str]) -> str:
 
 
 def split_input(text: str) -> tuple[str, str]:
-    """Instruction and input of a reply: what stands before and after the first line ``Input:``.
+    """Split a reply into instruction and input, at the first line ``Input:``.
 
-    Text may follow on that line if a blank line stands before it. The input keeps its indentation.
+    Text may follow on that line if a blank line precedes it. The input keeps its indentation.
     """
     instruction, *given = _INPUT_BLOCK.split(text, maxsplit=1)
     return instruction.strip(), given[0].strip("\r\n").rstrip() if given else ""

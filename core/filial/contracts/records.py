@@ -1,7 +1,7 @@
-"""Records: the one kind of thing that flows through every stage.
+"""Records: what all stages read and write.
 
-A record is either single-turn (``instruction``, ``input``, ``output``) or a conversation
-(``messages``), never both. It is immutable; a change is a new record that knows its parents.
+A record is either single-turn (``instruction``, ``input``, ``output``) or a conversation (``messages``), never both. It
+is immutable; a change makes a new record that knows its parents.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def _help(text: str) -> msgspec.Meta:
 
 
 class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A demand on a record's answer that a function can check.
+    """A requirement on a record's answer that a function can check.
 
-    ``type`` names the check, ``args`` are its arguments, ``text`` is how the instruction puts it, word for word.
+    ``type`` names the check, ``args`` are its arguments, ``text`` is its exact wording in the instruction.
     """
 
     type: str
@@ -36,10 +36,10 @@ class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """Where a record comes from: enough to walk any record back to its seed.
+    """Where a record comes from: enough to trace any record back to its seed.
 
-    ``plugin`` is ``dist:name==version``; ``parents`` are record ids; ``round`` counts evolutions;
-    ``answers`` are ledger keys of the teacher answers the record was made from.
+    ``plugin`` is ``dist:name==version``; ``parents`` are record ids; ``round`` counts evolutions; ``answers`` are
+    ledger keys of the teacher answers the record was made from.
     """
 
     stage: str = ""
@@ -82,30 +82,30 @@ class Changes(Evolution, total=False):
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One training example, with its lineage: single-turn (instruction, input, output) or a conversation (messages).
+    """One training example with its lineage: single-turn (instruction, input, output) or a conversation (messages).
 
     ``system`` and ``reasoning`` belong to the single-turn form; a conversation has both in its messages. All other
-    fields go with either. ``id`` is a hash of parents, stage, ordinal and content (`record_id`): same inputs, same id.
+    fields fit either form. ``id`` is a hash of parents, stage, ordinal and content (`record_id`): same inputs, same id.
 
     Raises:
         ValueError: neither an instruction nor messages, or both.
     """
 
-    id: Annotated[str, _help("Unique; made from the content where it is missing.")] = ""
-    instruction: Annotated[str, _help("What is asked.")] = ""
-    input: Annotated[str, _help("What the instruction is about, where it needs something.")] = ""
+    id: Annotated[str, _help("Unique; made from the content if missing.")] = ""
+    instruction: Annotated[str, _help("The question or task.")] = ""
+    input: Annotated[str, _help("The text that the instruction is about, if any.")] = ""
     output: Annotated[str, _help("The answer.")] = ""
     system: Annotated[str, _help("The system text of a single-turn record.")] = ""
-    reasoning: Annotated[str, _help("What was thought before the answer of a single-turn record.")] = ""
+    reasoning: Annotated[str, _help("The reasoning before the answer of a single-turn record.")] = ""
     messages: Annotated[tuple[Message, ...], _help("The turns of a conversation.")] = ()
     tools: Annotated[tuple[dict[str, Any], ...], _help("Descriptions of the tools that may be called.")] = ()
     rejected: Annotated[tuple[Message, ...], _help("The worse answer of a preference pair.")] = ()
-    label: Annotated[bool | None, _help("Whether the answer is wanted, as KTO has it.")] = None
-    task: Annotated[str, _help("What mixing groups by.")] = ""
-    scores: Annotated[dict[str, float], _help("Figures that filters and judges add.")] = {}
+    label: Annotated[bool | None, _help("Whether the answer is desirable (KTO).")] = None
+    task: Annotated[str, _help("The group of the record in a mix.")] = ""
+    scores: Annotated[dict[str, float], _help("Numbers that filters and judges add.")] = {}
     tags: Annotated[tuple[str, ...], _help("Words that filters and generators add.")] = ()
-    constraints: Annotated[tuple[Constraint, ...], _help("Demands in the instruction that a function can check.")] = ()
-    extra: Annotated[dict[str, Any], _help("Every other column: any JSON values.")] = {}
+    constraints: Annotated[tuple[Constraint, ...], _help("Requirements in the instruction, checked by functions.")] = ()
+    extra: Annotated[dict[str, Any], _help("All other columns: any JSON values.")] = {}
     origin: Origin = NO_ORIGIN
 
     def __post_init__(self) -> None:
@@ -129,9 +129,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def evolved(self, **changes: Unpack[Evolution]) -> Record:
         """Return a child of this record: this record is its parent, its round is one higher.
 
-        A child whose question changed does not inherit the answer and what is said of it: ``output``, ``reasoning``,
-        ``rejected`` and ``label`` are empty unless given. It inherits the constraints whose text still stands in its
-        instruction. The stage gives the child its id.
+        The child does not inherit the answer: ``output``, ``reasoning``, ``rejected`` and ``label`` are empty unless
+        given. It inherits the constraints whose text is still in its instruction. The stage gives the child its id.
 
         Raises:
             TypeError: there is no such field, or a child cannot set it.
@@ -154,26 +153,26 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
 
     def prompt(self) -> tuple[Message, ...]:
-        """Return what a model is asked with: the system text, if there is one, and all turns before the answer.
+        """Return what a model is asked: the system text, if there is one, and all turns before the answer.
 
-        The answer is the assistant's turn that ends the record, so ``prompt()`` of a conversation that ends with
-        another turn is the whole of it. Marks for training are left out.
+        The answer is the assistant turn at the end. If a conversation ends with another turn, this is the whole
+        conversation. ``train`` marks are left out.
         """
         turns = self.turns()
         asked = turns[:-1] if turns[-1].role == "assistant" else turns
         return tuple(m if m.train is None else msgspec.structs.replace(m, train=None) for m in asked)
 
     def answer(self) -> str:
-        """Return the text of the answer, the assistant's turn that ends the record; "" where there is none."""
+        """Return the text of the answer, the assistant turn at the end; "" if there is none."""
         if not self.messages:
             return self.output
         last = self.messages[-1]
         return last.content if last.role == "assistant" else ""
 
     def with_answer(self, text: str, reasoning: str = "") -> Record:
-        """Return a copy with this answer in place of the one there is, or at the end of an unanswered conversation.
+        """Return a copy with this answer instead of the present one, or at the end of an unanswered conversation.
 
-        What was said of the old answer (``rejected``, ``label``) is left out; `prompt` stays as it is.
+        ``rejected`` and ``label`` belong to the old answer and are left out; `prompt` does not change.
         """
         if not self.messages:
             return self.replaced(output=text, reasoning=reasoning, rejected=(), label=None)
@@ -183,17 +182,17 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         return self.replaced(messages=(*asked, turn), rejected=(), label=None)
 
     def without_answer(self) -> Record:
-        """Return a copy that is yet to be answered.
+        """Return a copy without its answer.
 
-        An empty turn stays in place of the answer where nothing or another turn of the assistant would end the record.
+        An empty turn replaces the answer if otherwise the record were empty, or would end with another assistant turn.
         """
         record = self.with_answer("")
         asked = record.messages[:-1]
         return record.replaced(messages=asked) if asked and asked[-1].role != "assistant" else record
 
     def single(self) -> Record:
-        """Return this record as instruction and output, where it is a conversation of one question and its answer, or
-        a question alone, and says nothing that only a conversation can hold; any other record as it is."""
+        """Return this record as instruction and output, if it is a conversation of one question, with or without an
+        answer, and has nothing that only a conversation can represent; otherwise return it unchanged."""
         if not self.messages:
             return self
         roles = tuple(m.role for m in self.messages)
@@ -206,7 +205,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         return plain if (*plain.turns(), _NO_ANSWER)[: len(roles)] == self.messages else self
 
     def turns(self) -> tuple[Message, ...]:
-        """Return the record as a conversation, whichever form it has. An empty output gives no answer turn."""
+        """Return the record as a conversation, in either form. An empty output gives no answer turn."""
         if self.messages:
             return self.messages
         system = (Message(role="system", content=self.system),) if self.system else ()
@@ -215,15 +214,15 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         return (*system, asked, answer) if self.output else (*system, asked)
 
     def content(self) -> tuple[str, ...]:
-        """Return what makes two records the same text: question, answer, turns, and what else is said in them.
+        """Return what makes two records the same text: question, answer, turns, and every other text.
 
-        Marks (``label``, ``tags``, ``train`` of a turn and so on) are no text.
+        Marks (``label``, ``tags``, ``train`` of a turn and so on) are not text.
         """
         if self.messages:
             said = [part for message in self.messages for part in _turn_texts(message)]
         else:
             said = [self.instruction, self.input, self.output]
-        if not (self.system or self.reasoning or self.tools or self.rejected):  # most records: every id is made of it
+        if not (self.system or self.reasoning or self.tools or self.rejected):  # fast path: every id needs it
             return tuple(said)
         more = {"system": self.system, "reasoning": self.reasoning, "tools": self.tools, "rejected": self.rejected}
         return (*said, *(part for name, value in more.items() if value for part in (name, _text(value))))
@@ -233,7 +232,7 @@ _NO_ANSWER = Message(role="assistant", content="")
 
 
 def _turn_texts(message: Message) -> tuple[str, ...]:
-    """Role and content of a turn; what else it says, if anything, as one JSON text."""
+    """Return role and content of a turn; all other texts, if any, as one JSON text."""
     if not (message.reasoning or message.tool_calls or message.tool_call_id or message.name):
         return (message.role, message.content)
     more = msgspec.to_builtins(msgspec.structs.replace(message, content="", train=None))
@@ -241,7 +240,7 @@ def _turn_texts(message: Message) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
-    """A text as it stands, any other value as JSON; lone surrogates stay as they are."""
+    """Return a text as it is, any other value as JSON; lone surrogates are kept."""
     if isinstance(value, str):
         return value
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False, sort_keys=True)
@@ -250,7 +249,7 @@ def _text(value: Any) -> str:
 def record_id(content: tuple[str, ...], *, parents: tuple[str, ...] = (), stage: str = "", ordinal: int = 0) -> str:
     """Return the id of a record: 16 hex digits of BLAKE2b over (parents, stage, ordinal, content).
 
-    ``ordinal`` tells equal siblings apart (0 for the first). Lone surrogates hash as themselves.
+    ``ordinal`` distinguishes equal siblings (0 for the first). Lone surrogates are hashed as they are.
     """
     texts = ("\x1e".join(parents), stage, str(ordinal), *content)
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -292,14 +291,14 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 Question = tuple[str, ...]
-"""What a record asks, for comparison (`question_key`)."""
+"""The question of a record, for comparison (`question_key`)."""
 
 
 def question_key(record: Record) -> Question:
-    """Return a record's question for comparison: all that is said before its last answer, wherever that stands.
+    """Return a record's question for comparison: everything before its last answer.
 
-    A single-turn record and a conversation of the same text ask the same question. Unlike `Record.prompt`, a turn that
-    nobody answered does not count, for nobody was taught an answer to it.
+    A single-turn record and a conversation with the same text have the same question. Unlike in `Record.prompt`, turns
+    after the last answer do not count, because no answer to them is taught.
     """
     turns = record.turns()
     last = max((i for i, m in enumerate(turns) if m.role == "assistant"), default=len(turns))

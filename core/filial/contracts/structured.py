@@ -1,4 +1,4 @@
-"""Answers that must satisfy a JSON Schema: read, checked, and asked for once more when they do not."""
+"""Answers that must satisfy a JSON Schema: checked, and requested once more if they do not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RETRY = """That is not what was asked for: {fault}. Answer again, with the JSON 
 
 
 def fault_of_answer(text: str, schema: dict[str, Any]) -> str:
-    """What keeps an answer from satisfying a schema, in words; empty if nothing does."""
+    """Say why an answer does not satisfy a schema; empty if it does."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
@@ -31,10 +31,10 @@ def fault_of_answer(text: str, schema: dict[str, Any]) -> str:
 
 
 async def ask_with_schema(request: Request, ask: Callable[[Request], Awaitable[Reply]]) -> Reply:
-    """The first answer that satisfies ``request.schema``, of two.
+    """Return the first answer that satisfies ``request.schema``; ask twice at most.
 
     Raises:
-        UsageError: the schema is none.
+        UsageError: the schema is not a JSON Schema.
         TeacherError: ``schema-mismatch``, with the second answer; or what ``ask`` raises.
     """
     from jsonschema import Draft202012Validator
@@ -44,7 +44,7 @@ async def ask_with_schema(request: Request, ask: Callable[[Request], Awaitable[R
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as err:
-        raise UsageError(f"the schema of a request is no JSON Schema: {err.message}") from err
+        raise UsageError(f"the schema of a request is not a JSON Schema: {err.message}") from err
     reply = await ask(request)
     if wrong := fault_of_answer(reply.text, schema):
         told = RETRY.format(fault=wrong, schema=msgspec.json.encode(schema).decode())

@@ -1,4 +1,4 @@
-"""Tells a teacher's refusal from an answer. Public API, like the names in `filial`."""
+"""Recognize refusals, count words, escape control characters. Public API, like the names in `filial`."""
 
 from __future__ import annotations
 
@@ -25,31 +25,30 @@ _DECLINE = re.compile(
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a reply opens the way models open when they decline ("Sorry, …", "I cannot help …").
+    """Return whether a reply begins like a refusal ("Sorry, …", "I cannot help …").
 
-    Only the opening counts: a long answer that says sorry further down is an answer.
+    Only the beginning counts: a long answer that says sorry further down is an answer.
     """
     return declines(text) or _APOLOGY.match(text[:300]) is not None
 
 
 def declines(text: str) -> bool:
-    """Whether a reply opens by declining ("I cannot help …", "As an AI …"); an apology alone does not count."""
+    """Return whether a reply begins by declining ("I cannot help …", "As an AI …"); an apology alone does not count."""
     return _DECLINE.match(text[:300]) is not None
 
 
-# Scripts that write no blanks between words: kana, Han, Thai, Lao, Khmer, Burmese.
+# Scripts without blanks between words: kana, Han, Thai, Lao, Khmer, Burmese.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 
 def words(text: str) -> list[str]:
-    """What stands between blanks; in scripts that write no blanks, every character."""
+    """Split a text at blanks; in scripts without blanks, into characters."""
     return text.split() if text.isascii() else _WORD.findall(text)
 
 
 def printable(text: str) -> str:
-    """Return text from data so that it is safe on a terminal: control characters and bidirectional marks show as
-    escapes."""
+    """Make text from data safe for a terminal: control characters and bidirectional marks become escapes."""
     return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -1,1 +1,1 @@
-"""How a recipe runs: a file per verb, stages that are whole or not there, data set, training, judging, plan."""
+"""Run a recipe: stages (a file per verb, each complete or absent), data set, training, judging, plan."""

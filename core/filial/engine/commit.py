@@ -1,4 +1,4 @@
-"""A stage on disk: rows stream to temporary files, and one manifest write makes them count."""
+"""A stage on disk: rows are written to temporary files, and writing the manifest commits them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 
 
 class LineWriter:
-    """One file of lines being written, with its checksum and row count kept along the way."""
+    """A file of lines that is being written, with its checksum and row count."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class LineWriter:
         self.rows += 1
 
     def commit(self) -> dict[str, Any]:
-        """Put the file in its place; the facts a manifest keeps about it."""
+        """Move the file to its place; return what a manifest says about it."""
         self._file.flush()
         os.fsync(self._file.fileno())
         size = self._file.tell()
@@ -50,7 +50,7 @@ class LineWriter:
 
 
 class StageWriter:
-    """The files of a stage: its records, its drops, and the ledger keys of the answers it was given."""
+    """The files of a stage: its records, its drops, and the ledger keys of its answers."""
 
     def __init__(self, folder: Path) -> None:
         self.files = [LineWriter(folder / name) for name in FILES]
@@ -65,7 +65,7 @@ class StageWriter:
 
 @contextlib.contextmanager
 def open_writer(folder: Path) -> Iterator[StageWriter]:
-    """Write a stage's files together: all replace what was there when they are committed, else nothing changes.
+    """Write a stage's files together: they replace the old ones when they are committed; otherwise nothing changes.
 
     Raises:
         FilialError: the disk is full.
@@ -85,9 +85,9 @@ def open_writer(folder: Path) -> Iterator[StageWriter]:
 def commit(
     folder: Path, writer: StageWriter, key: str, env: StageContext, entered: str, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Make a stage count: its files, then the manifest that names their checksums.
+    """Commit a stage: its files, then the manifest with their checksums.
 
-    ``entered`` is the checksum of the records it worked on. ``facts`` are what the manifest says beside counts:
+    ``entered`` is the checksum of the records it worked on. ``facts`` are what the manifest says besides counts:
     plugins, options, seed, report.
     """
     for answer in env.answers.lines():
@@ -109,20 +109,20 @@ def commit(
 
 
 def find_commit(folder: Path, key: str, entered: str) -> dict[str, Any] | None:
-    """The manifest of a stage that is done and whole for this key, on the records that enter it now, or None."""
+    """Return the manifest of a complete stage for this key and these input records, or None."""
     manifest = find_finished(folder / MANIFEST, key)
     return manifest if manifest and manifest.get("input") == entered else None
 
 
 def explain_rerun(folder: Path, key: StepKey) -> str:
-    """Say why a stage has to run again, as the end of a sentence; empty if it never ran to its end."""
+    """Say why a stage has to run again, as the end of a sentence; empty if it never finished."""
     if not (folder / MANIFEST).exists():
         return ""
     manifest = read_manifest(folder / MANIFEST)
     if manifest is None:
-        return "its files are not those that were written"
+        return "its files were changed or damaged"
     if manifest["key"] == key.key:
-        return "other records enter it"
+        return "its input records changed"
     parts = manifest.get("depends")
     if not isinstance(parts, dict):  # filial 0.1 did not write them
         return "filial changed"
@@ -130,6 +130,6 @@ def explain_rerun(folder: Path, key: StepKey) -> str:
 
 
 def stage_records(folder: Path, manifest: dict[str, Any]) -> StageFile:
-    """The records of a committed stage."""
+    """Return the records of a committed stage."""
     facts = manifest["files"][RECORDS]
     return StageFile(folder / RECORDS, facts["rows"], facts["sha256"])

@@ -1,7 +1,6 @@
-"""The data set of a run: what is trained on, what is kept back to judge by, and what else judges ask.
+"""The data set of a run: records to train on, held-out records to judge with, and records that other exams contain.
 
-Records pass by once and are written as they come; of each, two short hashes are remembered until it is decided which
-ones are kept back.
+Records are read once and written as they come. Two short hashes per record are kept until the held-out ones are chosen.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ PARTS = ("train", "heldout", "contaminated")
 
 
 def exam_records(run: RunContext, spec: JudgeSpec) -> list[Record]:
-    """The records a judge looks at, in the file's order."""
+    """Return the records that a judge examines, in the file's order."""
     if spec.data == "heldout":
         with open(run.folder / "dataset" / "heldout.jsonl", "rb") as file:
             records = list(map(decode_fast, file))
@@ -44,31 +43,31 @@ def exam_records(run: RunContext, spec: JudgeSpec) -> list[Record]:
 
 
 def dataset_key(run: RunContext, records: str) -> str:
-    """What the data set depends on; ``records`` says which records the last stage gave."""
+    """Return what the data set depends on; ``records`` identifies the records of the last stage."""
     recipe = run.recipe
     exams = [source_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
     return digest(records, recipe.heldout, recipe.seed, exams)
 
 
 def write_run_dataset(run: RunContext, records: Iterable[Record], key: str, folder: Path) -> dict[str, Any]:
-    """`write_dataset` the data set of a run. No record that asks what its judges' own files ask is trained on."""
+    """Write the data set of a run by `write_dataset`. Questions of the judges' own files are not trained on."""
     exams = [exam_records(run, spec) for spec in run.recipe.judges if spec.data != "heldout"]
     asked = {question_key(record) for exam in exams for record in exam}
     return write_dataset(folder, records, run.recipe.heldout, run.recipe.seed, key, asked)
 
 
 def choose_heldout(questions: Sequence[int], tasks: Sequence[int], heldout: int, seed: int) -> set[int]:
-    """Places of ``heldout`` records, drawn by seed, that are not to be trained on.
+    """Choose ``heldout`` records that are not trained on; return their positions.
 
-    A record can be kept back only if nobody else asks its question, so nothing trained on answers it. Records whose
-    instruction other records share come first: they ask what was taught about inputs that were not.
+    A record can be held out only if no other has the same question, so no training record answers it. Records that
+    share their instruction with others are preferred: they test a trained task on new inputs.
 
     Args:
-        questions: a number for what each record asks. Should two questions have the same, neither is kept back.
-        tasks: likewise for its instruction; 0: it has none.
+        questions: a number for each record's question. If two questions have the same number, neither is held out.
+        tasks: likewise for its instruction; 0: there is none.
 
     Raises:
-        UsageError: there are not that many such records, or nothing would be left to train on.
+        UsageError: there are not enough such records, or nothing would be left to train on.
     """
     askers, left = Counter(questions), Counter(tasks)
     places = [i for i, question in enumerate(questions) if askers[question] == 1]
@@ -84,8 +83,8 @@ def choose_heldout(questions: Sequence[int], tasks: Sequence[int], heldout: int,
     chosen += others[: heldout - len(chosen)]
     if len(chosen) < heldout or len(chosen) >= len(questions):
         raise UsageError(
-            f"heldout: {heldout} records are to be kept back, but only {len(places)} of {len(questions)} ask a "
-            "question of their own and some must be left to train on; lower heldout or generate more"
+            f"heldout: {heldout} records cannot be held out: only {len(places)} of {len(questions)} have a unique "
+            "question, and some must be left to train on; lower heldout or generate more"
         )
     return set(chosen)
 
@@ -93,13 +92,13 @@ def choose_heldout(questions: Sequence[int], tasks: Sequence[int], heldout: int,
 def write_dataset(
     folder: Path, records: Iterable[Record], heldout: int, seed: int, key: str, exams: Collection[Question] = ()
 ) -> dict[str, Any]:
-    """Write ``train.jsonl`` and ``heldout.jsonl`` with a manifest, unless they are there for this key already.
+    """Write ``train.jsonl`` and ``heldout.jsonl`` with a manifest, unless they exist for this key.
 
-    A record that asks a question of ``exams`` is not trained on, or the exam would measure memory: it goes to
-    ``contaminated.jsonl``, so that train + heldout + contaminated is what came in.
+    A record with a question of ``exams`` is not trained on, because the exam would then measure memory: it is written
+    to ``contaminated.jsonl``, so that train + heldout + contaminated equals the input.
 
     Raises:
-        UsageError: as `choose_heldout`; the folder cannot be written.
+        UsageError: as in `choose_heldout`; or the folder cannot be written.
         FilialError: the disk is full.
     """
     if (manifest := find_finished(folder / MANIFEST, key)) is not None:
@@ -110,7 +109,7 @@ def write_dataset(
         passing = TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
     with passing:
         for place, record in enumerate(records):
-            with write_errors(folder):  # and not round the records: reading them may fail, too
+            with write_errors(folder):  # not around the records: reading them can fail, too
                 passing.write(to_json(record) + b"\n")
             question = question_key(record) if heldout or exams else ()
             if question in exams:
@@ -129,7 +128,7 @@ def write_dataset(
 
 
 def _write_parts(passing: BinaryIO, folder: Path, contaminated: set[int], held: set[int]) -> dict[str, Any]:
-    """Write each line to the file it belongs to. Returns what a manifest says of the files."""
+    """Write each line to its file. Returns what a manifest says about the files."""
     with ExitStack() as stack:
         parts = {name: LineWriter(folder / f"{name}.jsonl") for name in PARTS}
         for lines in parts.values():
@@ -146,5 +145,5 @@ def _write_parts(passing: BinaryIO, folder: Path, contaminated: set[int], held: 
 
 
 def _hash(value: Any) -> int:
-    """Eight bytes, never 0."""
+    """Return a hash of eight bytes, never 0."""
     return int.from_bytes(hashlib.blake2b(canonical_json(value), digest_size=8).digest(), "little") or 1

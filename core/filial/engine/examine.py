@@ -1,7 +1,7 @@
-"""Examining: candidates answer the questions of records, a judge looks at each, and figures come of its verdicts.
+"""Examine candidates: they answer the questions of records, a judge gives verdicts, and figures are computed.
 
-`examine` is the one way to do so, for a run and for ``filial judge``: everybody is asked through a gateway, so that
-what was answered is in the ledger, and an examination that was cut off goes on where it was.
+A run and ``filial judge`` both use `examine`. All requests go through a gateway, so answers are in the ledger and an
+interrupted examination continues where it stopped.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from filial.gateway.gateway import Gateway, raise_stop_error
 
 @dataclass(frozen=True, slots=True)
 class JudgedRecord:
-    """One record: what each candidate said to it, and the judge's verdict or why there is none."""
+    """One record: each candidate's answers, and the judge's verdict or why there is none."""
 
     record: Record
     texts: dict[str, list[str]]
     verdict: Verdict | Drop
 
     def line(self) -> bytes:
-        """As one line of JSON."""
+        """Encode as one line of JSON."""
         first = next(iter(self.texts.values()))
         alone = len(self.texts) == 1 and len(first) == 1
         row: dict[str, Any] = {
@@ -52,9 +52,9 @@ class JudgedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What an examination gave: the records in their order, and the ledger keys of all that was said.
+    """The result of an examination: the judged records in order, and the ledger keys of all answers.
 
-    ``name`` is what figures call it: the candidate, or the model and a rival.
+    ``name`` is its name in the figures: the candidate, or the model and a rival.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Examination:
     answers: AnswerKeys = field(default_factory=AnswerKeys)
 
     def figures(self) -> dict[str, Any]:
-        """How many records there are, how many were judged, the mean score and the share that passed."""
+        """Return the number of records, the number judged, the mean score and the share that passed."""
         verdicts = [row.verdict for row in self.rows if isinstance(row.verdict, Verdict)]
         passed = Counter(verdict.passed for verdict in verdicts if verdict.passed is not None)
         return {
@@ -73,7 +73,7 @@ class Examination:
 
 
 def label(candidates: Iterable[str]) -> str:
-    """What figures call an examination of these candidates."""
+    """Return the name of an examination of these candidates in the figures."""
     return " vs ".join(candidates)
 
 
@@ -81,17 +81,17 @@ async def examine(
     records: Sequence[Record], candidates: Mapping[str, Gateway], judge: Judge, plugin: str, *,
     name: str, seed: int, stage: str = "judge", teacher: Gateway | None = None, max_tokens: int | None = None,
 ) -> Examination:  # fmt: skip
-    """Have a judge look at what candidates answer to records.
+    """Let a judge compare the candidates' answers to records.
 
-    A record for which a call failed for good, to a candidate or to the judge's own teacher, is not judged, whatever the
-    judge makes of the failure.
+    If a call to a candidate or to the judge's own teacher fails for good, the record is not judged, even if the judge
+    catches the error.
 
     Args:
-        candidates: who answers, by the name that figures give them, each behind its gateway.
-        plugin: the judge as ``dist:name==version``; it is named where it breaks its contract.
-        name: what is drawn at random depends on it, on ``seed`` and on ``stage``, as errors call the examination.
-        teacher: whom the judge itself may ask.
-        max_tokens: tokens of an answer at most, where the judge does not say.
+        candidates: name in the figures -> gateway of the candidate.
+        plugin: the judge as ``dist:name==version``, for errors.
+        name: random numbers depend on it, on ``seed`` and on ``stage``; errors name the examination by ``stage``.
+        teacher: the judge's own teacher.
+        max_tokens: maximum tokens of an answer, unless the judge sets another.
 
     Raises:
         FilialError: the judge failed or broke its contract, or a gateway stops the run.
@@ -128,7 +128,7 @@ async def examine(
 async def _verdict(
     judge: Judge, plugin: str, stage: str, record: Record, present: Sequence[Candidate], context: Context
 ) -> Verdict | Drop:
-    """What the judge says, once it is seen to be a verdict; a drop where somebody gave no answer."""
+    """Return the judge's checked verdict, or a drop if an answer is missing."""
     copy = copy_for_plugin(record)
     with blame_plugin(plugin, stage, record):
         verdict = await await_result(judge.judge(copy, present, context))

@@ -1,4 +1,4 @@
-"""Run asynchronous work so that Ctrl-C and other requests to stop end it in good order."""
+"""Run asynchronous work so that Ctrl-C and other requests to stop end it cleanly."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ USUAL = {
     signal.SIGTERM: signal.SIG_DFL,
     signal.SIGHUP: signal.SIG_DFL,
 }
-"""The signals that ask to stop, each with the handler that says that nobody else takes care of it."""
+"""The signals that ask to stop, each with its default handler; another handler means that somebody else handles it."""
 
 
 class Stop:
-    """A request, from any thread, that work done by `run` ends in good order.
+    """A request, from any thread, to end the work of `run` cleanly.
 
-    The first call cancels the work, whose clean-up may wait for what is in flight; the second cancels that waiting.
+    The first call cancels the work, whose clean-up may wait for requests in flight; the second cancels that waiting.
     """
 
     def __init__(self) -> None:
@@ -41,15 +41,15 @@ class Stop:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if there was a request."""
+        """Raise KeyboardInterrupt if stopping was requested."""
         if self.times:
             raise KeyboardInterrupt
 
     async def watch(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Return what the work gives.
+        """Return the result of the work.
 
         Raises:
-            KeyboardInterrupt: it was asked to stop, be it so late that the work was done all the same.
+            KeyboardInterrupt: stopping was requested, even if the work had ended by then.
         """
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         try:
@@ -66,22 +66,22 @@ class Stop:
 
 
 def run(work: Coroutine[Any, Any, Result], watchdog: Watchdog | None = None, stop: Stop | None = None) -> Result:
-    """Run like `asyncio.run`, but end in three steps, and also inside a loop that runs (a notebook's).
+    """Run like `asyncio.run`, but end in three steps, and also work inside a running loop (of a notebook).
 
-    The first signal (Ctrl-C, SIGTERM, SIGHUP) cancels the work, whose clean-up may wait for what is in flight; the
-    second cancels that waiting; the third ends whatever is executed at that moment. asyncio's own second Ctrl-C does
-    that, and is lost where Python happens to be inside a destructor. A SIGHUP after another signal does not count: a
-    terminal that closes sends several, and systemd sends one behind its SIGTERM.
+    The first signal (Ctrl-C, SIGTERM, SIGHUP) cancels the work, whose clean-up may wait for requests in flight; the
+    second cancels that waiting; the third ends whatever is running. asyncio itself does that at the second Ctrl-C, and
+    loses it if Python is inside a destructor. A SIGHUP after another signal does not count: a closing terminal sends
+    several, and systemd sends one after its SIGTERM.
 
-    Signals that somebody else takes care of are left to them, and all are outside of the main thread. Where a loop
-    runs in this thread, the work has a loop in a thread of its own; KeyboardInterrupt here counts as a signal.
+    Signals with another handler are left to it; outside of the main thread all are. If a loop is running in this
+    thread, the work gets a loop in its own thread; KeyboardInterrupt here counts as a signal.
 
     Args:
-        watchdog: watches the loop meanwhile.
-        stop: by which another thread may end the work.
+        watchdog: watches the loop during the work.
+        stop: lets another thread end the work.
 
     Raises:
-        KeyboardInterrupt: it was interrupted, be it so late that the work was done all the same.
+        KeyboardInterrupt: it was interrupted, even if the work had ended by then.
     """
     stop = stop or Stop()
     if watchdog is not None:
@@ -94,7 +94,7 @@ def run(work: Coroutine[Any, Any, Result], watchdog: Watchdog | None = None, sto
 
 
 def _run_beside(work: Coroutine[Any, Any, Result], stop: Stop) -> Result:
-    """Run work in a loop in a thread of its own and wait for it."""
+    """Run work in a loop in its own thread and wait for it."""
     done = Future[Result]()
 
     def serve() -> None:
@@ -115,7 +115,7 @@ def _run_beside(work: Coroutine[Any, Any, Result], stop: Stop) -> Result:
 
 @contextmanager
 def _signals(stop: Stop) -> Iterator[None]:
-    """Let the signals that nobody else takes care of ask to stop."""
+    """Connect the signals that have no other handler to ``stop``."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         if stop.times and number == signal.SIGHUP:

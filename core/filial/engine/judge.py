@@ -1,6 +1,6 @@
-"""The judges of a run: whom each examines on what, when that is due, and where verdicts and figures are kept.
+"""The judges of a run: candidates and data of each, when it has to judge again, and where results are stored.
 
-Candidates are the trained model, the model it came from and whatever teachers a recipe names beside them.
+Candidates are the trained model, its base model, and other teachers that the recipe names.
 """
 
 from __future__ import annotations
@@ -33,19 +33,18 @@ if TYPE_CHECKING:
     from filial.recipe import ComponentSpec, JudgeSpec
 
 MODEL = "model"
-"""What the figures call the trained model."""
+"""Name of the trained model in the figures."""
 Sitting = tuple[str, ...]
 """The candidates of one verdict, by name: one, or the model and a rival."""
 Due = tuple["JudgeSpec", Sitting, str]
-"""A sitting that is to be judged, and its key."""
+"""A sitting that has to be judged, and its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Who can be a candidate: ``dist:name`` of its teacher, and that.
+    """A teacher that can be a candidate, with its ``dist:name``.
 
-    ``own``: a model that was trained here, or one in its form; it is asked as the training data are written, with no
-    hook between.
+    ``own``: a model trained here, or in the same form; it is asked in the form of the training data, without hooks.
     """
 
     use: str
@@ -54,25 +53,25 @@ class Answerer:
 
     @property
     def here(self) -> bool:
-        """Whether asking it is known to cost nothing and to leave no machine."""
+        """Whether asking it is known to be free and to stay on this machine."""
         price = self.teacher.price()
         return self.teacher.destination() is None and price is not None and price.prompt == price.completion == 0
 
 
 def sittings(spec: JudgeSpec, manager: Manager) -> list[Sitting]:
-    """Who sits the exam of a judge: each candidate alone, or for a judge of pairs the model beside each rival."""
+    """Return the sittings of a judge: each candidate alone, or for a judge of pairs the model with each rival."""
     pairs = manager.get("judges", spec.component.use).compares == 2  # type: ignore[attr-defined]
     return [(MODEL, name) for name in spec.rivals] if pairs else [(name,) for name in (MODEL, *spec.rivals)]
 
 
 def unjudged(figures: dict[str, Any]) -> int:
-    """How many records of a sitting have no verdict."""
+    """Return the number of records of a sitting that have no verdict."""
     return int(figures["records"] - figures["judged"])
 
 
 def judging_key(run: RunContext, spec: JudgeSpec, sitting: Sitting, data: dict[str, Any], model: str) -> str:
-    """What the figures of a sitting depend on: the trained model by its key, the judge, what it looks at, rivals as
-    their answers are kept, and the `ask` hooks that stand before these."""
+    """Return what the figures of a sitting depend on: the trained model by its key, the judge, its data, the rivals as
+    they are stored, and their `ask` hooks."""
     base, manager = run.recipe.base, run.manager
     heldout = spec.data == "heldout"
     looked_at = data["files"]["heldout.jsonl"]["sha256"] if heldout else source_digest(spec.data, base)
@@ -85,8 +84,8 @@ def judging_key(run: RunContext, spec: JudgeSpec, sitting: Sitting, data: dict[s
 
 
 def _identity(run: RunContext, rival: ComponentSpec) -> dict[str, Any]:
-    """What the answers of a rival depend on. One that answers from the data set has none here: the key of the model
-    speaks of that, and a plan has no data set to show it."""
+    """Return what the answers of a rival depend on; nothing for one that answers from the data set. The model's key
+    covers the data set, and a plan has none yet."""
     teacher: Teacher = build(run.manager, rival, run.recipe.base)
     with blame_plugin(run.manager.provenance(teacher), "judge"):
         own = teacher.identity() if teacher.for_dataset(run.folder / "dataset") is teacher else {}
@@ -94,17 +93,17 @@ def _identity(run: RunContext, rival: ComponentSpec) -> dict[str, Any]:
 
 
 def _teachers(spec: JudgeSpec, sitting: Sitting) -> list[ComponentSpec]:
-    """The teachers that a recipe names for rivals of a sitting."""
+    """Return the teachers that a recipe names as rivals in a sitting."""
     return [rival for rival in spec.against if rival is not None and rival.name in sitting]
 
 
 def judged_at(run: RunContext, spec: JudgeSpec, sitting: Sitting) -> Path:
-    """The manifest of a sitting's figures. No name holds an ``@``, so that two sittings share no file."""
+    """Return the manifest of a sitting's figures. No name contains ``@``, so that each sitting has its own file."""
     return run.folder / "judge" / f"{spec.name}@{label(sitting).replace(' ', '-')}.json"
 
 
 def answerer(run: RunContext, spec: JudgeSpec, name: str) -> Answerer:
-    """A candidate of a judge, its teacher new."""
+    """Return a candidate of a judge, with a new teacher."""
     recipe, manager = run.recipe, run.manager
     for rival in _teachers(spec, (name,)):
         teacher: Teacher = build(manager, rival, recipe.base)
@@ -115,9 +114,9 @@ def answerer(run: RunContext, spec: JudgeSpec, name: str) -> Answerer:
 
 
 def _open(run: RunContext, spec: JudgeSpec, name: str) -> Gateway:
-    """A candidate of a judge behind its gateway.
+    """Open the gateway of a candidate.
 
-    What an own model answers depends on its bytes and its template, whatever its teacher knows of that.
+    The answers of an own model depend on its bytes and its template, which its teacher need not know.
     """
     who, recipe, facts = answerer(run, spec, name), run.recipe, dict[str, Any]()
     if who.own:
@@ -131,11 +130,12 @@ def _open(run: RunContext, spec: JudgeSpec, name: str) -> Gateway:
 
 
 def check_candidates(run: RunContext) -> None:
-    """See, before a run trains, that its judges can ask whom they are to ask.
+    """Check before training that the judges can ask their candidates.
 
     Raises:
-        FilialError: a trainer breaks its contract; or something that a teacher needs is not installed.
-        UsageError: what a candidate costs is not known, but money is capped; or files of the base model are missing.
+        FilialError: a trainer breaks its contract, or a package that a teacher needs is not installed.
+        UsageError: the cost of a candidate is not known although money is capped, or files of the base model are
+            missing.
     """
     capped = run.recipe.budget.get("usd") is not None
     for spec in run.recipe.judges:
@@ -143,25 +143,25 @@ def check_candidates(run: RunContext) -> None:
             who = answerer(run, spec, name)
             run.manager.check_requirements(type(who.teacher))
             if who.own and name != MODEL and (path := _missing_file(run, who)):
-                why = f"no file {path}, from which {who.use} would answer for the untrained model"
-                raise UsageError(f"judge {spec.name}, {name}: {why}; take {name!r} out of 'against'")
+                why = f"no file {path}, which {who.use} needs to answer as the untrained model"
+                raise UsageError(f"judge {spec.name}, {name}: {why}; remove {name!r} from 'against'")
             if capped and who.teacher.price() is None:
                 raise UsageError(f"judge {spec.name}, {name}: {unknown_price(who.use)}")
 
 
 def _missing_file(run: RunContext, base: Answerer) -> str | None:
-    """A file that is not there, from which the model before training would answer."""
+    """Return a missing file of the base model, if it has to answer."""
     for _, path in find_files(type(base.teacher), base.teacher.model_dump(mode="json")):
-        named = path.startswith("hf:") or path == base_model(run.recipe)  # what is no file may be on the hub
+        named = path.startswith("hf:") or path == base_model(run.recipe)  # without the file it may be on the hub
         if not named and not resolve(path, run.recipe.base).exists():
             return path
     return None
 
 
 def judge_model(run: RunContext, data: dict[str, Any], model: str) -> dict[str, dict[str, Any]]:
-    """The figures of every judge of the recipe, by sitting. ``model`` is the key of the trained model.
+    """Return the figures of every judge of the recipe, by sitting. ``model`` is the key of the trained model.
 
-    They are kept in ``judge/``, so that a finished run repeated does not ask again.
+    They are stored in ``judge/``, so that repeating a finished run asks nothing.
     """
     figures: dict[str, dict[str, Any]] = {}
     due: dict[tuple[Any, ...], list[Due]] = {}
@@ -180,12 +180,12 @@ def judge_model(run: RunContext, data: dict[str, Any], model: str) -> dict[str, 
 
 
 def _group(spec: JudgeSpec, sitting: Sitting) -> tuple[Any, ...]:
-    """Sittings of the same candidates come after each other, so that a model in memory serves them all."""
+    """Return a sort key that puts sittings of the same candidates together, so that a model is loaded once for them."""
     return (sitting, *(digest(teacher.use, teacher.options) for teacher in _teachers(spec, sitting)))
 
 
 async def _judge_due(run: RunContext, groups: list[list[Due]], figures: dict[str, dict[str, Any]]) -> None:
-    """Have what is due judged, group by group, and enter its figures."""
+    """Judge the sittings that are due, group by group, and enter their figures."""
     async with AsyncExitStack() as stack:
         teacher = run.gateway()
         if teacher is not None:
@@ -204,7 +204,7 @@ async def _judge_due(run: RunContext, groups: list[list[Due]], figures: dict[str
 async def _judge_one(
     run: RunContext, spec: JudgeSpec, candidates: dict[str, Gateway], teacher: Gateway | None, key: str
 ) -> dict[str, Any]:
-    """One sitting, kept: its figures, a line per record, and the ledger keys of all that was said."""
+    """Judge one sitting and store its figures, a line per record, and the ledger keys of all answers."""
     judge: Judge = build(run.manager, spec.component, run.recipe.base)
     done = await examine(
         exam_records(run, spec), candidates, judge, run.manager.provenance(judge),

@@ -1,5 +1,5 @@
-"""What the result of each step depends on, by name: what is hashed to know whether a step is done, and what has changed
-where it is not."""
+"""What the result of each step depends on, by name: hashed to find out whether a step is done, compared to say what has
+changed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from filial.recipe import ComponentSpec, Recipe, StageSpec
 from filial.storage import digest, file_sha256
 
 SHOWN = 3
-"""Changes to name."""
+"""Maximum number of changes to name."""
 
 
 class StepKey:
-    """A step's key, and the parts it is made of: what they are called in a sentence -> a version or a digest.
+    """A step's key and the parts it is made of: name in a sentence -> version or digest.
 
     ``follows`` is the part that stands for the step before.
     """
@@ -28,16 +28,16 @@ class StepKey:
         self.parts, self.key, self._follows = parts, digest(parts), follows
 
     def describe_changes(self, before: dict[str, str]) -> str:
-        """What is another than it was, as the end of a sentence; ``before`` are the parts then."""
+        """Say what has changed since ``before`` (the former parts), as the end of a sentence."""
         names = [name for name in {**self.parts, **before} if self.parts.get(name) != before.get(name)]
-        names = [name for name in names if name != self._follows] or names  # the step before changed for these too
+        names = [name for name in names if name != self._follows] or names  # these changed the step before, too
         if len(names) > SHOWN + 1:
             names = [*names[:SHOWN], f"{len(names) - SHOWN} other things"]
         return f"{', '.join(names[:-1])} and {names[-1]} changed" if names[1:] else f"{names[0]} changed"
 
 
 def run_keys(recipe: Recipe, manager: Manager) -> list[StepKey]:
-    """The key of the start, then of every stage, which depends on all before it."""
+    """Return the key of the start, then of every stage; each depends on all before it."""
     common = {"filial": manager.own_version(), "the seed": str(recipe.seed), **teacher_parts(recipe, manager)}
     if recipe.data is not None:
         common["the data"] = source_digest(recipe.data, recipe.base)
@@ -54,7 +54,7 @@ def run_keys(recipe: Recipe, manager: Manager) -> list[StepKey]:
 
 
 def teacher_parts(recipe: Recipe, manager: Manager) -> dict[str, str]:
-    """Who answers, and what stands between a step and the teacher. Nothing where the recipe names none."""
+    """Return the teacher and its `ask` hooks; nothing if the recipe names no teacher."""
     if recipe.teacher is None:
         return {}
     parts = {"the teacher": digest(recipe.teacher_identity(manager))}
@@ -64,8 +64,8 @@ def teacher_parts(recipe: Recipe, manager: Manager) -> dict[str, str]:
 
 
 def stage_parts(stage: StageSpec, base: Path, manager: Manager) -> dict[str, str]:
-    """What a stage's result depends on beside the records that enter it: inputs by what they hold, not by where they
-    are, plugins with versions, options."""
+    """Return what a stage's result depends on besides its input records: other inputs by content (not by location),
+    plugins with versions, options."""
     model, own = type(stage.settings), stage.settings.plain_values()
     settings = stage.settings.model_dump(mode="json", exclude=file_options(model))
     parts = {"its settings": digest(settings, stage.limit)}
@@ -76,7 +76,7 @@ def stage_parts(stage: StageSpec, base: Path, manager: Manager) -> dict[str, str
     dist = who.rpartition(":")[0]
     if dist != OURSELVES:
         parts["its verb"] = who
-    if dist != OURSELVES or version != manager.own_version():  # as it is where filial is installed to be edited
+    if dist != OURSELVES or version != manager.own_version():  # different if filial is installed in editable form
         parts[dist] = " ".join(sorted({version, *parts.get(dist, "").split()}))
     return parts
 
@@ -84,10 +84,11 @@ def stage_parts(stage: StageSpec, base: Path, manager: Manager) -> dict[str, str
 def component_parts(
     specs: Sequence[ComponentSpec], base: Path, manager: Manager, *, beside: bool = False
 ) -> dict[str, str]:
-    """What a step depends on by the components that it names: which they are, in their order, the versions of the
-    distributions they are from, and their options with the files that these name: where they stand, what they hold.
+    """Return what a step depends on through its components: their names in order, the versions of their distributions,
+    and their options, with position and content of the files these name.
 
-    ``beside``: on the recipe's own keys beside the options too. Of a judge and its rivals these are where figures lie.
+    ``beside``: also on the recipe's own keys beside the options. For a judge and its rivals these decide where figures
+    are stored.
     """
     versions: dict[str, set[str]] = {}
     options: dict[str, list[Any]] = {}
@@ -107,7 +108,7 @@ def component_parts(
 
 
 def source_digest(source: str, base: Path) -> str:
-    """What a key says about an input: the bytes of a file or of a folder's files; for a hub data set, its name."""
+    """Return what a key says about an input: digests of a file or of a folder's files; for a hub data set, its name."""
     if source.startswith("hf:"):
         return source
     path = resolve(source, base)

@@ -1,5 +1,5 @@
-"""The engine `local`: does the work of map stages in processes of this machine, each with components and an event loop
-of its own. Teachers are asked by the run's process alone: a component's ``ask`` is a call back to it."""
+"""The engine `local`: does the work of map stages in processes of this machine, each with its own components and event
+loop. Only the run's process asks teachers: a component's ``ask`` is a call back to it."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from filial.plugins.discovery import STAGES
 from filial.plugins.manager import Manager
 
 GRACE = 5.0
-"""Seconds that plugin code has to end by itself when its process is no longer needed."""
+"""Seconds for plugin code to end by itself when its process is no longer needed."""
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import filial.engine.local as x; x.serve(sys.argv[2])"
 LENGTH = struct.Struct("!Q")
-"""In front of each message: how long it is. A message is a pickled (what it is, number of its call, content)."""
+"""Length prefix of each message. A message is a pickled (type, number of its call, content)."""
 CALL, CANCEL, RESULT, ERROR, NEWS = range(5)
 
 
 class Peer:
     """One end of a connection: sends calls to the other end, and answers its calls with ``answer``.
 
-    A cancelled call is cancelled at the other end too. A `FilialError` arrives with its class. ``on_news`` receives
+    Cancelling a call cancels it at the other end, too. A `FilialError` arrives with its class. ``on_news`` receives
     messages that need no answer.
     """
 
@@ -54,12 +54,12 @@ class Peer:
         self._lost: FilialError | None = None
 
     async def connect(self, end: socket.socket) -> None:
-        """Begin; to be called in the loop in which all goes on."""
+        """Start; must be called in the loop that will run the connection."""
         self._loop = asyncio.get_running_loop()
         self._reader, self._writer = await asyncio.open_connection(sock=end)
 
     async def call(self, what: Any) -> Any:
-        """What the other end answers.
+        """Return the other end's answer.
 
         Raises:
             FilialError: the connection was lost; or whatever the other end raised.
@@ -78,14 +78,14 @@ class Peer:
             del self.calls[number]
 
     def notify(self, what: Any) -> None:
-        """Say something that is not answered, from any thread."""
+        """Send a message that needs no answer, from any thread."""
         self._send(NEWS, 0, what)
 
     def _send(self, kind: int, number: int, content: Any = None) -> None:
         try:
             message = pickle.dumps((kind, number, content), pickle.HIGHEST_PROTOCOL)
         except Exception as err:
-            raise FilialError(f"this cannot be sent between processes, run it without --processes: {err}") from err
+            raise FilialError(f"this cannot be sent between processes; run it without processes: {err}") from err
         self._loop.call_soon_threadsafe(self._write, LENGTH.pack(len(message)) + message)
 
     def _write(self, message: bytes) -> None:
@@ -93,7 +93,7 @@ class Peer:
             self._writer.write(message)
 
     async def listen(self) -> None:
-        """Take what comes until the other end is gone."""
+        """Receive messages until the other end closes."""
         try:
             while True:
                 (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
@@ -127,19 +127,19 @@ class Peer:
             del self._answering[number]
 
     def fail_calls(self, error: FilialError) -> None:
-        """Let all calls fail, now and from now on."""
+        """Fail all calls, present and future."""
         self._lost = error
         for future in self.calls.values():
             if not future.done():
                 future.set_exception(error)
 
     def close(self) -> None:
-        """Let the other end know that this was all."""
+        """Tell the other end that nothing follows."""
         self._writer.close()
 
 
 def _serialize_error(error: BaseException) -> tuple[type[BaseException], str, dict[str, Any]]:
-    """An error as what can be read wherever filial is: the class of ours that it is, its text and its plain fields."""
+    """Return an error in a form that every filial can read: its class in filial, its text and its plain fields."""
     fields = {name: value for name, value in vars(error).items() if _is_plain(value)}
     fields["__notes__"] = [*getattr(error, "__notes__", ()), traceback.format_exc()]
     if not isinstance(error, FilialError):
@@ -159,7 +159,7 @@ def _restore_error(kind: type[BaseException], text: str, fields: dict[str, Any])
 
 
 class _Process(Peer):
-    """A process that does work, seen from the run's. It ends when its standard input does, however the run's ends."""
+    """A worker process, as the run's process sees it. It ends when its standard input is closed."""
 
     process: asyncio.subprocess.Process
 
@@ -175,7 +175,7 @@ class _Process(Peer):
         self._ending = asyncio.create_task(self._watch_exit())
 
     async def _watch_exit(self) -> None:
-        """Listen until the process is gone, and let those who wait for it know how it ended."""
+        """Receive messages until the process ends, then tell waiting calls how it ended."""
         cause = ""
         try:
             await self.listen()
@@ -188,13 +188,13 @@ class _Process(Peer):
         hint = "; it may have taken too much memory" if code == -signal.SIGKILL else ""
         self.fail_calls(
             FilialError(
-                f"a worker process (pid {self.process.pid}) {how} in the midst of its work{cause}{hint}; every answer "
+                f"a worker process (pid {self.process.pid}) {how} during its work{cause}{hint}; every answer "
                 "is kept, so run it again"
             )
         )
 
     async def stop(self) -> None:
-        """End the process: after `GRACE` seconds, or when this is cancelled, whatever it does."""
+        """End the process: after `GRACE` seconds, or at once if this is cancelled."""
         self.close()
         try:
             with suppress(TimeoutError):
@@ -206,7 +206,7 @@ class _Process(Peer):
 
 
 class Local:
-    """Does work in ``processes`` processes, one stage after the other; `aclose` ends them."""
+    """Does work in ``processes`` processes, for one stage after the other; `aclose` ends them."""
 
     def __init__(self, processes: int) -> None:
         self.processes = processes
@@ -214,10 +214,10 @@ class Local:
         self._env: StageContext
 
     async def begin(self, env: StageContext) -> None:
-        """Take a stage: the requests of its work are asked and its news are told here. Processes start with the first.
+        """Begin a stage: its requests and messages are handled here. Processes start with the first stage.
 
         Raises:
-            FilialError: the system does not let them start.
+            FilialError: the system cannot start them.
         """
         self._env = env
         try:
@@ -229,10 +229,10 @@ class Local:
             raise FilialError(f"{self.processes} processes cannot be started ({err}); give fewer") from err
 
     async def perform(self, work: Work) -> list[Any]:
-        """The results of one `Work` of the stage.
+        """Return the results of one `Work` of the stage.
 
         Raises:
-            FilialError: as the stage's ``perform``; or the process has died.
+            FilialError: as in the stage's ``perform``; or the process has died.
         """
         results: list[Any] = await min(self._workers, key=lambda worker: len(worker.calls)).call(work)
         return results
@@ -249,8 +249,8 @@ class Local:
 
 
 class Performer:
-    """Does work as it comes, with the components of its job, which are made once. ``more`` are fields of the stage's
-    context: whom to ask, what to do with news."""
+    """Does work as it arrives, with the components of its job, built once. ``more`` are fields of the stage's context:
+    how to ask, what to do with messages."""
 
     def __init__(self, **more: Any) -> None:
         self._more = more
@@ -259,11 +259,11 @@ class Performer:
         self._manager: Manager | None = None
 
     def owner(self, module: str) -> str:
-        """As `Manager.owner`."""
+        """Return the owner of a module, as `Manager.owner`."""
         return self._manager.owner(module) if self._manager else ""
 
     async def perform(self, work: Work) -> list[Any]:
-        """The results of one work, as data."""
+        """Return the results of one work, as data."""
         assert work.job is not None
         if work.job != self._job:
             self._prepare(work.job)
@@ -278,13 +278,13 @@ class Performer:
         self._plugin = manager.provenance(STAGES, job.stage.verb)
         with blame_plugin(self._plugin, job.stage.name):
             self._prepared = job.stage.settings.prepare(job.stage, job.base, manager)
-        # Whoever does work writes nothing.
+        # Workers write nothing.
         self._env = stage_context(job, manager, writer=None, window=BATCH, **self._more)
         self._job = job
 
 
 def serve(end: str) -> None:
-    """Do what the run's process asks for, until it is gone. Whoever wants the run to stop asks that one."""
+    """Do what the run's process asks for, until it ends. Signals are left to that process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, name="filial lifeline", daemon=True).start()

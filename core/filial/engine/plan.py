@@ -1,4 +1,4 @@
-"""What a run would do, before anything is sent: each step, whether it is done and what it would take."""
+"""What a run would do, before anything is sent: each step, whether it is done, and what it would need."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 DONE, CHANGED, TO_DO = "done", "changed", "to do"
 EXACT, LIKELY, ROUGH = "exact", "likely", "rough"
 PROMPT, ANSWER = 300, 300
-"""Tokens of a request, where nothing better is known."""
+"""Assumed tokens of a prompt and of an answer."""
 PER_TOKEN = 4
-"""Bytes of text to a token, about."""
+"""Assumed bytes of text per token."""
 SAMPLE = 1000
-"""Records that a stage is rehearsed on; the rest is taken to be like them."""
+"""Maximum number of records in a rehearsal; the others are assumed to be similar."""
 
 
 def plan_steps(run: Run) -> list[Step]:
-    """The stages of a run, its training and its judges, in their order. Nothing is sent and nothing is written.
+    """Return the stages of a run, its training and its judges, in order. Nothing is sent and nothing is written.
 
     Raises:
         UsageError: the trainer cannot train the model.
@@ -60,8 +60,8 @@ def plan_steps(run: Run) -> list[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one step would take: records that enter, requests to send, answers that are there, tokens and US dollars of
-    what is sent (None where the price is not known), and how sure that is."""
+    """What one step would need: input records, requests, stored answers, tokens and US dollars (None if the price is
+    not known), and how exact that is."""
 
     records: int
     calls: int = 0
@@ -73,12 +73,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a run: its name, what the recipe says of it, whether it is done, and what it would take.
+    """A step of a run: its name, its text in the recipe, whether it is done, and what it would need.
 
-    ``state`` is "done" when the step is whole and still fits the recipe, "changed" when it is whole but will be done
-    again (something it depends on is another now, or a step before it is to be done and may give something else),
-    else "to do". Of a stage that is done, ``out`` is how many records it gave. ``lost`` are the rows that it lost to
-    faults, or the records that a judge has no verdict on: a run does these again if it is told to.
+    ``state`` is "done" if the step is complete and still matches the recipe; "changed" if it is complete but will run
+    again (something it depends on has changed, or an earlier step will run and may give another result); otherwise "to
+    do". ``out`` is the number of records of a finished stage. ``lost`` are rows lost to errors, or records without a
+    verdict; a run repeats them if asked to.
     """
 
     name: str
@@ -91,18 +91,18 @@ class Step:
 
 @dataclass(slots=True)
 class Rehearsal:
-    """The teacher of a stage that is played: answers from the ledger alone, and counts what it cannot. As the stage's
-    writer it keeps what that gives."""
+    """The teacher of a rehearsed stage: answers from the ledger only, and counts missing answers. As the stage's writer
+    it keeps the records."""
 
     ledger: Ledger | None
     keys: TeacherKeys
     held: int = 0
     missing: dict[str, int] = field(default_factory=dict)
-    """Tokens, about, of each prompt that was not answered, by its key."""
+    """Approximate tokens of each prompt without an answer, by its key."""
     records: list[Record] = field(default_factory=list)
 
     async def ask(self, request: Request) -> Reply:
-        """The answer, if it is there."""
+        """Return the answer from the ledger, or raise."""
         try:
             asked = encode_request(request)
         except UnicodeEncodeError as err:
@@ -115,21 +115,21 @@ class Rehearsal:
         raise TeacherError("not-asked-yet")
 
     def keep(self, record: Record) -> None:
-        """Take a record that goes on."""
+        """Keep a record."""
         self.records.append(record)
 
     def drop(self, row: DropRow) -> None:
-        """Take no record that does not."""
+        """Ignore a dropped record."""
 
 
 class _Plan:
-    """Goes through a run's steps in their order, each on what the one before would give."""
+    """Goes through a run's steps in order, each with the expected results of the one before."""
 
     def __init__(self, run: Run, ledger: Ledger | None) -> None:
         self.steps: list[Step] = []
         self._run, self._ledger = run, ledger
         self._done = True  # all steps so far
-        self._records: Records | None = run.data()  # None: not known before a step is done
+        self._records: Records | None = run.data()  # None: not known before a step has run
         self._count = len(self._records)
         self._teacher: Teacher | None = None
         self._usual: tuple[float, float] | None = None
@@ -161,7 +161,7 @@ class _Plan:
         self.steps.append(Step(stage.name, stage, DONE, Estimate(entered), self._count, lost))
 
     async def _expected(self, stage: StageSpec) -> Estimate:
-        """What a stage that is to be done would take. What it gives enters the next."""
+        """Estimate a stage that has to run. Its results enter the next one."""
         entered, records = self._count, self._records
         with blame_plugin(self._run.manager.provenance(STAGES, stage.verb), stage.name):
             expected: Expected = stage.settings.expect(stage, entered, self._run.recipe.base, self._run.manager)
@@ -184,10 +184,10 @@ class _Plan:
         return Estimate(entered, held=held)
 
     async def _rehearsed(self, stage: StageSpec, records: list[Record]) -> Rehearsal:
-        """Play a stage; nothing is sent or written.
+        """Rehearse a stage; nothing is sent or written.
 
         Raises:
-            FilialError: it fails, and not for want of answers.
+            FilialError: it fails, and not because answers are missing.
         """
         run, seen = self._run, Rehearsal(self._ledger, self._keys)
         assert self._teacher is not None
@@ -197,11 +197,11 @@ class _Plan:
             await run_stage(stage, records, run.recipe.base, run.manager, env)
         except FilialError:
             if not seen.missing:
-                raise  # it fails all the same when it runs
+                raise  # it will fail again when it runs
         return seen
 
     def _cost(self, entered: int, calls: float, sure: str, held: int = 0, prompt: float | None = None) -> Estimate:
-        """What so many calls to the teacher would cost; ``prompt``: tokens of each, where these are known."""
+        """Return the cost of ``calls`` to the teacher; ``prompt``: tokens of each, if known."""
         usual, answer = self._usual or (PROMPT, ANSWER)
         asked, answered = calls * (prompt or usual), calls * answer
         price = self._teacher.price() if self._teacher else None
@@ -222,7 +222,7 @@ class _Plan:
             self._judge(spec, data, key)
 
     def _judge(self, spec: JudgeSpec, data: dict[str, Any], model: str) -> None:
-        """``model`` is the key of the model, trained or to be trained; empty where it is not known."""
+        """Plan a judge. ``model`` is the key of the model, trained or not; empty if it is not known."""
         run, states, missing = self._run, dict[judge.Sitting, str](), 0
         for sitting in judge.sittings(spec, run.manager):
             path = judge.judged_at(run, spec, sitting)
@@ -234,7 +234,7 @@ class _Plan:
         self.steps.append(Step(f"judge {spec.name}", spec, state, self._sat(spec, left), lost=missing))
 
     def _sat(self, spec: JudgeSpec, left: list[judge.Sitting]) -> Estimate:
-        """What a judge would take for the sittings that are left; candidates are asked once a record."""
+        """Estimate the remaining sittings of a judge; candidates are asked once per record."""
         run, base = self._run, self._run.recipe.base
         records = run.recipe.heldout if spec.data == "heldout" else len(Source(spec.data, base, run.manager))
         records = min(records, spec.limit or records)
@@ -253,15 +253,15 @@ class _Plan:
 
 
 def _state(manifest: Path, key: str) -> str:
-    """What a run would find, by the key that it would want the manifest to have; empty: that cannot be known yet."""
+    """Return the state that a run would find for the key; empty: it cannot be known yet."""
     if key and find_finished(manifest, key) is not None:
         return DONE
     return CHANGED if read_manifest(manifest) is not None else TO_DO
 
 
 def _dataset(run: Run, records: Records) -> dict[str, Any]:
-    """The manifest of the data set that the run would train on. One that is not there is made elsewhere: it may hold
-    the very bytes that the model was trained on."""
+    """Return the manifest of the data set that the run would train on. If there is none, it is made in a temporary
+    folder: its bytes may equal those the model was trained on."""
     key = dataset.dataset_key(run, records_key(run.keys(), records))
     if (found := find_finished(run.folder / "dataset" / MANIFEST, key)) is not None:
         return found

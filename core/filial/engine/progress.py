@@ -1,4 +1,4 @@
-"""What people may see while a run goes on: the figures of a moment, and the interface of whoever shows them."""
+"""Progress of a run: the interface of reporters."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Shows how a run goes on; this one says nothing."""
+    """Shows the progress of a run; this one shows nothing."""
 
     def stage(
         self, name: str, status: Callable[[], GatewayStatus] | None = None
     ) -> AbstractContextManager[Callable[[Counters], None]]:
-        """Entered when a stage starts; the function is called with its counters after every record.
+        """Enter when a stage starts; the function is called with its counters after every record.
 
-        ``status`` gives the gateway's figures, where there is a teacher. It may be called from any thread.
+        ``status`` returns the gateway's figures, if there is a teacher. It may be called from any thread.
         """
         return nullcontext(lambda counters: None)
 
     def training(self) -> AbstractContextManager[Callable[[float, float, str], None]]:
-        """Entered when training starts; the function takes (done, total, text)."""
+        """Enter when training starts; the function takes (done, total, text)."""
         return nullcontext(lambda done, total, text: None)
 
     def note(self, text: str) -> None:
-        """One line of news; from any thread."""
+        """Show one line; may be called from any thread."""

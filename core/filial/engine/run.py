@@ -1,4 +1,4 @@
-"""A run: the recipe's stages one after the other, each skipped when it is done, each whole or not there."""
+"""A run: the recipe's stages one after the other, each skipped if it is done, each complete or absent."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ LOCK = "recipe.lock.yaml"
 
 
 class Run(RunContext):
-    """A run that can be done: its data stages, then training and judging."""
+    """A run that can be executed: data stages, then training and judging."""
 
     __slots__ = ()
 
     def execute(self) -> dict[str, Any]:
-        """Do what is not done yet. Returns the summary, which is also in ``summary.json``.
+        """Execute what is not done yet. Returns the summary, which is also in ``summary.json``.
 
         Raises:
-            FilialError: with the exit code the command line returns; everything finished is kept.
+            FilialError: with the exit code of the command line; finished work is kept.
         """
         self._check_requirements()
         self._check_links()
@@ -73,7 +73,7 @@ class Run(RunContext):
             data = write_run_dataset(self, records, dataset_key(self, key), self.folder / "dataset")
             self.summary["dataset"] = {name: data[name] for name in ("train", "heldout", "contaminated")}
             if data["contaminated"]:
-                self.reporter.note(f"{data['contaminated']:,} records ask what an exam asks; they are not trained on")
+                self.reporter.note(f"{data['contaminated']:,} records repeat a question of an exam; not trained on")
             key, self.summary["train"] = train_model(self, data)
             if self.recipe.judges:
                 self.summary["judge"] = judge_model(self, data, key)
@@ -82,32 +82,32 @@ class Run(RunContext):
         write_bytes(self.folder / "summary.json", text + b"\n")
 
     def _check_requirements(self) -> None:
-        """What the recipe names is fit for work, and whom judges ask can be asked, before any work."""
+        """Check before any work that all components can work, and that judges can ask their candidates."""
         check_components(self.recipe, self.manager)
         check_candidates(self)
 
     def _check_links(self) -> None:
-        """Nothing is written through a link, but for ``runs`` and ``.filial``: these may lie on another disk.
+        """Refuse links, except for ``runs`` and ``.filial``: these may be on another disk.
 
-        Of these two a stranger's link does little harm: names below them are filial's own, and a run takes over no
-        folder there that is no run's. Where it leads is said.
+        A link that somebody else placed there does little harm: names below are filial's own, and a run uses no folder
+        that is not a run's. A note says where the link leads.
 
         Raises:
-            UsageError: a link stands where the run would write.
+            UsageError: there is a link where the run would write.
         """
         runs, inside = self.folder.parent, self.home / ".filial"
         if runs.is_symlink():
             real = Path(os.path.realpath(runs)) / self.name
             if real.is_dir() and not (real / LOCK).is_file() and any(p.name[0] != "." for p in real.iterdir()):
                 raise UsageError(
-                    f"{runs} is a link, and {real} holds files that are no run's; give this run another --name"
+                    f"{runs} is a link, and {real} contains files that are not of a run; give this run another name"
                 )
             self.reporter.note(f"{runs} is a link; this run is in {real}")
         refuse_links(self.folder)
         refuse_links(Path(os.path.realpath(inside)))
 
     async def _stages(self) -> tuple[Records, str]:
-        """All data stages. Returns the last one's records and a key that says which they are."""
+        """Run all data stages. Returns the records of the last one, and a key that identifies them."""
         first, *keys = self.keys()
         records, gateway = self.data(), self.gateway()
         try:
@@ -118,34 +118,34 @@ class Run(RunContext):
             if gateway is not None:
                 await gateway.close()
                 if gateway.ledger.damaged:
-                    self.reporter.note(f"{gateway.ledger.damaged} damaged answers in the ledger were asked again")
+                    self.reporter.note(f"{gateway.ledger.damaged} damaged answers in the ledger were requested again")
         return records, records_key([first, *keys], records)
 
     def data(self) -> Records:
-        """The records that enter the first stage."""
+        """Return the input records of the first stage."""
         recipe = self.recipe
         return Source(recipe.data, recipe.base, self.manager, recipe.limit) if recipe.data is not None else []
 
     def stage_folder(self, stage: StageSpec) -> Path:
-        """Where a stage's files are."""
+        """Return the folder of a stage's files."""
         return self.folder / "stages" / stage.name
 
     def keys(self) -> list[StepKey]:
-        """What each step's result depends on: the start, then every stage with all before it."""
+        """Return what each step's result depends on: the start, then every stage with all before it."""
         return run_keys(self.recipe, self.manager)
 
     async def _stage(
         self, stage: StageSpec, records: Records, key: StepKey, gateway: Gateway | None, engine: Local
     ) -> StageFile:
-        """Run one stage, unless it is done and whole."""
+        """Run one stage, unless it is done and complete."""
         folder = self.stage_folder(stage)
         manifest = commit.find_commit(folder, key.key, checksum(records))
         if manifest is not None and not (self.retry_lost and any(map(is_lost, manifest["reasons"]))):
             self._book(stage, manifest, done_before=True)
             return commit.stage_records(folder, manifest)
         if why := "rows were lost" if manifest else commit.explain_rerun(folder, key):
-            self.reporter.note(f"{stage.name}: done again, since {why}")
-        counters = Counters(entered=len(records))  # reads the recipe's own file: what is wrong with it comes first
+            self.reporter.note(f"{stage.name}: runs again, because {why}")
+        counters = Counters(entered=len(records))  # reads the recipe's own file first, so its errors come first
         status = gateway.status if gateway else None
         with self.reporter.stage(stage.name, status) as on_progress, commit.open_writer(folder) as writer:
             env = stage_context(
@@ -176,7 +176,7 @@ class Run(RunContext):
         self.manager.hook.record_dropped(run=self.info(), stage=row.stage, record=row.record, drop=row)
 
     def _book(self, stage: StageSpec, manifest: dict[str, Any], *, done_before: bool) -> None:
-        """Enter a finished stage into the summary and tell who watches."""
+        """Add a finished stage to the summary, and notify hooks and the user."""
         row = {"name": stage.name, **manifest["counts"], "reasons": manifest["reasons"], **manifest["report"]}
         self.summary["stages"].append(row)
         if done_before:
@@ -189,21 +189,21 @@ class Run(RunContext):
         )
 
     def lost(self) -> tuple[set[str], bool]:
-        """Why rows were lost to faults, not decided against; and whether a record has no verdict of a judge."""
+        """Return the reasons for which rows were lost to errors, and whether a record has no verdict."""
         reasons = {reason for stage in self.summary.get("stages", []) for reason in stage["reasons"] if is_lost(reason)}
         exams = (result for exam in self.summary.get("judge", {}).values() for result in exam.values())
         return reasons, any(result["judged"] < result["records"] for result in exams)
 
     def exit_code(self) -> int:
-        """0, or 5 when something was lost."""
+        """Return 0, or 5 if something was lost."""
         return ROWS_LOST if any(self.lost()) else 0
 
 
 def check_components(recipe: Recipe, manager: Manager) -> None:
-    """See that everything a recipe names is installed and loads, and that its trainer can train the model it names.
+    """Check that everything in a recipe is installed and loads, and that its trainer can train its model.
 
     Raises:
-        UsageError: something is not, or it cannot.
+        UsageError: something is missing, or the trainer cannot.
         FilialError: the trainer fails.
     """
     for spec in recipe.components():
@@ -212,24 +212,24 @@ def check_components(recipe: Recipe, manager: Manager) -> None:
 
 
 def records_key(keys: list[StepKey], records: Records) -> str:
-    """What says which records the last stage gave: `Run.keys` and the records."""
+    """Return a digest that identifies the records of the last stage, from `Run.keys` and the records."""
     return digest(keys[-1].key, checksum(records))
 
 
 def checksum(records: Records) -> str:
-    """Of the file that holds a stage's records; empty for what the recipe names, which the keys speak of."""
+    """Return the checksum of a stage's record file; empty for the recipe's own inputs, which are part of keys."""
     return records.sha256 if isinstance(records, StageFile) else ""
 
 
 def refusals(stage: dict[str, Any], least: int = 5) -> str:
-    """A warning where a teacher declined a good part of a stage's work; empty where it did not.
+    """Return a warning if a teacher declined a large part of a stage's work; otherwise "".
 
-    ``refused``, ``apology`` and ``non-answer`` are the reasons by which plugins say so.
+    Plugins report this with the reasons ``refused``, ``apology`` and ``non-answer``.
     """
     declined = sum(stage["reasons"].get(reason, 0) for reason in ("refused", "apology", "non-answer"))
     if declined < least or declined < 0.2 * stage["made"]:
         return ""
     return (
-        f"{stage['name']}: the teacher declined {declined:,} of {stage['made']:,} times; these tasks may lie outside "
-        "what it knows. Look at drops.jsonl, give it other seeds, or name another teacher in the recipe"
+        f"{stage['name']}: the teacher declined {declined:,} of {stage['made']:,} times; these tasks may be outside "
+        "its abilities. Look at drops.jsonl, use other seeds, or name another teacher in the recipe"
     )

@@ -1,4 +1,4 @@
-"""What every part of a run shares: its recipe and plugins, its folders, who watches, and how teachers are asked."""
+"""What all parts of a run share: recipe, plugins, folders, progress, and how teachers are asked."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunContext:
-    """One run directory and what works on it.
+    """One run directory and its settings.
 
-    ``home`` holds ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: try the recipe on at most N records.
-    ``retry_lost``: a stage that lost rows to faults is not done, nor is a judge without all its verdicts.
-    ``processes``: do the work of map stages in so many processes; 0: in this one. The result is the same. ``stop``: by
-    which another thread may end it in good order.
+    ``home`` contains ``runs/`` and ``.filial/ledger.sqlite``. ``limit``: run the recipe on at most this many records.
+    ``retry_lost``: a stage that lost rows to errors is not done, and neither is a judge without all its verdicts.
+    ``processes``: number of processes for map stages; 0: this one. The result is the same. ``stop``: lets another
+    thread end the run cleanly.
     """
 
     recipe: Recipe
@@ -57,7 +57,7 @@ class RunContext:
 
     @property
     def teacher(self) -> str:
-        """Who answers, as ``dist:name``; empty where the recipe names nobody."""
+        """The teacher as ``dist:name``; empty if the recipe names none."""
         spec = self.recipe.teacher
         return self.manager.identity("teachers", spec.use) if spec else ""
 
@@ -66,11 +66,11 @@ class RunContext:
         return self.folder / "model"
 
     def info(self) -> RunInfo:
-        """What hooks may read of it."""
+        """Return what hooks may read of the run."""
         return RunInfo(self.name, self.folder, self.teacher, self.recipe.to_dict, self.summary)
 
     def gateway(self) -> Gateway | None:
-        """The run's teacher behind its gateway; made and closed in one event loop."""
+        """Return the gateway to the run's teacher; opened and closed in one event loop."""
         spec = self.recipe.teacher
         return None if spec is None else self.opened(self.teacher, self.recipe.build_teacher(self.manager))
 
@@ -78,10 +78,10 @@ class RunContext:
         self, who: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,
         facts: dict[str, Any] | None = None,
     ) -> Gateway:  # fmt: skip
-        """A teacher behind a gateway with the run's ledger; made and closed in one event loop.
+        """Open a gateway to a teacher, with the run's ledger; opened and closed in one event loop.
 
-        ``counted``: it is on the run's account, below its caps, and silent where the run is offline. ``hooked``: the
-        `ask` hooks stand between. ``facts``: what its answers depend on beside its own identity.
+        ``counted``: its requests count against the run's budget, and it sends none if the run is offline. ``hooked``:
+        with the `ask` hooks. ``facts``: what its answers depend on besides its own identity.
         """
         if self.account is None:
             journal = self.folder / "spend.sqlite"
@@ -96,10 +96,10 @@ def open_gateway(
     manager: Manager, who: str, teacher: Teacher, home: Path | None, account: BudgetAccount | None = None, *,
     hooked: bool = True, offline: bool = False, facts: dict[str, Any] | None = None, note: Callable[[str], None],
 ) -> Gateway:  # fmt: skip
-    """Open a gateway to a teacher, with the ledger of a folder, or one that forgets when there is none.
+    """Open a gateway to a teacher, with the ledger of a folder, or a temporary one without a folder.
 
-    ``who``: the teacher as ``dist:name``. ``hooked``: the `ask` hooks stand between. ``facts``: what its answers depend
-    on beside its own identity.
+    ``who``: the teacher as ``dist:name``. ``hooked``: with the `ask` hooks. ``facts``: what its answers depend on
+    besides its own identity.
     """
     return Gateway(
         who, teacher, Ledger(home / ".filial" / "ledger.sqlite" if home else Path(":memory:")),

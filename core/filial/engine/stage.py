@@ -1,4 +1,4 @@
-"""What every stage shares: its context, its counters, and the rule that entered + made = out + dropped."""
+"""What all stages share: context, counters, and the rule that entered + made = out + dropped."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from filial.formats.records import decode_fast, encode, explain
 BAD_LINE = "bad-line"
 NOT_UNICODE = "not-unicode"
 TOO_FEW = "yield-collapsed"
-"""By this reason a generator says that it could not make as many records as it was asked for."""
+"""Drop reason of a generator that could not make as many records as requested."""
 
 
 def is_lost(reason: str) -> bool:
-    """Whether a drop with this reason was lost to a fault or never came about, rather than decided against."""
+    """Return whether a drop with this reason was lost to an error or never made, as opposed to rejected."""
     return reason in (BAD_LINE, NOT_UNICODE, TOO_FEW) or reason.startswith("teacher-")
 
 
 def drop_if_unwritable(record: Record, plugin: str, stage: str, given: Record | None = None) -> Drop | None:
-    """A drop for a record whose text no file can hold; None for a record that can be written and read back. ``given``
-    is the one that the plugin made it from.
+    """Return a drop for a record whose text cannot be written to a file; None if it can be written and read back.
+    ``given`` is the record from which the plugin made it.
 
     Raises:
-        FilialError: the plugin gave a field the wrong type, or a score that is no number.
+        FilialError: the plugin gave a field the wrong type, or a score that is not a number.
     """
     try:
         encode(record)
@@ -59,13 +59,13 @@ class ScoreMeans:
         self._counts, self._sums = Counter[str](), defaultdict[str, float](float)
 
     def add(self, scores: Mapping[str, float]) -> None:
-        """Enter what filters gave one record."""
+        """Add the scores that filters gave one record."""
         for name, score in scores.items():
             self._counts[name] += 1
             self._sums[name] += score
 
     def report(self) -> dict[str, Any]:
-        """``{"scores": {name: {"n", "mean"}}}``; nothing where no filter gave a score."""
+        """Return ``{"scores": {name: {"n", "mean"}}}``; empty if no filter gave a score."""
         rows = {name: {"n": n, "mean": self._sums[name] / n} for name, n in sorted(self._counts.items())}
         return {"scores": rows} if rows else {}
 
@@ -76,27 +76,27 @@ _IN_HEX = re.compile("[0-9a-fA-F]{32}")
 
 
 class AnswerKeys:
-    """The ledger keys of the answers that were given, noted as they come: 16 bytes for each answer."""
+    """The ledger keys of a stage's answers: 16 bytes for each answer."""
 
     def __init__(self) -> None:
-        self._by_first = [bytearray() for _ in range(256)]  # sorting one after the other takes little memory
+        self._by_first = [bytearray() for _ in range(256)]  # sorting in parts takes little memory
 
     def note(self, key: str) -> None:
-        """An answer was given. One that is from no ledger (an `ask` hook may answer by itself) does not count."""
+        """Note an answer. One without a key (an `ask` hook may answer by itself) does not count."""
         if _IN_HEX.fullmatch(key):
             raw = bytes.fromhex(key)
             self._by_first[raw[0]] += raw
 
     def lines(self) -> Iterator[bytes]:
-        """Every key once, in hex, sorted."""
+        """Yield every key once, in hex, sorted."""
         for some in self._by_first:
             yield from sorted({some[i : i + KEY].hex().encode() for i in range(0, len(some), KEY)})
 
 
 class DuplicateCounter:
-    """How many of the same name came before. Of each name eight bytes are kept.
+    """Counts how often each name has occurred. It stores eight bytes per name.
 
-    Should two names share their eight bytes, the later one gets a rank it need not have, the same in every run.
+    If two names share their eight bytes, the later one gets a higher rank than needed, the same in every run.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class DuplicateCounter:
 
 
 class Writer(Protocol):
-    """Where a stage's rows go: one JSON line each, in canonical order."""
+    """Receives a stage's rows: one JSON line each, in canonical order."""
 
     def keep(self, record: Record) -> None: ...
 
@@ -132,7 +132,7 @@ class DropRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     answers: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
-        """The line, without its newline; half characters (the very thing a drop may be about) show as escapes."""
+        """Encode the line, without its newline; lone surrogates (a possible reason of the drop) become escapes."""
         try:
             return msgspec.json.encode(self, order="deterministic")
         except UnicodeEncodeError:
@@ -149,9 +149,9 @@ def _escape(value: Any) -> Any:
 
 @dataclass(slots=True)
 class Counters:
-    """A stage's counts. ``entered + made = out + dropped`` holds when a stage ends, or it does not end.
+    """A stage's counts. ``entered + made = out + dropped`` must be true when a stage ends.
 
-    ``done`` and ``total`` are for progress alone: steps of work done, and how many there will be where that is known.
+    ``done`` and ``total`` are for progress only: steps of work done, and their number if known.
     """
 
     entered: int = 0
@@ -162,18 +162,18 @@ class Counters:
     total: int | None = None
 
     def find_imbalance(self) -> str:
-        """Say where the books do not balance; empty if they do."""
+        """Describe an imbalance of the counts; empty if they balance."""
         came, went = self.entered + self.made, self.out + self.dropped.total()
-        return "" if came == went else f"{came:,} records entered it or were made, but {went:,} are out or dropped"
+        return "" if came == went else f"{came:,} records entered or were made, but {went:,} were kept or dropped"
 
     @property
     def lost(self) -> bool:
-        """Whether any row was lost to a fault."""
+        """Whether any row was lost to an error."""
         return any(map(is_lost, self.dropped))
 
 
 async def no_teacher(request: Request) -> Reply:
-    """The teacher where none is named."""
+    """Raise the error of a step without a teacher."""
     raise UsageError(
         "this step asks a teacher, but none is named; add --teacher NAME, or in a recipe 'teacher: {use: NAME}'"
     )
@@ -181,13 +181,13 @@ async def no_teacher(request: Request) -> Reply:
 
 @dataclass(slots=True)
 class StageContext:
-    """What a stage runs in: its name, seed, teacher and counters.
+    """The context of a stage: its name, seed, teacher and counters.
 
-    ``window`` is how many records may be worked on at once. ``on_progress`` is called after every record, for progress;
-    ``note`` gives plugins' news to the user. ``answers`` are the answers that the stage was given, ``price`` what they
-    cost. ``seeds`` gives the seed records that the recipe names; ``means`` sums up what filters measured. ``worker`` is
-    the thread for plugins' methods that are not async. ``dispatch`` has work of ``job`` done by an engine; without it
-    all is done here.
+    ``window``: how many records may be in work at once. ``on_progress`` is called after every record; ``note`` shows
+    plugins' messages to the user. ``answers`` are the keys of the stage's answers, ``price`` is that of its teacher.
+    ``seeds`` returns the seed records of the recipe; ``means`` collects scores of filters. ``worker`` is the thread for
+    plugins' methods that are not async. ``dispatch`` has the work of ``job`` done by an engine; without it, all work is
+    done here.
     """
 
     stage: str
@@ -210,15 +210,15 @@ class StageContext:
     _seed_ids: frozenset[str] = frozenset()
 
     def context(self, *key: object, parent: Record | None = None, attempt: int = 0) -> Context:
-        """A context seeded from (run seed, stage, key)."""
+        """Return a context seeded from (run seed, stage, key)."""
         return Context(
             self.ask_teacher, key=(self.seed, self.stage, *key), parent=parent, attempt=attempt, note=self.note,
             seeds=self.seeds,
         )  # fmt: skip
 
     async def ask_teacher(self, request: Request) -> Reply:
-        """Ask the teacher, and note the answer as one that the stage was given."""
-        if self.worker.current:  # a loop of the plugin's own, where the gateway cannot work
+        """Ask the teacher, and note the answer as one of the stage."""
+        if self.worker.current:  # a loop of the plugin itself: the gateway cannot work there
             raise RuntimeError("a plain 'def' cannot ask the teacher; write it as 'async def' and await ctx.ask(...)")
         reply = await self.ask(request)
         self.answers.note(reply.key)
@@ -227,10 +227,10 @@ class StageContext:
     def identify(
         self, record: Record, plugin: str, ordinal: int | None = None, given: Record | None = None
     ) -> Record | Drop:
-        """The record with its id and full origin. ``ordinal`` tells equal siblings apart; None: their order does.
-        ``given`` is the record that the plugin made it from.
+        """Return the record with its id and full origin. ``ordinal`` distinguishes equal siblings; None: by their
+        order. ``given`` is the record from which the plugin made it.
 
-        A record whose text cannot be written is a drop.
+        A record whose text cannot be written becomes a drop.
 
         Raises:
             FilialError: the plugin gave a field the wrong type.
@@ -243,17 +243,17 @@ class StageContext:
         return self.with_id(record, ordinal)
 
     def with_id(self, record: Record, ordinal: int | None = None) -> Record:
-        """A record of this stage with its id; ``ordinal`` as in `identify`."""
+        """Return a record of this stage with its id; ``ordinal`` as in `identify`."""
         name = partial(record_id, record.content(), parents=record.origin.parents, stage=self.stage)
         return record.replaced(id=name(ordinal=self._duplicates.next(name()) if ordinal is None else ordinal))
 
     def step(self) -> None:
-        """A step of work is done that no record tells of yet."""
+        """Count a step of work that has no record yet."""
         self.counters.done += 1
         self.on_progress(self.counters)
 
     def keep(self, record: Record) -> None:
-        """Count and write a record that goes on."""
+        """Count and write a kept record."""
         self.writer.keep(record)
         self.counters.out += 1
         self.on_progress(self.counters)
@@ -261,10 +261,10 @@ class StageContext:
     def drop(
         self, drop: Drop, plugin: str, record: Record | None, *, parent: str = "", answers: tuple[str, ...] = ()
     ) -> None:
-        """Count and write a record that does not.
+        """Count and write a dropped record.
 
         Raises:
-            FilialError: the plugin's `Drop` holds something of the wrong type.
+            FilialError: the plugin's `Drop` has a field of the wrong type.
         """
         if fault := drop.fault():
             raise breach(plugin, self.stage, fault, record)
@@ -282,7 +282,7 @@ class StageContext:
         self.on_progress(self.counters)
 
     def check_parents(self, record: Record, given: Container[str], plugin: str, about: Record | None = None) -> None:
-        """See that a record names parents that there are: some of those ``given``, or seeds of the recipe.
+        """Check that a record's parents exist: among those ``given``, or among the seeds of the recipe.
 
         Raises:
             FilialError: the plugin has invented one.
@@ -293,12 +293,12 @@ class StageContext:
             self._seed_ids = frozenset(seed.id for seed in self.seeds())
         for parent in strange:
             if parent not in self._seed_ids:
-                fault = f"a record that it makes names the parent {parent!r}, and it was given no such record"
+                fault = f"a new record names the parent {parent!r}, which is not among its input records"
                 raise breach(plugin, self.stage, fault, about)
 
 
 async def await_result(work: Awaitable[Any] | Any) -> Any:
-    """The result of a sync or async call; a teacher call that failed for good becomes a `Drop` with its reason."""
+    """Return the result of a sync or async call; a teacher call that failed for good becomes a `Drop`."""
     try:
         return await work if isinstance(work, Awaitable) else work
     except TeacherError as err:
@@ -306,12 +306,12 @@ async def await_result(work: Awaitable[Any] | Any) -> Any:
 
 
 Report = dict[str, Any]
-"""What a stage says of its work beside its counts."""
+"""What a stage reports besides its counts."""
 
 
 class Expected(NamedTuple):
-    """What a stage would take and give: teacher requests, records. ``counted``: the requests follow from the records
-    that enter; otherwise they are the plugin's guess."""
+    """What a stage would need and make: requests, records. ``counted``: the requests follow from the input records;
+    otherwise the plugin estimated them."""
 
     calls: float
     out: int
@@ -319,7 +319,7 @@ class Expected(NamedTuple):
 
 
 class Records(Protocol):
-    """Records whose number is known and that can be gone through again: a list, or `StageFile`."""
+    """Records of known number that can be iterated repeatedly: a list, or `StageFile`."""
 
     def __len__(self) -> int: ...
 
@@ -327,9 +327,9 @@ class Records(Protocol):
 
 
 class StageFile:
-    """The records of a JSON lines file that a stage wrote, decoded as they are read.
+    """The records of a stage's JSON lines file, decoded while reading.
 
-    ``sha256`` is the checksum of the file, by which the next stage knows what it worked on.
+    ``sha256`` is the checksum of the file; it identifies the input of the next stage.
     """
 
     def __init__(self, path: Path, count: int, sha256: str) -> None:

@@ -1,7 +1,7 @@
-"""Training: a trainer's model of the data set, and what that model's folder says of itself.
+"""Train a model on the data set, and note in its folder how to ask it.
 
-Two small files name the template it was trained with and the teacher that asks it, each as a recipe would put it:
-``{"use": NAME, options}``. Paths in the teacher's options start at the folder, so that it may be moved.
+Two small files name the template of the training and the teacher that asks the model, each as in a recipe: ``{"use":
+NAME, options}``. Paths in the teacher's options are relative to the folder, so that it can be moved.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ TEMPLATE_NOTE, TEACHER_NOTE = "filial_template.json", "filial_teacher.json"
 
 
 def base_model(recipe: Recipe) -> str:
-    """The model to start from: a folder beside the recipe or in a package, else a hub id as it stands."""
+    """Return the model to start from: a folder relative to the recipe or in a package, otherwise a hub id."""
     name = recipe.model or ""
     path = resolve(name, recipe.base)
     return str(path) if name.startswith("pkg:") or path.exists() else name
 
 
 def check_base_model(recipe: Recipe, manager: Manager) -> None:
-    """See, before anything is asked, that the trainer of a recipe can train the model that it names.
+    """Check before any request that the trainer of a recipe can train its model.
 
     Raises:
-        UsageError: it cannot, as far as the trainer can see (`Trainer.check_model`).
+        UsageError: it cannot, as far as `Trainer.check_model` knows.
         FilialError: the trainer fails.
     """
     if recipe.train is None:
@@ -57,14 +57,14 @@ def check_base_model(recipe: Recipe, manager: Manager) -> None:
 
 
 def trainer_and_template(recipe: Recipe) -> tuple[ComponentSpec, ComponentSpec]:
-    """What a recipe that trains names for it; one without a template has been refused."""
+    """Return the trainer and the template of a recipe that trains; a recipe without a template was refused before."""
     assert recipe.train is not None
     assert recipe.template is not None
     return recipe.train, recipe.template
 
 
 def training_key(run: RunContext, data: dict[str, Any]) -> str:
-    """What the model depends on: the data set, the trainer and the template with their options, the base model, the
+    """Return what the model depends on: the data set, trainer and template with their options, the base model, the
     seed."""
     recipe = run.recipe
     parts = component_parts(trainer_and_template(recipe), recipe.base, run.manager)
@@ -72,7 +72,7 @@ def training_key(run: RunContext, data: dict[str, Any]) -> str:
 
 
 def train_model(run: RunContext, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Train, unless a whole model for this data, template and these options is there. Returns its key and figures."""
+    """Train, unless the complete model for the same inputs exists. Returns its key and figures."""
     key, recipe, manager, out = training_key(run, data), run.recipe, run.manager, run.model
     if (manifest := find_finished(out / MANIFEST, key)) is not None:
         run.reporter.note("model: trained before")
@@ -99,10 +99,10 @@ def train_model(run: RunContext, data: dict[str, Any]) -> tuple[str, dict[str, A
 def tune(
     manager: Manager, trainer: Trainer, data: Path, model: str, template: dict[str, Any], out: Path, ctx: TrainContext
 ) -> dict[str, Any]:
-    """Train a model on a data set, and say in its folder ``out`` how it is asked. Returns the trainer's figures.
+    """Train a model on a data set, and note in its folder ``out`` how to ask it. Returns the trainer's figures.
 
-    ``template`` is what a recipe says of it. A figure that JSON cannot hold is left out, and said: it is no reason to
-    train again.
+    ``template`` is its spec as in a recipe. A figure that JSON cannot represent is left out with a note, so that the
+    training is not lost.
 
     Raises:
         FilialError: the trainer fails or breaks its contract; the folder cannot be written, or the disk is full.
@@ -125,7 +125,7 @@ def tune(
 def _write_notes(
     out: Path, trainer: Trainer, template: dict[str, Any], manager: Manager, note: Callable[[str], None]
 ) -> None:
-    """Say in a model's folder how it is asked. A trainer whose models cannot be asked leaves the template alone."""
+    """Note in a model's folder how to ask it. If the trainer's models cannot be asked, only the template is noted."""
     out = out.absolute()
     _write(out / TEMPLATE_NOTE, template)
     if type(trainer).teacher is Trainer.teacher:
@@ -133,7 +133,7 @@ def _write_notes(
     teacher = build_teacher(trainer, out, manager)
     use, registered, _ = manager.provenance(teacher).partition("==")
     if not registered:
-        note(f"{out} does not say how it is asked: no plugin registers {type(teacher).__name__} as a teacher")
+        note(f"{out} does not say how to ask its model: no plugin registers {type(teacher).__name__} as a teacher")
         return
     options = teacher.model_dump(mode="json", exclude_defaults=True)
     for name, value in options.items():
@@ -143,10 +143,10 @@ def _write_notes(
 
 
 def build_teacher(trainer: Trainer, out: Path, manager: Manager) -> Teacher:
-    """How a model in ``out`` is asked. The manager knows afterwards by which name that teacher is registered.
+    """Return the teacher that asks a model in ``out``. The manager then knows its registered name.
 
     Raises:
-        FilialError: the trainer fails, or gives no teacher.
+        FilialError: the trainer fails, or does not return a teacher.
     """
     plugin = manager.provenance(trainer)
     with blame_plugin(plugin, "judge"):
@@ -158,7 +158,7 @@ def build_teacher(trainer: Trainer, out: Path, manager: Manager) -> Teacher:
 
 
 def load_template(folder: str | Path, manager: Manager | None = None) -> Template | None:
-    """Return the template a model was trained with; None if its folder does not say.
+    """Return the template of a model's training; None if its folder does not name one.
 
     Without a manager, only installed templates are known.
 
@@ -172,7 +172,7 @@ def load_template(folder: str | Path, manager: Manager | None = None) -> Templat
 
 
 def load_teacher(folder: Path, manager: Manager) -> Teacher | None:
-    """Return the teacher by which a model's folder says it is asked; None if it does not say.
+    """Return the teacher that asks a model; None if its folder does not name one.
 
     Raises:
         UsageError: the note cannot be read, or names a teacher that is not installed.
@@ -199,7 +199,7 @@ def _write(path: Path, spec: dict[str, Any]) -> None:
 
 
 def weights(model: str) -> str:
-    """What a model's bytes are, where it is a local folder; else its name."""
+    """Return a digest of a model's bytes if it is a local folder, otherwise its name."""
     folder = Path(model)
     return digest([[file.name, file_sha256(file)] for file in _files(folder)]) if folder.is_dir() else model
 

@@ -1,7 +1,7 @@
-"""What a stage of a recipe is: its keys, declared as fields, and what does its work.
+"""A stage of a recipe: its keys, declared as fields, and its work.
 
-filial's own are plugins like any other: an entry point of the group ``filial.stages`` names a subclass of `Stage`, by
-the verb that a recipe writes.
+filial's own stages are plugins like any other: an entry point of the group ``filial.stages`` names a subclass of
+`Stage`; its name is the verb in a recipe.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from filial.recipe.settings import StageSettings
 
 
 class Stage(StageSettings):
-    """A stage: what it does to the records of the one before. Its fields are its keys in a recipe.
+    """A stage: what happens to the records of the stage before. Its fields are its keys in a recipe.
 
-    ``stage`` holds the components that the keys name (`build` makes one); ``base`` is the recipe's folder.
+    ``stage`` contains the components that the keys name (`build` makes one); ``base`` is the recipe's folder.
     """
 
     works: ClassVar[Literal["map", "reduce"]] = "reduce"
-    """A "map" goes record by record: it cuts its records into `Work` (`cut`), which processes can do too. A "reduce"
-    needs all records, in their order."""
+    """A "map" processes each record separately: it cuts its records into `Work` (`cut`), which processes can do, too. A
+    "reduce" needs all records, in order."""
 
     @abstractmethod
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
         """Give every record to ``env.keep`` or ``env.drop``, and count in ``env.counters`` what entered and what was
-        made. Returns what the summary shows beside the counts, as JSON."""
+        made. Returns what the summary shows besides the counts, as JSON."""
 
     def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
-        """Say what the stage would take and give; unless overridden no request, and as many records as enter."""
+        """Estimate the requests and the records of the stage; default: no request, and as many records as enter."""
         return Expected(0, entering)
 
     def prepare(self, stage: StageSpec, base: Path, manager: Manager) -> Any:
-        """Make what `perform` works with: the components of a map."""
+        """Build what `perform` needs: the components of a map."""
         raise NotImplementedError
 
     async def perform(self, prepared: Any, env: StageContext, work: Work) -> list[Any]:
-        """Do a part of a map's work, in whichever process. Returns the results, which pickle; nothing is written."""
+        """Do a part of a map's work, in any process. Returns the results, which can be pickled; writes nothing."""
         raise NotImplementedError
 
 
@@ -51,7 +51,7 @@ async def run_stage(stage: StageSpec, records: Records, base: Path, manager: Man
     """Run a stage. Returns its report.
 
     Raises:
-        FilialError: it has failed, or does not keep its contract: every record is accounted for.
+        FilialError: it failed, or broke its contract: every record must be counted.
     """
     plugin = manager.provenance(STAGES, stage.verb)
     with blame_plugin(plugin, env.stage):

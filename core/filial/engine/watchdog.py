@@ -1,4 +1,4 @@
-"""Tells who holds the event loop: while plugin code computes or waits there without ``await``, nothing else goes on."""
+"""Find plugin code that blocks the event loop: while it computes or waits without ``await``, everything else waits."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 EVERY = 0.1
-"""Seconds between two looks at the loop."""
+"""Seconds between two checks of the loop."""
 HELD, LONG = 1.0, 30.0
-"""Seconds after which a loop that has not come round counts as held, and after which that is told while it lasts."""
+"""A loop counts as blocked after ``HELD`` seconds; after ``LONG`` seconds this is reported while it lasts."""
 CORE = str(Path(__file__).parents[1])
 
 
 class Watchdog:
-    """Watches one event loop from a thread of its own and notes, once per function, which plugin held it.
+    """Watches one event loop from a separate thread and reports, once per function, which plugin blocked it.
 
-    ``owner`` names the distribution of a module by the module's name, "" where no plugin has it.
+    ``owner`` returns the distribution of a module by the module's name, or "".
     """
 
     def __init__(self, owner: Callable[[str], str], note: Callable[[str], None]) -> None:
@@ -34,7 +34,7 @@ class Watchdog:
         self._place: tuple[str, CodeType] | None = None
 
     async def watch(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """What the work gives, watched meanwhile."""
+        """Return the result of the work, and watch the loop meanwhile."""
         end = threading.Event()
         watch = (asyncio.get_running_loop(), threading.get_ident(), end)
         thread = threading.Thread(target=self._look_regularly, args=watch, name="filial watchdog", daemon=True)
@@ -59,10 +59,10 @@ class Watchdog:
         self.look(True, 0.0, 0.0, None)
 
     def look(self, came_round: bool, passed: float, cpu: float, frame: FrameType | None) -> None:
-        """See whether the loop has come round since the last look, ``passed`` seconds ago, and where its thread is.
+        """Check whether the loop has run since the last check, ``passed`` seconds ago, and what its thread is doing.
 
-        A look that is late tells of this process: where it computed meanwhile (``cpu``), somebody kept Python's lock;
-        where it did not, it was starved or stopped, and the loop with it.
+        A late check shows the state of this process: if it used the CPU meanwhile (``cpu``), some code kept Python's
+        lock; if not, the process was starved or stopped, and the loop with it.
         """
         self._held += passed if cpu > passed / 2 else min(passed, EVERY)
         if came_round:
@@ -78,20 +78,20 @@ class Watchdog:
             where, code = self._place
             self._noted.add(code)
             self._note(
-                f"{where} held the event loop for {self._held:.1f} s{so_far}, and all requests and records waited; let "
-                "what is slow await asyncio.to_thread(...), or make a filter's method a plain 'def'"
+                f"{where} held the event loop for {self._held:.1f} s{so_far}, and all requests and records waited; run "
+                "slow code with await asyncio.to_thread(...), or write a filter's method with a plain 'def'"
             )
 
     def find_plugin_frame(self, frame: FrameType | None) -> tuple[str, CodeType] | None:
-        """The innermost function of a plugin's, in words and as code; None where the core itself works, the loop waits
-        or something is imported."""
+        """Return the innermost function of a plugin, in words and as code; None if the core works, the loop waits or a
+        module is imported."""
         while frame is not None:
             code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
             if module == "importlib._bootstrap" or (module == "asyncio.base_events" and code.co_name == "_run_once"):
-                return None  # an import happens once, and heavy packages are to be imported where they are needed
+                return None  # an import happens once, and heavy packages are imported where they are needed
             if code.co_filename.startswith(CORE):
                 if code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
-                    return None  # what stands outside of it awaits the core
+                    return None  # its callers await the core
             elif owner := self._owner(module):
                 depth = module.count(".") + 1 + code.co_filename.endswith("__init__.py")
                 short = "/".join(Path(code.co_filename).parts[-depth:])

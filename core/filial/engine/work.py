@@ -1,8 +1,8 @@
-"""The engine's unit of work, as data: what a stage does to a batch of records, wherever it is done.
+"""The engine's unit of work, as data: what a stage does to a batch of records.
 
-A stage that ``works`` as a "map" goes record by record: it cuts its records into `Work`, has each done by its
-``perform``, in this process or by an engine, and takes the results in canonical order. A "reduce" stage, and what a map
-stage does with filters that remember, needs that order and stays where the run is. Whoever does work writes nothing.
+A stage whose ``works`` is "map" processes each record separately: it cuts its records into `Work`, which its
+``perform`` does in this process or in an engine, and takes the results in canonical order. A "reduce" stage, and
+filters that remember, need that order and stay in the run's process. Workers write nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from filial.recipe.settings import stage_class
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all the work of one stage has in common.
+    """What all work of one stage has in common.
 
-    ``stage`` and its components are named as ``dist:name``; ``plugins`` says which versions of them are meant. ``base``
-    is the recipe's folder, ``files`` are the plugin files to load, ``seeds`` the files of seed records that the recipe
-    names in front of the stage, each with its format.
+    ``stage`` and its components are named as ``dist:name``; ``plugins`` are their exact versions. ``base`` is the
+    recipe's folder, ``files`` are the plugin files to load, ``seeds`` the files of seed records that the recipe names
+    before the stage, each with its format.
     """
 
     stage: StageSpec
@@ -47,10 +47,10 @@ class Job:
         return cls(stage, plugins, recipe.base, recipe.seed, tuple(manager.files), seeds)
 
     def manager(self) -> Manager:
-        """Load what the job needs.
+        """Return a manager that has loaded what the job needs.
 
         Raises:
-            FilialError: a plugin is another than the one that is meant.
+            FilialError: a plugin has another version than in ``plugins``.
         """
         manager = Manager()
         for file in self.files:
@@ -64,20 +64,20 @@ class Job:
 
 def _qualify(spec: ComponentSpec, manager: Manager) -> ComponentSpec:
     settings = spec.settings
-    if getattr(settings, "name", "") is None:  # tables go on to call it by the recipe's word
+    if getattr(settings, "name", "") is None:  # tables keep the name in the recipe
         settings = settings.model_copy(update={"name": spec.use})
     return replace(spec, use=_full_name(manager, spec.kind, spec.use), settings=settings)
 
 
 def _full_name(manager: Manager, kind: str, name: str) -> str:
-    """``dist:name``: the same plugin, whatever else is installed where the work is done."""
+    """Return ``dist:name``: the same plugin, no matter what else is installed on the worker."""
     return manager.provenance(kind, name).partition("==")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A batch of a stage's records. ``place`` is the first one's among all; ``ranks`` tell records with the same id
-    apart, where that matters. Without a job it is done where the stage's components are."""
+    """A batch of a stage's records. ``place`` is the position of the first record; ``ranks`` distinguish records with
+    the same id, if needed. Without a job it is done with the stage's own components."""
 
     job: Job | None
     place: int
@@ -88,7 +88,7 @@ class Work:
 def cut(
     job: Job | None, records: Iterable[Record], size: int, rank: Callable[[str], int] | None = None
 ) -> Iterator[Work]:
-    """Cut the records of a stage into work, as it is asked for."""
+    """Cut the records of a stage into work, lazily."""
     rest, place = iter(records), 0
     while batch := tuple(islice(rest, size)):
         yield Work(job, place, batch, tuple(rank(record.id) for record in batch) if rank else ())

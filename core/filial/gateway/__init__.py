@@ -1,4 +1,4 @@
-"""How a teacher is asked: window, rate limits, retries, budget, ledger, and which key may go to which host."""
+"""Send requests to a teacher: window, rate limits, retries, budget, ledger, and which key may go to which host."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
-"""Caps on what a run may spend, and the account that never passes them.
+"""Caps on what a run may spend, and the account that never exceeds them.
 
 Money is counted in whole picodollars (1e-12 US dollars), so that sums are exact. Before a request is sent, the most it
-can cost is set aside; when its answer is there, what it did cost takes that place. A request that does not fit waits
-while others are open, since they will turn out cheaper; when none is open, the budget is used up.
+can cost is reserved; when its answer has arrived, the actual cost replaces the reservation. A request that does not fit
+waits while others are open, because they will cost less than reserved. If none is open, the budget is used up.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from filial.gateway.database import Database
 
 @dataclass(slots=True)
 class Totals:
-    """Requests, tokens of prompts and completions, picodollars, and picodollars that may have been charged for answers
-    which were lost."""
+    """Requests, tokens of prompts and completions, picodollars, and the picodollars that lost answers may have cost."""
 
     requests: int = 0
     prompt: int = 0
@@ -47,8 +46,8 @@ class Totals:
 
 
 class Journal(Database):
-    """What one run has spent, in a file that a killed process leaves whole: all that is settled, as one row of texts
-    (sums may pass 64 bits), and the requests that are open."""
+    """The file with the spending of one run. It stays readable if the process is killed. It holds the settled sums, as
+    one row of text (they can exceed 64 bits), and the open requests."""
 
     name = "the account"
     remedy = "delete it to count what the run has spent from zero again"
@@ -59,8 +58,8 @@ class Journal(Database):
 
     @classmethod
     def read_totals(cls, path: Path) -> Totals:
-        """All that the run of a journal has spent. What was open when its process was killed counts with the most it
-        could cost.
+        """Return all that a run has spent. A request that was open when its process was killed counts with its maximum
+        cost.
 
         Raises:
             FilialError: the file is damaged.
@@ -74,7 +73,7 @@ class Journal(Database):
 
     @classmethod
     def resume(cls, path: Path, settled: Totals) -> Journal:
-        """The journal of a run that goes on after what it has spent; that of filial 0.1 is replaced."""
+        """Open the journal of a run that continues after spending ``settled``; replaces the file of filial 0.1."""
         journal = cls(path, "locking_mode=exclusive")
         with journal.transaction("cannot be written") as db:
             db.execute("delete from open")
@@ -83,12 +82,12 @@ class Journal(Database):
         return journal
 
     async def open(self, number: int, tokens: int, pico: int) -> None:
-        """Note a request, before it is sent."""
+        """Write a request down before it is sent."""
         row = (number, str(tokens), str(pico))
         await self.commit(partial(self._db.execute, "insert into open values (?,?,?)", row))
 
     def end(self, number: int, settled: Totals) -> None:
-        """Note, with the next that is opened or at the end, that a request is over, and what is settled with it."""
+        """Write down, with the next request or on closing, that a request has ended, and the new settled sums."""
         self.enqueue(partial(self._db.execute, "delete from open where number=?", (number,)))
         self.enqueue(partial(self._settle, settled))
 
@@ -97,7 +96,7 @@ class Journal(Database):
         self._db.execute("insert or replace into settled values (0, ?)", (figures,))
 
     def _read(self) -> Totals | None:
-        """None where nothing was ever noted."""
+        """Return all that was spent; None if the journal is empty."""
         rows = list(self.query("cannot be read", "select totals from settled"))
         try:
             totals = Totals(*map(int, rows[0][0].split())) if rows else Totals()
@@ -113,7 +112,7 @@ def _path_of_0_1(journal: Path) -> Path:
 
 
 def _read_0_1(path: Path) -> Totals:
-    """What filial 0.1 noted: lines ``[kind, numbers…, crc]``, of which a kill may have torn the last.
+    """Read the file of filial 0.1: lines ``[kind, numbers…, crc]``. A kill can leave the last line incomplete.
 
     Raises:
         UsageError: another line is damaged.
@@ -125,9 +124,9 @@ def _read_0_1(path: Path) -> Totals:
             *entry, crc = msgspec.json.decode(line, type=list[Any])
             if crc != zlib.crc32(msgspec.json.encode(entry)):
                 raise ValueError("its checksum does not hold")
-        except ValueError as err:  # also what is no JSON and no UTF-8
+        except ValueError as err:  # also if it is not JSON or not UTF-8
             if place == len(lines):
-                break  # empty, or torn: what it opened was not sent, what it closed counts as open
+                break  # empty or incomplete: a request it opens was not sent, one it closes still counts as open
             raise UsageError(
                 f"{path}:{place}: this line is damaged ({err}), so what the run has spent is not known; "
                 "delete the file to count from zero again"
@@ -161,10 +160,10 @@ class Budget:
 class Usage:
     """What was sent and received since the process started.
 
-    ``usd`` is what answers cost, ``unsure_usd`` what requests may have cost at most whose answer was lost on the way.
-    ``estimated`` counts answers for which the endpoint gave no token counts, or none for prompt or answer: theirs are
-    upper bounds. ``lost`` counts requests whose answer was lost: all tokens that they can have used are in
-    ``prompt_tokens``. ``with_reasoning`` counts answers that came with thoughts.
+    ``usd`` is the cost of answers, ``unsure_usd`` the maximum cost of requests whose answer was lost in transit.
+    ``estimated`` counts answers without complete token counts; the upper bound was counted for them. ``lost`` counts
+    requests whose answer was lost; ``prompt_tokens`` contains all tokens they can have used. ``with_reasoning`` counts
+    answers with a reasoning text.
     """
 
     requests: int = 0
@@ -187,7 +186,7 @@ class Usage:
 
 
 class Counts(NamedTuple):
-    """Tokens of a prompt (those from a cache among them) and an answer; ``estimated``: some are upper bounds."""
+    """Tokens of a prompt (including ``cached`` ones) and of an answer; ``estimated``: some are upper bounds."""
 
     prompt: int
     completion: int
@@ -196,12 +195,11 @@ class Counts(NamedTuple):
 
 
 def count_tokens(bound: Bound, prompt: int, completion: int, cached: int = 0, reasoning: int = 0) -> Counts:
-    """The tokens to count for an answer, whole or not, where its teacher's counts may be wrong: never less than they
-    say.
+    """Return the tokens to count for an answer, complete or not. Never less than the teacher reports.
 
-    A count that is missing is replaced by the most its request allows: what came of an answer does not say how much of
-    it was thoughts that nobody sees. A part that is more than its whole was counted beside it and is added: cached
-    tokens to the prompt, those of thoughts to the answer.
+    A missing count is replaced by the maximum for the request, because the visible text does not show how much
+    reasoning was hidden. A part that is larger than its total was counted separately and is added: cached tokens to the
+    prompt, reasoning tokens to the answer.
     """
     estimated = not prompt or not completion
     prompt, completion = prompt or bound.prompt, completion or bound.completion
@@ -211,7 +209,7 @@ def count_tokens(bound: Bound, prompt: int, completion: int, cached: int = 0, re
 
 
 class Reservation(NamedTuple):
-    """What one request was given: a number in the journal, tokens, picodollars."""
+    """What is reserved for one request: its number in the journal, tokens, picodollars."""
 
     number: int
     tokens: int
@@ -222,8 +220,8 @@ class Reservation(NamedTuple):
 class BudgetAccount:
     """The money, tokens and requests of one run, over all its invocations.
 
-    ``journal`` is the file that keeps the account (`Journal`); without one it forgets when the process ends. ``spent``
-    is this process's part.
+    ``journal`` is the file that keeps the account (`Journal`); without it the account ends with the process. ``spent``
+    is the part of this process.
 
     Raises:
         FilialError: the journal is damaged.
@@ -235,7 +233,7 @@ class BudgetAccount:
     settled: Totals = field(default_factory=Totals)
     open: Totals = field(default_factory=Totals)
     held_back: int = 0
-    """Requests that wait for others to turn out cheaper."""
+    """Requests that wait until others have cost less than reserved."""
     _cheaper: asyncio.Event = field(default_factory=asyncio.Event)
     _number: int = 0
     _file: Journal | None = None
@@ -246,11 +244,11 @@ class BudgetAccount:
 
     @property
     def usd(self) -> float:
-        """US dollars spent by the run so far, counting the most for answers that were lost."""
+        """US dollars spent by the run so far, with the maximum for lost answers."""
         return (self.settled.pico + self.settled.unsure) / PICO
 
     async def reserve(self, bound: Bound, price: Price | None) -> Reservation:
-        """Set aside the most that a request can cost, once that fits.
+        """Reserve the maximum cost of a request, as soon as it fits.
 
         Raises:
             BudgetStop: it will not fit.
@@ -259,7 +257,7 @@ class BudgetAccount:
         pico = to_picodollars(price.cost(bound.prompt, bound.completion)) if price else 0
         while cap := self._find_exceeded(tokens, pico, self.open):
             if not self.open.requests or self._find_exceeded(tokens, pico, Totals()):
-                self._wake()  # the others will find the same
+                self._wake()  # the others will stop, too
                 raise BudgetStop(f"the budget of {self._describe_exceeded(cap, tokens, pico)}", cap)
             self.held_back += 1
             try:
@@ -284,7 +282,7 @@ class BudgetAccount:
             await self._file.open(*reservation)
 
     def settle(self, reservation: Reservation, cost: Totals) -> None:
-        """Put what a request did cost in the place of what was set aside for it."""
+        """Replace the reservation of a request by its actual cost."""
         self.open.add(Totals(requests=-1, prompt=-reservation.tokens, pico=-reservation.pico))
         self.settled.add(cost)
         self.spent.prompt_tokens += cost.prompt
@@ -296,18 +294,18 @@ class BudgetAccount:
         self._wake()
 
     def close(self) -> None:
-        """Leave the account on disk."""
+        """Write the account to disk and close it."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
 
     def _wake(self) -> None:
-        """Have all that are held back look again."""
+        """Let all waiting requests check again."""
         event, self._cheaper = self._cheaper, asyncio.Event()
         event.set()
 
     def _find_exceeded(self, tokens: int, pico: int, open: Totals) -> str:
-        """Name of the cap that a request would pass beside what is settled and open; empty if none."""
+        """Return the name of the cap that a request would exceed, given what is settled and open; "" if none."""
         caps, done = self.budget, self.settled
         if caps.requests is not None and done.requests + open.requests >= caps.requests:
             return "requests"
@@ -318,7 +316,7 @@ class BudgetAccount:
         return ""
 
     def _describe_exceeded(self, cap: str, tokens: int, pico: int) -> str:
-        """What stands in the way of a request, in words."""
+        """Say why a request does not fit."""
         most: float = getattr(self.budget, cap)
         if cap == "requests":
             return f"{most:,} requests is used up"
@@ -330,12 +328,12 @@ class BudgetAccount:
 
 
 def to_picodollars(usd: float) -> int:
-    """Whole picodollars, rounded up."""
+    """Convert to whole picodollars, rounded up."""
     return math.ceil(round(usd * PICO, 3))
 
 
 def format_dollars(usd: float) -> str:
-    """An amount with as many digits as it takes to see it: $12.40, $0.0198, $0, -$0.0198."""
+    """Format an amount with enough digits: $12.40, $0.0198, $0, -$0.0198."""
     if usd < 0:
         return f"-{format_dollars(-usd)}"
     if usd >= 1 or usd == 0:
@@ -344,8 +342,8 @@ def format_dollars(usd: float) -> str:
 
 
 def unknown_price(use: str) -> str:
-    """Why a cap on money cannot be kept."""
+    """Explain why a cap on money cannot be enforced."""
     return (
-        f"this caps money, but what the teacher {use!r} costs is not known; give it a price (US dollars per million "
+        f"this caps money, but the price of the teacher {use!r} is not known; give it a price (US dollars per million "
         "tokens), such as usd_per_million: {prompt: 0.15, completion: 0.6}, or cap tokens instead"
     )

@@ -1,5 +1,5 @@
-"""An SQLite file of filial's own: written through no link, in one transaction per turn of the event loop; what goes
-wrong with it is one sentence."""
+"""One of filial's own SQLite files: no link is followed, one transaction per turn of the event loop, errors in one
+sentence."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from filial.storage import write_errors
 
 T = TypeVar("T")
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""What the module raises; the second when a message would quote damaged text."""
+"""What the module raises; the second if an error message would quote damaged text."""
 
 
 class Database:
-    """One file, in WAL mode: what is committed outlives a killed process.
+    """One file in WAL mode: what is committed survives if the process is killed.
 
     Raises:
         FilialError: the file cannot be opened, or the disk is full.
-        UsageError: the file is a link: whoever handed on the project could have it written over a file of the user.
+        UsageError: the file is a link. Someone else's project could contain a link to a file of the user.
     """
 
     name: ClassVar[str]
-    """What the file is, for messages."""
+    """Name of the file in messages."""
     remedy: ClassVar[str]
-    """What to do where it is damaged."""
+    """What to do if it is damaged."""
     schema: ClassVar[str]
 
     def __init__(self, path: Path, *pragmas: str) -> None:
@@ -40,8 +40,8 @@ class Database:
         for file in (f"{path}{end}" for end in ("", "-wal", "-shm", "-journal")):
             if os.path.islink(file):
                 raise UsageError(
-                    f"{file} is a link to {os.path.realpath(file)}, and {self.name} is written through none; remove it "
-                    f"(to keep it elsewhere, give --home DIR, or make {path.parent} the link)"
+                    f"{file} is a link to {os.path.realpath(file)}, and filial does not write {self.name} through a "
+                    f"link; remove it (to keep it elsewhere, give --home DIR, or make {path.parent} the link)"
                 )
         with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,12 +59,12 @@ class Database:
             raise self._error("cannot be opened", err, "move it away to start a new one") from err
 
     def _prepare(self) -> None:
-        """Make the tables that are not there."""
+        """Create missing tables."""
         self._db.executescript(self.schema)
 
     async def commit(self, write: Callable[[], T]) -> T:
-        """Write in one transaction with all others who do so in this turn of the event loop; what ``write`` gives,
-        once that is on disk."""
+        """Run ``write`` in one transaction with all others of this turn of the event loop; return its result once it is
+        on disk."""
         loop = asyncio.get_running_loop()
         if not self._flushing:
             self._flushing = True
@@ -74,11 +74,11 @@ class Database:
         return await committed
 
     def enqueue(self, write: Callable[[], object]) -> None:
-        """Write in the next transaction that somebody waits for, or when this is closed."""
+        """Run ``write`` in the next transaction that somebody waits for, or on closing."""
         self._queue.append((write, None))
 
     def _flush(self) -> None:
-        """Commit what is in the queue, in its order. Those who wait are told of a failure, or the caller."""
+        """Commit the queue in its order. A failure is raised in those who wait, otherwise in the caller."""
         queue, self._queue, self._flushing = self._queue, [], False
         waiting = [(place, committed) for place, (_, committed) in enumerate(queue) if committed is not None]
         try:
@@ -88,7 +88,7 @@ class Database:
             if not waiting:
                 raise
             for _, committed in waiting:
-                if not committed.done():  # else its waiter has gone
+                if not committed.done():  # else the waiting task was cancelled
                     committed.set_exception(err)
             return
         for place, committed in waiting:
@@ -96,7 +96,7 @@ class Database:
                 committed.set_result(results[place])
 
     def close(self) -> None:
-        """Write what is in the queue still, and close the file."""
+        """Write what is still in the queue, and close the file."""
         try:
             if self._queue:
                 self._flush()
@@ -104,14 +104,14 @@ class Database:
             self._db.close()
 
     def query(self, what: str, statement: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
-        """The rows of a statement; ``what`` says what could not be done where it fails."""
+        """Yield the rows of a statement; ``what`` says in an error message what failed."""
         try:
             yield from self._db.execute(statement, values)
         except SQLITE_ERRORS as err:
             raise self._error(what, err) from err
 
     def query_one(self, what: str, statement: str, values: tuple[Any, ...]) -> Any:
-        """The first row of a statement, or None; ``what`` as for `rows`."""
+        """Return the first row of a statement, or None; ``what`` as in `query`."""
         try:
             return self._db.execute(statement, values).fetchone()
         except SQLITE_ERRORS as err:
@@ -119,7 +119,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self, what: str) -> Iterator[sqlite3.Connection]:
-        """All that is done inside, or nothing of it."""
+        """Do everything in the block in one transaction."""
         try:
             self._db.execute("begin immediate")
             yield self._db
@@ -132,13 +132,13 @@ class Database:
             raise
 
     def _error(self, what: str, err: Exception, remedy: str = "") -> FilialError:
-        """What went wrong, with the way out."""
-        code = (getattr(err, "sqlite_errorcode", None) or 0) & 0xFF  # the rest of it only says where it happened
+        """Return the error to raise, with what to do about it."""
+        code = (getattr(err, "sqlite_errorcode", None) or 0) & 0xFF  # the rest only says where it happened
         ways = {
             sqlite3.SQLITE_FULL: (FilialError, "the disk is full; free some space and run this again"),
-            sqlite3.SQLITE_READONLY: (UsageError, "it cannot be written; mend its permissions or give another --home"),
-            sqlite3.SQLITE_CANTOPEN: (UsageError, "it cannot be written; mend its permissions or give another --home"),
-            sqlite3.SQLITE_BUSY: (FilialError, "another process holds it; run this again when that has ended"),
+            sqlite3.SQLITE_READONLY: (UsageError, "it cannot be written; fix its permissions or give another --home"),
+            sqlite3.SQLITE_CANTOPEN: (UsageError, "it cannot be written; fix its permissions or give another --home"),
+            sqlite3.SQLITE_BUSY: (FilialError, "another process is using it; run this again when that has ended"),
         }
         kind, remedy = ways.get(code, (FilialError, f"if it is damaged, {remedy or self.remedy}"))
         return kind(f"{self.path}: {self.name} {what}: {' '.join(str(err).split())}; {remedy}")

@@ -1,7 +1,7 @@
-"""Deadlines of requests that run only while the event loop can look whether an answer has come.
+"""Deadlines of requests that count only the time in which the event loop could see an answer.
 
-Code that holds the loop, or a process that was stopped, keeps answers waiting in their sockets. Time like that is
-nobody's delay: by an ordinary timeout, healthy requests would be cancelled, sent again and paid twice.
+While code blocks the loop, or the process is stopped, answers wait in their sockets. An ordinary timeout would then
+cancel healthy requests, and they would be sent and paid twice.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 TICK = 0.05
-"""Seconds between two looks at the clock; what comes later than that is late by the rest."""
+"""Seconds between two looks at the clock; if a look is later, the rest of the time is not counted."""
 GRACE_TURNS = 50
-"""Turns of the loop an answer has at the end to make its way from the socket, which takes it several."""
+"""Turns of the loop an answer still gets at the end: it needs several to come from the socket."""
 
 
 class Deadlines:
-    """One deadline for each of many requests, all after as many seconds, to the `TICK`.
+    """Deadlines for many requests, all of the same length, with a resolution of `TICK`.
 
-    One timer serves them all; it runs while there are some, and tells the time in which the loop was able to look.
+    One timer serves all of them. It runs while there are requests and counts the time in which the loop could look.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -31,7 +31,7 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, work: Awaitable[T]) -> T:
-        """What the work gives.
+        """Return the result of the work.
 
         Raises:
             TimeoutError: it took too long.
@@ -53,9 +53,9 @@ class Deadlines:
         self._timer = loop.call_at(self._next, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look who is late."""
+        """Find the requests whose time is over."""
         held = loop.time() - self._next
-        self._late += held if held > TICK else 0.0  # less is the clock's own grain
+        self._late += held if held > TICK else 0.0  # less is the resolution of the clock
         now = loop.time() - self._late
         for deadline in [deadline for deadline, end in self._ends.items() if end <= now]:
             self._ends[deadline] = math.inf
@@ -63,7 +63,7 @@ class Deadlines:
         self._start(loop)
 
     def _cancel_late(self, loop: asyncio.AbstractEventLoop, deadline: asyncio.Timeout, turns: int) -> None:
-        if deadline not in self._ends:  # the work is done
+        if deadline not in self._ends:  # the work has ended
             return
         if turns:
             loop.call_soon(self._cancel_late, loop, deadline, turns - 1)

@@ -1,4 +1,4 @@
-"""The gateway: the one owner of retries, limits and caps between plugins and a teacher."""
+"""The gateway between plugins and a teacher: the only place of retries, limits and caps."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from filial.gateway.replies import receive
 
 
 class GatewayStatus(NamedTuple):
-    """How a gateway is doing: requests in flight and the window they have; requests sent, answers from the ledger and
-    tokens since the process started; US dollars of the whole run and their cap; seconds of a pause still to wait;
-    requests kept waiting until others turn out cheaper than the worst that is set aside for them."""
+    """State of a gateway: requests in flight and the window size; requests sent, answers from the ledger and tokens
+    since the process started; US dollars of the whole run and their cap; remaining seconds of a pause; requests that
+    wait because the budget is reserved by others."""
 
     in_flight: int
     window: int
@@ -39,36 +39,40 @@ class GatewayStatus(NamedTuple):
 
 Proceed = Callable[[Request], Awaitable[Reply]]
 EXPECTED_ANSWER = 512
-"""Tokens an answer is expected to have before the first one came; for the pace, not for caps."""
+"""Tokens assumed per answer before the first one has arrived; used for rates, not for caps."""
 
 NO_FINISH = (
-    "gives answers without a finish_reason, so nobody says whether they are whole; they are kept as they are, unless "
-    "they have as many tokens as they may have"
+    "gives answers without a finish_reason, so it is unknown whether they are complete; they are kept, unless they "
+    "have the maximum number of tokens"
 )
 UNKNOWN_FINISH = (
-    "ends answers with a finish_reason that filial does not know; they are not taken for whole: they are asked for "
+    "ends answers with a finish_reason that filial does not know; they do not count as complete: they are requested "
     "again, then dropped"
 )
 
 POLL_INTERVAL = 0.1
-"""Seconds between two looks for an answer that another run waits for."""
+"""Seconds between two checks for an answer that another run is waiting for."""
 
 
 class Gateway:
-    """Asks one teacher for everybody: from the ledger when it can, else once, with retries, below the caps.
+    """Asks one teacher on behalf of all plugins: answers from the ledger if possible, else sends the request once, with
+    retries, within limits and caps.
 
-    ``who`` is the teacher as ``dist:name`` (`Manager.identity`): answers are kept under it. ``claimants`` are all who
-    claim its name, in the same form: whose the answers are that filial 0.1 kept under the bare name.
-    ``wrap`` is the chain of ``ask`` hooks; it stands outside the ledger, so what a wrapper changes in a request is
-    what gets stored. ``offline``: answer from the ledger alone. ``facts``: what answers depend on beside the teacher's
-    own identity. ``stopped`` holds the error that ends the whole run,
-    once there is one: a plugin that catches too much cannot hide it. What is in flight then is still waited for and
-    stored (`close`).
+    Args:
+        who: the teacher as ``dist:name`` (`Manager.identity`); answers are stored under it.
+        claimants: all plugins that claim its name, in the same form; decides whose the answers of filial 0.1 are, which
+            were stored under the bare name.
+        wrap: the chain of ``ask`` hooks. It is outside the ledger, so the request is stored as the hooks changed it.
+        offline: answer from the ledger only.
+        facts: what answers depend on in addition to the teacher's own identity.
+
+    ``stopped`` is the error that ends the whole run, if there is one; a plugin that catches too much cannot hide it.
+    Requests already in flight are still completed and stored (`close`).
 
     Raises (from `ask`):
         TeacherError: this request failed for good.
-        TeacherUnreachable: the endpoint refuses everybody, is dead, or is not to be asked.
-        BudgetStop: the next request would pass a cap.
+        TeacherUnreachable: the endpoint rejects every request, is down, or must not be asked.
+        BudgetStop: the next request would exceed a cap.
     """
 
     def __init__(
@@ -113,7 +117,7 @@ class Gateway:
         return self.account.spent
 
     def status(self) -> GatewayStatus:
-        """The figures of this moment."""
+        """Return the current figures."""
         account, spent = self.account, self.spent
         return GatewayStatus(
             len(self._on_the_wire), int(self.slots.limit), spent.requests, spent.from_ledger, spent.tokens, account.usd,
@@ -122,13 +126,13 @@ class Gateway:
 
     @property
     def window(self) -> int:
-        """How many records a stage should work on at once to keep this teacher busy."""
+        """How many records a stage should process at once to keep this teacher busy."""
         return max(64, 2 * self.teacher.max_concurrency)
 
     async def close(self) -> None:
-        """Wait for what is in flight and store it, then let go of the teacher's connections and the ledger's file.
+        """Wait for the requests in flight and store their answers, then close the teacher's connections and the ledger.
 
-        Interrupted a second time, it waits no longer.
+        A second interrupt ends the waiting.
         """
         self._closing = True
         try:
@@ -145,7 +149,7 @@ class Gateway:
                 self.ledger.close()
 
     def _cancel_unsent(self) -> None:
-        """End what has not been sent yet."""
+        """Cancel what has not been sent yet."""
         for task in self._in_flight.values():
             if task not in self._on_the_wire:
                 task.cancel()
@@ -156,7 +160,7 @@ class Gateway:
             self._cancel_unsent()
 
     async def _answer(self, request: Request) -> Reply:
-        """The answer from the ledger, from somebody who asks the same now, or from the teacher."""
+        """Return the answer from the ledger, from an identical request in flight, or from the teacher."""
         if self.stopped is not None:
             raise self.stopped
         try:
@@ -176,7 +180,7 @@ class Gateway:
             task = self._in_flight[key] = asyncio.create_task(self._fetch(key, asked, request))
             task.add_done_callback(partial(self._finish, key))
         try:
-            # Whoever asked may go away; the request goes on, since it is paid for.
+            # The caller may be cancelled; the request goes on, because it is paid for.
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled() and self.stopped is not None:
@@ -184,7 +188,7 @@ class Gateway:
             raise
 
     def _find_stored(self, key: str, asked: bytes, request: Request) -> Reply | None:
-        """The ledger's answer, if it has one."""
+        """Return the ledger's answer, if there is one."""
         if (known := self.ledger.find(self._keys, asked, key)) is not None:
             self.spent.from_ledger += 1
             self._outages.known = request
@@ -193,12 +197,12 @@ class Gateway:
     def _finish(self, key: str, task: asyncio.Task[Reply]) -> None:
         del self._in_flight[key]
         if not task.cancelled():
-            task.exception()  # a failure that nobody waits for any more is not a leak
+            task.exception()  # retrieve it: asyncio reports errors that nobody retrieves
         if not self._closing and (error := self._outages.check_stalled()):
             self._stop(error)
 
     async def _fetch(self, key: str, asked: bytes, request: Request) -> Reply:
-        """Send a request, again while that helps, and store its answer."""
+        """Send a request, with retries, and store its answer."""
         call, task = Call(request, self.teacher.bound(request)), asyncio.current_task()
         assert task is not None
         while True:
@@ -220,9 +224,9 @@ class Gateway:
             await (self._outages.wait_for_answer() if delay is None else asyncio.sleep(delay))
 
     async def _wait_for_turn(self, call: Call, key: str, asked: bytes) -> Reply | None:
-        """Wait until this call may be sent; it has a place in the window then, and nobody else asks the same.
+        """Wait until this call may be sent. It then has a place in the window, and nobody else sends the same request.
 
-        Or what another run with this ledger was answered meanwhile.
+        Returns the answer instead if another run with this ledger has received it meanwhile.
         """
         call.expected = self._mean_tokens or call.bound.prompt / 4 + min(call.bound.completion, EXPECTED_ANSWER)
         while True:
@@ -247,7 +251,7 @@ class Gateway:
             await asyncio.sleep(POLL_INTERVAL)
 
     async def _send(self, call: Call, task: asyncio.Task[Reply]) -> Reply | TeacherError:
-        """One attempt, paid for: the answer or the fault.
+        """Send one attempt and account for its cost. Return the answer or the error.
 
         Raises:
             BudgetStop: it does not fit into the budget.
@@ -256,7 +260,7 @@ class Gateway:
         reserved = await self.account.reserve(call.bound, self.price)
         self._on_the_wire.add(task)
         call.sent_at = time.monotonic()
-        cost = Totals(requests=1, prompt=reserved.tokens, unsure=reserved.pico)  # unless an answer says less
+        cost = Totals(requests=1, prompt=reserved.tokens, unsure=reserved.pico)  # unless the answer reports less
         try:
             reply = await receive(self.use, self.teacher, call.request, self._deadlines)
             if not reply.finish_reason:
@@ -282,15 +286,15 @@ class Gateway:
             self._tokens.give_back(call.expected - cost.tokens)
 
     def _cost(self, bound: Bound, counts: Counts) -> Totals:
-        """What tokens cost; where some were not told, what they cost at most."""
+        """Return the cost of tokens; the maximum if some counts are missing."""
         prompt, completion, cached, estimated = counts
         self.spent.estimated += estimated
         self.spent.cached_tokens += cached
         if prompt > bound.prompt or completion > bound.completion:
             self._note_once(
                 "beyond the bound",
-                f"counts {prompt:,} + {completion:,} tokens where {bound.prompt:,} + {bound.completion:,} were "
-                "expected at most; a cap may be passed by the difference",
+                f"counts {prompt:,} + {completion:,} tokens, but at most {bound.prompt:,} + {bound.completion:,} were "
+                "expected; a cap may be exceeded by the difference",
             )
         pico = to_picodollars(self.price.cost(prompt, completion, cached)) if self.price else 0
         return Totals(requests=1, prompt=prompt, completion=completion, pico=pico)
@@ -302,8 +306,8 @@ class Gateway:
         return await self.ledger.put(key, self._keys.identity, asked, reply)
 
     async def _plan_retry(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float | None:
-        """Seconds until a failed request is sent again, None for when somebody is answered; raises what it ends with
-        otherwise."""
+        """Return the seconds until a failed request is sent again; None: when another request is answered. Raises the
+        final error otherwise."""
         if self.stopped is not None:
             raise self.stopped
         try:
@@ -323,7 +327,7 @@ class Gateway:
         return delay
 
     async def _send_proof(self, task: asyncio.Task[Reply], proof: Call) -> Reply | TeacherError:
-        """What is said now to a request that was answered before; sent from the place of the one that failed."""
+        """Repeat a request that was answered before, in the place of the one that failed."""
         await self.pause.wait()
         try:
             return await self._send(proof, task)
@@ -338,7 +342,7 @@ class Gateway:
 
 @contextmanager
 def raise_stop_error(gateway: Gateway | None) -> Iterator[None]:
-    """End with the error that stopped the gateway, whatever a plugin made of it."""
+    """Raise the error that stopped the gateway, even if a plugin has caught it."""
     try:
         yield
     except Exception as err:

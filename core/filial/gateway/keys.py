@@ -1,7 +1,7 @@
-"""Which key may go to which host. Keys stand in environment variables; a variable is bound to the hosts its user
-allowed (``filial keys allow NAME HOST``), so that a stranger's recipe cannot send it elsewhere.
+"""Which API key may go to which host. Keys are in environment variables. The user allows each variable for hosts
+(``filial keys allow NAME HOST``), so that a recipe of somebody else cannot send it to another host.
 
-The bindings are in ``keys.json`` of the user's configuration folder: names and hosts, never a value.
+``keys.json`` in the user's configuration folder holds the names and hosts, never a key.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def config_folder() -> Path:
-    """Where this user's settings are: ``$FILIAL_CONFIG``, else ``filial`` in ``$XDG_CONFIG_HOME`` or ``~/.config``."""
+    """Return the user's settings folder: ``$FILIAL_CONFIG``, or ``filial`` in ``$XDG_CONFIG_HOME`` or ``~/.config``."""
     if own := os.environ.get("FILIAL_CONFIG"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "filial"
 
 
 def secret(to: Destination) -> str:
-    """The value of the environment variable that goes along to a destination.
+    """Return the key for a destination: the value of its environment variable.
 
     Raises:
-        UsageError: its user has not allowed it to go there, it is not set, or its value is no key.
+        UsageError: the user has not allowed this host, the variable is not set, or its value is not a key.
     """
     if why := refusal(to):
         raise UsageError(why)
@@ -40,14 +40,14 @@ def secret(to: Destination) -> str:
             "variable with api_key_env"
         )
     if not value.isprintable() or not value.isascii():
-        raise UsageError(f"the environment variable {to.key} holds more than a key: line breaks or special characters")
+        raise UsageError(f"the environment variable {to.key} is not a key: it has line breaks or special characters")
     return value
 
 
 def refusal(to: Destination | None) -> str:
-    """Why the key of a destination must not go there; empty if it may, or if there is none.
+    """Say why the key of a destination must not be sent there; empty if it may, or if there is none.
 
-    A host that is allowed without a port is allowed with any.
+    A host that is allowed without a port is allowed with any port.
 
     Raises:
         UsageError: ``keys.json`` is damaged.
@@ -65,7 +65,7 @@ def refusal(to: Destination | None) -> str:
 
 
 def key_bindings() -> dict[str, list[str]]:
-    """Every variable with the hosts it may go to, as the user allowed them.
+    """Return every variable with the hosts that the user has allowed for it.
 
     Raises:
         UsageError: ``keys.json`` is damaged or cannot be read.
@@ -81,8 +81,8 @@ def key_bindings() -> dict[str, list[str]]:
         found = None
     if not isinstance(found, dict) or not all(_is_names(hosts) for hosts in found.values()):
         raise UsageError(
-            f'{path}: this file is damaged; it should look like {{"MY_KEY": ["api.example.com"]}}. Mend it, or delete '
-            "it and allow your keys anew: filial keys allow NAME HOST"
+            f'{path}: this file is damaged; it should look like {{"MY_KEY": ["api.example.com"]}}; repair it, or '
+            "delete it and allow your keys again: filial keys allow NAME HOST"
         )
     return found
 

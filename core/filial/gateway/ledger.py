@@ -1,8 +1,8 @@
-"""The ledger: every teacher answer, for ever, addressed by the request it answers.
+"""The ledger stores every teacher answer permanently, under a key made from its request.
 
-The key is a hash of the canonical request and the teacher's identity, nothing of the user's code, no header and no
-key. An answer is on disk before it counts. So a finished run repeated asks nothing, and a killed run asks again at
-most what was in flight.
+The key is a hash of the canonical request and the teacher's identity. It contains no user code, no header and no API
+key. An answer is on disk before it is used. So repeating a finished run sends no request, and a killed run repeats at
+most the requests that were in flight.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from filial.storage import canonical_json, digest
 SEAL = 16
 """Bytes of one half of a checksum."""
 DAMAGE_ERRORS = (TypeError, AttributeError, ValueError)
-"""What hashing a value that was never stored ends in: a damaged page may hold any type, and a key of any length."""
+"""Errors of hashing a damaged value: a damaged page can hold any type, and a key of any length."""
 _encode_reply = msgspec.json.Encoder().encode
 _decode_reply = msgspec.json.Decoder(Reply).decode
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A row of the file: ``request`` and ``reply`` are compressed JSON; ``row`` is its place.
+    """A row of the file: ``request`` and ``reply`` are compressed JSON; ``row`` is its rowid.
 
-    ``checksum``: 16 bytes over the reply, which is all that serving an answer needs, and 16 over the rest. In a
-    damaged file a field may be anything.
+    ``checksum``: 16 bytes over the reply, which suffice to serve an answer, and 16 over the rest. In a damaged file a
+    field can have any value.
     """
 
     key: str
@@ -50,27 +50,27 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def is_intact(self) -> bool:
-        """Whether this is what was once stored under this key."""
+        """Whether this is what was stored under this key."""
         try:
             seal = _seal(self.key, self.identity, self.request, self.reply)
         except DAMAGE_ERRORS:
             return False
-        return self.checksum in (seal, seal[:SEAL])  # the short one is from before there was the second half
+        return self.checksum in (seal, seal[:SEAL])  # early versions stored the first half only
 
     def decode(self) -> tuple[bytes, Reply]:
-        """The canonical request and the reply."""
+        """Return the canonical request and the reply."""
         return zlib.decompress(self.request), _decode_reply(zlib.decompress(self.reply))
 
 
 def make_entry(key: str, identity: str, request: bytes, reply: Reply) -> Entry:
-    """The entry of a new answer; ``request`` is canonical."""
+    """Make the entry of a new answer; ``request`` is canonical."""
     asked, answered = zlib.compress(request, 1), zlib.compress(_encode_reply(reply), 1)
     seal = _seal(key, identity, asked, answered)
     return Entry(key=key, identity=identity, request=asked, reply=answered, checksum=seal)
 
 
 def decode_reply(key: str, reply: bytes, checksum: bytes) -> Reply | None:
-    """The reply of an entry, if it is the one that was stored under this key."""
+    """Return the reply of an entry, or None if it is not what was stored under this key."""
     try:
         if checksum[:SEAL] != _checksum(key, reply):
             return None
@@ -106,18 +106,18 @@ _COLUMNS = "key, identity, request, reply, checksum, written"
 _INSERT = "into answers (key, identity, request, reply, checksum) values (?,?,?,?,?)"
 
 LEASE = 600
-"""Seconds for which a process that seems to be alive is believed to be asking: its number may be another's by now."""
+"""A claim older than these seconds is ignored, even if its process seems alive: the process id may have been reused."""
 _numbers = itertools.count()
 
 encode_request = msgspec.json.Encoder(order="sorted").encode
-"""The canonical bytes of a request: what is hashed and what is stored."""
+"""Encode a request in the canonical form that is hashed and stored."""
 
 
 class TeacherKeys:
     """The keys of one teacher's answers.
 
-    ``use`` is who it is, ``dist:name``; ``identity`` a digest of that and its options. ``former`` is the same teacher
-    by the words that recipes used for it when filial 0.1 kept answers under these (`Ledger.recognize`).
+    ``use`` is the teacher as ``dist:name``; ``identity`` a digest of that and its options. ``former`` is the same
+    teacher under the names in recipes, by which filial 0.1 stored answers (`Ledger.recognize`).
     """
 
     def __init__(self, use: str, identity: dict[str, Any]) -> None:
@@ -130,35 +130,35 @@ class TeacherKeys:
 
     @property
     def name(self) -> str:
-        """Its bare name."""
+        """The name without the distribution."""
         return self.use.rpartition(":")[2]
 
     def key(self, request: bytes) -> str:
-        """The address of an answer: 32 hex digits over who is asked, what, with which sampling, which draw.
+        """Return the key of an answer: 32 hex digits over teacher, request, sampling and draw.
 
-        ``request`` is as `encode_request` gives it.
+        ``request`` is encoded by `encode_request`.
         """
         h = self._prefix.copy()
         h.update(len(request).to_bytes(8, "little") + request)
         return h.hexdigest()
 
     def _is_named_by(self, word: str) -> bool:
-        """Whether a word in a recipe names this teacher, its distribution however written."""
+        """Return whether a name in a recipe means this teacher; the distribution is compared in normalized form."""
         dist, _, name = word.rpartition(":")
         return bool(dist) and name == self.name and _normalize(dist) == _normalize(self.use.rpartition(":")[0])
 
 
 def _normalize(dist: str) -> str:
-    """A distribution's name as names are compared (PEP 503)."""
+    """Return a distribution's name in the form in which names are compared (PEP 503)."""
     return re.sub(r"[-_.]+", "-", dist).lower()
 
 
 _OPEN: set[str] = set()
-"""The ledgers of this process that are open, as they sign their claims."""
+"""The open ledgers of this process, by the name they use for claims."""
 
 
 class Ledger(Database):
-    """Answers in one sqlite file (WAL), shared by all runs of a project.
+    """Answers in one SQLite file (WAL), shared by all runs of a project.
 
     Claims and answers of the same turn of the event loop are committed together; each waits for its commit.
     """
@@ -174,30 +174,30 @@ class Ledger(Database):
         _OPEN.add(self._who)
 
     def _prepare(self) -> None:
-        """Make the tables in a new file; see that they are there in an old one, whose damage may have renamed them."""
+        """Create the tables in a new file; check that they exist in an old one, where damage can have renamed them."""
         tables = {name for (name,) in self._db.execute("select name from sqlite_master")}
         if tables and "answers" not in tables:
-            raise sqlite3.DatabaseError("it holds no answers, but something else")
+            raise sqlite3.DatabaseError("it is not a ledger")
         super()._prepare()
         for columns in (f"{_COLUMNS} from answers", "identity, use, options from teachers", "name, owner from owners"):
             self._db.execute(f"select {columns} limit 0")
 
     @property
     def damaged(self) -> int:
-        """Damaged answers that were not served."""
+        """Number of damaged answers, which were not used."""
         return len(self._damaged)
 
     def store_teacher(self, teacher: TeacherKeys) -> None:
-        """Note whose answers will come, so that `verify` can work out their keys again."""
+        """Store the teacher's options, so that `filial ledger verify` can compute its keys again."""
         row = (teacher.identity, teacher.use, teacher.options)
         list(self.query("cannot store a teacher", "insert or replace into teachers values (?,?,?)", row))
 
     def recognize(self, teacher: TeacherKeys, claimants: Sequence[str], *, dry: bool = False) -> str:
-        """Find what this teacher has answered under the words that recipes used for it: its ``former`` keys.
+        """Find the answers of this teacher under other names that recipes used: set its ``former`` keys.
 
-        filial 0.1 kept answers under the word in the recipe, and a bare name says not whose it is. Where only this
-        teacher claims it (``claimants`` are all who do, as ``dist:name``), the name is noted as its own for ever.
-        ``dry`` notes nothing.
+        filial 0.1 stored answers under the name in the recipe, and a bare name does not say whose it is. If only this
+        teacher claims it (``claimants``: all that do, as ``dist:name``), the name is stored as its own permanently.
+        ``dry`` stores nothing.
 
         Returns:
             What the user should know, once; empty for nothing.
@@ -221,7 +221,7 @@ class Ledger(Database):
 
     def _note_owner(self, teacher: TeacherKeys, bare: str) -> str:
         row = (teacher.name, teacher.use)
-        list(self.query("cannot store whose a name is", "insert or ignore into owners values (?,?)", row))
+        list(self.query("cannot store the owner of a name", "insert or ignore into owners values (?,?)", row))
         ((count,),) = self.query("cannot be read", "select count(*) from answers where identity=?", (bare,))
         return (
             f"{self.path} holds {count:,} answers under the bare name {teacher.name!r}, as filial 0.1 kept them; "
@@ -236,11 +236,11 @@ class Ledger(Database):
         )
 
     def owners(self) -> dict[str, str]:
-        """Whose, as ``dist:name``, the answers are that are kept under a bare name."""
+        """Return which teacher (``dist:name``) owns the answers under each bare name."""
         return dict(self.query("cannot be read", "select name, owner from owners"))
 
     async def claim(self, key: str) -> bool:
-        """Whether this is the only one to ask for an answer now; False while another process or run asks for it.
+        """Claim a key and return True, or False if another process or run is asking for the same answer.
 
         A claim ends with the answer (`put`), with `release`, or with the process.
         """
@@ -257,18 +257,18 @@ class Ledger(Database):
         return True
 
     def release(self, key: str) -> None:
-        """No longer ask for an answer."""
+        """Give a claim back."""
         list(self.query("cannot be written", "delete from asking where key=? and who=?", (key, self._who)))
 
     def find(self, teacher: TeacherKeys, request: bytes, key: str = "") -> Reply | None:
-        """The teacher's answer to a request, or None; see `get`. ``key`` is the request's, where it is at hand."""
+        """Return the teacher's answer to a request, or None; see `get`. ``key`` is the request's key, if known."""
         known = self.get(key or teacher.key(request))
         for former in teacher.former:
             known = known or self.get(former.key(request))
         return known
 
     def get(self, key: str) -> Reply | None:
-        """The answer under a key, or None. A damaged answer counts in `damaged` and is never served."""
+        """Return the answer under a key, or None. A damaged answer counts in `damaged` and is never returned."""
         row = self.query_one("cannot be read", "select reply, checksum from answers where key=?", (key,))
         if row is None:
             return None
@@ -280,26 +280,25 @@ class Ledger(Database):
     async def put(self, key: str, identity: str, request: bytes, reply: Reply) -> Reply:
         """Store an answer and return it with its key, once it is on disk.
 
-        Where another run was answered meanwhile, its answer stays and is returned: both go on with the same.
+        If another run has stored an answer meanwhile, that one is returned, so that both use the same.
         """
         held = await self.commit(partial(self._insert, make_entry(key, identity, request, reply)))
         return held or msgspec.structs.replace(reply, key=key)
 
     def _insert(self, e: Entry) -> Reply | None:
-        """Store an entry and end its claim, unless another process has stored one since; the answer that is there
-        then."""
+        """Store an entry and end its claim; return the stored answer instead if another process was faster."""
         row = (e.key, e.identity, e.request, e.reply, e.checksum)
         self._db.execute("delete from asking where key=?", (e.key,))
         if self._db.execute(f"insert or ignore {_INSERT}", row).rowcount:
             return None
         stored = self._db.execute("select reply, checksum from answers where key=?", (e.key,)).fetchone()
         held = decode_reply(e.key, *stored)
-        if held is None:  # a damaged one is what was asked for again
+        if held is None:  # a damaged answer was requested again
             self._db.execute(f"replace {_INSERT}", row)
         return held
 
     def mean_tokens(self, teacher: TeacherKeys) -> tuple[float, float] | None:
-        """Mean tokens of prompt and completion over a teacher's latest answers; None if it has given none."""
+        """Return the mean tokens of prompt and completion over a teacher's latest answers; None if there are none."""
         replies = [entry.decode()[1] for entry in self._latest(teacher, 500)]
         told = [(r.prompt_tokens, r.completion_tokens) for r in replies if r.prompt_tokens or r.completion_tokens]
         if not told:
@@ -307,19 +306,19 @@ class Ledger(Database):
         return sum(prompt for prompt, _ in told) / len(told), sum(completion for _, completion in told) / len(told)
 
     def latest_request(self, teacher: TeacherKeys) -> Request | None:
-        """What a teacher has answered last; None if it has answered nothing."""
+        """Return the latest request that a teacher answered; None if there is none."""
         entry = next(self._latest(teacher, 100), None)
         return None if entry is None else msgspec.json.decode(entry.decode()[0], type=Request)
 
     def _latest(self, teacher: TeacherKeys, most: int) -> Iterator[Entry]:
-        """A teacher's latest answers that are whole, the last first."""
+        """Yield a teacher's latest intact answers, the newest first."""
         who = (teacher.identity, *(former.identity for former in teacher.former))
         where = f"identity in ({','.join('?' * len(who))})"
         statement = f"select {_COLUMNS}, rowid from answers where {where} order by rowid desc limit {most}"
         yield from (entry for row in self.query("cannot be read", statement, who) if (entry := Entry(*row)).is_intact)
 
     def teachers(self) -> dict[str, tuple[str, str]]:
-        """Name and options (canonical JSON) of every teacher, by its identity's digest."""
+        """Return name and options (canonical JSON) of every teacher, by the digest of its identity."""
         rows = self.query("cannot be read", "select identity, use, options from teachers")
         return {identity: (use, options) for identity, use, options in rows}
 
@@ -327,7 +326,7 @@ class Ledger(Database):
         return int(self._db.execute("select count(*) from answers").fetchone()[0])
 
     def close(self) -> None:
-        """Store what has arrived but is not committed yet (a run that was interrupted), and close the file."""
+        """Store answers that are not committed yet (of an interrupted run), and close the file."""
         if self._claimed:
             self._claimed = False
             self.enqueue(partial(self._db.execute, "delete from asking where who=?", (self._who,)))
@@ -338,14 +337,14 @@ class Ledger(Database):
 
 
 def _is_alive(who: str) -> bool:
-    """Whether the process of a claim is there; one of another container seems not to be."""
+    """Return whether the process of a claim is running; one in another container seems not to be."""
     process = int(who.partition(".")[0])
     if process == os.getpid():
-        return who in _OPEN  # a full disk may have kept a closed one from taking its claims back
+        return who in _OPEN  # a closed ledger may have left claims if the disk was full
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is there, and another user's
+    except PermissionError:  # it runs, as another user
         pass
     return True

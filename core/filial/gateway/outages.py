@@ -1,4 +1,4 @@
-"""What a failed attempt means: again after a while, never again, or the end of the run."""
+"""What a failed attempt means: retry later, never retry, or end the run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from filial.gateway.rate_limits import Pause, Window
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 MAX_RETRY_AFTER = 600.0
-"""Seconds an endpoint may ask to wait; above that the run stops and says so."""
+"""Longest wait in seconds that an endpoint may ask for; above that the run stops and says so."""
 SUSPECTS = 10
-"""Requests that failed in a row, with no answer to anybody meanwhile, after which an endpoint counts as dead; and
-requests refused before anybody was ever answered, after which it counts as refusing everybody."""
+"""An endpoint counts as down after this many failures in a row without any answer; it counts as rejecting everything
+after this many rejections before the first answer."""
 Ask = Callable[["Call"], Awaitable[Reply | TeacherError]]
 
 
 @dataclass(slots=True)
 class Call:
-    """A request on its way to an answer, over all its attempts; times are of the monotonic clock. ``expected`` are its
-    tokens by the usual measure. ``cleared``: it was refused, and others were served after that."""
+    """A request with all its attempts; times are of the monotonic clock. ``expected``: estimated tokens. ``cleared``:
+    it was rejected, and others were answered after that."""
 
     request: Request
     bound: Bound
@@ -39,24 +39,24 @@ class Call:
 
 
 class Outages:
-    """Tells a request at fault from an endpoint that serves nobody, by how the other requests fare.
+    """Decides from the other requests whether a failed request or the endpoint is at fault.
 
-    A request that fails while others are answered is at fault itself and fails alone. Where nobody was answered since
-    it was first sent, the endpoint may be to blame: after `SUSPECTS` such requests in a row it is in doubt. Faults that
-    trying again cannot help (``retry`` is false) speak of the request, once the endpoint has answered at all. A refusal
-    that looks like one of everybody (``down``) puts the endpoint in doubt at once.
+    A request that fails while others are answered is at fault itself and fails alone. If no request was answered since
+    it was first sent, the endpoint may be at fault: after `SUSPECTS` such requests in a row it is in doubt. Errors that
+    a retry cannot help (``retry`` is false) concern the request, once the endpoint has answered any request. A
+    rejection that looks like one of all requests (``down``) puts the endpoint in doubt at once.
 
-    In doubt, what was answered before is asked again. If it is answered still, the requests that failed before that
-    fail alone; a refused one is sent once more, and what it is told then is meant for it alone. If not, the run stops
-    rather than lose every row. Where nothing was ever answered, there is nothing to ask, and nobody knows whether the
-    endpoint refuses all or these: a refused request is put aside until somebody is answered, and makes room for the
-    next, which may fare better. From `SUSPECTS` of them on nothing new is sent until all that is on the wire has come
-    back; if nobody is answered then either, the run stops and says so.
+    In doubt, a request that was answered before is sent again. If it is answered again, the requests that failed before
+    that fail alone; a rejected one is sent once more, and its next error is final. If not, the run stops instead of
+    losing every row. If nothing was ever answered, there is nothing to repeat, and it is unknown whether the endpoint
+    rejects all requests or only these: a rejected request is put aside until another is answered, and makes room for
+    the next. When `SUSPECTS` of them are put aside, nothing new is sent until all requests in flight have ended; if
+    none of them is answered, the run stops and says so.
 
     Args:
-        stored: gives a request that was answered in an earlier process, if there is one.
+        stored: returns a request that was answered in an earlier process, if there is one.
         in_flight: the requests that have not ended.
-        on_the_wire: those of them that an answer is awaited for.
+        on_the_wire: those of them whose answer is awaited.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Outages:
         self._doubt: TeacherUnreachable | None = None
 
     def note_answer(self, call: Call) -> None:
-        """Somebody got an answer from the endpoint."""
+        """Note that the endpoint has answered a request."""
         self._slots.note_answer()
         self._answered_at, self._suspects = time.monotonic(), 0
         self._served = max(self._served, call.sent_at)
@@ -81,14 +81,14 @@ class Outages:
         self._first.set()
 
     async def wait_for_answer(self) -> None:
-        """Wait until somebody is answered."""
+        """Wait until any request is answered."""
         await self._first.wait()
 
     def retry_delay(self, call: Call, error: TeacherError) -> float | None:
-        """Seconds until a failed call is sent again, longer each time; None: it has failed for good.
+        """Return the seconds until a failed call is sent again, longer each time; None: it has failed for good.
 
         Raises:
-            TeacherUnreachable: the endpoint asks for more patience than there is.
+            TeacherUnreachable: the endpoint asks for a longer wait than `MAX_RETRY_AFTER`.
         """
         call.failed = time.monotonic()
         crowded = error.reason == "rate-limited"
@@ -97,7 +97,7 @@ class Outages:
         elif error.retry:
             self._slots.note_trouble()
         call.attempts += 1
-        # To be told to come back later is no failure while others are served.
+        # A request to wait is not a failure while others are answered.
         call.failures += 0 if crowded and self._answered_at > call.sent_at else 1
         if not error.retry or call.failures > self._teacher.max_retries:
             return None
@@ -106,17 +106,17 @@ class Outages:
         if error.retry_after > MAX_RETRY_AFTER:
             raise TeacherUnreachable(
                 f"the teacher {self._use!r} asks to wait {error.retry_after / 60:,.0f} minutes: {_cause(error)}; "
-                "run again then"
+                "run again after that"
             )
         self._pause.extend(error.retry_after)
         return 0.0
 
     def diagnose(self, call: Call, error: TeacherError) -> TeacherUnreachable | None:
-        """The error to stop with if what a call has failed with for good means that the endpoint serves nobody, which
-        it may; None where it means this call alone.
+        """Return the error to stop with if this failure may mean that the endpoint answers no request; None if it
+        concerns this call alone.
 
         Raises:
-            TeacherUnreachable: it does mean that.
+            TeacherUnreachable: the endpoint answers no request.
         """
         unreachable = f"the teacher {self._use!r} cannot be reached: {_cause(error)}"
         if error.down:
@@ -127,17 +127,18 @@ class Outages:
             self._suspects += 1
             if self._suspects >= SUSPECTS:
                 return TeacherUnreachable(
-                    f"the teacher {self._use!r} serves nobody: {self._suspects} requests in a row have failed, the "
-                    f"last with {error}; what it answered before is kept, so mend that and run again"
+                    f"the teacher {self._use!r} answers no request: {self._suspects} requests in a row have failed, "
+                    f"the last with {error}; what it answered before is kept, so fix the cause and run again"
                 )
         return None
 
     async def resolve_doubt(self, call: Call, error: TeacherError, doubt: TeacherUnreachable, ask: Ask) -> float | None:
-        """Seconds until a call in doubt, which is off the wire, is sent again; None: at the first answer to anybody.
+        """Return the seconds until a call in doubt, which is not in flight, is sent again; None: when any request is
+        answered.
 
         Raises:
-            TeacherUnreachable: the endpoint serves nobody.
-            TeacherError: it does, so the call failed by itself.
+            TeacherUnreachable: the endpoint answers no request.
+            TeacherError: it answers others, so the call failed by itself.
         """
         if error.down and not error.retry and not self._has_proof():
             call.cleared = True
@@ -156,7 +157,7 @@ class Outages:
         return 0.0
 
     def check_stalled(self) -> TeacherUnreachable | None:
-        """The error to stop with when those put aside wait for nobody any more."""
+        """Return the error to stop with if no request is left that the ones put aside could wait for."""
         if not self._aside or self._first.is_set():
             return None
         if self._aside >= len(self._in_flight):
@@ -164,36 +165,36 @@ class Outages:
         if self._aside < SUSPECTS or self._on_the_wire:
             return None
         return TeacherUnreachable(
-            f"{self._doubt}; so it says to the first {self._aside} requests, and nothing was ever answered. If it is "
-            "these alone that it refuses, have another one answered first: 'filial ask' with the same options"
+            f"{self._doubt}; it says so to the first {self._aside} requests, and nothing was ever answered. If it "
+            "rejects only these, let it answer another one first: 'filial ask' with the same options"
         )
 
     def _has_proof(self) -> bool:
-        """Whether something was answered, and can be asked again."""
+        """Return whether an answered request is known that can be sent again."""
         if self.known is None:
             self.known = self._stored()
         return self.known is not None
 
     def _is_cleared(self, call: Call, error: TeacherError) -> bool:
-        """Whether somebody was answered who shows that the endpoint is not to blame.
+        """Return whether an answer shows that the endpoint is not at fault.
 
-        A refusal is outweighed only by a request sent after it: those sent before may tell of a key that was valid
-        until then.
+        Only a request sent after a rejection outweighs it: an earlier one may have used a key that was valid until
+        then.
         """
         return self._served >= call.failed if error.down else self._suspects < SUSPECTS
 
     async def _serves_others(self, call: Call, error: TeacherError, ask: Ask) -> bool:
-        """Whether the endpoint serves others since this call failed; one answer clears all that failed before."""
+        """Return whether the endpoint has answered others since this call failed; one answer clears all failures."""
         async with self._proving:
             if not self._has_proof():
                 return False
             assert self.known is not None
             proof = Call(self.known, self._teacher.bound(self.known))
-            while not self._is_cleared(call, error):  # else somebody was answered meanwhile
+            while not self._is_cleared(call, error):  # else another request was answered meanwhile
                 said = await ask(proof)
-                if isinstance(said, Reply) or any(said.billed or ()):  # of no use perhaps, yet a model was at work
+                if isinstance(said, Reply) or any(said.billed or ()):  # perhaps unusable, but a model was at work
                     return True
-                # Refused as well, or the last of many signs that the endpoint is dead; else this tells nothing yet.
+                # Rejected as well, or the last of many signs of an outage; otherwise this proves nothing yet.
                 if said.down or not error.down:
                     return False
                 if (delay := self.retry_delay(proof, said)) is None:

@@ -1,4 +1,4 @@
-"""How fast a teacher may be asked: a window that adapts, a pace per minute, a pause that holds for everybody."""
+"""How fast a teacher may be asked: an adaptive window, rates per minute, and a pause that holds for all requests."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import time
 from collections import deque
 
 START = 64
-"""Requests in flight a window starts with, where it may have that many."""
+"""Requests in flight with which a window starts, if its maximum allows it."""
 CUT, WON_BACK, GROWTH, USED = 0.7, 0.95, 0.05, 0.8
 REFUSED, LATEST = 0.2, 64
-"""A window is cut when more than this share of about so many of the latest requests were refused."""
+"""The window is reduced if more than this share of the latest requests (about this many) were refused."""
 JITTER = 0.05
 COOLDOWN = 1.0
-"""Seconds after a cut (or a failing server) in which answers do not make the window grow, nor cuts add up."""
+"""Seconds after a reduction (or a server error) in which the window does not grow and is not reduced again."""
 
 
 class Window:
-    """How many requests may be in flight: grows while the endpoint keeps up, shrinks when it says it cannot.
+    """Limit on the requests in flight: grows while the endpoint keeps up, shrinks when it reports overload.
 
     Slow start: every answer to a window in use adds one, so the window doubles per round trip until ``most`` or the
-    first cut. Where more than a fifth of the latest requests were refused, the window is cut to 0.7, at most once per
-    `COOLDOWN`: fewer refusals say that the endpoint is near its limit, which the wait it asks for is enough for. What
-    was lost is won back in the same way, up to 95 % of where it was cut; from there it grows by one and 5 % per round.
-    Answers count towards growth only while at least 80 % of the window is in use: a limit that nobody tests says
+    first cut. If more than a fifth of the latest requests were refused, the window is cut to 0.7 of its size, at most
+    once per `COOLDOWN`; fewer refusals show that the endpoint is near its limit, and waiting as it asks is enough.
+    After a cut, slow start goes up to 95 % of the former size; from there the window grows by one and 5 % per round
+    trip. Answers count towards growth only while at least 80 % of the window is in use, because an unused limit proves
     nothing. (Additive increase, multiplicative decrease: Chiu and Jain, 1989; slow start up to a threshold: Jacobson,
     1988.)
     """
@@ -49,12 +49,12 @@ class Window:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the place was given, and nobody is here to take it
+            if turn.done() and not turn.cancelled():  # the place was given to this cancelled task: pass it on
                 self.leave()
             raise
 
     async def enter_after(self, pause: Pause) -> None:
-        """Wait for a place, and there for the end of a pause: whoever stands in line behind need not wake for that."""
+        """Wait for a place, and in it for the end of a pause, so that the others in the queue need not wake up."""
         while True:
             await self.enter()
             try:
@@ -64,7 +64,7 @@ class Window:
                 raise
             if self.in_flight <= int(self.limit):
                 return
-            self.leave()  # the window has shrunk meanwhile
+            self.leave()  # the window has been reduced meanwhile
 
     def leave(self) -> None:
         """Give the place back."""
@@ -74,12 +74,12 @@ class Window:
     def _admit(self) -> None:
         while self._waiting and self.in_flight < int(self.limit):
             turn = self._waiting.popleft()
-            if not turn.cancelled():  # else its waiter has gone
+            if not turn.cancelled():  # else the waiting task was cancelled
                 self.in_flight += 1
                 turn.set_result(None)
 
     def note_answer(self) -> None:
-        """An answer has come; called before its place is left."""
+        """Note an answer; called before its place is given back."""
         self._refusals -= self._refusals / LATEST
         if self.limit >= self.most or self.in_flight < USED * self.limit or time.monotonic() < self._calm_at:
             return
@@ -89,7 +89,7 @@ class Window:
         self._admit()
 
     def note_refusal(self) -> None:
-        """The endpoint says that it is asked too much."""
+        """Note that the endpoint reports overload."""
         self._refusals += (1.0 - self._refusals) / LATEST
         now = time.monotonic()
         if now >= self._calm_at and self._refusals > REFUSED:
@@ -98,15 +98,15 @@ class Window:
             self._calm_at = now + COOLDOWN
 
     def note_trouble(self) -> None:
-        """The endpoint fails in another way: no reason to shrink, none to grow."""
+        """Note another error of the endpoint: neither shrink nor grow."""
         self._calm_at = max(self._calm_at, time.monotonic() + COOLDOWN)
 
 
 class RateLimit:
-    """So many per minute at most, in an even flow: a burst is what one second allows, one at least.
+    """At most this many per minute, in an even flow; a burst is what one second allows, at least one.
 
-    The generic cell rate algorithm: each taker is given its time in advance, so nobody has to be woken. What turned
-    out not to be used is handed back.
+    The generic cell rate algorithm: each caller is assigned its time in advance, so nobody has to be woken. What was
+    not used is given back.
     """
 
     def __init__(self, per_minute: int | None) -> None:
@@ -114,7 +114,7 @@ class RateLimit:
         self._next = 0.0
 
     async def take(self, amount: float) -> None:
-        """Wait until ``amount`` may go."""
+        """Wait until ``amount`` is allowed."""
         if not self._each:
             return
         now = time.monotonic()
@@ -124,29 +124,29 @@ class RateLimit:
             await asyncio.sleep(start - now)
 
     def give_back(self, amount: float) -> None:
-        """What was taken and not used; a negative amount is what was used and not taken."""
+        """Give back what was taken but not used; a negative amount was used without being taken."""
         self._next -= amount * self._each
 
 
 class Pause:
-    """A wait that an endpoint asked one caller for holds for all; nobody wakes at the same moment."""
+    """A wait that an endpoint asked of one caller, applied to all; they do not wake at the same moment."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
     @property
     def left(self) -> float:
-        """Seconds until it is over."""
+        """Remaining seconds."""
         return max(0.0, self._until - time.monotonic())
 
     def extend(self, seconds: float) -> None:
-        """Keep everybody waiting for so long from now."""
+        """Make everybody wait for this long from now."""
         self._until = max(self._until, time.monotonic() + seconds)
 
     async def wait(self) -> None:
-        """Wait for its end, and up to `JITTER` of it longer.
+        """Wait for its end, and up to `JITTER` of its length longer.
 
-        No more than that: who comes late may meet the next pause, which an earlier one was asked for meanwhile.
+        Not longer: a late caller could run into the next pause.
         """
         while (left := self.left) > 0:
             await asyncio.sleep(left * random.uniform(1.0, 1.0 + JITTER))

@@ -1,6 +1,6 @@
-"""What comes back from a teacher: an answer that can be used, or what is wrong with it.
+"""Check what a teacher returns: a usable answer, or an error.
 
-The word with which an answer ends says whether it is whole, cut, refused or failed.
+The ``finish_reason`` of an answer says whether it is complete, cut, refused or failed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _WORDS: dict[Ending, str] = {
 }
 ENDINGS: dict[str, Ending] = {word: ending for ending, words in _WORDS.items() for word in words.split()}
 """The words of OpenAI and of endpoints that pass on those of Anthropic, Bedrock, Cohere, DeepSeek, Gemini, Mistral,
-Ollama, OpenRouter, SGLang, TGI, vLLM and Zhipu; in lower case, with ``_`` between words. Nothing was asked here that a
-tool could answer, so a call of one is a failure."""
+Ollama, OpenRouter, SGLang, TGI, vLLM and Zhipu; in lower case, with ``_`` between words. filial offers no tools in
+requests, so a tool call is a failure."""
 
 
 def fault_of_end(word: str, text: str, billed: tuple[int, int] | None, *, full: bool) -> TeacherError | None:
-    """The fault of an answer that ``word`` ended, if it is not whole; every answer is judged by itself.
+    """Return the error of an answer that ended with ``word``, or None if it is complete.
 
-    A word that is not in the table is never "whole". An answer without one is, unless it is ``full``: it has as many
-    tokens as it may have, so it was cut. All faults are charged; what is likely to come out the same again is not asked
-    for again.
+    An unknown word never counts as complete. An answer without a word is complete, unless it is ``full``: it has the
+    maximum number of tokens, so it was cut. All errors are charged. If the same result is likely again, the error is
+    not retried.
     """
     ending = _ending(word) if word else "cut" if full else "whole"
     said = f" ({word[:100]})" if word not in ("length", "content_filter", "") else ""
@@ -64,10 +64,10 @@ def _ending(word: str) -> Ending:
 
 
 async def receive(use: str, teacher: Teacher, request: Request, deadlines: Deadlines) -> Reply:
-    """What the teacher says to a request, if it can be used, is whole and comes in time.
+    """Return the teacher's answer if it is usable, complete and in time.
 
     Raises:
-        TeacherError: it cannot, or there is none.
+        TeacherError: it is not, or there is none.
         FilialError: the teacher's own code failed or broke its contract.
     """
     try:

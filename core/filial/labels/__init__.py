@@ -1,4 +1,4 @@
-"""From spans to token ids and a loss mask; `filial.labels.encoder` has the rules in full."""
+"""Turn spans into token ids and a loss mask; `filial.labels.encoder` states the rules in full."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""A tokenizer that takes control tokens only from whoever is meant to write them.
+"""A tokenizer in which only control text can produce control tokens.
 
-Every fast tokenizer cuts special tokens' strings out of whatever text it is given, a user's data included. Here a
-private copy of the tokenizer is made in which each special token answers to another string of the same length, built
-from private-use characters. Control text is written with those strings, data is left as it is; so a data set that
-contains ``</s>`` keeps it as five characters, while the text is still tokenised whole, once, by the tokenizer's own
-rules, with offsets that fit the text people read.
+Every fast tokenizer replaces the strings of special tokens in any text, also in a user's data. Here a private copy of
+the tokenizer is made in which each special token has another string of the same length, made of private-use characters.
+Control text is written with those strings, data is not changed. So ``</s>`` in a data set stays five characters, while
+the whole text is still tokenized at once, by the tokenizer's own rules, with offsets into the original text.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ FIRST, FILLER = 0xF0000, "\U0010fffd"
 
 
 def backend_of(tokenizer: Any) -> Any:
-    """The ``tokenizers`` object inside a fast tokenizer.
+    """Return the ``tokenizers`` object inside a fast tokenizer.
 
     Raises:
-        UsageError: a slow tokenizer, which cannot say where in the text a token came from.
+        UsageError: a slow tokenizer; it cannot say from which characters a token was made.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or not getattr(tokenizer, "is_fast", False):
         raise UsageError(
-            f"{type(tokenizer).__name__} is a slow tokenizer and gives no offsets, so nobody can tell which tokens "
-            "belong to an answer; load a fast one (a model folder with a tokenizer.json)"
+            f"{type(tokenizer).__name__} is a slow tokenizer and gives no offsets, so the tokens of an answer "
+            "cannot be found; load a fast one (a model folder with a tokenizer.json)"
         )
     return backend
 
 
 def special_tokens(tokenizer: Any) -> frozenset[str]:
-    """The strings of a fast tokenizer's special tokens."""
+    """Return the strings of a fast tokenizer's special tokens."""
     added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     return frozenset({*tokenizer.all_special_tokens, *added})
 
@@ -47,19 +46,19 @@ _LOOKALIKE = re.compile(
 
 
 def lookalikes(text: str) -> list[str]:
-    """What looks like a control token in data: any published kind, whatever the tokenizer. All of it stays text."""
+    """Return the strings in data that look like a control token of any published kind. All of them stay text."""
     return _LOOKALIKE.findall(text) if "<" in text or "[" in text else []
 
 
 class ControlTokens:
-    """The special tokens of a tokenizer and the copy that knows them by private strings.
+    """The special tokens of a tokenizer, and its copy in which they have private strings.
 
     Attributes:
-        ids: id per special token's string, such as ``{"</s>": 2}``.
-        copy: the tokenizer (a ``tokenizers.Tokenizer``) to be used on text that went through `to_private`; it adds no
-            tokens, never truncates and never pads, whatever was set on the original.
-        lengths: length in characters per special token's id.
-        greedy: a special token swallows the blanks beside it (``lstrip``, ``rstrip``).
+        ids: id by the special token's string, such as ``{"</s>": 2}``.
+        copy: the tokenizer (a ``tokenizers.Tokenizer``) for text that `to_private` returned; it adds no tokens, and
+            never truncates or pads, whatever is set on the original.
+        lengths: length in characters by the special token's id.
+        greedy: a special token includes blanks next to it (``lstrip``, ``rstrip``).
     """
 
     def __init__(self, tokenizer: Any, shift: int = 0) -> None:
@@ -82,22 +81,22 @@ class ControlTokens:
         self.copy = self._build_copy(spec, type(backend))
 
     def to_private(self, text: str) -> str:
-        """Control text with each special token's string replaced by its private one of the same length."""
+        """Replace the string of each special token in control text by its private one of the same length."""
         if self._pattern is None:
             return text
         return self._pattern.sub(lambda m: self._alias[m[0]], text)
 
     def collides_with(self, text: str) -> bool:
-        """Whether data holds characters which this copy uses for itself: then use another ``shift``."""
+        """Return whether data contains private characters of this copy: then use another ``shift``."""
         return not text.isascii() and self._private.search(text) is not None
 
     def is_one_stretch(self, marked: str) -> bool:
-        """Whether no text stands behind a special token, so that all text is one stretch to the tokenizer."""
+        """Return whether no text follows a special token, so that all text is one piece for the tokenizer."""
         found = self._private.search(marked)
         return found is None or not marked[found.start() + 1 :].strip(FILLER)
 
     def with_next_block(self, tokenizer: Any) -> ControlTokens:
-        """The same tokenizer with the next block of private characters."""
+        """Return the same tokenizer with the next block of private characters."""
         return ControlTokens(tokenizer, self._shift + 1)
 
     def _build_copy(self, spec: dict[str, Any], kind: Any) -> Any:
@@ -115,7 +114,7 @@ class ControlTokens:
             model["merges"] = [m for m in model["merges"] if not _uses_special_token(m, alias)]
         if model.get("unk_token") in alias:
             model["unk_token"] = alias[model["unk_token"]]
-        # BOS and the like are put in by the encoder. Truncation and padding are state that earlier calls left behind.
+        # The encoder adds BOS and the like. Truncation and padding may be left over from earlier calls.
         spec.update(post_processor=None, truncation=None, padding=None)
         copy = kind.from_str(json.dumps(spec))
         wrong = [content for content, i in added.items() if copy.token_to_id(content) != i]
@@ -138,6 +137,6 @@ def _spec(backend: Any, tokenizer: Any) -> dict[str, Any]:
 
 
 def _uses_special_token(merge: Any, alias: dict[str, str]) -> bool:
-    """Whether a merge makes or uses a special token (some converted vocabularies hold such merges)."""
+    """Return whether a merge makes or uses a special token (some converted vocabularies contain such merges)."""
     left, right = merge if isinstance(merge, list) else merge.split(" ", 1)
     return left in alias or right in alias or left + right in alias

@@ -1,18 +1,18 @@
-"""From spans to token ids and a loss mask.
+"""Turn spans into token ids and a loss mask.
 
 The rules, in full:
 
-* The whole text is tokenised once, as the tokenizer itself would, and the mask follows from character offsets. Prompt
-  and answer are never tokenised apart.
-* A token carries loss if any of its characters lies in a trained span. A token that would lie across the border of a
-  trained span is cut there, each part tokenised by the vocabulary alone: exactly the answer is trained, and the
-  prompt ends where it ends when the model is asked. A token that cannot be cut so that both parts provably spell
-  their text makes the row `Unencodable` ("unprovable-mask").
-* ``{bos}`` at the start becomes the tokenizer's BOS if the tokenizer puts one there by itself, and nothing otherwise;
-  ``{bos}`` and ``{eos}`` elsewhere stand for the tokens' strings.
-* Special tokens come from special spans alone. The same characters in other spans are text. The blanks that some
-  special tokens swallow (``rstrip``) are swallowed here too.
-* Nothing is truncated: whether a row is too long is for the caller to decide and to count.
+* The whole text is tokenized at once, as the tokenizer itself does it, and the mask follows from character offsets.
+Prompt and answer are never tokenized separately.
+* A token carries loss if any of its characters is in a trained span. A token across the border of a trained span is
+split there, each part tokenized by the vocabulary alone: exactly the answer is trained, and the prompt ends where it
+ends when the model is asked. A token that cannot be split into parts that provably spell their text makes the row
+`Unencodable` ("unprovable-mask").
+* ``{bos}`` at the start becomes the tokenizer's BOS if the tokenizer itself adds one there, and nothing otherwise;
+``{bos}`` and ``{eos}`` elsewhere stand for the tokens' strings.
+* Special tokens come from special spans only. The same characters in other spans are text. Blanks that a special token
+includes (``rstrip``) are included here too.
+* Nothing is truncated: the caller decides whether a row is too long, and counts it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from filial.labels.token_splitting import TokenSplitter, Unencodable
 
 IGNORE = -100
 CACHE_SIZE = 1000
-"""Control texts that are remembered."""
+"""Number of control texts to cache."""
 _Range = tuple[int, int]
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -38,12 +38,12 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Encoded:
-    """One row, tokenised.
+    """One tokenized row.
 
     Attributes:
-        runs: the ranges of tokens that carry loss, as (first, one after the last), in order.
-        offsets: each token's first character in ``text`` and the one after its last ((0, 0) for BOS). Tokens of one
-            multi-byte character share its offsets.
+        runs: the ranges of tokens that carry loss, as (first, last + 1), in order.
+        offsets: for each token its first character in ``text`` and the last + 1; (0, 0) for BOS. Tokens of one
+            multi-byte character have the same offsets.
     """
 
     ids: list[int]
@@ -61,13 +61,13 @@ class Encoded:
 
     @property
     def labels(self) -> list[int]:
-        """The ids, with -100 where there is no loss (not shifted)."""
+        """The ids, with -100 for tokens without loss (not shifted)."""
         return [i if t else IGNORE for i, t in zip(self.ids, self.trained, strict=True)]
 
 
 @dataclass(slots=True)
 class Text:
-    """A row as one string: ``to_private`` for the tokenizer, ``plain`` for people; trained character ranges."""
+    """A row as one string: ``to_private`` for the tokenizer, ``plain`` for people; and the trained character ranges."""
 
     plain: str
     marked: str
@@ -76,16 +76,16 @@ class Text:
 
 
 class Encoder:
-    """Tokenises rendered records with one fast tokenizer.
+    """Tokenizes rendered records with one fast tokenizer.
 
     Args:
-        tokenizer: a fast tokenizer of transformers. It is read, never changed.
+        tokenizer: a fast tokenizer of transformers. It is never changed.
 
     Attributes:
-        controls: the special tokens and the tokenizer's copy; another where data holds that copy's private characters.
-        bos: the id this tokenizer puts before a text by itself, or None.
-        closing: the special tokens this tokenizer puts behind a text by itself, such as T5's end token. They are in
-            no row here; what an encoder reads ends with them.
+        controls: the special tokens and the tokenizer's copy; replaced if data contains private characters of the copy.
+        bos: the id that this tokenizer itself puts before a text, or None.
+        closing: the special tokens that this tokenizer itself puts after a text, such as T5's end token. No row here
+            contains them; what an encoder reads ends with them.
 
     Raises:
         UsageError: the tokenizer is slow, or cannot be copied.
@@ -95,7 +95,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.controls = ControlTokens(tokenizer)
         self._splitter = TokenSplitter(self.controls.copy)
-        self._control = lru_cache(CACHE_SIZE)(self._write_control)  # a template writes few of them again and again
+        self._control = lru_cache(CACHE_SIZE)(self._write_control)  # a template repeats a few of them
         self.bos, self.closing = _find_added_tokens(tokenizer)
 
     @property
@@ -104,33 +104,33 @@ class Encoder:
         return frozenset(self.controls.ids.values())
 
     def encode(self, spans: Sequence[Span]) -> Encoded:
-        """One row.
+        """Tokenize one row.
 
         Raises:
-            Unencodable: the text is no Unicode text, or the mask cannot be shown to be right.
-            UsageError: the spans ask for an end token and the tokenizer has none.
+            Unencodable: the text is not valid Unicode, or the mask cannot be proved.
+            UsageError: the spans need an end token and the tokenizer has none.
         """
         self._avoid_collisions([spans])
         text = self._join(spans)
         return self._label(text, self.controls.copy.encode(text.marked, add_special_tokens=False))
 
     def encode_batch(self, rows: Iterable[Sequence[Span]]) -> list[Encoded | Unencodable]:
-        """Many rows, in parallel where the tokenizer can; a row that fails takes its error's place."""
+        """Tokenize many rows, in parallel if the tokenizer can; for a row that fails, return its error."""
         return self.tokenize(self.join_spans(list(rows)))
 
     def join_spans(self, rows: Sequence[Sequence[Span]]) -> list[Text | Unencodable]:
-        """The first half of `encode_batch`: rows as texts."""
+        """Join the spans of each row: the first half of `encode_batch`."""
         self._avoid_collisions(rows)
         return [_attempt(self._join, spans) for spans in rows]
 
     def tokenize(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
-        """The second half: tokens of texts, none of which was joined before private characters changed."""
+        """Tokenize joined texts: the second half. All must be joined with the same private characters."""
         good = [t for t in texts if isinstance(t, Text)]
         encodings = iter(self.controls.copy.encode_batch([t.marked for t in good], add_special_tokens=False))
         return [_attempt(self._label, t, next(encodings)) if isinstance(t, Text) else t for t in texts]
 
     def _avoid_collisions(self, rows: Sequence[Sequence[Span]]) -> None:
-        """Choose private characters for the control tokens that no data of these rows holds."""
+        """Choose private characters for the control tokens that do not occur in the data of these rows."""
         while any(self.controls.collides_with(s.text) for spans in rows for s in spans if not s.special):
             self.controls = self.controls.with_next_block(self.tokenizer)
             self._splitter = TokenSplitter(self.controls.copy)
@@ -163,7 +163,7 @@ class Encoder:
         return Text("".join(plain), joined, ranges, bos)
 
     def _write_control(self, text: str) -> tuple[str, str]:
-        """Control text with ``{bos}`` and ``{eos}`` spelled out, for people and for the tokenizer."""
+        """Write control text with the tokens for ``{bos}`` and ``{eos}``, for people and for the tokenizer."""
         for mark, token in (("{bos}", self.tokenizer.bos_token), ("{eos}", self.tokenizer.eos_token)):
             if mark in text:
                 if token is None:
@@ -175,7 +175,7 @@ class Encoder:
         return text, self.controls.to_private(text)
 
     def _label(self, text: Text, encoding: Any) -> Encoded:
-        """A row as tokens; those that lie across the border of an answer are cut there."""
+        """Return a row as tokens; split those across the border of an answer."""
         ids, offsets = encoding.ids, self._offsets(text, encoding)
         for border in (b for ends in text.ranges for b in ends):
             ids, offsets = self._splitter.split(ids, offsets, border, text.plain)
@@ -184,7 +184,7 @@ class Encoder:
         runs = []
         for start, end in text.ranges:
             low, high = bisect_right(ends, start), bisect_left(starts, end)
-            # A token of no width (a prefix blank of the tokenizer's own) belongs to what follows it.
+            # A token of no width (the tokenizer's own prefix blank) belongs to the next one.
             while low and starts[low - 1] == start:
                 low -= 1
             if low < high:
@@ -192,7 +192,7 @@ class Encoder:
         return Encoded([*bos, *ids], runs, text.plain, [*[(0, 0)] * len(bos), *offsets])
 
     def _offsets(self, text: Text, encoding: Any) -> list[_Range]:
-        """Offsets in which a special token covers its own characters, not the blanks it swallowed."""
+        """Return offsets in which a special token covers its own characters only, not the blanks it includes."""
         if not self.controls.greedy:
             return list(encoding.offsets)
         out = []
@@ -205,11 +205,11 @@ class Encoder:
 
 
 def encode(spans: Sequence[Span], tokenizer: Any) -> Encoded:
-    """One row with any fast tokenizer. For more than one, make an `Encoder` and keep it.
+    """Tokenize one row with any fast tokenizer. For many rows, make an `Encoder` and keep it.
 
     Raises:
-        Unencodable: the text is no Unicode text, or the mask cannot be shown to be right.
-        UsageError: the tokenizer is slow, or has no end token where the spans ask for one.
+        Unencodable: the text is not valid Unicode, or the mask cannot be proved.
+        UsageError: the tokenizer is slow, or has no end token and the spans need one.
     """
     return Encoder(tokenizer).encode(spans)
 
@@ -222,7 +222,7 @@ def _attempt(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.k
 
 
 def _find_added_tokens(tokenizer: Any) -> tuple[int | None, list[int]]:
-    """What this tokenizer puts round a text when it is asked to add special tokens: its BOS or None, what ends it."""
+    """Return what this tokenizer adds to a text: its BOS or None, and the tokens at the end."""
     made = tokenizer("a", add_special_tokens=True, truncation=False, padding=False, return_special_tokens_mask=True)
     ids, added, bos = [int(i) for i in made["input_ids"]], made["special_tokens_mask"], tokenizer.bos_token_id
     end = next((k for k in range(len(ids), 0, -1) if not added[k - 1]), len(ids))

@@ -1,4 +1,4 @@
-"""A token that lies across the border of an answer, replaced by tokens of its two parts."""
+"""Replace a token across the border of an answer by tokens of its two parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Unencodable(FilialError):
 
 
 class TokenSplitter:
-    """Cuts tokens by the vocabulary alone, so that both parts provably spell their text.
+    """Splits tokens by the vocabulary alone, so that both parts provably spell their text.
 
     Args:
         tokenizer: a ``tokenizers.Tokenizer``.
@@ -31,10 +31,10 @@ class TokenSplitter:
         self._byte_level = type(tokenizer.decoder).__name__ == "ByteLevel"
 
     def split(self, ids: list[int], offsets: list[_Range], border: int, text: str) -> tuple[list[int], list[_Range]]:
-        """The tokens with the one that lies across ``border``, if any, replaced by tokens of its two parts.
+        """Return the tokens; one across ``border``, if any, is replaced by tokens of its two parts.
 
         Raises:
-            Unencodable: it cannot be cut there.
+            Unencodable: it cannot be split there.
         """
         k = bisect_right(offsets, border, key=lambda o: o[1])
         if k == len(ids) or offsets[k][0] >= border:
@@ -51,7 +51,7 @@ class TokenSplitter:
         )
 
     def _split_token(self, token: int, before: str, after: str) -> tuple[list[int], list[int]] | None:
-        """Ids that spell ``before`` and ``after``, the two parts of a token's text, where there are such."""
+        """Return ids that spell ``before`` and ``after``, the two parts of a token's text, if there are such ids."""
         piece = self._tokenizer.id_to_token(token)
         for k in range(1, len(piece)):
             left, right = self._model.tokenize(piece[:k]), self._model.tokenize(piece[k:])
@@ -67,7 +67,7 @@ class TokenSplitter:
     def _split_bytes(
         self, ids: list[int], offsets: list[_Range], k: int, border: int, text: str
     ) -> tuple[list[int], list[int]]:
-        """The two parts of a byte-level token that begins or ends within a character, found by counting bytes."""
+        """Return the two parts of a byte-level token that begins or ends inside a character, by counting bytes."""
         first = k
         while first and offsets[first - 1][1] > offsets[first][0]:
             first -= 1
@@ -81,7 +81,7 @@ class TokenSplitter:
         raise Unencodable("unprovable-mask", f"a token lies across the border in {text[start:end]!r} and cannot be cut")
 
     def _decode(self, tokens: list[Any]) -> str:
-        """The text of some tokens in mid-sentence."""
+        """Return the text of some tokens in mid-sentence."""
         decoder, values = self._tokenizer.decoder, [t.value for t in tokens]
         if decoder is None:
             return "".join(values)

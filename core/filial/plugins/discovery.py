@@ -20,7 +20,7 @@ GROUPS = (
 )  # fmt: skip
 OURSELVES = "filial"
 HOOKS = "hooks"
-"""The group of plugins that have hooks only. It is no kind of component, since they register nothing."""
+"""The group of plugins that have hooks only. It is not a kind of component, because they register nothing."""
 STAGES = "stages"
 """The group of stages; an entry point names the class itself."""
 
@@ -232,7 +232,7 @@ def _add_distribution(info: str, out: Index, blocked: list[str], no_plugins: boo
 
 
 def _is_meant(word: str, claim: Claim) -> bool:
-    """Whether a word of FILIAL_BLOCK (a distribution, a name or ``dist:name``) means this claim."""
+    """Return whether a word of FILIAL_BLOCK (a distribution, a name or ``dist:name``) means this claim."""
     owner, _, name = word.rpartition(":")
     return (name == claim.name and _is_of(claim, owner)) or normalize_name(word) == normalize_name(claim.dist)
 
@@ -251,7 +251,7 @@ def _entry_points(text: str) -> Iterator[tuple[str, str, str]]:
         elif group.startswith("filial.") and line and not line.startswith("#"):
             name, _, value = (part.strip() for part in line.partition("="))
             if not (name and value):
-                raise ValueError(f"line {number} is no entry point (name = module): {line[:80]!r}")
+                raise ValueError(f"line {number} is not an entry point (name = module): {line[:80]!r}")
             yield group, name, value
 
 

@@ -84,7 +84,7 @@ def import_file(path: Path) -> Any:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be imported; imports only its parent packages."""
+    """Return whether a module can be imported; imports only its parent packages."""
     if sys.modules.get(module) is not None:
         return True
     try:

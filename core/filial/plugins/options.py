@@ -148,7 +148,7 @@ def _inner_schema(field: Schema) -> Schema:
 
 
 def _is_repeatable(field: Schema) -> bool:
-    """Whether this is a list of values that can each be given as one word."""
+    """Return whether this is a list of values that can each be given as one word."""
     items = field.get("items")
     if not isinstance(items, dict) or "prefixItems" in field:
         return False

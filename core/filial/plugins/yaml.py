@@ -70,8 +70,8 @@ def parse(text: str) -> Document:
     text = text.removeprefix("\ufeff")
     if bad := _FORBIDDEN.search(text):
         code = ord(bad.group())
-        what = f"the character U+{code:04X} cannot stand here; remove it, or write \\u{code:04x} in double quotes"
-        if 0xDC80 <= code <= 0xDCFF:  # surrogateescape decodes a byte that is not UTF-8 so
+        what = f"the character U+{code:04X} is not allowed here; remove it, or write \\u{code:04x} in double quotes"
+        if 0xDC80 <= code <= 0xDCFF:  # how surrogateescape decodes a byte that is not UTF-8
             what = f"byte 0x{code - 0xDC00:02x} is not UTF-8 text; save the file as UTF-8"
         return _unreadable_document(text[: bad.start()], what)
     reader = _Reader(text)
@@ -173,7 +173,7 @@ class _Reader:
             here: Address = (*address, name)
             if name in data:
                 first = "line {}, column {}".format(*keys[here])
-                what = f"the key {name!r:.60} stands here again (first at {first}); keep one of them"
+                what = f"the key {name!r:.60} is repeated here (first at {first}); keep one of them"
                 self.refuse(key.start_mark, what)
                 here = (*address, len(data))  # no key is a number, so nothing is found at this address
             keys[here] = _place(key.start_mark)
@@ -199,7 +199,7 @@ def _text(event: yaml.ScalarEvent) -> str:
     try:
         return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
-        raise _syntax_error(event, "half a surrogate pair is no character; write the character itself") from None
+        raise _syntax_error(event, "half a surrogate pair is not a character; write the character itself") from None
 
 
 def _syntax_error(event: Any, message: str) -> yaml.MarkedYAMLError:

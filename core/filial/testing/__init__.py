@@ -1,4 +1,4 @@
-"""For plugin authors: a teacher that says what you tell it, and the contract of each kind.
+"""For plugin authors: a teacher with scripted answers, and one contract test class per kind.
 
 A test file of a plugin, run by pytest:
 
@@ -8,7 +8,7 @@ A test file of a plugin, run by pytest:
     class TestPirate(StrategyContract):
         component = Pirate()
 
-pytest then runs the whole contract. Attributes such as ``reply`` and ``records`` may be set to suit yours.
+pytest then runs the whole contract. Set attributes such as ``reply`` and ``records`` to fit your plugin.
 """
 
 from __future__ import annotations

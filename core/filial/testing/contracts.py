@@ -1,4 +1,4 @@
-"""The contracts: what holds for every component, and what for those of each kind."""
+"""The contracts as test classes: what every component must satisfy, and the components of each kind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RECORDS = (
 
 
 class ComponentContract:
-    """What holds for a component of any kind. Subclass the contract of your kind.
+    """Tests for a component of any kind. Subclass the contract of your kind.
 
     Set ``component`` to an instance with the options to test.
     """
@@ -41,7 +41,7 @@ class ComponentContract:
     component: ClassVar[Any]
 
     def test_explains_itself_in_one_line(self) -> None:
-        """Lists and ``--help`` show the first line of the class's own docstring."""
+        """The class has its own docstring; lists and ``--help`` show the first line."""
         from filial.plugins.options import summary
 
         line = summary(type(self.component))
@@ -49,7 +49,7 @@ class ComponentContract:
         assert len(line) <= 120, f"the first line of the docstring has {len(line)} characters, 120 at most"
 
     def test_options_have_a_schema_and_a_description(self) -> None:
-        """Recipes, flags and the docs are made from it; what the component holds is valid by it."""
+        """Recipes, flags and docs are made from the schema, and the component's values satisfy it."""
         from jsonschema import Draft202012Validator
 
         from filial.plugins.options import click_options, json_schema
@@ -64,7 +64,7 @@ class ComponentContract:
         assert not bare, f"options without a description: {', '.join(bare)}"
 
     def test_is_rebuilt_from_its_options(self) -> None:
-        """The lock file of a run holds options, not objects."""
+        """The lock file of a run stores options, not objects."""
         held = self.component.model_dump(mode="json", exclude_unset=True)
         assert type(self.component).model_validate(held).model_dump() == self.component.model_dump()
 
@@ -75,7 +75,7 @@ class ComponentContract:
         assert copied.model_dump() == self.component.model_dump()
 
     def test_importing_it_loads_nothing_heavy(self) -> None:
-        """torch, transformers and their like are imported by the method that needs them."""
+        """Methods import torch, transformers and the like when they need them."""
         cls = type(self.component)
         loaded = _heavy_imports(cls.__module__, inspect.getfile(cls), tuple(sys.path))
         assert not loaded, f"importing {cls.__module__} also imports {loaded}"
@@ -101,27 +101,27 @@ class ComponentContract:
 
 
 class RecordContract(ComponentContract):
-    """What holds for a component that is given records; ``reply`` is what the teacher says, for those that ask."""
+    """Tests for a component that is given records. ``reply`` is the teacher's answer, for components that ask."""
 
     records: ClassVar[Sequence[Record]] = RECORDS
     reply: ClassVar[Any] = "Name three colours that a painter would never mix, and say why."
     result_type: ClassVar[Any]
-    """The type of what it hands back."""
+    """The type of its results."""
 
     def context(self, *key: object, memory: dict[str, Any] | None = None) -> Context:
-        """A fresh context whose teacher says ``reply``."""
+        """Return a new context whose teacher answers ``reply``."""
         return context(type(self).reply, key=("test", *key), memory=memory)
 
     def inputs(self) -> Sequence[Record]:
-        """The records it is given."""
+        """Return the records it is given."""
         return self.records
 
     @abstractmethod
     def outcomes(self) -> list[Any]:
-        """What it makes of the records, in a fresh context."""
+        """Return its results for the records, in a new context."""
 
     def test_it_gives_what_its_kind_promises(self) -> None:
-        """At least one value of a type of its contract, and none with nonsense such as a score of NaN."""
+        """There is at least one result; all have the contract's type and valid values (a score of NaN is not valid)."""
         outcomes = self.outcomes()
         assert outcomes, "it gives nothing"
         for outcome in outcomes:
@@ -130,18 +130,18 @@ class RecordContract(ComponentContract):
             assert not fault, fault
 
     def test_input_is_untouched(self) -> None:
-        """A record is shared by everybody who holds it: new values go into a new one."""
+        """Records are shared: new values go into a new record."""
         before = copy.deepcopy(list(self.inputs()))
         self.outcomes()
         assert list(self.inputs()) == before
 
     def test_same_input_same_output(self) -> None:
-        """Randomness comes from ``ctx.rng`` alone; what a filter remembers starts empty with every stage."""
+        """Randomness comes from ``ctx.rng`` only; a filter's memory is empty when a stage starts."""
         assert self.outcomes() == self.outcomes()
 
 
 class FilterContract(RecordContract):
-    """``records`` are what is checked; ``reply`` is what the teacher says, for filters that ask."""
+    """``records`` are checked; ``reply`` is the teacher's answer, for filters that ask."""
 
     reply: ClassVar[Any] = "Yes."
     result_type = Keep | Drop
@@ -150,7 +150,7 @@ class FilterContract(RecordContract):
         return self.check_all(self.records)
 
     def check_all(self, records: Sequence[Record], size: int = BATCH) -> list[Keep | Drop]:
-        """The verdicts on records that come in this order, within one stage; for `check_batch` cut by ``size``."""
+        """Return the results for records in this order, in one stage; `check_batch` gets ``size`` records at once."""
         memory: dict[str, Any] = {}
         verdicts: list[Keep | Drop] = []
         size = len(records) if self.component.whole_set else size if self.checks_batches() else 1
@@ -166,7 +166,7 @@ class FilterContract(RecordContract):
         return verdicts
 
     def _check(self, runner: asyncio.Runner, given: Any, ctx: Context) -> Any:
-        """What the filter says of one record, or of a batch."""
+        """Return the filter's result for one record, or for a batch."""
         method = self.component.check_batch if self.checks_batches() else self.component.check
         words = method(given, ctx)
         if inspect.iscoroutinefunction(method):
@@ -177,29 +177,29 @@ class FilterContract(RecordContract):
         return words
 
     def checks_batches(self) -> bool:
-        """Whether the filter checks batches."""
+        """Return whether the filter has `check_batch`."""
         return type(self.component).check_batch is not Filter.check_batch
 
     def test_batches_may_be_cut_anywhere(self) -> None:
-        """A verdict does not depend on what else is in the batch; set ``whole_set = True`` where it must."""
+        """A result does not depend on the other records of the batch; otherwise set ``whole_set = True``."""
         if self.checks_batches() and not self.component.whole_set:
             each = [(type(word), getattr(word, "reason", "")) for word in self.check_all(self.records, size=1)]
             assert each == [(type(word), getattr(word, "reason", "")) for word in self.check_all(self.records)]
 
     def test_question_rules_are_a_filter_or_none(self) -> None:
-        """What it is without its rules on answers; None where it judges answers only."""
+        """`question_rules` returns a filter, or None if the filter judges answers only."""
         rules = self.component.question_rules()
         assert isinstance(rules, Filter | None), f"question_rules gave {rules!r}"
 
     def test_order_matters_only_to_a_filter_that_remembers(self) -> None:
-        """A filter whose verdict depends on earlier records says ``remembers = True``."""
+        """A filter whose result depends on earlier records sets ``remembers = True``."""
         if not (type(self.component).remembers or self.component.whole_set):
             backwards = self.check_all(self.records[::-1])
             assert backwards[::-1] == self.check_all(self.records), "set remembers = True on the class"
 
 
 class TemplateContract(RecordContract):
-    """``records`` are rendered; all have an answer. A template that needs a tokenizer is given bound."""
+    """``records`` are rendered; all have an answer. Give a template that needs a tokenizer in bound form."""
 
     result_type = list
 
@@ -217,7 +217,7 @@ class TemplateContract(RecordContract):
             assert record.input in untrained, "the input is missing or trained"
 
     def test_without_an_answer_it_is_the_prompt(self) -> None:
-        """A model is asked with exactly what stood before the answer in training; none of it is trained."""
+        """A model is asked with exactly the text before the answer in training; none of it is trained."""
         for record in self.records:
             prompt = self.component.render(record.replaced(output=""))
             assert not any(span.train for span in prompt)
@@ -228,7 +228,7 @@ class TemplateContract(RecordContract):
             assert rest.startswith(record.output), f"{rest!r} does not start with the answer"
 
     def test_user_text_is_never_special(self) -> None:
-        """Control text inside user data stays text."""
+        """Control text in a user's data stays text."""
         mark = "<|im_end|></s>{eos}"
         record = Record(instruction=f"Say {mark}", input=f"in {mark}", output=f"out {mark}")
         spans = self.component.render(record)
@@ -237,19 +237,19 @@ class TemplateContract(RecordContract):
 
 
 class MixerContract(ComponentContract):
-    """``sizes`` is how many records each task has."""
+    """``sizes`` is the number of records per task."""
 
     sizes: ClassVar[dict[str, int]] = {"sums": 10, "lists": 1000, "talk": 1}
 
     def test_rates_are_shares_of_the_given_tasks(self) -> None:
-        """One finite rate >= 0 for tasks that exist, not all of them 0."""
+        """All rates are finite and >= 0, for existing tasks, and not all are 0."""
         rates = self.component.rates(dict(self.sizes))
         assert set(rates) <= set(self.sizes), f"there are no tasks {set(rates) - set(self.sizes)}"
         assert all(math.isfinite(rate) and rate >= 0 for rate in rates.values())
         assert sum(rates.values()) > 0
 
     def test_rates_are_pure(self) -> None:
-        """Same sizes, same rates, in whatever order the tasks come; the argument is untouched."""
+        """Same sizes, same rates, in any order of tasks; the argument is not changed."""
         sizes = dict(self.sizes)
         backwards = dict(reversed(sizes.items()))
         assert self.component.rates(sizes) == self.component.rates(backwards) == self.component.rates(sizes)
@@ -263,13 +263,13 @@ class TeacherContract(ComponentContract):
     request: ClassVar[Request] = Request(messages=(Message(role="user", content="Name three colours."),), seed=1)
 
     def test_construction_opens_no_connection(self) -> None:
-        """A recipe is checked without anything being sent."""
+        """Checking a recipe sends nothing."""
         with patch("socket.socket", side_effect=AssertionError("a socket was opened")):
             rebuilt = type(self.component).model_validate(self.component.model_dump(exclude_unset=True))
         assert rebuilt == self.component
 
     def test_identity_is_plain_data_without_secrets_or_limits(self) -> None:
-        """It is part of a ledger key, and the limits of the door do not change an answer."""
+        """It is part of a ledger key; limits do not change an answer."""
         import json
 
         identity = self.component.identity()
@@ -286,7 +286,7 @@ class TeacherContract(ComponentContract):
         import pytest
 
         if not self.offline:
-            pytest.skip("not offline: nothing is sent from a contract test")
+            pytest.skip("not offline: a contract test sends no requests")
         with patch("socket.socket.connect", side_effect=AssertionError("a connection was opened")):
             first, second = (run_async(self.component.reply(self.request)) for _ in range(2))
         assert isinstance(first, Reply)
@@ -294,12 +294,12 @@ class TeacherContract(ComponentContract):
 
 
 class StrategyContract(RecordContract):
-    """``reply`` is what the teacher says; ``records`` are what is evolved."""
+    """``records`` are evolved; ``reply`` is the teacher's answer."""
 
     result_type = Record | Drop
 
     def evolve(self, record: Record) -> Record | Drop:
-        """One evolution with a fresh context."""
+        """Evolve one record in a new context."""
         outcome: Record | Drop = run_async(self.component.evolve(record, self.context()))
         return outcome
 
@@ -307,11 +307,11 @@ class StrategyContract(RecordContract):
         return list(map(self.evolve, self.records))
 
     def test_some_record_evolves(self) -> None:
-        """With ``reply`` as given, at least one record gets a child; else this test set shows nothing."""
+        """With ``reply``, at least one record gets a child; otherwise the tests prove nothing."""
         assert any(isinstance(outcome, Record) for outcome in self.outcomes())
 
     def test_lineage_grows_by_one(self) -> None:
-        """A child is made with ``record.evolved(...)``: it names its parent and its round is one higher."""
+        """A child is made with ``record.evolved(...)``: it names its parent, and its round is one higher."""
         for record in self.records:
             grown = record.replaced(origin=Origin(round=2))
             child = self.evolve(grown)
@@ -320,7 +320,7 @@ class StrategyContract(RecordContract):
                 assert child.origin.round == 3, "the child's round is not one higher; use record.evolved()"
 
     def test_empty_reply_is_a_drop(self) -> None:
-        """A teacher that says nothing, or only blanks, makes no child."""
+        """An empty or blank answer of the teacher makes no child."""
         for reply in ("", " \n"):
             teacher = scripted_teacher(reply)
             outcome = run_async(self.component.evolve(self.records[0], Context(teacher.reply)))
@@ -328,7 +328,7 @@ class StrategyContract(RecordContract):
 
 
 class GeneratorContract(RecordContract):
-    """``seeds`` is what it starts from; ``reply`` what the teacher says; ``limit`` results are taken."""
+    """``seeds`` are its input; ``reply`` is the teacher's answer; ``limit`` results are read."""
 
     result_type = Record | Drop
     seeds: ClassVar[Sequence[Record]] = RECORDS
@@ -341,7 +341,7 @@ class GeneratorContract(RecordContract):
         return self.generate(self.seeds)
 
     def generate(self, seeds: Sequence[Record]) -> list[Record | Drop]:
-        """The first results, with a fresh context."""
+        """Return the first results, in a new context."""
 
         async def work() -> list[Record | Drop]:
             out: list[Record | Drop] = []
@@ -355,20 +355,20 @@ class GeneratorContract(RecordContract):
         return results
 
     def test_one_that_consumes_its_seeds_says_what_becomes_of_each(self) -> None:
-        """It yields the seed as it is, or a `Drop` whose record is the seed."""
+        """It yields each seed unchanged, or a `Drop` whose record is the seed."""
         if self.component.consumes:
             seeds = self.seeds[: self.limit]
             spoken = [r.record if isinstance(r, Drop) else r for r in self.generate(seeds)]
             silent = [seed.id for seed in seeds if not any(one is seed for one in spoken)]
-            assert not silent, f"nothing is said of {', '.join(silent)}"
+            assert not silent, f"there is no result for {', '.join(silent)}"
 
     def test_one_that_needs_no_seeds_makes_something_without(self) -> None:
-        """``needs_seeds = False`` is a promise: recipes begin with it."""
+        """Recipes may begin with a generator that sets ``needs_seeds = False``."""
         if not self.component.needs_seeds:
             assert self.generate([]), "nothing was generated without seeds; set needs_seeds = True"
 
     def test_no_seeds_is_nothing_or_a_clear_error(self) -> None:
-        """Never a crash, and never a record from nowhere passed off as having a parent."""
+        """It never crashes, and never makes a record with a parent."""
         try:
             results = self.generate([])
         except UsageError:
@@ -377,10 +377,10 @@ class GeneratorContract(RecordContract):
 
 
 class TrainerContract(ComponentContract):
-    """What a trainer says before anything is trained; nothing is trained here."""
+    """Tests of a trainer that need no training."""
 
     def test_its_models_can_be_asked(self) -> None:
-        """``teacher(out)`` gives a teacher, the same each time, and touches nothing: the model is not there yet."""
+        """``teacher(out)`` returns the same teacher each time and writes nothing: the model does not exist yet."""
         import pytest
 
         trainer: Trainer = self.component
@@ -395,9 +395,9 @@ class TrainerContract(ComponentContract):
 
 
 class JudgeContract(RecordContract):
-    """``records`` are judged by their own answer and a wrong one; ``reply`` is what the teacher says.
+    """``records`` are judged by their own answer and a wrong one; ``reply`` is the teacher's answer.
 
-    A judge of pairs gets the answer to judge first, and the wrong one beside it.
+    A judge of pairs gets the answer to judge first, then the wrong one.
     """
 
     reply: ClassVar[Any] = "5"
@@ -405,22 +405,22 @@ class JudgeContract(RecordContract):
     wrong: ClassVar[str] = "No idea."
 
     def judge(self, record: Record, answer: Any) -> Verdict:
-        """One verdict with a fresh context on candidates that say ``answer`` (a text, texts in order, a function)."""
+        """Judge candidates that answer ``answer`` (a text, texts in order, a function), in a new context."""
         rivals = [candidate(self.wrong, "base")] * (self.component.compares - 1)
         verdict: Verdict = run_async(self.component.judge(record, [candidate(answer), *rivals], self.context()))
         return verdict
 
     def outcomes(self) -> list[Any]:
-        """The verdicts on a right, a wrong and an empty answer to each record."""
+        """Return the verdicts on a right, a wrong and an empty answer to each record."""
         answers = [(record, answer) for record in self.records for answer in (record.output, self.wrong, "")]
         return [self.judge(record, answer) for record, answer in answers]
 
     def test_it_compares_one_candidate_or_two(self) -> None:
-        """``compares`` says how many."""
+        """``compares`` is 1 or 2."""
         assert type(self.component).compares in (1, 2)
 
     def test_a_wrong_answer_is_no_better_than_the_right_one(self) -> None:
-        """Larger is better."""
+        """A larger score is better."""
         for record in self.records:
             assert self.judge(record, record.output).score >= self.judge(record, self.wrong).score
 
@@ -440,7 +440,7 @@ print(",".join(name for name in heavy if name in sys.modules))
 
 @cache
 def _heavy_imports(module: str, file: str, path: tuple[str, ...]) -> str:
-    """Heavy packages that a fresh interpreter has loaded after importing ``module``, comma-separated."""
+    """Return the heavy packages that a new interpreter has loaded after importing ``module``, comma-separated."""
     command = [sys.executable, "-c", _PROBE, module, file, ",".join(HEAVY), *path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, cwd=Path(file).parent)
     assert done.returncode == 0, f"importing {module} in a fresh interpreter fails: {done.stderr[-2000:]}"

@@ -1,4 +1,4 @@
-"""A teacher that says what it is told to, and contexts that use it."""
+"""A teacher with scripted answers, and contexts that use it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from filial.contracts.messages import Reply, Request
 
 Script = str | Sequence[str] | Callable[[Request], str | Reply]
 TIME_LIMIT = 60.0
-"""Seconds until an asynchronous method counts as hanging."""
+"""Seconds after which an asynchronous method counts as hanging."""
 
 
 class ScriptedTeacher(Teacher):
-    """A teacher that says what the script says.
+    """A teacher with scripted answers.
 
-    ``script`` is one answer to everything, a list of answers in order, or a function of the request.
-    What it was asked is kept in `requests`.
+    ``script`` is one answer to everything, a list of answers in order, or a function of the request. `requests` keeps
+    what it was asked.
     """
 
     script: Any = Field("", description="One answer, a list of answers, or a function of the request.")
@@ -30,11 +30,11 @@ class ScriptedTeacher(Teacher):
 
     @property
     def requests(self) -> list[Request]:
-        """Every request so far, oldest first."""
+        """All requests so far, the oldest first."""
         return self._requests
 
     async def reply(self, request: Request) -> Reply:
-        """The script's next word.
+        """Return the next answer of the script.
 
         Raises:
             TeacherError: the list of answers is used up.
@@ -48,31 +48,31 @@ class ScriptedTeacher(Teacher):
         elif len(self._requests) <= len(self.script):
             said = self.script[len(self._requests) - 1]
         else:
-            raise TeacherError("script-ended", f"the script holds {len(self.script)} answers, this is one more")
+            raise TeacherError("script-ended", f"the script has {len(self.script)} answers, this request is one more")
         return said if isinstance(said, Reply) else Reply(text=said, model="scripted")
 
     def identity(self) -> dict[str, Any]:
-        """A script has none: its answers belong in no shared ledger."""
+        """Return a constant: scripted answers belong in no shared ledger."""
         return {"scripted": True}
 
 
 def scripted_teacher(reply: Script) -> ScriptedTeacher:
-    """A teacher that says ``reply``."""
+    """Return a teacher that answers ``reply``."""
     return ScriptedTeacher.model_validate({"script": reply})
 
 
 def context(
     reply: Script = "", *, key: tuple[object, ...] = ("test",), memory: dict[str, Any] | None = None
 ) -> Context:
-    """A context whose teacher says ``reply``; its random generator is seeded from ``key``."""
+    """Return a context whose teacher answers ``reply``; its random generator is seeded from ``key``."""
     return Context(scripted_teacher(reply).reply, key=key, memory=memory)
 
 
 def candidate(reply: Script = "", name: str = "model") -> Candidate:
-    """A candidate for a judge that says ``reply`` to whatever it is asked."""
+    """Return a candidate for a judge; it answers ``reply``."""
     return Candidate(name, scripted_teacher(reply).reply)
 
 
 def run_async(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine to its end; one that hangs fails after a minute."""
+    """Run a coroutine to its end; fail after a minute."""
     return asyncio.run(asyncio.wait_for(work, TIME_LIMIT))
