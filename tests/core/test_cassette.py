@@ -226,10 +226,10 @@ def test_a_damaged_line_is_named_and_nothing_is_taken_in(cli, good):
     changed = first.replace(b" indeed", b" indeeed")
     refused(cli, b"".join([header, first, *rest[:3], changed, *rest[4:]]), "bad.jsonl:6: the line was changed")
     refused(cli, good[:-10], f"bad.jsonl:{len(good.splitlines())}: not JSON: unterminated string")
-    refused(cli, b"".join([header, first]), "holds 1 answers where its header says")
-    refused(cli, first + header, "bad.jsonl:1: this is no cassette")
+    refused(cli, b"".join([header, first]), "contains 1 answers, but its header says")
+    refused(cli, first + header, "bad.jsonl:1: this is not a cassette")
     refused(cli, b"", "the cassette is empty")
-    refused(cli, b'{"instruction": "x"}\n', "bad.jsonl:1: this is no cassette; 'filial ledger export' makes one")
+    refused(cli, b'{"instruction": "x"}\n', "bad.jsonl:1: this is not a cassette; 'filial ledger export' makes one")
     refused(
         cli, header.replace(b'"filial_cassette":1', b'"filial_cassette":2') + first, "bad.jsonl:1: this filial reads"
     )

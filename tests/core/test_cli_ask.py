@@ -65,7 +65,7 @@ def test_a_prompt_that_fails_says_why_in_its_place_and_the_rest_is_answered(cli)
         (["hi", "--prompts", "p.txt"], "give a PROMPT, or a file of them"),
         (["--prompts", "nowhere.txt"], "cannot be read"),
         (["--prompts", "nowhere.jsonl"], "no such file"),
-        (["--prompts", "empty.txt"], "holds no prompt"),
+        (["--prompts", "empty.txt"], "contains no prompt"),
         (["--prompts", "latin.txt"], "cannot be read as text"),
     ],
 )

@@ -73,7 +73,7 @@ START = "paths start at the recipe's folder"
         ),
         (
             HEAD + "stages:\n- evolve: {rounds: 2}",
-            "r.yaml:4:11: the evolve stage needs 'strategies' (What evolves records; one is drawn per try)",
+            "r.yaml:4:11: the evolve stage needs 'strategies' (The strategies; one is drawn per attempt)",
         ),
         (
             HEAD + "stages:\n- evolve: [deepen]",

@@ -124,7 +124,7 @@ def test_as_json_it_is_what_the_manifest_says(done):
 
 def test_a_run_that_is_none_is_a_sentence(cli):
     assert cli("survival", "nothing") == 2
-    assert "runs/nothing is no run" in cli.err
+    assert "runs/nothing is not a run" in cli.err
 
 
 def test_a_run_that_evolved_nothing_says_so(cli):
@@ -132,4 +132,4 @@ def test_a_run_that_evolved_nothing_says_so(cli):
     (cli.folder / "r.yaml").write_text("data: data.jsonl\nstages:\n  - filter: [short]\n")
     assert cli("run", "r.yaml") == 0
     assert cli("survival", "r") == 2
-    assert "no evolve stage" in cli.err
+    assert "no finished evolve stage" in cli.err

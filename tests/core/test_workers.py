@@ -330,7 +330,7 @@ def test_evolve_gives_batches_of_one_and_refuses_a_filter_that_needs_all():
     assert rows.memory[0]["sizes"] == [1] * 4
     assert {r.tags for r in rows.kept if r.origin.round} == {("seen",)}
     assert [row.reason for row in evolved(records("x"), Batches(ending="more")).dropped] == ["ending"]
-    with pytest.raises(UsageError, match=r"d:f0==1 decides over all records at once, which stage evolve never has"):
+    with pytest.raises(UsageError, match=r"d:f0==1 needs all records at once, but stage evolve has one at a time"):
         evolved(records("x"), Whole())
 
 

@@ -93,5 +93,5 @@ def test_an_address_that_holds_a_secret_is_not_repeated(filial):
     for url in (f"https://me:{CANARY}@host.example/v1", f"https://host.example/v1?token={CANARY}"):
         done = filial("ask", "openai", "Who?", "--model", "m", "--base-url", url)
         assert done.returncode == 2
-        assert "must not hold a user, password or query" in done.stderr
+        assert "must not contain a user, password or query" in done.stderr
         assert CANARY not in done.stdout + done.stderr

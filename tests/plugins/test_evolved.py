@@ -148,7 +148,7 @@ def test_function_words_that_are_a_reply_by_themselves_stay(answer):
 def test_words_that_give_a_leak_away_can_be_chosen():
     assert eliminated("The source  text says: name a river.", leak_words=("source text",)) == "prompt-leak"
     assert eliminated("Describe the rewritten prompt.", leak_words=("source text",)) == ""
-    with pytest.raises(ValidationError, match="found in every text"):
+    with pytest.raises(ValidationError, match="match every text"):
         Evolved(leak_words=(" ",))
 
 
@@ -191,7 +191,7 @@ def test_another_text_may_ask():
     assert shown({"equality_prompt": "A: {first}\nB: {second}\nEqual?"}, "List.") == (
         "A: Name three rivers.\nB: List.\nEqual?"
     )
-    with pytest.raises(ValidationError, match="must show both prompts"):
+    with pytest.raises(ValidationError, match="must contain both prompts"):
         Evolved(equality_prompt="Are they equal? {first}")
 
 

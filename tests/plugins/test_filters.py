@@ -99,7 +99,7 @@ def test_harm_takes_patterns_of_the_user():
     assert reason(own, Record(instruction="Praise ACME  Corp.")) == "harm-own"
     assert reason(own, Record(instruction="Which color is it?")) == "harm-own"
     assert reason(own, Record(instruction="A colorful acmecorp")) == ""
-    with pytest.raises(ValidationError, match="no regular expression"):
+    with pytest.raises(ValidationError, match="not a regular expression"):
         Harm(patterns=("(",))
 
 

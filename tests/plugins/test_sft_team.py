@@ -74,7 +74,7 @@ def test_torchrun_starts_the_same_trainer(base: Path, tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     same(tmp_path / "two", tmp_path / "one")
-    assert done.stderr.count("the tuned model; judge it with") == 1  # one of the two speaks
+    assert done.stderr.count("the trained model; judge it with") == 1  # one of the two speaks
 
 
 @pytest.mark.slow

@@ -125,7 +125,7 @@ def test_the_lists_of_words_are_options():
     assert isinstance(kept(talk("ua", "Is ChatGPT good?"), blocked_words=()), Record)
     assert kept(talk("ua", ASKED, "Sorry, busy."), blocked_answers=("Sorry,",)) == "blocked-answer"
     for name in ("blocked_words", "blocked_answers"):
-        with pytest.raises(ValidationError, match="would be found in every text"):
+        with pytest.raises(ValidationError, match="would match every text"):
             ShareGPTClean(**{name: (" ",)})
 
 

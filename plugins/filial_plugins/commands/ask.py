@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     help="Ask every line of a text file (- for standard input), or the question of every record of a data file; "
     "a JSON line for each answer, in their order.",
 )
-@click.option("--system", default="", metavar="TEXT", help="A system message in front.")
-@click.option("--draw", type=click.IntRange(0), default=0, help="Which of several independent answers.")
-@click.option("--fresh", is_flag=True, help="Ask again even if the ledger holds the answer.")
+@click.option("--system", default="", metavar="TEXT", help="System message.")
+@click.option("--draw", type=click.IntRange(0), default=0, help="Number of one of several independent answers.")
+@click.option("--fresh", is_flag=True, help="Ask again even if the ledger has the answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reply with its token counts as JSON.")
 @home_option
 def _call(
@@ -86,7 +86,7 @@ def _read_prompts(source: str, plugins: Manager) -> list[str | Sequence[Message]
             raise UsageError(f"--prompts {source}: it cannot be read as text: {err}") from err
         prompts = [line.strip() for line in text.split("\n") if line.strip()]
     if not prompts:
-        raise UsageError(f"--prompts {source}: it holds no prompt")
+        raise UsageError(f"--prompts {source}: it contains no prompt")
     return prompts
 
 

@@ -10,9 +10,12 @@ from filial import UsageError
 from filial.commands import manager, parse_options, stack
 
 template_options = stack(
-    click.option("--template", metavar="NAME", help="Template to render with."),
-    click.option("--template-option", "template_options", multiple=True, metavar="KEY=VALUE", help="An option of it."),
-)
+    click.option("--template", metavar="NAME", help="Template that writes the prompts."),
+    click.option(
+        "--template-option", "template_options", multiple=True, metavar="KEY=VALUE",
+        help="Option of the template, such as system=TEXT; repeatable.",
+    ),
+)  # fmt: skip
 
 
 def template_spec(ctx: click.Context, name: str | None, pairs: tuple[str, ...]) -> dict[str, Any] | None:

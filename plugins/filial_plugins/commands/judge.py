@@ -26,16 +26,18 @@ from filial_plugins.commands.flags import template_options, template_spec
 
 @click.command()
 @click.argument("data", metavar="DATA")
-@click.option("--model", metavar="DIR", help="Folder that train wrote; without it, --teacher is judged.")
+@click.option("--model", metavar="DIR", help="Folder that train wrote; default: judge the teacher.")
 @click.option(
     "--against",
-    metavar="WHOM",
+    metavar="RIVAL",
     multiple=True,
-    help="Another such folder, a teacher's NAME or '{use: NAME, …}' to judge beside it; may be repeated.",
+    help="Rival: a folder, a teacher's NAME or '{use: NAME, …}'; repeatable.",
 )
 @click.option("-o", "--out", metavar="OUT", help="File for answers and verdicts, one JSON line per record.")
 @click.option("--limit", type=click.IntRange(1), help="Judge at most this many records.")
-@click.option("--max-new-tokens", type=click.IntRange(1), default=256, show_default=True, help="Tokens per answer.")
+@click.option(
+    "--max-new-tokens", type=click.IntRange(1), default=256, show_default=True, help="Maximum tokens per answer."
+)
 @format_option
 @json_option
 @template_options

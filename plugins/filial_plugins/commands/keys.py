@@ -1,4 +1,4 @@
-"""Say which keys may go to which hosts."""
+"""Show or change which API keys may go to which hosts."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import click
 
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 @click.pass_context
 def keys(ctx: click.Context, as_json: bool) -> None:
-    """List which keys may go to which hosts, beside those that a plugin knows, such as OPENAI_API_KEY at OpenAI.
+    """Show or change which API keys may go to which hosts.
 
-    A key stands in an environment variable, and a recipe names the variable. It is sent to no host that you have not
-    allowed for it. Only names are shown here.
+    A key is in an environment variable, and a recipe names the variable. The key is sent only to hosts that you have
+    allowed, or that its plugin guarantees (OPENAI_API_KEY at OpenAI). Only names are shown here.
     """
     if ctx.invoked_subcommand is None:
         _show(as_json)
 
 
 @keys.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 def list_keys(as_json: bool) -> None:
-    """The same as `filial keys`."""
+    """Show which API keys may go to which hosts."""
     _show(as_json)
 
 
@@ -38,19 +38,19 @@ def _show(as_json: bool) -> None:
         return
     width = max(map(len, found), default=0)
     for name, hosts in found.items():
-        unset = "" if os.environ.get(name) else "  (not set just now)"
+        unset = "" if os.environ.get(name) else "  (not set now)"
         click.echo(f"{name:<{width}}  {', '.join(hosts)}{unset}")
     if not found:
-        click.echo("You have allowed no key to go anywhere; to do so: filial keys allow NAME HOST", err=True)
+        click.echo("You have allowed no keys. To allow one: filial keys allow NAME HOST", err=True)
 
 
 @keys.command()
 @click.argument("name")
 @click.argument("host")
 def allow(name: str, host: str) -> None:
-    """Let the environment variable NAME go to HOST, such as api.example.com or 127.0.0.1:8000.
+    """Allow the key in environment variable NAME for HOST.
 
-    Without a port, HOST stands for all its ports.
+    HOST is such as api.example.com or 127.0.0.1:8000. Without a port, all ports are allowed.
     """
     from filial_plugins.commands.key_bindings import allow_key
 
@@ -62,7 +62,7 @@ def allow(name: str, host: str) -> None:
 @click.argument("name")
 @click.argument("host", required=False)
 def forget(name: str, host: str | None) -> None:
-    """Let NAME go to HOST no longer; without HOST, to none."""
+    """Forbid the key NAME for HOST, or for all hosts."""
     from filial_plugins.commands.key_bindings import forget_key
 
     gone = forget_key(name, host)

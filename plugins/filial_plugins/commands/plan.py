@@ -1,4 +1,4 @@
-"""Say what a run would do, step by step; send nothing."""
+"""Show what a run would do, step by step; send nothing."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ AGAIN = "--retry-lost does that again"
 def plan(
     ctx: click.Context, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, as_json: bool
 ) -> int:
-    """Say what a run would do and what it would cost, step by step; send nothing.
+    """Show what a run would do and cost, step by step; send nothing.
 
-    Requests that the ledger answers are left out. How sure: exact, where nothing has to be asked; likely, where
-    records and this teacher's usual answers are known; rough, where they are not.
+    Requests with an answer in the ledger cost nothing and are counted apart. "How sure": exact, if nothing has to be
+    asked; likely, if the records and this teacher's usual answers are known; rough otherwise.
     """
     run = open_run(recipe, set=overrides, name=name, home=home, plugins=manager(ctx))
     steps = plan_steps(run)

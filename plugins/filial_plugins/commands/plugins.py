@@ -1,4 +1,4 @@
-"""List what is installed; imports nothing."""
+"""List the installed plugins; imports nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
-    """List what is installed, from packaging metadata alone: nothing is imported.
+    """List the installed plugins from packaging metadata; nothing is imported.
 
-    `filial plugins show NAME` tells one plugin's options.
+    `filial plugins show NAME` shows a plugin's options.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -52,7 +52,7 @@ def _columns(ctx: click.Context, rows: list[tuple[str, str, str]]) -> str:
 
 @plugins.command()
 @click.argument("name")
-@click.option("--kind", help="Which kind, where several kinds have this name.")
+@click.option("--kind", help="Kind of the plugin, if several kinds have this name.")
 @click.pass_context
 def show(ctx: click.Context, name: str, kind: str | None) -> None:
     """Show one plugin: where it comes from, what it does, its options. Imports that plugin."""

@@ -12,7 +12,7 @@ recipe_options = stack(
     click.argument("recipe", type=click.Path(path_type=Path)),
     click.option(
         "--set", "overrides", multiple=True, metavar="PATH=VALUE",
-        help="Change the recipe, such as stages.evolve.rounds=2; may be repeated.",
+        help="Change the recipe, such as stages.evolve.rounds=2; repeatable.",
     ),
 )  # fmt: skip
-name_option = click.option("--name", metavar="NAME", help="Name of the run; the recipe's file name unless given.")
+name_option = click.option("--name", metavar="NAME", help="Name of the run; default: the recipe's file name.")

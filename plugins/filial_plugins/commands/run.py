@@ -1,4 +1,4 @@
-"""Do what a recipe says; goes on where it stopped."""
+"""Run a recipe; continue where it stopped."""
 
 from __future__ import annotations
 
@@ -30,14 +30,12 @@ from filial_plugins.commands.tables import funnel_table, judge_table, mix_table,
 @recipe_options
 @name_option
 @home_option
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Try it with N records, as a run of its own.")
-@click.option("--offline", is_flag=True, help="Send nothing: answer from the ledger alone.")
-@click.option(
-    "--retry-lost", is_flag=True, help="Do stages and judges again that lost rows; what was answered is kept."
-)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Run with N records, as a separate run.")
+@click.option("--offline", is_flag=True, help="Send nothing: answer from the ledger only.")
+@click.option("--retry-lost", is_flag=True, help="Repeat stages and judges that lost rows; stored answers are reused.")
 @click.option(
     "--processes", type=click.IntRange(0), default=0, show_default=True, metavar="N",
-    help="Evolve and filter in N processes, for plugins that compute much; 0: in this one.",
+    help="Processes for evolve and filter, for plugins that compute a lot; 0: none.",
 )  # fmt: skip
 @json_option
 @click.pass_context
@@ -45,19 +43,19 @@ def run(
     ctx: click.Context, /, recipe: Path, overrides: tuple[str, ...], name: str | None, home: Path, as_json: bool,
     **flags: Any,
 ) -> int:  # fmt: skip
-    """Do what a recipe says. A run goes on where it stopped; what is done and whole is not done again."""
+    """Run a recipe. A run continues where it stopped; finished stages are not repeated."""
     work = open_run(recipe, set=overrides, name=name, home=home, plugins=manager(ctx), **flags)
     try:
         summary = work.execute()
     except BudgetStop as err:
-        click.echo(f"Stopped: {err}; every answer is kept. To go on with a larger budget:", err=True)
+        click.echo(f"Stopped: {err}; all answers are kept. To continue with a larger budget:", err=True)
         larger = f"budget.{err.cap}={_number(2 * work.recipe.budget[err.cap])}"
         click.echo(f"  {rerun_command(ctx, larger, limit=work.limit)}", err=True)
         return BUDGET
     except TeacherUnreachable as err:
         click.echo(f"Stopped: {err}", err=True)
         # Not offline: what the ledger does not hold has to be asked.
-        click.echo(f"To go on:  {rerun_command(ctx, limit=work.limit, retry_lost=work.retry_lost)}", err=True)
+        click.echo(f"To continue:  {rerun_command(ctx, limit=work.limit, retry_lost=work.retry_lost)}", err=True)
         return UNREACHABLE
     if as_json:
         print_json(summary)

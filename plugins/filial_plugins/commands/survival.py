@@ -1,4 +1,4 @@
-"""Say what became of each strategy's attempts in a run."""
+"""Show what happened to each strategy's attempts in a run."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def evolve_stages(folder: Path) -> list[dict[str, Any]]:
         UsageError: there is no such run, or none of its stages has evolved anything.
     """
     if not (folder / "stages").is_dir():
-        raise UsageError(f"{folder} is no run; name one of runs/, or its folder")
+        raise UsageError(f"{folder} is not a run; give the name or the folder of a run in runs/")
     found = [(path.parent.name, read_manifest(path)) for path in sorted(folder.glob("stages/*/manifest.json"))]
     stages = [{"name": name, **manifest["report"]} for name, manifest in found if manifest]
     if not (evolved := [stage for stage in stages if stage.get("survival")]):
-        raise UsageError(f"{folder}: no evolve stage of this run is done")
+        raise UsageError(f"{folder}: this run has no finished evolve stage")
     return evolved
 
 
@@ -52,7 +52,7 @@ def evolve_stages(folder: Path) -> list[dict[str, Any]]:
 @json_option
 @home_option
 def survival(run: str, as_json: bool, home: Path) -> None:
-    """What became of each strategy's attempts, round by round: kept, dropped by each rule, cost, growth, novelty.
+    """Show each strategy's attempts by round: kept, dropped by rule, cost, growth, novelty.
 
     RUN is a run's name or its folder.
     """

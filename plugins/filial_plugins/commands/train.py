@@ -15,9 +15,9 @@ from filial_plugins.commands.flags import template_options, template_spec
 
 @click.command()
 @click.argument("data", metavar="DATA")
-@click.option("--model", required=True, help="Folder, pkg:PACKAGE/FOLDER or hub name of the model to tune.")
-@click.option("-o", "--out", required=True, metavar="DIR", help="Folder for the tuned model.")
-@click.option("--heldout", type=click.IntRange(0), default=0, help="Records to keep back from training.")
+@click.option("--model", required=True, help="Folder, pkg:PACKAGE/FOLDER or hub name of the base model.")
+@click.option("-o", "--out", required=True, metavar="DIR", help="Folder for the trained model.")
+@click.option("--heldout", type=click.IntRange(0), default=0, help="Number of records to exclude from training.")
 @format_option
 @seed_option
 @json_option
@@ -42,7 +42,7 @@ def _call(
         if isinstance(value, int | float | str):
             click.echo(f"{key}: {value}", err=True)
     following = command_line(ctx, "judge", "exact-match", "DATA", "--model", out)
-    click.echo(f"{out}: the tuned model; judge it with: {following}", err=True)
+    click.echo(f"{out}: the trained model; judge it with: {following}", err=True)
     return 0
 
 

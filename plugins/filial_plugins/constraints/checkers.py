@@ -61,7 +61,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 }
 """Scripts and how the names of their letters begin in the Unicode database."""
 SCRIPT_SHARE = 0.9
-"""Least share of the letters that are of the script asked for; the rest is for names, formulas and code."""
+"""Minimum share of letters of the required script; the rest is for names, formulas and code."""
 MARKS = {"exclamation marks": "!！", "question marks": "?？؟", "semicolons": ";；", "parentheses": "()（）"}
 _COMMAS = ",，、،"
 
@@ -85,64 +85,64 @@ def _check_none(found: int, what: str) -> str:
 
 
 def check_sentence_length(text: str, args: Args) -> str:
-    """The longest sentence keeps the limit of words."""
+    """No sentence has more words than the limit."""
     longest = max((len(split_words(sentence)) for sentence in split_sentences(text)), default=0)
     most = args["at_most"]
     return "" if 0 < longest <= most else f"sentences of at most {most} words wanted, the longest has {longest}"
 
 
 def check_include_words(text: str, args: Args) -> str:
-    """Each of the words stands in the text, as a whole word."""
+    """Each of the words occurs in the text, as a whole word."""
     missing = [word for word in args["words"] if not count_word(text, word)]
     return f"{', '.join(missing)} missing" if missing else ""
 
 
 def check_include_phrase(text: str, args: Args) -> str:
-    """The phrase stands in the text, case and width of blanks aside."""
+    """The phrase occurs in the text, ignoring case and the width of blanks."""
     return "" if fold_text(args["phrase"]) in fold_text(text) else "the phrase is missing"
 
 
 def check_exclude_words(text: str, args: Args) -> str:
-    """None of the words stands in the text, as a whole word."""
+    """None of the words occurs in the text, as a whole word."""
     there = [word for word in args["words"] if count_word(text, word)]
     return f"{', '.join(there)} found" if there else ""
 
 
 def check_letter_frequency(text: str, args: Args) -> str:
-    """How often a letter stands in the text, in either case."""
+    """The number of times a letter occurs in the text, in either case."""
     composed, letter = unicodedata.normalize("NFC", text), args["letter"]
     found = sum(composed.count(form) for form in {letter.lower(), letter.upper()})
     return _check_count(found, args, f"times {letter!r}")
 
 
 def check_upper_case(text: str, args: Args) -> str:
-    """No letter is in lower case, and some letter has case."""
+    """No letter is in lower case, and some letter is in upper case."""
     return "" if text.isupper() else f"{sum(map(str.islower, text))} letters in lower case found"
 
 
 def check_lower_case(text: str, args: Args) -> str:
-    """No letter is in upper case, and some letter has case."""
+    """No letter is in upper case, and some letter is in lower case."""
     return "" if text.islower() else f"{sum(map(str.isupper, text))} letters in upper case found"
 
 
 def check_capital_words(text: str, args: Args) -> str:
-    """How many words of two letters or more are all in upper case."""
+    """The number of words of two or more letters that are all in upper case."""
     found = (word for word in split_words(text) if word.isupper() and sum(map(str.isalpha, word)) > 1)
     return _check_count(sum(1 for _ in found), args, "words in capitals")
 
 
 def check_exclude_marks(text: str, args: Args) -> str:
-    """None of these marks stands in the text, full-width forms included."""
+    """None of these marks occurs in the text, full-width forms included."""
     return _check_none(sum(map(text.count, MARKS[args["marks"]])), args["marks"])
 
 
 def check_no_commas(text: str, args: Args) -> str:
-    """No comma stands in the text, in any script."""
+    """No comma occurs in the text, in any script."""
     return _check_none(sum(map(text.count, _COMMAS)), "commas")
 
 
 def check_no_digits(text: str, args: Args) -> str:
-    """No decimal digit stands in the text, in any script."""
+    """No decimal digit occurs in the text, in any script."""
     return _check_none(sum(map(str.isdecimal, text)), "digits")
 
 
@@ -163,12 +163,12 @@ def _make_count_checker(measure: Callable[[str], Any], what: str) -> Checker:
 
 
 def check_character_count(text: str, args: Args) -> str:
-    """The characters, blanks between them included, those around the text not (code points after NFC)."""
+    """The characters, including blanks inside the text, without those around it (code points after NFC)."""
     return _check_count(count_characters(text), args, "characters")
 
 
 def check_word_frequency(text: str, args: Args) -> str:
-    """How often the word stands in the text as a whole word, case aside; in scripts without blanks anywhere."""
+    """The number of times the word occurs as a whole word, ignoring case; in scripts without blanks anywhere."""
     return _check_count(count_word(text, args["word"]), args, f"times {args['word']!r}")
 
 

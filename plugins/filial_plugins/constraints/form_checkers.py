@@ -32,7 +32,7 @@ def check_numbered_list(text: str, args: Args) -> str:
 
 
 def check_table(text: str, args: Args) -> str:
-    """There is a Markdown table, and the first has so many columns."""
+    """There is a Markdown table, and the first one has this number of columns."""
     found = count_table_columns(text)
     return "" if found == args["columns"] else f"a table of {args['columns']} columns wanted, {found} columns found"
 
@@ -41,16 +41,16 @@ def check_json_keys(text: str, args: Args) -> str:
     """The whole text is a JSON object that has the keys; it may have others."""
     found = parse_json_object(text)
     if found is None:
-        return "the answer is no JSON object"
+        return "the answer is not a JSON object"
     missing = [key for key in args["keys"] if key not in found]
     return f"keys missing: {', '.join(missing)}" if missing else ""
 
 
 def check_csv_columns(text: str, args: Args) -> str:
-    """The whole text is comma-separated values: a head and a row or more, all of so many columns."""
+    """The whole text is comma-separated values: a head and one or more rows, all with this number of columns."""
     rows = parse_csv(text)
     if rows is None or len(rows) < 2:
-        return "the answer is no CSV with a head and rows"
+        return "the answer is not CSV with a head and rows"
     widths = sorted({len(row) for row in rows})
     return "" if widths == [args["columns"]] else f"{args['columns']} columns wanted, {widths[:5]} found"
 
@@ -60,7 +60,7 @@ def check_title(text: str, args: Args) -> str:
     first = "".join(split_lines(text)[:1]).strip()
     inner = first[2:-2]
     right = first.startswith("<<") and first.endswith(">>") and split_words(inner) and not set(inner) & set("<>")
-    return "" if right else "the first line is no <<title>>"
+    return "" if right else "the first line is not a <<title>>"
 
 
 def check_start_with(text: str, args: Args) -> str:
@@ -74,12 +74,12 @@ def check_end_with(text: str, args: Args) -> str:
 
 
 def check_quoted(text: str, args: Args) -> str:
-    """The whole text stands in double quotation marks."""
+    """The whole text is in double quotation marks."""
     return "" if strip_quotes(text) is not None else "the answer is not in double quotation marks"
 
 
 def check_tagged(text: str, args: Args) -> str:
-    """The whole text stands between an opening and a closing tag."""
+    """The whole text is between an opening and a closing tag."""
     return "" if strip_tags(text, args["tag"]) is not None else f"the answer is not in <{args['tag']}>…</{args['tag']}>"
 
 
@@ -90,14 +90,14 @@ def check_code_fence(text: str, args: Args) -> str:
 
 
 def check_postscript(text: str, args: Args) -> str:
-    """The last paragraph, or the last line, begins with the marker and goes on."""
+    """The last paragraph, or the last line, begins with the marker and has more text."""
     mark, ends = args["marker"], [*split_paragraphs(text)[-1:], *split_lines(text)[-1:]]
     there = any(end.strip().startswith(mark) and split_words(end.strip()[len(mark) :]) for end in ends)
     return "" if there else f"no postscript {mark} at the end"
 
 
 def check_closing_choice(text: str, args: Args) -> str:
-    """The last line that is not blank is the label, a colon and one of the options, maybe with a full stop."""
+    """The last line that is not blank is the label, a colon and one of the options, with or without a full stop."""
     last = "".join(split_lines(text)[-1:]).strip()
     allowed = [f"{args['label']}: {option}{dot}" for option in args["options"] for dot in ("", ".")]
     return "" if last in allowed else f"the last line is {last[:60]!r}"
@@ -112,16 +112,16 @@ def check_two_answers(text: str, args: Args) -> str:
 
 
 def check_parts(text: str, args: Args) -> str:
-    """So many texts with lines of three or more dashes between them, none empty."""
+    """This number of texts, none empty, separated by lines of three or more dashes."""
     found = split_at_marks(text, "-", 3)
     return "" if len(found) == args["parts"] and all(found) else f"{args['parts']} parts wanted, {len(found)} found"
 
 
 def check_line_start(text: str, args: Args) -> str:
-    """Every line that is not blank begins with the mark and a blank, and goes on."""
+    """Every line that is not blank begins with the mark and a blank, and has more text."""
     found = [line.strip() for line in split_lines(text)]
     other = [line for line in found if not line.startswith(args["mark"] + " ")]
-    return "" if found and not other else f"{len(other)} lines begin otherwise"
+    return "" if found and not other else f"{len(other)} lines begin differently"
 
 
 def check_acrostic(text: str, args: Args) -> str:
@@ -131,7 +131,7 @@ def check_acrostic(text: str, args: Args) -> str:
 
 
 def check_paragraph_word(text: str, args: Args) -> str:
-    """There is such a paragraph, and the word is its first, case and punctuation aside."""
+    """The paragraph exists, and the word is its first, ignoring case and punctuation."""
     found = split_paragraphs(text)
     if len(found) < args["paragraph"]:
         return f"paragraph {args['paragraph']} wanted, {len(found)} paragraphs found"

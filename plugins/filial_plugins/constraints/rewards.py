@@ -41,8 +41,8 @@ def command(ctx: click.Context, data: tuple[str, ...], out: Path, prompts: Path 
     """Write the checkers of DATA's constraints as a reward file for reinforcement learning.
 
     FILE is one Python file without imports beyond the standard library; its functions `reward` and `loose_reward` have
-    the signature that TRL's GRPOTrainer wants and give the share of the constraints that hold. --prompts writes the
-    data set that goes with it: the questions of the records that have constraints, with these.
+    the signature that TRL's GRPOTrainer expects and return the share of the satisfied constraints. --prompts writes the
+    matching data set: questions and constraints of the records that have constraints.
     """
     rows, types, without = [], Counter[str](), 0
     for source, record in ((name, record) for name in data for record in read(name, format=kind, manager=manager(ctx))):

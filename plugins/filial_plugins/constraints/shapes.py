@@ -24,7 +24,7 @@ def parse_json_object(text: str) -> dict[str, Any] | None:
     """Return the JSON object (RFC 8259: no NaN, nothing around it) that the text is."""
 
     def no_number(name: str) -> Any:
-        raise ValueError(f"{name} is no JSON")
+        raise ValueError(f"{name} is not JSON")
 
     try:
         # Numbers stay texts: Python refuses to turn thousands of digits into a number, JSON does not.

@@ -1,4 +1,4 @@
-"""Keep answers that the teacher gives again: self-consistency."""
+"""Keep answers that the teacher repeats: self-consistency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from filial_plugins.texts import collapse_whitespace, excerpt
 
 
 class Agreement(Filter):
-    """Ask the question again and drop records whose answer does not come back.
+    """Ask the question again and drop records whose answer is not repeated.
 
     The idea is self-consistency (Wang et al., 2023, "Self-Consistency Improves Chain of Thought
     Reasoning"): an answer that a model repeats is more often right. It suits tasks with one short answer and
@@ -22,7 +22,7 @@ class Agreement(Filter):
     asks = True
 
     draws: int = Field(3, ge=1, description="How often the question is asked again.")
-    agree: float = Field(0.5, gt=0, le=1, description="Least share of the new answers that must be the same.")
+    agree: float = Field(0.5, gt=0, le=1, description="Minimum share of new answers that are the same.")
 
     def calls(self, records: int) -> float:
         return self.draws * records

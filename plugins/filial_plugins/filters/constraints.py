@@ -1,4 +1,4 @@
-"""Keep answers that do what the instruction's checkable constraints ask."""
+"""Keep answers that satisfy the instruction's checkable constraints."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class Constraints(Filter):
     """Drop records whose answer breaks one of their constraints; records without constraints pass.
 
     The constraints are those of the record (``constraints``), as `add-constraints` with ``checkable: true`` writes
-    them. Strict: the answer must hold as written. Loose: it may also hold without its first
-    line, its last, or both, without asterisks, or without quotation marks around it (IFEval, Zhou et al., 2023, plus
-    the quotation marks). The default is strict, because a model would learn the flaw of an answer that holds only
-    loosely.
+    them. Strict: the answer must satisfy them as it is. Loose: it may also satisfy them without its first line, its
+    last, or both, without asterisks, or without quotation marks around it (IFEval, Zhou et al., 2023, plus the
+    quotation marks). The default is strict, because a model would learn the flaw of an answer that is only loosely
+    correct.
 
-    Kept or dropped, a record is scored: ``constraints_strict`` and ``constraints_loose`` say whether all of its
-    constraints hold (1 or 0), ``constraints_strict_share`` and ``constraints_loose_share`` which share does, so their
-    means are IFEval's accuracies by prompt and (with as many constraints everywhere) by instruction. A record with a
-    constraint that the catalogue does not know is dropped (``constraint-unknown``).
+    Every record gets scores: ``constraints_strict`` and ``constraints_loose`` say whether all of its constraints are
+    satisfied (1 or 0), ``constraints_strict_share`` and ``constraints_loose_share`` give the share of those that are.
+    Their means are IFEval's accuracies by prompt and (if all records have equally many constraints) by instruction. A
+    record with a constraint that the catalogue does not contain is dropped (``constraint-unknown``).
     """
 
-    accept: Literal["strict", "loose"] = Field("strict", description="Which reading of an answer has to hold.")
+    accept: Literal["strict", "loose"] = Field("strict", description="Check strictly or loosely.")
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:
         if not record.constraints:

@@ -86,7 +86,7 @@ class SeenConversations:
 
 def compute_digests(turns: Sequence[Message]) -> list[bytes]:
     """Return one digest per answer, over all turns up to it, so that the beginning of a conversation can be
-    recognised.
+    recognized.
     """
     running, out = hashlib.blake2b(digest_size=12), list[bytes]()
     for turn in turns:

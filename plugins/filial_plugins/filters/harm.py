@@ -1,4 +1,4 @@
-"""Keep out requests for harm, by word patterns."""
+"""Remove requests for harm, by word patterns."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
 class Harm(Filter):
     """Drop records that ask for or give help with harm; the reason names the category (``harm-weapons``).
 
-    A coarse first filter. It knows English phrases only, not meaning: it misses what is paraphrased,
-    hinted at, misspelt or written in another language, and it drops harmless texts that use such phrases (a
-    history question about a bomb; a helpline's leaflet at level strict). Where it matters, add a classifier
-    or a judge after it, and read what it dropped. ``lenient`` holds the gravest categories, ``normal`` adds
-    instructions for violence, drugs, malware, fraud and incitement, ``strict`` adds mere mention of many of
-    these and sexual content.
+    A coarse first filter. It knows English phrases only, not meaning. It misses what is paraphrased, hinted at,
+    misspelt or written in another language, and it drops harmless texts that use such phrases (a history question about
+    a bomb; a helpline's leaflet at level strict). If this matters, add a classifier or a judge after it, and read what
+    it dropped. ``lenient`` has the most serious categories, ``normal`` adds instructions for violence, drugs, malware,
+    fraud and incitement, ``strict`` also drops texts that only mention many of these, and sexual content.
     """
 
-    level: Literal["lenient", "normal", "strict"] = Field("normal", description="How much is dropped.")
+    level: Literal["lenient", "normal", "strict"] = Field("normal", description="How much to drop.")
     patterns: tuple[str, ...] = Field(
         (),
         description="Regular expressions of your own, matched as whole words in any case (harm-own).",
@@ -42,7 +41,7 @@ class Harm(Filter):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(
-                    f"{pattern!r} is no regular expression: {error}; correct it, or escape its special characters"
+                    f"{pattern!r} is not a regular expression: {error}; correct it, or escape its special characters"
                 ) from None
         return patterns
 

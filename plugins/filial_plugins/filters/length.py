@@ -1,4 +1,4 @@
-"""Keep records of a sensible length."""
+"""Keep records of a reasonable length."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from filial_plugins.texts import count_words, get_answer, get_question
 class Length(Filter):
     """Drop records whose instruction, input or output is too short or too long.
 
-    Lengths are words between blanks; in scripts that write none (Chinese, Japanese, Thai, …) characters. Of a
-    conversation the first user turn counts as instruction and the last assistant turn as output.
+    Lengths are numbers of words, in scripts without blanks (Chinese, Japanese, Thai, …) of characters. In a
+    conversation, the first user turn is the instruction and the last assistant turn the output.
     """
 
-    min_instruction: int = Field(2, ge=0, description="Fewest words of the instruction.")
-    max_instruction: int = Field(500, ge=1, description="Most words of the instruction.")
-    min_input: int = Field(0, ge=0, description="Fewest words of the input.")
-    max_input: int = Field(2000, ge=0, description="Most words of the input.")
-    min_output: int = Field(1, ge=0, description="Fewest words of the output.")
-    max_output: int = Field(2000, ge=1, description="Most words of the output.")
+    min_instruction: int = Field(2, ge=0, description="Minimum words of the instruction.")
+    max_instruction: int = Field(500, ge=1, description="Maximum words of the instruction.")
+    min_input: int = Field(0, ge=0, description="Minimum words of the input.")
+    max_input: int = Field(2000, ge=0, description="Maximum words of the input.")
+    min_output: int = Field(1, ge=0, description="Minimum words of the output.")
+    max_output: int = Field(2000, ge=1, description="Maximum words of the output.")
 
     @model_validator(mode="after")
     def _check_order(self) -> Length:

@@ -1,4 +1,4 @@
-"""Clean conversations copied from chat pages: FastChat's rules for ShareGPT (Vicuna's data), mended."""
+"""Clean conversations copied from chat pages: FastChat's rules for ShareGPT (Vicuna's data), corrected."""
 
 from __future__ import annotations
 
@@ -55,22 +55,29 @@ def _style_option(name: str, what: str) -> Any:
 class ShareGPTClean(Filter):
     """Clean conversations copied from chat pages, as FastChat cleaned ShareGPT's for Vicuna.
 
-    The text of the turns stays; what the page added is removed: HTML becomes Markdown, and "Copy code", "1 / 2" and
-    "Copy12 chars / 3 words" are deleted. Turns before the first question and questions after the last answer are cut,
-    and so is everything from the first empty turn on. A changed conversation is a new record, whose parent is the old
-    one. A conversation is dropped with one of these reasons:
+    The text of the turns stays; additions of the page are removed: HTML becomes Markdown, and "Copy code", "1 / 2" and
+    "Copy12 chars / 3 words" are deleted. Turns before the first question and questions after the last answer are cut;
+    everything from the first empty turn on is cut, too. A changed conversation is a new record, whose parent is the old
+    one. A conversation is dropped for one of these reasons:
 
     * ``too-short``: no answer is left, or fewer than ``min_characters`` characters in all;
-    * ``wrong-roles``: questions and answers do not take turns;
-    * ``blocked-words``, ``blocked-answer``: a turn with one of ``blocked_words``, an answer that is the page's error;
+
+    * ``wrong-roles``: questions and answers do not alternate;
+
+    * ``blocked-words``, ``blocked-answer``: a turn with one of ``blocked_words``, an answer that is an error of the
+    page;
+
     * ``unreadable-html``: HTML too deeply nested or refused by the parser;
+
     * ``plugins``: plugins of the page took part, and the text does not show what they did;
+
     * ``repeated-id``, ``repeated-conversation``: an earlier record has this id or these turns;
+
     * ``wrong-list``, ``repeated-digits``, ``skipped-script``: see the options ``list_numbers``, ``repeated_digits`` and
-      ``skip_scripts``.
+    ``skip_scripts``.
 
     ``style: fastchat`` decides as lm-sys/FastChat does (fastchat/data/clean_sharegpt.py, optional_clean.py and
-    filter_wrong_format.py; Apache-2.0), faults included; each part of it is also an option. A record of one
+    filter_wrong_format.py; Apache-2.0), including its faults; each part of it is also an option. A record of one
     instruction and its output is cleaned as a conversation of two turns.
     """
 
@@ -79,60 +86,60 @@ class ShareGPTClean(Filter):
     extra = "clean"
 
     style: Literal["filial", "fastchat"] = Field(
-        "filial", description="Our rules, or FastChat's: gives the options that are not given by themselves."
+        "filial", description="filial's rules or FastChat's; sets the defaults of other options."
     )
     html: Literal["auto", "all", "off"] | None = _style_option(
-        "html", "Which turns become Markdown: answers that are HTML from their beginning on, all turns, or none."
+        "html", "Which turns become Markdown: answers that begin with HTML, all turns, or none."
     )
     escapes: bool | None = _style_option(
         "escapes", 'Whether Markdown from HTML has a backslash before each "_" and "*".'
     )
     mending: Literal["careful", "fastchat"] | None = _style_option(
         "mending",
-        "How code blocks, remnants of the page and blank lines are mended: by the page's structure, leaving alone what "
-        "needs no mending, or by FastChat's patterns.",
+        "How code blocks, remnants of the page and blank lines are repaired: by the page's structure and only if "
+        "necessary, or by FastChat's patterns.",
     )
     invisible: Literal["strip", "cut"] | None = _style_option(
-        "invisible", "A turn that begins with an invisible character: remove that, or end the conversation there."
+        "invisible", "A turn that begins with an invisible character: remove it, or end the conversation there."
     )
     edges: Literal["all", "one"] | None = _style_option(
-        "edges", "Turns cut before the first question and behind the last answer: all, or at most one at each end."
+        "edges", "Turns to cut before the first question and after the last answer: all, or at most one at each end."
     )
-    system: Literal["drop", "keep"] | None = _style_option("system", "What becomes of a system text at the beginning.")
+    system: Literal["drop", "keep"] | None = _style_option("system", "What to do with a system text at the beginning.")
     tools: Literal["drop", "keep"] | None = _style_option(
-        "tools", "Whether turns of tools may stand in for questions and answers, or are wrong roles."
+        "tools", "Keep turns of tools as questions and answers, or drop them as wrong roles."
     )
     repeats: Literal["beginnings", "openings", "keep"] | None = _style_option(
         "repeats",
-        "Which repeats are dropped: what an earlier conversation says or begins with; whatever has the first question "
+        "Which repeats to drop: beginnings of an earlier conversation; conversations with the first question "
         "and answer of an earlier one; none.",
     )
     list_numbers: Literal["neighbours", "fastchat", "keep"] | None = _style_option(
         "list_numbers",
-        'What drops an answer whose list lost its numbering: two neighbouring lines "1. "; two such lines with no '
+        'When to drop an answer with wrong list numbers: two neighbouring lines "1. "; two such lines with no '
         "digit 2 between them (FastChat's later filter); nothing.",
     )
-    same_id: Literal["drop", "keep"] = Field("drop", description="What becomes of a record whose id was there before.")
-    plugins: Literal["drop", "keep"] = Field("drop", description='What becomes of records tagged "plugins".')
+    same_id: Literal["drop", "keep"] = Field("drop", description="What to do with a record whose id occurred before.")
+    plugins: Literal["drop", "keep"] = Field("drop", description='What to do with records tagged "plugins".')
     blocked_words: tuple[str, ...] = Field(
-        ("openai", "chatgpt"), description="Words that no turn may hold, in any case, also within other words."
+        ("openai", "chatgpt"), description="Words that no turn may contain, in any case, also inside other words."
     )
     blocked_answers: tuple[str, ...] = Field(
-        RATE_LIMITED, description='Beginnings of answers that are the page\'s errors; a "!" may stand before them.'
+        RATE_LIMITED, description='Beginnings of answers that are errors of the page; a "!" may precede them.'
     )
-    min_characters: int = Field(16, ge=0, description="Fewest characters of all turns together.")
+    min_characters: int = Field(16, ge=0, description="Minimum characters of all turns together.")
     repeated_digits: int | None = Field(
-        None, ge=2, description="Drop conversations in which one digit comes so often in a row (FastChat's option: 9)."
+        None, ge=2, description="Drop conversations with this many equal digits in a row (FastChat's option: 9)."
     )
     skip_scripts: tuple[talk.Script, ...] = Field(
-        (), description="Drop conversations of whose letters more than half are of one of these scripts."
+        (), description="Drop conversations with more than half of the letters in one of these scripts."
     )
 
     @field_validator("blocked_words", "blocked_answers")
     @classmethod
     def _check_phrases(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
         if not all(phrase.strip() for phrase in phrases):
-            raise ValueError("one of the phrases is empty and would be found in every text; remove it")
+            raise ValueError("one of the phrases is empty and would match every text; remove it")
         return phrases
 
     @property
@@ -183,7 +190,7 @@ class ShareGPTClean(Filter):
             small = turn.content.lower()
             for word in self.blocked_words:
                 if word.lower() in small:
-                    return Drop("blocked-words", f"a turn holds {word!r}")
+                    return Drop("blocked-words", f"a turn contains {word!r}")
             said = turn.content.removeprefix("!")
             if turn.role == "assistant" and said.startswith(self.blocked_answers):
                 return Drop("blocked-answer", f"an answer is {excerpt(said)!r}")
@@ -200,7 +207,7 @@ class ShareGPTClean(Filter):
             if self.repeated_digits and (
                 found := talk.repeated_digit_pattern(self.repeated_digits).search(turn.content)
             ):
-                return Drop("repeated-digits", f"a turn holds {found[0]!r}")
+                return Drop("repeated-digits", f"a turn contains {found[0]!r}")
         if self.skip_scripts and (script := talk.find_script([turn.content for turn in turns], self.skip_scripts)):
             return Drop("skipped-script", f"it is written in {script}")
         return None
@@ -234,7 +241,7 @@ def _split_system(turns: Turns, chosen: SimpleNamespace) -> tuple[Turns, Turns]:
 
 def _cut_edges(turns: Turns, chosen: SimpleNamespace) -> Turns | Drop:
     """Return the turns from the first question to the last answer, if there are any."""
-    alone = Drop("too-short", f"{len(turns)} turns, of which none answers another")
+    alone = Drop("too-short", f"none of {len(turns)} turns answers another")
     if len(turns) < 2:
         return alone
     if chosen.edges == "all":
@@ -255,7 +262,7 @@ def _check_role(i: int, turn: Message, chosen: SimpleNamespace) -> Drop | None:
     allowed = wanted if chosen.tools == "keep" else wanted[:1]
     if turn.role in allowed and (i or turn.role == "user"):
         return None
-    return Drop("wrong-roles", f"turn {i + 1} is of {turn.role}, not of {allowed[0]}")
+    return Drop("wrong-roles", f"the role of turn {i + 1} is {turn.role}, not {allowed[0]}")
 
 
 def _clean_turn(turn: Message, chosen: SimpleNamespace) -> Message | None:

@@ -1,4 +1,4 @@
-"""More examples of tasks there are."""
+"""Write more examples of existing tasks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from filial_plugins.generators.self_instruct.styles import load_prompts, make_se
 
 
 class Instances(Generator):
-    """Write further examples with new inputs for the instruction of each incoming record.
+    """Write more examples with new inputs for the instruction of each input record.
 
-    One request per record, in the form and with the filters of `self-instruct`; of records tagged ``classification``,
-    examples are written label first. Only new records are yielded; their parent is the incoming record, and they have
-    its task. An input that the instruction already has, in the incoming records or in an earlier example, is dropped as
+    One request per record, in the form and with the filters of `self-instruct`; for records tagged ``classification``,
+    examples are written label first. Only new records are yielded; their parent is the input record, and they have its
+    task. An input that the instruction already has, in the input records or in an earlier example, is dropped as
     ``repeated-input``. Conversations are skipped.
     """
 
-    per_record: int = Field(1, ge=1, le=100, description="Examples asked for per incoming record.")
+    per_record: int = Field(1, ge=1, le=100, description="Examples per input record.")
 
     async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:
         tasks = [seed for seed in seeds if seed.instruction]

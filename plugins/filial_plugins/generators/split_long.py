@@ -1,4 +1,4 @@
-"""Split long conversations, so that every exchange fits into a model's context."""
+"""Split long conversations, so that they fit into a model's context."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class ConversationPart:
 class SplitLong(Generator):
     """Split conversations over a length limit between two exchanges; shorter ones pass unchanged.
 
-    A piece holds as many exchanges as fit. An exchange is a question, calls and results of tools, and the answer. A
-    system text is repeated at the beginning of each piece and counts toward its length. The pieces are new records,
-    whose parent is the conversation; the conversation itself is dropped as ``split``. A question after the last answer
-    is left out.
+    A piece contains as many exchanges as possible. An exchange is a question, calls and results of tools, and the
+    answer. A system text is repeated at the beginning of each piece and counts toward its length. The pieces are new
+    records, whose parent is the conversation; the conversation itself is dropped as ``split``. A question after the
+    last answer is left out.
 
     A turn's length is its tokens, including the tokenizer's own begin token, and ``turn_tokens`` for what a template
-    adds, as in lm-sys/FastChat (fastchat/data/split_long_conversation.py, Apache-2.0). Unlike there, a last pair
+    adds, as in lm-sys/FastChat (fastchat/data/split_long_conversation.py, Apache-2.0). Unlike in FastChat, a last pair
     that does not fit is kept, and a first pair that is too long makes no empty piece. Without a tokenizer, tokens are
-    estimated from words, or characters in scripts that write no blanks.
+    estimated from words, or characters in scripts without blanks.
     """
 
     asks = False
     consumes = True
 
-    max_tokens: int = Field(2048, ge=1, description="Longest piece, in tokens.")
+    max_tokens: int = Field(2048, ge=1, description="Maximum tokens of a piece.")
     tokenizer: InputFile | None = Field(
         None, description="Folder or hub id (hf:NAME) of the tokenizer that counts; without one, words are counted."
     )
@@ -46,7 +46,7 @@ class SplitLong(Generator):
     turn_tokens: int = Field(6, ge=0, description="Tokens added for each turn.")
     over_long: Literal["keep", "drop"] = Field(
         "keep",
-        description="What becomes of one exchange over the limit: a piece of its own, or the drop exchange-too-long.",
+        description="An exchange over the limit becomes a separate piece, or a drop (exchange-too-long).",
     )
 
     async def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:

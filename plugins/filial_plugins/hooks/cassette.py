@@ -1,4 +1,4 @@
-"""Record each question to a teacher and its answer, as they come, in cassette.jsonl of the run's folder."""
+"""Record all requests to teachers and their answers in a file of the run's folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from filial_plugins.ledger.cassette import CassetteWriter
 
 
 class Recorder(HookPlugin):
-    """Record each question to a teacher and its answer as they come.
+    """Record each request to a teacher and its answer.
 
     The format is that of `filial ledger export`; `filial ledger import` reads it. A continued run appends to the file.
     Finished stages are not asked again, and so not recorded again.

@@ -1,4 +1,4 @@
-"""Mask what identifies people and accounts in every request to a teacher."""
+"""Mask personal data and keys in every request to a teacher."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def redact(text: str, what: Collection[Masked] = ALL) -> str:
 
 
 class Redact(HookPlugin):
-    """Mask what identifies people and accounts in every request to a teacher.
+    """Mask personal data and keys in every request to a teacher.
 
-    The ledger stores the masked request, so it does not hold the masked text either.
+    The ledger stores the masked request, so it does not contain the masked text either.
     """
 
-    what: tuple[Masked, ...] = Field(default=ALL, min_length=1, description="What is masked.")
+    what: tuple[Masked, ...] = Field(default=ALL, min_length=1, description="What to mask.")
 
     @hookimpl
     async def ask(self, request: Request, proceed: Asker) -> Reply:

@@ -1,4 +1,4 @@
-"""Exact match: the answer is right if it is the expected text."""
+"""Score 1 if the answer is the expected text, else 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from filial import Candidate, Context, Field, Judge, Record, UsageError, Verdict
 
 
 class ExactMatch(Judge):
-    """1 for an answer that equals the expected text, 0 otherwise; blanks at both ends never count."""
+    """Score 1 if the answer equals the expected text, else 0; blanks at both ends are ignored."""
 
     case_sensitive: bool = Field(True, description="Whether upper and lower case differ.")
     normalize_whitespace: bool = Field(False, description="Whether every run of blanks counts as one space.")

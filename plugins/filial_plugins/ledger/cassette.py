@@ -109,7 +109,7 @@ class CassetteReader:
                         self._check_count()
                         self._read_header(row)
                     elif number == 1:
-                        raise Fault("", "this is no cassette; 'filial ledger export' makes one")
+                        raise Fault("", "this is not a cassette; 'filial ledger export' makes one")
                     else:
                         yield self._read_entry(row)
                         self._found += 1
@@ -134,7 +134,7 @@ class CassetteReader:
     def _check_count(self) -> None:
         if self._expected not in (None, self._found):
             raise UsageError(
-                f"{self.path}: holds {self._found:,} answers where its header says {self._expected:,}; make it again"
+                f"{self.path}: contains {self._found:,} answers, but its header says {self._expected:,}; make it again"
             )
 
     def _read_entry(self, row: dict[str, Any]) -> Entry:

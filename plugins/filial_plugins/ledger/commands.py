@@ -1,4 +1,4 @@
-"""Look after the teachers' answers; replay them elsewhere."""
+"""Manage the stored answers of teachers; export and import them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _suggest_prune(ctx: click.Context) -> str:
 
 @click.group()
 def ledger() -> None:
-    """Look after the teachers' answers, which are kept in .filial/ledger.sqlite and paid for once."""
+    """Manage the teachers' answers, which are stored in .filial/ledger.sqlite."""
 
 
 def _ledger_path(home: Path) -> Path:
@@ -44,7 +44,7 @@ def _open_ledger(home: Path) -> closing[Ledger]:
 
     if not _ledger_path(home).exists():
         raise UsageError(
-            f"{_ledger_path(home)}: there is no ledger; a run makes one, --home names the folder with .filial/"
+            f"{_ledger_path(home)}: there is no ledger; a run creates one; --home is the folder with .filial/"
         )
     return closing(Ledger(_ledger_path(home)))
 
@@ -54,7 +54,7 @@ def _open_ledger(home: Path) -> closing[Ledger]:
 @json_option
 @click.pass_context
 def stats(ctx: click.Context, home: Path, as_json: bool) -> None:
-    """Say how many answers there are, of which teachers, with how many tokens."""
+    """Show the number of answers and tokens by teacher."""
     from filial.commands import grid, printable
     from filial_plugins.ledger.stats import collect_stats, measure_size
 
@@ -77,16 +77,16 @@ def stats(ctx: click.Context, home: Path, as_json: bool) -> None:
         click.echo(grid(head, rows, 2) + "\n")
     click.echo(f"{answers:,} answers in {_ledger_path(home)}, {_format_bytes(total)}.")
     if damaged:
-        click.echo(f"{damaged:,} more are damaged and never served; {_suggest_prune(ctx)}.", err=True)
+        click.echo(f"{damaged:,} more are damaged and not used; {_suggest_prune(ctx)}.", err=True)
 
 
 @ledger.command()
-@click.option("--show", type=click.IntRange(0), default=20, show_default=True, help="Damaged answers to name at most.")
+@click.option("--show", type=click.IntRange(0), default=20, show_default=True, help="Damaged answers to list.")
 @home_option
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, home: Path, show: int, as_json: bool) -> int:
-    """Look for damage: of the file, of every answer, and of the key it is kept under. Exit code 1 if there is any."""
+    """Check the file, all answers and their keys for damage. The exit code is 1 if there is any."""
     from filial.commands import printable
     from filial_plugins.ledger.health import check_ledger
 
@@ -123,13 +123,13 @@ def _format_verdict(health: Health, cure: str) -> str:
 @click.argument("run", required=False)
 @click.option(
     "-o", "--output", "out", required=True, metavar="FILE", type=click.Path(path_type=Path),
-    help="Where to write it; packed if the name ends in .gz or .zst.",
+    help="Output file; compressed if its name ends in .gz or .zst.",
 )  # fmt: skip
 @home_option
 def export(home: Path, run: str | None, out: Path) -> None:
-    """Write the answers of RUN, or all, as a cassette: a text file that replays the run anywhere with no endpoint.
+    """Write the answers of RUN, or all, to a cassette: a text file that replays the run without an endpoint.
 
-    RUN is the name or the folder of a run. The cassette holds the questions and answers as they are, and no key.
+    RUN is the name or the folder of a run. The cassette contains questions and answers in plain text, and no API key.
     """
     from filial_plugins.ledger import maintenance
     from filial_plugins.ledger.cassette import write_cassette
@@ -156,7 +156,7 @@ def export(home: Path, run: str | None, out: Path) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @home_option
 def import_(home: Path, files: tuple[Path, ...]) -> None:
-    """Take in the answers of cassettes, once each is checked: all of them, or none if one is damaged."""
+    """Import the answers of cassettes: all, or none if one of them is damaged."""
     from filial.gateway import Ledger
     from filial_plugins.ledger import maintenance
     from filial_plugins.ledger.cassette import CassetteReader
@@ -172,16 +172,16 @@ def import_(home: Path, files: tuple[Path, ...]) -> None:
 
 
 @ledger.command()
-@click.option("--damaged", is_flag=True, help="Those that are damaged; they are asked again when needed.")
-@click.option("--older-than", "days", type=click.FloatRange(0), metavar="DAYS", help="Those stored longer ago.")
-@click.option("--teacher", metavar="NAME", help="Those of teachers of this name.")
-@click.option("--keep-runs", is_flag=True, help="Those that no run in runs/ has used.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--damaged", is_flag=True, help="Damaged answers; they are requested again when needed.")
+@click.option("--older-than", "days", type=click.FloatRange(0), metavar="DAYS", help="Answers older than this.")
+@click.option("--teacher", metavar="NAME", help="Answers of teachers with this name.")
+@click.option("--keep-runs", is_flag=True, help="Answers that no run in runs/ has used.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @home_option
 @click.pass_context
 def prune(ctx: click.Context, /, home: Path, dry_run: bool, yes: bool, **which: Any) -> None:
-    """Remove the answers that meet every condition given. What is removed and asked again is paid for again."""
+    """Remove the answers that meet all given conditions. If one is needed again, it is paid again."""
     from filial_plugins.ledger import maintenance
     from filial_plugins.ledger.health import read_teachers
     from filial_plugins.ledger.pruning import choose_entries

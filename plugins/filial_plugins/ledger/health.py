@@ -119,7 +119,7 @@ def read_sound_entries(ledger: Ledger, keys: Iterable[str]) -> Iterator[Entry]:
     for key in keys:
         entry = next(read_entries(ledger, [key]), None)
         if entry is None:
-            raise FilialError(f"{ledger.path}: holds no answer {key}; run the recipe again, which asks for it")
+            raise FilialError(f"{ledger.path}: contains no answer {key}; run the recipe again, which requests it")
         if what := find_damage(entry, known):
             raise FilialError(f"{ledger.path}: the answer {key} is damaged: {what}; 'filial ledger verify' tells more")
         yield entry

@@ -28,12 +28,12 @@ class Proportional(Mixer):
 
 
 class ExamplesProportional(Mixer):
-    """Draw each task in proportion to its number of records, of which at most ``maximum`` count.
+    """Draw each task in proportion to its number of records, or to ``maximum`` if it has more.
 
     This is examples-proportional mixing (T5, section 3.5.2). FLAN 2021 counts at most 3,000 records of a task.
     """
 
-    maximum: Maximum | None = Field(None, description="Most records of a task that count. Default, and 0: all.")
+    maximum: Maximum | None = Field(None, description="Maximum records of a task to count. Default, and 0: all.")
 
     def rates(self, sizes: dict[str, int]) -> dict[str, float]:
         """Return the number of records of each task, or ``maximum`` where it has more.
@@ -53,7 +53,7 @@ class Temperature(Mixer):
 
     temperature: float = Field(3.0, description="The temperature T.", gt=0, allow_inf_nan=False)
     maximum: Maximum | None = Field(
-        None, description="Most records of a task that count, after scaling. Default, and 0: all."
+        None, description="Maximum records of a task to count, after scaling. Default, and 0: all."
     )
     scale: float = Field(1.0, description="Factor of each number of records.", gt=0, allow_inf_nan=False)
 

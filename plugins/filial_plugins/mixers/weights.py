@@ -1,4 +1,4 @@
-"""Mix by weights the user gives."""
+"""Mix by given weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Weights(Mixer):
     """
 
     weights: dict[str, Weight] = Field(default_factory=dict, description="Weight by task name.")
-    default: Weight = Field(1.0, description="Weight of every task not named; 0 leaves them out.")
+    default: Weight = Field(1.0, description="Weight of all other tasks; 0 excludes them.")
 
     def rates(self, sizes: dict[str, int]) -> dict[str, float]:
         """Return the weights themselves; 0 for a task without records.

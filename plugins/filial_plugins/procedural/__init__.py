@@ -1,4 +1,4 @@
-"""A closed world of verifiable tasks, and the teacher ``procedural`` that knows all of it.
+"""A teacher without a model: exact answers to tasks of a small closed world.
 
 `truth` tells the exact answer to any task of the world; `exam` holds the held-out test records; ``pocket_base`` is
 a small base model that has read about the world but has never seen an instruction.

@@ -1,4 +1,4 @@
-"""Run the whole road offline in minutes: no key, no download."""
+"""Run the whole pipeline offline in minutes: no key, no download."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ EXAMS = {
 def command(
     ctx: click.Context, recipe: Path | None, full: bool, seconds: float | None, home: Path, as_json: bool
 ) -> int:
-    """Seeds, Self-Instruct, Evol-Instruct, filters, mixing, template, training, judging: offline, in minutes.
+    """Run the whole pipeline offline in minutes: generate, evolve, filter, mix, train, judge.
 
-    RECIPE is a recipe to run instead of the demo's own, which is written to the home folder to be opened and edited.
+    RECIPE replaces the demo's own recipe, which is written to the home folder for you to edit.
     """
     path = recipe or _ensure_recipe(home)
     changes = [f"train.max_seconds={seconds:g}"] if seconds else []
@@ -120,7 +120,7 @@ def _print_results(
     """Print the tables and figures of a run."""
     click.echo("\nThe funnel: what came in, what was made, what was dropped and why\n")
     click.echo(funnel_table(summary))
-    click.echo("\nSurvival: what became of each strategy's attempts\n")
+    click.echo("\nSurvival: what happened to each strategy's attempts\n")
     click.echo(survival_table(summary))
     train, data = summary["train"], summary["dataset"]
     click.echo(
@@ -133,7 +133,7 @@ def _print_results(
     plain = ", ".join(f"{100 * share:.0f} %" for share in probe.values())
     click.echo(f"\nThe base asked with plain prompts instead of chat tokens: {plain}.")
     if rows:
-        click.echo("\nWhat evolution and filters bought (exact match in %; same training time)\n")
+        click.echo("\nThe effect of evolution and filters (exact match in %; same training time)\n")
         click.echo(_format_differences(rows))
     click.echo(f"\n{WHAT}\nEverything is in {run.folder}.")
     click.echo(f"Next: open {path}, change it and run it again; or judge the model on records of your own:")

@@ -186,13 +186,13 @@ def _cut_reply(text: str, limit: int | None, stop: Sequence[str]) -> tuple[str, 
 class ProceduralTeacher(Teacher):
     """A teacher without a model: exact answers to tasks of a small closed world, offline and at once.
 
-    It can propose tasks, tell which are classification, write examples, evolve instructions by each of the eight
-    built-in strategies, answer (and obey checkable constraints at the end of a task) and judge; it says "Sorry, ..." to
-    everything else.  With ``noise`` it makes mistakes at a known rate.  Figures reached with it show that a pipeline
-    works; they say nothing about language in the open.
+    It can propose tasks, recognize classification tasks, write examples, evolve instructions by each of the eight
+    built-in strategies, answer (and satisfy checkable constraints at the end of a task) and judge; it says "Sorry, ..."
+    to everything else. With ``noise`` it makes mistakes at a known rate. Results with it show that a pipeline works;
+    they say nothing about natural language.
     """
 
-    seed: int = Field(0, description="Seed of everything the teacher draws at random.")
+    seed: int = Field(0, description="Seed of the teacher's random numbers.")
     world: Literal["core", "full"] = Field("core", description="Propose the 28 core operations or all 42.")
     holdout: bool = Field(True, description="Hold out the exams' wordings, pairs of operations and texts.")
     noise: float = Field(0.0, ge=0.0, le=1.0, description="Share of answers, rewrites and proposals with a fault.")

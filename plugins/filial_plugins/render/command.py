@@ -30,7 +30,7 @@ LOOKALIKES = 5
 @click.command()
 @click.argument("data", metavar="DATA")
 @click.option("--tokenizer", metavar="DIR", help="Folder of a tokenizer; needed for --mask and for chat.")
-@click.option("--mask", is_flag=True, help="Show the tokens, trained ones marked.")
+@click.option("--mask", is_flag=True, help="Show the tokens and mark the trained ones.")
 @click.option("--limit", type=click.IntRange(0), default=3, show_default=True, help="Records to show.")
 @click.option(
     "--count",
@@ -39,7 +39,7 @@ LOOKALIKES = 5
     show_default=True,
     help="Records to count in the summary; 0 for all.",
 )
-@click.option("--max-length", type=click.IntRange(1), help="Tokens above which training drops a row.")
+@click.option("--max-length", type=click.IntRange(1), help="Maximum tokens of a row in training.")
 @format_option
 @click.option("--json", "as_json", is_flag=True, help="Print spans (and tokens), and the summary, as JSON.")
 def _run(
@@ -89,7 +89,7 @@ def _bind_template(
         flag = "--mask shows" if mask else "--max-length counts"
         raise UsageError(f"{flag} tokens; name a tokenizer with --tokenizer DIR")
     if type(chosen).bind is not Template.bind:
-        raise UsageError(f"the template {name!r} is made of a tokenizer's own tokens; name one with --tokenizer DIR")
+        raise UsageError(f"the template {name!r} depends on the tokenizer; give one with --tokenizer DIR")
     return chosen, None
 
 

@@ -54,9 +54,9 @@ class StrategyKeys(Settings):
 
     kind = "strategies"
     weight: float = Field(1.0, description="How often this strategy is drawn, relative to the others.", gt=0)
-    name: Name | None = Field(None, description="What the survival table calls it; its plugin's name unless given.")
+    name: Name | None = Field(None, description="Name in the survival table; default: the plugin's name.")
     family: Literal["in-depth", "in-breadth"] | None = Field(
-        None, description="What the survival table says of it; what its plugin says unless given."
+        None, description="Family in the survival table; default: the plugin's."
     )
 
     def key_parts(self) -> list[Any]:
@@ -71,22 +71,21 @@ class Evolve(Stage):
     owner, by_inputs = "the evolve stage", ("strategies",)
     rounds: int = Field(1, description="Evolutions of each record.", ge=1)
     strategies: list[Annotated[Any, Part("strategies", StrategyKeys)]] = Field(
-        description="What evolves records; one is drawn per try.", min_length=1, exclude=True
+        description="The strategies; one is drawn per attempt.", min_length=1, exclude=True
     )
     eliminate: list[Annotated[Any, Part("filters")]] = Field(
         ["evolved"], description="Filters that decide whether an evolution has failed.", exclude=True
     )
     keep: Literal["all", "last"] = Field(
-        "all", description="Keep parents and every generation, or the newest of each line."
+        "all", description="Keep parents and all generations, or the newest of each line only."
     )
     branch: int = Field(
         1, description="Children of each record per round: 1 makes chains, more make trees.", ge=1, le=100
     )
-    order: Literal["random", "fixed"] = Field("random", description="Draw strategies by weight, or take them in turn.")
+    order: Literal["random", "fixed"] = Field("random", description="Draw strategies by weight, or use them in turn.")
     answer: bool = Field(
         True,
-        description="Ask the teacher for the answer to each evolved instruction; if not, rules on answers are left "
-        "out.",
+        description="Ask the teacher to answer each evolved instruction; if off, rules on answers do not apply.",
     )
 
     @classmethod
@@ -264,7 +263,7 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     """
     if whole := [rule.plugin for rule in plan.eliminate if rule.filter.whole_set]:
         raise UsageError(
-            f"{whole[0]} decides over all records at once, which stage {env.stage} never has; put it into a filter "
+            f"{whole[0]} needs all records at once, but stage {env.stage} has one at a time; put it into a filter "
             "stage behind it"
         )
     if not_judged := plan.describe_unjudged():

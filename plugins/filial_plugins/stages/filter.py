@@ -56,7 +56,7 @@ class Filter(Stage):
     )
     owner, by_inputs, alone = "the filter stage", ("filters",), "filters"
     filters: list[Annotated[Any, Part("filters")]] = Field(
-        description="What decides which records go on, one after the other.", min_length=1, exclude=True
+        description="The filters, applied one after the other.", min_length=1, exclude=True
     )
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:

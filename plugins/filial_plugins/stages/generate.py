@@ -43,11 +43,11 @@ class Generate(Stage):
         None,
         description="Seed tasks: a file, pkg:PACKAGE/FILE or hf:NAME. Most generators need it in the first stage.",
     )
-    seeds_format: Word | None = Field(None, description="The seeds' format, if not clear.")
+    seeds_format: Word | None = Field(None, description="Format of the seeds, if it cannot be detected.")
     keep_inputs: bool | None = Field(
         None,
-        description="Pass on the records of the stage before; for a generate stage that is not the first, and whose "
-        "generator does not say itself what becomes of them.",
+        description="Also pass on the records of the stage before. Only for a generate stage that is not the first "
+        "and whose generator does not decide about them.",
         json_schema_extra={"default": True},
     )
 
@@ -138,7 +138,7 @@ async def generate_records(
                 break
     check_unchanged(copies, singles, plugin, env.stage)
     for record in waiting.values() if left_out else ():
-        env.drop(Drop(LEFT_OUT, "the generator ended before it said what becomes of this"), plugin, record)
+        env.drop(Drop(LEFT_OUT, "the generator ended without a result for this record"), plugin, record)
 
 
 async def _generate(

@@ -46,9 +46,9 @@ class Mix(Stage):
 
     works = "reduce"  # all records are drawn from and shuffled together
     kind, by_inputs, bounded = "mixers", ("sources",), True
-    total: int | None = Field(None, description="Records in the mix. Default: as many as fit.", ge=1)
+    total: int | None = Field(None, description="Records in the mix. Default: as many as possible.", ge=1)
     by: Literal["task", "plugin", "round"] = Field(
-        "task", description="What rates go by: the task, the plugin a record comes from, or its evolution round."
+        "task", description="What defines the groups: the task, the plugin a record comes from, or its evolution round."
     )
     repeat: bool = Field(False, description="Repeat the records of a task that has fewer than its share.")
     stop: bool = Field(False, description="End the mix where the first task runs out, so that all shares hold.")

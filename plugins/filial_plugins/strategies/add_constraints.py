@@ -1,4 +1,4 @@
-"""Evolve by a constraint."""
+"""Add a constraint to the task."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from filial_plugins.prompt_files import read_prompt
 class AddConstraints(PromptStrategy):
     """Add a constraint or requirement to the task (Evol-Instruct, in depth: add constraints).
 
-    With ``checkable: true`` no teacher is asked for it: a constraint that a function can verify is drawn from the
-    catalogue (docs/constraints.md) that contradicts none of the present ones. Its sentence is appended to the
+    With ``checkable: true`` no teacher is asked for it: a constraint that a function can verify, and that does not
+    contradict the present ones, is drawn from the catalogue (docs/constraints.md). Its sentence is appended to the
     instruction, its type and arguments are stored in the record. The teacher writes the answer as usual, and the filter
     `constraints` checks it.
     """
@@ -24,8 +24,8 @@ class AddConstraints(PromptStrategy):
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
     wording: ClassVar[str] = read_prompt(__file__, "add_constraints.txt")
     checkable: bool = Field(False, description="Draw a constraint that a function can verify, without a teacher.")
-    types: tuple[str, ...] = Field((), description="With checkable, the types to draw from; all if none is named.")
-    per_record: int = Field(3, ge=1, description="With checkable, the most constraints one record may carry.")
+    types: tuple[str, ...] = Field((), description="With checkable: types to draw from. Default: all.")
+    per_record: int = Field(3, ge=1, description="With checkable: maximum constraints per record.")
 
     @model_validator(mode="after")
     def _one_way(self) -> AddConstraints:
@@ -46,7 +46,7 @@ class AddConstraints(PromptStrategy):
         there = record.constraints
         new = draw_constraint(record.instruction, there, ctx.rng, self.types) if len(there) < self.per_record else None
         if new is None:
-            return Drop("no-constraint-left", f"no further constraint fits beside {len(there)} constraints")
+            return Drop("no-constraint-left", f"no further constraint is compatible with the present {len(there)}")
         return record.evolved(instruction=append_sentence(record.instruction, new.text), constraints=(*there, new))
 
 

@@ -1,4 +1,4 @@
-"""Evolve by structured input."""
+"""Add structured input to the task."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ComplicateInput(PromptStrategy):
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
     wording: ClassVar[str] = read_prompt(__file__, "complicate_input.txt")
-    forms: tuple[Form, ...] = Field(get_args(Form), min_length=1, description="Forms of data, one of them is drawn.")
+    forms: tuple[Form, ...] = Field(get_args(Form), min_length=1, description="Forms of data; one is drawn.")
 
     def values(self, record: Record) -> dict[str, str]:
         return {**super().values(record), "form": IN_WORDS[self.forms[0]]}

@@ -1,4 +1,4 @@
-"""Evolve from the general to the specific."""
+"""Make a general task specific."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from filial_plugins.prompt_files import read_prompt
 
 
 class Concretize(PromptStrategy):
-    """Put something specific where the task is general (Evol-Instruct, in depth: concretizing)."""
+    """Replace general concepts in the task by specific ones (Evol-Instruct, in depth: concretizing)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
     wording: ClassVar[str] = read_prompt(__file__, "concretize.txt")

@@ -1,4 +1,4 @@
-"""Evolve by depth."""
+"""Ask for more depth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from filial_plugins.prompt_files import read_prompt
 
 
 class Deepen(PromptStrategy):
-    """Ask for more about the same matter (Evol-Instruct, in depth: deepening)."""
+    """Ask for more depth on the same subject (Evol-Instruct, in depth: deepening)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-depth"
     wording: ClassVar[str] = read_prompt(__file__, "deepen.txt")

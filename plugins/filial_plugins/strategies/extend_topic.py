@@ -1,4 +1,4 @@
-"""Evolve to a related topic."""
+"""Change to a related topic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evolve by steps of reasoning."""
+"""Require more steps of reasoning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evolve into a rarer task."""
+"""Change to a rarer task of the same domain."""
 
 from __future__ import annotations
 

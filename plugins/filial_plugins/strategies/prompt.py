@@ -1,4 +1,4 @@
-"""Evolve by a text of your own."""
+"""Evolve with a prompt text of your own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from filial import PromptStrategy, Strategy, hookimpl
 
 
 class Prompt(PromptStrategy):
-    """Evolve by a text in the recipe or in a file; no Python needed.
+    """Evolve with a prompt text in the recipe or in a file; no Python needed.
 
-    In the text, ``{prompt}`` stands for the task with its input, ``{instruction}``, ``{input}`` and ``{output}`` for
-    its parts, ``{max_words}`` for that option; a brace is written twice. The teacher's reply is the new task, with its
-    input under a line ``Input:``. In a recipe, ``name`` and ``family`` say what the survival table calls it.
+    In the text, ``{prompt}`` is replaced by the task with its input, ``{instruction}``, ``{input}`` and ``{output}`` by
+    its parts, ``{max_words}`` by that option; write braces twice. The teacher's reply is the new task, with its
+    input under a line ``Input:``. In a recipe, ``name`` and ``family`` set its name and family in the survival table.
     """
 
 

@@ -1,4 +1,4 @@
-"""Evolve by another way to the goal."""
+"""Require another method for the same goal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from filial_plugins.prompt_files import read_prompt
 
 
 class VaryMethod(PromptStrategy):
-    """Make a task that wants the same thing done differently (in breadth: wider coverage of skills)."""
+    """Make a task with the same goal but another method (in breadth: wider coverage of skills)."""
 
     family: ClassVar[Literal["in-depth", "in-breadth"]] = "in-breadth"
     wording: ClassVar[str] = read_prompt(__file__, "vary_method.txt")

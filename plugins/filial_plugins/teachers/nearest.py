@@ -1,4 +1,4 @@
-"""The copying baseline: the difference between a model and this one is what was learned beyond copying."""
+"""The copying baseline: answers with the most similar known record."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from filial.formats import read
 
 
 class Nearest(Teacher):
-    """Copies: the answer of the known record whose question shares most words with what is asked.
+    """Give the answer of the known record whose question is most similar.
 
-    Likeness is the share of common words (Jaccard); the first record wins ties. Where no word is shared, the answer is
-    empty. As a judge's rival in a recipe it knows what the model is trained on, and nothing else.
+    Similarity is the share of common words (Jaccard); on a tie, the first record is used. If no word is shared, the
+    answer is empty. As a judge's rival in a recipe it knows the training data only: a better model has learned more
+    than copying.
     """
 
-    data: InputFile | None = Field(None, description="Records to copy from; for a judge's rival the training data.")
+    data: InputFile | None = Field(None, description="Records to copy from; for a judge's rival: training data.")
     _index: asyncio.Task[QuestionIndex] | None = PrivateAttr(None)
 
     def for_dataset(self, folder: Path) -> Teacher:

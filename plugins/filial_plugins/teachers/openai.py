@@ -1,4 +1,4 @@
-"""Any endpoint that speaks OpenAI's chat completions."""
+"""Any endpoint with OpenAI's chat completions API."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _PORTS = {"http": 80, "https": 443}
 class OpenAI(Teacher):
     """A model behind an OpenAI-compatible endpoint: OpenAI, OpenRouter, vLLM, llama.cpp, Ollama and others.
 
-    The key is read from the environment variable named by ``api_key_env``; it goes to no host that its user has not
-    allowed (`filial keys`). Every request limits its answer, so that what it can cost is known beforehand: to
-    ``max_tokens``, else to 4,096 tokens, or 16,384 for OpenAI's reasoning models, whose reasoning counts too. These
-    models take no sampling options, so such options are left out, with a warning. A JSON Schema is given to endpoints
-    that can hold an answer to it, and put in words for others.
+    The key is read from the environment variable named by ``api_key_env``; it is sent only to hosts that the user has
+    allowed (`filial keys`). Every request limits its answer, so that the maximum cost is known: to
+    ``max_tokens``, else to 4,096 tokens, or 16,384 for OpenAI's reasoning models (reasoning included). These
+    models accept no sampling options; such options are left out, with a warning. A JSON Schema is sent to endpoints
+    that support it, and described in words for others.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -48,26 +48,26 @@ class OpenAI(Teacher):
     base_url: str = Field("https://api.openai.com/v1", description="Address of the endpoint, up to /v1.")
     api_key_env: str = Field(
         "", pattern="^([A-Za-z_][A-Za-z0-9_]*)?$",
-        description="Environment variable that holds the key; unless given, OPENAI_API_KEY at OpenAI, "
-        "OPENROUTER_API_KEY at OpenRouter, none elsewhere.",
+        description="Environment variable with the key; default: OPENAI_API_KEY at OpenAI, "
+        "OPENROUTER_API_KEY at OpenRouter, otherwise none.",
     )  # fmt: skip
     profile: ProfileName = Field(
         "auto",
-        description="What kind of endpoint it is; auto goes by the host, and on this machine by the usual port.",
+        description="Kind of endpoint; auto: by the host, on this machine by the usual port.",
     )
     temperature: float | None = Field(None, ge=0, le=2, description="Sampling temperature.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling: share of probability kept.")
     max_tokens: int | None = Field(
-        None, ge=1, description="Most tokens of an answer; unless given, 4096, for a reasoning model 16384."
+        None, ge=1, description="Maximum tokens of an answer; default: 4096, for a reasoning model 16384."
     )
     token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
-        "auto", description="What the endpoint calls that limit; auto goes by the profile."
+        "auto", description="The endpoint's name for that limit; auto: by the profile."
     )
     response_format: Literal["auto", "json_schema", "json_object", "words"] = Field(
-        "auto", description="How a JSON Schema is sent to the endpoint; auto goes by the profile."
+        "auto", description="How a JSON Schema is sent to the endpoint; auto: by the profile."
     )
     usd_per_million: Charges | None = Field(
-        None, description="What a million tokens cost in US dollars: {prompt: 0.15, completion: 0.6, cached: 0.075}."
+        None, description="US dollars per million tokens: {prompt: 0.15, completion: 0.6, cached: 0.075}."
     )
     _connection: Connection | None = PrivateAttr(None)
 
@@ -75,7 +75,7 @@ class OpenAI(Teacher):
     @classmethod
     def _check_address(cls, url: str) -> str:
         if re.search("[@?#]", url):
-            raise ValueError("base_url must not hold a user, password or query; name the key by api_key_env")
+            raise ValueError("base_url must not contain a user, password or query; name the key by api_key_env")
         if not re.fullmatch(r"https?://(?:[^\s\\/:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[^\s\\]*)?", url):
             raise ValueError("base_url must be an address like https://host/v1")
         return url.rstrip("/")

@@ -21,9 +21,9 @@ class Charges(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    prompt: float = Field(ge=0, description="Of a prompt.")
-    completion: float = Field(ge=0, description="Of an answer, with its reasoning.")
-    cached: float | None = Field(None, ge=0, description="Of a prompt's part that the endpoint had in its cache.")
+    prompt: float = Field(ge=0, description="Price of prompt tokens.")
+    completion: float = Field(ge=0, description="Price of answer tokens, with reasoning.")
+    cached: float | None = Field(None, ge=0, description="Price of prompt tokens from the endpoint's cache.")
 
     def to_price(self, source: str) -> Price:
         return Price(prompt=self.prompt, completion=self.completion, cached=self.cached, source=source)

@@ -24,12 +24,13 @@ _HASHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 class Transformers(Teacher):
-    """A local causal or encoder-decoder model, run by transformers: a chat model, FLAN-T5, or one just trained.
+    """A local causal or encoder-decoder model, run by transformers: a chat model, FLAN-T5, or a model trained by
+    filial.
 
-    Requests that wait at the same time are answered together, in batches of like length. An answer depends on the
-    model, the request and the options alone, not on its neighbours in the batch, as far as the arithmetic of the
-    device rounds alike (float32 nearly always does, half precision does not always). At temperature 0, the default,
-    the likeliest token is taken each time, and another draw gives the same text; above it, each draw is another.
+    Requests that wait at the same time are answered together, in batches of similar length. An answer depends on the
+    model, the request and the options only, not on the other requests of the batch, if the arithmetic of the device
+    rounds equally (in float32 nearly always, in half precision not always). At temperature 0, the default, the
+    likeliest token is taken each time, and each draw gives the same text; above it, draws differ.
 
     Weights are read from safetensors only. Code that comes with a model is run only if ``code`` names its repository
     and commit.
@@ -59,12 +60,10 @@ class Transformers(Teacher):
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling: share of probability kept.")
     top_k: int | None = Field(None, ge=1, description="Sample from this number of likeliest tokens.")
     seed: int = Field(0, description="Seed of sampling.")
-    max_tokens: int = Field(512, ge=1, description="Most tokens of an answer.")
-    batch_size: int = Field(32, ge=1, description="Most requests answered together.")
-    batch_tokens: int = Field(32_768, ge=1, description="Most tokens of a batch: prompts, answers and padding.")
-    timeout: float = Field(
-        1800.0, gt=0, description="Seconds one request may take in all, waiting for others included."
-    )
+    max_tokens: int = Field(512, ge=1, description="Maximum tokens of an answer.")
+    batch_size: int = Field(32, ge=1, description="Maximum requests per batch.")
+    batch_tokens: int = Field(32_768, ge=1, description="Maximum tokens of a batch: prompts, answers and padding.")
+    timeout: float = Field(1800.0, gt=0, description="Maximum seconds per request, including the wait for others.")
     _queue: BatchQueue | None = PrivateAttr(None)
     _loaded: LocalModel | None = PrivateAttr(None)
     _fingerprint: str = PrivateAttr("")

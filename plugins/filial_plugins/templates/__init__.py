@@ -17,7 +17,7 @@ _UNTRAINED_END = Span(END.text, special=True)
 class Conversational(Template):
     """A template that writes whole conversations."""
 
-    turns: Turns = Field("all", description="Which answers are trained: all of a conversation, or the last alone.")
+    turns: Turns = Field("all", description="Which answers to train: all of a conversation, or the last only.")
 
 
 @dataclass(frozen=True, slots=True)

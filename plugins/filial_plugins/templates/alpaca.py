@@ -1,4 +1,4 @@
-"""Stanford Alpaca's prompt: a preamble, the instruction, the input where there is one, the response.
+"""Stanford Alpaca's prompt: a preamble, the instruction, the input if any, the response.
 
 The wording is a format constant of tatsu-lab/stanford_alpaca, ``PROMPT_DICT`` in train.py (Apache-2.0): a model tuned
 on it answers no other prompt as well.
@@ -22,8 +22,8 @@ WITHOUT_INPUT = (
 class Alpaca(Conversational):
     """Stanford Alpaca's prompt, with and without input.
 
-    The original knows single turns only. Here later turns of a conversation follow the end token after a blank line,
-    without the preamble; a system text takes the preamble's place.
+    The original has single turns only. Here later turns of a conversation follow the end token after a blank line,
+    without the preamble; a system text replaces the preamble.
     """
 
     newline_after_response: bool = Field(

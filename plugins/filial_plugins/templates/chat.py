@@ -39,14 +39,14 @@ NEEDED_TOKENS: dict[str, tuple[str, ...]] = {
 class Chat(Conversational):
     """The tokenizer's own chat template, or a published format by name. It needs a tokenizer (`bind`).
 
-    Trained are the answers, each with its end token, such as ``<|im_end|>``, and what else the model has to write
-    itself because the prompt does not hold it. Contents are plain text: control tokens' strings in them stay text.
+    The answers are trained, each with its end token, such as ``<|im_end|>``, and everything that the model has to write
+    itself because the prompt does not contain it. Contents are plain text: control tokens' strings in them stay text.
 
     ``mistral`` is the format of Mistral's v3 tokenizers, ``qwen`` that of Qwen2.5 with its own system text. A named
-    format begins with BOS where the tokenizer begins texts with it.
+    format begins with BOS if the tokenizer begins texts with it.
     """
 
-    format: Format = Field("tokenizer", description="Whose format: the tokenizer's own, or one by name.")
+    format: Format = Field("tokenizer", description="The tokenizer's own format, or one by name.")
     system_in_question: bool = Field(
         False, description="Put a system text before the first question, for formats without system turns."
     )

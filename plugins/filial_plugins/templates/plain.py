@@ -13,7 +13,7 @@ class Plain(Conversational):
     """Headings "### Instruction:", "### Input:" and "### Response:", each on its own line, and nothing else.
 
     The same text as alpaca-lora's "alpaca_short". Later turns of a conversation follow the end token after a blank
-    line; a system text stands first, with a blank line after it.
+    line; a system text comes first, with a blank line after it.
     """
 
     def render(self, record: Record) -> list[Span]:

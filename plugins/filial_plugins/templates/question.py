@@ -1,4 +1,4 @@
-"""The question as it stands: no heading, no preamble, no role."""
+"""The question only: no heading, no preamble, no role."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from filial_plugins.templates import Conversational, make_answer_spans, split_ex
 
 
 class Question(Conversational):
-    """What a user would type, and nothing round it: the instruction, and the input after a blank line.
+    """Only what a user would type: the instruction, and the input after a blank line.
 
-    Made for encoder-decoder models such as FLAN-T5, which were trained on bare questions and begin an answer in a
-    decoder of their own. Where one text holds question and answer, the blank line before an answer is the model's to
-    write. Turns of a conversation, and a system text, stand one after the other with blank lines between.
+    For encoder-decoder models such as FLAN-T5, which were trained on plain questions and write the answer in a
+    separate decoder. If question and answer are one text, the model writes the blank line before an
+    answer. System text and turns of a conversation are separated by blank lines.
     """
 
     def render(self, record: Record) -> list[Span]:

@@ -22,7 +22,7 @@ class Vicuna(Conversational):
     The blank before an answer is trained with it: the prompt ends with "ASSISTANT:", so the model writes that blank.
     """
 
-    system: str = Field(SYSTEM, description="System text for records that bring none.")
+    system: str = Field(SYSTEM, description="System text for records without one.")
 
     def render(self, record: Record) -> list[Span]:
         """Write the record as Vicuna text. An empty turn is its role and colon alone, as in the original.

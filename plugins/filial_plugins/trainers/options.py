@@ -24,10 +24,10 @@ class GradientTrainer(Trainer):
     requires: ClassVar[tuple[str, ...]] = ("torch", "transformers", "safetensors")
     extra: ClassVar[str] = "train"
 
-    epochs: float | None = Field(None, gt=0, description="Most passes over the data.")
-    max_steps: int | None = Field(None, ge=1, description="Most updates of the weights.")
-    max_seconds: float | None = Field(None, gt=0, description="Most seconds of training.")
-    max_cpu_seconds: float | None = Field(None, gt=0, description="Most CPU seconds of training.")
+    epochs: float | None = Field(None, gt=0, description="Maximum passes over the data.")
+    max_steps: int | None = Field(None, ge=1, description="Maximum updates of the weights.")
+    max_seconds: float | None = Field(None, gt=0, description="Maximum seconds of training.")
+    max_cpu_seconds: float | None = Field(None, gt=0, description="Maximum CPU seconds of training.")
     batch_size: int = Field(32, ge=1, description="Rows computed at once.")
     grad_accumulation: int = Field(
         1, ge=1, description="Batches per update; an update sees batch_size x grad_accumulation rows on all devices."
@@ -42,7 +42,7 @@ class GradientTrainer(Trainer):
     )
     warmup: float = Field(0.03, ge=0, lt=1, description="Share of the training in which the learning rate rises.")
     lr_floor: float = Field(0.0, ge=0, le=1, description="Lowest learning rate, as a share of the peak.")
-    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    clip: float = Field(1.0, gt=0, description="Maximum norm of the gradient.")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="Precision of computation; weights that are trained stay in float32."
     )
@@ -59,7 +59,7 @@ class GradientTrainer(Trainer):
         None, ge=1, description="Steps between evaluations on held-out records; by default only at the end."
     )
     samples: int = Field(3, ge=0, description="Held-out questions to answer at each evaluation.")
-    sample_tokens: int = Field(64, ge=1, description="Most tokens of such an answer.")
+    sample_tokens: int = Field(64, ge=1, description="Maximum tokens of such an answer.")
     log_every: int = Field(10, ge=1, description="Steps between lines of training.jsonl.")
     checkpoint_steps: int | None = Field(None, ge=1, description="Steps between checkpoints.")
     checkpoint_seconds: float | None = Field(

@@ -35,18 +35,16 @@ class Seq2Seq(GradientTrainer):
     """Fine-tuning of an encoder-decoder model (T5, FLAN-T5, BART) on answers.
 
     The encoder reads what the template writes before an answer, the decoder learns the answer and its end token. Every
-    answer that the template trains is a pair of its own. The template `question` writes questions without a frame.
+    answer that the template trains is a separate pair. The template `question` writes questions without headings.
 
     Training ends at the first bound that is reached: epochs, steps, seconds of wall clock or of CPU. Without a bound: 3
     epochs. If the same training is started again, it resumes from its last checkpoint.
     """
 
     lr: float = Field(1e-4, gt=0, description="Peak learning rate (with muon: that of the hidden matrices).")
-    max_input: int = Field(512, ge=2, description="Longest input in tokens.")
-    max_output: int = Field(256, ge=2, description="Longest answer in tokens, with its end token.")
-    over_long: OverLong = Field(
-        "drop", description="What happens to longer pairs: they are dropped, or cut where that is possible."
-    )
+    max_input: int = Field(512, ge=2, description="Maximum tokens of an input.")
+    max_output: int = Field(256, ge=2, description="Maximum tokens of an answer, with its end token.")
+    over_long: OverLong = Field("drop", description="What to do with longer pairs: drop them, or cut them if possible.")
 
     def check_model(self, model: str) -> None:
         """Refuse models without an encoder, and models that no trainer here can train."""

@@ -47,18 +47,14 @@ class SFT(GradientTrainer):
     If the same training is started again, it resumes from its last checkpoint.
     """
 
-    max_length: int = Field(
-        512, ge=2, description="Longest row in tokens; with packing: pack also that of a packed row."
-    )
-    over_long: OverLong = Field(
-        "drop", description="What happens to longer rows: they are dropped, or cut where that is possible."
-    )
+    max_length: int = Field(512, ge=2, description="Maximum tokens of a row; with packing: pack also of a packed row.")
+    over_long: OverLong = Field("drop", description="What to do with longer rows: drop them, or cut them if possible.")
     packing: Literal["auto", "pack", "off"] = Field(
         "auto",
         description="auto: rows of a batch lie end to end, without padding, if a test shows that this model computes "
         "the same as for one row at a time. pack: as auto, with rows packed to max_length tokens. off: padded.",
     )
-    lora: LoRA | None = Field(None, description="Train small matrices beside frozen weights; {} takes the defaults.")
+    lora: LoRA | None = Field(None, description="Train small additional matrices; {} takes the defaults.")
     sharding: Literal["none", "fsdp"] = Field(
         "none",
         description="fsdp: each process stores only a part of the weights, gradients and AdamW state.",

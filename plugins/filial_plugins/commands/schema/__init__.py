@@ -18,7 +18,7 @@ from filial_plugins.commands.schema.recipe import recipe_schema
 def schema(ctx: click.Context, what: str, name: str | None) -> None:
     """Print a JSON Schema: WHAT is record, recipe, manifest, or a kind of plugin followed by its NAME.
 
-    The recipe's schema holds the options of every plugin installed, for editors.
+    The recipe's schema contains the options of all installed plugins, for editors.
     """
     schemas = {"record": record_schema, "recipe": lambda: recipe_schema(manager(ctx)), "manifest": manifest_schema}
     kind = kind_of(what)

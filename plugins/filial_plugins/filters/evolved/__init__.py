@@ -1,4 +1,4 @@
-"""The filter `evolved`: the elimination rules of Evol-Instruct, one file per rule."""
+"""Remove failed evolutions: the elimination rules of Evol-Instruct."""
 
 from filial_plugins.filters.evolved.filter import Evolved, register_filters
 

@@ -52,23 +52,26 @@ class Evolved(Filter):
 
     The four rules of Evol-Instruct (Xu et al., 2024, section 3.2), each with its own reason:
 
-    * ``no-information-gain``: the question is its parent's (case, blanks and closing punctuation aside),
-      or, with ``equality: ask``, the teacher says that both are equal;
-    * ``prompt-leak``: the evolved text holds words of the evolving prompt, such as "rewritten prompt";
-    * ``empty-answer``: the answer holds only punctuation and function words, or nothing;
-    * ``apology``: the answer apologises in few words;
+    * ``no-information-gain``: the question is equal to its parent's (ignoring case, blanks and closing punctuation),
+    or, with ``equality: ask``, the teacher says that both are equal;
 
-    and one that Auto Evol-Instruct (Zeng et al., 2024, section 3.2) found: ``non-answer``, a reply that asks for
-    input, asks back, only announces an answer, or declines.
+    * ``prompt-leak``: the evolved text contains words of the evolving prompt, such as "rewritten prompt";
+
+    * ``empty-answer``: the answer contains only punctuation and function words, or nothing;
+
+    * ``apology``: the answer is short and apologizes;
+
+    and one found by Auto Evol-Instruct (Zeng et al., 2024, section 3.2): ``non-answer``, a reply that asks for input,
+    asks a question back, only announces an answer, or declines.
 
     ``style: paper`` decides as published; each part of it is also an option. Two published rules drop some good
     answers: ``apology`` those that rightly say sorry (``apology_words: 0`` turns it off), ``empty-answer`` those such
-    as "No." (``function_words: replies`` or ``keep``). Without a parent record there is no comparison with it. If the
-    evolve stage asks for no answers, only the rules on questions apply.
+    as "No." (``function_words: replies`` or ``keep``). Records without a parent are not compared. If the evolve stage
+    asks for no answers, only the rules on questions apply.
     """
 
     style: Literal["filial", "paper"] = Field(
-        "filial", description="Our rules, or the published ones: gives the options that are not given by themselves."
+        "filial", description="filial's rules or the published ones; sets the defaults of other options."
     )
     equality: Literal["off", "ask"] | None = _style_option(
         "equality", "Ask the teacher, in one more request, whether the evolved prompt equals its parent."
@@ -77,39 +80,40 @@ class Evolved(Filter):
         None, description="Another text for that request, with {first} and {second}; the answer must be Equal or not."
     )
     copies: Literal["drop", "keep"] | None = _style_option(
-        "copies", "What to do, unasked, with a question that is its parent's."
+        "copies", "What to do with a question equal to its parent's, without asking the teacher."
     )
-    apology_words: int = Field(80, ge=0, description="An answer that apologises in fewer words than this is dropped.")
+    apology_words: int = Field(80, ge=0, description="Drop answers with an apology that have fewer words than this.")
     apologies: Literal["any", "sorry"] | None = _style_option(
-        "apologies", 'What apologises: the word "sorry" anywhere, or also an opening in other words and languages.'
+        "apologies",
+        'What is an apology. sorry: the word "sorry" anywhere; any: also openings in other words and languages.',
     )
     function_words: Literal["drop", "replies", "keep"] | None = _style_option(
         "function_words",
-        'What to do with an answer of function words alone: drop, drop unless it is a reply by itself ("No."), keep.',
+        'What to do with an answer of function words alone: drop, drop unless it is a complete reply ("No."), keep.',
     )
-    leak_words: tuple[str, ...] = Field(PHRASES, description="Phrases of the evolving prompt that give a leak away.")
+    leak_words: tuple[str, ...] = Field(PHRASES, description="Phrases of the evolving prompt that show a leak.")
     leak_labels: bool | None = _style_option(
-        "leak_labels", 'Whether a heading or a label ("#Prompt#", "New prompt:") gives one away, too.'
+        "leak_labels", 'Whether a heading or a label ("#Prompt#", "New prompt:") also shows a leak.'
     )
     parent_words: Literal["drop", "pass"] | None = _style_option(
         "parent_words", "What to do with such words if the parent used them already."
     )
     non_answers: Literal["drop", "keep"] | None = _style_option(
-        "non_answers", "What to do with replies that are no answer."
+        "non_answers", "What to do with replies that are not answers."
     )
 
     @field_validator("equality_prompt")
     @classmethod
     def _check_placeholders(cls, text: str | None) -> str | None:
         if text is not None and not ("{first}" in text and "{second}" in text):
-            raise ValueError("the text must show both prompts; write {first} and {second} where they go")
+            raise ValueError("the text must contain both prompts; write {first} and {second} for them")
         return text
 
     @field_validator("leak_words")
     @classmethod
     def _check_phrases(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
         if not all(phrase.split() for phrase in phrases):
-            raise ValueError("one of the phrases is empty and would be found in every text; remove it")
+            raise ValueError("one of the phrases is empty and would match every text; remove it")
         return phrases
 
     @cached_property
@@ -146,7 +150,7 @@ class Evolved(Filter):
             chosen.parent_words == "pass" and before is not None and keep_letters(leak) in keep_letters(before)
         ):
             return None
-        return Drop("prompt-leak", f"the evolved text holds {excerpt(leak)!r}")
+        return Drop("prompt-leak", f"the evolved text contains {excerpt(leak)!r}")
 
     def _check_answer(self, record: Record, chosen: SimpleNamespace) -> Drop | None:
         """Apply the rules on the answer."""

@@ -1,4 +1,4 @@
-"""The filter `novelty`, and the index that it shares with generators: which of many texts is too close to a new one."""
+"""Remove records too similar to earlier ones: the ROUGE-L rule of Self-Instruct."""
 
 from filial_plugins.filters.novelty.filter import Novelty, register_filters
 

@@ -83,7 +83,7 @@ class Novelty(Filter):
         ("pool",),
         description="What a record must be new against: earlier records, the recipe's seeds, or `files` alone.",
     )
-    files: tuple[InputFile, ...] = Field((), description="Files of records it must be new against, too.")
+    files: tuple[InputFile, ...] = Field((), description="Files of records that it must also be new against.")
     compare: Literal["instruction", "question"] = Field(
         "instruction", description="What must be new: the instruction, or the instruction with its input."
     )

@@ -1,4 +1,4 @@
-"""Self-Instruct: new tasks from seed tasks, and examples of each.
+"""Write new tasks from seed tasks, and examples of each (Self-Instruct).
 
 A run uses these files in this order:
 

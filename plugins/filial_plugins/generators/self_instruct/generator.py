@@ -30,25 +30,25 @@ USUAL_YIELD = 0.6
 
 
 class SelfInstruct(Options):
-    """Grow new tasks from seed tasks with a teacher, and write examples of each.
+    """Write new tasks from seed tasks with a teacher, and examples of each task.
 
     After Self-Instruct (Wang et al., 2023, section 2.2; bootstrap_instructions.py, identify_clf_or_not.py,
-    generate_instances.py, prepare_for_finetuning.py). Each request shows up to
-    ``machine_examples`` accepted tasks, filled up with seeds and shuffled, as a numbered list that the teacher
-    continues. Proposals are screened for length, blocked words and punctuation, and must be new against all seeds and
-    accepted tasks (`novelty`). All requests of a round show the pool as it was when the round began, so results do not
-    depend on which answer comes first. The teacher is asked of each task whether it is a classification task; such
-    tasks are tagged ``classification``, and their examples are written label first, so that labels are balanced.
+    generate_instances.py, prepare_for_finetuning.py). Each request shows up to ``machine_examples`` accepted tasks,
+    filled up with seeds and shuffled, as a numbered list that the teacher continues. New tasks are checked for length,
+    blocked words and punctuation, and must be new compared with all seeds and accepted tasks (`novelty`). All requests
+    of a round show the tasks accepted before the round, so results do not depend on the order of answers. The teacher
+    is asked whether each task is a classification task; such tasks are tagged ``classification``, and their examples
+    are written label first, so that labels are balanced.
 
-    ``style`` chooses the method: ``filial`` is ours; ``paper`` decides as the published program does, quirks included;
-    ``alpaca`` as that of Stanford Alpaca (generate_instruction.py), which asks for tasks with input and output in one
-    request. Every difference between the styles is also an option.
+    ``style`` chooses the method: ``filial`` is ours; ``paper`` decides as the published program does, including its
+    quirks; ``alpaca`` as that of Stanford Alpaca (generate_instruction.py), which asks for tasks with input and output
+    in one request. Every difference between the styles is also an option.
 
-    ``count`` is the number of records. First, examples of a few accepted tasks are asked for, to estimate how many
-    records a task gives. Then tasks are proposed and examples asked for until ``count`` records are there. Records and
-    tasks beyond ``count`` are drops ``surplus``; the estimates keep them few. When ``patience`` rounds in a row bring
-    no new task, or the examples of 16 times as many tasks no record, generation ends early: the records so far
-    are kept, and the last item is a drop ``yield-collapsed`` with the yield.
+    ``count`` is the number of records. First, examples of a few accepted tasks are requested, to estimate the number of
+    records per task. Then tasks and examples are requested until there are ``count`` records. Records and tasks beyond
+    ``count`` are drops ``surplus``; the estimates keep them few. Generation ends early after ``patience`` rounds in a
+    row without a new task, or after the examples of 16 times as many tasks without a record: the records so far are
+    kept, and the last item is a drop ``yield-collapsed`` with the yield.
     """
 
     def calls(self, records: int) -> float:

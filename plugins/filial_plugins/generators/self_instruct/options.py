@@ -36,15 +36,15 @@ class Options(Generator):
     count: int = Field(100, ge=1, description="Records to make.")
     style: StyleName = Field(
         "filial",
-        description="Whose way: ours, that of the Self-Instruct program, or that of Alpaca's. It gives the values of "
-        "the options that are not given by themselves.",
+        description="The method: filial's, that of the Self-Instruct program, or Stanford Alpaca's. Sets the defaults "
+        "of other options.",
     )
     joint: bool | None = _style_option("joint", "Ask for tasks with input and output in one request.")
     prompts: Literal["chat", "completion"] | None = _style_option(
-        "prompts", "Texts that tell a chat model what to do, or that a base model goes on with."
+        "prompts", "Prompts for a chat model, or for a base model that continues them."
     )
     classification: Literal["ask", "skip"] | None = _style_option(
-        "classification", "Ask of each task whether it is a classification task; of those, labels are written first."
+        "classification", "Ask whether each task is a classification task; for those, labels are written first."
     )
     only_classification: bool = Field(
         False, description="Show only seeds tagged `classification`, and ask for such tasks."
@@ -54,17 +54,17 @@ class Options(Generator):
         "machine_examples", "Accepted tasks shown in a request, once there are some.", ge=0
     )
     per_request: int | None = _style_option("per_request", "New tasks expected of a request.", ge=1, le=100)
-    round_size: int | None = _style_option("round_size", "Requests per round at most.", ge=1)
-    full_rounds: bool | None = _style_option("full_rounds", "Send whole rounds, whatever is still needed.")
+    round_size: int | None = _style_option("round_size", "Maximum requests per round.", ge=1)
+    full_rounds: bool | None = _style_option("full_rounds", "Always send whole rounds, even if fewer tasks are needed.")
     temperature: float | None = _style_option("temperature", "Temperature of requests for tasks.", ge=0, le=2)
     top_p: float | None = _style_option("top_p", "Top-p of requests for tasks.", ge=0, le=1)
-    max_tokens: int | None = _style_option("max_tokens", "Longest answer to a request for tasks.", ge=1)
+    max_tokens: int | None = _style_option("max_tokens", "Maximum tokens of an answer to a request for tasks.", ge=1)
     stop: tuple[str, ...] | None = _style_option("stop", "Strings that end an answer to a request for tasks.")
     refusals: Literal["drop", "read"] | None = _style_option(
-        "refusals", "A reply that declines is a drop, or is read like any other."
+        "refusals", "Drop a reply that declines, or read it like any other."
     )
     cut_reply: Literal["drop-last", "drop"] | None = _style_option(
-        "cut_reply", "Of a reply cut at the token limit, drop the last task, or all."
+        "cut_reply", "From a reply cut at the token limit, drop the last task, or all tasks."
     )
     cut_at: Literal["next", "any"] | None = _style_option(
         "cut_at", "A new task begins at the next number of the list only, or at any number (joint: at any ###)."
@@ -72,15 +72,17 @@ class Options(Generator):
     letter_case: Literal["keep", "capitalize"] | None = _style_option(
         "letter_case", "Keep upper and lower case, or make the first letter of a task upper and all others lower case."
     )
-    min_words: int = Field(4, ge=1, description="Fewest words of an instruction.")
-    max_words: int = Field(150, ge=1, description="Most words of an instruction.")
+    min_words: int = Field(4, ge=1, description="Minimum words of an instruction.")
+    max_words: int = Field(150, ge=1, description="Maximum words of an instruction.")
     count_words: Literal["by-script", "by-blanks"] | None = _style_option(
-        "count_words", "Where scripts write no blanks, count characters as words; or count by blanks only."
+        "count_words", "In scripts without blanks, count characters as words; or count by blanks only."
     )
-    blocked: tuple[str, ...] | None = _style_option("blocked", "Words and phrases an instruction must not hold.")
+    blocked: tuple[str, ...] | None = _style_option(
+        "blocked", "Words and phrases that an instruction must not contain."
+    )
     blocked_openings: tuple[str, ...] | None = _style_option("blocked_openings", "Phrases it must not begin with.")
     match_openings: Literal["words", "prefix"] | None = _style_option(
-        "match_openings", "An opening counts as whole words in any case of letters, or as the very characters."
+        "match_openings", "Compare an opening as whole words in any case, or as exact characters."
     )
     first_character: Literal["any", "ascii"] | None = _style_option(
         "first_character", "An instruction may begin with a letter or digit of any script, or of ASCII only."
@@ -94,11 +96,11 @@ class Options(Generator):
         "accept_yes", "Any answer that begins with yes makes a classification task, or only Yes, yes and YES alone."
     )
     failed_question: Literal["drop", "pass"] | None = _style_option(
-        "failed_question", "Where the question about classification fails for good: drop the task, or pass it as none."
+        "failed_question", "If the question about classification fails: drop the task, or assume it is not one."
     )
-    instances: int | None = _style_option("instances", "Examples of an instruction at most.", ge=1, le=100)
+    instances: int | None = _style_option("instances", "Maximum examples of an instruction.", ge=1, le=100)
     choose: Literal["first", "sample"] | None = _style_option(
-        "choose", "Of more examples than that, read the first, or draw among the good ones."
+        "choose", "If there are more: take the first ones, or draw among the good ones."
     )
     labels: Literal["line-start", "anywhere"] | None = _style_option(
         "labels", "Input:, Output:, Class label: and Example 2 count at the start of a line, or anywhere."
@@ -107,18 +109,18 @@ class Options(Generator):
     check_examples: bool | None = _style_option(
         "check_examples", "Drop examples that are empty, unfinished, repeated, or contradict each other."
     )
-    patience: int = Field(4, ge=1, description="Rounds without a gain after which to stop.")
+    patience: int = Field(4, ge=1, description="Stop after this many rounds without a new task.")
     propose_prompt: str | None = Field(
-        None, description="Another text for new tasks, with {examples} and {next}; it may hold {n} and {total}."
+        None, description="Another prompt for new tasks, with {examples} and {next}; it may contain {n} and {total}."
     )
     classification_prompt: str | None = Field(
-        None, description="Another text for the question about classification, with {instruction}."
+        None, description="Another prompt for the question about classification, with {instruction}."
     )
     input_first_prompt: str | None = Field(
-        None, description="Another text for examples, with {instruction}; it may hold {n}."
+        None, description="Another prompt for examples, with {instruction}; it may contain {n}."
     )
     output_first_prompt: str | None = Field(
-        None, description="Another text for examples of classification tasks, with {instruction}; it may hold {n}."
+        None, description="Another prompt for examples of classification tasks, with {instruction}; it may contain {n}."
     )
 
     @cached_property
