@@ -61,8 +61,7 @@ if TYPE_CHECKING:
     from filial.engine.progress import Reporter
     from filial.engine.run import Run, check_components, refusals
     from filial.engine.stage import Counters, DropRow, StageContext, is_lost
-    from filial.engine.train import load_teacher, load_template, tune
-    from filial.engine.train import weights as model_digest
+    from filial.engine.train import load_teacher, load_template, model_digest, tune
     from filial.engine.verbs import run_stage
     from filial.formats.records import schema as record_schema
     from filial.formats.writing import resolve_format
@@ -90,7 +89,7 @@ _HOME = {
     "filial.api.reporters": ("reporter",),
     "filial.engine.run": ("Run", "check_components", "refusals"),
     "filial.engine.stage": ("Counters", "DropRow", "StageContext", "is_lost"),
-    "filial.engine.train": ("load_teacher", "load_template", "model_digest=weights", "tune"),
+    "filial.engine.train": ("load_teacher", "load_template", "model_digest", "tune"),
     "filial.engine.verbs": ("run_stage",),
     "filial.formats.records": ("record_schema=schema",),
     "filial.formats.writing": ("resolve_format",),

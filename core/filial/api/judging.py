@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Unpack, cast
 
-from filial.api.models import Candidate, Model, saved_model
+from filial.api.models import Candidate, Model, load_candidate
 from filial.api.plugins import Plugin, beside, build, is_plugin, manager_of, plain, reporter_of
 from filial.api.results import Verdicts
 from filial.api.sources import Source, read_good
@@ -54,7 +54,7 @@ async def ajudge(
         raise UsageError(f"the judge {name!r} compares pairs; name a rival with against")
     candidates: dict[str, Candidate] = {}
     if model is not None:
-        candidates["model"] = saved_model(_folder(model), manager, made)
+        candidates["model"] = load_candidate(_folder(model), manager, made)
     elif template is not None and made is not None and teacher is not None:
         who, asked, kept = find_teacher(teacher, manager)
         facts = {"template": [manager.provenance(made), beside(template, manager)]}
@@ -101,7 +101,7 @@ def _rival(rival: Rival, manager: Manager, template: Template | None) -> tuple[s
     if isinstance(rival, Model | Path) or (isinstance(rival, str) and resolve(rival).is_dir()):
         folder = _folder(rival)
         called = str(rival.folder if isinstance(rival, Model) else rival)
-        return f"./{called}" if called == "model" else called, saved_model(folder, manager, template)
+        return f"./{called}" if called == "model" else called, load_candidate(folder, manager, template)
     who, teacher, kept = find_teacher(rival, manager)
     spec = plain(rival, manager) if is_plugin(rival) else who.partition(":")[2]
     called = str(spec["use"] if isinstance(spec, Mapping) else spec)

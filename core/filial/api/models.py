@@ -21,7 +21,7 @@ from filial.engine.dataset import write_dataset
 from filial.engine.judge import Answerer
 from filial.engine.progress import Reporter
 from filial.engine.run_context import open_gateway
-from filial.engine.train import load_teacher, load_template, tune, weights
+from filial.engine.train import load_teacher, load_template, model_digest, tune
 from filial.plugins.manager import Manager
 from filial.storage import refuse_links
 
@@ -45,7 +45,7 @@ class Model:
 
         async def ask() -> str:
             manager = manager_of(self._plugins)
-            answerer, facts, _ = saved_model(self.folder, manager)
+            answerer, facts, _ = load_candidate(self.folder, manager)
             gateway = open_gateway(manager, answerer.use, answerer.teacher, None, hooked=False, facts=facts, note=print)
             try:
                 asked = Context(gateway.ask).ask(prompt, system=system, max_tokens=max_tokens, partial=True)
@@ -63,7 +63,7 @@ class Model:
         return table([str(self.folder), ""], [[key, str(value)] for key, value in told.items()])
 
 
-def saved_model(folder: Path, manager: Manager, template: Template | None = None) -> Candidate:
+def load_candidate(folder: Path, manager: Manager, template: Template | None = None) -> Candidate:
     """Return how to ask a model that was trained here, with the given template or that of its training.
 
     Raises:
@@ -79,7 +79,7 @@ def saved_model(folder: Path, manager: Manager, template: Template | None = None
         )
     template = template or load_template(folder, manager)
     facts = {
-        "bytes": weights(str(folder)),
+        "bytes": model_digest(str(folder)),
         "template": [manager.provenance(template), template.model_dump(mode="json")] if template is not None else None,
     }
     who = manager.identity(teacher)

@@ -77,7 +77,7 @@ class Recipe:
         made._file, made._set = Path(path), tuple(set)
         return made
 
-    def checked(self, manager: Manager, set: Sequence[str] = ()) -> recipes.Recipe:
+    def resolve(self, manager: Manager, set: Sequence[str] = ()) -> recipes.Recipe:
         """Return the recipe as the engine runs it.
 
         Raises:
@@ -95,7 +95,7 @@ class Recipe:
             UsageError: a plugin or a package is missing or broken.
         """
         manager = manager_of(self._plugins)
-        check_components(self.checked(manager), manager)
+        check_components(self.resolve(manager), manager)
 
     def plan(self, **options: Unpack[RunOptions]) -> Plan:
         """Return what a run would do and need, step by step; send nothing."""
@@ -107,7 +107,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML; a recipe read from a file has every default written out."""
-        return recipes.dump(self._written())
+        return recipes.dump(self._to_data())
 
     def save(self, path: str | Path) -> Path:
         """Check that the recipe is valid at this path, and write it there as YAML. Returns the path.
@@ -115,13 +115,13 @@ class Recipe:
         Raises:
             RecipeError: lists every fault it would have there, such as a file that is not found from that folder.
         """
-        path, data = Path(path), self._written()
+        path, data = Path(path), self._to_data()
         recipes.from_dict(data, manager_of(self._plugins), name=str(path), base=path.absolute().parent)
         write_bytes(path, recipes.dump(data).encode())
         return path
 
-    def _written(self) -> dict[str, Any]:
-        return self._data if self._file is None else self.checked(manager_of(self._plugins)).to_dict()
+    def _to_data(self) -> dict[str, Any]:
+        return self._data if self._file is None else self.resolve(manager_of(self._plugins)).to_dict()
 
     def __repr__(self) -> str:
         return f"Recipe.load({str(self._file)!r})" if self._file else f"Recipe({', '.join(self._data)})"
@@ -149,7 +149,7 @@ def open_run(
     elif not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, plugins=plugins)
     manager = manager_of(plugins or recipe._plugins)
-    loaded = recipe.checked(manager, set)
+    loaded = recipe.resolve(manager, set)
     named = _run_name(recipe._file.stem if recipe._file else "recipe", name)
     named = f"{named[:80]}-limit-{limit}" if limit else named
     return Run(loaded, manager, Path(home), named, reporter_of(progress), limit=limit, **options)
@@ -173,7 +173,7 @@ def run(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
         FilialError: as in ``filial run``; finished stages and answers are kept. Lost rows are not an error: see
             `Result.lost`.
     """
-    return _executed(open_run(recipe, **options))
+    return _execute(open_run(recipe, **options))
 
 
 async def arun(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
@@ -184,7 +184,7 @@ async def arun(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
     """
     opened = open_run(recipe, **options)
     stop = opened.stop = interrupts.Stop()
-    work = asyncio.get_running_loop().run_in_executor(None, _executed, opened)
+    work = asyncio.get_running_loop().run_in_executor(None, _execute, opened)
     try:
         await asyncio.wait([work])
     except asyncio.CancelledError:
@@ -199,7 +199,7 @@ async def arun(recipe: AnyRecipe, **options: Unpack[RunOptions]) -> Result:
     return work.result()
 
 
-def _executed(run: Run) -> Result:
+def _execute(run: Run) -> Result:
     summary, folders = run.execute(), [run.stage_folder(stage) for stage in run.recipe.stages]
 
     def records() -> Iterable[Record]:

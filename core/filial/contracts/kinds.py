@@ -297,14 +297,14 @@ def _check_spans(render: Callable[[Any, Record], list[Span]]) -> Callable[[Any, 
     """Wrap `Template.render` in a check of its result."""
 
     @wraps(render)
-    def checked(self: Template, record: Record) -> list[Span]:
+    def render_checked(self: Template, record: Record) -> list[Span]:
         copy = copy_for_plugin(record)
         spans = render(self, copy)
         if fault := describe_change(copy, record) or _fault_of_spans(spans):
             raise breach(f"{type(self).__module__}:{type(self).__qualname__}", "template", fault, record)
         return spans
 
-    return checked
+    return render_checked
 
 
 class Trainer(Component):

@@ -21,7 +21,7 @@ from filial.contracts.kinds import Drop, Judge, Verdict
 from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import blame_plugin, breach, wrong_type
 from filial.contracts.records import Record, question_key
-from filial.engine.stage import AnswerKeys, await_result, no_teacher
+from filial.engine.stage import AnswerKeys, await_result, raise_no_teacher
 from filial.gateway.gateway import Gateway, raise_stop_error
 
 
@@ -72,7 +72,7 @@ class Examination:
         }  # fmt: skip
 
 
-def label(candidates: Iterable[str]) -> str:
+def join_names(candidates: Iterable[str]) -> str:
     """Return the name of an examination of these candidates in the figures."""
     return " vs ".join(candidates)
 
@@ -96,7 +96,7 @@ async def examine(
     Raises:
         FilialError: the judge failed or broke its contract, or a gateway stops the run.
     """
-    done = Examination(label(candidates))
+    done = Examination(join_names(candidates))
     gateways = [*candidates.values(), *([teacher] if teacher else [])]
 
     def asker(gateway: Gateway, record: Record | None = None) -> Asker:
@@ -111,7 +111,7 @@ async def examine(
 
     async def judge_record(record: Record) -> JudgedRecord:
         present = [Candidate(who, asker(each, record), max_tokens=max_tokens) for who, each in candidates.items()]
-        context = Context(asker(teacher) if teacher else no_teacher, key=(seed, stage, name, record.id))
+        context = Context(asker(teacher) if teacher else raise_no_teacher, key=(seed, stage, name, record.id))
         verdict = await _verdict(judge, plugin, stage, record, present, context)
         return JudgedRecord(record, {one.name: [reply.text for reply in one.replies] for one in present}, verdict)
 

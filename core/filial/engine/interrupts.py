@@ -117,7 +117,7 @@ def _run_beside(work: Coroutine[Any, Any, Result], stop: Stop) -> Result:
 def _signals(stop: Stop) -> Iterator[None]:
     """Connect the signals that have no other handler to ``stop``."""
 
-    def interrupted(number: int, frame: FrameType | None) -> None:
+    def handle_signal(number: int, frame: FrameType | None) -> None:
         if stop.times and number == signal.SIGHUP:
             return
         if stop.times >= 2:
@@ -125,7 +125,7 @@ def _signals(stop: Stop) -> Iterator[None]:
         stop()
 
     ours = [number for number, usual in USUAL.items() if signal.getsignal(number) is usual]
-    before = {number: signal.signal(number, interrupted) for number in ours}
+    before = {number: signal.signal(number, handle_signal) for number in ours}
     try:
         yield
     finally:

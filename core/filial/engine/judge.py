@@ -18,9 +18,9 @@ from filial.engine import interrupts
 from filial.engine.build import build
 from filial.engine.commit import ANSWERS, MANIFEST
 from filial.engine.dataset import exam_records
-from filial.engine.examine import examine, label
+from filial.engine.examine import examine, join_names
 from filial.engine.keys import component_parts, source_digest, teacher_parts
-from filial.engine.train import base_model, build_teacher, trainer_and_template, weights
+from filial.engine.train import base_model, build_teacher, model_digest, trainer_and_template
 from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import unknown_price
 from filial.gateway.gateway import Gateway
@@ -64,7 +64,7 @@ def sittings(spec: JudgeSpec, manager: Manager) -> list[Sitting]:
     return [(MODEL, name) for name in spec.rivals] if pairs else [(name,) for name in (MODEL, *spec.rivals)]
 
 
-def unjudged(figures: dict[str, Any]) -> int:
+def count_unjudged(figures: dict[str, Any]) -> int:
     """Return the number of records of a sitting that have no verdict."""
     return int(figures["records"] - figures["judged"])
 
@@ -80,7 +80,7 @@ def judging_key(run: RunContext, spec: JudgeSpec, sitting: Sitting, data: dict[s
     shape = [spec.only, spec.limit, spec.max_new_tokens]
     rivals = [_identity(run, rival) for rival in _teachers(spec, sitting)]
     hooks = manager.ask_hooks() if rivals else []
-    return digest(label(sitting), model, parts, asked, shape, looked_at, rivals, hooks)
+    return digest(join_names(sitting), model, parts, asked, shape, looked_at, rivals, hooks)
 
 
 def _identity(run: RunContext, rival: ComponentSpec) -> dict[str, Any]:
@@ -97,9 +97,9 @@ def _teachers(spec: JudgeSpec, sitting: Sitting) -> list[ComponentSpec]:
     return [rival for rival in spec.against if rival is not None and rival.name in sitting]
 
 
-def judged_at(run: RunContext, spec: JudgeSpec, sitting: Sitting) -> Path:
+def figures_path(run: RunContext, spec: JudgeSpec, sitting: Sitting) -> Path:
     """Return the manifest of a sitting's figures. No name contains ``@``, so that each sitting has its own file."""
-    return run.folder / "judge" / f"{spec.name}@{label(sitting).replace(' ', '-')}.json"
+    return run.folder / "judge" / f"{spec.name}@{join_names(sitting).replace(' ', '-')}.json"
 
 
 def answerer(run: RunContext, spec: JudgeSpec, name: str) -> Answerer:
@@ -123,10 +123,10 @@ def _open(run: RunContext, spec: JudgeSpec, name: str) -> Gateway:
         _, template = trainer_and_template(recipe)
         trained = read_manifest(run.model / MANIFEST) if name == MODEL else None
         facts = {
-            "bytes": digest(trained["files"]) if trained else weights(base_model(recipe)),
+            "bytes": digest(trained["files"]) if trained else model_digest(base_model(recipe)),
             "template": component_parts((template,), recipe.base, run.manager),
         }
-    return run.opened(who.use, who.teacher, counted=not who.here, hooked=not who.own, facts=facts)
+    return run.open_teacher(who.use, who.teacher, counted=not who.here, hooked=not who.own, facts=facts)
 
 
 def check_candidates(run: RunContext) -> None:
@@ -169,9 +169,9 @@ def judge_model(run: RunContext, data: dict[str, Any], model: str) -> dict[str, 
         figures[spec.name] = {}
         for sitting in sittings(spec, run.manager):
             key = judging_key(run, spec, sitting, data, model)
-            manifest = find_finished(judged_at(run, spec, sitting), key)
-            figures[spec.name][label(sitting)] = manifest and manifest["figures"]
-            if manifest is None or (run.retry_lost and unjudged(manifest["figures"])):
+            manifest = find_finished(figures_path(run, spec, sitting), key)
+            figures[spec.name][join_names(sitting)] = manifest and manifest["figures"]
+            if manifest is None or (run.retry_lost and count_unjudged(manifest["figures"])):
                 due.setdefault(_group(spec, sitting), []).append((spec, sitting, key))
     if due:
         watchdog = Watchdog(run.manager.owner, run.reporter.note)
@@ -198,7 +198,7 @@ async def _judge_due(run: RunContext, groups: list[list[Due]], figures: dict[str
                     candidates[name] = _open(run, spec, name)
                     open_.push_async_callback(candidates[name].close)
                 for spec, sitting, key in group:
-                    figures[spec.name][label(sitting)] = await _judge_one(run, spec, candidates, teacher, key)
+                    figures[spec.name][join_names(sitting)] = await _judge_one(run, spec, candidates, teacher, key)
 
 
 async def _judge_one(
@@ -211,7 +211,7 @@ async def _judge_one(
         name=spec.name, stage=f"judge {spec.name}", seed=run.recipe.seed, teacher=teacher,
         max_tokens=spec.max_new_tokens,
     )  # fmt: skip
-    at = judged_at(run, spec, tuple(candidates))
+    at = figures_path(run, spec, tuple(candidates))
     files = {f"{at.stem}.jsonl": [row.line() for row in done.rows], f"{at.stem}.{ANSWERS}": done.answers.lines()}
     for name, lines in files.items():
         write_bytes(at.parent / name, b"".join(line + b"\n" for line in lines))

@@ -153,14 +153,14 @@ class _Plan:
         if manifest is None:
             self._done = False
             state = CHANGED if read_manifest(folder / MANIFEST) else TO_DO
-            self.steps.append(Step(stage.name, stage, state, await self._expected(stage)))
+            self.steps.append(Step(stage.name, stage, state, await self._estimate_stage(stage)))
             return
         self._records = commit.stage_records(folder, manifest)
         self._count = len(self._records)
         lost = sum(n for reason, n in manifest["reasons"].items() if is_lost(reason))
         self.steps.append(Step(stage.name, stage, DONE, Estimate(entered), self._count, lost))
 
-    async def _expected(self, stage: StageSpec) -> Estimate:
+    async def _estimate_stage(self, stage: StageSpec) -> Estimate:
         """Estimate a stage that has to run. Its results enter the next one."""
         entered, records = self._count, self._records
         with blame_plugin(self._run.manager.provenance(STAGES, stage.verb), stage.name):
@@ -171,7 +171,7 @@ class _Plan:
         if records is None or self._teacher is None:
             return self._cost(entered, expected.calls, ROUGH)
         some = list(islice(records, SAMPLE))
-        seen = await self._rehearsed(stage, some)
+        seen = await self._rehearse(stage, some)
         share = len(some) / entered if entered else 1.0
         held = round(seen.held / share)
         if seen.missing:
@@ -183,7 +183,7 @@ class _Plan:
         self._records, self._count = seen.records, len(seen.records)
         return Estimate(entered, held=held)
 
-    async def _rehearsed(self, stage: StageSpec, records: list[Record]) -> Rehearsal:
+    async def _rehearse(self, stage: StageSpec, records: list[Record]) -> Rehearsal:
         """Rehearse a stage; nothing is sent or written.
 
         Raises:
@@ -213,7 +213,9 @@ class _Plan:
         run, recipe = self._run, self._run.recipe
         assert recipe.train is not None
         data, key, model = dict[str, Any](), "", run.model / MANIFEST
-        found = [judge.judged_at(run, s, sitting) for s in recipe.judges for sitting in judge.sittings(s, run.manager)]
+        found = [
+            judge.figures_path(run, s, sitting) for s in recipe.judges for sitting in judge.sittings(s, run.manager)
+        ]
         if self._done and self._records is not None and any(path.exists() for path in (model, *found)):
             data = _dataset(run, self._records)
             key = tuning.training_key(run, data)
@@ -225,15 +227,15 @@ class _Plan:
         """Plan a judge. ``model`` is the key of the model, trained or not; empty if it is not known."""
         run, states, missing = self._run, dict[judge.Sitting, str](), 0
         for sitting in judge.sittings(spec, run.manager):
-            path = judge.judged_at(run, spec, sitting)
+            path = judge.figures_path(run, spec, sitting)
             states[sitting] = _state(path, judge.judging_key(run, spec, sitting, data, model) if model else "")
             if states[sitting] == DONE and (manifest := read_manifest(path)):
-                missing += judge.unjudged(manifest["figures"])
+                missing += judge.count_unjudged(manifest["figures"])
         left = [sitting for sitting, state in states.items() if state != DONE]
         state = DONE if not left else CHANGED if CHANGED in states.values() else TO_DO
-        self.steps.append(Step(f"judge {spec.name}", spec, state, self._sat(spec, left), lost=missing))
+        self.steps.append(Step(f"judge {spec.name}", spec, state, self._estimate_judge(spec, left), lost=missing))
 
-    def _sat(self, spec: JudgeSpec, left: list[judge.Sitting]) -> Estimate:
+    def _estimate_judge(self, spec: JudgeSpec, left: list[judge.Sitting]) -> Estimate:
         """Estimate the remaining sittings of a judge; candidates are asked once per record."""
         run, base = self._run, self._run.recipe.base
         records = run.recipe.heldout if spec.data == "heldout" else len(Source(spec.data, base, run.manager))

@@ -141,7 +141,7 @@ class Run(RunContext):
         folder = self.stage_folder(stage)
         manifest = commit.find_commit(folder, key.key, checksum(records))
         if manifest is not None and not (self.retry_lost and any(map(is_lost, manifest["reasons"]))):
-            self._book(stage, manifest, done_before=True)
+            self._add_to_summary(stage, manifest, done_before=True)
             return commit.stage_records(folder, manifest)
         if why := "rows were lost" if manifest else commit.explain_rerun(folder, key):
             self.reporter.note(f"{stage.name}: runs again, because {why}")
@@ -150,7 +150,7 @@ class Run(RunContext):
         with self.reporter.stage(stage.name, status) as on_progress, commit.open_writer(folder) as writer:
             env = stage_context(
                 Job.of(self.recipe, stage, self.manager), self.manager, writer=writer, counters=counters,
-                on_progress=on_progress, note=self.reporter.note, on_drop=self._dropped,
+                on_progress=on_progress, note=self.reporter.note, on_drop=self._notify_drop,
             )  # fmt: skip
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
@@ -169,13 +169,13 @@ class Run(RunContext):
                 "report": report, "depends": key.parts,
             }  # fmt: skip
             manifest = commit.commit(folder, writer, key.key, env, checksum(records), facts)
-        self._book(stage, manifest, done_before=False)
+        self._add_to_summary(stage, manifest, done_before=False)
         return commit.stage_records(folder, manifest)
 
-    def _dropped(self, row: DropRow) -> None:
+    def _notify_drop(self, row: DropRow) -> None:
         self.manager.hook.record_dropped(run=self.info(), stage=row.stage, record=row.record, drop=row)
 
-    def _book(self, stage: StageSpec, manifest: dict[str, Any], *, done_before: bool) -> None:
+    def _add_to_summary(self, stage: StageSpec, manifest: dict[str, Any], *, done_before: bool) -> None:
         """Add a finished stage to the summary, and notify hooks and the user."""
         row = {"name": stage.name, **manifest["counts"], "reasons": manifest["reasons"], **manifest["report"]}
         self.summary["stages"].append(row)

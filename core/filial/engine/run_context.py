@@ -72,9 +72,9 @@ class RunContext:
     def gateway(self) -> Gateway | None:
         """Return the gateway to the run's teacher; opened and closed in one event loop."""
         spec = self.recipe.teacher
-        return None if spec is None else self.opened(self.teacher, self.recipe.build_teacher(self.manager))
+        return None if spec is None else self.open_teacher(self.teacher, self.recipe.build_teacher(self.manager))
 
-    def opened(
+    def open_teacher(
         self, who: str, teacher: Teacher, *, counted: bool = True, hooked: bool = True,
         facts: dict[str, Any] | None = None,
     ) -> Gateway:  # fmt: skip

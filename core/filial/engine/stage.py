@@ -172,7 +172,7 @@ class Counters:
         return any(map(is_lost, self.dropped))
 
 
-async def no_teacher(request: Request) -> Reply:
+async def raise_no_teacher(request: Request) -> Reply:
     """Raise the error of a step without a teacher."""
     raise UsageError(
         "this step asks a teacher, but none is named; add --teacher NAME, or in a recipe 'teacher: {use: NAME}'"
@@ -193,7 +193,7 @@ class StageContext:
     stage: str
     seed: int
     writer: Writer
-    ask: Asker = no_teacher
+    ask: Asker = raise_no_teacher
     window: int = 256
     on_progress: Callable[[Counters], None] = lambda counters: None
     note: Callable[[str], None] = lambda text: None

@@ -68,7 +68,7 @@ def training_key(run: RunContext, data: dict[str, Any]) -> str:
     seed."""
     recipe = run.recipe
     parts = component_parts(trainer_and_template(recipe), recipe.base, run.manager)
-    return digest(data["files"]["train.jsonl"], parts, weights(base_model(recipe)), recipe.seed)
+    return digest(data["files"]["train.jsonl"], parts, model_digest(base_model(recipe)), recipe.seed)
 
 
 def train_model(run: RunContext, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -198,7 +198,7 @@ def _write(path: Path, spec: dict[str, Any]) -> None:
     write_bytes(path, msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
 
 
-def weights(model: str) -> str:
+def model_digest(model: str) -> str:
     """Return a digest of a model's bytes if it is a local folder, otherwise its name."""
     folder = Path(model)
     return digest([[file.name, file_sha256(file)] for file in _files(folder)]) if folder.is_dir() else model

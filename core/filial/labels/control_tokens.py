@@ -104,7 +104,7 @@ class ControlTokens:
         added = {alias.get(a["content"], a["content"]): a["id"] for a in spec["added_tokens"]}
         for a in spec["added_tokens"]:
             if a["content"] in alias:
-                # Matched on the text as written: a normaliser must not touch control text.
+                # Matched on the text as written: a normalizer must not touch control text.
                 a.update(content=alias[a["content"]], normalized=False)
         if isinstance(model["vocab"], dict):
             model["vocab"] = {alias.get(piece, piece): i for piece, i in model["vocab"].items()}
