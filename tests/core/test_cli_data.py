@@ -148,7 +148,7 @@ def test_without_answers_the_usual_rules_eliminate_by_the_question_alone(cli):
     children = [row for row in cli.rows("o.jsonl") if row.get("origin", {}).get("round")]
     assert children
     assert not any("output" in row for row in children)
-    assert "evolved by the instruction alone, agreement not at all" in cli.err
+    assert "evolved by the instruction only, agreement not at all" in cli.err
 
 
 def test_the_published_rules_ask_about_equality_but_judge_no_answer_where_none_is_asked_for(cli):
@@ -166,7 +166,7 @@ stages:
     assert stage["reasons"] == {"unlucky": 8 - (kept := stage["survival"]["longer"]["1"]["kept"])}
     assert kept
     assert len((cli.folder / "asked.txt").read_text().splitlines()) == 8 + kept
-    assert "01-evolve: no answer is asked for" in cli.err
+    assert "01-evolve: no answers are requested" in cli.err
 
 
 def test_conversations_that_cannot_be_evolved_are_told_by_command_and_run_alike(cli):
@@ -327,7 +327,7 @@ def test_options_of_the_teacher_are_yaml_as_in_a_recipe(cli):
 def test_a_strategy_is_not_taken_for_a_file_nor_a_file_for_a_strategy(cli):
     cli.write("in.jsonl", RIVER)
     assert cli("evolve", "longer", "deepen", "-o", "o.jsonl", "--teacher", "echo") == 2
-    assert "no INPUT file is named" in cli.err
+    assert "name an INPUT file after" in cli.err
     assert cli("evolve", "longer", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo") == 2
     assert "named twice" in cli.err
     cli.write("deepen", RIVER)

@@ -109,7 +109,7 @@ def test_in_a_recipe_nothing_has_to_be_said_of_the_inputs_and_nothing_may(cli, m
     code = cli("--plugin", Path(__file__), "run", "recipe.yaml", toy=False)
     if more:
         assert code != 0
-        assert "halves says itself what becomes of the records it is given; remove keep_inputs" in cli.err
+        assert "halves decides itself about the records it is given; remove keep_inputs" in cli.err
     else:
         assert code == 0, cli.err
         assert sorted(r["instruction"] for r in cli.rows("runs/recipe/stages/01-generate/records.jsonl")) == [

@@ -47,7 +47,7 @@ def test_what_is_done_costs_nothing_and_is_exact(cli, recipe):
     assert figures(rows["01-evolve"])[1:] == (0, 0, "exact")
     assert figures(rows["02-filter"])[1:] == (0, 0, "exact")
     assert cli("plan", "toy.yaml") == 0
-    assert "Nothing has to be asked." in cli.out
+    assert "No requests are needed." in cli.out
 
 
 def test_one_record_more_costs_that_record_and_the_run_asks_just_that(cli, recipe):

@@ -281,7 +281,7 @@ def test_answers_that_are_not_asked_for_are_not_judged_and_that_is_said(rules):
     assert [r.instruction for r in rows.kept if r.origin.round] == ["task 0 more", "task 1 more"]
     assert [d.reason for d in rows.dropped] == ["dull"] * 2, "rules on questions hold all the same"
     (note,) = notes
-    assert "rule0 by the instruction alone" in note
+    assert "rule0 by the instruction only" in note
     assert ("rule1 not at all" in note) == (len(rules) > 1)
 
 

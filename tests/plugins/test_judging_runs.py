@@ -205,7 +205,7 @@ def test_what_was_not_judged_is_judged_again_where_that_is_asked_for(cli, projec
     assert "drops.jsonl" not in cli.out
     assert "Next:\n  filial --plugin own.py run r.yaml --retry-lost\n" in cli.out
     assert project(recipe, "plan") == 0, cli.err
-    assert "2 not judged, --retry-lost does that again" in " ".join(cli.out.split())
+    assert "2 not judged, --retry-lost repeats this" in " ".join(cli.out.split())
     (cli.folder / "broken").unlink()
     assert project(recipe) == 5, cli.err
     assert asked(cli) == []

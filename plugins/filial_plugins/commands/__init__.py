@@ -1,1 +1,1 @@
-"""Commands on the public modules alone, as anybody's package may bring them: one a module, and what they share."""
+"""Commands, made of public modules only, like those of any package: one per module, and what they share."""

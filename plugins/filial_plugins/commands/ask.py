@@ -71,10 +71,10 @@ def _call(
 
 
 def _read_prompts(source: str, plugins: Manager) -> list[str | Sequence[Message]]:
-    """The prompts of a file: its lines, or the questions of its records.
+    """Return the prompts of a file: its lines, or the questions of its records.
 
     Raises:
-        UsageError: the file cannot be read, or holds none.
+        UsageError: the file cannot be read, or contains no prompt.
     """
     prompts: list[str | Sequence[Message]]
     if source.startswith("hf:") or tells_format(source, plugins):
@@ -91,13 +91,13 @@ def _read_prompts(source: str, plugins: Manager) -> list[str | Sequence[Message]
 
 
 def _prompt(record: Record) -> str | Sequence[Message]:
-    """What a record asks; a single question as text, which is how it is shown."""
+    """Return what a record asks; a single question as text."""
     turns = record.prompt()
     return turns[0].content if len(turns) == 1 and record.instruction else turns
 
 
 def _printable(text: str) -> str:
-    """A reply as it is on a pipe; on a terminal without the control characters that would steer it."""
+    """Return a reply unchanged for a pipe; for a terminal without control characters."""
     return "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text
 
 
@@ -115,7 +115,7 @@ async def _ask_all(
     ctx: click.Context, name: str, teacher: Any, prompts: Sequence[str | Sequence[Message]], home: Path | None,
     as_json: bool, *, system: str, draw: int,
 ) -> int:  # fmt: skip
-    """Ask them at once, say the answers in order; the exit code."""
+    """Ask all prompts concurrently and print the answers in order; return the exit code."""
     gateway, lost = open_gateway(ctx, name, teacher, home), 0
 
     async def one(prompt: str | Sequence[Message]) -> Reply | TeacherError:

@@ -19,7 +19,7 @@ def check(ctx: click.Context, recipe: Path, overrides: tuple[str, ...], as_json:
     """Find every fault of a recipe, each with line and column; send nothing."""
     try:
         Recipe.load(recipe, overrides, manager(ctx)).check()
-    except UsageError as err:  # all faults of the recipe; or a plugin, package or file that stands in the way
+    except UsageError as err:  # all faults of the recipe, or of a plugin, package or file that it needs
         faults = getattr(err, "faults", [str(err)])
         if as_json:
             print_json({"ok": False, "faults": faults})

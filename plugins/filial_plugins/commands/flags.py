@@ -19,7 +19,7 @@ template_options = stack(
 
 
 def template_spec(ctx: click.Context, name: str | None, pairs: tuple[str, ...]) -> dict[str, Any] | None:
-    """The template that flags name, as a recipe would say it, once it is seen that there is one."""
+    """Return the template of the flags as in a recipe, and check that it exists."""
     if name is None:
         if pairs:
             raise UsageError("--template-option needs --template NAME")

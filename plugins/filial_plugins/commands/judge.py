@@ -66,7 +66,7 @@ def _call(
 
 
 def _rival(ctx: click.Context, text: str) -> Any:
-    """A folder, or a teacher as a recipe would say it, once it is seen that there is one."""
+    """Return a folder, or a teacher as in a recipe, and check that it exists."""
     if resolve(text).is_dir():
         return text
     try:

@@ -14,10 +14,10 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def allow_key(name: str, host: str) -> str:
-    """Let a variable go to a host, given alone, with a port, or as an address. Returns the host as it is noted.
+    """Allow a variable for a host, given as a name, with a port, or as an address. Returns the host as it is stored.
 
     Raises:
-        UsageError: one of them is none, or ``keys.json`` is damaged or cannot be written.
+        UsageError: one of them is invalid, or ``keys.json`` is damaged or cannot be written.
     """
     if not _NAME.fullmatch(name):
         raise UsageError("give the name of an environment variable (letters, digits and '_'), not the key itself")
@@ -30,10 +30,10 @@ def allow_key(name: str, host: str) -> str:
 
 
 def forget_key(name: str, host: str | None = None) -> list[str]:
-    """Let a variable go to a host no longer, or to none at all. Returns the hosts it may no longer go to.
+    """Forbid a variable for a host, or for all hosts. Returns the hosts that were removed.
 
     Raises:
-        UsageError: it was not allowed there; or as `allow_key`.
+        UsageError: it was not allowed there; or as in `allow_key`.
     """
     found = key_bindings()
     hosts = found.pop(name, [])

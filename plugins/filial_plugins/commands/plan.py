@@ -26,7 +26,7 @@ from filial.commands import (
 from filial_plugins.commands.recipes import name_option, recipe_options
 from filial_plugins.commands.tables import plan_table
 
-AGAIN = "--retry-lost does that again"
+AGAIN = "--retry-lost repeats this"
 
 
 @click.command()
@@ -56,7 +56,7 @@ def plan(
 
 
 def _row(run: Run, name: str, state: str, what: str, components: list[ComponentSpec]) -> dict[str, Any]:
-    """What a plan says of a step; other packages that take part are named with their versions."""
+    """Return a row of the plan for a step; other packages that take part are named with their versions."""
     plugins = [run.manager.provenance(spec.kind, spec.use) for spec in components]
     sources = [plugin.partition("==") for plugin in plugins if not plugin.startswith("filial:")]
     others = sorted({f"{named.rpartition(':')[0]} {version}" for named, _, version in sources})
@@ -65,7 +65,7 @@ def _row(run: Run, name: str, state: str, what: str, components: list[ComponentS
 
 
 def describe(run: Run, step: Step) -> tuple[str, list[ComponentSpec]]:
-    """Say who works in a step and on what, and name its components."""
+    """Say which plugins work in a step and on what, and name its components."""
     spec, recipe = step.spec, run.recipe
     if isinstance(spec, StageSpec):
         what = describe_stage(spec)
@@ -85,7 +85,7 @@ def describe(run: Run, step: Step) -> tuple[str, list[ComponentSpec]]:
 
 
 def describe_stage(stage: StageSpec) -> str:
-    """Say who works in a stage, on what, and what it asks at most."""
+    """Say which plugins work in a stage, on what, and how much it asks."""
     settings = stage.settings
     if not stage.components:
         return (type(settings).__doc__ or "").partition("\n")[0]
@@ -97,14 +97,14 @@ def describe_stage(stage: StageSpec) -> str:
 
 
 def describe_teacher(run: Run, spec: ComponentSpec) -> str:
-    """Say who is asked, at which host, with which key by name, below which caps."""
+    """Name the teacher, its host, the variable of its key, and its caps."""
     teacher, model, budget = _teacher(run, spec), spec.options.get("model"), run.recipe.budget
     words = [f"{spec.use}, model {model}" if model else spec.use, *_destination(teacher)]
     caps = [f"{budget[name]:,} {name}" for name in ("requests", "tokens") if budget.get(name)]
     caps += [format_dollars(budget["usd"])] if budget.get("usd") else []
     price = teacher.price()
     if caps or price is None or price.completion:
-        words.append(f"at most {' and '.join(caps)}" if caps else "no cap on what it may cost (add budget: {usd: N})")
+        words.append(f"at most {' and '.join(caps)}" if caps else "no cap on the cost (add budget: {usd: N})")
     if price is not None and price.completion:
         words.append(
             f"{format_dollars(price.prompt)} and {format_dollars(price.completion)} per million tokens ({price.source})"
@@ -118,7 +118,7 @@ def _teacher(run: Run, spec: ComponentSpec) -> Teacher:
 
 
 def _destination(teacher: Teacher) -> list[str]:
-    """Which host a teacher asks, and with which key by name."""
+    """Name the host of a teacher and the variable of its key."""
     place = teacher.destination()
     if place is None:
         return []

@@ -23,7 +23,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    # Files the user named to be loaded, so they are.
+    # Files of --plugin are loaded because the user named them.
     found = manager(ctx).index if ctx.find_root().params.get("files") else plugin_index(ctx)
     rows = [
         (kind, name, " and ".join(c.owner for c in claims))
@@ -40,12 +40,12 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 
 
 def _columns(ctx: click.Context, rows: list[tuple[str, str, str]]) -> str:
-    """Kind, name and owner, wrapped where they are too long for 80 columns."""
+    """Format kind, name and owner, wrapped to 80 columns."""
     width = max((len(name) for _, name, _ in rows), default=0)
     lines = [f"{kind:<11} {name:<{width}}  {owner}" for kind, name, owner in rows]
     if max(map(len, lines), default=0) <= 80:
         return "".join(f"{line}\n" for line in lines)
-    formatter = ctx.make_formatter()  # not always: what it imports takes as long as all else here
+    formatter = ctx.make_formatter()  # only then: this import takes as long as everything else here
     formatter.write_dl([(f"{kind:<11} {name}", owner) for kind, name, owner in rows], col_max=50)
     return formatter.getvalue()
 
@@ -82,32 +82,32 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
 
 
 def plugin_class(known: Manager, kind: str, name: str) -> Any:
-    """The class behind a name, whose fields are its options; of a stage, the keys of a recipe."""
+    """Return the class behind a name, whose fields are its options; for a stage, the keys of a recipe."""
     from filial.commands import STAGES, stage_class
 
     return stage_class(known, name) if kind == STAGES else known.get(kind, name)
 
 
 def _kinds() -> dict[str, str]:
-    """What has options: the kinds of plugins, plugins that bring hooks only, and stages; singular -> group."""
+    """Return what has options: the kinds of plugins, plugins with hooks only, and stages; singular -> group."""
     return {singular(group): group for group in GROUPS if group != "commands"}
 
 
 def kind_of(word: str) -> str | None:
-    """Which kind of plugin a user means who writes ``strategy`` or ``strategies``; None if it is none."""
+    """Return the kind that a word means, in singular or plural; None if it is not a kind."""
     kinds = _kinds()
     return word if word in kinds.values() else kinds.get(word)
 
 
 def _facts(facts: dict[str, Any], required: bool) -> str:
-    """Type, default and description of one option in a line."""
+    """Format type, default and description of one option."""
     default = facts.get("default")
     ending = "required" if required else "optional" if default is None else f"default {default!r}"
     return f"{_kind(facts)}, {ending}. {facts.get('description', '')}".rstrip()
 
 
 def _kind(facts: dict[str, Any]) -> str:
-    """The type of an option in words: ``integer``, ``'a' | 'b'``, ``list of string``."""
+    """Describe the type of an option: ``integer``, ``'a' | 'b'``, ``list of string``."""
     if "enum" in facts:
         return " | ".join(map(repr, facts["enum"]))
     if "const" in facts:

@@ -1,4 +1,4 @@
-"""What ``filial check|plan|run RECIPE`` share: their options."""
+"""The options that ``filial check|plan|run RECIPE`` share."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def run(
         return BUDGET
     except TeacherUnreachable as err:
         click.echo(f"Stopped: {err}", err=True)
-        # Not offline: what the ledger does not hold has to be asked.
+        # Not offline: answers that the ledger lacks have to be requested.
         click.echo(f"To continue:  {rerun_command(ctx, limit=work.limit, retry_lost=work.retry_lost)}", err=True)
         return UNREACHABLE
     if as_json:
@@ -69,9 +69,10 @@ def _number(value: float) -> str:
 
 
 def rerun_command(ctx: click.Context, more: str = "", **flags: Any) -> str:
-    """The command line of this run, to try it, send nothing or retry what was lost only as ``flags`` say.
+    """Return the command line of this run; ``flags`` say whether it tries a few records, sends nothing or repeats lost
+    rows.
 
-    ``more`` is another value of the recipe, in the place of one given before.
+    ``more`` is another value of the recipe; it replaces one given before.
     """
     values = {**ctx.params, **dict.fromkeys(("as_json", "limit", "offline", "retry_lost")), **flags}
     if more:
@@ -94,7 +95,7 @@ def report(ctx: click.Context, run: Run, summary: dict[str, Any]) -> None:
 
 
 def describe_usage(teacher: dict[str, Any]) -> str:
-    """Requests, answers from the ledger, tokens, money."""
+    """Describe requests, answers from the ledger, tokens and money."""
     tokens = teacher["prompt_tokens"] + teacher["completion_tokens"]
     about = "at most " if teacher["estimated"] else ""
     text = f"Teacher: {teacher['requests']:,} requests, {teacher['from_ledger']:,} answers from the ledger, "
@@ -102,18 +103,18 @@ def describe_usage(teacher: dict[str, Any]) -> str:
     if teacher["usd"]:
         text += f", {about}{format_dollars(teacher['usd'])}"
     if teacher["unsure_usd"]:
-        text += f" (and at most {format_dollars(teacher['unsure_usd'])} for answers that were lost on their way)"
+        text += f" (and at most {format_dollars(teacher['unsure_usd'])} for lost answers)"
     if teacher["run_usd"] > teacher["usd"] + teacher["unsure_usd"] + 1e-9:
-        text += f"; {about}{format_dollars(teacher['run_usd'])} for the run in all"
+        text += f"; {about}{format_dollars(teacher['run_usd'])} for the whole run"
     if teacher["estimated"]:
-        text += f"; {teacher['estimated']:,} answers came without all token counts and count as the most they may have"
+        text += f"; {teacher['estimated']:,} answers without complete token counts count with their maximum"
     if teacher["with_reasoning"]:
-        text += f"; {teacher['with_reasoning']:,} answers came with thoughts, which are kept apart from their text"
+        text += f"; {teacher['with_reasoning']:,} answers have reasoning, which is stored separately"
     return f"{text}."
 
 
 def next_command(ctx: click.Context, run: Run) -> str:
-    """What one would type next."""
+    """Return the command to suggest next."""
     rows, verdicts = run.lost()
     if verdicts or any(reason.startswith("teacher-") for reason in rows):
         return rerun_command(ctx, retry_lost=True, limit=run.limit)

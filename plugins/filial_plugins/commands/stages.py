@@ -114,16 +114,16 @@ def run_stage_command(ctx: click.Context, verb: str, body: Any, flags: dict[str,
 
 
 def _report(out: str, stage: dict[str, Any], drops: Path | None) -> None:
-    """Where things are, and a hint where a teacher declined much of its work."""
+    """Say where the files are, and warn if the teacher declined a large part of its work."""
     from filial.commands import refusals
     from filial_plugins.commands.tables import mix_table
 
     if table := mix_table({"stages": [stage]}):
         click.echo(f"\n{table}\n", err=True)
     if out != "-":
-        click.echo(f"wrote {out}{f'; what was dropped, and why, is in {drops}' if drops else ''}", err=True)
+        click.echo(f"wrote {out}{f'; dropped records and reasons: {drops}' if drops else ''}", err=True)
     elif stage["dropped"] and drops is None:
-        click.echo("what was dropped is not kept; --drops FILE keeps it, with reasons", err=True)
+        click.echo("dropped records are not saved; --drops FILE saves them, with reasons", err=True)
     if warning := refusals(stage, least=1):
         click.echo(warning, err=True)
 
@@ -169,8 +169,7 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
 
 
 def _stage(settings: Any, verb: str, kind: str, names: list[str], chosen: Any, given: dict[str, Any]) -> Any:
-    """What a recipe would say of the stage that a command line describes. Options that were given hold for all the
-    names."""
+    """Return the stage of a command line as in a recipe. The given options apply to all names."""
     from filial.commands import from_flags, recipe_settings
 
     lists = recipe_settings.parts(settings)
@@ -189,7 +188,7 @@ def _stage(settings: Any, verb: str, kind: str, names: list[str], chosen: Any, g
 def _split_arguments(
     ctx: click.Context, kind: str, name: str, words: tuple[str, ...]
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The plugins of a command line and its inputs: more names may stand in front of the files."""
+    """Return the plugins of a command line and its inputs: further names may precede the files."""
     names, files, what = [name], list(words), singular(kind)
     while files and files[0] in manager(ctx).index[kind]:
         more = files.pop(0)
@@ -199,5 +198,5 @@ def _split_arguments(
             raise UsageError(f"the {what} {more} is named twice")
         names.append(more)
     if not files:
-        raise UsageError(f"no INPUT file is named behind the {kind}")
+        raise UsageError(f"name an INPUT file after the {kind}")
     return names, tuple(files)

@@ -13,13 +13,13 @@ from filial.storage import read_manifest
 from filial_plugins.commands.tables import SURVIVAL_HEAD, add_rows, survival_cells
 
 LEGEND = """\
-requests, tokens, $: the answers that the attempts used, asked for now or known.
+requests, tokens, $: of all answers that the attempts used, new or stored.
 longer: words of the evolved instructions to words of their parents.
 new: 1 - ROUGE-L F with the parent, mean."""
 
 
 def round_table(stage: dict[str, Any]) -> str:
-    """One evolve stage, strategy by strategy and round by round."""
+    """Format one evolve stage, strategy by strategy and round by round."""
     families, rows, reasons = stage.get("families", {}), list[list[str]](), list[list[str]]()
     for name, rounds in sorted(stage["survival"].items()):
         lines = sorted(rounds.items(), key=lambda pair: int(pair[0]))
@@ -33,10 +33,10 @@ def round_table(stage: dict[str, Any]) -> str:
 
 
 def evolve_stages(folder: Path) -> list[dict[str, Any]]:
-    """Name, survival table and families of each evolve stage of a run that is done.
+    """Return name, survival table and families of each finished evolve stage of a run.
 
     Raises:
-        UsageError: there is no such run, or none of its stages has evolved anything.
+        UsageError: there is no such run, or it has no such stage.
     """
     if not (folder / "stages").is_dir():
         raise UsageError(f"{folder} is not a run; give the name or the folder of a run in runs/")

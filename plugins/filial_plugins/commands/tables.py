@@ -1,4 +1,4 @@
-"""The tables of runs: the funnel, a plan, what filters measured, the judged model, what strategies came to."""
+"""The tables of runs: records per stage, a plan, scores of filters, the judged model, survival of strategies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from filial.commands import figure, format_counts, format_dollars, grid, printab
 
 
 def funnel_table(summary: dict[str, Any]) -> str:
-    """Records through the stages, and why the others did not go on."""
+    """Format the number of records through the stages, and why the others were dropped."""
     rows = [
         [s["name"], *(f"{s[count]:,}" for count in ("entered", "made", "dropped", "out")), format_counts(s["reasons"])]
         for s in summary["stages"]
@@ -19,11 +19,11 @@ def funnel_table(summary: dict[str, Any]) -> str:
 
 
 def plan_table(rows: list[dict[str, Any]]) -> str:
-    """A plan: who does what, then what each step would take and all together."""
+    """Format a plan: the steps, then what each would need, and the total."""
     steps = grid(["step", "state", "what"], [[r["step"], r["state"], r["what"]] for r in rows], 2, prose=True)
     asking = [row for row in rows if row.get("calls") or row.get("held")]
     if not asking:
-        return f"{steps}\n\nNothing has to be asked."
+        return f"{steps}\n\nNo requests are needed."
 
     def cells(name: str, row: Mapping[str, Any], sure: str) -> list[str]:
         usd = "not known" if row["usd"] is None else format_dollars(row["usd"])
@@ -35,7 +35,7 @@ def plan_table(rows: list[dict[str, Any]]) -> str:
     sure = max((row["sure"] for row in asking), key=["exact", "likely", "rough"].index)
     table = [cells(row["step"], row, row["sure"]) for row in asking]
     head = ["step", "requests", "in the ledger", "tokens", "money", "how sure"]
-    return f"{steps}\n\n{grid(head, [*table, cells('in all', total, sure)])}"
+    return f"{steps}\n\n{grid(head, [*table, cells('total', total, sure)])}"
 
 
 def mix_table(summary: dict[str, Any]) -> str:
@@ -56,7 +56,7 @@ def _figures(row: Mapping[str, Any], columns: Iterable[str]) -> list[str]:
 
 
 def score_table(summary: dict[str, Any]) -> str:
-    """What the filters of each stage measured: the mean of every score over all records they looked at."""
+    """Format the mean of every score of each stage, over all records that were measured."""
     rows = [
         [stage["name"], printable(name), f"{row['n']:,}", f"{row['mean']:.3f}"]
         for stage in summary["stages"]
@@ -66,7 +66,7 @@ def score_table(summary: dict[str, Any]) -> str:
 
 
 def judge_table(summary: dict[str, Any]) -> str:
-    """Share passed, or mean score, of the model and its rivals on every exam."""
+    """Format the share passed, or the mean score, of the model and its rivals in every exam."""
     exams = summary.get("judge") or {}
     if not exams:
         return ""
@@ -84,7 +84,7 @@ SURVIVAL_HEAD = ["tried", "kept", "survived", "requests", "tokens", "$ per kept"
 
 
 def survival_cells(row: dict[str, Any]) -> list[str]:
-    """A row of a survival table as `SURVIVAL_HEAD` names its cells."""
+    """Return a row of a survival table; `SURVIVAL_HEAD` names its cells."""
     tried, kept, before, usd = row["tried"], row["kept"], row["words_before"], row["usd"]
     return [
         f"{tried:,}", f"{kept:,}", f"{100 * kept / tried:.0f} %" if tried else "–",
@@ -94,7 +94,7 @@ def survival_cells(row: dict[str, Any]) -> list[str]:
 
 
 def add_rows(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Rows of a survival table added up to one."""
+    """Add up rows of a survival table."""
     rows = list(rows)
     names = ("tried", "kept", "requests", "tokens", "words_before", "words_after")
     total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in names}
@@ -107,7 +107,7 @@ def add_rows(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def survival_table(summary: dict[str, Any]) -> str:
-    """Per strategy, over all rounds and evolve stages; empty where nothing was evolved."""
+    """Format the survival of strategies over all rounds and evolve stages; empty if nothing was evolved."""
     found: dict[str, list[dict[str, Any]]] = {}
     for stage in summary["stages"]:
         for name, rounds in stage.get("survival", {}).items():

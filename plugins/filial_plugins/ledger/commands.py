@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _suggest_prune(ctx: click.Context) -> str:
     home = given_options(ctx.command, {"home": ctx.params["home"]})
     command = command_line(ctx, "ledger", "prune", "--damaged", *home)
-    return f"'{command}' removes the damaged answers; they are asked again when they are needed"
+    return f"'{command}' removes the damaged answers; they are requested again when needed"
 
 
 @click.group()
@@ -116,7 +116,7 @@ def _format_verdict(health: Health, cure: str) -> str:
     parts = [f"{len(health.damaged):,} of {health.answers:,} answers are damaged"]
     parts += [f"{health.teachers:,} teacher entries are damaged"] if health.teachers else []
     parts += ["the file itself is damaged"] if health.file else []
-    return f"{', '.join(parts)}{unsure}. No damaged answer is served; {cure}."
+    return f"{', '.join(parts)}{unsure}. Damaged answers are not used; {cure}."
 
 
 @ledger.command()

@@ -1,4 +1,4 @@
-"""Calls of plugins' methods: what they are lent, and what they hand back."""
+"""Call plugins' methods with copies of records, and check what they return."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from filial.stages import blame_plugin, breach, copy_for_plugin, describe_change
 class lend(blame_plugin):
     """Give a plugin's method copies of records, and refuse a method that changes them; errors as in `blame_plugin`.
 
-    ``ctx`` is what the method is called with. An error names the record where there is but one.
+    ``ctx`` is the context of the call. An error names the record if there is only one.
 
     Raises:
         FilialError: the method failed, or has changed a record.
@@ -39,7 +39,7 @@ class lend(blame_plugin):
 
 
 def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin: str, stage: str) -> None:
-    """See that a plugin has left the copies that it was lent as they were.
+    """Check that a plugin has not changed the copies it was given.
 
     Raises:
         FilialError: it has changed one.
@@ -50,15 +50,15 @@ def check_unchanged(copies: Sequence[Record], records: Sequence[Record], plugin:
 
 
 def with_last_answer(drop: Drop, ctx: Context) -> Drop:
-    """The drop with the raw answer behind it: what the teacher said last, unless the plugin gave one."""
+    """Return the drop with the raw answer behind it: the teacher's last one, unless the plugin set one."""
     return replace(drop, answer=ctx.replies[-1].text) if drop.answer is None and ctx.replies else drop
 
 
 def short_name(plugin: str) -> str:
-    """The name in ``dist:name==version``."""
+    """Return the name in ``dist:name==version``."""
     return plugin.partition("==")[0].rpartition(":")[2]
 
 
 def keys_of(replies: Iterable[Reply]) -> tuple[str, ...]:
-    """The ledger keys of answers."""
+    """Return the ledger keys of answers."""
     return tuple([reply.key for reply in replies if reply.key])

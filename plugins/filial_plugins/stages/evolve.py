@@ -1,5 +1,5 @@
-"""The evolve stage: draws strategies, runs rounds, has the evolved instruction answered, applies the elimination
-rules, gives a failed record's parent another chance, keeps lineage (Evol-Instruct, arXiv 2304.12244, section 3.2)."""
+"""The evolve stage (Evol-Instruct, arXiv 2304.12244, section 3.2): draws strategies, runs rounds, has the evolved
+instruction answered, applies the elimination rules, tries a record again if its evolution failed, and keeps lineage."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from filial_plugins.stages.filter import FilterStep
 from filial_plugins.stages.survival import SurvivalTable
 
 AT_ONCE = 16
-"""Records of a `Work` that is done elsewhere."""
+"""Records of a `Work` that is done in another process."""
 EVOLVED = 0.85
-"""The share of attempts that succeed, where nothing better is known."""
+"""Assumed share of attempts that succeed."""
 SIBLING = "same-as-sibling"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,14 +60,14 @@ class StrategyKeys(Settings):
     )
 
     def key_parts(self) -> list[Any]:
-        """As keys have held it since 0.1."""
+        """Return the parts of stage keys, unchanged since 0.1."""
         return [self.weight, self.name, self.family] if self.name or self.family else [self.weight]
 
 
 class Evolve(Stage):
     """An evolve stage."""
 
-    works = "map"  # unless a rule that eliminates remembers; then all records end a round before the next begins
+    works = "map"  # unless an elimination rule remembers; then all records end a round before the next begins
     owner, by_inputs = "the evolve stage", ("strategies",)
     rounds: int = Field(1, description="Evolutions of each record.", ge=1)
     strategies: list[Annotated[Any, Part("strategies", StrategyKeys)]] = Field(
@@ -90,16 +90,16 @@ class Evolve(Stage):
 
     @classmethod
     def asks(cls, given: dict[str, Any]) -> bool:
-        """It asks for answers, unless the recipe says no."""
+        """Return True unless the recipe turns answers off."""
         return given.get("answer", True) is True
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-        """Run an evolve stage on the records of the one before. Returns its report."""
+        """Run an evolve stage on the records of the stage before. Returns its report."""
         return await evolve_records(records, self.prepare(stage, base, manager), env)
 
     def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
-        """Say what an evolve stage would take and give. Every child has ``branch`` attempts in the next round, every
-        failure one."""
+        """Estimate requests and records. Every child has ``branch`` attempts in the next round, every failure has
+        one."""
         plan = self.prepare(stage, base, manager)
         growth = 1 + EVOLVED * (self.branch - 1)
         attempts = round(entering * self.branch * sum(growth**turn for turn in range(self.rounds)))
@@ -110,7 +110,7 @@ class Evolve(Stage):
         return Expected(calls, round(entering + born * (1 if self.keep == "all" else 1 - 1 / self.branch)))
 
     def prepare(self, stage: StageSpec, base: Path, manager: Manager) -> Evolution:
-        """Make the strategies and rules of a stage."""
+        """Build the strategies and rules of a stage."""
         choices = []
         for spec in stage.of("strategies"):
             strategy, own = build(manager, spec, base), spec.settings
@@ -119,13 +119,13 @@ class Evolve(Stage):
         return Evolution(choices, [FilterStep.from_spec(spec, base, manager) for spec in stage.of("filters")], self)
 
     async def perform(self, plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
-        """As `grow_trees`."""
+        """Run `grow_trees` on a batch."""
         return await grow_trees(plan, env, work)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One strategy of the recipe: its name there, its provenance, how often it is drawn relative to the others."""
+    """One strategy of the recipe: its name there, its provenance, and its weight."""
 
     name: str
     plugin: str
@@ -136,10 +136,10 @@ class Choice:
 
 @dataclass(slots=True)
 class Evolution:
-    """How the stage evolves: the recipe's ``evolve`` block with its plugins in place.
+    """How the stage evolves: the recipe's ``evolve`` block with its plugins.
 
-    ``on_questions`` are the rules of ``eliminate``, by place, as they go for children without an answer: where none is
-    asked for, the part of each that needs none, or None.
+    ``on_questions`` are the rules of ``eliminate``, by position, for children without an answer: the part of each rule
+    that needs no answer, or None.
     """
 
     choices: list[Choice]
@@ -151,7 +151,7 @@ class Evolution:
         self.on_questions = [rule if self.settings.answer else rule.on_questions() for rule in self.eliminate]
 
     def trees(self, work: Work) -> list[Tree]:
-        """Trees of records that have not been evolved yet."""
+        """Return a tree for each record, not evolved yet."""
         trees = []
         ranks = work.ranks or [None] * len(work.records)
         for place, (record, rank) in enumerate(zip(work.records, ranks, strict=True), work.place):
@@ -160,8 +160,8 @@ class Evolution:
         return trees
 
     def draw(self, env: StageContext, turn: int, place: int, tip: Node) -> list[Choice]:
-        """Choose a strategy for every child that a record is due in this round, by seeded weights or in the recipe's
-        order; all different where there are enough."""
+        """Choose a strategy for every child of a record in this round, by seeded weights or in the recipe's order; all
+        different if there are enough."""
         if self.settings.order == "fixed":
             return [self.choices[(place + turn - 1 + slot) % len(self.choices)] for slot in range(tip.due)]
         rng, left, drawn = (
@@ -176,8 +176,8 @@ class Evolution:
         return drawn
 
     def rules(self, attempt: Attempt, *, remember: bool) -> Iterator[tuple[int, FilterStep, Record]]:
-        """The rules that remember, or the others, up to the one that stops the child of an attempt: the place of each,
-        the rule as it goes for this child, and the child as it is by then."""
+        """Yield the rules that remember, or the others, up to the one that stops the child of an attempt: the position,
+        the rule in the form for this child, and the child as changed so far."""
         for place, listed in enumerate(self.eliminate):
             child = attempt.result
             if listed.filter.remembers == remember and isinstance(child, Record):
@@ -186,18 +186,18 @@ class Evolution:
                     yield place, rule, child
 
     def describe_unjudged(self) -> str:
-        """What the rules leave out because no answer is asked for, in words; empty if nothing."""
+        """Say which rules are left out because no answer is requested; empty if none."""
         both = list(zip(self.eliminate, self.on_questions, strict=True))
         part = [short_name(rule.plugin) for rule, left in both if left is not None and left.filter is not rule.filter]
         whole = [short_name(rule.plugin) for rule, left in both if left is None]
-        ways = {"by the instruction alone": part, "not at all": whole}
+        ways = {"by the instruction only": part, "not at all": whole}
         said = ", ".join(f"{' and '.join(names)} {way}" for way, names in ways.items() if names)
-        return f"no answer is asked for; evolved records without one are judged {said}" if said else ""
+        return f"no answers are requested; evolved records without one are judged {said}" if said else ""
 
 
 @dataclass(slots=True)
 class Node:
-    """A record of a tree: how many children it is due in the next round, and how often that was tried."""
+    """A record of a tree: its number of children in the next round, and of attempts so far."""
 
     record: Record
     due: int
@@ -207,12 +207,11 @@ class Node:
 
 @dataclass(slots=True)
 class Tree:
-    """One record of the stage and what came of it.
+    """One record of the stage and its descendants.
 
-    ``place`` is the record's among all, ``rank`` among those with the same id: 0 unless a record comes again. It tells
-    equal children of such records apart; None: the order of these does.
-    ``tips`` are the nodes that are evolved next. ``conversations`` counts those that cannot be, ``tried`` is what was
-    tried and is not booked yet.
+    ``place`` is the record's position among all, ``rank`` among those with the same id (0 for the first); it
+    distinguishes equal children of such records; None: their order does. ``tips`` are the nodes to evolve next.
+    ``conversations`` counts those that cannot be evolved, ``tried`` are attempts that are not counted yet.
     """
 
     place: int
@@ -225,9 +224,10 @@ class Tree:
 
 @dataclass(slots=True)
 class Attempt:
-    """A strategy tried on a record in a round, and what it came to: a child or why there is none, and who decided it.
+    """An attempt to evolve a record with a strategy in a round, and its result: a child or why there is none, and who
+    decided.
 
-    ``child`` is what a drop shows. ``asked`` are the answers that were used, ``scores`` what filters measured.
+    ``child`` is shown by a drop. ``asked`` are the answers that were used, ``scores`` are measured by filters.
     """
 
     strategy: str
@@ -240,8 +240,8 @@ class Attempt:
     scores: dict[str, float] = field(default_factory=dict)
 
     async def judge(self, rule: FilterStep, child: Record, ctx: Context, env: StageContext) -> bool:
-        """Have a rule decide on the child. Returns whether it has mended its text: that is then the child, made with
-        the rule's answers too, and has no id yet."""
+        """Let a rule decide on the child. Return whether the rule changed its text: the changed record is then the
+        child, made with the rule's answers, too, and without an id."""
         ((self.result, scores),) = await rule.decide([child], ctx, env)
         self.asked = [*self.asked, *ctx.replies]
         self.scores |= scores
@@ -254,17 +254,17 @@ class Attempt:
 
 
 async def evolve_records(records: Records, plan: Evolution, env: StageContext) -> Report:
-    """All rounds. Returns the report: the survival table, strategy -> round -> figures, and each strategy's family;
-    ``not_evolved``: how many conversations were passed on as they are, where there are any.
+    """Run all rounds. Returns the report: the survival table (strategy -> round -> figures), each strategy's family,
+    and ``not_evolved``, the number of conversations that were passed on unchanged, if any.
 
-    Every record goes through its rounds by itself, many of them at a time, and is written with what grew from it as
-    soon as those before it are: drops come record by record. Only where a rule that eliminates remembers do all
-    records end a round before the next begins, held in memory; drops come round by round then.
+    Each record goes through its rounds independently, many at a time, and is written with its descendants after the
+    records before it; drops come record by record. Only if an elimination rule remembers do all records, held in
+    memory, end a round before the next begins; drops then come round by round.
     """
     if whole := [rule.plugin for rule in plan.eliminate if rule.filter.whole_set]:
         raise UsageError(
             f"{whole[0]} needs all records at once, but stage {env.stage} has one at a time; put it into a filter "
-            "stage behind it"
+            "stage after it"
         )
     if not_judged := plan.describe_unjudged():
         env.note(f"{env.stage}: {not_judged}")
@@ -285,12 +285,12 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
 
 
 async def grow_trees(plan: Evolution, env: StageContext, work: Work) -> list[Tree]:
-    """Take each record of a batch through all rounds by itself."""
+    """Take each record of a batch through all rounds."""
     return await _gather(partial(_grow, plan, env), plan.trees(work))
 
 
 async def _tree_by_tree(records: Records, plan: Evolution, table: SurvivalTable, env: StageContext) -> int:
-    """Returns how many conversations were not evolved."""
+    """Evolve record by record. Return the number of conversations that were not evolved."""
     conversations, size = 0, AT_ONCE if env.dispatch else 1
     window = env.window if size == 1 else max(2, 2 * env.window // size)
     works = cut(env.job, records, size, DuplicateCounter().next)
@@ -311,7 +311,7 @@ async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> Tree:
 
 
 async def _round_by_round(records: Records, plan: Evolution, table: SurvivalTable, env: StageContext) -> int:
-    """Returns how many conversations were not evolved."""
+    """Evolve round by round. Return the number of conversations that were not evolved."""
     trees = [tree for work in cut(None, records, AT_ONCE) for tree in plan.trees(work)]
     for turn in range(1, plan.settings.rounds + 1):
         async with aclosing(in_order(trees, partial(_try, plan, env, turn), env.window)) as tried:
@@ -325,11 +325,11 @@ async def _round_by_round(records: Records, plan: Evolution, table: SurvivalTabl
 
 
 Tries = list[tuple[Node, list[Attempt]]]
-"""What was tried in a round: each tip of a tree with its attempts."""
+"""The attempts of a round: each tip of a tree with its attempts."""
 
 
 async def _try(plan: Evolution, env: StageContext, turn: int, tree: Tree) -> Tries:
-    """Evolve every tip of a tree. A conversation of more than a question and its answer is counted, and not evolved."""
+    """Evolve every tip of a tree. A conversation of more than a question and its answer is counted and not evolved."""
     tips = [tip for tip in tree.tips if not tip.record.single().messages]
     tree.conversations += len(tree.tips) - len(tips)
     tries = [(tip, slot, choice) for tip in tips for slot, choice in enumerate(plan.draw(env, turn, tree.place, tip))]
@@ -338,8 +338,8 @@ async def _try(plan: Evolution, env: StageContext, turn: int, tree: Tree) -> Tri
 
 
 async def _gather(work: Callable[[Item], Coroutine[Any, Any, Result]], items: Sequence[Item]) -> list[Result]:
-    """The results for all items, which are worked on at once. All end before the first failure is told."""
-    if len(items) == 1:  # as most often: spare it a task
+    """Return the results for all items, computed concurrently. All end before the first failure is raised."""
+    if len(items) == 1:  # the usual case: no task is needed
         return [await work(items[0])]
     tasks = [asyncio.create_task(work(item)) for item in items]
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -363,7 +363,7 @@ async def _attempt(plan: Evolution, env: StageContext, turn: int, what: tuple[No
 
 
 async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context, env: StageContext) -> Record | Drop:
-    """The evolved record with its answer, or why there is none."""
+    """Return the evolved record with its answer, or why there is none."""
     plugin = choice.plugin
     with lend(plugin, env.stage, [parent], ctx) as (copy,):
         result = await await_result(choice.strategy.evolve(copy, ctx))
@@ -376,9 +376,7 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
         if result.origin.parents != (parent.id,):
             env.check_parents(result, (parent.id,), plugin, parent)
         child = result if result.origin.parents else result.replaced(origin=parent.evolved().origin)
-    drop_if_unwritable(
-        child, plugin, env.stage, parent
-    )  # half a character is a drop of the question or, later, of the record
+    drop_if_unwritable(child, plugin, env.stage, parent)  # a lone surrogate drops the question or, later, the record
     child = child.replaced(origin=msgspec.structs.replace(child.origin, stage=env.stage, plugin=plugin))
     if plan.settings.answer and child.instruction and not child.answer():
         try:
@@ -390,8 +388,8 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
 
 
 async def _finish_round(tries: Tries, tree: Tree, plan: Evolution, env: StageContext) -> None:
-    """Give the children of a round their ids and apply the rules that remember. Those that are left are evolved next,
-    and so are records with attempts that failed."""
+    """Give the children of a round their ids and apply the rules that remember. The remaining ones are evolved next,
+    and so are records with failed attempts."""
     tree.tips = []
     for tip, attempts in tries:
         siblings = list(tip.children)
@@ -401,7 +399,7 @@ async def _finish_round(tries: Tries, tree: Tree, plan: Evolution, env: StageCon
                 attempt.child = child
                 ctx = env.context("eliminate", place, child.id, parent=attempt.parent)
                 if await attempt.judge(rule, child, ctx, env):
-                    siblings.pop()  # which was this child, before it was mended
+                    siblings.pop()  # the id of this child before its text was changed
                     _identify(attempt, env, tree.rank, siblings)
         tree.tried += attempts
         born = [Node(a.result, plan.settings.branch) for a in attempts if isinstance(a.result, Record)]
@@ -412,12 +410,13 @@ async def _finish_round(tries: Tries, tree: Tree, plan: Evolution, env: StageCon
 
 
 def _identify(attempt: Attempt, env: StageContext, rank: int | None, siblings: list[Record]) -> None:
-    """Give the child of an attempt its id and make it one of its siblings, unless it says what one of them says."""
+    """Give the child of an attempt its id and make it one of its siblings, unless it has the same text as one of
+    them."""
     child = attempt.result
     if isinstance(child, Drop):
         return
     if alike := next((sibling for sibling in siblings if sibling.content() == child.content()), None):
-        attempt.result = Drop(SIBLING, f"it is word for word {alike.id}", record=child)
+        attempt.result = Drop(SIBLING, f"its text is the same as that of {alike.id}", record=child)
         return
     attempt.result = env.identify(child, attempt.by, rank, attempt.parent)
     if isinstance(attempt.result, Record):
@@ -425,7 +424,7 @@ def _identify(attempt: Attempt, env: StageContext, rank: int | None, siblings: l
 
 
 def _count_attempts(tree: Tree, table: SurvivalTable, env: StageContext) -> None:
-    """Enter what was tried into the survival table and the stage's counters."""
+    """Add the attempts to the survival table and the stage's counters."""
     for attempt in tree.tried:
         env.counters.made += 1
         env.means.add(attempt.scores)
@@ -437,7 +436,7 @@ def _count_attempts(tree: Tree, table: SurvivalTable, env: StageContext) -> None
 
 
 def _write(tree: Tree, plan: Evolution, env: StageContext) -> None:
-    """Write what goes on. With ``keep: last`` every record that has a child is a drop."""
+    """Write the result. With ``keep: last`` every record that has a child is a drop."""
     for node in tree.nodes:
         if plan.settings.keep == "last" and node.children:
             into = ", ".join(child.id for child in node.children)

@@ -41,15 +41,15 @@ from filial.stages import (
 from filial_plugins.stages.calls import keys_of, lend, with_last_answer
 
 AT_ONCE = 4
-"""Batches that an async `check_batch` may be working on."""
+"""Maximum number of batches in an async `check_batch` at once."""
 PASSED = 0.9
-"""The share of records that pass a filter, where nothing better is known."""
+"""Assumed share of records that pass a filter."""
 PLAIN = Keep()
-"""What most filters say of most records."""
+"""The usual result of a filter."""
 
 
 class Filter(Stage):
-    """A filter stage. A recipe writes the list itself, or its one item, in place of a mapping with this key."""
+    """A filter stage. Instead of a mapping with this key, a recipe writes the list itself, or its only item."""
 
     works = (
         "map"  # up to the first filter that remembers or needs other records; from there on a reduce (`count_leading`)
@@ -60,16 +60,16 @@ class Filter(Stage):
     )
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-        """Run a filter stage on the records of the one before. Returns its report."""
+        """Run a filter stage on the records of the stage before. Returns its report."""
         return await filter_records(records, self.prepare(stage, base, manager), env)
 
     def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
-        """Say what a filter stage would take and give."""
+        """Estimate requests and records of a filter stage."""
         calls = sum(build(manager, spec, base).calls(entering) for spec in stage.components)
         return Expected(calls, round(entering * PASSED ** len(stage.components)))
 
     def prepare(self, stage: StageSpec, base: Path, manager: Manager) -> list[FilterStep]:
-        """Make the filters of a stage."""
+        """Build the filters of a stage."""
         return [FilterStep.from_spec(spec, base, manager) for spec in stage.components]
 
     async def perform(self, steps: list[FilterStep], env: StageContext, work: Work) -> list[FilterEntry]:
@@ -80,14 +80,15 @@ class Filter(Stage):
 
 
 def count_leading(steps: Sequence[FilterStep]) -> int:
-    """How many filters, from the first, go by each record alone, or by `BATCH` of those that enter."""
+    """Return how many filters, from the first, decide on each record independently, or on each `BATCH` of input
+    records."""
     alone = (not (s.filter.remembers or s.filter.whole_set or (s.batched and place)) for place, s in enumerate(steps))
     return sum(takewhile(bool, alone))
 
 
 @dataclass(slots=True)
 class FilterStep:
-    """One filter of a stage: who brought it, itself, and what it remembers within the stage.
+    """One filter of a stage: its plugin, the filter, and its memory within the stage.
 
     ``batched``: it has `check_batch`. ``waits``: it is async, and runs on the event loop.
     """
@@ -104,11 +105,11 @@ class FilterStep:
 
     @classmethod
     def from_spec(cls, spec: ComponentSpec, base: Path, manager: Manager) -> FilterStep:
-        """The step of a filter that a recipe describes."""
+        """Return the step of a filter in a recipe."""
         return cls(provenance(manager, spec), build(manager, spec, base))
 
     def on_questions(self) -> FilterStep | None:
-        """The part of the filter that goes by the question alone, with the same memory.
+        """Return the step for the part of the filter that judges questions only, with the same memory.
 
         Raises:
             FilialError: the filter failed or broke its contract.
@@ -120,7 +121,7 @@ class FilterStep:
         return None if rules is None else replace(self, filter=rules)
 
     async def decide(self, records: Sequence[Record], ctx: Context, env: StageContext) -> list[Decision]:
-        """Decide on records, one unless the filter is batched, wherever it has to run. A failed teacher call is a
+        """Decide on records (one, unless the filter is batched), on the loop or in a thread. A failed teacher call is a
         drop.
 
         Raises:
@@ -136,7 +137,7 @@ class FilterStep:
             return self._decisions(words, records, ctx, env.stage)
 
     def compute(self, records: Sequence[Record], ctx: Context, stage: str) -> list[Decision]:
-        """As `decide`, of a filter that is not async, in this thread."""
+        """Decide like `decide`, for a filter that is not async, in this thread."""
         with lend(self.plugin, stage, records, ctx) as copies:
             return self._decisions(self._call(copies, ctx), records, ctx, stage)
 
@@ -145,7 +146,7 @@ class FilterStep:
         return self.filter.check_batch(copies, ctx) if self.batched else self.filter.check(copies[0], ctx)
 
     def _decisions(self, words: Any, records: Sequence[Record], ctx: Context, stage: str) -> list[Decision]:
-        """What the filter's words make of the records."""
+        """Convert the filter's results to decisions on the records."""
         if not self.batched:
             return [self._decision(words, records[0], ctx, stage)]
         if not isinstance(words, list | tuple):
@@ -165,7 +166,7 @@ class FilterStep:
             return word if self.batched else with_last_answer(word, ctx), word.scores
         new = word.record or record
         tags = (*new.tags, *(tag for tag in word.tags if tag not in new.tags))
-        # Who a record is and where it comes from is not the filter's to say.
+        # A filter cannot change id and origin.
         new = new.replaced(id=record.id, origin=record.origin, scores={**new.scores, **word.scores}, tags=tags)
         unwritable = drop_if_unwritable(new, self.plugin, stage, record)
         return (unwritable, {}) if unwritable else (new, word.scores)
@@ -178,15 +179,15 @@ class FilterStep:
 
 
 Decision = tuple[Record | Drop, dict[str, float]]
-"""What a filter makes of a record, that with its scores and tags, mended where the filter did so, or a drop; and what
-it measured. A mended text has the id of the one that came."""
+"""A filter's decision on a record: the record with its scores and tags, changed if the filter changed it, or a drop;
+and the scores. A record with changed text still has the id of the original."""
 
 
 @dataclass(slots=True)
 class FilterEntry:
-    """A record on its way: as marked so far, and, where a filter stopped it, the drop, that filter's plugin and the
-    ledger keys of the answers it was given; ``scores`` are what filters measured on the way. ``came`` is the record
-    that entered the stage, where filters have mended its text since."""
+    """A record in the pipeline, with scores and tags so far. If a filter stopped it: the drop, that filter's plugin and
+    the ledger keys of its answers. ``scores`` are all measurements. ``came`` is the record that entered the stage, if
+    filters have changed its text."""
 
     record: Record
     came: Record | None = None
@@ -196,8 +197,8 @@ class FilterEntry:
     scores: dict[str, float] = field(default_factory=dict)
 
     def enter(self, decision: Decision, plugin: str, stage: str, answers: tuple[str, ...]) -> None:
-        """A filter has stopped the record or let it pass. With another text it is a new one, a child of the record
-        that entered."""
+        """Enter the decision of a filter. A record with changed text becomes a new one, a child of the record that
+        entered."""
         result, scores = decision
         self.scores |= scores
         if isinstance(result, Drop):
@@ -213,14 +214,14 @@ class FilterEntry:
 
 
 Batches = AsyncGenerator[Sequence[FilterEntry], None]
-"""All passages in their order, as many at a time as are there."""
+"""All records in the pipeline, in order, as many at a time as are ready."""
 
 
 async def filter_records(records: Records, steps: list[FilterStep], env: StageContext) -> Report:
     """Run every record through every filter, in the recipe's order. Returns the report: the means of their scores.
 
-    Filters are steps of one pipeline, and rows are written as records come out of it, kept or dropped, in the order
-    of the records. Async filters that do not remember work on many records at once.
+    Filters are steps of one pipeline. Rows are written as records leave it, kept or dropped, in the order of the
+    records. Async filters that do not remember work on many records at once.
     """
     env.counters.entered = env.counters.total = len(records)
     away = count_leading(steps) if env.dispatch else 0
@@ -247,7 +248,7 @@ async def _enter_all(records: Iterable[Record]) -> Batches:
     rest = iter(records)
     while batch := [FilterEntry(record) for record in islice(rest, TURN)]:
         yield batch
-        await asyncio.sleep(0)  # whoever takes them may never wait: let the rest of the loop have its turn
+        await asyncio.sleep(0)  # the consumer may never wait: give the event loop a turn
 
 
 async def _dispatch(records: Records, env: StageContext) -> Batches:
@@ -259,11 +260,11 @@ async def _dispatch(records: Records, env: StageContext) -> Batches:
 
 
 Placed = tuple[int, FilterStep]
-"""A filter and its place in the recipe's list."""
+"""A filter and its position in the recipe's list."""
 
 
 def _filter(passing: Batches, steps: Iterable[Placed], env: StageContext) -> Batches:
-    """What comes out of these filters. Neighbours that run in the same way are one step of the pipeline."""
+    """Yield the records that leave these filters. Neighbours that run in the same way are one step of the pipeline."""
     for way, group in groupby(steps, lambda placed: _way(placed[1])):
         passing = way(passing, list(group), env)
     return passing
@@ -278,10 +279,10 @@ def _way(step: FilterStep) -> Callable[[Batches, list[Placed], StageContext], Ba
 
 
 async def _in_thread(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
-    """Through filters that are neither async nor batched."""
+    """Run records through filters that are neither async nor batched."""
 
     def decide(batch: Sequence[FilterEntry]) -> int:
-        """Returns how many went through in `SLICE` seconds, one at least."""
+        """Return how many records went through in `SLICE` seconds, at least one."""
         until = time.monotonic() + SLICE
         for done, passage in enumerate(batch, 1):
             for place, step in group:
@@ -302,7 +303,7 @@ async def _in_thread(passing: Batches, group: list[Placed], env: StageContext) -
 
 
 async def _one_by_one(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
-    """Through async filters that remember."""
+    """Run records through async filters that remember."""
     async with aclosing(passing) as source:
         async for batch in source:
             handed, until = 0, time.monotonic() + SLICE
@@ -314,7 +315,7 @@ async def _one_by_one(passing: Batches, group: list[Placed], env: StageContext) 
 
 
 async def _at_once(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
-    """Through async filters that do not, many records at a time."""
+    """Run records through async filters that do not remember, many at a time."""
 
     async def decide(cut: list[FilterEntry]) -> None:
         await _decide(cut[-1], group, env)  # those before it were dropped
@@ -334,7 +335,7 @@ async def _decide(passage: FilterEntry, group: list[Placed], env: StageContext) 
 
 
 def _in_batches(passing: Batches, group: list[Placed], env: StageContext) -> Batches:
-    """Through batched filters, each of which has batches of its own."""
+    """Run records through batched filters, each with its own batches."""
     for place, step in group:
         passing = _in_batch(passing, place, step, env)
     return passing
@@ -357,7 +358,8 @@ async def _in_batch(passing: Batches, place: int, step: FilterStep, env: StageCo
 
 
 async def _cut(passing: Batches, size: int | None) -> AsyncGenerator[list[FilterEntry], None]:
-    """Batches with so many records that no filter has dropped yet, the same however they come; None: one of all."""
+    """Yield batches with ``size`` records that no filter has dropped yet, independent of timing; None: one batch of
+    all."""
     cut, alive = list[FilterEntry](), 0
     async with aclosing(passing) as source:
         async for batch in source:

@@ -53,31 +53,31 @@ class Generate(Stage):
 
     @classmethod
     def starts(cls, given: dict[str, Any]) -> bool:
-        """`check` says more of what it has to start from."""
+        """Return True: `check` examines what it needs to start."""
         return True
 
     @classmethod
     def check(
         cls, given: dict[str, Any], component: Any, first: bool, fault: Callable[[str, str], None]
     ) -> dict[str, Any]:
-        """See that there are seeds where the generator needs some, and inputs where they are kept, as they are unless
-        the recipe or the generator says what becomes of them."""
+        """Check that there are seeds if the generator needs some, and inputs if they are kept (the default, unless the
+        recipe or the generator decides otherwise)."""
         seeded = given.get("seeds") is not None
         if first and not seeded and (component is None or component.needs_seeds):
             fault("the first stage has nothing to start from; add 'seeds: FILE'", "")
         consumes = component is not None and component.consumes and not seeded
         if "keep_inputs" in given and (first or consumes):
-            why = f"{given.get('use')} says itself what becomes of the records it is given"
+            why = f"{given.get('use')} decides itself about the records it is given"
             why = "the first stage has no inputs to keep" if first else why
             fault(f"{why}; remove keep_inputs", "keep_inputs")
         return {} if "keep_inputs" in given or first or consumes else {"keep_inputs": True}
 
     def seed_files(self) -> list[tuple[str, str]]:
-        """What it generates from."""
+        """Return the files of seeds."""
         return [(self.seeds, self.seeds_format or "auto")] if self.seeds else []
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-        """Run a generate stage on the records of the one before."""
+        """Run a generate stage on the records of the stage before."""
         (spec,) = stage.components
         generator: Generator = build(manager, spec, base)
         if self.seeds:
@@ -93,7 +93,7 @@ class Generate(Stage):
         return {}
 
     def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
-        """Say what a generate stage would take and give."""
+        """Estimate requests and records of a generate stage."""
         (spec,) = stage.components
         seeds = len(Source(self.seeds, base, manager)) if self.seeds else entering
         generator: Generator = build(manager, spec, base)
@@ -105,11 +105,11 @@ async def generate_records(
     seeds: Sequence[Record], plugin: str, generator: Generator, env: StageContext, *,
     passed_on: Records = (), left_out: Records = (), limit: int | None = None,
 ) -> None:  # fmt: skip
-    """New records, each with an id and an origin, behind the records that only pass through.
+    """Yield new records, each with an id and an origin, after the records that only pass through.
 
-    Seeds that are conversations of one question are given as instruction and output. ``left_out`` are records of the
+    Conversations of one question are given to the generator as instruction and output. ``left_out`` are records of the
     stage before that served as seeds and do not pass through: they are drops, unless the generator consumes its seeds
-    and hands them on. The generator is stopped when it has made ``limit`` records.
+    and yields them. The generator is stopped when it has made ``limit`` records.
     """
     env.counters.entered = len(passed_on) + len(left_out)
     for record in passed_on:
@@ -144,7 +144,7 @@ async def generate_records(
 async def _generate(
     generator: Generator, seeds: Sequence[Record], plugin: str, env: StageContext
 ) -> AsyncGenerator[Any, None]:
-    """What the generator yields."""
+    """Yield the generator's results."""
     with blame_plugin(plugin, env.stage):
         made: Any = generator.generate(seeds, env.context())
         if not isinstance(made, AsyncIterable):
@@ -158,7 +158,7 @@ async def _generate(
 
 
 def _enter(item: Any, given: Container[str], plugin: str, env: StageContext) -> None:
-    """Keep or drop something new; ``given`` are the ids of the generator's seeds."""
+    """Keep or drop a result; ``given`` are the ids of the generator's seeds."""
     if not isinstance(item, Record | Drop):
         raise wrong_type(plugin, env.stage, f"generate, result {env.counters.made + 1},", item, "Record or Drop")
     made = item if isinstance(item, Record) else item.record

@@ -71,11 +71,11 @@ class Mix(Stage):
 
     @classmethod
     def starts(cls, given: dict[str, Any]) -> bool:
-        """It can begin with its own sources."""
+        """Return whether it has its own sources."""
         return isinstance(given.get("sources"), dict)
 
     def limit_records(self, n: int) -> Self:
-        """Mix at most so many."""
+        """Limit the size of the mix."""
         return self.model_copy(update={"total": self.total and min(self.total, n)})
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
@@ -104,13 +104,13 @@ class Mix(Stage):
         return self.cot_share is not None and (self.cot_tag in record.tags or record.task in self.cot_tasks)
 
     def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
-        """Say what a mix stage would take and give."""
+        """Estimate the records of a mix stage."""
         (spec,) = stage.components
         return Expected(build(manager, spec, base).calls(entering), self.total or entering)
 
 
 def group_of(record: Record, by: str) -> str:
-    """What a mixer's rate is looked up under: the record's task, its plugin's name, or its round of evolution."""
+    """Return the group of a record in a mix: its task, its plugin's name, or its evolution round."""
     origin = record.origin
     return {"task": record.task, "plugin": short_name(origin.plugin), "round": str(origin.round)}[by]
 
@@ -178,11 +178,11 @@ def describe_shortage(rows: list[dict[str, Any]], by: str) -> str:
 
 
 async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env: StageContext) -> dict[str, float]:
-    """The mixer's rate for every group.
+    """Return the mixer's rate for every group.
 
     Raises:
-        FilialError: the mixer failed, or gave something that is no rate.
-        UsageError: it gives a rate to a group that there is not.
+        FilialError: the mixer failed, or returned an invalid rate.
+        UsageError: it gives a rate to a group that does not exist.
     """
     with blame_plugin(plugin, env.stage), closing(env.worker):
         rates = await env.worker.call(mixer.rates, dict(sizes))

@@ -1,4 +1,4 @@
-"""The survival table: what became of each strategy's attempts, round by round, and what they cost."""
+"""The survival table: what happened to each strategy's attempts, round by round, and what they cost."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rapidfuzz.distance import LCSseq
 from filial import Drop, Price, Record, Reply, words
 
 LONGEST = 2000
-"""Words of a text that count for novelty."""
+"""Maximum number of words compared for novelty."""
 
 
 @dataclass(slots=True)
 class Survival:
     """One strategy in one round.
 
-    ``requests`` are the answers its attempts used, asked now or known before: for the evolved instruction, for its
-    answer and for the rules that ask. ``usd`` is what these cost when they were asked, None where the price is not
-    known. ``novelty`` sums `novelty` over the children that were kept.
+    ``requests`` are the answers its attempts used, new or stored: for the evolved instruction, for its answer and for
+    rules that ask. ``usd`` is what these cost when they were requested, None if the price is not known. ``novelty``
+    sums `novelty` over the kept children.
     """
 
     tried: int = 0
@@ -35,7 +35,7 @@ class Survival:
     novelty: float = 0.0
 
     def row(self) -> dict[str, Any]:
-        """As the manifest keeps it; means are over the children that were kept."""
+        """Return the row of a manifest; means are over the kept children."""
         growth = self.words_after / self.words_before if self.words_before else 0.0
         return {
             "tried": self.tried, "kept": self.kept, "dropped": dict(sorted(self.dropped.items())),
@@ -46,7 +46,7 @@ class Survival:
 
 
 class SurvivalTable:
-    """strategy -> round -> figures; ``tried = kept + dropped`` in every row. ``price`` is the teacher's."""
+    """Figures by strategy and round; ``tried = kept + dropped`` in every row. ``price`` is the teacher's."""
 
     def __init__(self, price: Price | None = None) -> None:
         self._price = price
@@ -55,7 +55,7 @@ class SurvivalTable:
     def count(
         self, strategy: str, turn: int, parent: Record, result: Record | Drop, asked: Iterable[Reply] = ()
     ) -> None:
-        """Enter one attempt and the answers it used."""
+        """Add one attempt and the answers it used."""
         row = self._rows[strategy, turn]
         row.tried += 1
         for reply in asked:
@@ -74,7 +74,7 @@ class SurvivalTable:
         row.novelty += novelty(before, after)
 
     def rows(self) -> dict[str, Any]:
-        """As the manifest keeps it."""
+        """Return the rows of a manifest."""
         rows: dict[str, Any] = {}
         for name, turn in sorted(self._rows):
             rows.setdefault(name, {})[str(turn)] = self._rows[name, turn].row()
@@ -82,9 +82,9 @@ class SurvivalTable:
 
 
 def novelty(before: list[str], after: list[str]) -> float:
-    """How much of an instruction is not its parent's: 1 - ROUGE-L F of their words, as they are written.
+    """Return how different an instruction is from its parent: 1 - ROUGE-L F of their words.
 
-    0 for the same words in the same order, 1 for no word in common; the first `LONGEST` words count.
+    0 for the same words in the same order, 1 for no common word; the first `LONGEST` words count.
     """
     m, n = min(len(before), LONGEST), min(len(after), LONGEST)
     common: int = LCSseq.similarity(before[:m], after[:n])

@@ -6,7 +6,8 @@ from typing import Any
 
 
 def manifest_schema() -> dict[str, Any]:
-    """Draft 2020-12. ``counts`` obeys entered + made = out + dropped; ``checksum`` covers everything else."""
+    """Return the schema, draft 2020-12. ``counts`` satisfies entered + made = out + dropped; ``checksum`` covers the
+    rest."""
     count = {"type": "integer", "minimum": 0}
     file = {
         "type": "object", "required": ["sha256", "rows", "bytes"], "additionalProperties": False,
@@ -28,9 +29,9 @@ def manifest_schema() -> dict[str, Any]:
         "options": {"type": "object"},
         "depends": {
             "type": "object", "additionalProperties": {"type": "string"},
-            "description": "What the key is made of: a version or a digest by what it is of. Not in manifests of 0.1.",
+            "description": "The parts of the key: name -> version or digest. Not in manifests of 0.1.",
         },
-        "report": {"type": "object", "description": "What the stage has to tell, such as the survival table."},
+        "report": {"type": "object", "description": "The report of the stage, such as the survival table."},
         "counts": {
             "type": "object", "required": ["entered", "made", "out", "dropped"], "additionalProperties": False,
             "properties": {"entered": count, "made": count, "out": count, "dropped": count},

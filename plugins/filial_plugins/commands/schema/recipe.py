@@ -1,4 +1,4 @@
-"""The JSON Schema of a recipe, for editors, made from the models of its settings and the plugins that are installed."""
+"""The JSON Schema of a recipe for editors, made from the models of its settings and the installed plugins."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def recipe_schema(manager: Manager) -> Schema:
 
 
 def _stages(manager: Manager) -> Stages:
-    """Each verb that a recipe may write, to its class; None where it does not load."""
+    """Return each verb that a recipe may use, with its class; None if it does not load."""
     out: Stages = {}
     for verb, claims in manager.index[STAGES].items():
         for claim in claims:
@@ -46,8 +46,8 @@ def _stages(manager: Manager) -> Stages:
 
 
 def _beside(kind: str, stages: Stages) -> Schema:
-    """The recipe's own keys beside the options of a kind. Those of all places where one may stand show in each, as do
-    those of a rival for every teacher; required is what all require."""
+    """Return the recipe's own keys in addition to the options of a kind. Keys of all places are allowed in each, and
+    those of a rival for every teacher; a key is required if all places require it."""
     models: list[tuple[str, type[settings.Settings]]]
     models = [(model.kind, model) for model in (settings.Train, settings.Judge, settings.Rival)]
     for stage in filter(None, stages.values()):
@@ -62,7 +62,7 @@ def _beside(kind: str, stages: Stages) -> Schema:
 
 
 def _model(model: type[settings.Settings]) -> Schema:
-    """The schema of some settings, with references to kinds in place of their parts."""
+    """Return the schema of some settings, with references to kinds instead of their parts."""
     schema: Schema = _referring(json_schema(model))
     schema.pop("description")
     return schema
@@ -95,7 +95,7 @@ def _one_or_more(kind: str) -> Schema:
 
 
 def _classes(manager: Manager, kind: str) -> dict[tuple[str, ...], type[Component] | None]:
-    """The ways to name each installed component of a kind, to its class; None where it does not load."""
+    """Return the ways to name each installed component of a kind, with its class; None if it does not load."""
     out: dict[tuple[str, ...], type[Component] | None] = {}
     for name, claims in manager.index[kind].items():
         for dist in dict.fromkeys(claim.dist for claim in claims):
@@ -110,7 +110,7 @@ def _classes(manager: Manager, kind: str) -> dict[tuple[str, ...], type[Componen
 
 
 def _component(own: Schema, classes: dict[tuple[str, ...], type[Component] | None]) -> Schema:
-    """``name`` or ``{use: name, …}``: which options are allowed beside the recipe's own keys follows from ``use``."""
+    """Return ``name`` or ``{use: name, …}``; the value of ``use`` determines the options that are allowed."""
     required = own["required"]
     schemas = {names: json_schema(cls) if cls else None for names, cls in classes.items()}
     bare = [
@@ -129,6 +129,6 @@ def _component(own: Schema, classes: dict[tuple[str, ...], type[Component] | Non
 
 
 def _when(names: tuple[str, ...], options: Schema, keys: dict[str, Schema]) -> Schema:
-    """If ``use`` is one of the names: these options beside the recipe's own keys, and no others."""
+    """If ``use`` is one of the names: these options and the recipe's own keys, and no others."""
     then = {**options, "properties": {"use": True, **keys, **options["properties"]}, "additionalProperties": False}
     return {"if": {"required": ["use"], "properties": {"use": {"enum": list(names)}}}, "then": then}
