@@ -36,7 +36,7 @@ SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
 def drops_beside(out: str) -> Path | None:
-    """``data.jsonl.gz`` gives ``data.drops.jsonl``; nothing lies beside standard output or a device."""
+    """Return ``data.drops.jsonl`` for ``data.jsonl.gz``; None for standard output or a device."""
     path = Path(out)
     if out == "-" or (path.exists() and not path.is_file()):
         return None
@@ -129,7 +129,7 @@ def _report(out: str, stage: dict[str, Any], drops: Path | None) -> None:
 
 
 def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGroup:
-    """The command of a verb: its flags and the stage it runs come from the verb's settings."""
+    """Make the command of a verb; its flags and its stage come from the verb's settings."""
 
     def make() -> click.Command:
         from filial.commands import click_options, stage_class

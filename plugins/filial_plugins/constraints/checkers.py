@@ -67,7 +67,7 @@ _COMMAS = ",，、،"
 
 
 def describe_bounds(args: Args) -> str:
-    """The bounds of a count in words."""
+    """Describe the bounds of a count."""
     least, most = args.get("at_least"), args.get("at_most")
     if least is None or most is None:
         return f"at least {least}" if most is None else f"at most {most}"
@@ -75,7 +75,7 @@ def describe_bounds(args: Args) -> str:
 
 
 def _check_count(found: int, args: Args, what: str) -> str:
-    """What is wrong with a count; both bounds belong to it."""
+    """Say what is wrong with a count; both bounds are allowed."""
     fits = args.get("at_least", 0) <= found <= args.get("at_most", found)
     return "" if fits else f"{describe_bounds(args)} {what} wanted, {found} found"
 
@@ -153,7 +153,7 @@ def check_script(text: str, args: Args) -> str:
 
 
 def _make_count_checker(measure: Callable[[str], Any], what: str) -> Checker:
-    """A checker for how many things there are, explained by what counts as one."""
+    """Make a checker for a number of things; ``measure`` defines what counts."""
 
     def check(text: str, args: Args) -> str:
         return _check_count(len(measure(text)), args, what)

@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 def split_words(text: str) -> list[str]:
-    """The words: what stands between blanks and holds a letter or a digit ("well-known" is one, a dash is none).
+    """The words: texts between blanks that contain a letter or a digit ("well-known" is one, a dash is none).
 
     In scripts that write no blanks between words (Han, kana, Thai, Lao, Khmer, Burmese) every character is a word.
     """
@@ -49,7 +49,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def split_paragraphs(text: str) -> list[str]:
-    """What blank lines part, without the blank."""
+    """The paragraphs: texts separated by blank lines."""
     found: list[list[str]] = [[]]
     for line in _LINE_END.split(text):
         if line.strip():
@@ -60,7 +60,7 @@ def split_paragraphs(text: str) -> list[str]:
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences: what ends with . ! ? or an ellipsis before a blank (after 。！？ none is needed).
+    """The sentences: texts that end with . ! ? or an ellipsis before a blank (no blank is needed after 。！？).
 
     A blank line ends a sentence too; a heading, a list item and a table row is one by itself, or several. The dot of
     an abbreviation (Dr., e.g.) and of initials ends none, nor does one within a word (3.5). A sentence holds a letter
@@ -94,14 +94,14 @@ def _split_blocks(text: str) -> list[str]:
 
 
 def _is_short_form(before: str) -> bool:
-    """Whether the dot after this text belongs to an abbreviation or to initials."""
+    """Return whether the dot after this text belongs to an abbreviation or to initials."""
     parts = before.split()
     word = parts[-1].lstrip("\"'(\u201c*_[") if parts and not before[-1].isspace() else ""
     return word.lower() in _ABBREVIATIONS or _INITIALS.fullmatch(word) is not None
 
 
 def find_questions(text: str) -> list[str]:
-    """The sentences that end with a question mark, closing quotation marks and brackets aside."""
+    """The sentences that end with a question mark, ignoring closing quotation marks and brackets."""
     closers = "\"'\u201d\u2019\u00bb\u300d\u300f\uff09)]*_ "
     return [
         sentence for sentence in split_sentences(text) if sentence.rstrip(closers)[-1:] in ("?", "\uff1f", "\u061f")
@@ -114,12 +114,12 @@ def count_characters(text: str) -> int:
 
 
 def fold_text(text: str) -> str:
-    """The text for comparing without regard to case, composition and width of blanks."""
+    """Return the text for comparison without case, composition and width of blanks."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def count_word(text: str, word: str) -> int:
-    """How often a word stands in a text as a whole word, case aside; in scripts without blanks anywhere."""
+    """Count a word in a text as a whole word, ignoring case; in scripts without blanks anywhere."""
     text, word = fold_text(text), fold_text(word)
     if not word:
         return 0
@@ -129,7 +129,7 @@ def count_word(text: str, word: str) -> int:
 
 
 def lines_outside_fences(text: str) -> list[str]:
-    """The lines that stand in no fenced block of code."""
+    """The lines outside fenced blocks of code."""
     found, fence = [], ""
     for line in _LINE_END.split(text):
         mark = _FENCE.match(line)
@@ -166,24 +166,24 @@ def find_bold(text: str) -> list[str]:
 
 
 def find_placeholders(text: str) -> list[str]:
-    """Parts in square brackets such as ``[name]``: two characters or more, and no link."""
+    """Parts in square brackets such as ``[name]``: two or more characters, not links."""
     return _BRACKETS.findall(text)
 
 
 def find_numbers(text: str) -> list[str]:
-    """Numbers in digits; "3.5" and "1,000" are one each."""
+    """Numbers in digits; "3.5" and "1,000" are one number each."""
     return _NUMBER.findall(text)
 
 
 @lru_cache(maxsize=4096)
 def _get_script(letter: str) -> str:
-    """The script of a letter, by the first word of its name in the Unicode database: "LATIN", "CJK", "" if none."""
+    """Return the script of a letter, the first word of its name in the Unicode database: "LATIN", "CJK", "" if none."""
     name = unicodedata.name(letter, "").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ")
     return name.split(" ")[0].split("-")[0]
 
 
 def compute_script_share(text: str, names: tuple[str, ...]) -> float:
-    """The share of the text's letters whose Unicode name begins with one of these words; 0 if there is no letter."""
+    """Return the share of letters whose Unicode name begins with one of these words; 0 if there is no letter."""
     counts = Counter(text)
     letters = {char: n for char, n in counts.items() if unicodedata.category(char)[0] == "L"}
     whole = sum(letters.values())

@@ -9,7 +9,7 @@ from filial_plugins.constraints.verdicts import holds
 
 
 def reward(prompts: Any = None, completions: Any = (), constraints: Any = (), **columns: Any) -> list[float]:
-    """For each completion the share of its constraints that hold, by the letter.
+    """Return for each completion the share of its constraints that hold strictly.
 
     The signature is that of reward functions for TRL's ``GRPOTrainer``: it gets the columns of the data set by name.
     A completion is a text or a list of messages, of which the last one counts; its constraints are a list of
@@ -22,7 +22,7 @@ def reward(prompts: Any = None, completions: Any = (), constraints: Any = (), **
 
 
 def loose_reward(prompts: Any = None, completions: Any = (), constraints: Any = (), **columns: Any) -> list[float]:
-    """For each completion the share of its constraints that hold in any variant of the text.
+    """Return for each completion the share of its constraints that hold in any variant of the text.
 
     Variants leave out quotation marks, asterisks, the first and the last line. Arguments and errors are those of
     `reward`.
@@ -47,7 +47,7 @@ def _constraint_holds(text: str, constraint: Any, loosely: bool) -> bool:
 
 
 def _get_text(completion: Any) -> str:
-    """The text of a completion: itself, or what its last message says."""
+    """Return the text of a completion: itself, or the content of its last message."""
     if isinstance(completion, str):
         return completion
     content = completion[-1].get("content") or "" if completion else ""

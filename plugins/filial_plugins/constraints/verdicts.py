@@ -1,4 +1,4 @@
-"""Whether an answer keeps a constraint, strictly or loosely, as IFEval tells the two apart.
+"""Check whether an answer satisfies a constraint, strictly or loosely, as defined by IFEval.
 
 IFEval is Zhou et al., 2023, "Instruction-Following Evaluation for Large Language Models" (arXiv 2311.07911). Only the
 standard library is used here: `filial rewards` copies this file into reward files.
@@ -15,7 +15,7 @@ _PAIRS = ('""', "''", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "\u300c\u3
 
 
 def find_violation(text: str, kind: str, args: Args) -> str:
-    """Say how a text breaks a constraint, read by the letter; "" if the constraint holds.
+    """Say how a text breaks a constraint, checked strictly; "" if the constraint holds.
 
     Raises:
         KeyError: there is no such type of constraint.
@@ -26,10 +26,9 @@ def find_violation(text: str, kind: str, args: Args) -> str:
 def holds(text: str, kind: str, args: Args, loosely: bool = False) -> bool:
     """Return whether a constraint holds.
 
-    By the letter, or with ``loosely`` in any variant of the text (`make_variants`).
+    Strictly, or with ``loosely`` in any variant of the text (`make_variants`).
 
-    As in IFEval an empty text keeps no constraint, not even one that it cannot break; otherwise an empty answer would
-    win.
+    As in IFEval, no constraint holds for an empty text; otherwise an empty answer would win.
     """
     if not text.strip():
         return False

@@ -115,7 +115,7 @@ def check_trainable(path: str, *, encoder_decoder: bool = False) -> None:
 
 
 def _has_encoder(config: dict[str, Any]) -> bool | None:
-    """Whether a model has an encoder, by its config.json; None if that does not say."""
+    """Return whether a model has an encoder, by its config.json; None if that does not say."""
     if isinstance(said := config.get("is_encoder_decoder"), bool):
         return said
     names = config.get("architectures") or ()

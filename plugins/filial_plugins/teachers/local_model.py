@@ -53,7 +53,7 @@ class Options(Protocol):
         """Most tokens of the answer to a request."""
 
     def sampling(self, request: Request) -> Sampling | None:
-        """How the answer to a request is drawn; None for greedily."""
+        """Return the sampling of a request's answer; None: greedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +279,7 @@ class RowTracker:
         return self._torch.tensor([i in self._ended for i in range(len(self._rows))], device=input_ids.device)
 
     def has_ended(self, i: int) -> bool:
-        """Whether a row has ended for another reason than a stop token."""
+        """Return whether a row has ended for another reason than a stop token."""
         return i in self._ended
 
     def cut_answer(self, i: int, ids: list[int], stop_ids: Sequence[int]) -> list[int] | None:
@@ -290,7 +290,7 @@ class RowTracker:
         return ids[: next((k + 1 for k, token in enumerate(ids) if token in stop_ids), len(ids))]
 
     def _has_stop_text(self, row: PromptRow, ids: Any) -> bool:
-        """Whether a stop text has just been completed."""
+        """Return whether a stop text has just been completed."""
         if not row.stop:
             return False
         said = row.ids[len(row.ids) - row.answered :] + ids[self.start :].tolist()

@@ -70,18 +70,18 @@ def find_profile(name: ProfileName, address: SplitResult) -> Profile:
 
 
 def is_key_of(key: str, host: str) -> bool:
-    """Whether a variable holds the key for a host."""
+    """Return whether a variable holds the key for a host."""
     return any(key == profile.key and host in profile.hosts for profile in PROFILES.values())
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name or address."""
+    """Return whether a host is this machine, by its name or address."""
     address = _parse_ip(host)
     return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
 
 
 def is_private(host: str) -> bool:
-    """Whether a host is this machine or in a private network, by its address or by a name no public domain has."""
+    """Return whether a host is this machine or in a private network, by its address or a non-public name."""
     if address := _parse_ip(host):
         return address.is_private
     inside = (".localhost", ".local", ".internal", ".lan", ".home.arpa")

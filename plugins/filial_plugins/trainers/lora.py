@@ -96,7 +96,7 @@ def merge_adapters(model: Any, torch: Any, rows: Sequence[Row]) -> float:
 
 
 def is_adapter(model: Any) -> bool:
-    """Whether only adapters of this model are saved."""
+    """Return whether only adapters of this model are saved."""
     return hasattr(model, "peft_config")
 
 

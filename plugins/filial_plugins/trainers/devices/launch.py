@@ -38,7 +38,7 @@ class TrainingCall:
 
 
 def is_launched() -> bool:
-    """Whether this process is already one of several that train together."""
+    """Return whether this process is already one of several that train together."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 

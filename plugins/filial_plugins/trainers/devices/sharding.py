@@ -50,7 +50,7 @@ def shard_model(network: Any, loss: Loss, torch: Any, *, device: str, half: bool
 
 
 def is_shard(tensor: Any) -> bool:
-    """Whether this tensor is one process's part of a tensor."""
+    """Return whether this tensor is one process's part of a tensor."""
     return hasattr(tensor, "full_tensor")
 
 

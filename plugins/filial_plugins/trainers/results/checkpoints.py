@@ -55,7 +55,7 @@ class Checkpoints:
         return self._find_key()
 
     def is_due(self, step: int) -> bool:
-        """Whether there should be a checkpoint after this step."""
+        """Return whether there should be a checkpoint after this step."""
         if self._steps and step % self._steps == 0:
             return True
         return self._seconds is not None and time.monotonic() - self._last >= self._seconds

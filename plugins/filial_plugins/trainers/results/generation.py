@@ -36,7 +36,7 @@ def _set_values(config: Any, values: dict[str, Any]) -> None:
 
 
 def _is_valid(config: Any) -> bool:
-    """Whether transformers would save the config."""
+    """Return whether transformers would save the config."""
     try:
         config.validate(strict=True)
     except (ValueError, TypeError):  # TypeError: a value of the wrong type is compared

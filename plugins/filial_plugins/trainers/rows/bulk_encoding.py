@@ -176,7 +176,7 @@ class BulkEncoder:
         ]
 
     def _keeps_text(self, plain: str) -> bool:
-        """Whether the tokens of this text spell it unchanged."""
+        """Return whether the tokens of this text spell it unchanged."""
         assert self._spelling is not None
         if plain.isascii():
             return True

@@ -89,7 +89,7 @@ def _measure_tokens(controls: Any, bytes_: dict[str, int], width: Any) -> Ints:
 
 
 def _only_marks_spaces(spec: dict[str, Any]) -> bool:
-    """Whether a tokenizer changes only spaces, to `SPACE_MARK`, and may add one in front of a text."""
+    """Return whether a tokenizer changes only spaces, to `SPACE_MARK`, and may add one in front of a text."""
     normalizer, cutter = spec["normalizer"], spec["pre_tokenizer"]
     steps = normalizer["normalizers"] if (normalizer or {}).get("type") == "Sequence" else [normalizer]
     for step in filter(None, steps):
