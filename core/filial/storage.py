@@ -180,7 +180,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         except OSError:
             f.seek(0)
             holder = f.read().strip() or "another process"
-            raise UsageError(f"{folder} is in use by {holder}; wait for it, or give this run another --name") from None
+            raise UsageError(f"{folder} is in use by {holder}; wait for it, or give this run another name") from None
         f.seek(0)
         f.truncate()
         f.write(f"process {os.getpid()}")
@@ -216,5 +216,5 @@ def refuse_links(folder: Path) -> None:
         if path.is_symlink() and (path == folder or not target.is_relative_to(root)):
             raise UsageError(
                 f"{path} is a link to {target}, and a run does not write through links out of its folder; remove "
-                "it (for another disk give --home DIR, or make 'runs' or '.filial' the link)"
+                "it (for another disk, give another home, or make 'runs' or '.filial' the link)"
             )

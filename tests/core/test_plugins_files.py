@@ -92,7 +92,7 @@ def test_a_broken_file(site, tmp_path, code, message):
 
 
 def test_a_file_that_is_not_there(site, tmp_path):
-    with pytest.raises(UsageError, match=r"--plugin .*nope\.py: there is no such file"):
+    with pytest.raises(UsageError, match=r"plugin .*nope\.py: there is no such file"):
         site.manager().load_file(tmp_path / "nope.py")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(PluginError, match=r"its name must end in \.py"):

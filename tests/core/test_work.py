@@ -457,9 +457,9 @@ def test_what_cannot_be_sent_is_an_error_of_the_call():
         return lambda: None
 
     async def work(peer):
-        with pytest.raises(FilialError, match="without --processes"):
+        with pytest.raises(FilialError, match="without processes"):
             await peer.call("anything")
-        with pytest.raises(FilialError, match="without --processes"):
+        with pytest.raises(FilialError, match="without processes"):
             await peer.call(lambda: None)
 
     asyncio.run(connected(answer, work))

@@ -231,5 +231,5 @@ def refusals(stage: dict[str, Any], least: int = 5) -> str:
         return ""
     return (
         f"{stage['name']}: the teacher declined {declined:,} of {stage['made']:,} times; these tasks may be outside "
-        "its abilities. Look at drops.jsonl, use other seeds, or name another teacher in the recipe"
+        "its abilities. Look at the drops, use other seeds, or another teacher"
     )

@@ -175,7 +175,8 @@ class Counters:
 async def raise_no_teacher(request: Request) -> Reply:
     """Raise the error of a step without a teacher."""
     raise UsageError(
-        "this step asks a teacher, but none is named; add --teacher NAME, or in a recipe 'teacher: {use: NAME}'"
+        "this step asks a teacher, but none is named; add --teacher NAME (in Python: teacher=NAME), or in a recipe "
+        "'teacher: {use: NAME}'"
     )
 
 

@@ -41,7 +41,7 @@ class Database:
             if os.path.islink(file):
                 raise UsageError(
                     f"{file} is a link to {os.path.realpath(file)}, and filial does not write {self.name} through a "
-                    f"link; remove it (to keep it elsewhere, give --home DIR, or make {path.parent} the link)"
+                    f"link; remove it (to keep it elsewhere, give another home, or make {path.parent} the link)"
                 )
         with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,8 +136,8 @@ class Database:
         code = (getattr(err, "sqlite_errorcode", None) or 0) & 0xFF  # the rest only says where it happened
         ways = {
             sqlite3.SQLITE_FULL: (FilialError, "the disk is full; free some space and run this again"),
-            sqlite3.SQLITE_READONLY: (UsageError, "it cannot be written; fix its permissions or give another --home"),
-            sqlite3.SQLITE_CANTOPEN: (UsageError, "it cannot be written; fix its permissions or give another --home"),
+            sqlite3.SQLITE_READONLY: (UsageError, "it cannot be written; fix its permissions or give another home"),
+            sqlite3.SQLITE_CANTOPEN: (UsageError, "it cannot be written; fix its permissions or give another home"),
             sqlite3.SQLITE_BUSY: (FilialError, "another process is using it; run this again when that has ended"),
         }
         kind, remedy = ways.get(code, (FilialError, f"if it is damaged, {remedy or self.remedy}"))

@@ -246,12 +246,12 @@ class Manager:
             PluginError: it is broken, registers nothing, or another file of that name is loaded.
         """
         if not path.is_file():
-            raise UsageError(f"--plugin {path}: there is no such file")
+            raise UsageError(f"plugin {path}: there is no such file")
         version = f"0+{file_sha256(path)[:12]}"
         label = Claim(HOOKS, path.stem, str(path.resolve()), path.name, version, str(path.parent))
         loaded = self._pm.has_plugin(_plugin(label))
         if not loaded and any(dist == path.name for dist, _, _ in self._found):
-            raise PluginError(f"--plugin {path}: another file called {path.name} is loaded; rename one of them")
+            raise PluginError(f"plugin {path}: another file called {path.name} is loaded; rename one of them")
         self._load(label, partial(import_file, path))
         names = [(kind, name) for dist, kind, name in self._found if dist == path.name]
         if not loaded:

@@ -39,7 +39,7 @@ def forget_key(name: str, host: str | None = None) -> list[str]:
     hosts = found.pop(name, [])
     gone = [h for h in hosts if host is None or h == host.lower()]
     if not gone:
-        raise UsageError(f"this is not an allowed key and host; allowed keys: {', '.join(key_bindings()) or 'nothing'}")
+        raise UsageError(f"this is not an allowed key and host; allowed keys: {', '.join(key_bindings()) or 'none'}")
     if rest := [h for h in hosts if h not in gone]:
         found[name] = rest
     _write(found)
