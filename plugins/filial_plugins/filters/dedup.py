@@ -1,4 +1,4 @@
-"""Drop copies."""
+"""Remove copies of earlier records."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from filial_plugins.filters.copies import digest_question, digest_record
 
 
 class Dedup(Filter):
-    """Drop records that say the same as an earlier one; of copies the first is kept.
+    """Drop records that are copies of an earlier one; the first is kept.
 
-    Texts are the same if they differ in white space or encoding alone: composed and decomposed accents, full-width and
-    half-width forms, ligatures, and characters that nobody sees, such as zero-width spaces, hide no copy. Upper and
-    lower case and punctuation count. A single-turn record and a conversation of the same turns are copies; ``id``,
-    ``origin``, ``scores``, ``tags`` and ``extra`` do not count.
+    Texts are equal if they differ only in white space or encoding: composed and decomposed accents, full-width and
+    half-width forms, ligatures, and invisible characters such as zero-width spaces. Upper and lower case and
+    punctuation count. A single-turn record and a conversation of the same turns are copies; ``id``, ``origin``,
+    ``scores``, ``tags`` and ``extra`` do not count.
 
-    ``by: question`` also drops a question that was asked before when its answer is another one. For questions that are
-    nearly the same there is `novelty`. Each record that is kept takes about 160 bytes of memory.
+    ``by: question`` also drops a record whose question was asked before with another answer. For similar questions use
+    `novelty`. Each kept record takes about 160 bytes of memory.
     """
 
     remembers = True
     by: Literal["record", "question"] = Field(
-        "record", description="What makes a copy: all that a record says, or its question, whatever the answer."
+        "record", description="What must be equal: the whole record, or only its question."
     )
 
     def check(self, record: Record, ctx: Context) -> Keep | Drop:

@@ -51,12 +51,12 @@ class Mix(Stage):
         "task", description="What defines the groups: the task, the plugin a record comes from, or its evolution round."
     )
     repeat: bool = Field(False, description="Repeat the records of a task that has fewer than its share.")
-    stop: bool = Field(False, description="End the mix where the first task runs out, so that all shares hold.")
+    stop: bool = Field(False, description="End the mix when the first task is used up, so that all shares are exact.")
     cot_share: float | None = Field(
         None, description="Share of records with a chain of thought: 0.1 for one in ten.", ge=0, le=1
     )
-    cot_tag: Word = Field("cot", description="Records with this tag hold a chain of thought.")
-    cot_tasks: list[str] = Field([], description="Tasks all of whose records hold a chain of thought.")
+    cot_tag: Word = Field("cot", description="Tag of records with a chain of thought.")
+    cot_tasks: list[str] = Field([], description="Tasks whose records all have a chain of thought.")
     sources: dict[str, Annotated[InputFile, Field(description="Records of this task.")]] | None = Field(
         None, description="Files to add to the mix, by the name of their task.", min_length=1
     )
@@ -79,7 +79,7 @@ class Mix(Stage):
         return self.model_copy(update={"total": self.total and min(self.total, n)})
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
-        """Run a mix stage on the records of the one before and those of its sources."""
+        """Run a mix stage on the records of the stage before and those of its sources."""
         (spec,) = stage.components
         with closing(Pool(env.seed, env.stage)) as pool:
             env.counters.entered = await self.fill(pool, records)
@@ -100,7 +100,7 @@ class Mix(Stage):
         return count
 
     def _is_cot(self, record: Record) -> bool:
-        """Whether a record counts for the share of chain of thought, if there is to be one."""
+        """Return whether a record counts for the share of chain of thought, if there is to be one."""
         return self.cot_share is not None and (self.cot_tag in record.tags or record.task in self.cot_tasks)
 
     def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:

@@ -44,33 +44,33 @@ class _Pool:
 class Novelty(Filter):
     """Drop records whose instruction is too similar to one accepted earlier, to a seed, or to one in a file.
 
-    The rule is that of Self-Instruct (Wang et al., 2023, section 2.2; bootstrap_instructions.py): a text is kept
-    if its ROUGE-L F with every other one is at most the threshold, computed like ``rouge_score`` without stemmer,
-    ties included. The decision is exact for any number of records. The index takes a few hundred bytes per record
-    and is built again when an interrupted stage is repeated.
+    The rule is that of Self-Instruct (Wang et al., 2023, section 2.2; bootstrap_instructions.py): a text is kept if its
+    ROUGE-L F with every other one is at most the threshold, computed like ``rouge_score`` without stemmer, ties
+    included. The decision is exact for any number of records. The index takes a few hundred bytes per record and is
+    built again when an interrupted stage is repeated.
 
     ``against`` says what a record must be new against: the ``pool`` (the records this stage has accepted) and the
-    recipe's ``seeds``; ``files`` adds records of files in any readable format. With ``against: [files]`` only the
-    files count. A seed itself passes. A drop names the closest record of the pool, the seeds and the files.
+    recipe's ``seeds``; ``files`` adds records of files in any readable format. With ``against: [files]`` only the files
+    count. A seed itself passes. A drop names the closest record of the pool, the seeds and the files.
 
-    Self-Instruct judges instructions, not examples: a record whose instruction is equal to one in the pool but whose
-    input (of a conversation: system text or later turns) is another one is a further example of that task, and is
-    kept. A question that was accepted before is a copy, also with another answer, and is dropped, unless the records
-    are preferences (``label``, ``rejected``), which say something of the answer. ``instances: keep`` keeps copies too,
-    ``drop`` no further example. Instructions of seeds and files are not new.
+    Self-Instruct judges instructions, not examples. A record with the instruction of an accepted one and another input
+    (in a conversation: another system text or other later turns) is a further example of that task, and is kept. A
+    question that was accepted before is a copy, even with another answer, and is dropped, unless the records are
+    preferences (``label``, ``rejected``), which differ by the answer. ``instances: keep`` keeps copies, too; ``drop``
+    drops all further examples. Instructions of seeds and files are not new.
 
-    An evolved record is like the one it was evolved from, often more than the threshold allows: "Sort these words by
-    length." becomes "Sort these words by length, longest first." So it is not compared with its own ancestors, unless
-    its words are the same as theirs; with its siblings it is. ``ancestors: compare`` compares it with ancestors, too.
-    Who evolved from whom is what the records say (``origin.parents`` of records with a round above 0). Where one in
-    between did not reach this filter, because a filter before dropped it or changed its text, those before the gap
-    count like all others: put `novelty` first. Texts of ``files`` are always compared.
+    An evolved record resembles its parent, often more than the threshold allows: "Sort these words by length." becomes
+    "Sort these words by length, longest first." So it is not compared with its ancestors, unless the words are the
+    same, but it is compared with its siblings. ``ancestors: compare`` compares it with ancestors, too. Ancestors are
+    known from the records (``origin.parents`` of records with a round above 0). If an earlier filter dropped or changed
+    a record in between, the ancestors before it count like all other records; so put `novelty` first. Texts of
+    ``files`` are always compared.
 
-    Different from the original: ``rouge_score`` knows only a-z and 0-9, so it calls every Chinese text new, any two
-    Chinese texts that mention "Python" equal, and "Tả con bò" (a cow) and "Tả con bơ" (an avocado) too. Here texts are
-    compared by their own words, or by characters where scripts write no blanks; accents, however they are encoded,
-    belong to letters, and full-width forms and characters that nobody sees make no difference. ``scripts: latin``
-    compares as the original does.
+    Different from the original: ``rouge_score`` knows only a-z and 0-9. It calls every Chinese text new, and it calls
+    two Chinese texts equal if both mention "Python", and also "Tả con bò" (a cow) and "Tả con bơ" (an avocado). Here
+    texts are compared by their own words, or by characters in scripts without blanks. Accents belong to letters in any
+    encoding; full-width forms and invisible characters make no difference. ``scripts: latin`` compares as the original
+    does.
     """
 
     remembers = True
@@ -89,18 +89,16 @@ class Novelty(Filter):
     )
     instances: Literal["new", "keep", "drop"] = Field(
         "new",
-        description="Further examples of an accepted instruction: keep those with another input, keep all, copies too, "
-        "or drop all (compare: instruction).",
+        description="Further examples of an accepted instruction (compare: instruction): keep those with another "
+        "input, keep all with copies, or drop all.",
     )
     ancestors: Literal["skip", "compare"] = Field(
         "skip",
-        description="Whether an evolved record must be new against those it was evolved from: only against copies "
-        "(skip), or as against all others.",
+        description="Compare an evolved record with its ancestors: for copies only (skip), or like all others.",
     )
     scripts: Literal["all", "latin"] = Field(
         "all",
-        description="Compare by the words of all scripts, or by a-z and 0-9 only, so that texts without are always "
-        "new.",
+        description="Compare by the words of all scripts, or by a-z and 0-9 only: texts without these are always new.",
     )
 
     @model_validator(mode="after")
