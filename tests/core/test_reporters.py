@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filial.api import reporters
-from filial.api.reporters import Watch, counts
+from filial.api.reporters import Watch, format_stage_counts
 from filial.commands import Counters, GatewayStatus
 
 FLYING = 64
@@ -98,7 +98,7 @@ def test_time_left_goes_by_the_work_and_not_by_the_reading(clock):
 
 @given(st.dictionaries(st.from_regex("[a-z]{1,6}", fullmatch=True), st.integers(1, 10_000)), st.integers(0, 9))
 def test_reasons_add_up_to_what_was_dropped(reasons, out):
-    line = counts(Counters(out=out, dropped=Counter(reasons)))
+    line = format_stage_counts(Counters(out=out, dropped=Counter(reasons)))
     if not reasons:
         assert line == f"{out:,} kept"
         return

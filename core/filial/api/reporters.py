@@ -30,8 +30,8 @@ RECENT = 15.0
 """Seconds over which a rate is taken."""
 
 
-def counts(counters: Counters) -> str:
-    """``1,204 kept, 96 dropped (too-similar 80, harm 16)``, the three largest reasons and the others."""
+def format_stage_counts(counters: Counters) -> str:
+    """Format counts with the three most frequent reasons: ``1,204 kept, 96 dropped (too-similar 80, harm 16)``."""
     reasons = dict(counters.dropped)  # a copy made at once: another thread may be adding to it
     dropped = sum(reasons.values())
     parts = [f"{counters.out:,} kept"] if counters.out or not dropped else []
@@ -51,38 +51,38 @@ class Watch:
         self._samples: deque[tuple[float, int]] = deque()
 
     def update(self, counters: Counters) -> None:
-        """After every record."""
+        """Note the counters after a record."""
         if counters.entered > self._entered:  # still reading
             self._begun, self._entered = time.monotonic() if self._entered else self.start, counters.entered
         self.counters = counters
 
     def __str__(self) -> str:
         """Done of how many, dropped and why, in flight, requests/s, tokens, money against its cap, time left."""
-        return " · ".join([self.reached(), *self._flow(), *self._left()])
+        return " · ".join([self.format_done(), *self._flow(), *self._left()])
 
     def seconds(self) -> float:
         return time.monotonic() - self.start
 
-    def reached(self) -> str:
-        """How far it is."""
+    def format_done(self) -> str:
+        """Format the share that is done."""
         if self.counters is None:
             return "starting"
         if self.counters.total:
-            return f"{self.counters.done:,} of {self.counters.total:,}, {counts(self.counters)}"
+            return f"{self.counters.done:,} of {self.counters.total:,}, {format_stage_counts(self.counters)}"
         if self.counters.entered and not self.counters.out:
-            dropped = f", {counts(self.counters)}" if self.counters.dropped else ""
+            dropped = f", {format_stage_counts(self.counters)}" if self.counters.dropped else ""
             return f"{self.counters.entered:,} read{dropped}"
-        return counts(self.counters)
+        return format_stage_counts(self.counters)
 
     def _flow(self) -> Iterator[str]:
         if self._status is None or self._before is None:
             return
         now, before = self._status(), self._before
         if now.pause > 1:
-            yield f"told to wait {now.pause:.0f} s"
+            yield f"endpoint asked to wait {now.pause:.0f} s"
         if now.requests > before.requests:
             yield f"{now.in_flight:,} in flight, {self._rate(now.requests - now.in_flight - before.requests)}"
-            yield f"{short(now.tokens - before.tokens)} tokens"
+            yield f"{format_number(now.tokens - before.tokens)} tokens"
         else:
             self._samples = deque([(time.monotonic(), 0)])  # nothing was asked up to now
             if known := now.from_ledger - before.from_ledger:
@@ -90,10 +90,10 @@ class Watch:
         if now.usd or now.cap:
             yield format_dollars(now.usd) + (f" of {format_dollars(now.cap)}" if now.cap else "")
         if now.held_back:
-            yield f"{now.held_back:,} held back by the cap"
+            yield f"{now.held_back:,} waiting for budget"
 
     def _rate(self, ended: int) -> str:
-        """Requests that ended per second, lately: over `RECENT` seconds, or since the stage began to ask."""
+        """Format the requests that ended per second, over `RECENT` seconds or since the stage began to ask."""
         now = time.monotonic()
         self._samples.append((now, ended))
         if len(self._samples) == 1:
@@ -108,10 +108,10 @@ class Watch:
         spent = time.monotonic() - self._begun
         if self.counters and self.counters.total and self.counters.done and spent > 2:
             left = spent * (self.counters.total / self.counters.done - 1)
-            yield f"{clock(left)} left"
+            yield f"{format_seconds(left)} left"
 
 
-def short(number: int) -> str:
+def format_number(number: int) -> str:
     """1,234 as it is, 120 k from 100,000 on, 1.2 M from a million on."""
     if number < 1e5:
         return f"{number:,}"
@@ -120,8 +120,8 @@ def short(number: int) -> str:
     return f"{number / 1e6:,.1f} M" if number < 1e9 else f"{number / 1e9:,.1f} G"
 
 
-def clock(seconds: float) -> str:
-    """``0:42``, ``12:05``, ``3:20:00``."""
+def format_seconds(seconds: float) -> str:
+    """Format seconds: ``0:42``, ``12:05``, ``3:20:00``."""
     minutes, rest = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -139,7 +139,7 @@ def reporter() -> Reporter:
 
 
 @contextmanager
-def repeating(call: Callable[[], None], every: float = EVERY) -> Iterator[None]:
+def call_regularly(call: Callable[[], None], every: float = EVERY) -> Iterator[None]:
     """Call a function every ten seconds, also while nothing happens that could be told."""
     over = threading.Event()
 
@@ -171,29 +171,29 @@ class PlainReporter(Reporter):
     ) -> Iterator[Callable[[Counters], None]]:
         watch = Watch(status)
         try:
-            with self._shown(name, watch):
+            with self._show(name, watch):
                 yield watch.update
         except BaseException as error:
             if watch.counters is not None and not isinstance(error, UsageError):
-                self.note(f"{name}: stopped after {watch.seconds():.1f} s at {watch.reached()}")
+                self.note(f"{name}: stopped after {watch.seconds():.1f} s at {watch.format_done()}")
             raise
-        done = counts(watch.counters) if watch.counters else "nothing to do"
+        done = format_stage_counts(watch.counters) if watch.counters else "nothing to do"
         self.note(f"{self.mark}{name}: {done} in {watch.seconds():.1f} s")
 
-    def _shown(self, name: str, watch: Watch) -> AbstractContextManager[None]:
-        """Show a stage while it works."""
-        return repeating(lambda: self.note(f"{name}: {watch}"))
+    def _show(self, name: str, watch: Watch) -> AbstractContextManager[None]:
+        """Show a stage during its work."""
+        return call_regularly(lambda: self.note(f"{name}: {watch}"))
 
     @contextmanager
     def training(self) -> Iterator[Callable[[float, float, str], None]]:
         start = time.monotonic()
-        with self._training() as report:
+        with self._show_training() as report:
             yield report
         self.note(f"{self.mark}train: done in {time.monotonic() - start:.1f} s")
 
     @contextmanager
-    def _training(self) -> Iterator[Callable[[float, float, str], None]]:
-        """What shows how a training goes on, while it does."""
+    def _show_training(self) -> Iterator[Callable[[float, float, str], None]]:
+        """Show the progress of a training."""
         last = time.monotonic()
 
         def report(done: float, total: float, text: str) -> None:
@@ -214,7 +214,7 @@ class LiveReporter(PlainReporter):
         self._console: Any = None
 
     def note(self, text: str) -> None:
-        """Above the live line, if there is one."""
+        """Print a line above the live line, if there is one."""
         if self._console is None:
             super().note(text)
         else:
@@ -235,7 +235,7 @@ class LiveReporter(PlainReporter):
             self._console = None
 
     @contextmanager
-    def _shown(self, name: str, watch: Watch) -> Iterator[None]:
+    def _show(self, name: str, watch: Watch) -> Iterator[None]:
         from rich.progress import SpinnerColumn, TextColumn
 
         with self._live(SpinnerColumn(), TextColumn("{task.description}"), _text_column()) as bar:
@@ -243,7 +243,7 @@ class LiveReporter(PlainReporter):
             yield
 
     @contextmanager
-    def _training(self) -> Iterator[Callable[[float, float, str], None]]:
+    def _show_training(self) -> Iterator[Callable[[float, float, str], None]]:
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         columns = (BarColumn(), TaskProgressColumn(), _text_column(), TimeRemainingColumn())
@@ -265,48 +265,48 @@ class NotebookReporter(PlainReporter):
         print(text, flush=True)
 
     @contextmanager
-    def _shown(self, name: str, watch: Watch) -> Iterator[None]:
+    def _show(self, name: str, watch: Watch) -> Iterator[None]:
         def bar() -> str:
             counters = watch.counters
             share = counters.done / counters.total if counters and counters.total else None
             return _bar(name, share, str(watch))
 
-        with _displayed(bar):
+        with _display(bar):
             yield
 
     @contextmanager
-    def _training(self) -> Iterator[Callable[[float, float, str], None]]:
+    def _show_training(self) -> Iterator[Callable[[float, float, str], None]]:
         now: tuple[float | None, str] = (None, "starting")
 
         def report(done: float, total: float, text: str) -> None:
             nonlocal now
             now = (done / total if total else None, text)
 
-        with _displayed(lambda: _bar("train", *now)):
+        with _display(lambda: _bar("train", *now)):
             yield report
 
 
 def _bar(name: str, share: float | None, text: str) -> str:
-    """A line of HTML; without a share, how far it is is not known."""
+    """Return a line of HTML; ``share`` is None if the total is unknown."""
     value = "" if share is None else f' value="{share:.4f}"'
     return f'<div>{escape(name)} <progress max="1"{value}></progress> {escape(text)}</div>'
 
 
 @contextmanager
-def _displayed(html: Callable[[], str]) -> Iterator[None]:
+def _display(html: Callable[[], str]) -> Iterator[None]:
     """Show HTML below the cell, anew all the time and once more at the end."""
     from IPython.display import HTML, display
 
     handle = display(HTML(html()), display_id=True)
     try:
-        with repeating(lambda: handle.update(HTML(html())), LIVE):
+        with call_regularly(lambda: handle.update(HTML(html())), LIVE):
             yield
     finally:
         handle.update(HTML(html()))
 
 
 def _text_column() -> Any:
-    """What a task's field ``text`` is at that moment, never read as markup, wrapped where it is long."""
+    """Return a column with a task's field ``text``, wrapped if it is long, never read as markup."""
     from rich.progress import TextColumn
     from rich.table import Column
 

@@ -85,7 +85,7 @@ def _draw(table: Table, width: int) -> str:
 
 
 def format_counts(reasons: Mapping[str, int]) -> str:
-    """``too-similar 80, harm 16``, the most frequent first."""
+    """Format counts, the largest first: ``too-similar 80, harm 16``."""
     return list_counts(reasons, blank=GLUE)
 
 

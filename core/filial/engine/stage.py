@@ -103,7 +103,7 @@ class DuplicateCounter:
         self._seen, self._again = IdSet(), Counter[str]()
 
     def next(self, name: str) -> int:
-        """The rank of this one: 0 for the first of its name."""
+        """Return the rank of this occurrence: 0 for the first of its name."""
         short = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         if self._seen.add(short):
             return 0
