@@ -31,6 +31,7 @@ _ORDER = struct.Struct("<QI")
 BUCKET = 16 << 20
 """Bytes of records, about, that are sorted at once in memory."""
 MOST_BUCKETS = 128
+_ALL = 2**64 - 1
 BUFFER = 1 << 20
 
 _encoder, _decoder = msgspec.json.Encoder(order="deterministic"), msgspec.json.Decoder(Record)
@@ -53,7 +54,7 @@ class Pool:
         number = self._numbers.setdefault(group, len(self._keys))
         if number == len(self._keys):
             self._keys.append(array("Q"))
-        key = _hash(self._seed, "draw", group[0], record)
+        key = _hash(self._seed, record, group[0])
         self._keys[number].append(key)
         line = _encoder.encode(record)
         self._file.write(_HEAD.pack(number, key, len(line)) + line)
@@ -73,11 +74,11 @@ class Pool:
         buckets = _Buckets(min(MOST_BUCKETS, 1 + self._file.tell() * most // BUCKET))
         try:
             async for number, key, line in each(self._lines()):
-                record, times = _decoder.decode(line), draws[number].take(key)
+                times = draws[number].take(key)
                 if not times:
-                    leave(groups[number], record)
+                    leave(groups[number], _decoder.decode(line))
                 for copy in range(times):
-                    buckets.put(_hash(self._seed, "order", f"{groups[number][0]}\x1f{copy}", record), line)
+                    buckets.put(_scatter(key, copy), line)
             async for line in each(buckets.lines()):
                 yield _decoder.decode(line)
         finally:
@@ -145,10 +146,21 @@ class _Buckets:
             file.close()
 
 
-def _hash(seed: bytes, use: str, name: str, record: Record) -> int:
+def _hash(seed: bytes, record: Record, task: str) -> int:
     """Return 64 bits of BLAKE2b over what the draw depends on."""
-    texts = "\x1f".join((use, name, record.id, *record.content()))
+    texts = "\x1f".join((task, record.id, *record.content()))
     return int.from_bytes(hashlib.blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=8, key=seed).digest())
+
+
+def _scatter(key: int, copy: int) -> int:
+    """Return the order key of a copy: 64 bits that show nothing of the draw key, though the drawn ones are the smallest.
+
+    This is the ``copy + 1``-th number of SplitMix64 (Steele, Lea, Flood 2014) with the draw key as its seed.
+    """
+    value = key + (copy + 1) * 0x9E3779B97F4A7C15 & _ALL
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _ALL
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & _ALL
+    return value ^ value >> 31
 
 
 def _temporary(buffering: int) -> IO[bytes]:
