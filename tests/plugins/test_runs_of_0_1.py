@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from filial.contracts.errors import BUDGET
 DATA = Path(__file__).parents[1] / "data" / "v0.1"
 STAGES = ("01-generate", "02-evolve", "03-filter", "04-mix")
 ANSWERS = 37
+
+MIXED = "stages/04-mix"
+"""0.2 draws the same numbers of each task for a mix, and other records."""
 
 
 @pytest.fixture
@@ -33,10 +37,24 @@ def left(cli: Any) -> Any:
 
 
 def records(folder: Path) -> dict[str, list[Any]]:
-    """All lines of all stages, but for the version in each plugin's name."""
+    """All lines of all stages before the mix, but for the version in each plugin's name."""
     names = ("records.jsonl", "drops.jsonl", "answers.txt")
-    files = {f"{stage}/{name}": (folder / "stages" / stage / name).read_text() for stage in STAGES for name in names}
+    files = {
+        f"{stage}/{name}": (folder / "stages" / stage / name).read_text() for stage in STAGES[:3] for name in names
+    }
     return {name: re.sub(r'(:[a-z-]+==)[\d.]+"', r'\1"', text).splitlines() for name, text in files.items()}
+
+
+def drawn(folder: Path) -> tuple[Counter[str], set[str]]:
+    """How many records of each task were mixed, and all ids that were drawn or not."""
+    kept, left = (
+        [json.loads(line) for line in (folder / MIXED / name).read_text().splitlines()]
+        for name in ("records.jsonl", "drops.jsonl")
+    )
+    assert len(kept) == len({record["id"] for record in kept})
+    return Counter(record.get("task", "") for record in kept), {
+        record["id"] for record in kept + [row["record"] for row in left]
+    }
 
 
 def asked(cli: Any) -> tuple[int, int]:
@@ -50,6 +68,7 @@ def test_a_finished_run_goes_on_at_no_request_with_the_same_records(left: Any, u
     assert left("run", "recipe.yaml", "--set", f"teacher.use={use}", toy=False) == 0
     assert asked(left) == (0, ANSWERS)
     assert records(left.folder / "runs" / "recipe") == records(DATA / "run")
+    assert drawn(left.folder / "runs" / "recipe") == drawn(DATA / "run")
     told = "37 answers under the bare name 'procedural', as filial 0.1 kept them; from now on they are those of filial:"
     assert left.err.count(told) == 1
     assert [line for line in left.err.splitlines() if "runs again" in line] == [

@@ -153,7 +153,7 @@ def _hash(seed: bytes, record: Record, task: str) -> int:
 
 
 def _scatter(key: int, copy: int) -> int:
-    """Return the order key of a copy: 64 bits that show nothing of the draw key, though the drawn ones are the smallest.
+    """Return the order key of a copy: 64 bits that show nothing of the draw key, although small ones are drawn.
 
     This is the ``copy + 1``-th number of SplitMix64 (Steele, Lea, Flood 2014) with the draw key as its seed.
     """
