@@ -74,7 +74,7 @@ def test_a_package_brings_a_format_of_rows(tmp_path, install):
 
 
 def test_columns_of_a_table_are_its_rows_too(tmp_path, install):
-    pyarrow = pytest.importorskip("pyarrow", reason="comes with the extra 'train'")
+    pyarrow = pytest.importorskip("pyarrow", reason="comes with the extra 'data'")
     from pyarrow import parquet
 
     from filial_plugins.formats import parquet as built_in
@@ -266,10 +266,10 @@ class Shelf(Format):
     def read(self, stream):
         raise UsageError("it is no file")
 
-    def load(self, source, split):
+    def load(self, source, split, revision):
         if source == "shelf:empty":
             raise UsageError("the shelf is empty")
-        yield Record(instruction=source, output=split)
+        yield Record(instruction=source, output=split or "train")
         yield 7
 
 @hookimpl
@@ -310,7 +310,7 @@ ALPACA = {"instruction": "Name three rivers.", "input": "in Asia", "output": "Ob
 def test_foreign_rows_that_look_like_filials_are_read(tmp_path, name, rows, ids):
     path = tmp_path / name
     if name.endswith("parquet"):
-        pyarrow = pytest.importorskip("pyarrow.parquet", reason="comes with the extra 'train'")
+        pyarrow = pytest.importorskip("pyarrow.parquet", reason="comes with the extra 'data'")
         import pyarrow as arrow
 
         pyarrow.write_table(arrow.Table.from_pylist(rows), path)
@@ -375,7 +375,7 @@ def test_a_name_that_ends_in_something_else_tells_nothing(tmp_path, name):
 
 
 def test_parquet_may_be_packed_and_come_from_standard_input(tmp_path, monkeypatch):
-    pytest.importorskip("pyarrow", reason="comes with the extra 'train'")
+    pytest.importorskip("pyarrow", reason="comes with the extra 'data'")
     records = [Record(id=f"r{i}", instruction="Name a river.") for i in range(3)]
     for name in ("a.parquet", "a.parquet.gz", "a.parquet.zst"):
         write(tmp_path / name, records)

@@ -1,8 +1,11 @@
 """Reading: what is accepted, how a bad line is reported, and that nothing stops the good ones."""
 
+import bz2
+import codecs
 import gzip
 import io
 import json
+import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -26,10 +29,11 @@ def read_bytes(folder: Path, data: bytes, name: str = "data.jsonl", **options):
     return list(read(path, bad=bad, **options)), bad
 
 
+PACKERS = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 NASTY = {
-    "not UTF-8": (b'{"instruction":"\xff"}', "byte 0xff at column 17 is not UTF-8"),
-    "UTF-16": ("\ufeff{}".encode("utf-16-le"), "not UTF-8"),
-    "encoded surrogate": (b'{"instruction":"\xed\xa0\x80"}', "not UTF-8"),
+    "not UTF-8": (b'{"instruction":"\xff"}', "byte 0xff at column 17 is not text in the file's encoding (UTF-8 unless"),
+    "UTF-16": ("\ufeff{}".encode("utf-16-le"), "is not text in the file's encoding"),
+    "encoded surrogate": (b'{"instruction":"\xed\xa0\x80"}', "byte 0xed at column 17 is not text"),
     "lone high surrogate": (rb'{"instruction":"a\ud800"}', "half a character"),
     "lone low surrogate": (rb'{"instruction":"a\udc00b"}', "half a character"),
     "surrogates in the wrong order": (rb'{"instruction":"\udc00\ud800"}', "half a character"),
@@ -111,9 +115,10 @@ def test_of_equal_keys_the_last_one_counts_as_in_other_json_readers(tmp_path: Pa
 )  # fmt: skip
 def test_good_and_bad_lines_add_up(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes | str]) -> None:
     rows = (NASTY[part][0] if isinstance(part, str) else part for part in parts)
-    data = b"\n".join(row.replace(b"\n", b"") for row in rows)
+    # The first bytes of a file may say that it is packed, or in what encoding it is; these say neither.
+    data = b"\n".join([GOOD.strip(), *(row.replace(b"\n", b"") for row in rows)])
     records, bad = read_bytes(tmp_path_factory.mktemp("sum"), data, format="filial")
-    counted = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+    counted = [line for line in data.split(b"\n") if line.strip()]
     assert len(records) + len(bad) == len(counted)
 
 
@@ -145,12 +150,88 @@ def test_reading_is_streamed_and_limited(tmp_path: Path) -> None:
 
 
 def test_packed_files(tmp_path: Path) -> None:
-    for suffix, pack in ((".gz", gzip.compress), (".zst", zstandard.compress)):
-        records, _ = read_bytes(tmp_path, pack(GOOD * 2), f"data.jsonl{suffix}")
-        assert len(records) == 2
-        for torn in (pack(GOOD * 5000)[:-20], GOOD):
-            with pytest.raises(UsageError, match="packed data is damaged"):
+    for suffix, pack in PACKERS.items():
+        assert len(read_bytes(tmp_path, pack(GOOD * 2), f"data.jsonl{suffix}")[0]) == 2
+        assert len(read_bytes(tmp_path, pack(GOOD * 2), f"DATA.JSONL{suffix.upper()}")[0]) == 2
+        several = pack(GOOD * 2) + pack(b"") + bytes(512) + pack(GOOD) + bytes(5000)
+        assert len(read_bytes(tmp_path, several, f"data.jsonl{suffix}")[0]) == 3
+        assert read_bytes(tmp_path, b"", f"data.jsonl{suffix}") == ([], [])
+        flipped = bytearray(pack(GOOD))
+        flipped[0] ^= 0xFF
+        for torn in (pack(GOOD * 5000)[:-20], GOOD, bytes(50), flipped, pack(GOOD) + b"more", pack(GOOD)[:9]):
+            with pytest.raises(UsageError, match=r"torn\.jsonl\.\w+: the packed data is damaged"):
                 read_bytes(tmp_path, torn, f"torn.jsonl{suffix}")
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_packed_data_tells_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """A download that is called after what is in it, or comes from a pipe."""
+    data = PACKERS[suffix](GOOD * 2)
+    assert len(read_bytes(tmp_path, data)[0]) == 2
+
+    class Stdin:
+        buffer = io.BufferedReader(io.BytesIO(data))
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert len(list(read("-"))) == 2
+
+
+ENCODINGS = [
+    "utf-8-sig",
+    "utf-16",
+    "utf-32",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32-le",
+    "utf-32-be",
+    "gb18030",
+    "big5",
+    "cp949",
+]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("name", ["data.jsonl", "data.json", "data.jsonl.gz"])
+def test_text_of_any_encoding_is_read_by_name_or_by_its_mark(tmp_path: Path, encoding: str, name: str) -> None:
+    row = '{"instruction":"' + ("세 강" if encoding == "cp949" else "三條河") + '","output":"a\\nb"}'
+    text = f"[{row},\n{row}]" if name == "data.json" else f"{row}\r\n{row}\n"
+    pack = gzip.compress if name.endswith("gz") else bytes
+    data = pack(text.encode(encoding))
+    named, bad = read_bytes(tmp_path, data, name, encoding=encoding)
+    assert (len(named), bad) == (2, [])
+    assert named[0].instruction in row
+    if encoding.startswith(("utf", "gb")):
+        marked = data if encoding in ("utf-8-sig", "utf-16", "utf-32") else pack(f"\ufeff{text}".encode(encoding))
+        assert read_bytes(tmp_path, marked, name) == (named, [])
+        assert read_bytes(tmp_path, marked, name, encoding=encoding) == (named, [])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "damage"),
+    [("utf-16", b"\x00\xd8"), ("gb18030", b"\xff"), ("utf-32-le", b"\0\0\1\1"), ("shift_jis", b"\xff")],
+)
+def test_what_is_no_text_in_its_encoding_costs_the_line_that_it_is_in(
+    tmp_path: Path, encoding: str, damage: bytes
+) -> None:
+    line, codec = '{"instruction":"河"}\n', codecs.lookup(encoding)
+    first = codec.encode(line + '{"instruction":"')[0]
+    rest = '"}\n'.encode("utf-16-le" if encoding == "utf-16" else encoding) + line.encode(
+        "utf-16-le" if encoding == "utf-16" else encoding
+    )
+    records, bad = read_bytes(tmp_path, first + damage + rest, encoding=encoding)
+    assert [record.instruction for record in records] == ["河", "河"]
+    assert [str(line).partition(": ")[0] for line in bad] == [f"{tmp_path / 'data.jsonl'}:2"]
+    assert "at column 17 is not text in the file's encoding" in bad[0].message
+
+
+def test_an_encoding_that_is_none_or_not_the_files(tmp_path: Path) -> None:
+    for name in ("utf-99", "base64", "rot13", "\0"):
+        with pytest.raises(UsageError, match="no encoding of text is called"):
+            read_bytes(tmp_path, GOOD, encoding=name)
+    with pytest.raises(UsageError, match=r"data\.jsonl: its mark says utf-16, not latin-1; leave the encoding out"):
+        read_bytes(tmp_path, GOOD.decode().encode("utf-16"), encoding="latin-1")
+    records, _ = read_bytes(tmp_path, '{"instruction":"é"}'.encode("latin-1"), encoding="latin-1")
+    assert records[0].instruction == "é"
 
 
 def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:

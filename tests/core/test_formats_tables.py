@@ -14,7 +14,7 @@ ROWS = [{"question": "2+2?", "answer": "4", "extra": 1}, {"question": "", "answe
 
 
 def pyarrow_table(path: Path, rows: list[dict[str, object]]) -> Path:
-    pyarrow = pytest.importorskip("pyarrow", reason="comes with the extra 'train'")
+    pyarrow = pytest.importorskip("pyarrow", reason="comes with the extra 'data'")
     from pyarrow import parquet
 
     parquet.write_table(pyarrow.Table.from_pylist(rows), path)
@@ -38,7 +38,7 @@ def test_columns_that_nothing_knows_are_listed(tmp_path: Path) -> None:
 
 
 def test_own_parquet_is_read_by_datasets_and_pyarrow(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="comes with the extra 'train'")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="comes with the extra 'data'")
     records = [Record(id="a", instruction="b", scores={"x": 0.5}, tags=("t",)), Record(id="c", instruction="d")]
     write(tmp_path / "a.parquet", records)
     rows = parquet.read_table(tmp_path / "a.parquet").to_pylist()
@@ -67,7 +67,7 @@ def test_a_torn_parquet_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets", reason="comes with the extra 'train'")
+    datasets = pytest.importorskip("datasets", reason="comes with the extra 'data'")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
@@ -93,6 +93,42 @@ def test_a_data_set_saved_to_disk(tmp_path: Path) -> None:
     datasets.DatasetDict({"train": made}).save_to_disk(tmp_path / "many")
     for name in ("one", "many"):
         assert [record.content() for record in read(tmp_path / name)] == [("a", "", "b")]
+    with pytest.raises(UsageError, match="one: there is no split test: it has no splits"):
+        list(read(tmp_path / "one", split="test"))
+    with pytest.raises(UsageError, match="one: a folder has no revisions"):
+        list(read(tmp_path / "one", revision="v1"))
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_data_set_without_train(tmp_path: Path, saved: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """As UltraChat 200k: several splits are listed, the only one is read and told."""
+    import datasets
+
+    def make(name: str, *splits: str) -> Path:
+        folder = tmp_path / name
+        parts = {split: datasets.Dataset.from_list([{"prompt": split, "completion": "b"}]) for split in splits}
+        if saved:
+            datasets.DatasetDict(parts).save_to_disk(folder)
+        else:
+            folder.mkdir()
+            for split, part in parts.items():
+                part.to_json(folder / f"{split}.jsonl")
+        return folder
+
+    several = make("several", "validation", "test")
+    with pytest.raises(UsageError) as error:
+        list(read(several))
+    assert str(error.value).startswith(f"{several}: it has no split train; name one of ")
+    assert {"validation", "test"} <= set(str(error.value).replace(",", "").split())
+    assert [record.instruction for record in read(several, split="test")] == ["test"]
+    with pytest.raises(UsageError, match=r"no split nowhere|nowhere.*test"):
+        list(read(several, split="nowhere"))
+    with caplog.at_level("WARNING", "filial"):
+        assert [record.instruction for record in read(make("one", "test"))] == ["test"]
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("filial")] == [
+        "the data set's only split is read: test"
+    ]
 
 
 def test_hub_names_are_given_to_datasets_with_their_config(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +136,26 @@ def test_hub_names_are_given_to_datasets_with_their_config(monkeypatch: pytest.M
 
     class Datasets:
         @staticmethod
-        def load_dataset(name: str, config: str | None, *, split: str, streaming: bool):
-            asked.append((name, config, split, streaming))
-            return iter([{"messages": [{"role": "user", "content": "Hi"}]}])
+        def load_dataset(name: str, config: str | None, *, split: str | None, revision: str | None, streaming: bool):
+            asked.append((name, config, split, revision))
+            assert streaming
+            rows = Rows([{"messages": [{"role": "user", "content": "Hi"}]}])
+            return rows if split else {"train": rows, "test": Rows()}
+
+    class Rows(list[object]):
+        features = None
 
     monkeypatch.setitem(sys.modules, "datasets", Datasets)
-    assert len(list(read("hf:owner/name:config", split="test"))) == 1
-    assert len(list(read("hf:name"))) == 1
-    assert asked == [("owner/name", "config", "test", True), ("name", None, "train", True)]
+    for source in ("hf:owner/name:config", "hf:name", "hf:name@v1", "hf:name:config@refs/convert/parquet"):
+        assert len(list(read(source, split="test"))) == 1
+    assert len(list(read("hf:name", revision="v2"))) == 1
+    assert len(list(read("hf:name@v2", revision="v2"))) == 1
+    assert asked == [
+        ("owner/name", "config", "test", None), ("name", None, "test", None), ("name", None, "test", "v1"),
+        ("name", "config", "test", "refs/convert/parquet"), ("name", None, None, "v2"), ("name", None, None, "v2"),
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="its name says the revision v1, and v2 is asked for"):
+        list(read("hf:name@v1", revision="v2"))
 
 
 def test_an_unreachable_data_set_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +165,10 @@ def test_an_unreachable_data_set_is_one_sentence(monkeypatch: pytest.MonkeyPatch
             raise ConnectionError("no network\nat all")
 
     monkeypatch.setitem(sys.modules, "datasets", Datasets)
-    with pytest.raises(UsageError, match=r"^hf:name: the data set's split 'train' cannot be read: .*no network$"):
+    with pytest.raises(UsageError, match=r"^hf:name: the data set cannot be read: ConnectionError: no network at all$"):
         list(read("hf:name"))
+    with pytest.raises(UsageError, match=r"^hf:name: the data set's split 'test' cannot be read: ConnectionError"):
+        list(read("hf:name", split="test"))
 
 
 @pytest.mark.parametrize(("source", "missing"), [("hf:name", "datasets"), ("a.parquet", "pyarrow")])
@@ -128,16 +178,16 @@ def test_a_missing_package_is_named_with_its_cure(
     monkeypatch.chdir(tmp_path)
     Path("a.parquet").write_bytes(b"")
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(MissingExtra, match=r"pip install 'filial\[train\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'filial\[data\]'"):
         list(read(source))
 
 
 def test_zstandard_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl.zst").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(MissingExtra, match="pip install zstandard"):
+    with pytest.raises(MissingExtra, match="pip install 'filial\\[data\\]'"):
         list(read(tmp_path / "a.jsonl.zst"))
-    with pytest.raises(MissingExtra, match="pip install zstandard"):
+    with pytest.raises(MissingExtra, match="pip install 'filial\\[data\\]'"):
         write(tmp_path / "b.jsonl.zst", [])
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl.zst"]
 
@@ -151,5 +201,5 @@ def test_a_missing_package_is_told_before_any_record_is_asked_for(
         raise AssertionError("records were made before the format was checked")
         yield
 
-    with pytest.raises(MissingExtra, match=r"pip install 'filial\[train\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'filial\[data\]'"):
         write(tmp_path / "a.parquet", asked())

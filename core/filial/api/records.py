@@ -53,7 +53,7 @@ class Records(Sequence[Record]):
 
     def to_dataset(self) -> Any:
         """Return a ``datasets.Dataset``, with the columns of a Parquet file written by filial."""
-        datasets, parquet = _module("datasets", "'filial[train]'"), _module("pyarrow.parquet", "'filial[train]'")
+        datasets, parquet = _module("datasets", "'filial[data]'"), _module("pyarrow.parquet", "'filial[data]'")
         with TemporaryDirectory(prefix="filial-") as folder:
             formats.write(Path(folder, "records.parquet"), self)
             return datasets.Dataset(parquet.read_table(Path(folder, "records.parquet"), memory_map=False))

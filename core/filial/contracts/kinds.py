@@ -436,8 +436,16 @@ class Format(Component):
             UsageError: the file is damaged. The caller adds the file name.
         """
 
-    def load(self, source: str, split: str) -> Iterator[Item]:
-        """Yield the same for a source that is not a file: ``NAME:…`` as the user wrote it, or a folder."""
+    def load(self, source: str, split: str | None, revision: str | None) -> Iterator[Item]:
+        """Yield the same for a source that is not a file: ``NAME:…`` as the user wrote it, or a folder.
+
+        Args:
+            split: the part of the source; None: ``train``, or the only one.
+            revision: the version of the source; None: the newest.
+
+        Raises:
+            UsageError: there is no such source, split or revision. The caller adds the source's name.
+        """
         raise UsageError("this format reads files only")
 
     def loads(self) -> bool:

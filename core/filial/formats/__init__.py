@@ -8,8 +8,9 @@ from filial.contracts.lazy import lazy
 from filial.formats.base import Bad, BadLine, Fault, Unfit
 from filial.formats.catalogue import tells_format
 from filial.formats.jsontext import Row, json_type, parse_object
+from filial.formats.opening import compress, open_file
 from filial.formats.reading import read, read_rows
-from filial.formats.streams import compress, lines, open_file
+from filial.formats.streams import lines
 from filial.formats.writing import write
 
 __all__ = [

@@ -13,6 +13,7 @@ from filial.contracts.errors import FilialError, UsageError
 from filial.contracts.plugin_errors import blame_plugin
 from filial.formats.base import Fault
 from filial.formats.jsontext import Row
+from filial.formats.opening import PACKED
 from filial.formats.records import FIELDS
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 AUTO, OWN = "auto", "filial"
 LINES = (".jsonl", ".ndjson")
 TEXT = (*LINES, ".json")
-PACKED = (".gz", ".zst")
 Spec: TypeAlias = "str | Mapping[str, Any] | Format"
 """A format as callers name it: its name, ``use: NAME`` with options beside it, or a component."""
 
@@ -34,9 +34,9 @@ log = logging.getLogger("filial.formats")
 
 
 def suffix(path: str | Path) -> str:
-    """The suffix of a file's name that tells its format: the last one, in front of ``.gz`` or ``.zst``."""
+    """The suffix of a file's name that tells its format, in lower case: the last one, in front of ``.gz`` and such."""
     place = Path(path)
-    return Path(place.stem).suffix if place.suffix in PACKED else place.suffix
+    return (Path(place.stem) if place.suffix.lower() in PACKED else place).suffix.lower()
 
 
 @cache

@@ -63,7 +63,8 @@ def explain_bad_json(line: bytes, error: Exception) -> Fault:
         json.loads(line.decode("utf-8").rstrip(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as wrong:
         column = len(line[: wrong.start].decode("utf-8")) + 1
-        return Fault("", f"byte 0x{line[wrong.start]:02x} at column {column} is not UTF-8; save the file as UTF-8")
+        what = f"byte 0x{line[wrong.start]:02x} at column {column} is not text in the file's encoding"
+        return Fault("", f"{what} (UTF-8 unless its mark says another): name the encoding, or save the file as UTF-8")
     except json.JSONDecodeError as wrong:
         what = wrong.msg[:1].lower() + wrong.msg[1:].removesuffix(" at")
         return Fault("", f"not JSON: {what} at column {wrong.colno}")

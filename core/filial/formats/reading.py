@@ -24,7 +24,8 @@ from filial.formats import records as own
 from filial.formats.base import Bad, BadLineReport, Fault
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
 from filial.formats.jsontext import Row, parse_object
-from filial.formats.streams import CHUNK, items, open_file
+from filial.formats.opening import CHUNK, PACKED, open_file
+from filial.formats.streams import items
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Format, Item
@@ -44,7 +45,9 @@ def read(
     source: str | Path,
     *,
     format: Spec = AUTO,
-    split: str = "train",
+    split: str | None = None,
+    revision: str | None = None,
+    encoding: str | None = None,
     limit: int | None = None,
     strict: bool = False,
     bad: Bad | None = None,
@@ -59,11 +62,13 @@ def read(
 
     Args:
         source: a file (``.jsonl .json``, or a suffix that is the name of a format, such as ``.parquet``; packed as
-            ``.gz`` or ``.zst``), ``-`` for stdin, ``pkg:…``, a name such as ``hf:NAME`` that begins with that of a
-            format, or a folder that ``datasets`` can load.
+            ``.gz``, ``.zst``, ``.bz2`` or ``.xz``), ``-`` for stdin, ``pkg:…``, a name such as ``hf:NAME`` that
+            begins with that of a format, or a folder that ``datasets`` can load.
         format: the name of a format, or ``{"use": NAME}`` with its options; ``auto`` goes by the suffix and the first
             rows.
-        split: which split of a data set.
+        split: which split of a data set; without it ``train``, or the only one there is.
+        revision: which revision of a data set of the hub.
+        encoding: of a text file; without it what its mark says, else UTF-8.
         limit: so many records at most.
         strict: a bad line is an error.
         bad: a list or a function for bad lines; without it the first one is an error.
@@ -77,7 +82,7 @@ def read(
     """
     name = str(source)
     report = BadLineReport("<stdin>" if name == "-" else name, bad, strict)
-    records = _SourceReader(name, format, Catalogue(manager), report).records(split)
+    records = _SourceReader(name, format, Catalogue(manager), report).records(split, revision, encoding)
     return islice(add_ids(records) if ids else records, limit)
 
 
@@ -161,21 +166,22 @@ class _SourceReader(_RowReader):
         if format == AUTO and self._is_file and by_name is None and name != "-" and suffix(self._path) not in TEXT:
             raise UsageError(
                 f"{name}: the format is not clear from the name; it should end in {', '.join(TEXT)} or the name of a "
-                f"format, with .gz or .zst behind it where packed; or name one of the formats {catalogue.names()}"
+                f"format, with {', '.join(PACKED)} behind it where packed; or name one of the formats "
+                f"{catalogue.names()}"
             )
         forms = [form for form in (named, by_name) if form is not None]
         self._file = next((form for form in forms if not holds_rows(form)), None)
         rows = next((form for form in forms if holds_rows(form) and format != OWN), None)
         super().__init__(catalogue, report, rows, format != OWN and rows is None)
 
-    def records(self, split: str) -> Iterator[Record]:
+    def records(self, split: str | None, revision: str | None, encoding: str | None) -> Iterator[Record]:
         """The records as they come, by what kind of source it is.
 
         Raises:
             UsageError: at once: there is no such file, and no format loads it.
         """
         if self._is_file:
-            return self._from_file()
+            return self._from_file(encoding)
         name, path, loader = self._name, self._path, self._file
         scheme, colon, _ = name.partition(":")
         if loader is None or not loader.loads():
@@ -183,11 +189,11 @@ class _SourceReader(_RowReader):
         if loader is None:
             hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
             raise UsageError(f"{name}: no such file{hub}")
-        return self._found(loader.load(str(path) if path.is_dir() else name, split), loader)
+        return self._found(loader.load(str(path) if path.is_dir() else name, split, revision), loader)
 
-    def _from_file(self) -> Iterator[Record]:
+    def _from_file(self, encoding: str | None) -> Iterator[Record]:
         """The records of a file of its own format, or of JSON objects, one per line or in an array."""
-        with open_file(self._path) as stream:
+        with open_file(self._path, encoding, binary=self._file is not None and self._file.binary) as stream:
             if self._file is not None:
                 yield from self._found(self._file.read(stream), self._file)
                 return

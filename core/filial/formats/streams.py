@@ -1,111 +1,22 @@
-"""Bytes in and out: files packed or not, and their lines or array elements at any size, in bounded memory."""
+"""Lines of a file, or the elements of its array, at any size."""
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
-import sys
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import IO, Any, cast
 
-from filial.contracts.errors import MissingExtra, UsageError
+from filial.contracts.errors import UsageError
 from filial.formats.base import Fault
+from filial.formats.opening import CHUNK
 
 LONGEST_LINE = 64 << 20
 LARGEST_ARRAY = 512 << 20
-CHUNK = 1 << 20
 BOM = b"\xef\xbb\xbf"
 
 FaultHandler = Callable[[int, Fault, bytes], None]
 Item = tuple[int, bytes]
-
-
-@contextmanager
-def open_file(path: str | Path) -> Iterator[io.BufferedReader]:
-    """A file (or stdin for ``-``) as plain bytes; ``.gz`` and ``.zst`` are unpacked on the way.
-
-    Raises:
-        UsageError: it cannot be opened or read, or its packing is damaged.
-    """
-    if str(path) == "-":
-        yield cast(io.BufferedReader, sys.stdin.buffer)
-        return
-    try:
-        with io.BufferedReader(io.FileIO(path), CHUNK) as raw:
-            unpack = {".gz": _open_gzip, ".zst": _ZstandardReader}.get(Path(path).suffix)
-            yield cast(io.BufferedReader, io.BufferedReader(unpack(raw), CHUNK) if unpack else raw)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UsageError(f"{path}: the packed data is damaged ({error}); fetch or make the file again") from None
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError(f"{path}: cannot be read: {why}") from None
-
-
-@contextmanager
-def compress(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
-    """The file, packed on the way out. The same records give the same bytes: no time or name is stored."""
-    if suffix == ".gz":
-        with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as out:
-            yield cast(IO[bytes], out)
-    elif suffix == ".zst":
-        with zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False) as out:
-            yield out
-    else:
-        yield cast(IO[bytes], sink)
-
-
-def _open_gzip(raw: IO[bytes]) -> io.RawIOBase:
-    return cast(io.RawIOBase, gzip.GzipFile(fileobj=raw))
-
-
-class _ZstandardReader(io.RawIOBase):
-    """Zstandard data, unpacked. Data that ends in the middle is an error, which the package's reader lets pass."""
-
-    # A packed byte can stand for 32 KiB (4 bytes for a block of 128 KiB), so little is fed at a time.
-    INPUT_SIZE = 1024
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw, self._zstandard = raw, zstandard_module()
-        self._frame: Any = None
-        self._left = self._ready = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            fed = self._left or self._raw.read(self.INPUT_SIZE)
-            if not fed and self._frame:
-                raise EOFError("it ends in the middle")
-            if not fed:
-                return 0
-            frame = self._frame or self._zstandard.ZstdDecompressor().decompressobj()
-            try:
-                self._ready = frame.decompress(fed)
-            except self._zstandard.ZstdError as error:
-                raise EOFError(str(error)) from None
-            self._frame, self._left = None if frame.eof else frame, frame.unused_data
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
-
-
-def zstandard_module() -> Any:
-    """The package for ``.zst`` files.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    try:
-        import zstandard
-    except ImportError:
-        raise MissingExtra("a .zst file needs a package that is not installed: pip install zstandard") from None
-    return zstandard
 
 
 def lines(stream: io.BufferedReader, report: FaultHandler, longest: int = LONGEST_LINE) -> Iterator[Item]:

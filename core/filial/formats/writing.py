@@ -14,15 +14,13 @@ from filial.contracts.plugin_errors import failure
 from filial.contracts.records import Record
 from filial.formats.base import Fault, describe_record
 from filial.formats.catalogue import AUTO, LINES, OWN, Catalogue, Spec, holds_rows, suffix
+from filial.formats.opening import CHUNK, compress
 from filial.formats.records import encode_checked
-from filial.formats.streams import compress
 from filial.storage import replace_file
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Format
     from filial.plugins.manager import Manager
-
-CHUNK = 1 << 20
 
 
 def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, manager: Manager | None = None) -> int:
@@ -31,8 +29,8 @@ def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, m
     Every record is checked as a reader would. Foreign formats keep the text of a record, not its lineage.
 
     Args:
-        path: a file, packed when it ends in ``.gz`` or ``.zst``, or ``-`` for stdout. With ``.json`` the
-            records are one JSON array, one element per line.
+        path: a file, packed when it ends in ``.gz``, ``.zst``, ``.bz2`` or ``.xz``, or ``-`` for stdout. With
+            ``.json`` the records are one JSON array, one element per line.
         format: the name of a format that is not only read, or ``{"use": NAME}`` with its options; ``auto`` is
             ``filial`` for ``.jsonl`` and stdout, and ``parquet`` for ``.parquet``.
         manager: whose plugins there are; without it, all that are installed.
@@ -48,7 +46,7 @@ def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, m
         _write(sys.stdout.buffer, form, out, plugin)
         sys.stdout.buffer.flush()
     else:
-        with replace_file(path) as sink, compress(sink, Path(path).suffix) as file:
+        with replace_file(path) as sink, compress(sink, Path(path).suffix.lower()) as file:
             _write(file, form, out, plugin, array=suffix(path) == ".json")
     return out.count
 

@@ -8,7 +8,8 @@ from typing import IO, Any, ClassVar
 from msgspec import json, structs, to_builtins
 
 from filial import Format, Message, Record, UsageError, hookimpl
-from filial.formats import Row
+from filial.formats import Fault, Row
+from filial_plugins.formats.tables import to_json_row
 
 BATCH = 1024
 
@@ -21,10 +22,10 @@ class Parquet(Format):
     """
 
     requires: ClassVar = ("pyarrow",)
-    extra: ClassVar = "train"
+    extra: ClassVar = "data"
     binary: ClassVar = True
 
-    def read(self, stream: IO[bytes]) -> Iterator[Row]:
+    def read(self, stream: IO[bytes]) -> Iterator[Row | Fault]:
         """Yield the rows of a file.
 
         Raises:
@@ -38,8 +39,8 @@ class Parquet(Format):
         with file:
             try:
                 for batch in file.iter_batches(batch_size=BATCH):
-                    yield from batch.to_pylist()
-            except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+                    yield from map(to_json_row, batch.to_pylist(maps_as_pydicts="strict"))
+            except (pyarrow.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:
                 raise UsageError(f"the Parquet data is damaged: {_first_line(error)}") from None
 
     def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:

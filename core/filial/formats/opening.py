@@ -1,0 +1,215 @@
+"""Files as plain bytes, in and out: unpacked and packed, text of any encoding as UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, cast
+
+from filial.contracts.errors import MissingExtra, UsageError
+
+CHUNK = 1 << 20
+PACKED = {".gz": b"\x1f\x8b\x08", ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh91AY&SY", ".xz": b"\xfd7zXZ\0"}
+"""How a file's name says that it is packed, and the bytes that such a file begins with."""
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", b"\x84\x31\x95\x33": "gb18030",
+}  # fmt: skip
+"""The byte order mark in each encoding; that of UTF-32 begins with that of UTF-16."""
+
+
+@contextmanager
+def open_file(path: str | Path, encoding: str | None = None, *, binary: bool = False) -> Iterator[io.BufferedReader]:
+    """Give a file (or stdin for ``-``) as plain bytes: unpacked where it is packed, text as UTF-8.
+
+    A file is packed if its name ends in ``.gz``, ``.zst``, ``.bz2`` or ``.xz``, or its first bytes say so. A byte that
+    is no text in the file's encoding becomes 0xFF, which no UTF-8 holds: it costs the line that it stands in.
+
+    Args:
+        encoding: of the text; None: what its mark says, else UTF-8.
+        binary: the file is no text, so only its name says that it is packed.
+
+    Raises:
+        UsageError: it cannot be opened or read, its packing is damaged, there is no such encoding, or the file's mark
+            says another.
+        MissingExtra: it needs a package that is not installed.
+    """
+    if encoding is not None:
+        check_encoding(encoding)
+    try:
+        if str(path) == "-":
+            yield _as_utf8(_unpack(cast(io.BufferedReader, sys.stdin.buffer), "", binary), "<stdin>", encoding, binary)
+        else:
+            with io.BufferedReader(io.FileIO(path), CHUNK) as raw:
+                plain = _unpack(cast(io.BufferedReader, raw), Path(path).suffix.lower(), binary)
+                yield _as_utf8(plain, str(path), encoding, binary)
+    except EOFError as error:
+        raise UsageError(f"{path}: the packed data is damaged ({error}); fetch or make the file again") from None
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UsageError(f"{path}: cannot be read: {why}") from None
+
+
+@contextmanager
+def compress(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
+    """The file, packed on the way out. The same records give the same bytes: no time or name is stored."""
+    if suffix == ".gz":
+        with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as out:
+            yield cast(IO[bytes], out)
+    elif suffix == ".zst":
+        with zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False) as out:
+            yield out
+    elif suffix == ".bz2":
+        import bz2
+
+        with bz2.BZ2File(sink, "wb") as packed:
+            yield cast(IO[bytes], packed)
+    elif suffix == ".xz":
+        import lzma
+
+        with lzma.LZMAFile(sink, "wb") as out:
+            yield cast(IO[bytes], out)
+    else:
+        yield cast(IO[bytes], sink)
+
+
+def check_encoding(name: str) -> None:
+    """Refuse a name that is none of an encoding of text.
+
+    Raises:
+        UsageError: there is no such encoding.
+    """
+    try:
+        b"a".decode(name, "replace")
+    except (LookupError, ValueError):
+        known = "utf-8, utf-16, utf-32, gb18030, latin-1, cp1252, shift_jis"
+        raise UsageError(
+            f"no encoding of text is called {name!r}; there are {known} and those that Python knows"
+        ) from None
+
+
+def _unpack(raw: io.BufferedReader, suffix: str, binary: bool) -> io.BufferedReader:
+    begin = b"" if binary else raw.peek(10)
+    if suffix not in PACKED:
+        suffix = next((name for name, magic in PACKED.items() if begin.startswith(magic)), "")
+    if not suffix:
+        return raw
+    return io.BufferedReader(_Unpacker(raw, *_unpacking(suffix)), CHUNK)
+
+
+def _unpacking(suffix: str) -> tuple[Callable[[], Any], type[Exception]]:
+    """What makes an unpacker of one frame, and the error that it finds."""
+    if suffix == ".zst":
+        zstandard = zstandard_module()
+        return lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
+    if suffix == ".bz2":
+        import bz2
+
+        return bz2.BZ2Decompressor, OSError
+    if suffix == ".xz":
+        import lzma
+
+        return partial(lzma.LZMADecompressor, lzma.FORMAT_XZ), lzma.LZMAError
+    return partial(zlib.decompressobj, 16 + zlib.MAX_WBITS), zlib.error
+
+
+class _Unpacker(io.RawIOBase):
+    """Packed data of one or more frames, unpacked. Data that ends in the middle is an error, and so is what stands
+    behind a frame and is none; zeros, with which some programs fill a block, are not."""
+
+    # A packed byte of Zstandard can stand for 32 KiB (4 bytes for a block of 128 KiB), so little is fed at a time.
+    INPUT_SIZE = 1024
+
+    def __init__(self, raw: IO[bytes], unpacker: Callable[[], Any], error: type[Exception]) -> None:
+        self._raw, self._unpacker, self._error = raw, unpacker, error
+        self._frame: Any = None
+        self._ended = False  # whether the last byte fed ended a frame
+        self._left = self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            found = self._left or self._raw.read(self.INPUT_SIZE)
+            if not found and self._frame:
+                raise EOFError("it ends in the middle")
+            if not found:
+                return 0
+            fed, self._left = found.lstrip(b"\0") if self._ended else found, b""
+            if fed:
+                self._unpack(fed)
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+    def _unpack(self, fed: bytes) -> None:
+        self._frame = self._frame or self._unpacker()
+        try:
+            self._ready = self._frame.decompress(fed)
+        except self._error as error:
+            raise EOFError(str(error)) from None
+        self._ended = self._frame.eof
+        if self._ended:
+            self._frame, self._left = None, self._frame.unused_data
+
+
+def zstandard_module() -> Any:
+    """The package for ``.zst`` files.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingExtra("a .zst file needs a package that is not installed: pip install 'filial[data]'") from None
+    return zstandard
+
+
+def _as_utf8(plain: io.BufferedReader, name: str, encoding: str | None, binary: bool) -> io.BufferedReader:
+    begin = b"" if binary else plain.peek(4)
+    mark = next((mark for mark in _MARKS if begin.startswith(mark)), b"")
+    if encoding is None:
+        encoding = _MARKS.get(mark, "utf-8")
+    elif mark and mark.decode(encoding, "replace") not in ("", "\ufeff"):
+        raise UsageError(f"{name}: its mark says {_MARKS[mark]}, not {encoding}; leave the encoding out")
+    if binary or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        return plain
+    return io.BufferedReader(_Utf8Reader(plain, encoding), CHUNK)
+
+
+def _mark_invalid(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Put one byte that no UTF-8 holds where there is no text: on the way in as its surrogate."""
+    return b"\xff" if isinstance(error, UnicodeEncodeError) else "\udcff", cast(Any, error).end
+
+
+codecs.register_error("filial-mark-invalid", _mark_invalid)
+
+
+class _Utf8Reader(io.RawIOBase):
+    """Text of another encoding, as UTF-8."""
+
+    def __init__(self, raw: IO[bytes], encoding: str) -> None:
+        self._raw, self._decoder = raw, codecs.getincrementaldecoder(encoding)("filial-mark-invalid")
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        ended = False
+        while not self._ready and not ended:
+            fed = self._raw.read(CHUNK >> 2)
+            ended = not fed
+            self._ready = self._decoder.decode(fed, ended).encode("utf-8", "filial-mark-invalid")
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
