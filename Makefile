@@ -32,7 +32,7 @@ docs: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,lora,clean,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,train,lora,clean,dev]'
 	touch $(STAMP)
 
 clean:
