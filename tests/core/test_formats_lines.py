@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filial import UsageError
-from filial.formats import BadLine, lines, read
-from filial.formats.streams import elements
+from filial.formats import BadLine, lines, read, streams
+from filial.formats.streams import BOM, elements
 
 GOOD = b'{"instruction":"Name a river.","output":"The Elbe."}\n'
 
@@ -30,16 +30,36 @@ def test_a_bad_element_of_an_array_costs_only_itself(tmp_path: Path) -> None:
     records, bad = read_bytes(tmp_path, data, "data.json")
     assert [record.output for record in records] == ['[{"]'] * 2
     assert [fault.line for fault in bad] == [2, 3, 5]
-    records, bad = read_bytes(tmp_path, data.replace(b"3", b'{"instruction":"\xff","output":""}'), "data.json")
-    assert len(records) == 2
-    assert "is not text in" in bad[0].message
+    for wrong, words in ((b'{"instruction":"\xff","output":""}', "is not text in"), (b'{"a" 1}', "':' delimiter"),
+                         (b"nope", "at column 1"), (b"[" * 9000 + b"]" * 9000, "`array`")):  # fmt: skip
+        records, bad = read_bytes(tmp_path, data.replace(b"3", wrong), "data.json")
+        assert len(records) == 2
+        assert words in bad[0].message
+
+
+@pytest.mark.parametrize(
+    "wrong", [b'{"a":"\xff"}', b'{"a":"\t"}', b'{"a":NaN}', b'{"a" 1}', b"nope", b'{"b":[{"a":1},{"a":2}]}']
+)
+def test_elements_that_are_cut_many_at_a_time_are_those_cut_one_by_one(wrong: bytes) -> None:
+    """More than fit one look at the file, among them some that no parser of JSON passes."""
+    parts = [wrong if i % 7000 == 6999 else b'{"a":"%d},{","c":[{"a":1}]}' % i for i in range(60_000)]
+    for between in (b",", b" ,\n  "):
+        stream = io.BufferedReader(io.BytesIO(b"[" + between.join(parts) + b"]"))
+        found = list(elements(stream, "data.json"))
+        assert [raw for _, raw in found] == parts
+        assert [line for line, _ in found] == [1 + i * between.count(b"\n") for i in range(len(parts))]
+
+
+LONG = "[" + '{"instruction": "a"},\n' * 200_000
 
 
 @pytest.mark.parametrize(
     ("data", "place"),
     [
         ("[", "1:2"), ("[{}", "1:4"), ("[{},]", "1:5"), ("[{}\n {}]", "2:2"), ("[{}]\n\n  x", "3:3"),
-        ('[{"a" 1}]', "1:7"), ("[{}, [" + "[" * 100_000, "1:6"), ("[nope]", "1:2"),
+        ("[{}, [" + "[" * 100_000, "1:6"), ('["äöü€😀", {"a": "b}, {}]', "1:11"), ("[{},,{}]", "1:5"), ("[12", "1:2"),
+        (LONG + '{"instruction": "c"}\n{}]', "200002:1"), ("[}", "1:2"),
+        (LONG.replace("\n", " ") + '{"instruction": "é"} 4]', "1:4400023"),
     ],
 )  # fmt: skip
 def test_a_broken_array_is_an_error_with_line_and_column(tmp_path: Path, data: str, place: str) -> None:
@@ -48,12 +68,20 @@ def test_a_broken_array_is_an_error_with_line_and_column(tmp_path: Path, data: s
     assert f"data.json:{place}: not JSON: " in str(error.value)
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.recursive(st.one_of(st.text(), st.integers(), st.none()), st.lists), max_size=6), st.integers(0, 2))
-def test_elements_are_cut_as_json_reads_them(values: list[object], indent: int) -> None:
-    text = json.dumps(values, indent=indent, ensure_ascii=False)
-    stream = io.BufferedReader(io.BytesIO(text.encode("utf-8", "surrogatepass")))
-    found = list(elements(stream, "data.json"))
+leaves = st.one_of(st.text('{}[],:"\\ \nä€'), st.integers(), st.none())
+nested = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from("ab"), inner))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(nested, max_size=9), st.integers(0, 2), st.integers(1, 60), st.booleans())
+def test_elements_are_cut_as_json_reads_them(
+    monkeypatch: pytest.MonkeyPatch, values: list[object], indent: int, size: int, marked: bool
+) -> None:
+    """However the file is divided into what is looked at."""
+    text = json.dumps(values, indent=indent or None, ensure_ascii=False)
+    data = (BOM if marked else b"") + text.encode("utf-8", "surrogatepass")
+    monkeypatch.setattr(streams, "CHUNK", size)
+    found = list(elements(io.BufferedReader(io.BytesIO(data)), "data.json"))
     assert [json.loads(raw) for _, raw in found] == values
     rows = text.split("\n")
     for line, raw in found:
@@ -73,6 +101,25 @@ def test_lines_are_split_right_at_any_size(sizes: list[int], longest: int, ended
     found = list(lines(stream, lambda line, fault, raw: long.append(line), longest))
     assert found == [(i, text) for i, text in enumerate(texts, 1) if 0 < len(text) <= longest]
     assert long == [i for i, text in enumerate(texts, 1) if len(text) > longest]
+
+
+def test_an_array_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    with open(path, "wb") as file:
+        file.write(b"[\n")
+        for i in range(4000):
+            file.write(b'{"instruction":"Name river %d.","output":"%s"},\n' % (i, b"Elbe " * 5000))
+        file.write(GOOD + b"]")
+    program = (
+        "import resource, sys; from filial.formats import read; import filial.formats.records\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "good = sum(1 for _ in read(sys.argv[1]))\n"
+        "print(good, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    result = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    good, grown = map(int, result.stdout.split())
+    assert good == 4001
+    assert grown < 24 << 10, f"{grown} KiB more than before, of a file of 100 MB"
 
 
 def test_a_line_of_200_megabytes_is_refused_in_bounded_memory(tmp_path: Path) -> None:
