@@ -299,7 +299,7 @@ def examples() -> dict[str, str]:
 
 
 FORMATS = ["filial", *build().installed().index["formats"]]
-OF_FILES = ("parquet", "hf")
+OF_FILES = ("parquet", "hf", "csv", "tsv")
 
 
 def test_every_format_has_a_section_and_every_text_format_an_example():
@@ -319,6 +319,15 @@ def test_the_example_of_a_format_is_recognised_and_written_as_it_is_read(name, t
         assert json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8")) == json.loads(line)
     section = read("docs/formats.md").split(f"## {name}\n")[1].split("\n## ")[0]
     assert ("*Only read.*" in section) == (not writes)
+
+
+def test_the_example_of_csv_is_read_and_written_as_it_is(tmp_path):
+    text = read("docs/formats.md").split("## csv\n")[1].split("```text\n")[1].split("```")[0]
+    (tmp_path / "in.csv").write_text(text, encoding="utf-8")
+    found = list(formats.read(tmp_path / "in.csv"))
+    assert found[0].extra == {"ticket": "T-17"}
+    formats.write(tmp_path / "out.csv", found)
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == text
 
 
 def anchors(text: str) -> set[str]:

@@ -202,49 +202,49 @@ def test_a_format_that_fails_when_it_writes_is_named_and_the_old_file_stays(tmp_
 
 @pytest.fixture
 def tables(site):
-    site.sample("csv")
+    site.sample("table")
     return site.manager()
 
 
-class TestCsv(FormatContract):
+class TestTable(FormatContract):
     test_is_registered_under_the_name_it_promises = None  # it is not installed here
 
     @pytest.fixture(autouse=True)
     def _sample(self, tables):
-        self.component = tables.build("formats", {"use": "csv", "delimiter": ";"})
+        self.component = tables.build("formats", {"use": "table", "delimiter": ";"})
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.csv.zst"])
+@pytest.mark.parametrize("name", ["t.table", "t.table.gz", "t.table.zst"])
 def test_a_file_is_of_the_format_that_it_is_called_after(tmp_path, tables, name):
     records = [Record(instruction=f"Name river {i}.", output="The Elbe, or not") for i in range(3)]
     write(tmp_path / name, records, manager=tables)
     assert [r.content() for r in read(tmp_path / name, manager=tables)] == [r.content() for r in records]
-    write(tmp_path / "other.jsonl", records, format={"use": "csv", "delimiter": ";"}, manager=tables)
+    write(tmp_path / "other.jsonl", records, format={"use": "table", "delimiter": ";"}, manager=tables)
     assert (tmp_path / "other.jsonl").read_text().startswith("instruction;input;output\nName river 0.;;")
-    found = read(tmp_path / "other.jsonl", format={"use": "csv", "delimiter": ";"}, manager=tables)
+    found = read(tmp_path / "other.jsonl", format={"use": "table", "delimiter": ";"}, manager=tables)
     assert [r.content() for r in found] == [r.content() for r in records]
 
 
 def test_the_format_of_a_tables_rows_is_found_or_named(tmp_path, tables, install):
     manager = install().manager()
-    (tmp_path / "t.csv").write_text("front,back\na,b\nc\nd,e\n")
-    for format in ("auto", "csv", "cards"):
+    (tmp_path / "t.table").write_text("front,back\na,b\nc\nd,e\n")
+    for format in ("auto", "table", "cards"):
         bad: list[BadLine] = []
-        assert [r.tags for r in read(tmp_path / "t.csv", format=format, manager=manager, bad=bad)] == [("cards",)] * 2
-        assert [str(line) for line in bad] == [f"{tmp_path / 't.csv'}:2: has 1 values, and there are 2 columns"]
-    with pytest.raises(UsageError, match=r"t\.csv:1: no known format has the fields back, front"):
-        list(read(tmp_path / "t.csv", manager=tables, bad=[]))
+        assert [r.tags for r in read(tmp_path / "t.table", format=format, manager=manager, bad=bad)] == [("cards",)] * 2
+        assert [str(line) for line in bad] == [f"{tmp_path / 't.table'}:2: has 1 values, and there are 2 columns"]
+    with pytest.raises(UsageError, match=r"t\.table:1: no known format has the fields back, front"):
+        list(read(tmp_path / "t.table", manager=tables, bad=[]))
 
 
 def test_a_named_format_of_a_file_asks_for_no_other(tmp_path, tables, monkeypatch):
     """Not for the one after which the file is called, either."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "t.parquet").write_text("instruction,input,output\na,,b\n")
-    assert [r.content() for r in read(tmp_path / "t.parquet", format="csv", manager=tables)] == [("a", "", "b")]
+    assert [r.content() for r in read(tmp_path / "t.parquet", format="table", manager=tables)] == [("a", "", "b")]
 
 
 def test_text_goes_to_standard_output_and_comes_from_standard_input(tables, monkeypatch, capfdbinary):
-    write("-", [Record(instruction="a", output="b")], format="csv", manager=tables)
+    write("-", [Record(instruction="a", output="b")], format="table", manager=tables)
     out = capfdbinary.readouterr().out
     assert out == b"instruction,input,output\na,,b\n"
 
@@ -252,7 +252,7 @@ def test_text_goes_to_standard_output_and_comes_from_standard_input(tables, monk
         buffer = io.BufferedReader(io.BytesIO(out))
 
     monkeypatch.setattr(sys, "stdin", Stdin)
-    assert [record.content() for record in read("-", format="csv", manager=tables)] == [("a", "", "b")]
+    assert [record.content() for record in read("-", format="table", manager=tables)] == [("a", "", "b")]
 
 
 def test_a_source_that_is_no_file_is_loaded_by_the_format_in_front_of_it(tmp_path):
@@ -419,14 +419,14 @@ def test_without_plugins_only_filials_formats_are_there(cli, install):
 
 
 def test_formats_are_listed_shown_and_have_a_schema(cli, site):
-    site.sample("csv")
+    site.sample("table")
     assert cli("plugins", toy=False) == 0
-    assert "filial_csv" not in sys.modules
-    assert {tuple(line.split()[:2]) for line in cli.out.splitlines()} >= {("formats", "alpaca"), ("formats", "csv")}
-    assert cli("plugins", "show", "csv", toy=False) == 0
-    assert "csv (formats), filial-csv:csv==0.1.0" in cli.out
+    assert "filial_table" not in sys.modules
+    assert {tuple(line.split()[:2]) for line in cli.out.splitlines()} >= {("formats", "alpaca"), ("formats", "table")}
+    assert cli("plugins", "show", "table", toy=False) == 0
+    assert "table (formats), filial-table:table==0.1.0" in cli.out
     assert "delimiter: string, default ','. What stands between two values." in cli.out
-    assert cli("schema", "format", "csv", toy=False) == 0
+    assert cli("schema", "format", "table", toy=False) == 0
     assert json.loads(cli.out)["properties"]["delimiter"]["default"] == ","
 
 

@@ -95,5 +95,5 @@ def test_ctrl_c_is_not_contained(site):
 
 def test_the_faulty_packages_and_the_good_ones_are_all_here():
     names = {folder.name.removeprefix("filial-") for folder in SAMPLES.iterdir() if folder.is_dir()}
-    assert names == {"csv", "dedupe", "pirate", *BROKEN, "liar", "segv", "heavy", "clash"}
+    assert names == {"table", "dedupe", "pirate", *BROKEN, "liar", "segv", "heavy", "clash"}
     assert len(names) == 12

@@ -74,7 +74,7 @@ def test_all_are_listed_without_being_imported(filial):
     done = filial("plugins", "--json")
     assert done.returncode == 0
     listed = {(p["name"], p["from"]) for p in json.loads(done.stdout)}
-    names = {"args", "broken", "csv", "dedupe", "exits", "heavy", "liar", "pirate", "segv", "typo", "wrong"}
+    names = {"args", "broken", "table", "dedupe", "exits", "heavy", "liar", "pirate", "segv", "typo", "wrong"}
     assert {(name, f"filial-{name} 0.1.0") for name in names} <= listed
     assert any(name == "deepen" and "filial-clash" in owner for name, owner in listed)
 
@@ -133,11 +133,11 @@ def test_a_stage_of_another_package_runs_from_a_recipe(filial):
 
 
 def test_a_format_reads_and_writes_files_that_are_called_after_it(filial):
-    (filial.folder / "in.csv").write_text("id,question,answer\nr1,2+2?,4\nr2,3+3?\n")
-    done = filial("filter", "length", "in.csv", "-o", "out.csv", "--min-instruction", "1")
-    assert (filial.folder / "out.csv").read_text() == "instruction,input,output\n2+2?,,4\n", done.stderr
-    assert "in.csv:2: has 2 values" in (filial.folder / "out.csv.drops.jsonl").read_text()
-    done = filial("--no-plugins", "filter", "length", "in.csv", "-o", "out.jsonl")
+    (filial.folder / "in.table").write_text("id,question,answer\nr1,2+2?,4\nr2,3+3?\n")
+    done = filial("filter", "length", "in.table", "-o", "out.table", "--min-instruction", "1")
+    assert (filial.folder / "out.table").read_text() == "instruction,input,output\n2+2?,,4\n", done.stderr
+    assert "in.table:2: has 2 values" in (filial.folder / "out.table.drops.jsonl").read_text()
+    done = filial("--no-plugins", "filter", "length", "in.table", "-o", "out.jsonl")
     assert done.returncode == 2
     assert "the format is not clear from the name" in done.stderr
 

@@ -428,9 +428,11 @@ class Format(Component):
     binary: ClassVar[bool] = False
 
     @abstractmethod
-    def read(self, stream: IO[bytes]) -> Iterator[Item]:
+    def read(self, stream: IO[bytes]) -> Iterator[Item | tuple[int, Item]]:
         """Yield the records of a file, in its order; yield a `filial.formats.Fault` for a bad row, so that the next
         rows are read.
+
+        Where a row is not a line, yield ``(line, row)``.
 
         Raises:
             UsageError: the file is damaged. The caller adds the file name.

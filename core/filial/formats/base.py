@@ -12,11 +12,14 @@ RAW_SHOWN = 200
 
 
 class Fault(ValueError):
-    """Something wrong with one line: a JSON pointer (empty for the whole line) and a message."""
+    """Something wrong with one line: a JSON pointer (empty for the whole line) and a message.
 
-    def __init__(self, pointer: str, message: str) -> None:
+    ``raw`` is what stands there, from a format of files; the lines and rows that a caller has need none.
+    """
+
+    def __init__(self, pointer: str, message: str, raw: str = "") -> None:
         super().__init__(f"{pointer}: {message}" if pointer else message)
-        self.pointer, self.message = pointer, message
+        self.pointer, self.message, self.raw = pointer, message, raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class BadLineReport:
         Raises:
             UsageError: the first bad line is an error.
         """
+        raw = fault.raw or raw
         text = raw[: 4 * RAW_SHOWN].decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
         found = BadLine(self.file, line, fault.pointer, fault.message, text[:RAW_SHOWN])
         if self._put is None:

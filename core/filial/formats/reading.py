@@ -114,9 +114,10 @@ class _RowReader:
     def __init__(self, catalogue: Catalogue, report: BadLineReport, form: RowFormat | None, find: bool) -> None:
         self._catalogue, self._report, self._rows, self._find = catalogue, report, form, find
 
-    def items(self, source: Iterable[Item]) -> Iterator[Record]:
-        """The records among rows and records."""
-        form, numbered = self._format_of(enumerate(source, 1), _row, lambda item: own.from_row(_row(item)))
+    def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
+        """The records among rows and records, which may come with their lines."""
+        places = (item if isinstance(item, tuple) else (place, item) for place, item in enumerate(source, 1))
+        form, numbered = self._format_of(places, _row, lambda item: own.from_row(_row(item)))
         yield from self._each(numbered, lambda item: _records_in(item, form))
 
     def _format_of(
@@ -205,7 +206,7 @@ class _SourceReader(_RowReader):
             with blame_plugin(self._catalogue.manager.provenance(form), "read"):
                 yield from self._each(source, lambda line: form.records_in(parse_object(line)))
 
-    def _found(self, source: Iterator[Item], file: Format) -> Iterator[Record]:
+    def _found(self, source: Iterator[Item | tuple[int, Item]], file: Format) -> Iterator[Record]:
         """The records among what a format finds in its file; rows are read by the format they are in."""
         with blame_plugin(self._catalogue.manager.provenance(file), "read"):
             try:

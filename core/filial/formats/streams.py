@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import accumulate
 
 import msgspec
 
@@ -125,29 +126,32 @@ class _Window:
                 raise self.error("the file ends within the element that begins here")
         return end
 
-    def cut_many(self, between: bytes) -> Iterator[Item]:
-        """The elements up to the last place in the data that looks like the one between two of them, if JSON agrees.
+    def cut_many(self, between: bytes) -> list[Item]:
+        """The elements up to the last place in the data that looks like the one between two of them, if JSON agrees and
+        all have the same between them. None of them are cut otherwise.
 
         That is ten times as quick as to look for the end of each. What is a prefix of an array and, closed, is an
         array, has its last element whole.
         """
-        end = len(self.data)
-        for _ in range(self.TRIES if between and self._fresh else 0):
+        if not between or not self._fresh:
+            return []
+        self._fresh, gap, end = False, between[1 : between.index(b"{")], len(self.data)
+        for _ in range(self.TRIES):
             if (end := self.data.rfind(between, self.at, end)) < 0:
                 break
+            text, line = self.data[self.at : end + 1], self.line
             try:
-                found = _cut_array(b"[" + self.data[self.at : end + 1] + b"]")
+                found = [*map(bytes, _cut_array(b"[" + text + b"]"))]
             except DECODE_ERRORS:
                 continue
-            data, at, line = self.data, self.at, self.line
-            self.move(end + between.index(b"{"))
-            for raw in map(bytes, found):
-                start = data.index(raw[:1], at)
-                line += data.count(b"\n", at, start)
-                yield line, raw
-                line, at = line + raw.count(b"\n"), start + len(raw)
-            break
-        self._fresh = False
+            if gap.join(found) != text:
+                break
+            self.move(end + 1 + len(gap))
+            if self.line == line:
+                return [(line, raw) for raw in found]
+            steps = (raw.count(b"\n") + gap.count(b"\n") for raw in found)
+            return [*zip(accumulate(steps, initial=line), found)]  # noqa: B905  # there is a line behind the last
+        return []
 
     def error(self, what: str) -> UsageError:
         return UsageError(f"{self._file}:{self.line}:{self._column}: not JSON: {what}")

@@ -39,7 +39,8 @@ class FormatContract(ComponentContract):
 
     def read(self, data: bytes) -> list[Item]:
         """Return what is read from a file with these bytes."""
-        return list(self.component.read(io.BufferedReader(io.BytesIO(data))))
+        found = self.component.read(io.BufferedReader(io.BytesIO(data)))
+        return [item[1] if isinstance(item, tuple) else item for item in found]
 
     def data(self) -> bytes:
         """Return the bytes of a file in this format."""

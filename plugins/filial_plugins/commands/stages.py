@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 COUNTS = ("name", "entered", "made", "out", "dropped", "reasons")
-SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet")
+SUFFIXES = (".gz", ".zst", ".bz2", ".xz", ".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv")
 
 
 def drops_beside(out: str) -> Path | None:

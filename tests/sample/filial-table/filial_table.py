@@ -1,4 +1,4 @@
-"""CSV files: a line of column names, then a row on each line."""
+"""Tables in text: a line of column names, then a row on each line."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from filial import Field, Format, hookimpl
 from filial.formats import Fault, Unfit
 
 
-class Csv(Format):
+class Table(Format):
     """Comma-separated values; the format of the rows is found by the names of the columns."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="What stands between two values.")
@@ -34,4 +34,4 @@ class Csv(Format):
 
 @hookimpl
 def register_formats(register):
-    register("csv", Csv)
+    register("table", Table)
