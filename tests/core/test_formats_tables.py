@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from filial import MissingExtra, Record, UsageError
-from filial.formats import BadLine, read, write
+from filial.formats import BadLine, read, read_rows, write
+from filial_plugins.formats.parquet import Parquet
 
 ROWS = [{"question": "2+2?", "answer": "4", "extra": 1}, {"question": "", "answer": "5", "extra": None}]
 
@@ -29,6 +30,60 @@ def test_a_foreign_parquet_file_is_recognised_by_its_columns(tmp_path: Path) -> 
     turns = [{"conversations": [{"from": "human", "value": "Hi"}]}]
     [record] = read(pyarrow_table(tmp_path / "b.parquet", turns))
     assert record.messages[0].content == "Hi"
+
+
+TURNS = {"role": ["user", "assistant"], "content": ["Hi", "Hello"]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": TURNS},
+        {"conversations": {"from": ["human", "gpt"], "value": ["Hi", "Hello"]}},
+        {"prompt": {name: cells[:1] for name, cells in TURNS.items()},
+         "completion": {name: cells[1:] for name, cells in TURNS.items()}},
+    ],
+)  # fmt: skip
+def test_turns_as_an_object_of_lists(tmp_path: Path, row: dict[str, object]) -> None:
+    """As a ``Sequence`` of `datasets` has them in Parquet, and in the JSON that is made of it."""
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    for path in (tmp_path / "a.jsonl", tmp_path / "a.json", pyarrow_table(tmp_path / "a.parquet", [row])):
+        [record] = read(path)
+        assert [(turn.role, turn.content) for turn in record.messages] == [("user", "Hi"), ("assistant", "Hello")]
+    assert [record.messages for record in read_rows([row])] == [record.messages]
+
+
+def test_an_object_of_lists_that_are_no_turns_stays_what_it_is(tmp_path: Path) -> None:
+    for value in ({"role": ["user"], "content": []}, {"role": "user", "content": ["a"]}, {"text": ["a"], "start": [3]}):
+        bad: list[BadLine] = []
+        (tmp_path / "a.jsonl").write_text(json.dumps({"messages": value}) + "\n")
+        assert list(read(tmp_path / "a.jsonl", bad=bad)) == []
+        assert bad[0].message == "must be an array, not an object"
+
+
+def test_cells_of_types_that_json_does_not_know(tmp_path: Path) -> None:
+    import datetime
+    import decimal
+
+    pyarrow = pytest.importorskip("pyarrow", reason="comes with the extra 'data'")
+    from pyarrow import parquet
+
+    table = pyarrow.table({
+        "messages": pyarrow.array([[{"role": "user", "content": "Hi", "at": datetime.datetime(2024, 5, 1)}]]),
+        "at": [datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC)], "price": [decimal.Decimal("1.50")],
+        "score": [float("nan")], "raw": [b"\xff"],
+        "map": pyarrow.array([[("k", 1)]], pyarrow.map_(pyarrow.string(), pyarrow.int8())),
+    })  # fmt: skip
+    parquet.write_table(table, tmp_path / "a.parquet")
+    form = Parquet()
+    with open(tmp_path / "a.parquet", "rb") as file:
+        [row] = form.read(file)
+    assert row == {
+        "messages": [{"role": "user", "content": "Hi", "at": "2024-05-01T00:00:00"}], "at": "2024-05-01T00:00:00Z",
+        "price": "1.50", "score": None, "raw": "/w==", "map": {"k": 1},
+    }  # fmt: skip
+    assert len(list(read(tmp_path / "a.parquet"))) == 1
 
 
 def test_columns_that_nothing_knows_are_listed(tmp_path: Path) -> None:

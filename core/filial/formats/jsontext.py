@@ -17,6 +17,7 @@ _KINDS: dict[type, str] = {
     bool: "a boolean", int: "a number", float: "a number",
 }  # fmt: skip
 _PLACE = re.compile(r" - at (?:key in )?`\$(.*)`$")
+_WHO, _WHAT = {"role", "from"}, {"content", "value"}
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a line that it cannot take."""
@@ -42,6 +43,23 @@ def parse_object(line: bytes) -> Row:
     if not isinstance(value, dict):
         raise Fault("", f"the line is {json_type(value)}, not an object in braces")
     return value
+
+
+def unfold_turns(row: Row) -> Row:
+    """Return a row with turns as a list of objects, also where they are an object of lists, as a ``Sequence`` of
+    `datasets` has them: ``{"role": […], "content": […]}``."""
+    if dict not in map(type, row.values()):
+        return row
+    return {name: _unfold(value) if type(value) is dict else value for name, value in row.items()}
+
+
+def _unfold(value: dict[str, Any]) -> Any:
+    columns = value.values()
+    if _WHO.isdisjoint(value) or _WHAT.isdisjoint(value) or not all(isinstance(column, list) for column in columns):
+        return value
+    if len(set(map(len, columns))) != 1:
+        return value
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 def fault_of(error: msgspec.ValidationError) -> Fault:

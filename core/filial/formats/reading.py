@@ -23,7 +23,7 @@ from filial.contracts.records import IdSet, Record, record_id
 from filial.formats import records as own
 from filial.formats.base import Bad, BadLineReport, Fault
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
-from filial.formats.jsontext import Row, parse_object
+from filial.formats.jsontext import Row, parse_object, unfold_turns
 from filial.formats.opening import CHUNK, PACKED, open_file
 from filial.formats.streams import items
 
@@ -199,12 +199,12 @@ class _SourceReader(_RowReader):
                 yield from self._found(self._file.read(stream), self._file)
                 return
             source = items(stream, self._report.file, self._report, by_line=suffix(self._path) in LINES)
-            form, source = self._format_of(source, parse_object, own.decode)
+            form, source = self._format_of(source, _parse_row, own.decode)
             if form is None:
                 yield from self._own_lines(source)
                 return
             with blame_plugin(self._catalogue.manager.provenance(form), "read"):
-                yield from self._each(source, lambda line: form.records_in(parse_object(line)))
+                yield from self._each(source, lambda line: form.records_in(_parse_row(line)))
 
     def _found(self, source: Iterator[Item | tuple[int, Item]], file: Format) -> Iterator[Record]:
         """The records among what a format finds in its file; rows are read by the format they are in."""
@@ -240,7 +240,14 @@ def _row(item: Item) -> Row:
     """A table's row without its empty cells: tables have every column in every row. Empty for what is no row."""
     if isinstance(item, Fault):
         raise item
-    return {key: value for key, value in item.items() if value is not None} if isinstance(item, dict) else {}
+    if not isinstance(item, dict):
+        return {}
+    return unfold_turns({key: value for key, value in item.items() if value is not None})
+
+
+def _parse_row(line: bytes) -> Row:
+    """The row in a line."""
+    return unfold_turns(parse_object(line))
 
 
 def _take_sample(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:
