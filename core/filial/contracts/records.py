@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections import defaultdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack
 
 import msgspec
@@ -251,10 +253,25 @@ def record_id(content: tuple[str, ...], *, parents: tuple[str, ...] = (), stage:
 
     ``ordinal`` distinguishes equal siblings (0 for the first). Lone surrogates are hashed as they are.
     """
-    texts = ("\x1e".join(parents), stage, str(ordinal), *content)
-    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-    framed = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
+    framed = _frame_lineage(parents, stage, ordinal) + _frame(content)
     return hashlib.blake2b(framed, digest_size=8).hexdigest()
+
+
+def _frame(texts: tuple[str, ...]) -> bytes:
+    """Texts one after the other, each with its length in front."""
+    framed: list[bytes] = []
+    for text in texts:
+        part = text.encode("utf-8", "surrogatepass")
+        framed += (_pack_length(len(part)), part)
+    return b"".join(framed)
+
+
+@lru_cache(1024)  # reading a file asks for the same one with every record
+def _frame_lineage(parents: tuple[str, ...], stage: str, ordinal: int) -> bytes:
+    return _frame(("\x1e".join(parents), stage, str(ordinal)))
+
+
+_pack_length = struct.Struct("<Q").pack
 
 
 class IdSet:
