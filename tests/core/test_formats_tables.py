@@ -48,7 +48,10 @@ def test_turns_as_an_object_of_lists(tmp_path: Path, row: dict[str, object]) -> 
     """As a ``Sequence`` of `datasets` has them in Parquet, and in the JSON that is made of it."""
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "a.json").write_text(json.dumps([row]))
-    for path in (tmp_path / "a.jsonl", tmp_path / "a.json", pyarrow_table(tmp_path / "a.parquet", [row])):
+    own = {"messages": TURNS, "scores": {"x": 1.0}}
+    (tmp_path / "own.jsonl").write_text(json.dumps(own) + "\n")
+    paths = [tmp_path / name for name in ("a.jsonl", "a.json", "own.jsonl")]
+    for path in (*paths, pyarrow_table(tmp_path / "a.parquet", [row])):
         [record] = read(path)
         assert [(turn.role, turn.content) for turn in record.messages] == [("user", "Hi"), ("assistant", "Hello")]
     assert [record.messages for record in read_rows([row])] == [record.messages]

@@ -122,7 +122,7 @@ def test_a_quote_that_never_closes_does_not_swallow_the_file_in_silence(tmp_path
 def test_names_of_columns(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"in\.csv: two columns are called 'answer'"):
         read_text(tmp_path, "question,answer,answer\na,b,c\n")
-    with pytest.raises(UsageError, match=r"in\.csv:1: no known format has the fields column 1, column 2"):
+    with pytest.raises(UsageError, match=r"in\.csv:1: .*column 1, column 2"):
         read_text(tmp_path, "a,b\nc,d\n", format={"use": "csv", "header": False})
 
 

@@ -16,7 +16,7 @@ from filial.contracts.errors import hint
 from filial.contracts.plugin_errors import describe_surrogate
 from filial.contracts.records import Record, to_json
 from filial.formats.base import Fault
-from filial.formats.jsontext import DECODE_ERRORS, Row, explain_bad_json, fault_of, parse_object
+from filial.formats.jsontext import DECODE_ERRORS, Row, explain_bad_json, fault_of, parse_object, unfold_turns
 
 FIELDS = frozenset(Record.__struct_fields__)
 decode_fast = msgspec.json.Decoder(Record).decode
@@ -43,7 +43,8 @@ def schema() -> dict[str, Any]:
 
 
 def decode(line: bytes) -> Record:
-    """Return the record in one JSON line; columns that are no fields of it go into ``extra``.
+    """Return the record in one JSON line; columns that are no fields of it go into ``extra``. Turns may be an object of
+    lists (`unfold_turns`).
 
     Raises:
         Fault: pointer and message of the first thing wrong.
@@ -51,9 +52,10 @@ def decode(line: bytes) -> Record:
     try:
         return decode_fast(line)
     except msgspec.ValidationError as error:
-        if _UNKNOWN.match(str(error)):
-            return convert(parse_object(line))
-        raise explain(error) from None
+        fault = explain(error)
+        if _UNKNOWN.match(str(error)) or fault.message == "Expected `array`, got `object`":
+            return convert(unfold_turns(parse_object(line)))
+        raise fault from None
     except DECODE_ERRORS as error:
         raise explain_bad_json(line, error) from None
 
