@@ -4,12 +4,14 @@ import io
 import json
 import logging
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from filial import FilialError, Record, UsageError
-from filial.formats import BadLine, read, write
+from filial.formats import BadLine, read, read_rows, write
 from filial.plugins import Index, Manager
 from filial.testing import FormatContract
 
@@ -195,6 +197,58 @@ def test_a_format_that_fails_when_it_writes_is_named_and_the_old_file_stays(tmp_
         write(tmp_path / "out.jsonl", [Record(instruction="a")], format="cards", manager=site.manager())
     assert (tmp_path / "out.jsonl").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "site"]
+
+
+# Columns that a format does not read
+
+
+def extras(path, manager):
+    return [record.extra for record in read(path, format="cards", manager=manager)]
+
+
+def test_every_other_column_is_kept_as_extra(tmp_path, install):
+    path = lines(tmp_path / "in.jsonl", {**ROW, "lang": "de", "score": 0, "seen": False, "more": {"a": [1, None]}})
+    assert extras(path, install().manager()) == [{"lang": "de", "score": 0, "seen": False, "more": {"a": [1, None]}}]
+
+
+def test_empty_cells_are_no_extra(tmp_path, install):
+    path = lines(tmp_path / "in.jsonl", {**ROW, "a": None, "b": "", "c": [], "d": {}})
+    assert extras(path, install().manager()) == [{}]
+
+
+def test_a_column_that_is_read_is_no_extra(tmp_path, install):
+    site = install()
+    code = cards().replace("    priority", "    optional = ('hint',)\n    priority")
+    (site.folder / "filial_cards.py").write_text(code)
+    assert extras(lines(tmp_path / "in.jsonl", {**ROW, "hint": "E", "x": 1}), site.manager()) == [{"x": 1}]
+
+
+def test_a_format_may_say_which_columns_it_reads_row_by_row(tmp_path, install):
+    site = install()
+    code = cards().replace(
+        "    priority", "    def columns(self, row):\n        return {'front', 'back', row['by']}\n    priority"
+    )
+    (site.folder / "filial_cards.py").write_text(code)
+    path = lines(tmp_path / "in.jsonl", {**ROW, "by": "x", "x": 1, "y": 2}, {**ROW, "by": "y", "x": 1, "y": 2})
+    assert extras(path, site.manager()) == [{"by": "x", "y": 2}, {"by": "y", "x": 1}]
+
+
+def test_what_the_format_itself_puts_into_extra_wins(tmp_path, install):
+    body = '[Record(instruction=row["front"], extra={"x": 2, "z": 3}), Record(instruction=row["back"])]'
+    path = lines(tmp_path / "in.jsonl", {**ROW, "x": 1, "y": 1})
+    assert extras(path, install(body=body).manager()) == [{"x": 2, "y": 1, "z": 3}, {"x": 1, "y": 1}]
+
+
+def test_cells_of_tables_are_kept_as_json_says_them(install):
+    cells = {"day": date(2024, 2, 29), "price": Decimal("1.50"), "raw": b"abc", "gap": float("nan"), "pair": (1, 2)}
+    [record] = read_rows([{**ROW, **cells}], format="cards", manager=install().manager())
+    assert record.extra == {"day": "2024-02-29", "price": "1.50", "raw": "YWJj", "gap": None, "pair": [1, 2]}
+
+
+def test_a_cell_that_json_cannot_say_is_a_bad_row(install):
+    bad: list[BadLine] = []
+    assert list(read_rows([{**ROW, "x": object()}], format="cards", manager=install().manager(), bad=bad)) == []
+    assert (bad[0].pointer, "JSON cannot say it" in bad[0].message) == ("/x", True)
 
 
 # Files of their own

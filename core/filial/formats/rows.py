@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, ClassVar, cast
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import IO, Any, ClassVar, cast
 
 import msgspec
 
@@ -17,41 +17,50 @@ from filial.formats.jsontext import Row, parse_object
 from filial.formats.records import encode_checked
 from filial.formats.streams import items
 
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
 
 class RowFormat(Format):
     """A format whose records are rows.
 
-    ``keys`` are those that each of its rows has, by which it is found. Of several formats that find as many rows
-    theirs, the one of the highest ``priority`` reads them; of equal ones none does, and the user is asked.
+    ``keys`` are those that each of its rows has, by which it is found; ``optional`` are other columns that it reads.
+    Of several formats that find as many rows theirs, the one of the highest ``priority`` reads them; of equal ones none
+    does, and the user is asked.
     """
 
     keys: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ()
     priority: ClassVar[int] = 0
 
     def detect(self, sample: Sequence[Row]) -> int:
         """How many of these rows, the first of a file, are of this format, as far as their keys tell."""
         return sum(bool(self.keys) and all(key in row for key in self.keys) for row in sample)
 
+    def columns(self, row: Row) -> Collection[str]:
+        """The columns that `from_row` reads of this row. Every other one goes into ``extra`` of its records."""
+        return self.keys + self.optional
+
     @abstractmethod
     def from_row(self, row: Row) -> list[Record]:
         """The records in a row, most often one; a row of which it makes none is a bad line.
 
-        What the caller sees to: empty cells of a table are left out; a key that is taken and not there is a fault of
-        the row, and so are a record with a field of the wrong type and any other ValueError.
+        What the caller sees to: empty cells of a table are left out; columns that are not read (`columns`) are kept in
+        ``extra``, where an entry of the record's own wins; a key that is taken and not there is a fault of the row, and
+        so are a record with a field of the wrong type and any other ValueError.
 
         Raises:
             Fault: the row is bad; where, and what is wrong.
         """
 
     def records_in(self, row: Row) -> list[Record]:
-        """The records in a row, each valid: `from_row`, as a reader of a file calls it.
+        """The records in a row, each valid, its other columns in ``extra``: `from_row`, as a reader of a file calls it.
 
         Raises:
             Fault: the row is bad.
             TypeError: the format gives something else.
         """
         try:
-            found = self.from_row(row.copy())
+            found, read = self.from_row(row.copy()), self.columns(row)
         except Fault:
             raise
         except KeyError as error:
@@ -62,11 +71,13 @@ class RowFormat(Format):
             raise Fault("", str(error)) from None
         if not isinstance(found, list):
             raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
+        others = {key: _to_json_value(key, row[key]) for key in row if key not in read and row[key] not in _EMPTY}
         records = []
         for record in found:
             if type(record) is not Record:
                 raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-            records.append(encode_checked(record)[1])
+            full = record.replaced(extra={**others, **record.extra}) if others else record
+            records.append(encode_checked(full)[1])
         if not records:
             raise Fault("", "the format makes no record of it")
         return records
@@ -97,3 +108,11 @@ class RowFormat(Format):
     def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
         for row in self.to_rows(records):
             stream.write(msgspec.json.encode(row) + b"\n")
+
+
+def _to_json_value(column: str, value: Any) -> Any:
+    """Return what JSON makes of a cell: of a date its text, of NaN null, of bytes base64; else a `Fault`."""
+    try:
+        return value if isinstance(value, str | int) else msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Fault(f"/{column}", f"cannot be kept, for JSON cannot say it: {error}; leave the column out") from None

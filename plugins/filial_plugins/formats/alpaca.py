@@ -13,11 +13,12 @@ class Alpaca(RowFormat):
     """Stanford Alpaca: an instruction, perhaps an input, an output.
 
     Written as one JSON array (``.json``) or one object per line. A ``system`` text, as LLaMA-Factory has it, is read
-    and written; a row's own ``id`` and ``task`` are read, other keys are ignored. Holds single turns and
-    conversations of one question and its answer.
+    and written; a row's own ``id``, ``task`` and ``label`` are read; other columns go into ``extra``. Holds single
+    turns and conversations of one question and its answer.
     """
 
     keys = ("instruction", "output")
+    optional = ("input", "system", *fields.MARKS)
     priority = -2
 
     def from_row(self, row: Row) -> list[Record]:

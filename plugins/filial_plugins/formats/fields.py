@@ -9,6 +9,8 @@ from filial import Record
 from filial.formats import Fault, Row, Unfit, json_type
 
 Result = TypeVar("Result")
+MARKS = ("id", "task", "label")
+"""Columns that every built-in format reads beside its own."""
 
 
 def read_text(row: Row, key: str, *, default: str | None = None) -> str:

@@ -51,10 +51,11 @@ class OpenAIChat(RowFormat):
     """Chat messages, as OpenAI's fine-tuning takes them: role and content of each turn.
 
     Content may be text or a list of text parts. Tool calls and turns of weight 0 have no place in a record, so such a
-    row is refused. Other keys are ignored.
+    row is refused. Other columns go into ``extra``.
     """
 
     keys = ("messages",)
+    optional = fields.MARKS
     priority = -1
 
     def from_row(self, row: Row) -> list[Record]:

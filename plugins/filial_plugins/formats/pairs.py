@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
@@ -22,10 +22,14 @@ class Pairs(RowFormat):
     """A question and its answer under other names: prompt and completion, question and answer, and similar.
 
     ``input`` or ``context`` is the record's input. A prompt and completion that are lists of chat messages make one
-    conversation, as TRL reads them. Only read; other keys are ignored.
+    conversation, as TRL reads them. Only read; other columns go into ``extra``.
     """
 
     priority = -3
+
+    def columns(self, row: Row) -> Collection[str]:
+        """Return the marks and, of each kind, the column that is read."""
+        return {*fields.MARKS, *(_find_key(row, keys) for keys in (QUESTION_KEYS, INPUT_KEYS, ANSWER_KEYS))}
 
     def detect(self, sample: Sequence[Row]) -> int:
         """Return how many hold something asked and something answered."""

@@ -32,10 +32,11 @@ class ShareGPT(RowFormat):
     """Conversations as FastChat and LLaMA-Factory have them: from and value of each turn.
 
     Holds every conversation; a single turn becomes one. A conversation in which the page's plugins took part
-    (``plugins``) gets that word as a tag. Other keys are ignored.
+    (``plugins``) gets that word as a tag. Other columns go into ``extra``.
     """
 
     keys = ("conversations",)
+    optional = ("system", *fields.MARKS)
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one conversation.
