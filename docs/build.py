@@ -69,6 +69,7 @@ def block(name: str, manager: Manager) -> str:
     if name == "constraints":
         return _constraints()
     schema = json_schema(vars(settings).get(name) or STAGES[name])
+    schema = schema.get("anyOf", [schema])[-1]  # a source is also written as its path alone
     return _table(schema["properties"], schema.get("required", ()))
 
 

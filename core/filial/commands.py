@@ -26,6 +26,8 @@ from filial.cli.common import (
     print_json,
     run_async,
     seed_option,
+    source_options,
+    source_spec,
     stack,
     teacher_flags,
     teacher_options,
@@ -119,8 +121,9 @@ __all__ = [
     "home_option", "is_lost", "json_option", "json_schema", "json_text", "load", "load_teacher", "load_template",
     "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_run", "parse_options", "plan_steps",
     "plugin_index", "print_json", "printable", "read_inputs", "read_source", "recipe_settings", "record_schema",
-    "refusals", "reporter", "resolve_format", "run_async", "run_stage", "run_verb", "seed_option", "singular", "stack",
-    "stage_class", "teacher_flags", "teacher_options", "tune", "unused_name", "write_dataset",
+    "refusals", "reporter", "resolve_format", "run_async", "run_stage", "run_verb", "seed_option", "singular",
+    "source_options", "source_spec", "stack", "stage_class", "teacher_flags", "teacher_options", "tune",
+    "unused_name", "write_dataset",
 ]  # fmt: skip
 
 

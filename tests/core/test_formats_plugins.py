@@ -286,7 +286,7 @@ def test_the_format_of_a_tables_rows_is_found_or_named(tmp_path, tables, install
         bad: list[BadLine] = []
         assert [r.tags for r in read(tmp_path / "t.table", format=format, manager=manager, bad=bad)] == [("cards",)] * 2
         assert [str(line) for line in bad] == [f"{tmp_path / 't.table'}:2: has 1 values, and there are 2 columns"]
-    with pytest.raises(UsageError, match=r"t\.table:1: no known format has the fields back, front"):
+    with pytest.raises(UsageError, match=r"t\.table:1: no known format has the columns front, back"):
         list(read(tmp_path / "t.table", manager=tables, bad=[]))
 
 
@@ -338,7 +338,7 @@ def register_formats(register):
     with pytest.raises(
         FilialError, match=r"shelf\.py:shelf==0\+\w+ fails in stage read: TypeError: read gave 7, not a"
     ):
-        list(read("shelf:top", manager=manager))
+        list(read("shelf:top", split="test", manager=manager))
     with pytest.raises(UsageError, match="the format shelf is only read"):
         write(tmp_path / "x.jsonl", [], format="shelf", manager=manager)
     with pytest.raises(UsageError, match="no such file"):
@@ -420,9 +420,13 @@ def test_an_array_is_written_where_the_last_suffix_says_so(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["data.jsonl.txt", "data.parquet.old"])
-def test_a_name_that_ends_in_something_else_tells_nothing(tmp_path, name):
+def test_a_name_that_ends_in_something_else_tells_nothing_and_the_content_does(tmp_path, name):
     (tmp_path / name).write_text('{"instruction": "a"}\n')
-    with pytest.raises(UsageError, match="the format is not clear from the name"):
+    assert [record.instruction for record in read(tmp_path / name)] == ["a"]
+    (tmp_path / name).write_text('[{"instruction": "a"},\n{"instruction": "b"}]')
+    assert [record.instruction for record in read(tmp_path / name)] == ["a", "b"]
+    (tmp_path / name).write_text("instruction,output\n")
+    with pytest.raises(UsageError, match="the format is not clear from the name, nor from how it begins"):
         read(tmp_path / name)
     with pytest.raises(UsageError, match=r"name the format to write; there are filial, alpaca"):
         write(tmp_path / name, [])
@@ -452,12 +456,12 @@ def test_the_plugins_of_a_command_line_hold_for_its_files(cli):
     assert cli("--plugin", "cards.py", "filter", "length", "in.jsonl", "-o", "out.jsonl", "--to", "cards") == 0
     assert cli.rows("out.jsonl")[0] == {"front": "Name a river of land 0.", "back": "The Elbe."}
     assert cli("filter", "length", "in.jsonl", "-o", "out.jsonl") == 2
-    assert "no known format has the fields back, front" in cli.err
+    assert "no known format has the columns front, back" in cli.err
     assert cli("filter", "length", "in.jsonl", "-o", "out.jsonl", "--to", "cards") == 2
     assert "no format named 'cards'" in cli.err
     cli.write("plain.jsonl", {"instruction": "Say it."})
     (cli.folder / "r.yaml").write_text(
-        "teacher: {use: echo}\nstages:\n  - generate: {use: count, count: 2, seeds: in.jsonl, seeds_format: cards}\n"
+        "teacher: {use: echo}\nstages:\n  - generate: {use: count, count: 2, seeds: {file: in.jsonl, format: cards}}\n"
         "  - filter: {use: length, min_output: 0}\n"
     )
     assert cli("--plugin", "cards.py", "run", "r.yaml") == 0, cli.err
@@ -469,7 +473,7 @@ def test_without_plugins_only_filials_formats_are_there(cli, install):
     cli.write("in.jsonl", *[{"front": f"Name a river of land {i}.", "back": "The Elbe."} for i in range(3)])
     assert cli("filter", "length", "in.jsonl", "-o", "out.jsonl", toy=False) == 0, cli.err
     assert cli("--no-plugins", "filter", "length", "in.jsonl", "-o", "out.jsonl", toy=False) == 2
-    assert "no known format has the fields back, front" in cli.err
+    assert "no known format has the columns front, back" in cli.err
 
 
 def test_formats_are_listed_shown_and_have_a_schema(cli, site):

@@ -249,8 +249,8 @@ def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("none.jsonl", None, "no such file"),
         ("owner/name", None, "write hf:owner/name"),
-        ("data.txt", GOOD, "name one of the formats filial, alpaca"),
-        ("data.jsonl", b'{"text":"a"}\n', "data.jsonl:1: no known format has the fields text"),
+        ("data.txt", b"one,two", "name one of the formats filial, alpaca"),
+        ("data.jsonl", b'{"text":"a"}\n', "data.jsonl:1: no known format has the columns text"),
         ("data.json", b'{\n  "instruction": "a"\n}', "one JSON object over several lines"),
         ("data.parquet", GOOD, "cannot be read as Parquet"),
     ],

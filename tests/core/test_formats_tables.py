@@ -91,7 +91,7 @@ def test_cells_of_types_that_json_does_not_know(tmp_path: Path) -> None:
 
 def test_columns_that_nothing_knows_are_listed(tmp_path: Path) -> None:
     path = pyarrow_table(tmp_path / "a.parquet", [{"text": "a", "meta": "b"}])
-    with pytest.raises(UsageError, match="no known format has the fields meta, text"):
+    with pytest.raises(UsageError, match="no known format has the columns text, meta"):
         list(read(path))
 
 

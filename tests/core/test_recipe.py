@@ -10,6 +10,7 @@ import recipe_kit
 from recipe_kit import GOOD
 
 from filial.contracts.errors import RecipeError
+from filial.formats import SourceSpec
 from filial.plugins import Manager
 from filial.recipe import from_dict, load, loads
 
@@ -36,7 +37,7 @@ def test_a_good_recipe_comes_back_typed_and_complete(manager: Manager, base: Pat
     assert [(c.use, c.settings.weight) for c in evolve.of("strategies")] == [("deepen", 1.0), ("reverse", 2.5)]
     assert [c.use for c in evolve.of("filters")] == ["evolved"]
     mix = recipe.stages[3].settings
-    assert (mix.total, mix.repeat, mix.sources) == (50, False, {"a": "more.jsonl"})
+    assert (mix.total, mix.repeat, mix.sources) == (50, False, {"a": SourceSpec(file="more.jsonl")})
     first, second = recipe.judges
     assert (first.name, first.data, first.only, first.rivals) == ("exact", "heldout", "evolved", ("base", "nearest"))
     assert (second.name, second.limit, second.rivals) == ("exact-2", 9, ())

@@ -22,6 +22,7 @@ from filial.engine.local import Peer, Performer
 from filial.engine.progress import Reporter
 from filial.engine.run import Run
 from filial.engine.work import Job, cut
+from filial.formats import SourceSpec
 from filial.plugins import Manager
 from filial.recipe import load
 from filial.recipe.settings import stage_class
@@ -221,7 +222,7 @@ def test_work_pickles_and_gives_the_same_in_a_fresh_process(folder, index):
     manager = plugins(TOY, folder / "acts.py")
     recipe = load(folder / "r.yaml", manager)
     job = Job.of(recipe, recipe.stages[index], manager)
-    assert job.seeds == (("seeds.jsonl", "auto"),)
+    assert job.seeds == (SourceSpec(file="seeds.jsonl"),)
     assert all(":" in spec.use for spec in job.stage.components)
     records = [Record(id=f"r{i % 3}", instruction=f"Task {i}.") for i in range(7)]
     first, second = cut(job, records, 4, lambda name: 1)

@@ -16,6 +16,7 @@ from filial.api.verbs import Options, _sync
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Judge, Template
 from filial.contracts.paths import resolve
+from filial.contracts.sources import SourceSpec
 from filial.engine.examine import Examination, examine
 from filial.engine.judge import Answerer
 from filial.engine.run_context import open_gateway
@@ -62,8 +63,8 @@ async def ajudge(
     for rival in against:
         called, candidate = _rival(rival, manager, made)
         candidates[unused_name(called, {"model", *candidates})] = candidate
-    asked_records = list(read_good(records, manager, format, limit))
-    data = str(records) if isinstance(records, str | Path) else "records"
+    asked_records = list(read_good(records, manager, format, limit, said.note))
+    data = str(records) if isinstance(records, str | Path | SourceSpec) else "records"
 
     async def work() -> list[Examination]:
         results = []

@@ -109,7 +109,7 @@ def train(
     cache = Path(home, ".filial", "prepared")
     refuse_links(Path(os.path.realpath(cache.parent)))
     with TemporaryDirectory(prefix="filial-") as folder:
-        write_dataset(Path(folder), read_good(records, manager, format), heldout, seed, "cli")
+        write_dataset(Path(folder), read_good(records, manager, format, note=said.note), heldout, seed, "cli")
         with said.training() as told:
             context = TrainContext(seed, progress=told, note=said.note, cache=cache)
             if os.environ.get("RANK", "0") == "0":

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 from filial.api.reporters import reporter
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Component
+from filial.contracts.sources import SourceSpec
 from filial.engine.progress import Reporter
 from filial.plugins.manager import Manager
 
@@ -55,6 +56,8 @@ def plain(value: Any, manager: Manager, *, registered: bool = False) -> Any:
         name = plain(type(value), manager, registered=registered)
         options = value.model_dump(mode="json", exclude_defaults=True)
         return {"use": name, **options} if options else name
+    if isinstance(value, SourceSpec):
+        return value.model_dump(mode="json")
     if isinstance(value, Mapping):
         said = {str(key): plain(inner, manager, registered=registered) for key, inner in value.items()}
         used = said.pop("use", None)

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from filial import formats
 from filial.api.plugins import Plugins, manager_of
 from filial.api.records import Records
-from filial.contracts.errors import UsageError
+from filial.contracts.errors import UsageError, spell_columns
 from filial.contracts.records import Record
-from filial.engine.build import read_source
+from filial.contracts.sources import SourceSpec
+from filial.engine.build import read_source, source_name
 from filial.plugins.manager import Manager
 
-Source = str | Path | Iterable[Record | Mapping[str, Any]]
-"""A file, one of a package (``pkg:``), a data set of the hub (``hf:``), or `Record` objects and rows in memory."""
+Source = str | Path | SourceSpec | Iterable[Record | Mapping[str, Any]]
+"""A file, one of a package (``pkg:``), a data set of the hub (``hf:``), one of these with how it is read
+(`filial.formats.SourceSpec`), or `Record` objects and rows in memory."""
 
 
-def plain_source(source: Source) -> str | list[Record | dict[str, Any]]:
+def plain_source(source: Source, format: str = "auto") -> SourceSpec | list[Record | dict[str, Any]]:
     """Return a source as the engine reads it.
 
     Raises:
         UsageError: something in it is neither a record nor a row.
     """
+    if isinstance(source, SourceSpec):
+        return source
     if isinstance(source, str | Path):
-        return str(source)
+        return SourceSpec(file=str(source), format=format)
     rows = [dict(row) if isinstance(row, Mapping) else row for row in source]
     for place, row in enumerate(rows):
         if not isinstance(row, Record | dict):
@@ -35,27 +39,44 @@ def plain_source(source: Source) -> str | list[Record | dict[str, Any]]:
 
 
 def load(
-    source: Source, *, format: str = "auto", limit: int | None = None, bad: formats.Bad | None = None,
-    plugins: Plugins = (),
+    source: Source, *, format: str = "auto", columns: Mapping[str, str] | None = None,
+    keep: Collection[str] | None = None, ignore: Collection[str] = (), split: str | None = None,
+    revision: str | None = None, encoding: str | None = None, limit: int | None = None, bad: formats.Bad | None = None,
+    note: Callable[[str], None] | None = None, plugins: Plugins = (),
 ) -> Records:  # fmt: skip
     """Return the records of a file, or of rows in memory, each with an id.
 
     Args:
         format: of what is read; auto goes by suffix and content.
+        columns: field -> column, where columns have other names; a dot leads into an object (``answer.value``).
+        keep: columns to keep in ``extra``; None: all that the format does not read.
+        ignore: columns to leave out.
+        split: which split of a data set; ``revision``: which revision of one of the hub.
+        encoding: of a text file; UTF-8 unless it says otherwise.
         bad: a list or a function for what is no record; without it the first one is an error.
+        note: told in one sentence what was read as what; `print`, say.
 
     Raises:
         UsageError: it cannot be read, or not all of it.
     """
-    manager, base = manager_of(plugins), Path.cwd()
-    return Records(list(read_source(plain_source(source), base, manager, format=format, limit=limit, bad=bad)))
+    manager, plain = manager_of(plugins), plain_source(source)
+    how: dict[str, Any] = {"columns": columns, "keep": keep, "ignore": ignore or None}
+    how |= {"format": None if format == "auto" else format, "split": split, "revision": revision, "encoding": encoding}
+    if not isinstance(plain, SourceSpec) and (split or revision or encoding):
+        raise UsageError("rows in memory have no split, revision or encoding; leave that out")
+    said = {name: value for name, value in how.items() if value is not None}
+    return Records(list(read_source(plain, Path.cwd(), manager, **said, limit=limit, bad=bad, note=note)))
 
 
-def read_good(source: Source, manager: Manager, format: str = "auto", limit: int | None = None) -> Iterator[Record]:
+def read_good(
+    source: Source, manager: Manager, format: str = "auto", limit: int | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Iterator[Record]:  # fmt: skip
     """Return the records of a source as they are read, all of them good, at least one."""
-    empty = True
-    for record in read_source(plain_source(source), Path.cwd(), manager, format=format, limit=limit):
-        empty = False
-        yield record
+    empty, plain = True, plain_source(source, format)
+    with spell_columns("source"):
+        for record in read_source(plain, Path.cwd(), manager, limit=limit, note=note):
+            empty = False
+            yield record
     if empty:
-        raise UsageError(f"{source if isinstance(source, str | Path) else 'records'}: it holds no record")
+        raise UsageError(f"{source_name(plain)}: it holds no record")

@@ -15,7 +15,7 @@ from filial.api.results import Result
 from filial.api.sources import Source, plain_source
 from filial.api.teachers import Answer, open_teacher
 from filial.contracts.concurrency import TURN
-from filial.contracts.errors import UsageError
+from filial.contracts.errors import UsageError, spell_columns
 from filial.contracts.records import Record
 from filial.engine import interrupts
 from filial.engine.build import read_inputs
@@ -59,8 +59,8 @@ class _RowsInMemory:
 
 
 async def arun_verb(
-    verb: str, body: Any, sources: Iterable[Source], *, tasks: Sequence[str] = (), format: str = "auto",
-    limit: int | None = None, teacher: Plugin | Answer | None = None, seed: int = 42,
+    verb: str, body: Any, sources: Iterable[Source], *, tasks: Sequence[str] = (), limit: int | None = None,
+    teacher: Plugin | Answer | None = None, seed: int = 42,
     budget: Mapping[str, float] | None = None, home: str | Path = ".", plugins: Plugins = (),
     progress: bool | Reporter = True, rows: Rows | None = None,
 ) -> Result:  # fmt: skip
@@ -88,7 +88,7 @@ async def arun_verb(
                 for place, source in enumerate(sources):
                     left = limit - len(entering) if limit else None
                     if left != 0:
-                        for record in read_inputs(plain_source(source), base, manager, env, format, left):
+                        for record in read_inputs(plain_source(source), base, manager, env, left):
                             entering.append(record.replaced(task=tasks[place]) if tasks else record)
                             env.counters.entered += 1
                             env.on_progress(env.counters)
@@ -98,7 +98,8 @@ async def arun_verb(
                     report: dict[str, Any] = await run_stage(stage, entering, base, manager, env)
             return {"report": report, "teacher": asdict(gateway.spent) if gateway else {}}
 
-    done = await Watchdog(manager.owner, said.note).watch(work())
+    with spell_columns("source"):
+        done = await Watchdog(manager.owner, said.note).watch(work())
     count = env.counters
     row = {
         "name": verb, "entered": count.entered, "made": count.made, "out": count.out,

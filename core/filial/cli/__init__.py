@@ -11,7 +11,7 @@ import click
 
 from filial import __version__
 from filial.cli.common import load_command, plugin_index
-from filial.contracts.errors import FilialError, PluginError
+from filial.contracts.errors import ColumnsError, FilialError, PluginError
 from filial.plugins.discovery import OURSELVES
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def _report_error(err: Exception, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(err)
+    if isinstance(err, ColumnsError) and err.door != "recipe":
+        err.door = "flags"
     if isinstance(err, FilialError):
         click.echo(f"Error: {err}" if "\n" not in str(err) else str(err), err=True)
         return err.exit_code

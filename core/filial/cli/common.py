@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ import click
 from filial.contracts.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
+    from filial.contracts.sources import SourceSpec
     from filial.gateway.budget import BudgetAccount
     from filial.gateway.gateway import Gateway
     from filial.plugins.discovery import Index
@@ -107,6 +108,22 @@ seed_option = click.option("--seed", type=int, default=42, show_default=True, he
 format_option = click.option(
     "--format", default="auto", show_default=True, help="Format of the input; auto: by suffix and content."
 )
+source_options = stack(
+    format_option,
+    click.option(
+        "--columns", multiple=True, metavar="FIELD=COLUMN,…",
+        help="Which column is which field; a dot in COLUMN leads into an object.",
+    ),
+    click.option(
+        "--keep-columns", multiple=True, metavar="COLUMN,…", help="Other columns to keep in extra; all unless given."
+    ),
+    click.option("--ignore-columns", multiple=True, metavar="COLUMN,…", help="Columns to leave out."),
+    click.option("--split", metavar="NAME", help="Which split of a data set; train unless given."),
+    click.option("--revision", metavar="NAME", help="Which revision of a data set of the hub."),
+    click.option("--encoding", metavar="NAME", help="Encoding of a text file; UTF-8 unless given or marked."),
+    click.option("--strict", is_flag=True, help="A line that is no record is an error; it is dropped otherwise."),
+)  # fmt: skip
+"""How a command reads the data it is given; `source_spec` takes their values."""
 teacher_options = stack(
     click.option("--teacher", help="Name of the teacher.", metavar="NAME"),
     click.option(
@@ -139,6 +156,33 @@ def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
         except ValueError as err:
             raise UsageError(f"{flag} {pair!r}: the value is not YAML ({err}); put it in quotes") from err
     return out
+
+
+def source_spec(file: str, flags: Mapping[str, Any]) -> SourceSpec:
+    """Return a source that a command line names, and how `source_options` say that it is read.
+
+    Raises:
+        UsageError: a flag says something else than it can.
+    """
+    from filial.contracts.sources import SourceSpec
+    from filial.plugins.options import validate
+
+    said = {name: flags[name] for name in ("format", "split", "revision", "encoding", "strict") if flags[name]}
+    lists = {"columns": "columns", "keep": "keep_columns", "ignore": "ignore_columns"}
+    said |= {name: _split_names(name, flags[flag]) for name, flag in lists.items() if flags[flag]}
+    return validate(SourceSpec, {"file": file, **said}, owner="the input", spell=lambda at: f"--{at[0]}")
+
+
+def _split_names(key: str, texts: Sequence[str]) -> Any:
+    """What a flag lists: names between commas, or YAML in brackets where a name holds a comma or an equals sign."""
+    if texts[0][:1] in ("{", "["):
+        from filial.plugins.yaml import parse_value
+
+        return parse_value(texts[0])
+    names = [name for text in texts for name in text.split(",") if name]
+    if key == "columns" and (wrong := [name for name in names if not all(name.partition("="))]):
+        raise UsageError(f"--columns {wrong[0]!r}: write FIELD=COLUMN, such as instruction=question,output=answer")
+    return dict(name.split("=", 1) for name in names) if key == "columns" else names
 
 
 def teacher_flags(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:

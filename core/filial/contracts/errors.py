@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 DONE, FAILED, USAGE, BUDGET, UNREACHABLE, ROWS_LOST, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -33,6 +38,44 @@ class PluginError(UsageError):
 
 class MissingExtra(UsageError):
     """A package that a component needs is not installed. The message holds the ``pip install`` line."""
+
+
+class ColumnsError(UsageError):
+    """Columns of a source that need a word from the user.
+
+    ``ways`` are the keys that would say it, such as ``{"ignore": ["row"]}``, each after what it is good for. They are
+    written in the form of ``door``: "python" (arguments), "source" (a `SourceSpec`), "recipe" or "flags".
+    """
+
+    def __init__(self, why: str, ways: Mapping[str, tuple[str, Any]], more: str = "") -> None:
+        super().__init__(why)
+        self.why, self.ways, self.more, self.door = why, ways, more, "python"
+
+    def __str__(self) -> str:
+        ways = [f"{what} {_spell_key(self.door, key, value)}" for what, (key, value) in self.ways.items()]
+        return "; ".join(filter(None, [self.why, ", or ".join(ways), self.more]))
+
+
+def _spell_key(door: str, key: str, value: Any) -> str:
+    """Write a key of a source as a user of this door would type it."""
+    if door in ("python", "source"):
+        return f"{key}={value!r}" if door == "python" else f"SourceSpec(file=…, {key}={value!r})"
+    pairs = [*value.items()] if isinstance(value, dict) else [[name] for name in value]
+    names, flow = "".join(name for pair in pairs for name in pair), json.dumps(value, ensure_ascii=False)
+    if door == "recipe":
+        return f"{key}: " + (flow.replace('"', "") if re.fullmatch(r"[\w.-]*", names) else flow)
+    flag = "--columns" if key == "columns" else f"--{key}-columns"
+    return f"{flag} {shlex.quote(flow if {*',={['} & {*names} else ','.join(map('='.join, pairs)))}"
+
+
+@contextmanager
+def spell_columns(door: str) -> Iterator[None]:
+    """Write what a `ColumnsError` proposes in the form of this door, unless another nearer to the user has."""
+    try:
+        yield
+    except ColumnsError as err:
+        err.door = door if err.door == "python" else err.door
+        raise
 
 
 class BudgetStop(FilialError):

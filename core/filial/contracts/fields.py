@@ -1,4 +1,4 @@
-"""How an option of a component is declared: pydantic's ``Field`` with a type of its own.
+"""How an option of a component is declared: pydantic's ``Field`` with a type of its own; what keys of a recipe share.
 
 pydantic's is a field specifier (PEP 681): for type checkers ``Field("cornish", …)`` has no default, because they read
 the keyword ``default`` only. For them, this one is a function that returns the default.
@@ -7,6 +7,9 @@ the keyword ``default`` only. For them, this one is a function that returns the 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,4 +51,29 @@ if TYPE_CHECKING:
 else:
     from pydantic import Field
 
-__all__ = ["Field"]
+__all__ = ["Field", "Keys"]
+
+
+class Keys(BaseModel):
+    """Keys of a recipe: frozen, no others, and one that is there has a value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_null(cls, value: Any, info: ValidationInfo) -> Any:
+        """A key that is there has a value, so that a cap left empty is no missing cap."""
+        field = cls.model_fields[str(info.field_name)]
+        if value is None and field.default is None and field.annotation is not Any:
+            raise PydanticCustomError("value_missing", "the value is missing; write one, or remove the key")
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = handler.resolve_ref_schema(handler(core_schema))
+        for name, field in schema.get("properties", {}).items():
+            members = [member for member in field.pop("anyOf", ()) if member != {"type": "null"}]
+            union = {} if not members else members[0] if len(members) == 1 else {"anyOf": members}
+            beside = {key: value for key, value in field.items() if (key, value) != ("default", None)}
+            schema["properties"][name] = union | beside
+        return schema

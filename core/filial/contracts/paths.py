@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from filial.contracts.errors import UsageError, hint
@@ -31,12 +32,18 @@ def resolve(path: str, base: Path | None = None) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / rest
 
 
+def is_address(source: str) -> bool:
+    """Whether a source is none of the disk: ``hf:NAME``, or another that begins with the name of the format that loads
+    it."""
+    return re.match(r"(?!pkg:)[A-Za-z][\w-]+:", source) is not None and not Path(source).exists()
+
+
 def explain_missing(path: str, base: Path) -> str:
-    """Say why nothing can be read at a path; empty if something is there, and for ``hf:`` (only the hub knows)."""
+    """Say why nothing can be read at a path; empty if something is there, and for an address, which formats know."""
     start = "; paths start at the recipe's folder"
     named = f"{path!r:.60}"
     try:
-        if path.startswith("hf:") or (place := resolve(path, base)).exists():
+        if is_address(path) or (place := resolve(path, base)).exists():
             return ""
         meant = hint(place.name, os.listdir(place.parent)) if place.parent.is_dir() else ""
     except UsageError as err:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from filial import formats
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Drop, Item
-from filial.contracts.paths import resolve
+from filial.contracts.paths import is_address, resolve
 from filial.contracts.records import Record
+from filial.contracts.sources import SourceSpec
 from filial.engine.stage import BAD_LINE, StageContext
 from filial.engine.work import Job
 from filial.formats.reading import add_ids
@@ -24,94 +24,118 @@ if TYPE_CHECKING:
     from filial.recipe import ComponentSpec
 
 
+class _BadLines:
+    """Counts the lines of a source that are no records, and passes them on."""
+
+    def __init__(self, name: str, put: Callable[[formats.BadLine], None] = lambda bad: None) -> None:
+        self.count, self.first, self._name, self._put = 0, "", name, put
+
+    def __call__(self, bad: formats.BadLine) -> None:
+        self.count += 1
+        self.first = self.first or f"; it was read as {bad.read_as}, and the first fault is {bad}"
+        self._put(bad)
+
+    def refuse_nothing(self) -> UsageError:
+        """The error where no line is a record."""
+        why = f"none of its {self.count:,} lines is a record" if self.count else "it holds no record"
+        return UsageError(f"{self._name}: {why}{self.first or '; look at its first lines, or name its format'}")
+
+
+def drop_bad_line(env: StageContext, bad: formats.BadLine) -> None:
+    """Make a bad line a drop of a stage."""
+    env.counters.made += 1
+    env.drop(Drop(BAD_LINE, str(bad), answer=bad.raw), "", None)
+
+
 def read_inputs(
-    source: str | Iterable[Item], base: Path, manager: Manager, env: StageContext, format: str = "auto",
+    source: SourceSpec | str | Iterable[Item], base: Path, manager: Manager, env: StageContext,
     limit: int | None = None,
 ) -> Iterator[Record]:  # fmt: skip
-    """Records of a file named by a user, or of rows in memory, as they are read; bad lines become drops of the stage,
-    named as the user named the file.
+    """Records of what a user named, or of rows in memory, as they are read; bad lines become drops of the stage.
 
     Raises:
-        UsageError: at the end or before it: the file cannot be read, or holds no record.
+        UsageError: at the end or before it: the source cannot be read, or holds no record.
     """
-    lost, found, name = 0, False, source if isinstance(source, str) else "records"
-
-    def drop_line(bad: formats.BadLine) -> None:
-        nonlocal lost
-        lost += 1
-        env.counters.made += 1
-        env.drop(Drop(BAD_LINE, str(replace(bad, file=name)), answer=bad.raw), "", None)
-
-    records = read_source(source, base, manager, format=format, limit=limit, bad=drop_line, ids=False)
+    lines, found = _BadLines(source_name(source), partial(drop_bad_line, env)), False
+    records = read_source(source, base, manager, limit=limit, bad=lines, note=env.note, ids=False)
     for record in add_ids(records, compact=True):
         found = True
         yield record
     if not found:
-        why = f"none of its {lost:,} lines is a record" if lost else "it holds no record"
-        raise UsageError(f"{name}: {why}; look at its first lines, or name its format")
+        raise lines.refuse_nothing()
 
 
 class Source:
-    """The records of a file named by a user, read anew each time; a bad line is an error.
+    """The records of what a user named, read anew each time; bad lines are passed over.
 
-    Its first use is a reading of the whole file, which counts them: a fault is found before anything is spent on those
-    in front of it.
+    Its first use is a reading of the whole source, which counts them: a fault is found before anything is spent on
+    those in front of it. ``bad_line`` is given each bad line then, and ``note`` what was read as what.
 
     Raises:
-        UsageError: the file cannot be read, holds a line that is no record, or holds none.
+        UsageError: the source cannot be read, or holds no record; it is ``strict`` and holds a bad line.
     """
 
-    def __init__(self, source: str, base: Path, manager: Manager, limit: int | None = None) -> None:
-        self._source = source
-        self._read = partial(read_source, source, base, manager, strict=True, limit=limit)
+    def __init__(
+        self, source: SourceSpec | str, base: Path, manager: Manager, limit: int | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._read = partial(read_source, source, base, manager, limit=limit)
+        self._note, self._name = note, source_name(source)
+        self.bad_line: Callable[[formats.BadLine], None] = lambda bad: None
 
     @cached_property
     def _count(self) -> int:
-        if count := sum(1 for _ in self._read(ids=False)):
+        lines = _BadLines(self._name, self.bad_line)
+        if count := sum(1 for _ in self._read(ids=False, bad=lines, note=self._note)):
             return count
-        raise UsageError(f"{self._source}: it holds no record")
+        raise lines.refuse_nothing()
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Record]:
         len(self)
-        return self._read()
+        return self._read(bad=lambda bad: None)
 
 
-def read_source(source: str | Iterable[Item], base: Path, manager: Manager, **options: Any) -> Iterator[Record]:
-    """`filial.formats.read` of what a user named: a path from ``base``, standard input or a data set of the hub. Errors
-    call it what the user called it.
+def source_name(source: SourceSpec | str | Iterable[Item]) -> str:
+    """What messages call a source: what the user called it."""
+    return str(source) if isinstance(source, SourceSpec | str) else "records"
+
+
+def read_source(
+    source: SourceSpec | str | Iterable[Item], base: Path, manager: Manager, **options: Any
+) -> Iterator[Record]:
+    """`filial.formats.read` of what a user named: a path from ``base``, standard input or a data set of the hub, and
+    how it is read; or of rows in memory. Errors call it what the user called it.
 
     The formats are those of ``manager``.
 
     Raises:
         UsageError: as there, and for a file that is not there.
     """
-    if not isinstance(source, str):
+    if not isinstance(source, SourceSpec | str):
         limit = options.pop("limit", None)
         yield from islice(formats.read_rows(source, manager=manager, **options), limit)
         return
-    path: str | Path = source
-    if source != "-" and not source.startswith("hf:"):
-        path = resolve(source, base)
-        if not path.exists():
-            hub = f"; for a data set of the hub write hf:{source}" if source.count("/") == 1 and not path.suffix else ""
-            raise UsageError(f"{source}: no such file{hub}")
+    spec = SourceSpec(file=source) if isinstance(source, str) else source
+    name = spec.file
+    path: str | Path = name if name == "-" or is_address(name) else resolve(name, base)
     try:
-        yield from formats.read(path, manager=manager, **options)
+        called = "<stdin>" if name == "-" else name
+        yield from formats.read(path, manager=manager, name=called, **{**spec.options(), **options})
     except UsageError as err:
         if type(err) is not UsageError:  # a missing package: nothing to do with the path
             raise
-        raise UsageError(str(err).replace(str(path), source)) from err
+        raise UsageError(str(err).replace(str(path), name)) from err
 
 
 def stage_context(job: Job, manager: Manager, **more: Any) -> StageContext:
     """What the stage of a job runs in; ``more`` are fields of it, its writer at least."""
 
     def seeds() -> Iterator[Record]:
-        for source, form in job.seeds:  # bad lines are drops of the stages that name the files
-            yield from read_source(source, job.base, manager, format=form, bad=lambda line: None)
+        for source in job.seeds:  # bad lines are drops of the stages that name the files
+            yield from read_source(source, job.base, manager, bad=lambda line: None)
 
     return StageContext(stage=job.stage.name, seed=job.seed, job=job, seeds=seeds, **more)
 

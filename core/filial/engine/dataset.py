@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from filial.contracts.context import seeded_rng
 from filial.contracts.errors import UsageError
 from filial.contracts.records import Question, Record, question_key, to_json
-from filial.engine.build import read_source
+from filial.engine.build import Source
 from filial.engine.commit import MANIFEST, LineWriter
-from filial.engine.keys import source_digest
+from filial.engine.keys import spec_digest
 from filial.formats.records import decode_fast
 from filial.storage import canonical_json, digest, find_finished, write_errors, write_manifest
 
@@ -38,14 +38,14 @@ def exam_records(run: RunContext, spec: JudgeSpec) -> list[Record]:
         if spec.only is not None:
             records = [r for r in records if (r.origin.round > 0) == (spec.only == "evolved")]
     else:
-        records = list(read_source(spec.data, run.recipe.base, run.manager, strict=True))
+        records = list(Source(spec.data, run.recipe.base, run.manager))
     return records[: spec.limit]
 
 
 def dataset_key(run: RunContext, records: str) -> str:
     """Return what the data set depends on; ``records`` identifies the records of the last stage."""
     recipe = run.recipe
-    exams = [source_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
+    exams = [spec_digest(spec.data, recipe.base) for spec in recipe.judges if spec.data != "heldout"]
     return digest(records, recipe.heldout, recipe.seed, exams)
 
 

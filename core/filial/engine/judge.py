@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Judge, Teacher
-from filial.contracts.paths import resolve
+from filial.contracts.paths import is_address, resolve
 from filial.contracts.plugin_errors import blame_plugin
 from filial.engine import interrupts
 from filial.engine.build import build
 from filial.engine.commit import ANSWERS, MANIFEST
 from filial.engine.dataset import exam_records
 from filial.engine.examine import examine, join_names
-from filial.engine.keys import component_parts, source_digest, teacher_parts
+from filial.engine.keys import component_parts, spec_digest, teacher_parts
 from filial.engine.train import base_model, build_teacher, model_digest, trainer_and_template
 from filial.engine.watchdog import Watchdog
 from filial.gateway.budget import unknown_price
@@ -73,8 +73,7 @@ def judging_key(run: RunContext, spec: JudgeSpec, sitting: Sitting, data: dict[s
     """Return what the figures of a sitting depend on: the trained model by its key, the judge, its data, the rivals as
     they are stored, and their `ask` hooks."""
     base, manager = run.recipe.base, run.manager
-    heldout = spec.data == "heldout"
-    looked_at = data["files"]["heldout.jsonl"]["sha256"] if heldout else source_digest(spec.data, base)
+    looked_at = data["files"]["heldout.jsonl"]["sha256"] if spec.data == "heldout" else spec_digest(spec.data, base)
     parts = component_parts((spec.component, *_teachers(spec, sitting)), base, manager)
     asked = teacher_parts(run.recipe, manager) if manager.get("judges", spec.component.use).asks else {}
     shape = [spec.only, spec.limit, spec.max_new_tokens]
@@ -152,7 +151,7 @@ def check_candidates(run: RunContext) -> None:
 def _missing_file(run: RunContext, base: Answerer) -> str | None:
     """Return a missing file of the base model, if it has to answer."""
     for _, path in find_files(type(base.teacher), base.teacher.model_dump(mode="json")):
-        named = path.startswith("hf:") or path == base_model(run.recipe)  # without the file it may be on the hub
+        named = is_address(path) or path == base_model(run.recipe)  # without the file it may be on the hub
         if not named and not resolve(path, run.recipe.base).exists():
             return path
     return None

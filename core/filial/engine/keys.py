@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from filial.contracts.paths import resolve
+from filial.contracts.paths import is_address, resolve
+from filial.contracts.sources import SourceSpec
 from filial.plugins.discovery import OURSELVES, STAGES
 from filial.plugins.manager import Manager
-from filial.plugins.options import file_options, find_files
+from filial.plugins.options import change_files, find_files
 from filial.recipe import ComponentSpec, Recipe, StageSpec
 from filial.storage import digest, file_sha256
 
@@ -40,7 +41,7 @@ def run_keys(recipe: Recipe, manager: Manager) -> list[StepKey]:
     """Return the key of the start, then of every stage; each depends on all before it."""
     common = {"filial": manager.own_version(), "the seed": str(recipe.seed), **teacher_parts(recipe, manager)}
     if recipe.data is not None:
-        common["the data"] = source_digest(recipe.data, recipe.base)
+        common["the data"] = spec_digest(recipe.data, recipe.base)
     if recipe.limit:
         common["the limit"] = str(recipe.limit)
     keys = [StepKey(common)]
@@ -67,8 +68,7 @@ def stage_parts(stage: StageSpec, base: Path, manager: Manager) -> dict[str, str
     """Return what a stage's result depends on besides its input records: other inputs by content (not by location),
     plugins with versions, options."""
     model, own = type(stage.settings), stage.settings.plain_values()
-    settings = stage.settings.model_dump(mode="json", exclude=file_options(model))
-    parts = {"its settings": digest(settings, stage.limit)}
+    parts = {"its settings": digest(change_files(stage.settings, lambda path: ""), stage.limit)}
     for place, source in find_files(model, own):
         parts[f"its {' '.join(map(str, place))}"] = source_digest(source, base)
     parts |= component_parts(stage.components, base, manager, beside=True)
@@ -107,9 +107,15 @@ def component_parts(
     }
 
 
+def spec_digest(source: SourceSpec, base: Path) -> str:
+    """Return what a key says about an input and how it is read."""
+    held, written = source_digest(source.file, base), source.model_dump(mode="json")
+    return digest(held, {**written, "file": ""}) if isinstance(written, dict) else held
+
+
 def source_digest(source: str, base: Path) -> str:
     """Return what a key says about an input: digests of a file or of a folder's files; for a hub data set, its name."""
-    if source.startswith("hf:"):
+    if is_address(source):
         return source
     path = resolve(source, base)
     if path.is_file():

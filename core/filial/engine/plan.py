@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from filial.contracts.errors import FilialError, TeacherError
+from filial.contracts.errors import FilialError, TeacherError, spell_columns
 from filial.contracts.kinds import Component, Teacher
 from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import blame_plugin
@@ -50,7 +50,8 @@ def plan_steps(run: Run) -> list[Step]:
     """
     tuning.check_base_model(run.recipe, run.manager)
     path = run.home / ".filial" / "ledger.sqlite"
-    with closing(Ledger(path)) if run.recipe.teacher and path.exists() else nullcontext() as ledger:
+    known = closing(Ledger(path)) if run.recipe.teacher and path.exists() else nullcontext()
+    with spell_columns("recipe"), known as ledger:
         plan = _Plan(run, ledger)
         interrupts.run(plan.stages())
         if run.recipe.train:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filial.contracts.errors import FilialError
 from filial.contracts.records import Record
+from filial.contracts.sources import SourceSpec
 from filial.plugins.discovery import STAGES
 from filial.plugins.manager import Manager
 from filial.recipe import ComponentSpec, Recipe, StageSpec
@@ -25,8 +26,8 @@ class Job:
     """What all work of one stage has in common.
 
     ``stage`` and its components are named as ``dist:name``; ``plugins`` are their exact versions. ``base`` is the
-    recipe's folder, ``files`` are the plugin files to load, ``seeds`` the files of seed records that the recipe names
-    before the stage, each with its format.
+    recipe's folder, ``files`` are the plugin files to load, ``seeds`` the seed records that the recipe names before the
+    stage.
     """
 
     stage: StageSpec
@@ -34,13 +35,12 @@ class Job:
     base: Path
     seed: int
     files: tuple[Path, ...]
-    seeds: tuple[tuple[str, str], ...]
+    seeds: tuple[SourceSpec, ...]
 
     @classmethod
     def of(cls, recipe: Recipe, stage: StageSpec, manager: Manager) -> Job:
         """Describe a stage of a recipe whose plugins this manager has."""
-        before = [each.settings.seed_files() for each in recipe.stages[: stage.index]]
-        seeds = tuple(file for files in before for file in files)
+        seeds = tuple(source for each in recipe.stages[: stage.index] for source in each.settings.seed_files())
         plugins, resolved = tuple(stage.plugins(manager)), tuple(_qualify(spec, manager) for spec in stage.components)
         verb = _full_name(manager, STAGES, stage.verb)
         stage = replace(stage, verb=verb, components=resolved)

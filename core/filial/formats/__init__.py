@@ -14,24 +14,12 @@ from filial.formats.streams import lines
 from filial.formats.writing import write
 
 __all__ = [
-    "Bad",
-    "BadLine",
-    "Fault",
-    "Row",
-    "RowFormat",
-    "Unfit",
-    "compress",
-    "json_type",
-    "lines",
-    "open_file",
-    "parse_object",
-    "read",
-    "read_rows",
-    "tells_format",
-    "write",
-]
+    "Bad", "BadLine", "Fault", "Row", "RowFormat", "SourceSpec", "Unfit", "compress", "json_type", "lines",
+    "open_file", "parse_object", "read", "read_rows", "tells_format", "write",
+]  # fmt: skip
 
 if TYPE_CHECKING:
+    from filial.contracts.sources import SourceSpec
     from filial.formats.rows import RowFormat
-else:  # it needs pydantic, which reading filial's own lines does not
-    __getattr__ = lazy(globals(), "filial.formats", "rows")
+else:  # they need pydantic, which reading filial's own lines does not
+    __getattr__ = lazy(globals(), "filial", "formats.rows", "contracts.sources")

@@ -27,7 +27,8 @@ class BadLine:
     """A line that is no record, and why. ``str()`` gives ``file:line: /pointer: what is wrong``.
 
     ``line`` counts from 1; for Parquet and data sets it is the row. ``raw`` is the beginning of the line, at
-    most 200 characters, bytes that are not UTF-8 written as ``\\xNN``.
+    most 200 characters, bytes that are not UTF-8 written as ``\\xNN``. ``read_as`` is the format and the encoding that
+    the file was taken for.
     """
 
     file: str
@@ -35,6 +36,7 @@ class BadLine:
     pointer: str
     message: str
     raw: str
+    read_as: str = ""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {Fault(self.pointer, self.message)}"
@@ -46,11 +48,12 @@ Bad = list[BadLine] | Callable[[BadLine], None]
 class BadLineReport:
     """Where the bad lines of one source go.
 
-    With ``strict``, or with nowhere to put them (``bad`` is None), the first one is an error.
+    With ``strict``, or with nowhere to put them (``bad`` is None), the first one is an error. ``form`` and ``encoding``
+    are what the source is read as.
     """
 
     def __init__(self, file: str, bad: Bad | None, strict: bool) -> None:
-        self.file = file
+        self.file, self.form, self.encoding = file, "filial", ""
         self._put = None if strict else bad.append if isinstance(bad, list) else bad
 
     def __call__(self, line: int, fault: Fault, raw: object) -> None:
@@ -61,7 +64,8 @@ class BadLineReport:
         """
         raw = fault.raw or raw
         text = raw[: 4 * RAW_SHOWN].decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
-        found = BadLine(self.file, line, fault.pointer, fault.message, text[:RAW_SHOWN])
+        read_as = f"{self.form}, {self.encoding}" if self.encoding else self.form
+        found = BadLine(self.file, line, fault.pointer, fault.message, text[:RAW_SHOWN], read_as)
         if self._put is None:
             raise UsageError(str(found))
         self._put(found)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
-from filial.contracts.errors import FilialError, UsageError
+from filial.contracts.errors import ColumnsError, FilialError, UsageError, hint
 from filial.contracts.plugin_errors import blame_plugin
 from filial.formats.base import Fault
+from filial.formats.columns import list_columns
 from filial.formats.jsontext import Row
 from filial.formats.opening import PACKED
 from filial.formats.records import FIELDS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from filial.formats.rows import RowFormat
     from filial.plugins.manager import Manager
 
+Said = TypeVar("Said")
 AUTO, OWN = "auto", "filial"
 LINES = (".jsonl", ".ndjson")
 TEXT = (*LINES, ".json")
@@ -95,7 +97,9 @@ class Catalogue:
         ending = suffix(path)
         return self.find(ending[1:]) if ending and ending not in TEXT else None
 
-    def for_rows(self, rows: Sequence[Row], own: Sequence[bool], place: str) -> RowFormat | None:
+    def for_rows(
+        self, rows: Sequence[Row], own: Sequence[bool], place: str, targets: Collection[str] = ()
+    ) -> RowFormat | None:
         """The format of the first rows of some data; None: filial's own, also where nothing tells.
 
         Rows are filial's own if all of them are valid as such, or one is that has a field which only filial writes.
@@ -103,6 +107,7 @@ class Catalogue:
 
         Args:
             own: of each row, whether it is valid as filial's own.
+            targets: what the user has mapped columns to.
 
         Raises:
             UsageError: rows that no format knows, or that two formats know equally well.
@@ -111,35 +116,44 @@ class Catalogue:
         if all(own) or marked or any(_has_origin(row) for row in rows):
             return None
         form = self._detect(rows, place)
-        if form is None and not any(FIELDS & row.keys() for row in rows):
-            listed = ", ".join(sorted(key[:40] for key in rows[0])[:20])
-            raise UsageError(
-                f"{place}: no known format has the fields {listed}; rename them (instruction, input, output) or name "
-                f"one of the formats {self.names()}"
-            )
+        if form is None and not any("instruction" in row or "messages" in row for row in rows):
+            every = FIELDS.union(*(keys for *_, keys in self._ask_formats(lambda form: form.keys + form.optional)))
+            for target in sorted(set(targets) - every):
+                raise UsageError(f"{place}: no format has a field {target!r} to map a column to{hint(target, every)}")
+            why = f"{place}: no known format has the columns {list_columns(name for row in rows for name in row)}"
+            mapping = next((said for *_, said in self._ask_formats(lambda form: form.propose(rows))), {})
+            ways = {"map them with": ("columns", mapping)} if mapping else {}
+            raise ColumnsError(why, ways, f"or name one of the formats {self.names()}")
         if form is None:
             return None
         with blame_plugin(self.manager.provenance(form), "read"):
             read = sum(_can_read(form, row) for row in rows)
         return None if sum(own) >= max(read, 1) else form
 
-    def _detect(self, rows: Sequence[Row], place: str) -> RowFormat | None:
-        """The one format that finds most of the rows its own; of several the first by priority. One that fails is
-        told, and costs only those who name it.
-
-        Raises:
-            UsageError: there are several of the same priority.
-        """
-        found: dict[tuple[int, int], dict[str, RowFormat]] = defaultdict(dict)
+    def _ask_formats(self, ask: Callable[[RowFormat], Said]) -> Iterator[tuple[str, RowFormat, Said]]:
+        """Every format of rows that says something: its full name, it, what it says. One that fails is told, and costs
+        only those who name it."""
         for name, claims in self.manager.index["formats"].items():
             for full in dict.fromkeys(f"{claim.dist}:{name}" for claim in claims):
                 try:
                     form = self.manager.build("formats", full)
                     with blame_plugin(self.manager.provenance(form), "read"):
-                        if holds_rows(form) and (count := form.detect(rows)):
-                            found[count, form.priority][full] = form
+                        said = ask(form) if holds_rows(form) else None
                 except FilialError as err:
                     log.warning("the format %s is left out of the search for a file's format: %s", full, err)
+                    continue
+                if said and holds_rows(form):
+                    yield full, form, said
+
+    def _detect(self, rows: Sequence[Row], place: str) -> RowFormat | None:
+        """The one format that finds most of the rows its own; of several the first by priority.
+
+        Raises:
+            UsageError: there are several of the same priority.
+        """
+        found: dict[tuple[int, int], dict[str, RowFormat]] = defaultdict(dict)
+        for full, form, count in self._ask_formats(lambda form: form.detect(rows)):
+            found[count, form.priority][full] = form
         best = found[max(found)] if found else {}
         if len(best) > 1:
             raise UsageError(f"{place}: the formats {' and '.join(best)} fit equally well; name the one it is")

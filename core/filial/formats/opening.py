@@ -199,7 +199,7 @@ class _Utf8Reader(io.RawIOBase):
 
     def __init__(self, raw: IO[bytes], encoding: str) -> None:
         self._raw, self._decoder = raw, codecs.getincrementaldecoder(encoding)("filial-mark-invalid")
-        self._ready = b""
+        self.encoding, self._ready = encoding, b""
 
     def readable(self) -> bool:
         return True

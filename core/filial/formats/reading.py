@@ -9,7 +9,7 @@ and so is that of a file which is no JSON text; it gives rows, too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,9 +23,10 @@ from filial.contracts.records import IdSet, Record, record_id
 from filial.formats import records as own
 from filial.formats.base import Bad, BadLineReport, Fault
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
+from filial.formats.columns import Columns
 from filial.formats.jsontext import Row, parse_object, unfold_turns
 from filial.formats.opening import CHUNK, PACKED, open_file
-from filial.formats.streams import items
+from filial.formats.streams import BOM, items
 
 if TYPE_CHECKING:
     from filial.contracts.kinds import Format, Item
@@ -37,28 +38,23 @@ LOOKED_AT = 100
 FOLDERS = "hf"
 """The format that loads folders."""
 STAGE = "read"
+Note = Callable[[str], None]
 Line = TypeVar("Line", bytes, "Item")
 """What a source holds in one place: the text of an object, or what the format of the file has made of it."""
 
 
 def read(
-    source: str | Path,
-    *,
-    format: Spec = AUTO,
-    split: str | None = None,
-    revision: str | None = None,
-    encoding: str | None = None,
-    limit: int | None = None,
-    strict: bool = False,
-    bad: Bad | None = None,
-    ids: bool = True,
-    manager: Manager | None = None,
-) -> Iterator[Record]:
+    source: str | Path, *, format: Spec = AUTO, columns: Mapping[str, str] | None = None,
+    keep: Collection[str] | None = None, ignore: Collection[str] = (), split: str | None = None,
+    revision: str | None = None, encoding: str | None = None, limit: int | None = None, strict: bool = False,
+    bad: Bad | None = None, ids: bool = True, manager: Manager | None = None, note: Note | None = None, name: str = "",
+) -> Iterator[Record]:  # fmt: skip
     """Records of a source, streamed, each valid and with an id.
 
     Ids given are kept; a record without one gets `record_id` of its content, with the number of earlier equal
     records (that brought none either) as its ordinal. An empty file gives no records. Blank lines do not
-    count.
+    count. Columns that the format does not read go into ``extra``; one that changes what a row means (a system text,
+    a history, a weight, …) and is not read has to be named in ``columns``, ``keep`` or ``ignore``.
 
     Args:
         source: a file (``.jsonl .json``, or a suffix that is the name of a format, such as ``.parquet``; packed as
@@ -66,6 +62,9 @@ def read(
             begins with that of a format, or a folder that ``datasets`` can load.
         format: the name of a format, or ``{"use": NAME}`` with its options; ``auto`` goes by the suffix and the first
             rows.
+        columns: field -> column, where columns have other names; a dot leads into an object (``answer.value``).
+        keep: columns to keep in ``extra``; None: all that are left.
+        ignore: columns to leave out.
         split: which split of a data set; without it ``train``, or the only one there is.
         revision: which revision of a data set of the hub.
         encoding: of a text file; without it what its mark says, else UTF-8.
@@ -74,21 +73,24 @@ def read(
         bad: a list or a function for bad lines; without it the first one is an error.
         ids: without it records come with the ids they have, or none, and memory does not grow with their number.
         manager: whose plugins there are; without it, all that are installed.
+        note: told in one sentence what was read as what, unless all of it is filial's own.
+        name: what errors call it, if not ``source``.
 
     Raises:
         UsageError: at once: no such file or format. While reading: a bad line and ``strict``, or no ``bad``;
-            a JSON array that is no JSON; damaged data; rows that no format knows.
+            a JSON array that is no JSON; damaged data; rows that no format knows; columns that are not there.
         MissingExtra: the source needs a package that is not installed.
     """
-    name = str(source)
-    report = BadLineReport("<stdin>" if name == "-" else name, bad, strict)
-    records = _SourceReader(name, format, Catalogue(manager), report).records(split, revision, encoding)
+    report = BadLineReport(name or ("<stdin>" if str(source) == "-" else str(source)), bad, strict)
+    reader = _SourceReader(str(source), format, Catalogue(manager), report, Columns(columns, keep, ignore), note)
+    records = reader.records(split, revision, encoding)
     return islice(add_ids(records) if ids else records, limit)
 
 
 def read_rows(
-    rows: Iterable[Item], *, format: Spec = AUTO, bad: Bad | None = None, ids: bool = True,
-    manager: Manager | None = None, name: str = "records",
+    rows: Iterable[Item], *, format: Spec = AUTO, columns: Mapping[str, str] | None = None,
+    keep: Collection[str] | None = None, ignore: Collection[str] = (), bad: Bad | None = None, ids: bool = True,
+    manager: Manager | None = None, note: Note | None = None, name: str = "records",
 ) -> Iterator[Record]:  # fmt: skip
     """Return records and rows in memory, such as those of a table, as `read` returns those of a file.
 
@@ -101,8 +103,9 @@ def read_rows(
     form = None if format in (AUTO, OWN) else catalogue.get(format)
     if form is not None and not holds_rows(form):
         raise UsageError(f"{format!r} is a format of files; rows have one of those of rows")
-    reading = _RowReader(catalogue, BadLineReport(name, bad, strict=False), form, format == AUTO)
-    return add_ids(reading.items(rows)) if ids else reading.items(rows)
+    report, said = BadLineReport(name, bad, strict=False), Columns(columns, keep, ignore)
+    records = _RowReader(catalogue, report, form, format == AUTO, said, note).items(rows)
+    return add_ids(records) if ids else records
 
 
 class _RowReader:
@@ -111,30 +114,70 @@ class _RowReader:
     ``form`` is that where it is named; None: they are filial's own, or, with ``find``, it is to be found.
     """
 
-    def __init__(self, catalogue: Catalogue, report: BadLineReport, form: RowFormat | None, find: bool) -> None:
+    def __init__(
+        self, catalogue: Catalogue, report: BadLineReport, form: RowFormat | None, find: bool, columns: Columns,
+        note: Note | None,
+    ) -> None:  # fmt: skip
         self._catalogue, self._report, self._rows, self._find = catalogue, report, form, find
+        self._columns, self._note = columns, note
 
     def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
         """The records among rows and records, which may come with their lines."""
         places = (item if isinstance(item, tuple) else (place, item) for place, item in enumerate(source, 1))
-        form, numbered = self._format_of(places, _row, lambda item: own.from_row(_row(item)))
-        yield from self._each(numbered, lambda item: _records_in(item, form))
+        form, numbered = self._examine(places, _cells, self._row, own.from_row)
 
-    def _format_of(
-        self, source: Iterator[tuple[int, Line]], parse: Callable[[Line], Row], own_record: Callable[[Line], Record]
-    ) -> tuple[RowFormat | None, Iterator[tuple[int, Line]]]:
+        def records_in(item: Item) -> Iterable[Record]:
+            if isinstance(item, Record):
+                return (own.encode_checked(item)[1],)
+            if not isinstance(item, dict | Fault):
+                raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
+            return self._records_in(self._row(_cells(item)), form)
+
+        yield from self._each(numbered, records_in)
+
+    def _row(self, cells: Row) -> Row:
+        """A table's row without its empty cells: tables have every column in every row."""
+        return {key: value for key, value in self._rename(cells).items() if value is not None}
+
+    def _rename(self, row: Row) -> Row:
+        return unfold_turns(self._columns.rename(row))
+
+    def _records_in(self, row: Row, form: RowFormat | None) -> Iterable[Record]:
+        """The records in a row whose columns have the names of fields."""
+        if form is not None:
+            return form.records_in(self._columns.select(row, form.columns(row), self._report.form))
+        row = self._columns.select(row, own.FIELDS, OWN)
+        others = {name: row.pop(name) for name in list(row) if name not in own.FIELDS and self._columns.keeps(name)}
+        return (own.from_row({**row, "extra": {**row.get("extra", {}), **others}} if others else row),)
+
+    def _examine(
+        self, source: Iterator[tuple[int, Line]], parse: Callable[[Line], Row], rename: Callable[[Row], Row],
+        own_record: Callable[[Row], Record],
+    ) -> tuple[RowFormat | None, Iterator[tuple[int, Line]]]:  # fmt: skip
         """The format of the rows, found by the first of them where none is named (None: filial's own), and the source
-        from its beginning. ``parse`` gives the row of a line, ``own_record`` its record if it is one of filial's."""
-        if not self._find:
-            return self._rows, source
-        seen = list(_take_sample(source))
-        rows = [(number, line, row) for number, line in seen if (row := _try_parse(parse, line))]
-        fits = [
-            (row.keys() <= own.FIELDS and _try_parse(own_record, line) is not None) or _is_marked(row)
-            for _, line, row in rows
-        ]
-        place = f"{self._report.file}:{rows[0][0]}" if rows else ""
-        return self._catalogue.for_rows([row for _, _, row in rows], fits, place), chain(seen, source)
+        from its beginning. ``parse`` gives the row of a line, ``own_record`` its record if it is one of filial's.
+
+        Raises:
+            UsageError: rows that no format knows; columns that are not as the user says, or need a word from the user.
+        """
+        seen, file, columns = list(_take_sample(source)), self._report.file, self._columns
+        numbered = [(number, row) for number, line in seen if (row := _try_parse(parse, line))]
+        columns.check([row for _, row in numbered], file)
+        places, rows = [f"{file}:{number}" for number, _ in numbered], [rename(row) for _, row in numbered]
+        form = self._rows
+        if self._find:
+            fits = [
+                (row.keys() <= own.FIELDS and _try_parse(own_record, row) is not None) or _is_marked(row)
+                for row in rows
+            ]
+            form = self._catalogue.for_rows(rows, fits, places[0] if places else "", columns.targets)
+        if form is not None:
+            self._report.form = self._catalogue.manager.name_of(type(form)) or type(form).__name__
+        reads = form.columns if form is not None else lambda row: own.FIELDS
+        sentence = columns.describe(dict(zip(places, rows, strict=True)), reads, self._report.form)
+        if self._note is not None and sentence:
+            self._note(f"{file}: {sentence}")
+        return form, chain(seen, source)
 
     def _each(
         self, source: Iterator[tuple[int, Line]], records_in: Callable[[Line], Iterable[Record]]
@@ -156,7 +199,9 @@ class _SourceReader(_RowReader):
     and that of its rows (None: they are filial's own, or to be found).
     """
 
-    def __init__(self, name: str, format: Spec, catalogue: Catalogue, report: BadLineReport) -> None:
+    def __init__(
+        self, name: str, format: Spec, catalogue: Catalogue, report: BadLineReport, columns: Columns, note: Note | None
+    ) -> None:
         self._name = name
         self._path = resolve(name) if name.startswith("pkg:") else Path(name)
         self._is_file = name == "-" or (self._path.exists() and not self._path.is_dir())
@@ -164,47 +209,67 @@ class _SourceReader(_RowReader):
         by_name = None
         if self._is_file and (named is None or holds_rows(named)):
             by_name = catalogue.for_file(self._path)
-        if format == AUTO and self._is_file and by_name is None and name != "-" and suffix(self._path) not in TEXT:
-            raise UsageError(
-                f"{name}: the format is not clear from the name; it should end in {', '.join(TEXT)} or the name of a "
-                f"format, with {', '.join(PACKED)} behind it where packed; or name one of the formats "
-                f"{catalogue.names()}"
-            )
         forms = [form for form in (named, by_name) if form is not None]
         self._file = next((form for form in forms if not holds_rows(form)), None)
         rows = next((form for form in forms if holds_rows(form) and format != OWN), None)
-        super().__init__(catalogue, report, rows, format != OWN and rows is None)
+        super().__init__(catalogue, report, rows, format != OWN and rows is None, columns, note)
 
     def records(self, split: str | None, revision: str | None, encoding: str | None) -> Iterator[Record]:
         """The records as they come, by what kind of source it is.
 
         Raises:
-            UsageError: at once: there is no such file, and no format loads it.
+            UsageError: at once: there is no such file, and no format loads it; or something is said of it that is of
+                another kind of source.
         """
+        name, path, loader, called = self._name, self._path, self._file, self._report.file
+        binary = not self._is_file or (loader is not None and loader.binary)
+        if self._is_file and (split or revision):
+            raise UsageError(f"{called}: a file has no {'split' if split else 'revision'}; leave that out")
+        if encoding and binary:
+            raise UsageError(f"{called}: only text files have an encoding; leave that out")
         if self._is_file:
+            if self._find and loader is None and name != "-" and suffix(path) not in TEXT:
+                self._look_for_json(encoding)
             return self._from_file(encoding)
-        name, path, loader = self._name, self._path, self._file
         scheme, colon, _ = name.partition(":")
         if loader is None or not loader.loads():
             loader = self._catalogue.get(FOLDERS) if path.is_dir() else self._catalogue.find(colon and scheme)
         if loader is None:
-            hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not path.suffix else ""
-            raise UsageError(f"{name}: no such file{hub}")
+            hub = f"; for a data set of the hub write hf:{called}" if called.count("/") == 1 and not path.suffix else ""
+            raise UsageError(f"{called}: no such file{hub}")
         return self._found(loader.load(str(path) if path.is_dir() else name, split, revision), loader)
+
+    def _look_for_json(self, encoding: str | None) -> None:
+        """See that a file whose name tells nothing begins as JSON.
+
+        Raises:
+            UsageError: it does not.
+        """
+        with open_file(self._path, encoding) as stream:
+            begin = stream.peek(CHUNK).removeprefix(BOM).lstrip()[:1] if self._path.is_file() else b""
+        if begin not in (b"{", b"["):
+            raise UsageError(
+                f"{self._report.file}: the format is not clear from the name, nor from how it begins; it should end in "
+                f"{', '.join(TEXT)} or the name of a format, with {', '.join(PACKED)} behind it where packed; or name "
+                f"one of the formats {self._catalogue.names()}"
+            )
 
     def _from_file(self, encoding: str | None) -> Iterator[Record]:
         """The records of a file of its own format, or of JSON objects, one per line or in an array."""
-        with open_file(self._path, encoding, binary=self._file is not None and self._file.binary) as stream:
+        binary = self._file is not None and self._file.binary
+        with open_file(self._path, encoding, binary=binary) as stream:
+            self._report.encoding = "" if binary else str(encoding or getattr(stream.raw, "encoding", "UTF-8"))
             if self._file is not None:
                 yield from self._found(self._file.read(stream), self._file)
                 return
             source = items(stream, self._report.file, self._report, by_line=suffix(self._path) in LINES)
-            form, source = self._format_of(source, _parse_row, own.decode)
-            if form is None:
+            form, source = self._examine(source, parse_object, self._rename, own.convert)
+            if form is None and not self._columns:
                 yield from self._own_lines(source)
                 return
-            with blame_plugin(self._catalogue.manager.provenance(form), "read"):
-                yield from self._each(source, lambda line: form.records_in(_parse_row(line)))
+            plugin = self._catalogue.manager.provenance(form) if form is not None else OWN
+            with blame_plugin(plugin, "read"):
+                yield from self._each(source, lambda line: self._records_in(self._rename(parse_object(line)), form))
 
     def _found(self, source: Iterator[Item | tuple[int, Item]], file: Format) -> Iterator[Record]:
         """The records among what a format finds in its file; rows are read by the format they are in."""
@@ -227,27 +292,11 @@ class _SourceReader(_RowReader):
                 yield record
 
 
-def _records_in(item: Item, form: RowFormat | None) -> Iterable[Record]:
-    """The records in what a file's format finds in one place."""
-    if isinstance(item, Record):
-        return (own.encode_checked(item)[1],)
-    if not isinstance(item, dict | Fault):
-        raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
-    return (own.from_row(_row(item)),) if form is None else form.records_in(_row(item))
-
-
-def _row(item: Item) -> Row:
-    """A table's row without its empty cells: tables have every column in every row. Empty for what is no row."""
+def _cells(item: Item) -> Row:
+    """A table's row, with its empty cells. Empty for what is no row."""
     if isinstance(item, Fault):
         raise item
-    if not isinstance(item, dict):
-        return {}
-    return unfold_turns({key: value for key, value in item.items() if value is not None})
-
-
-def _parse_row(line: bytes) -> Row:
-    """The row in a line."""
-    return unfold_turns(parse_object(line))
+    return item if isinstance(item, dict) else {}
 
 
 def _take_sample(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:

@@ -16,6 +16,7 @@ from filial.contracts.errors import hint
 from filial.contracts.plugin_errors import describe_surrogate
 from filial.contracts.records import Record, to_json
 from filial.formats.base import Fault
+from filial.formats.columns import explain_unread, weigh_column
 from filial.formats.jsontext import DECODE_ERRORS, Row, explain_bad_json, fault_of, parse_object, unfold_turns
 
 FIELDS = frozenset(Record.__struct_fields__)
@@ -148,6 +149,9 @@ def with_extra(row: Row) -> Row | None:
         return None
     if any(hint(key[:100], sorted(FIELDS), str) for key in others):
         return None
+    for key, value in others.items():
+        if kind := weigh_column(key, value):
+            raise Fault(f"/{key}", explain_unread(kind, "filial"))
     return {**{key: value for key, value in row.items() if key in FIELDS}, "extra": {**extra, **others}}
 
 

@@ -40,6 +40,10 @@ class RowFormat(Format):
         """The columns that `from_row` reads of this row. Every other one goes into ``extra`` of its records."""
         return self.keys + self.optional
 
+    def propose(self, sample: Sequence[Row]) -> dict[str, str]:
+        """Which columns of rows that no format knows probably hold its fields, field -> column, for the message."""
+        return {}
+
     @abstractmethod
     def from_row(self, row: Row) -> list[Record]:
         """The records in a row, most often one; a row of which it makes none is a bad line.

@@ -178,14 +178,17 @@ def _find_end(data: bytes, start: int) -> int:
 
 
 def items(stream: io.BufferedReader, file: str, report: FaultHandler, *, by_line: bool = False) -> Iterator[Item]:
-    """The elements of a JSON array, or the lines of anything else and where ``by_line`` says so.
+    """The elements of a JSON array, or the lines of anything else. With ``by_line``, an array is one of objects that is
+    not alone in the first of several lines.
 
     Raises:
         UsageError: an array that is no JSON, or one object over several lines.
     """
-    begin = b"" if by_line else stream.peek(4096)[:4096].removeprefix(BOM).lstrip()
-    if begin.startswith(b"["):
+    begin = stream.peek(4096)[:4096].removeprefix(BOM).lstrip()
+    line, _, rest = begin.partition(b"\n")
+    alone = line.rstrip().endswith(b"]") and rest.strip()
+    if begin.startswith(b"[") and not (by_line and (alone or begin[1:].lstrip()[:1] != b"{")):
         return elements(stream, file)
-    if begin.partition(b"\n")[0].strip() == b"{":  # the opening brace has a line to itself
+    if line.strip() == b"{" and not by_line:  # the opening brace has a line to itself
         raise UsageError(f"{file}:1: one JSON object over several lines; give an array or one per line")
     return lines(stream, report)

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from filial.contracts.errors import PluginError, UsageError
 from filial.contracts.kinds import Component
-from filial.contracts.paths import resolve
+from filial.contracts.paths import is_address, resolve
 from filial.plugins.wording import explain_errors
 from filial.plugins.yaml import Address, parse_value
 
@@ -192,37 +192,33 @@ class _YamlValue(click.ParamType):  # type: ignore[type-arg]  # not generic befo
 
 def find_files(component: type[Any], options: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
     """Yield the address and the name of each file in a component's options."""
-    for name, schema in json_schema(component)["properties"].items():
-        value = options.get(name)
-        for member in (schema, *schema.get("anyOf", ())):
-            if isinstance(value, str) and _is_file(member):
-                yield (name,), value
-            elif isinstance(value, list | tuple) and _is_file(member.get("items")):
-                yield from (((name, i), item) for i, item in enumerate(value) if isinstance(item, str))
-            elif isinstance(value, dict) and _is_file(member.get("additionalProperties")):
-                yield from (((name, key), item) for key, item in value.items() if isinstance(item, str))
+    yield from _files(json_schema(component), options, ())
 
 
-def file_options(component: type[Any]) -> set[str]:
-    """Return the names of the options that can name files."""
-    found = set()
-    for name, schema in json_schema(component)["properties"].items():
-        members = (schema, *schema.get("anyOf", ()))
-        places = (place for m in members for place in (m, m.get("items"), m.get("additionalProperties")))
-        found |= {name} if any(map(_is_file, places)) else set()
-    return found
+def _files(schema: Any, value: Any, address: Address) -> Iterator[tuple[Address, str]]:
+    if not isinstance(schema, dict):
+        return
+    if isinstance(value, str) and schema.get("format") == "file":
+        yield address, value
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _files(schema.get("items"), item, (*address, i))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
+            yield from _files(inner, item, (*address, key))
+    for member in schema.get("anyOf", ()):
+        yield from _files(member, value, address)
 
 
-def _is_file(schema: Any) -> bool:
-    return isinstance(schema, dict) and schema.get("format") == "file"
-
-
-def change_files(component: Component, change: Callable[[str], str]) -> dict[str, Any]:
+def change_files(component: BaseModel, change: Callable[[str], str]) -> dict[str, Any]:
     """Return the options of a component as plain data, with ``change`` applied to the name of every file."""
     options: dict[Any, Any] = component.model_dump(mode="json")
-    for (name, *within), path in list(find_files(type(component), options)):
-        holder, key = (options[str(name)], within[0]) if within else (options, name)
-        holder[key] = change(path)
+    for (*within, last), path in list(find_files(type(component), options)):
+        holder: Any = options
+        for step in within:
+            holder = holder[step]
+        holder[last] = change(path)
     return options
 
 
@@ -234,7 +230,7 @@ def locate_files(component: C, base: Path) -> C:
         UsageError: a file lies in a package that is not installed.
     """
     options = component.model_dump(mode="json")
-    located = change_files(component, lambda path: path if path.startswith("hf:") else str(resolve(path, base)))
+    located = change_files(component, lambda path: path if is_address(path) else str(resolve(path, base)))
     changed = {name: value for name, value in located.items() if value != options[name]}
     if not changed:
         return component.locate(base)

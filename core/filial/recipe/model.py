@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from filial.contracts.sources import SourceSpec
 from filial.plugins.discovery import OURSELVES, STAGES
 from filial.plugins.options import locate_files
 from filial.plugins.yaml import Address, dump
@@ -97,7 +98,7 @@ class StageSpec:
 
 @dataclass(frozen=True, slots=True)
 class JudgeSpec:
-    """One judge and what it looks at: ``data`` is a file or "heldout", ``against`` are the rivals: teachers, and None
+    """One judge and what it looks at: ``data`` is a source or "heldout", ``against`` are the rivals: teachers, and None
     for the model before training.
 
     ``only`` picks held-out records: "seed-level" (no strategy changed them), "evolved", or None for all.
@@ -106,7 +107,7 @@ class JudgeSpec:
 
     component: ComponentSpec
     name: str
-    data: str
+    data: Literal["heldout"] | SourceSpec
     against: tuple[ComponentSpec | None, ...]
     only: str | None
     limit: int | None
@@ -135,7 +136,7 @@ class Recipe:
     teacher: ComponentSpec | None = None
     budget: dict[str, Any] = field(default_factory=dict)
     hooks: tuple[ComponentSpec, ...] = ()
-    data: str | None = None
+    data: SourceSpec | None = None
     stages: tuple[StageSpec, ...] = ()
     heldout: int = 0
     template: ComponentSpec | None = None
@@ -176,7 +177,8 @@ class Recipe:
         out = {
             "seed": self.seed, "teacher": self.teacher and self.teacher.to_dict(),
             "hooks": [hook.to_dict() for hook in self.hooks],
-            "budget": self.budget, "data": self.data, "stages": [stage.to_dict() for stage in self.stages],
+            "budget": self.budget, "data": self.data and self.data.model_dump(mode="json"),
+            "stages": [stage.to_dict() for stage in self.stages],
             "heldout": self.heldout, "template": self.template and self.template.to_dict(),
             "train": self.train and self.train.to_dict(), "judge": [judge.to_dict() for judge in self.judges],
         }  # fmt: skip

@@ -57,8 +57,9 @@ def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
     if not rest:
         data[key] = value
         return here
-    if before is None or isinstance(before, str):  # a bare name becomes {use: name}
-        data[key] = {} if before is None else {"use": before}
+    if before is None or isinstance(before, str):  # a bare name becomes {use: name}, the path of a source {file: path}
+        named = "file" if key in ("data", "seeds") or at[-1:] == ("sources",) else "use"
+        data[key] = {} if before is None else {named: before}
     inner = _put(data[key], rest, value, here)
     return here if before is None else inner
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from filial.contracts.errors import PluginError
-from filial.contracts.kinds import InputFile as RecordFile
+from filial.contracts.fields import Keys
 from filial.contracts.kinds import check_file
+from filial.contracts.sources import SourceSpec
 from filial.plugins.discovery import HOOKS, STAGES
 
 if TYPE_CHECKING:
@@ -24,40 +25,26 @@ HELDOUT = "heldout"
 """The word that stands for the records kept back, where a judge's data is named."""
 
 
-class Settings(BaseModel):
+class Settings(Keys):
     """Keys of a recipe.
 
     ``owner`` is whose keys they are, in messages. ``kind``: they stand in the braces of a component of that kind,
     beside its options. ``by_inputs`` are keys that a command line says by its arguments.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     owner: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     by_inputs: ClassVar[tuple[str, ...]] = ()
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_null(cls, value: Any, info: ValidationInfo) -> Any:
-        """A key that is there has a value, so that a cap left empty is no missing cap."""
-        field = cls.model_fields[str(info.field_name)]
-        if value is None and field.default is None and field.annotation is not Any:
-            raise PydanticCustomError("value_missing", "the value is missing; write one, or remove the key")
-        return value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        schema: dict[str, Any] = handler.resolve_ref_schema(handler(core_schema))
-        for name, field in schema.get("properties", {}).items():
-            members = [member for member in field.pop("anyOf", ()) if member != {"type": "null"}]
-            union = {} if not members else members[0] if len(members) == 1 else {"anyOf": members}
-            beside = {key: value for key, value in field.items() if (key, value) != ("default", None)}
-            schema["properties"][name] = union | beside
-        return schema
-
     def plain_values(self) -> dict[str, Any]:
         """The keys that have a value, without those that name components."""
         return self.model_dump(mode="json", exclude_none=True)
+
+    def named_sources(self) -> list[SourceSpec]:
+        """The sources that the keys name."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        nested = [value.values() if isinstance(value, dict) else [value] for value in values]
+        return [value for some in nested for value in some if isinstance(value, SourceSpec)]
 
     def key_parts(self) -> list[Any]:
         """What a stage's key holds of these keys, where they stand beside the options of a component it names."""
@@ -150,8 +137,8 @@ class StageSettings(Settings):
         """Nothing: a stage's own keys are a part of its key by themselves."""
         return [None]
 
-    def seed_files(self) -> list[tuple[str, str]]:
-        """The files of seed records that it names, each with its format: what `Context.seeds` reads from then on."""
+    def seed_files(self) -> list[SourceSpec]:
+        """The seed records that it names: what `Context.seeds` reads from then on."""
         return []
 
     def limit_records(self, n: int) -> Self:
@@ -197,8 +184,8 @@ class Judge(Settings):
     """A judge at the end of a run."""
 
     kind = "judges"
-    data: RecordFile = _field(
-        ..., "Records with right answers: a file, pkg:PACKAGE/FILE, hf:NAME, or the word heldout."
+    data: Annotated[Literal["heldout"] | SourceSpec, Field(union_mode="left_to_right")] = _field(
+        ..., "Records with right answers: a file, pkg:PACKAGE/FILE, hf:NAME, a source, or the word heldout."
     )
     name: Name | None = _field(None, "What the figures are called.")
     against: Annotated[
@@ -209,11 +196,6 @@ class Judge(Settings):
     )
     limit: int | None = _field(None, "Records at most.", ge=1)
     max_new_tokens: int = _field(256, "Tokens per answer at most.", ge=1)
-
-    @field_validator("data", mode="wrap")
-    @classmethod
-    def _check_data(cls, name: Any, check_file: Any) -> Any:
-        return name if name == HELDOUT else check_file(name)
 
     @field_validator("only")
     @classmethod
@@ -228,8 +210,8 @@ class Root(Settings):
 
     owner = "the recipe"
     seed: int = _field(42, "Every random choice of the run follows from it.", ge=0, le=2**63 - 1)
-    data: RecordFile | None = _field(
-        None, "Records to start from instead of a generate stage: a file, pkg:PACKAGE/FILE or hf:NAME."
+    data: SourceSpec | None = _field(
+        None, "Records to start from instead of a generate stage: a file, pkg:PACKAGE/FILE, hf:NAME or a source."
     )
     heldout: int = _field(0, "How many records are kept back from training, for judging (judge: data: heldout).", ge=0)
     budget: Budget | None = _field(

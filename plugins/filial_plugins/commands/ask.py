@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ from filial.commands import (
     printable,
     read_source,
     run_async,
+    source_options,
+    source_spec,
 )
-from filial.formats import tells_format
+from filial.formats import SourceSpec, tells_format
 from filial.gateway import raise_stop_error
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     help="Ask every line of a text file (- for standard input), or the question of every record of a data file; "
     "a JSON line for each answer, in their order.",
 )
+@source_options
 @click.option("--system", default="", metavar="TEXT", help="System message.")
 @click.option("--draw", type=click.IntRange(0), default=0, help="Number of one of several independent answers.")
 @click.option("--fresh", is_flag=True, help="Ask again even if the ledger has the answer.")
@@ -45,20 +49,22 @@ if TYPE_CHECKING:
 @home_option
 def _call(
     ctx: click.Context, name: str, chosen: Any, prompt: str | None, prompts: str | None, as_json: bool, fresh: bool,
-    home: Path, **asked: Any,
+    home: Path, system: str, draw: int, **flags: Any,
 ) -> int:  # fmt: skip
     if (prompt is None) == (prompts is None):
         raise UsageError("give a PROMPT, or a file of them with --prompts FILE")
     kept = None if fresh else home
     if prompts is not None:
-        work = _ask_all(ctx, name, chosen, _read_prompts(prompts, manager(ctx)), kept, as_json, **asked)
+        work = _ask_all(
+            ctx, name, chosen, _read_prompts(prompts, manager(ctx), flags), kept, as_json, system=system, draw=draw
+        )
         return run_async(ctx, work)
     if prompt == "-":
         prompt = sys.stdin.read().strip()
     if not prompt:
         raise UsageError("the prompt is empty; give a text, or - to read it from standard input")
     try:
-        reply = run_async(ctx, _ask_one(ctx, name, chosen, prompt, kept, **asked))
+        reply = run_async(ctx, _ask_one(ctx, name, chosen, prompt, kept, system=system, draw=draw))
     except TeacherError as err:
         cut = f"; it began: {err.answer[:200]!r}" if err.answer else ""
         click.echo(f"Error: the teacher {name!r} gave no answer: {err}{cut}", err=True)
@@ -70,15 +76,19 @@ def _call(
     return 0
 
 
-def _read_prompts(source: str, plugins: Manager) -> list[str | Sequence[Message]]:
+def _read_prompts(source: str, plugins: Manager, flags: Mapping[str, Any]) -> list[str | Sequence[Message]]:
     """Return the prompts of a file: its lines, or the questions of its records.
 
     Raises:
         UsageError: the file cannot be read, or contains no prompt.
     """
     prompts: list[str | Sequence[Message]]
+    spec = source_spec(source, flags)
     if source.startswith("hf:") or tells_format(source, plugins):
-        prompts = [_prompt(record) for record in read_source(source, Path.cwd(), plugins)]
+        note = partial(click.echo, err=True)
+        prompts = [_prompt(record) for record in read_source(spec, Path.cwd(), plugins, note=note)]
+    elif spec != SourceSpec(file=source):
+        raise UsageError(f"--prompts {source}: every line of a text file is a prompt; leave out how data is read")
     else:
         try:
             text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")

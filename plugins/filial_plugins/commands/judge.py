@@ -13,11 +13,12 @@ from filial.commands import (
     ROWS_LOST,
     PluginGroup,
     figure,
-    format_option,
     json_option,
     manager,
     print_json,
     seed_option,
+    source_options,
+    source_spec,
     teacher_flags,
     teacher_options,
 )
@@ -38,20 +39,20 @@ from filial_plugins.commands.flags import template_options, template_spec
 @click.option(
     "--max-new-tokens", type=click.IntRange(1), default=256, show_default=True, help="Maximum tokens per answer."
 )
-@format_option
+@source_options
 @json_option
 @template_options
 @teacher_options
 @seed_option
 def _call(
     ctx: click.Context, name: str, chosen: Any, data: str, model: str | None, against: tuple[str, ...],
-    out: str | None, limit: int | None, max_new_tokens: int, format: str, as_json: bool, template: str | None,
+    out: str | None, limit: int | None, max_new_tokens: int, as_json: bool, template: str | None,
     template_options: tuple[str, ...], **flags: Any,
 ) -> int:  # fmt: skip
     verdicts = filial.judge(
-        data, chosen, model=model, against=[_rival(ctx, text) for text in dict.fromkeys(against)],
+        source_spec(data, flags), chosen, model=model, against=[_rival(ctx, text) for text in dict.fromkeys(against)],
         template=template_spec(ctx, template, template_options), limit=limit, max_new_tokens=max_new_tokens,
-        format=format, seed=flags["seed"], plugins=manager(ctx), **teacher_flags(ctx, flags),
+        seed=flags["seed"], plugins=manager(ctx), **teacher_flags(ctx, flags),
     )  # fmt: skip
     if out:
         verdicts.save(out)

@@ -14,12 +14,13 @@ from filial import UsageError, formats
 from filial.commands import (
     ROWS_LOST,
     PluginGroup,
-    format_option,
     json_option,
     manager,
     print_json,
     seed_option,
     singular,
+    source_options,
+    source_spec,
     stack,
     teacher_flags,
     teacher_options,
@@ -99,8 +100,8 @@ def run_stage_command(ctx: click.Context, verb: str, body: Any, flags: dict[str,
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
     with open_output(out, flags["to"], flags["drops"], plugins) as (rows, write):
         result = run_verb(
-            verb, body, flags["inputs"], format=flags["format"], limit=flags["limit"], seed=flags["seed"],
-            plugins=plugins, rows=rows, **teacher_flags(ctx, flags),
+            verb, body, [source_spec(file, flags) for file in flags["inputs"]], limit=flags["limit"],
+            seed=flags["seed"], plugins=plugins, rows=rows, **teacher_flags(ctx, flags),
         )  # fmt: skip
         drops = write()
     (stage,) = result.summary["stages"]
@@ -147,7 +148,7 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
             metavar="FILE",
             help="File for what is dropped, with reasons; OUT's name with .drops.jsonl unless given.",
         )
-        @format_option
+        @source_options
         @click.option("--to", default="auto", show_default=True, help="Format of OUT; auto goes by its suffix.")
         @click.option("--limit", type=click.IntRange(1), help="Read at most this many records.")
         @json_option

@@ -9,7 +9,16 @@ import click
 
 import filial
 from filial import UsageError
-from filial.commands import PluginGroup, command_line, format_option, json_option, manager, print_json, seed_option
+from filial.commands import (
+    PluginGroup,
+    command_line,
+    json_option,
+    manager,
+    print_json,
+    seed_option,
+    source_options,
+    source_spec,
+)
 from filial_plugins.commands.flags import template_options, template_spec
 
 
@@ -18,19 +27,19 @@ from filial_plugins.commands.flags import template_options, template_spec
 @click.option("--model", required=True, help="Folder, pkg:PACKAGE/FOLDER or hub name of the base model.")
 @click.option("-o", "--out", required=True, metavar="DIR", help="Folder for the trained model.")
 @click.option("--heldout", type=click.IntRange(0), default=0, help="Number of records to exclude from training.")
-@format_option
+@source_options
 @seed_option
 @json_option
 @template_options
 def _call(
-    ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str, heldout: int, format: str,
-    seed: int, as_json: bool, template: str | None, template_options: tuple[str, ...],
+    ctx: click.Context, name: str, chosen: Any, data: str, model: str, out: str, heldout: int, seed: int,
+    as_json: bool, template: str | None, template_options: tuple[str, ...], **flags: Any,
 ) -> int:  # fmt: skip
     spec = template_spec(ctx, template, template_options)
     if spec is None:
         raise UsageError("train needs a template; add --template NAME, such as --template alpaca")
     tuned = filial.train(
-        data, model=model, out=out, template=spec, trainer=chosen, heldout=heldout, seed=seed, format=format,
+        source_spec(data, flags), model=model, out=out, template=spec, trainer=chosen, heldout=heldout, seed=seed,
         plugins=manager(ctx),
     )  # fmt: skip
     if os.environ.get("RANK", "0") != "0":  # torchrun starts several processes with one command; the first one speaks

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from filial import Format, Record, hookimpl
 from filial.formats import Row, RowFormat, Unfit
 from filial_plugins.formats import fields
+from filial_plugins.formats.likely_columns import find_likely_columns
 
 
 class Alpaca(RowFormat):
@@ -20,6 +21,10 @@ class Alpaca(RowFormat):
     keys = ("instruction", "output")
     optional = ("input", "system", *fields.MARKS)
     priority = -2
+
+    def propose(self, sample: Sequence[Row]) -> dict[str, str]:
+        """Return the columns that probably hold the instruction, input, output and system text."""
+        return find_likely_columns(sample)
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one record.

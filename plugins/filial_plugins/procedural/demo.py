@@ -95,7 +95,7 @@ def probe_plain(ctx: click.Context, run: Run) -> dict[str, float]:
     for judge in run.recipe.judges:
         if judge.data == "heldout":
             continue
-        records = list(read(resolve(judge.data, run.recipe.base), strict=True, limit=100))
+        records = list(read(resolve(judge.data.file, run.recipe.base), strict=True, limit=100))
         answers = asyncio.run(_ask_all(teacher, records, judge.max_new_tokens))
         shares[judge.name] = sum(a == r.output for a, r in zip(answers, records, strict=True)) / len(records)
     return shares

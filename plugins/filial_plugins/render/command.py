@@ -8,13 +8,14 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from filial.commands import PluginGroup, format_option, manager, print_json, printable
+from filial.commands import PluginGroup, manager, print_json, printable, source_options, source_spec
 
 if TYPE_CHECKING:
     from filial import Template
@@ -40,11 +41,11 @@ LOOKALIKES = 5
     help="Records to count in the summary; 0 for all.",
 )
 @click.option("--max-length", type=click.IntRange(1), help="Maximum tokens of a row in training.")
-@format_option
+@source_options
 @click.option("--json", "as_json", is_flag=True, help="Print spans (and tokens), and the summary, as JSON.")
 def _run(
     ctx: click.Context, name: str, chosen: Any, data: str, tokenizer: str | None, mask: bool, limit: int, count: int,
-    max_length: int | None, format: str, as_json: bool,
+    max_length: int | None, as_json: bool, **flags: Any,
 ) -> int:  # fmt: skip
     from filial.commands import read_source
     from filial_plugins.render.survey import Survey
@@ -54,7 +55,8 @@ def _run(
     shown: list[RenderedRecord] = []
     bad: list[Any] = []
     most = max(count, limit) if count else None
-    records = read_source(data, Path.cwd(), manager(ctx), format=format, bad=bad)
+    source, note = source_spec(data, flags), partial(click.echo, err=True)
+    records = read_source(source, Path.cwd(), manager(ctx), bad=bad, note=note)
     first = islice(records, most)
     for one in _examine_records(survey, first, limit, manager(ctx).provenance("templates", name)):
         if not shown and not as_json:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filial import Drop, Field, Generator, InputFile, Origin, Record
+from filial import Drop, Field, Generator, Origin, Record
+from filial.formats import SourceSpec
 from filial.stages import (
     COUNT,
     Expected,
@@ -20,7 +21,6 @@ from filial.stages import (
     Stage,
     StageContext,
     StageSpec,
-    Word,
     blame_plugin,
     build,
     copy_for_plugin,
@@ -38,12 +38,12 @@ class Generate(Stage):
     """A generate stage."""
 
     works = "reduce"  # a generator sees its own records so far
-    kind, by_inputs, bounded = "generators", ("seeds", "seeds_format", "keep_inputs"), True
-    seeds: InputFile | None = Field(
+    kind, by_inputs, bounded = "generators", ("seeds", "keep_inputs"), True
+    seeds: SourceSpec | None = Field(
         None,
-        description="Seed tasks: a file, pkg:PACKAGE/FILE or hf:NAME. Most generators need it in the first stage.",
+        description="Seed tasks: a file, pkg:PACKAGE/FILE, hf:NAME or a source. Most generators need it in the first "
+        "stage.",
     )
-    seeds_format: Word | None = Field(None, description="Format of the seeds, if it cannot be detected.")
     keep_inputs: bool | None = Field(
         None,
         description="Also pass on the records of the stage before. Only for a generate stage that is not the first "
@@ -72,16 +72,16 @@ class Generate(Stage):
             fault(f"{why}; remove keep_inputs", "keep_inputs")
         return {} if "keep_inputs" in given or first or consumes else {"keep_inputs": True}
 
-    def seed_files(self) -> list[tuple[str, str]]:
-        """Return the files of seeds."""
-        return [(self.seeds, self.seeds_format or "auto")] if self.seeds else []
+    def seed_files(self) -> list[SourceSpec]:
+        """Return the sources of seeds."""
+        return [self.seeds] if self.seeds else []
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
         """Run a generate stage on the records of the stage before."""
         (spec,) = stage.components
         generator: Generator = build(manager, spec, base)
         if self.seeds:
-            seeds = list(read_inputs(self.seeds, base, manager, env, self.seeds_format or "auto"))
+            seeds = list(read_inputs(self.seeds, base, manager, env))
         else:
             seeds = list(records)  # a generator may look at any of them at any time
         keep, nothing = self.keep_inputs, list[Record]()

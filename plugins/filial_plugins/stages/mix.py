@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from filial import Drop, Field, InputFile, Mixer, Record, UsageError
+from filial import Drop, Field, Mixer, Record, UsageError
+from filial.formats import SourceSpec
 from filial.stages import (
     Expected,
     Manager,
@@ -57,7 +58,7 @@ class Mix(Stage):
     )
     cot_tag: Word = Field("cot", description="Tag of records with a chain of thought.")
     cot_tasks: list[str] = Field([], description="Tasks whose records all have a chain of thought.")
-    sources: dict[str, Annotated[InputFile, Field(description="Records of this task.")]] | None = Field(
+    sources: dict[str, Annotated[SourceSpec, Field(description="Records of this task.")]] | None = Field(
         None, description="Files to add to the mix, by the name of their task.", min_length=1
     )
 

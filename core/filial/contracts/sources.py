@@ -1,0 +1,57 @@
+"""Where records are read from, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import model_serializer, model_validator
+from pydantic_core import PydanticCustomError
+
+from filial.contracts.fields import Field, Keys
+from filial.contracts.kinds import InputFile
+
+Word = Annotated[str, Field(min_length=1)]
+
+
+class SourceSpec(Keys):
+    """Where records are read from, and how. In a recipe the path alone, or a mapping of these keys."""
+
+    owner: ClassVar[str] = "the source"
+    file: InputFile = Field(description="The records: a file, pkg:PACKAGE/FILE, hf:NAME or a folder.")
+    format: Word = Field("auto", description="Their format; auto goes by suffix and content.")
+    columns: dict[Word, Word] = Field(
+        {}, description="Which column is which field, FIELD: COLUMN; a dot in COLUMN leads into an object."
+    )
+    keep: list[Word] | None = Field(None, description="Other columns to keep in extra; all unless given.")
+    ignore: list[Word] = Field([], description="Columns to leave out.")
+    split: Word | None = Field(None, description="Which split of a data set; train unless given.")
+    revision: Word | None = Field(None, description="Which revision of a data set of the hub.")
+    encoding: Word | None = Field(None, description="The encoding of a text file; UTF-8 unless given or marked.")
+    strict: bool = Field(False, description="A line that is no record is an error; it is dropped otherwise.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_path(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"file": data}
+        if not isinstance(data, dict | SourceSpec):
+            raise PydanticCustomError("no_source", "write a path, or {file: PATH, columns: …}")
+        return data
+
+    @model_serializer(mode="wrap")
+    def _write_short(self, handler: Any) -> Any:
+        fields = type(self).model_fields
+        said = {key: value for key, value in handler(self).items() if getattr(self, key) != fields[key].default}
+        return self.file if len(said) == 1 else said
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        whole = super().__get_pydantic_json_schema__(core_schema, handler)
+        return {"anyOf": [{key: whole["properties"]["file"][key] for key in ("type", "minLength", "format")}, whole]}
+
+    def __str__(self) -> str:
+        return self.file
+
+    def options(self) -> dict[str, Any]:
+        """How it is read, as the arguments of `filial.formats.read`."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "file"}

@@ -1,0 +1,213 @@
+"""The columns of a source: which stand for which fields, which are kept beside them, which may not be passed over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from filial.contracts.errors import ColumnsError, UsageError, hint
+from filial.contracts.texts import printable
+from filial.formats.base import Fault
+from filial.formats.jsontext import Row
+
+SHOWN = 10
+"""Columns that a sentence lists."""
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+_MISSING = object()
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_MEANING = {
+    "system", "systemprompt", "systemmessage", "systemtext", "sys", "sysprompt", "developer", "developerprompt",
+    "history", "chathistory", "conversationhistory", "dialoghistory", "dialoguehistory", "pastmessages", "pastturns",
+    "reasoning", "reasoningcontent", "reasoningtext", "rationale", "rationales", "thinking", "thinkingcontent",
+    "thought", "thoughts", "think", "cot", "chainofthought", "scratchpad", "chosen", "rejected", "preferred",
+    "dispreferred", "preferredoutput", "nonpreferredoutput", "tools", "functions", "functioncall", "functioncalls",
+    "toolcalls", "choices", "options", "passage", "paragraph",
+}  # fmt: skip
+"""Columns that change what a row means: their names, without case and marks."""
+_PARTS = {"system", "history", "reasoning", "rationale", "thinking", "thought", "cot", "chosen", "rejected", "tools"}
+"""First or last words of such names."""
+_SWITCHES = {
+    "label", "ktolabel", "ktotag", "weight", "sampleweight", "lossweight", "loss", "lossmask", "train", "trainable",
+    "masked",
+}  # fmt: skip
+"""Columns that do where they hold a switch: others are classes or figures."""
+_SWITCH_VALUES = {"true", "false", "0", "1", "0.0", "1.0"}
+_MEDIA = {"image", "images", "img", "picture", "pictures", "pixel", "audio", "audios", "speech", "video", "videos"}
+
+
+@lru_cache(4096)
+def _kind(name: str) -> str:
+    words = [word.lower() for word in _WORDS.findall(name)]
+    whole = "".join(words)
+    if whole in _MEANING or whole in _SWITCHES:
+        return "switch" if whole in _SWITCHES else "whole"
+    if not _MEDIA.isdisjoint(words):
+        return "media"
+    return "part" if words and not _PARTS.isdisjoint((words[0], words[-1])) else ""
+
+
+def weigh_column(name: str, value: Any) -> str:
+    """Say how a cell bears on its row: "meaning" (it changes what the row says), "media" (no text says it), or "".
+
+    A label or a weight counts if it is a switch; what a name only has a part of (``chosen_rating``), if it is more than
+    a word.
+    """
+    if not (kind := _kind(name)) or value in EMPTY:
+        return ""
+    number = isinstance(value, bool | int | float)
+    if kind == "media":
+        return "" if number else "media"
+    if kind == "switch":
+        marks = value if isinstance(value, list) else [value]
+        return "meaning" if all(str(mark).lower() in _SWITCH_VALUES for mark in marks) else ""
+    return "meaning" if kind == "whole" or (not number and (isinstance(value, dict | list) or " " in value)) else ""
+
+
+class Columns:
+    """What the user has said of a source's columns.
+
+    Args:
+        columns: target -> source. A dot in the source leads into an object, a number into a list.
+        keep: the columns to keep beside what a format reads; None: all.
+        ignore: those to leave out.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, str] | None, keep: Collection[str] | None, ignore: Collection[str]
+    ) -> None:
+        self.targets, self.keep, self.ignore = dict(columns or {}), keep, tuple(ignore)
+        self._gone = dict.fromkeys([*self.targets.values(), *ignore])
+        if both := {*self.targets.values(), *(keep or ())}.intersection(ignore):
+            raise UsageError(f"the column {min(both)!r} is to be read and to be ignored; say one of the two")
+
+    def __bool__(self) -> bool:
+        return bool(self._gone) or self.keep is not None
+
+    def keeps(self, name: str) -> bool:
+        """Whether the user has named it among those to keep."""
+        return self.keep is not None and name in self.keep
+
+    def check(self, rows: Sequence[Row], file: str) -> None:
+        """See that the first rows have the columns that are named.
+
+        Raises:
+            UsageError: one is not there.
+            ColumnsError: a target is the name of another column, which would be lost.
+        """
+        there = dict.fromkeys(name for row in rows for name in row)
+        for name in (*self._gone, *(self.keep or ())) if rows else ():
+            if name not in there and (self.keeps(name) or all(find(row, name) is _MISSING for row in rows)):
+                end = hint(name, there) or f"; there are {list_columns(there)}"
+                raise UsageError(f"{file}: there is no column {name!r}{end}")
+        held = {name for row in rows for name, value in row.items() if value not in EMPTY}
+        for target in sorted(self.targets.keys() & held - self._gone.keys()):
+            why = f"{file}: {self.targets[target]!r} is to be {target!r}, but there is a column of that name already"
+            raise ColumnsError(why, {"leave that one out with": ("ignore", [*self.ignore, target])})
+
+    def rename(self, row: Row) -> Row:
+        """The row with its columns under the names of their targets, without those to be left out.
+
+        Numbers and switches become text, but where a target holds them as they are.
+        """
+        if not self._gone:
+            return row
+        rest = {name: value for name, value in row.items() if name not in self._gone}
+        for path in self._gone:
+            if "." in path and path not in row:
+                rest = remove(rest, path.split("."))
+        for target, source in self.targets.items():
+            value = find(row, source)
+            if isinstance(value, int | float) and _kind(target) != "switch":
+                value = msgspec.json.encode(value).decode()
+            if value is not None and value is not _MISSING:
+                if rest.get(target) not in EMPTY:
+                    raise Fault(f"/{target}", f"{source!r} is to be {target!r}, but there is a column of that name")
+                rest[target] = value
+        return rest
+
+    def select(self, row: Row, read: Collection[str], form: str) -> Row:
+        """The row as a format that reads these columns of it gets it: without what is not to be kept.
+
+        Raises:
+            Fault: it holds what changes its meaning, and the format does not read that.
+        """
+        for name in row:
+            if name not in read and _kind(name) and (kind := weigh_column(name, row[name])) and not self.keeps(name):
+                raise Fault(f"/{name}", explain_unread(kind, form))
+        keep = self.keep
+        return row if keep is None else {name: value for name, value in row.items() if name in read or name in keep}
+
+    def describe(self, rows: Mapping[str, Row], reads: Callable[[Row], Collection[str]], form: str) -> str:
+        """Say what the first rows (place -> row, renamed) are read as, what is kept beside, and what is left out; ""
+        where they hold what ``form`` reads and it is filial's own. ``reads`` gives the columns that it reads of a row.
+
+        Raises:
+            ColumnsError: a row holds what changes its meaning, and the format does not read that.
+            UsageError: the format does not read what a column is mapped to.
+        """
+        read, other = dict[str, None](), dict[str, None]()
+        for place, row in rows.items():
+            known = reads(row)
+            read |= dict.fromkeys(name for name in row if name in known)
+            unread = [name for name in row if name not in known and row[name] not in EMPTY]
+            weights = {name: "" if self.keeps(name) else weigh_column(name, row[name]) for name in unread}
+            other |= {name: None for name, weight in weights.items() if weight != "media"}  # it is a bad line
+            for name in unread:
+                if weights[name] == "meaning":
+                    kept = unread if self.keep is None else [*self.keep, name]
+                    ways: dict[str, tuple[str, Any]] = {"map it with": ("columns", {**self.targets, "FIELD": name})}
+                    ways |= {"keep it with": ("keep", kept), "leave it out with": ("ignore", [*self.ignore, name])}
+                    raise ColumnsError(f"{place}: the column {name!r} {explain_unread('meaning', form)}", ways)
+            for target in self.targets:
+                if target in row and target not in known:
+                    end = hint(target, known) or f"; it reads {list_columns(known)}"
+                    raise UsageError(f"{place}: {form} has no field {target!r} to map a column to{end}")
+        extra = [name for name in other if self.keep is None or name in self.keep]
+        left = [*self.ignore, *(name for name in other if name not in extra)]
+        if form == "filial" and not (self or extra):
+            return ""
+        said = [f"{name} from {self.targets[name]}" if self.targets.get(name, name) != name else name for name in read]
+        parts = {"read as": f"{form} ({list_columns(said)})", "kept as extra:": list_columns(extra)}
+        return "; ".join(f"{key} {value}" for key, value in (parts | {"ignored:": list_columns(left)}).items() if value)
+
+
+def find(row: Row, path: str) -> Any:
+    """What a column holds, or a path of columns with dots between; `_MISSING` where it leads nowhere."""
+    if path in row:
+        return row[path]
+    value: Any = row
+    for step in path.split("."):
+        if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        elif isinstance(value, dict) and step in value:
+            value = value[step]
+        else:
+            return _MISSING
+    return value
+
+
+def remove(row: Row, path: Sequence[str]) -> Row:
+    """A copy of an object without what a path leads to, and without objects that this empties. Lists stay whole."""
+    step, *steps = path
+    rest = {key: value for key, value in row.items() if key != step}
+    if steps and step in row:
+        within = remove(row[step], steps) if isinstance(row[step], dict) else row[step]
+        rest |= {step: within} if within not in EMPTY else {}
+    return rest
+
+
+def explain_unread(kind: str, form: str) -> str:
+    """Say why a column may not be passed over, as the end of a sentence."""
+    if kind == "media":
+        return "images, audio and video have no place in a record; leave such rows out"
+    return f"changes what a row means, and {form} does not read it"
+
+
+def list_columns(names: Iterable[str]) -> str:
+    """Columns for a sentence, each once."""
+    every = [printable(name[:60]) for name in dict.fromkeys(names)]
+    return ", ".join(every[:SHOWN]) + (f" and {len(every) - SHOWN} more" if len(every) > SHOWN else "")

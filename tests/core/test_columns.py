@@ -1,0 +1,473 @@
+"""Columns: mapped, kept, ignored, and none that changes what a row means passed over in silence."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import filial
+from filial import UsageError
+from filial.formats import BadLine, SourceSpec, read, read_rows
+from filial.formats.columns import Columns, weigh_column
+from filial.plugins import Manager
+from filial.recipe import from_dict
+
+ROW = {
+    "row": 7,
+    "ticket": "T-1",
+    "customer_message": "My router blinks, why?",
+    "agent_reply": "Restart it.",
+    "lang": "en",
+}
+MAPPED = {"instruction": "customer_message", "output": "agent_reply"}
+PAIR = {"instruction": "Name a river.", "output": "The Elbe."}
+
+
+def put(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def load(path, **how):
+    said = []
+    return list(read(path, note=said.append, **how)), [text.removeprefix(f"{path}: ") for text in said]
+
+
+def test_mapped_columns_are_read_and_one_sentence_says_what_became_of_each(tmp_path):
+    (record,), said = load(put(tmp_path / "a.jsonl", ROW), columns=MAPPED, ignore=["row"])
+    assert (record.instruction, record.output) == ("My router blinks, why?", "Restart it.")
+    assert record.extra == {"ticket": "T-1", "lang": "en"}
+    assert said == [
+        "read as alpaca (instruction from customer_message, output from agent_reply); kept as extra: ticket, lang; "
+        "ignored: row"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "extra", "end"),
+    [
+        ({}, {"row": 7, "ticket": "T-1", "lang": "en"}, "; kept as extra: row, ticket, lang"),
+        ({"keep": ["lang"]}, {"lang": "en"}, "; kept as extra: lang; ignored: row, ticket"),
+        ({"keep": []}, {}, "; ignored: row, ticket, lang"),
+        ({"keep": ["lang"], "ignore": ["row"]}, {"lang": "en"}, "; kept as extra: lang; ignored: row, ticket"),
+    ],
+)
+def test_other_columns_are_kept_unless_the_user_says_otherwise(tmp_path, how, extra, end):
+    (record,), (said,) = load(put(tmp_path / "a.jsonl", ROW), columns=MAPPED, **how)
+    assert record.extra == extra
+    assert said == f"read as alpaca (instruction from customer_message, output from agent_reply){end}"
+
+
+def test_filials_own_lines_need_no_sentence_and_keep_what_they_are_told_to(tmp_path):
+    own = {**PAIR, "scores": {"x": 1.0}}
+    assert load(put(tmp_path / "own.jsonl", own))[1] == []
+    more = put(tmp_path / "more.jsonl", {**own, "lang": "en", "n": 1})
+    (record,), said = load(more)
+    assert (record.extra, said) == (
+        {"lang": "en", "n": 1},
+        ["read as filial (instruction, output, scores); kept as extra: lang, n"],
+    )
+    (record,), said = load(more, keep=["n"])
+    assert (record.extra, record.scores) == ({"n": 1}, {"x": 1.0})
+    assert said == ["read as filial (instruction, output, scores); kept as extra: n; ignored: lang"]
+
+
+NESTED = {"q": {"text": "How many?", "lang": "en"}, "a": {"value": 4, "sure": True}, "all": ["x", {"b": "Two."}]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "output", "extra"),
+    [
+        ({"output": "a.value"}, "4", {"a": {"sure": True}, "all": NESTED["all"]}),
+        ({"output": "a.sure"}, "true", {"a": {"value": 4}, "all": NESTED["all"]}),
+        ({"output": "all.1.b"}, "Two.", {"a": NESTED["a"], "all": NESTED["all"]}),
+        ({"output": "q.text"}, "How many?", {"a": NESTED["a"], "all": NESTED["all"]}),
+    ],
+)
+def test_a_dot_leads_into_an_object_and_numbers_become_text(columns, output, extra):
+    (record,) = read_rows([NESTED], columns={"instruction": "q.text", **columns})
+    assert (record.instruction, record.output) == ("How many?", output)
+    assert record.extra == {"q": {"lang": "en"}, **extra}
+
+
+def test_a_column_whose_name_holds_a_dot_is_that_column_and_what_is_given_stays_untouched():
+    row = {"q.text": "Which one?", "q": {"text": "no"}, "a": "This."}
+    (record,) = read_rows([row], columns={"instruction": "q.text", "output": "a"})
+    assert (record.instruction, record.extra) == ("Which one?", {"q": {"text": "no"}})
+    assert row == {"q.text": "Which one?", "q": {"text": "no"}, "a": "This."}
+    inner = {"text": "Who?", "b": 1}
+    list(read_rows([{"q": inner, "a": "I."}], columns={"instruction": "q.text", "output": "a"}))
+    assert inner == {"text": "Who?", "b": 1}
+
+
+def test_a_switch_stays_one_and_a_missing_cell_is_a_missing_field():
+    rows = [
+        {"q": "Who?", "a": "I.", "good": False, "given": None},
+        {"q": "You?", "a": "No.", "good": True, "given": "here"},
+    ]
+    columns = {"instruction": "q", "output": "a", "label": "good", "input": "given"}
+    assert [(r.label, r.input) for r in read_rows(rows, columns=columns)] == [(False, ""), (True, "here")]
+
+
+WORD = st.text("abc", min_size=1, max_size=3)
+CELL = st.recursive(
+    st.text("xyz ", min_size=1) | st.integers(), lambda inner: st.dictionaries(WORD, inner, max_size=3), max_leaves=6
+)
+
+
+def leaves(value):
+    return [leaf for inner in value.values() for leaf in leaves(inner)] if isinstance(value, dict) else [str(value)]
+
+
+@given(st.dictionaries(WORD, CELL, min_size=2, max_size=6), st.data())
+def test_nothing_that_a_row_says_is_lost_by_mapping_it(row, data):
+    sources = data.draw(st.lists(st.sampled_from(sorted(row)), min_size=2, max_size=2, unique=True))
+    row = {**row, **dict.fromkeys(sources, "some text")}
+    (record,) = read_rows([row], columns=dict(zip(("instruction", "output"), sources, strict=True)))
+    assert sorted([record.instruction, record.output, *leaves(record.extra)]) == sorted(leaves(row))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (
+            {"columns": {"instruction": "customer_mesage"}},
+            "no column 'customer_mesage'; did you mean 'customer_message'?",
+        ),
+        (
+            {"columns": {"instruction": "frage"}},
+            "no column 'frage'; there are row, ticket, customer_message, agent_reply, lang",
+        ),
+        ({"columns": MAPPED, "keep": ["langg"]}, "no column 'langg'; did you mean 'lang'?"),
+        ({"columns": MAPPED, "keep": ["lang.x"]}, "no column 'lang.x'; did you mean 'lang'?"),
+        ({"columns": MAPPED, "ignore": ["rows"]}, "no column 'rows'; did you mean 'row'?"),
+        (
+            {"columns": {"instrution": "customer_message", "output": "agent_reply"}},
+            "no format has a field 'instrution'",
+        ),
+        (
+            {"columns": {**MAPPED, "sytem": "lang"}},
+            "alpaca has no field 'sytem' to map a column to; ",
+        ),
+        (
+            {"columns": {**MAPPED, "ticket": "lang"}},
+            "'lang' is to be 'ticket', but there is a column of that name already",
+        ),
+        ({"columns": MAPPED, "ignore": ["customer_message"]}, "'customer_message' is to be read and to be ignored"),
+    ],
+)
+def test_a_column_or_a_field_that_is_not_there_is_told_with_the_ones_that_are(tmp_path, how, words):
+    with pytest.raises(UsageError) as error:
+        load(put(tmp_path / "a.jsonl", ROW), **how)
+    assert words in str(error.value)
+
+
+MEANING = [
+    ("system_prompt", "You are a pirate."), ("systemMessage", "Be brief."), ("sys-prompt", "Be brief."),
+    ("SYSTEM", "Pirate."), ("history", [["a", "b"]]), ("chat_history", "A: hello"), ("past_messages", [{}]),
+    ("rationale", "Since 2 + 2 is 4."), ("reasoning_content", "Hm."), ("Thinking", "Hm."), ("cot", "First, ..."),
+    ("model_reasoning", "First this, then that."), ("chosen", "good"), ("rejected", [{"role": "user"}]),
+    ("chosen_response", "a good one"), ("label", False), ("label", "true"), ("kto_tag", True), ("weight", 0),
+    ("loss_mask", [0, 1]), ("train", False), ("functions", [{"name": "f"}]), ("tool_calls", [{}]),
+    ("choices", ["a", "b"]), ("passage", "Long ago."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), MEANING)
+def test_a_column_that_changes_what_a_row_means_is_mapped_kept_or_ignored_by_a_word(tmp_path, name, value):
+    plugin = tmp_path / "bare.py"
+    plugin.write_text(BARE)
+    manager = Manager()
+    manager.load_file(plugin)
+    path = put(tmp_path / "a.jsonl", {"ask": "Which?", "say": "That.", "lang": "en", name: value})
+    with pytest.raises(UsageError) as error:
+        load(path, manager=manager)
+    text = str(error.value)
+    assert f"a.jsonl:1: the column {name!r} changes what a row means, and bare does not read it" in text
+    for way in (f"columns={{'FIELD': {name!r}}}", f"keep=['lang', {name!r}]", f"ignore=[{name!r}]"):
+        assert way in text
+    assert load(path, manager=manager, keep=["lang", name])[0][0].extra == {"lang": "en", name: value}
+    assert load(path, manager=manager, ignore=[name])[0][0].extra == {"lang": "en"}
+
+
+BARE = '''
+from filial import Record, hookimpl
+from filial.formats import RowFormat
+
+
+class Bare(RowFormat):
+    """Reads two columns."""
+
+    keys = ("ask", "say")
+
+    def from_row(self, row):
+        return [Record(instruction=row["ask"], output=row["say"])]
+
+
+@hookimpl
+def register_formats(register):
+    register("bare", Bare)
+'''
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("chosen_rating", 4.5), ("system_fingerprint", "fp_1"), ("reasoning_tokens", 31), ("image_count", 0),
+        ("has_image", False), ("label", "billing"), ("label", 3), ("weight", "heavy"), ("weight", 0.5),
+        ("loss", 1.83), ("system", ""), ("history", []),
+        ("rejected", None), ("prompt_id", "1"), ("ecosystem", "of a pond"), ("training", "yes please"),
+    ],
+)  # fmt: skip
+def test_other_columns_are_no_matter_of_meaning(name, value):
+    assert weigh_column(name, value) == ""
+
+
+@pytest.mark.parametrize(("name", "value"), [("images", ["a.png"]), ("image", {"bytes": "x"}), ("audio_path", "a.wav")])
+def test_media_make_a_row_a_bad_line_and_are_never_read_as_text(tmp_path, name, value):
+    path, bad = put(tmp_path / "a.jsonl", {**PAIR, "x": 1, name: value}, {**PAIR, "x": 1}), []
+    records, (said,) = load(path, bad=bad)
+    assert len(records) == 1
+    assert [str(line).removeprefix(f"{path}:") for line in bad] == [
+        f"1: /{name}: images, audio and video have no place in a record; leave such rows out"
+    ]
+    assert said == "read as alpaca (instruction, output); kept as extra: x"
+    assert len(load(path, ignore=[name])[0]) == 2
+
+
+def test_a_late_column_of_the_name_of_a_target_makes_a_bad_line(tmp_path):
+    bad: list[BadLine] = []
+    rows = [{"q": "Who?", "a": "I."}] * 150 + [{"q": "Who?", "a": "I.", "output": "You."}]
+    columns = {"instruction": "q", "output": "a"}
+    assert len(load(put(tmp_path / "a.jsonl", *rows), columns=columns, bad=bad)[0]) == 150
+    assert str(bad[0]).endswith("151: /output: 'a' is to be 'output', but there is a column of that name")
+
+
+def test_what_changes_the_meaning_of_a_late_row_makes_it_a_bad_line(tmp_path):
+    bad: list[BadLine] = []
+    (tmp_path / "bare.py").write_text(BARE)
+    manager = Manager()
+    manager.load_file(tmp_path / "bare.py")
+    row = {"ask": "Which?", "say": "That."}
+    rows = [row] * 150 + [{**row, "sys_prompt": "You are a pirate."}]
+    assert len(load(put(tmp_path / "a.jsonl", *rows), bad=bad, manager=manager)[0]) == 150
+    assert bad[0].line == 151
+    assert bad[0].message == "changes what a row means, and bare does not read it"
+    own: list[BadLine] = []
+    rows = [{**PAIR, "scores": {"x": 1.0}}] * 150 + [{**PAIR, "scores": {"x": 1.0}, "sys_prompt": "You are a pirate."}]
+    assert len(load(put(tmp_path / "b.jsonl", *rows), bad=own)[0]) == 150
+    assert str(own[0]).endswith("151: /sys_prompt: changes what a row means, and filial does not read it")
+
+
+@pytest.mark.parametrize(
+    ("row", "mapping"),
+    [
+        (ROW, {"instruction": "customer_message", "output": "agent_reply"}),
+        ({"n": 1, "userQuestion": "Who are you?", "botAnswer": "I am me."},
+         {"instruction": "userQuestion", "output": "botAnswer"}),
+        ({"Frage": "Wer bist du?", "Antwort": "Ich bin ich.", "Nr": "3"},
+         {"instruction": "Frage", "output": "Antwort"}),
+        ({"id": "1", "task": "x", "Questions asked": "Who are you?", "resp": "No idea at all."},
+         {"instruction": "Questions asked", "output": "resp"}),
+    ],
+)  # fmt: skip
+def test_unknown_columns_are_told_with_the_mapping_that_reads_them(tmp_path, row, mapping):
+    path = put(tmp_path / "a.jsonl", row)
+    with pytest.raises(UsageError, match=r"a\.jsonl:1: no known format has the columns") as error:
+        load(path)
+    assert f"map them with columns={mapping!r}" in str(error.value)
+    assert load(path, columns=mapping)[0][0].instruction == row[mapping["instruction"]]
+
+
+def test_every_door_is_told_in_its_own_form_and_what_is_proposed_works(cli):
+    cli.write("a.jsonl", ROW)
+    assert cli("filter", "length", "a.jsonl", "-o", "o.jsonl") == 2
+    proposed = "--columns instruction=customer_message,output=agent_reply"
+    assert f"map them with {proposed};" in cli.err
+    assert cli("filter", "length", "a.jsonl", "-o", "o.jsonl", *proposed.split(), "--ignore-columns", "row") == 0
+    assert "a.jsonl: read as alpaca (instruction from customer_message, output from agent_reply)" in cli.err
+    assert cli.rows("o.jsonl")[0]["extra"] == {"ticket": "T-1", "lang": "en"}
+    (cli.folder / "r.yaml").write_text("data: a.jsonl\nstages:\n- filter: [length]\n")
+    for command in ("run", "plan"):
+        assert cli(command, "r.yaml") == 2
+        assert "map them with columns: {instruction: customer_message, output: agent_reply};" in cli.err
+    columns = "{instruction: customer_message, output: agent_reply}"
+    (cli.folder / "r.yaml").write_text(
+        f"data: {{file: a.jsonl, columns: {columns}, keep: [lang]}}\nstages:\n- filter: [length]\n"
+    )
+    assert cli("run", "r.yaml") == 0, cli.err
+    assert cli.rows("runs/r/stages/01-filter/records.jsonl")[0]["extra"] == {"lang": "en"}
+    with pytest.raises(UsageError) as error:
+        filial.filter(cli.folder / "a.jsonl", "length", progress=False)
+    assert f"map them with SourceSpec(file=…, columns={MAPPED!r})" in str(error.value)
+    assert len(filial.filter(SourceSpec(file="a.jsonl", columns=MAPPED), "length", progress=False)) == 1
+    records = filial.load(cli.folder / "a.jsonl", columns=MAPPED, ignore=["row"], keep=["ticket"])
+    assert records[0].extra == {"ticket": "T-1"}
+
+
+def test_names_that_need_quotes_are_quoted_as_the_door_reads_them(cli):
+    row = {"Kunde, Frage": "Wer bist du?", "Antwort = ": "Ich bin ich.", "it's": 1}
+    cli.write("a.jsonl", row)
+    assert cli("filter", "length", "a.jsonl", "-o", "o.jsonl") == 2
+    flag = """--columns '{"instruction": "Kunde, Frage", "output": "Antwort = "}'"""
+    assert flag in cli.err
+    assert cli("filter", "length", "a.jsonl", "-o", "o.jsonl", "--columns", flag.split("'")[1]) == 0
+    cli.write("b.jsonl", {"Meine Frage": "Wer bist du?", "Die Antwort": "Ich bin ich."})
+    assert cli("filter", "length", "b.jsonl", "-o", "o.jsonl") == 2
+    assert "map them with --columns 'instruction=Meine Frage,output=Die Antwort';" in cli.err
+    assert (
+        cli("filter", "length", "b.jsonl", "-o", "o.jsonl", "--columns", "instruction=Meine Frage,output=Die Antwort")
+        == 0
+    )
+    (cli.folder / "r.yaml").write_text("data: a.jsonl\nstages:\n- filter: [length]\n")
+    assert cli("run", "r.yaml") == 2
+    assert 'columns: {"instruction": "Kunde, Frage", "output": "Antwort = "}' in cli.err
+
+
+def test_the_flags_are_those_of_every_command_that_reads_and_evolve_keeps_its_own(cli):
+    cli.write("a.jsonl", {**ROW, "sys_prompt": "Be kind, please."})
+    how = [
+        "--columns",
+        "instruction=customer_message",
+        "--columns",
+        "output=agent_reply",
+        "--ignore-columns",
+        "sys_prompt",
+    ]
+    out = ["-o", "o.jsonl", "--keep-columns", "lang,ticket", *how]
+    assert cli("evolve", "longer", "a.jsonl", "--keep", "last", "--no-answer", "--teacher", "echo", *out) == 0, cli.err
+    assert cli("mix", "even", "a.jsonl", *out) == 0
+    assert cli.rows("o.jsonl")[0]["extra"] == {"lang": "en", "ticket": "T-1"}
+    assert cli("render", "alpaca", "a.jsonl", *how) == 0
+    assert "kept as extra: row, ticket, lang; ignored: sys_prompt" in cli.err
+    assert cli("ask", "echo", "--prompts", "a.jsonl", *how) == 0
+    assert "My router blinks, why? indeed" in cli.out
+    (cli.folder / "lines.txt").write_text("Who?\n")
+    assert cli("ask", "echo", "--prompts", "lines.txt") == 0
+    assert cli("ask", "echo", "--prompts", "lines.txt", *how) == 2
+    assert "every line of a text file is a prompt" in cli.err
+    assert cli("judge", "exact-match", "a.jsonl", "--teacher", "echo", *how) == 0, cli.err
+    assert "My router" not in cli.err
+    assert "ignored: sys_prompt" in cli.err
+    assert cli("filter", "length", "a.jsonl", "-o", "o.jsonl", "--columns", "instruction") == 2
+    assert "write FIELD=COLUMN" in cli.err
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"split": "test"}, "a file has no split"),
+        ({"revision": "main"}, "a file has no revision"),
+        ({"encoding": "latin-99"}, "no encoding of text is called 'latin-99'"),
+    ],
+)
+def test_what_does_not_go_with_a_source_is_refused(tmp_path, how, words):
+    with pytest.raises(UsageError, match=words):
+        load(put(tmp_path / "a.jsonl", PAIR), **how)
+    if "encoding" not in how:
+        with pytest.raises(UsageError, match="rows in memory have no split"):
+            filial.load([PAIR], **how)
+
+
+def test_a_source_of_a_recipe_comes_back_as_it_was_written(tmp_path):
+    put(tmp_path / "a.jsonl", ROW)
+    source = {"file": "a.jsonl", "columns": MAPPED, "keep": ["lang"], "ignore": ["row"], "strict": True}
+    count, even = {"use": "length"}, {"use": "weights", "weights": {"a": 1.0}, "sources": {"a": source, "b": "a.jsonl"}}
+    data = {"data": source, "stages": [{"filter": [count]}, {"mix": even}]}
+    recipe = from_dict(data, Manager(), base=tmp_path)
+    assert recipe.data == SourceSpec(**source)
+    written = recipe.to_dict()
+    assert written["data"] == source
+    assert written["stages"][1]["mix"]["sources"] == {"a": source, "b": "a.jsonl"}
+    assert from_dict(written, Manager(), base=tmp_path).to_dict() == written
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("{file: a.jsonl, colums: {}}", "r.yaml:1:23: the source has no 'colums'; did you mean 'columns'?"),
+        ("{file: b.jsonl}", "r.yaml:1:14: no file 'b.jsonl'; did you mean 'a.jsonl'?"),
+        ("{columns: {instruction: q}}", "the source needs 'file'"),
+        ("{file: a.jsonl, keep: }", "the value is missing"),
+        ("{file: a.jsonl, columns: [q]}", "this should be a mapping"),
+        ("5", "write a path, or {file: PATH, columns: …}"),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_told_at_its_place(cli, data, words):
+    cli.write("a.jsonl", PAIR)
+    (cli.folder / "r.yaml").write_text(f"data: {data}\nstages:\n- filter: [length]\n")
+    assert cli("check", "r.yaml") == 2
+    assert words in cli.out + cli.err
+
+
+def test_a_source_can_be_changed_from_the_command_line_and_its_change_is_noticed(cli):
+    cli.write("a.jsonl", ROW)
+    (cli.folder / "r.yaml").write_text("data: a.jsonl\nstages:\n- filter: [length]\n")
+    how = ["--set", "data.columns={instruction: customer_message, output: agent_reply}"]
+    assert cli("run", "r.yaml", *how) == 0, cli.err
+    assert cli("run", "r.yaml", *how) == 0
+    assert "done before" in cli.err
+    assert cli("run", "r.yaml", *how, "--set", "data.keep=[lang]") == 0
+    assert "done again, since the data changed" in cli.err
+
+
+def test_columns_of_later_sources_are_looked_at_before_anything_is_asked(cli):
+    cli.write("seeds.jsonl", PAIR)
+    cli.write("late.jsonl", ROW)
+    recipe = (
+        "teacher: {{use: echo, log: asked}}\nstages:\n- generate: {{use: count, count: 2, seeds: seeds.jsonl}}\n- {}\n"
+    )
+    for stage in ("generate: {use: count, count: 2, seeds: late.jsonl}", "mix: {use: even, sources: {a: late.jsonl}}"):
+        (cli.folder / "r.yaml").write_text(recipe.format(stage))
+        assert cli("run", "r.yaml") == 2
+        assert "late.jsonl:1: no known format has the columns" in cli.err
+        assert "columns: {instruction: customer_message, output: agent_reply}" in cli.err
+        assert not (cli.folder / "asked").exists()
+
+
+def test_seeds_and_sources_and_every_use_of_them_know_their_columns(cli):
+    cli.write("a.jsonl", ROW)
+    source = "{file: a.jsonl, columns: {instruction: customer_message, output: agent_reply}}"
+    recipe = f"teacher: echo\nstages:\n- generate: {{use: count, count: 2, seeds: {source}}}\n"
+    (cli.folder / "r.yaml").write_text(recipe + f"- mix: {{use: even, sources: {{a: {source}, b: {source}}}}}\n")
+    assert cli("run", "r.yaml") == 0, cli.err
+    assert cli.err.count("read as alpaca (instruction from customer_message") == 3, "once a source"
+
+
+def test_a_source_with_a_format_of_its_own_scheme_is_no_missing_file(cli):
+    (cli.folder / "shelf.py").write_text(SHELF)
+    assert cli("--plugin", "shelf.py", "filter", "length", "shelf:top", "-o", "o.jsonl", "--split", "test") == 0, (
+        cli.err
+    )
+    assert cli.rows("o.jsonl")[0]["output"] == "test None"
+    (cli.folder / "r.yaml").write_text(
+        "data: {file: 'shelf:top', split: dev, revision: v1}\nstages:\n- filter: [length]\n"
+    )
+    assert cli("--plugin", "shelf.py", "run", "r.yaml") == 0, cli.err
+    assert cli.rows("runs/r/stages/01-filter/records.jsonl")[0]["output"] == "dev v1"
+
+
+SHELF = '''
+from filial import Format, Record, UsageError, hookimpl
+
+
+class Shelf(Format):
+    """Loads what is no file."""
+
+    def read(self, stream):
+        raise UsageError("it is no file")
+
+    def load(self, source, split, revision):
+        yield Record(instruction="Name a river.", output=f"{split} {revision}")
+
+
+@hookimpl
+def register_formats(register):
+    register("shelf", Shelf)
+'''
+
+
+def test_columns_say_nothing_where_nothing_is_said():
+    assert not Columns(None, None, ())
+    assert Columns(None, [], ())
