@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -200,3 +201,125 @@ def test_a_disk_that_fills_up_at_the_last_moment(cli, monkeypatch, call, command
     assert cli(*args) == 1
     assert "the disk is full" in cli.err
     assert [f for f in cli.files() if not f.endswith(".lock")] == before
+
+
+FAULTS = {
+    "gb18030": ('{"instruction": "说出三条河"}\n'.encode("gb18030") * 2, "in.jsonl:1: byte 0xb3", "filial, UTF-8"),
+    "a number for text": (
+        b'{"instruction": "Do it", "output": 42, "n": 1}\n',
+        "in.jsonl:1: /output: must be a string",
+        "alpaca, UTF-8",
+    ),
+    "UTF-16, cut": ('{"instruction": "a\n'.encode("utf-16"), "in.jsonl:1: not JSON", "filial, utf-16"),
+    "lines that are lists": (b"[1, 2]\n[3]\n", "in.jsonl:1: Expected `object`, got `array`", "filial, UTF-8"),
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_where_nothing_can_be_read_the_first_fault_is_told_with_what_the_file_was_taken_for(cli, what):
+    data, fault, taken = FAULTS[what]
+    (cli.folder / "in.jsonl").write_bytes(data)
+    (cli.folder / "r.yaml").write_text("data: in.jsonl\nstages:\n- filter: [length]\n")
+    for command in (["filter", "length", "in.jsonl", "-o", "o.jsonl"], ["run", "r.yaml"], ["plan", "r.yaml"]):
+        assert cli(*command) == 2
+        assert f"lines is a record; it was read as {taken}, and the first fault is {fault}" in cli.err
+
+
+BROKEN = '{"instruction": "broken\n'
+
+
+@pytest.fixture
+def mostly_good(cli):
+    """Three good lines and a bad one, and a recipe that asks about the good ones."""
+    good = "".join(json.dumps({**GOOD, "instruction": f"Name river {i}."}) + "\n" for i in range(3))
+    (cli.folder / "d.jsonl").write_text(good + BROKEN)
+    (cli.folder / "r.yaml").write_text(
+        "teacher: {use: echo, log: asked}\ndata: d.jsonl\nstages:\n- evolve: {strategies: [longer]}\n"
+    )
+    return cli
+
+
+def test_a_bad_line_of_a_recipes_data_is_a_drop_and_ends_nothing(mostly_good):
+    cli = mostly_good
+    assert cli("run", "r.yaml") == 5, "something was lost"
+    summary = json.loads((cli.folder / "runs/r/summary.json").read_text())
+    (stage,) = summary["stages"]
+    assert (stage["entered"], stage["reasons"]["bad-line"]) == (3, 1)
+    assert stage["entered"] + stage["made"] == stage["out"] + stage["dropped"]
+    drops = [row for row in cli.rows("runs/r/stages/01-evolve/drops.jsonl") if row["reason"] == "bad-line"]
+    assert [row["detail"] for row in drops] == ["d.jsonl:4: not JSON: unterminated string starting at column 17"]
+    assert drops[0]["answer"] == BROKEN.strip()
+    assert "bad-line 1" in cli.out
+    asked = (cli.folder / "asked").read_text()
+    before = (cli.folder / "runs/r/stages/01-evolve/records.jsonl").read_bytes()
+    assert cli("run", "r.yaml") == 5
+    assert "done before" in cli.err
+    assert cli("run", "r.yaml", "--retry-lost") == 5
+    assert (cli.folder / "asked").read_text() == asked, "a rerun asks nothing"
+    assert (cli.folder / "runs/r/stages/01-evolve/records.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_bad_line_counts_once_however_a_run_is_done(mostly_good, processes):
+    (mostly_good.folder / "r.yaml").write_text("data: d.jsonl\nstages:\n- filter: [short]\n- filter: [first]\n")
+    assert mostly_good("run", "r.yaml", "--processes", processes) == 5
+    first, second = json.loads((mostly_good.folder / "runs/r/summary.json").read_text())["stages"]
+    assert (first["reasons"]["bad-line"], second["reasons"].get("bad-line")) == (1, None)
+
+
+def test_a_strict_source_ends_at_its_first_bad_line_before_anything_is_asked(mostly_good):
+    assert mostly_good("run", "r.yaml", "--set", "data.strict=true") == 2
+    assert "d.jsonl:4: not JSON" in mostly_good.err
+    assert not (mostly_good.folder / "asked").exists()
+    assert mostly_good("filter", "short", "d.jsonl", "-o", "o.jsonl", "--strict") == 2
+    assert "d.jsonl:4: not JSON" in mostly_good.err
+    assert "o.jsonl" not in mostly_good.files()
+
+
+TRAINING = '''
+from filial import Trainer, hookimpl
+from toy import Echo
+
+
+class Pretend(Trainer):
+    """Write a file."""
+
+    def train(self, data, model, template, out, ctx):
+        out.mkdir(exist_ok=True)
+        (out / "weights").write_text(model)
+        return {"rows": sum(1 for _ in open(data / "train.jsonl"))}
+
+    def teacher(self, out):
+        return Echo()
+
+
+@hookimpl
+def register_trainers(register):
+    register("pretend", Pretend)
+'''
+
+
+def test_bad_lines_that_enter_no_stage_are_kept_by_the_run(mostly_good, monkeypatch):
+    cli = mostly_good
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    (cli.folder / "exam.jsonl").write_text(json.dumps({"instruction": "Who?", "output": "Who? indeed"}) + "\n" + BROKEN)
+    (cli.folder / "p.py").write_text(TRAINING)
+    (cli.folder / "r.yaml").write_text(
+        "data: d.jsonl\ntemplate: alpaca\ntrain: {use: pretend, model: some-model}\n"
+        "judge: {use: exact-match, data: exam.jsonl}\n"
+    )
+    for _ in range(2):
+        assert cli("--plugin", "p.py", "run", "r.yaml") == 5, cli.err
+        summary = json.loads((cli.folder / "runs/r/summary.json").read_text())
+        assert summary["bad_lines"] == {"data": 1, "judge exact-match": 1}
+        assert summary["train"]["rows"] == 3
+        assert [(row["stage"], row["detail"].partition(": ")[0]) for row in cli.rows("runs/r/drops.jsonl")] == [
+            ("data", "d.jsonl:4"),
+            ("judge exact-match", "exam.jsonl:2"),
+        ]
+        assert "judge exact-match: 1 lines are no records" in cli.err
+    for name in ("d.jsonl", "exam.jsonl"):
+        path = cli.folder / name
+        path.write_text(path.read_text().replace(BROKEN, ""))
+    assert cli("--plugin", "p.py", "run", "r.yaml") == 0, cli.err
+    assert "runs/r/drops.jsonl" not in cli.files()

@@ -409,7 +409,7 @@ def test_a_source_can_be_changed_from_the_command_line_and_its_change_is_noticed
     assert cli("run", "r.yaml", *how) == 0
     assert "done before" in cli.err
     assert cli("run", "r.yaml", *how, "--set", "data.keep=[lang]") == 0
-    assert "done again, since the data changed" in cli.err
+    assert "runs again, because the data changed" in cli.err
 
 
 def test_columns_of_later_sources_are_looked_at_before_anything_is_asked(cli):

@@ -17,6 +17,7 @@ from filial.api.plugins import Plugin, Plugins, manager_of, plain, reporter_of
 from filial.api.results import Plan, Result
 from filial.contracts.errors import UsageError
 from filial.contracts.records import Record
+from filial.contracts.sources import SourceSpec
 from filial.engine import commit, interrupts
 from filial.engine.plan import plan_steps
 from filial.engine.progress import Reporter
@@ -56,9 +57,10 @@ class Recipe:
 
     def __init__(
         self, *, stages: Sequence[Mapping[str, Any]] = (), teacher: Plugin | None = None,
-        data: str | Path | None = None, budget: Mapping[str, float] | None = None, hooks: Sequence[Plugin] = (),
-        heldout: int = 0, template: Plugin | None = None, train: Mapping[str, Any] | None = None,
-        judge: Plugin | Sequence[Plugin] | None = None, seed: int = 42, plugins: Plugins = (),
+        data: str | Path | SourceSpec | Mapping[str, Any] | None = None, budget: Mapping[str, float] | None = None,
+        hooks: Sequence[Plugin] = (), heldout: int = 0, template: Plugin | None = None,
+        train: Mapping[str, Any] | None = None, judge: Plugin | Sequence[Plugin] | None = None,
+        seed: int = 42, plugins: Plugins = (),
     ) -> None:  # fmt: skip
         self._plugins, self._base = plugins, Path.cwd()
         self._file: Path | None = None
@@ -207,7 +209,9 @@ def _execute(run: Run) -> Result:
         return commit.stage_records(folders[-1], manifest) if manifest else run.data()
 
     def drops() -> Iterator[DropRow]:
-        for folder in folders:
+        for folder in [run.folder, *folders]:
+            if not (folder / commit.DROPS).exists():
+                continue  # a run has its own only where lines are bad that enter no stage
             with open(folder / commit.DROPS, "rb") as file:
                 yield from (msgspec.json.decode(line, type=DropRow) for line in file)
 

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import os
-from contextlib import aclosing
+from collections import Counter
+from contextlib import ExitStack, aclosing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from filial import __version__
-from filial.contracts.errors import ROWS_LOST, UsageError
+from filial.contracts.errors import ROWS_LOST, UsageError, spell_columns
 from filial.contracts.kinds import BATCH
+from filial.contracts.paths import resolve
+from filial.contracts.sources import SourceSpec
 from filial.engine import commit, interrupts
-from filial.engine.build import Source, stage_context
+from filial.engine.build import Source, drop_bad_line, read_source, stage_context
 from filial.engine.dataset import dataset_key, write_run_dataset
 from filial.engine.judge import check_candidates, judge_model
 from filial.engine.keys import StepKey, run_keys
 from filial.engine.local import Local
 from filial.engine.run_context import RunContext
-from filial.engine.stage import Counters, DropRow, Records, StageFile, is_lost
+from filial.engine.stage import BAD_LINE, DropRow, Records, StageFile, is_lost
 from filial.engine.train import check_base_model, train_model
 from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job
+from filial.formats import BadLine
 from filial.gateway.gateway import Gateway, raise_stop_error
-from filial.storage import digest, lock_folder, refuse_links, remove_temporary_files, write_bytes
+from filial.storage import digest, lock_folder, refuse_links, remove_temporary_files, replace_file, write_bytes
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
@@ -56,7 +61,8 @@ class Run(RunContext):
             self.manager.hook.run_started(run=self.info())
             error: BaseException | None = None
             try:
-                self._run()
+                with spell_columns("recipe"):
+                    self._run()
             except BaseException as err:
                 error = err
                 raise
@@ -69,6 +75,7 @@ class Run(RunContext):
     def _run(self) -> None:
         self.summary = {"run": self.name, "filial": __version__, "seed": self.recipe.seed, "stages": []}
         records, key = interrupts.run(self._stages(), Watchdog(self.manager.owner, self.reporter.note), self.stop)
+        self._count_bad_lines(records)
         if self.recipe.train is not None:
             data = write_run_dataset(self, records, dataset_key(self, key), self.folder / "dataset")
             self.summary["dataset"] = {name: data[name] for name in ("train", "heldout", "contaminated")}
@@ -85,6 +92,8 @@ class Run(RunContext):
         """Check before any work that all components can work, and that judges can ask their candidates."""
         check_components(self.recipe, self.manager)
         check_candidates(self)
+        with spell_columns("recipe"):
+            check_sources(self.recipe, self.manager)
 
     def _check_links(self) -> None:
         """Refuse links, except for ``runs`` and ``.filial``: these may be on another disk.
@@ -124,7 +133,9 @@ class Run(RunContext):
     def data(self) -> Records:
         """Return the input records of the first stage."""
         recipe = self.recipe
-        return Source(recipe.data, recipe.base, self.manager, recipe.limit) if recipe.data is not None else []
+        if recipe.data is None:
+            return []
+        return Source(recipe.data, recipe.base, self.manager, recipe.limit, self.reporter.note)
 
     def stage_folder(self, stage: StageSpec) -> Path:
         """Return the folder of a stage's files."""
@@ -145,13 +156,16 @@ class Run(RunContext):
             return commit.stage_records(folder, manifest)
         if why := "rows were lost" if manifest else commit.explain_rerun(folder, key):
             self.reporter.note(f"{stage.name}: runs again, because {why}")
-        counters = Counters(entered=len(records))  # reads the recipe's own file first, so its errors come first
         status = gateway.status if gateway else None
-        with self.reporter.stage(stage.name, status) as on_progress, commit.open_writer(folder) as writer:
+        with commit.open_writer(folder) as writer, ExitStack() as stack:
             env = stage_context(
-                Job.of(self.recipe, stage, self.manager), self.manager, writer=writer, counters=counters,
-                on_progress=on_progress, note=self.reporter.note, on_drop=self._notify_drop,
+                Job.of(self.recipe, stage, self.manager), self.manager, writer=writer, note=self.reporter.note,
+                on_drop=self._notify_drop,
             )  # fmt: skip
+            if isinstance(records, Source):
+                records.bad_line = partial(drop_bad_line, env)
+            env.counters.entered = len(records)  # reads the recipe's own file first, so its errors come first
+            env.on_progress = stack.enter_context(self.reporter.stage(stage.name, status))
             if gateway is not None:
                 env.ask, env.window, env.price = gateway.ask, gateway.window, gateway.price
             if engine.processes and stage.settings.works == "map":
@@ -172,6 +186,34 @@ class Run(RunContext):
         self._add_to_summary(stage, manifest, done_before=False)
         return commit.stage_records(folder, manifest)
 
+    def _count_bad_lines(self, records: Records) -> None:
+        """Keep in ``drops.jsonl`` of the run the lines that are no records and that no stage tells of: those of judges'
+        files, and of data that enter no stage."""
+        base, note, path = self.recipe.base, self.reporter.note, self.folder / commit.DROPS
+        sources = {"data": records} if isinstance(records, Source) else {}
+        for spec in self.recipe.judges:
+            if isinstance(spec.data, SourceSpec):
+                sources[f"judge {spec.name}"] = Source(spec.data, base, self.manager, note=note)
+        counts = Counter[str]()
+        path.unlink(missing_ok=True)
+        if not sources:
+            return
+        with replace_file(path) as file:
+            for name, source in sources.items():
+
+                def keep(bad: BadLine, name: str = name) -> None:
+                    counts[name] += 1
+                    row = DropRow(stage=name, plugin="", reason=BAD_LINE, detail=str(bad), answer=bad.raw)
+                    file.write(row.encode() + b"\n")
+
+                source.bad_line = keep
+                len(source)
+        for name, count in counts.items():
+            note(f"{name}: {count:,} lines are no records; {path} says why")
+        self.summary |= {"bad_lines": dict(counts)} if counts else {}
+        if not counts:
+            path.unlink()
+
     def _notify_drop(self, row: DropRow) -> None:
         self.manager.hook.record_dropped(run=self.info(), stage=row.stage, record=row.record, drop=row)
 
@@ -191,6 +233,7 @@ class Run(RunContext):
     def lost(self) -> tuple[set[str], bool]:
         """Return the reasons for which rows were lost to errors, and whether a record has no verdict."""
         reasons = {reason for stage in self.summary.get("stages", []) for reason in stage["reasons"] if is_lost(reason)}
+        reasons |= {BAD_LINE} if self.summary.get("bad_lines") else set()
         exams = (result for exam in self.summary.get("judge", {}).values() for result in exam.values())
         return reasons, any(result["judged"] < result["records"] for result in exams)
 
@@ -209,6 +252,19 @@ def check_components(recipe: Recipe, manager: Manager) -> None:
     for spec in recipe.components():
         manager.check_requirements(manager.get(spec.kind, spec.use))
     check_base_model(recipe, manager)
+
+
+def check_sources(recipe: Recipe, manager: Manager) -> None:
+    """Look at the first rows of each file that stages and judges read later on, before anything is spent.
+
+    Raises:
+        UsageError: a file cannot be read as the recipe says.
+    """
+    later = [source for stage in recipe.stages for source in stage.settings.named_sources()]
+    later += [spec.data for spec in recipe.judges if isinstance(spec.data, SourceSpec)]
+    for source in later:
+        if resolve(source.file, recipe.base).is_file():
+            next(read_source(source, recipe.base, manager, bad=lambda bad: None), None)
 
 
 def records_key(keys: list[StepKey], records: Records) -> str:
