@@ -125,9 +125,7 @@ def test_seed_tasks_with_several_instances_are_one_task_again(tmp_path: Path) ->
     assert [json.loads(line) for line in copy.read_text().splitlines()] == rows
 
 
-SYSTEM = Record(
-    id="r7", messages=(Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Hello"))
-)
+LONG = Record(id="r7", messages=(Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "Bye")))
 TOOL = Record(id="r8", messages=(Message("user", "Hi"), Message("tool_call", "{}"), Message("tool", "4")))
 UNANSWERED = Record(id="r9", messages=(Message("user", "Hi"),))
 
@@ -135,9 +133,9 @@ UNANSWERED = Record(id="r9", messages=(Message("user", "Hi"),))
 @pytest.mark.parametrize(
     ("format", "record", "words"),
     [
-        ("alpaca", SYSTEM, "record r7: Alpaca holds one question and its answer, not the turns system, user"),
+        ("alpaca", LONG, "record r7: Alpaca holds one question and its answer, not the turns user, assistant, user"),
         ("alpaca", UNANSWERED, "record r9"),
-        ("openai", TOOL, "record r8: OpenAI chat cannot hold its tool_call turn"),
+        ("openai", TOOL, "record r8: its turn 2 calls a tool, but is no JSON with a name and arguments"),
         ("seeds", UNANSWERED, "record r9"),
         ("seeds", Record(id="r5", instruction="a", system="S"), "record r5: a seed task holds no system text"),
     ],

@@ -200,19 +200,20 @@ def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         write("-", RECORDS, format="parquet")
 
 
-@pytest.mark.parametrize("format", ["alpaca", "sharegpt", "openai", "seeds"])
-@pytest.mark.parametrize(
-    "mark",
-    [
-        {"label": False},
-        {"rejected": (Message("assistant", "c"),)},
-        {"tools": ({"a": 1},)},
-        {"reasoning": "r"},
-        {"extra": {"a": 1}},
-    ],
-)
-def test_what_a_format_would_lose_is_refused_by_name(tmp_path: Path, format: str, mark: dict) -> None:
-    record = Record(id="r7", instruction="a", output="b", **mark)
-    with pytest.raises(UsageError, match=f"record r7: the format has no place for its {next(iter(mark))}"):
+MARKS = {
+    "label": False, "rejected": (Message("assistant", "c"),), "reasoning": "r", "tools": ({"a": 1},),
+    "extra": {"a": 1},
+}  # fmt: skip
+WITHOUT_PLACE = {
+    "alpaca": ("label", "rejected", "reasoning", "tools"), "sharegpt": ("label", "rejected", "reasoning"),
+    "openai": ("label", "rejected", "reasoning"), "seeds": tuple(MARKS), "axolotl": ("label",),
+    "llamafactory": ("reasoning",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "mark"), [(name, mark) for name, marks in WITHOUT_PLACE.items() for mark in marks])
+def test_what_a_format_would_lose_is_refused_by_name(tmp_path: Path, format: str, mark: str) -> None:
+    record = Record(id="r7", instruction="a", output="b", **{mark: MARKS[mark]})
+    with pytest.raises(UsageError, match=f"record r7: the format has no place for its {mark}"):
         write(tmp_path / "out.jsonl", [record], format=format)
     assert not (tmp_path / "out.jsonl").exists()

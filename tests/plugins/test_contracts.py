@@ -6,11 +6,14 @@ from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level
 from filial import Format, Mixer, Template
 from filial.testing import FormatContract, MixerContract, TemplateContract
 from filial_plugins.formats.alpaca import Alpaca as AlpacaRows
+from filial_plugins.formats.axolotl import Axolotl
+from filial_plugins.formats.llamafactory import LLaMAFactory
 from filial_plugins.formats.openai_chat import OpenAIChat
 from filial_plugins.formats.pairs import Pairs
 from filial_plugins.formats.parquet import Parquet
 from filial_plugins.formats.seeds import Seeds
 from filial_plugins.formats.sharegpt import ShareGPT
+from filial_plugins.formats.trl import TRL
 from filial_plugins.mixers.sizes import ExamplesProportional, Proportional, Temperature
 from filial_plugins.mixers.weights import Weights
 from filial_plugins.templates.alpaca import Alpaca
@@ -53,8 +56,27 @@ class TestTemperature(MixerContract):
     component: Mixer = Temperature()
 
 
+ANSWERED = tuple(record for record in FormatContract.records if record.answer())
+"""Layouts for training refuse questions alone."""
+
+
 class TestAlpacaRows(FormatContract):
     component: Format = AlpacaRows()
+
+
+class TestAxolotl(FormatContract):
+    component: Format = Axolotl()
+    records = ANSWERED
+
+
+class TestLLaMAFactory(FormatContract):
+    component: Format = LLaMAFactory()
+    records = ANSWERED
+
+
+class TestTRL(FormatContract):
+    component: Format = TRL()
+    records = ANSWERED
 
 
 class TestOpenAIChat(FormatContract):

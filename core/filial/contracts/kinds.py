@@ -7,7 +7,7 @@ click flags, ``--help`` and the reference docs are made from them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -24,7 +24,7 @@ from filial.contracts.fields import Field as Field
 from filial.contracts.messages import Bound, Destination, Price, Reply, Request
 from filial.contracts.paths import explain_missing
 from filial.contracts.plugin_errors import breach
-from filial.contracts.records import Record
+from filial.contracts.records import NO_ORIGIN, Record
 
 if TYPE_CHECKING:
     from filial.contracts.context import Candidate, Context, TrainContext
@@ -417,15 +417,21 @@ Item = Record | dict[str, Any] | ValueError
 """What a format reads from a file: a record, a row of another format that is detected later, or an error."""
 
 
+BESIDE = ("id", "input", "label", "task", "scores", "tags", "constraints", "extra")
+
+
 class Format(Component):
     """Reads and writes the records of a file.
 
     If each record is a JSON object or a row of a table, subclass `filial.formats.RowFormat`, which reads such rows from
     any file. This class is for other files: the format that is registered as ``NAME`` reads files ``data.NAME`` and
-    sources ``NAME:…``. ``binary``: its files are not text, so they are not written to standard output.
+    sources ``NAME:…``. ``binary``: its files are not text, so they are not written to standard output. ``holds`` names
+    what it writes besides question, answer and the text of turns: fields of a record (``input``: apart from the
+    instruction), and ``train``, ``name`` and ``call ids`` of turns.
     """
 
     binary: ClassVar[bool] = False
+    holds: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def read(self, stream: IO[bytes]) -> Iterator[Item | tuple[int, Item]]:
@@ -465,6 +471,26 @@ class Format(Component):
     def writes(self) -> bool:
         """Return whether it can write."""
         return type(self).write is not Format.write
+
+    def settle(self, record: Record) -> Self:
+        """This format with what it leaves to the first record of a file decided."""
+        return self
+
+    def losses(self, record: Record) -> list[str]:
+        """What a file of it does not say of a record that it can hold: what is not in ``holds``."""
+        turns = record.messages
+        said = {name: getattr(record, name) for name in BESIDE} | {
+            "origin": record.origin != NO_ORIGIN,
+            "train": any(turn.train is not None for turn in turns),
+            "name": any(turn.name for turn in turns),
+            "call ids": any(turn.tool_call_id or any(call.id for call in turn.tool_calls) for turn in turns),
+        }
+        return [name for name, value in said.items() if value and name not in self.holds]
+
+    def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
+        """How the program that the format is for reads a file whose rows have these columns: in words or as its
+        configuration, and as the entry of a JSON file in which the program looks data sets up. Empty for none."""
+        return "", {}
 
 
 class HookPlugin(Component):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from filial import Format, Record, hookimpl
 from filial.formats import Row, RowFormat, Unfit
-from filial_plugins.formats import fields
+from filial_plugins.formats import fields, layouts
 from filial_plugins.formats.likely_columns import find_likely_columns
 
 
@@ -15,12 +17,13 @@ class Alpaca(RowFormat):
 
     Written as one JSON array (``.json``) or one object per line. A ``system`` text, as LLaMA-Factory has it, is read
     and written; a row's own ``id``, ``task`` and ``label`` are read; other columns go into ``extra``. Holds single
-    turns and conversations of one question and its answer.
+    turns and conversations of one question and its answer, perhaps after a system text.
     """
 
     keys = ("instruction", "output")
     optional = ("input", "system", *fields.MARKS)
     priority = -2
+    holds = ("extra", "input")
 
     def propose(self, sample: Sequence[Row]) -> dict[str, str]:
         """Return the columns that probably hold the instruction, input, output and system text."""
@@ -45,24 +48,31 @@ class Alpaca(RowFormat):
         ]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """Yield the three keys of each record, and its system text if it has one.
+        """Yield the three keys of each record, its system text if it has one, and its extra columns.
 
         Raises:
             Unfit: a conversation that is not one question and one answer, or content that the format would lose.
         """
         for record in records:
-            fields.refuse_losses(record)
-            instruction, given, output = record.instruction, record.input, record.output
+            fields.refuse_losses(record, "extra")
+            instruction, given, output, system = record.instruction, record.input, record.output, record.system
             if record.messages:
-                roles = [turn.role for turn in record.messages]
-                if roles != ["user", "assistant"] or not record.messages[0].content:
-                    turns = ", ".join(roles)
+                first, *others = record.messages
+                talk = others if first.role == "system" else [first, *others]
+                if [turn.role for turn in talk] != ["user", "assistant"] or not talk[0].content:
+                    turns = ", ".join(turn.role for turn in record.messages)
                     raise Unfit(
                         record, f"Alpaca holds one question and its answer, not the turns {turns}; try sharegpt"
                     )
-                instruction, output = (turn.content for turn in record.messages)
-            system = {"system": record.system} if record.system else {}
-            yield {"instruction": instruction, "input": given, "output": output, **system}
+                instruction, output = (turn.content for turn in talk)
+                system = first.content if first.role == "system" else ""
+            row: Row = {"instruction": instruction, "input": given, "output": output}
+            yield layouts.add_extra(record, {**row, **({"system": system} if system else {})}, self.columns(row))
+
+    def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
+        """Return the entry in LLaMA-Factory's ``dataset_info.json``."""
+        named = {"prompt": "instruction", "query": "input", "response": "output"}
+        return "", {"file_name": file.name, "columns": {**named, **{key: key for key in columns if key == "system"}}}
 
 
 @hookimpl

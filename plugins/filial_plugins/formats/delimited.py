@@ -17,6 +17,7 @@ from msgspec import DecodeError, json, to_builtins
 from filial import Field, Format, Record, UsageError, hookimpl
 from filial.formats import Fault, Row
 from filial_plugins.formats.dialect import DELIMITERS, find_dialect, read_cells
+from filial_plugins.formats.fields import EVERYTHING
 
 LOOKED_AT, LOOKED_AT_SIZE = 1000, 1 << 18
 LONGEST_LINE = 64 << 20
@@ -49,6 +50,7 @@ class Csv(Format):
     )
 
     likely: ClassVar[tuple[str, ...]] = DELIMITERS
+    holds: ClassVar = EVERYTHING
 
     def read(self, stream: IO[bytes]) -> Iterator[tuple[int, Row | Fault]]:
         """Yield the rows, each with its line.

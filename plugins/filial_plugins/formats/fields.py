@@ -9,6 +9,12 @@ from filial import Record
 from filial.formats import Fault, Row, Unfit, json_type
 
 Result = TypeVar("Result")
+EVERYTHING = (
+    "id", "input", "label", "task", "scores", "tags", "constraints", "extra", "origin", "train", "name", "call ids",
+)  # fmt: skip
+"""What formats hold that lose nothing of a record."""
+ANSWERING = ("assistant", "tool_call")
+"""Roles whose turns are trained where nothing is said of it."""
 MARKS = ("id", "task", "label")
 """Columns that every built-in format reads beside its own."""
 
@@ -93,17 +99,17 @@ def refuse_losses(record: Record, *held: str) -> None:
     """Refuse a record whose content the format would lose.
 
     Raises:
-        Unfit: an unwanted answer, a rejected one, tools, reasoning, calls of tools, turns not to train on, or extra
-            columns, unless ``held``.
+        Unfit: an unwanted answer, a rejected one, tools, reasoning, calls of tools, an answer not to train on or
+            another turn to train on, or extra columns, unless ``held``.
     """
-    turns = record.turns()
+    turns = (*record.turns(), *record.rejected)
     found = {
         "label": record.label is False,
         "rejected": record.rejected,
         "tools": record.tools,
         "reasoning": record.reasoning or any(turn.reasoning for turn in turns),
         "tool_calls": any(turn.tool_calls for turn in turns),
-        "train": any(turn.train is not None for turn in turns),
+        "train": any(turn.train is (turn.role not in ANSWERING) for turn in turns),
         "extra": record.extra,
     }
     lost = [name for name, value in found.items() if value and name not in held]

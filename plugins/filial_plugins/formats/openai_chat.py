@@ -7,7 +7,7 @@ from typing import get_args
 
 from filial import Format, Message, Record, Role, hookimpl
 from filial.formats import Fault, Row, RowFormat, Unfit, json_type
-from filial_plugins.formats import fields
+from filial_plugins.formats import fields, layouts
 
 _ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "developer": "system"}
 
@@ -57,6 +57,7 @@ class OpenAIChat(RowFormat):
     keys = ("messages",)
     optional = fields.MARKS
     priority = -1
+    holds = ("extra", "train", "name", "call ids")
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one conversation.
@@ -68,19 +69,27 @@ class OpenAIChat(RowFormat):
         return [Record(id=name, messages=read_turns(row, "messages"), task=task, label=label)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """Yield each record as chat messages.
+        """Yield each record as chat messages, with its tools and its extra columns.
+
+        A turn's ``train`` is the ``weight`` of an answer. Calls of tools and their answers are tied by ids, which are
+        made up where a record has none.
 
         Raises:
-            Unfit: a turn of a tool (the format ties it to a call by an id that a record does not keep), or content that
-                the format would lose.
+            Unfit: content that the format would lose, or a call of a tool that cannot be read.
         """
         for record in records:
-            fields.refuse_losses(record)
-            chat = record.turns()
-            for turn in chat:
-                if turn.role in ("tool", "tool_call"):
-                    raise Unfit(record, f"OpenAI chat cannot hold its {turn.role} turn; try sharegpt")
-            yield {"messages": [{"role": turn.role, "content": turn.content} for turn in chat]}
+            fields.refuse_losses(record, "tools", "tool_calls", "train", "extra")
+            row: Row = {"messages": [_write_turn(turn, record) for turn in layouts.resolve_calls(record)]}
+            if record.tools:
+                row["tools"] = layouts.write_functions(record.tools)
+            yield layouts.add_extra(record, row, self.columns(row))
+
+
+def _write_turn(turn: Message, record: Record) -> Row:
+    if turn.train and turn.role != "assistant":
+        raise Unfit(record, f"OpenAI's weights are of answers, and a turn of the {turn.role} is to be trained")
+    weight = {} if turn.train is None or turn.role != "assistant" else {"weight": int(turn.train)}
+    return {**layouts.write_chat_turn(turn, record), **weight}
 
 
 @hookimpl

@@ -9,6 +9,7 @@ from msgspec import json, structs, to_builtins
 
 from filial import Format, Message, Record, UsageError, hookimpl
 from filial.formats import Fault, Row
+from filial_plugins.formats.fields import EVERYTHING
 from filial_plugins.formats.tables import to_json_row
 
 BATCH = 1024
@@ -24,6 +25,7 @@ class Parquet(Format):
     requires: ClassVar = ("pyarrow",)
     extra: ClassVar = "data"
     binary: ClassVar = True
+    holds: ClassVar = EVERYTHING
 
     def read(self, stream: IO[bytes]) -> Iterator[Row | Fault]:
         """Yield the rows of a file.

@@ -35,6 +35,7 @@ class Seeds(RowFormat):
     """
 
     keys = ("instruction", "instances")
+    holds = ("id", "input", "task")
     optional = ("id", "name", "is_classification", "label")
 
     def from_row(self, row: Row) -> list[Record]:

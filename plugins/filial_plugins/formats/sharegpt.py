@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from filial import Format, Message, Record, Role, hookimpl
-from filial.formats import Fault, Row, RowFormat, json_type
-from filial_plugins.formats import fields
+from filial.formats import Fault, Row, RowFormat, Unfit, json_type
+from filial_plugins.formats import fields, layouts
 
 ROLES: dict[str, Role] = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system",
@@ -36,6 +36,7 @@ class ShareGPT(RowFormat):
     """
 
     keys = ("conversations",)
+    holds = ("id", "extra")
     optional = ("system", *fields.MARKS)
 
     def from_row(self, row: Row) -> list[Record]:
@@ -55,13 +56,32 @@ class ShareGPT(RowFormat):
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield each record as a conversation; a single-turn record asks its instruction, a blank line and its input.
 
+        Calls of tools become a turn ``function_call`` of JSON, the tools a JSON text in ``tools``.
+
         Raises:
-            Unfit: content that the format would lose.
+            Unfit: content that the format would lose, or text beside a call of a tool.
         """
         for record in records:
-            fields.refuse_losses(record)
-            turns = [{"from": _NAMES[turn.role], "value": turn.content} for turn in record.turns()]
-            yield {"id": record.id, "conversations": turns}
+            fields.refuse_losses(record, "tools", "tool_calls", "extra")
+            row: Row = {"conversations": [write_turn(turn, record) for turn in record.turns()]}
+            if record.tools:
+                row["tools"] = layouts.to_text(record.tools)
+            name = {"id": record.id} if record.id else {}
+            yield layouts.add_extra(record, {**name, **row}, self.columns(row))
+
+
+def write_turn(turn: Message, record: Record) -> Row:
+    """Return a turn as ShareGPT has it.
+
+    Raises:
+        Unfit: text beside a call of a tool, or a call whose arguments are no JSON object.
+    """
+    if not turn.tool_calls:
+        return {"from": _NAMES[turn.role], "value": turn.content}
+    if turn.content:
+        raise Unfit(record, "a turn of ShareGPT is text or calls of tools, and one of its turns is both")
+    calls = [{"name": call.name, "arguments": layouts.read_arguments(record, call)} for call in turn.tool_calls]
+    return {"from": _NAMES["tool_call"], "value": layouts.to_text(calls if len(calls) > 1 else calls[0])}
 
 
 @hookimpl
