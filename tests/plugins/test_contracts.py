@@ -7,10 +7,14 @@ from filial import Format, Mixer, Template
 from filial.testing import FormatContract, MixerContract, TemplateContract
 from filial_plugins.formats.alpaca import Alpaca as AlpacaRows
 from filial_plugins.formats.axolotl import Axolotl
+from filial_plugins.formats.candidates import Candidates
+from filial_plugins.formats.dialogues import Dialogues
 from filial_plugins.formats.llamafactory import LLaMAFactory
 from filial_plugins.formats.openai_chat import OpenAIChat
 from filial_plugins.formats.pairs import Pairs
 from filial_plugins.formats.parquet import Parquet
+from filial_plugins.formats.preferences import Preferences
+from filial_plugins.formats.prompts import Prompts
 from filial_plugins.formats.seeds import Seeds
 from filial_plugins.formats.sharegpt import ShareGPT
 from filial_plugins.formats.trl import TRL
@@ -79,6 +83,16 @@ class TestTRL(FormatContract):
     records = ANSWERED
 
 
+class TestCandidates(FormatContract):
+    component: Format = Candidates()
+    rows = ({"prompt": "Name a river.", "completions": [{"response": "The Elbe.", "score": 1}, {"response": "Bonn."}]},)
+
+
+class TestDialogues(FormatContract):
+    component: Format = Dialogues()
+    rows = ({"conversation": [{"role": "user", "content": "Hello?"}]}, {"id": "a", "data": ["2+2?", "4"]})
+
+
 class TestOpenAIChat(FormatContract):
     component: Format = OpenAIChat()
 
@@ -90,6 +104,16 @@ class TestPairs(FormatContract):
 
 class TestParquet(FormatContract):
     component: Format = Parquet()
+
+
+class TestPreferences(FormatContract):
+    component: Format = Preferences()
+    rows = ({"prompt": "Name a river.", "chosen": "The Elbe.", "rejected": "Bonn."},)
+
+
+class TestPrompts(FormatContract):
+    component: Format = Prompts()
+    rows = ({"prompt": "Name a river."}, {"question_id": 1, "turns": ["2+2?", "And 3+3?"]})
 
 
 class TestSeeds(FormatContract):

@@ -36,9 +36,21 @@ def test_400_conversations() -> None:
         "tool_call": "function_call",
         "tool": "observation",
     }
+    calls = 0
     for row, record in zip(rows, records, strict=True):
-        found = [{"from": names[turn.role], "value": turn.content} for turn in record.messages]
-        assert (record.id, found) == (row["id"], row["conversations"])
+        assert record.id == row["id"]
+        for said, turn in zip(row["conversations"], record.messages, strict=True):
+            if turn.tool_calls:
+                found = [{"name": call.name, "arguments": json.loads(call.arguments)} for call in turn.tool_calls]
+                assert (said["from"], json.loads(said["value"])) in [
+                    ("function_call", found),
+                    ("function_call", *found),
+                ]
+                calls += 1
+            else:
+                assert said == {"from": names[turn.role], "value": turn.content}
+        assert [tool["function"] for tool in record.tools] == json.loads(row.get("tools") or "[]")
+    assert calls > 100
 
 
 def test_2_000_chains_of_thought() -> None:

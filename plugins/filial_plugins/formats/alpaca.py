@@ -9,25 +9,32 @@ from typing import Any
 from filial import Format, Record, hookimpl
 from filial.formats import Row, RowFormat, Unfit
 from filial_plugins.formats import fields, layouts
+from filial_plugins.formats.cells import Cells, name_columns
 from filial_plugins.formats.likely_columns import find_likely_columns
+
+_OWN = ("instruction", "input", "output")
 
 
 class Alpaca(RowFormat):
     """Stanford Alpaca: an instruction, perhaps an input, an output.
 
-    Written as one JSON array (``.json``) or one object per line. A ``system`` text, as LLaMA-Factory has it, is read
-    and written; a row's own ``id``, ``task`` and ``label`` are read; other columns go into ``extra``. Holds single
-    turns and conversations of one question and its answer, perhaps after a system text.
+    Written as one JSON array (``.json``) or one object per line. A ``system`` text is read and written. What
+    LLaMA-Factory and others have beside (``history``, reasoning, ``rejected``, ``tools``, ``label``, ``weight``) is
+    read; other columns go into ``extra``. Holds single turns and conversations of one question and its answer, perhaps
+    after a system text.
     """
 
     keys = ("instruction", "output")
-    optional = ("input", "system", *fields.MARKS)
-    priority = -2
+    priority = -7
     holds = ("extra", "input")
 
     def propose(self, sample: Sequence[Row]) -> dict[str, str]:
         """Return the columns that probably hold the instruction, input, output and system text."""
         return find_likely_columns(sample)
+
+    def columns(self, row: Row) -> Collection[str]:
+        """Return the three columns, and what stands beside them."""
+        return name_columns(row, _OWN, "output")
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one record.
@@ -35,17 +42,9 @@ class Alpaca(RowFormat):
         Raises:
             Fault: no instruction, no output, or one that is not text.
         """
-        return [
-            Record(
-                id=fields.read_id(row),
-                instruction=fields.read_nonempty(row, "instruction"),
-                input=fields.read_text(row, "input", default=""),
-                output=fields.read_text(row, "output"),
-                system=fields.read_text(row, "system", default=""),
-                task=fields.read_task(row),
-                label=fields.read_label(row),
-            )
-        ]
+        cells = Cells(row, "output", _OWN)
+        asked, given = fields.read_nonempty(row, "instruction"), fields.read_text(row, "input", default="")
+        return [cells.record(asked, given, fields.read_text(row, "output"))]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield the three keys of each record, its system text if it has one, and its extra columns.

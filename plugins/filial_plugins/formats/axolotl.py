@@ -11,6 +11,9 @@ from filial import Field, Format, Record, hookimpl
 from filial.formats import Row, RowFormat, Unfit
 from filial_plugins.formats import fields, layouts
 from filial_plugins.formats.openai_chat import OpenAIChat
+from filial_plugins.formats.preferences import Preferences
+
+_COLUMNS = ("messages", "chosen", "rejected", "tools", "id", "task", "label")
 
 _SFT = """datasets:
   - path: {file}
@@ -46,22 +49,16 @@ class Axolotl(RowFormat):
     holds = ("extra", "train", "name", "call ids")
 
     def columns(self, row: Row) -> Collection[str]:
-        """Return the columns of both kinds."""
-        return ("messages", "chosen", "rejected", "tools", *fields.MARKS)
+        """Return the columns that are read of a row."""
+        return _find_reader(row).columns(row)
 
     def from_row(self, row: Row) -> list[Record]:
-        """Return one conversation.
+        """Return one record.
 
         Raises:
             Fault: no turns, or one that a record cannot hold.
         """
-        if "chosen" not in row:
-            return OpenAIChat().from_row(row)
-        turns = [*fields.read_items(row, "messages"), row["chosen"]]
-        beside = {key: value for key, value in row.items() if key not in ("chosen", "rejected")}
-        (record,) = OpenAIChat().from_row({**beside, "messages": turns})
-        (worse,) = OpenAIChat().from_row({"messages": [row["rejected"]]})
-        return [record.replaced(rejected=worse.messages)]
+        return _find_reader(row).from_row(row)
 
     def settle(self, record: Record) -> Self:
         """Return this format with the kind of rows that the first record needs."""
@@ -78,7 +75,7 @@ class Axolotl(RowFormat):
         for first in stream:
             write = _write_preference if self.settle(first).rows == "preference" else _write_messages
             for record in chain([first], stream):
-                yield layouts.add_extra(record, write(record), self.columns({}))
+                yield layouts.add_extra(record, write(record), _COLUMNS)
 
     def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
         """Return the part of Axolotl's configuration that reads the file."""
@@ -106,6 +103,11 @@ def _write_preference(record: Record) -> Row:
     row: Row = {"messages": [layouts.write_chat_turn(turn, record) for turn in before]}
     sides = {"chosen": chosen, "rejected": rejected[0]}
     return {**row, **{key: layouts.write_chat_turn(turn, record) for key, turn in sides.items()}}
+
+
+def _find_reader(row: Row) -> RowFormat:
+    """Return the format that reads rows of such a kind."""
+    return Preferences() if "chosen" in row else OpenAIChat()
 
 
 @hookimpl

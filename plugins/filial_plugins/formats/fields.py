@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
+
 from filial import Record
 from filial.formats import Fault, Row, Unfit, json_type
 
@@ -15,8 +17,6 @@ EVERYTHING = (
 """What formats hold that lose nothing of a record."""
 ANSWERING = ("assistant", "tool_call")
 """Roles whose turns are trained where nothing is said of it."""
-MARKS = ("id", "task", "label")
-"""Columns that every built-in format reads beside its own."""
 
 
 def read_text(row: Row, key: str, *, default: str | None = None) -> str:
@@ -77,22 +77,26 @@ def each(values: list[Any], key: str, read: Callable[[Any], Result]) -> list[Res
     return found
 
 
-def read_id(row: Row) -> str:
-    """Return the row's own ``id``; whole numbers are written out, anything else counts as none."""
-    value = row.get("id")
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text that stands in a cell.
+
+    Raises:
+        Fault: it is none.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        raise Fault("", "must be JSON") from None
 
 
-def read_task(row: Row) -> str:
-    """Return the row's own ``task``, where it is text."""
-    value = row.get("task")
-    return value if isinstance(value, str) else ""
+def to_json_text(value: object) -> str:
+    """Return a value as JSON text."""
+    return msgspec.json.encode(value).decode()
 
 
-def read_label(row: Row) -> bool | None:
-    """Return the row's own ``label``, where it is true or false."""
-    value = row.get("label")
-    return value if isinstance(value, bool) else None
+def to_json(value: Any) -> Any:
+    """Return a value as JSON holds it: of a date its text, of NaN null."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def refuse_losses(record: Record, *held: str) -> None:

@@ -10,7 +10,10 @@ from typing import Any, Literal, Self
 from filial import Field, Format, Record, hookimpl
 from filial.formats import Row, RowFormat, Unfit
 from filial_plugins.formats import fields, layouts
+from filial_plugins.formats.preferences import Preferences
 from filial_plugins.formats.sharegpt import ShareGPT, write_turn
+
+_COLUMNS = ("conversations", "system", "tools", "chosen", "rejected", "label", "id", "task")
 
 _ASKS, _ANSWERS = ("human", "observation"), ("gpt", "function_call")
 _HELD = {"conversation": (), "preference": ("rejected",), "feedback": ("label",)}
@@ -33,22 +36,16 @@ class LLaMAFactory(RowFormat):
     holds = ("extra",)
 
     def columns(self, row: Row) -> Collection[str]:
-        """Return the columns of all kinds."""
-        return ("conversations", "system", "tools", "chosen", "rejected", "label", *fields.MARKS)
+        """Return the columns that are read of a row."""
+        return _find_reader(row).columns(row)
 
     def from_row(self, row: Row) -> list[Record]:
-        """Return one conversation.
+        """Return one record.
 
         Raises:
-            Fault: no turns, or one with an unknown role or without text.
+            Fault: no turns, or one that a record cannot hold.
         """
-        if "chosen" not in row:
-            return ShareGPT().from_row(row)
-        turns = [*fields.read_items(row, "conversations"), row["chosen"]]
-        beside = {key: value for key, value in row.items() if key not in ("chosen", "rejected")}
-        (record,) = ShareGPT().from_row({**beside, "conversations": turns})
-        (worse,) = ShareGPT().from_row({"conversations": [row["rejected"]]})
-        return [record.replaced(rejected=worse.messages)]
+        return _find_reader(row).from_row(row)
 
     def settle(self, record: Record) -> Self:
         """Return this format with the kind of rows that the first record needs."""
@@ -65,7 +62,7 @@ class LLaMAFactory(RowFormat):
         for first in stream:
             rows = self.settle(first).rows
             for record in chain([first], stream):
-                yield layouts.add_extra(record, _write_row(record, rows), self.columns({}))
+                yield layouts.add_extra(record, _write_row(record, rows), _COLUMNS)
 
     def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
         """Return the entry in ``dataset_info.json``."""
@@ -104,6 +101,11 @@ def _check_order(record: Record, turns: Sequence[Row]) -> None:
             raise Unfit(record, f"LLaMA-Factory wants question and answer in turn, and {turn['from']} is out of order")
     if not turns or len(turns) % 2 or not turns[-1]["value"]:
         raise Unfit(record, "it has no answer")
+
+
+def _find_reader(row: Row) -> RowFormat:
+    """Return the format that reads rows of such a kind."""
+    return Preferences() if "chosen" in row else ShareGPT()
 
 
 @hookimpl

@@ -3,70 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import get_args
+from typing import ClassVar
 
-from filial import Format, Message, Record, Role, hookimpl
-from filial.formats import Fault, Row, RowFormat, Unfit, json_type
-from filial_plugins.formats import fields, layouts
-
-_ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "developer": "system"}
-
-
-def read_turns(row: Row, key: str) -> tuple[Message, ...]:
-    """Return the chat turns in a field.
-
-    Raises:
-        Fault: none, or one that a record cannot hold.
-    """
-    return tuple(fields.each(fields.read_items(row, key), key, _read_turn))
+from filial import Format, Message, Record, hookimpl
+from filial.formats import Row, Unfit
+from filial_plugins.formats import fields, layouts, names
+from filial_plugins.formats.chats import ChatRows
 
 
-def _read_turn(turn: object) -> Message:
-    if not isinstance(turn, dict):
-        raise Fault("", f"must be an object, not {json_type(turn)}")
-    for key in ("tool_calls", "function_call"):
-        if turn.get(key):
-            raise Fault(f"/{key}", "calls of tools are not supported; leave such conversations out")
-    if turn.get("weight") == 0:
-        raise Fault("/weight", "weight 0 (an answer that is not trained) is not supported")
-    role = fields.read_text(turn, "role")
-    if role not in _ROLES:
-        raise Fault("/role", f"unknown role {role[:40]!r}; known are {', '.join(_ROLES)}")
-    if isinstance(turn.get("content"), list):
-        return Message(_ROLES[role], "".join(fields.each(turn["content"], "content", _read_part)))
-    return Message(_ROLES[role], fields.read_text(turn, "content"))
-
-
-def _read_part(part: object) -> str:
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, dict):
-        raise Fault("", f"must be a text part, not {json_type(part)}")
-    if part.get("type", "text") != "text":
-        raise Fault("/type", f"only text parts are supported, not {str(part['type'])[:40]!r}")
-    return fields.read_text(part, "text")
-
-
-class OpenAIChat(RowFormat):
+class OpenAIChat(ChatRows):
     """Chat messages, as OpenAI's fine-tuning takes them: role and content of each turn.
 
-    Content may be text or a list of text parts. Tool calls and turns of weight 0 have no place in a record, so such a
-    row is refused. Other columns go into ``extra``.
+    Content may be text or a list of parts. Calls of tools and their results, ``tools`` (or ``functions``), reasoning
+    (``reasoning_content`` and other names) and marks of turns (``weight``, ``train`` and other names) are read. What
+    turns say beyond that goes into ``extra`` as ``messages_extra``, other columns under their own names. Images, audio
+    and video are refused.
     """
 
-    keys = ("messages",)
-    optional = fields.MARKS
-    priority = -1
+    talk: ClassVar = names.MESSAGES
+    priority = -4
     holds = ("extra", "train", "name", "call ids")
-
-    def from_row(self, row: Row) -> list[Record]:
-        """Return one conversation.
-
-        Raises:
-            Fault: no turns, or one that a record cannot hold.
-        """
-        name, task, label = fields.read_id(row), fields.read_task(row), fields.read_label(row)
-        return [Record(id=name, messages=read_turns(row, "messages"), task=task, label=label)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield each record as chat messages, with its tools and its extra columns.

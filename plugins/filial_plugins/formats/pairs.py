@@ -1,70 +1,99 @@
-"""Question and answer under the many names that data sets give them."""
+"""Question and answer under the many names that data sets give them, and questions alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import ClassVar
 
-from filial import Format, Record, hookimpl
+from filial import Format, Message, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
-from filial_plugins.formats import fields
-from filial_plugins.formats.openai_chat import read_turns
-
-QUESTION_KEYS = ("prompt", "question", "query", "instruction")
-INPUT_KEYS = ("input", "context")
-ANSWER_KEYS = ("completion", "response", "answer", "output")
+from filial_plugins.formats import fields, names
+from filial_plugins.formats.cells import Cells, Said, find, name_columns, order
+from filial_plugins.formats.turns import read_calls
 
 
-def _find_key(row: Iterable[str], keys: tuple[str, ...]) -> str:
-    return next((key for key in keys if key in row), "")
+def find_asked(row: Row) -> str:
+    """Return the column of the question; ``text`` is one where a ``question_id`` says so (Vicuna's benchmark)."""
+    if "question_id" in row and isinstance(row.get("text"), str):
+        return find(row, names.ALONE) or "text"
+    return find(row, names.QUESTION) or next(iter(order(tuple(row), names.QUESTION)), "")
+
+
+def find_given(row: Row, asked: str) -> str:
+    """Return the column of what the question is about."""
+    return find(row, names.GIVEN, but=asked)
+
+
+def find_answer(row: Row, asked: str) -> str:
+    """Return the column of the answer; where no cell says anything, one that is there for it."""
+    there = (name for name in order(tuple(row), names.ANSWER) if name != asked)
+    return find(row, names.ANSWER, but=asked) or next(there, "")
+
+
+def find_calls_column(row: Row) -> str:
+    """Return the column that answers by calls of tools, as in xLAM: JSON text of calls, beside definitions of tools."""
+    found = find(row, ("answers", *names.CALLS)) if find(row, names.TOOLS) else ""
+    return found if found and isinstance(row[found], str | list) else ""
+
+
+def read_question(cells: Cells, asked: str, given: str) -> tuple[Said, str]:
+    """Return what is asked, and what it is about.
+
+    Raises:
+        Fault: there is none, it says nothing, or it is neither a text nor a list of turns.
+    """
+    said = cells.said(asked, "user")
+    if not said:
+        raise Fault(f"/{asked}", "is empty")
+    return said, fields.read_text(cells.row, given, default="") if given else ""
 
 
 class Pairs(RowFormat):
     """A question and its answer under other names: prompt and completion, question and answer, and similar.
 
-    ``input`` or ``context`` is the record's input. A prompt and completion that are lists of chat messages make one
-    conversation, as TRL reads them. Only read; other columns go into ``extra``.
+    ``input`` or ``context`` is the record's input. Reasoning, a system text, ``history``, ``rejected``, ``tools``,
+    ``label`` and ``weight`` are read; other columns go into ``extra``. A prompt and completion that are lists of chat
+    messages make one conversation, as TRL reads them. Only read. docs/formats.md lists the names.
     """
 
-    priority = -3
-
-    def columns(self, row: Row) -> Collection[str]:
-        """Return the marks and, of each kind, the column that is read."""
-        return {*fields.MARKS, *(_find_key(row, keys) for keys in (QUESTION_KEYS, INPUT_KEYS, ANSWER_KEYS))}
+    priority = -8
+    unanswered: ClassVar[bool] = False
 
     def detect(self, sample: Sequence[Row]) -> int:
         """Return how many hold something asked and something answered."""
-        return sum(bool(_find_key(row, QUESTION_KEYS) and _find_key(row, ANSWER_KEYS)) for row in sample)
+        return sum(map(self.is_answered, sample))
+
+    def columns(self, row: Row) -> Collection[str]:
+        """Return the columns of question, input and answer, and what stands beside them."""
+        own = self._find(row)
+        return name_columns(row, own, own[2])
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one record.
 
         Raises:
-            Fault: a key is missing or of the wrong type.
+            Fault: nothing is asked, or a column is of the wrong type.
         """
-        asked, given, answered = (_find_key(row, keys) for keys in (QUESTION_KEYS, INPUT_KEYS, ANSWER_KEYS))
-        if not asked or not answered:
-            names = QUESTION_KEYS if not asked else ANSWER_KEYS
-            raise Fault("", f"lacks one of {', '.join(names)}")
-        name, task = fields.read_id(row), fields.read_task(row)
-        if isinstance(row[asked], list):
-            return [
-                Record(
-                    id=name,
-                    messages=read_turns(row, asked) + read_turns(row, answered),
-                    task=task,
-                    label=fields.read_label(row),
-                )
-            ]
-        return [
-            Record(
-                id=name,
-                instruction=fields.read_nonempty(row, asked),
-                input=fields.read_text(row, given, default="") if given else "",
-                output=fields.read_text(row, answered),
-                task=task,
-                label=fields.read_label(row),
-            )
-        ]
+        own = asked, given, answer = self._find(row)
+        if not asked:
+            raise Fault("", f"lacks one of {', '.join(names.QUESTION)}")
+        if not answer and not self.unanswered:
+            raise Fault("", f"lacks one of {', '.join(names.ANSWER)}")
+        cells = Cells(row, answer, own)
+        said, about = read_question(cells, asked, given)
+        if answer and answer == find_calls_column(row):
+            calls = read_calls(answer, row[answer])
+            return [cells.record(said, about, (Message("assistant", "", tool_calls=calls),))]
+        return [cells.record(said, about, cells.said(answer, "assistant") if answer else "")]
+
+    def _find(self, row: Row) -> tuple[str, str, str]:
+        asked = find_asked(row)
+        return asked, find_given(row, asked), find_answer(row, asked) or find_calls_column(row)
+
+    def is_answered(self, row: Row) -> bool:
+        """Return whether a row has a question and a column for its answer."""
+        asked, _, answer = self._find(row)
+        return bool(asked and answer)
 
 
 @hookimpl

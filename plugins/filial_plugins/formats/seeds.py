@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 
 from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat, Unfit, json_type
 from filial_plugins.formats import fields
+from filial_plugins.formats.cells import EMPTY, Cells
 
 TAG = "classification"
 
 
-def _instance(instance: object) -> tuple[str, str]:
+_HELD = {"input", "output"}
+
+
+def _instance(instance: object) -> tuple[str, str, Row]:
+    """Return input and output of an instance, and what else it says."""
     if not isinstance(instance, dict):
         raise Fault("", f"must be an object, not {json_type(instance)}")
-    return fields.read_text(instance, "input", default=""), fields.read_text(instance, "output")
+    others = {key: value for key, value in instance.items() if key not in _HELD and value not in EMPTY}
+    return fields.read_text(instance, "input", default=""), fields.read_text(instance, "output"), fields.to_json(others)
 
 
 def _make_group_key(record: Record) -> tuple[str, str, bool]:
@@ -35,8 +41,13 @@ class Seeds(RowFormat):
     """
 
     keys = ("instruction", "instances")
+    priority = -2
     holds = ("id", "input", "task")
-    optional = ("id", "name", "is_classification", "label")
+
+    def columns(self, row: Row) -> Collection[str]:
+        """Return the columns of a seed task, and what stands beside them; its task is its ``name``."""
+        beside = Cells(row, own=("task",)).names
+        return {*self.keys, "is_classification", *beside, *(["name"] if isinstance(row.get("name"), str) else [])}
 
     def from_row(self, row: Row) -> list[Record]:
         """Return the records of one seed task.
@@ -47,20 +58,14 @@ class Seeds(RowFormat):
         flag = row.get("is_classification")
         if not isinstance(flag, bool | None):
             raise Fault("/is_classification", f"must be true or false, not {json_type(flag)}")
-        name, instances = fields.read_id(row), fields.each(fields.read_items(row, "instances"), "instances", _instance)
-        several = bool(name) and len(instances) > 1
-        return [
-            Record(
-                id=f"{name}#{i}" if several else name,
-                instruction=fields.read_nonempty(row, "instruction"),
-                input=given,
-                output=output,
-                task=fields.read_text(row, "name", default=""),
-                tags=(TAG,) if flag else (),
-                label=fields.read_label(row),
-            )
-            for i, (given, output) in enumerate(instances, 1)
-        ]
+        instances = fields.each(fields.read_items(row, "instances"), "instances", _instance)
+        asked, task, tags = fields.read_nonempty(row, "instruction"), row.get("name"), (TAG,) if flag else ()
+        found = []
+        for i, (given, output, others) in enumerate(instances, 1):
+            record = Cells(row, own=("task",)).record(asked, given, output, number=i if len(instances) > 1 else 0)
+            extra = {**record.extra, "instance": others} if others else record.extra
+            found.append(record.replaced(task=task if isinstance(task, str) else "", tags=tags, extra=extra))
+        return found
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield seed tasks; neighbouring records of equal instruction, task and flag are the instances of one.

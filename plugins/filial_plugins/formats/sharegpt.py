@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar
 
 from filial import Format, Message, Record, Role, hookimpl
-from filial.formats import Fault, Row, RowFormat, Unfit, json_type
-from filial_plugins.formats import fields, layouts
+from filial.formats import Row, Unfit
+from filial_plugins.formats import fields, layouts, names
+from filial_plugins.formats.chats import ChatRows
 
-ROLES: dict[str, Role] = {
-    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system",
-    "function_call": "tool_call", "observation": "tool", "tool": "tool",
-}  # fmt: skip
 PLUGINS = "plugins"
 _NAMES: dict[Role, str] = {
     "user": "human", "assistant": "gpt", "system": "system",
@@ -19,39 +17,28 @@ _NAMES: dict[Role, str] = {
 }  # fmt: skip
 
 
-def _read_turn(turn: object) -> Message:
-    if not isinstance(turn, dict):
-        raise Fault("", f"must be an object, not {json_type(turn)}")
-    name = fields.read_text(turn, "from")
-    if name not in ROLES:
-        raise Fault("/from", f"unknown role {name[:40]!r}; known are {', '.join(ROLES)}")
-    return Message(ROLES[name], fields.read_text(turn, "value"))
-
-
-class ShareGPT(RowFormat):
+class ShareGPT(ChatRows):
     """Conversations as FastChat and LLaMA-Factory have them: from and value of each turn.
 
-    Holds every conversation; a single turn becomes one. A conversation in which the page's plugins took part
-    (``plugins``) gets that word as a tag. Other columns go into ``extra``.
+    The column is ``conversations``, or ``items``; turns may also have role and content, or be texts in turn (LIMA).
+    Calls of tools and their results (``function_call``, ``observation``), ``tools``, a separate ``system`` text,
+    reasoning, marks of turns, ``rejected`` and ``label`` are read; other columns go into ``extra``. Holds every
+    conversation; a single turn becomes one. A conversation in which the page's plugins took part (``plugins``) gets
+    that word as a tag.
     """
 
-    keys = ("conversations",)
+    talk: ClassVar = names.CONVERSATIONS
+    priority = -3
     holds = ("id", "extra")
-    optional = ("system", *fields.MARKS)
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one conversation.
 
         Raises:
-            Fault: no turns, or one with an unknown role or without text.
+            Fault: no turns, or one that a record cannot hold.
         """
-        turns = fields.each(fields.read_items(row, "conversations"), "conversations", _read_turn)
-        system = fields.read_text(row, "system", default="")
-        if system and turns[0].role != "system":
-            turns.insert(0, Message("system", system))
         tags = (PLUGINS,) if row.get(PLUGINS) is not None else ()
-        name, task, label = fields.read_id(row), fields.read_task(row), fields.read_label(row)
-        return [Record(id=name, messages=tuple(turns), task=task, tags=tags, label=label)]
+        return [record.replaced(tags=tags) if tags else record for record in super().from_row(row)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield each record as a conversation; a single-turn record asks its instruction, a blank line and its input.

@@ -11,14 +11,18 @@ from filial import Field, Format, Message, Record, hookimpl
 from filial.formats import Row, RowFormat, Unfit
 from filial_plugins.formats import fields, layouts
 from filial_plugins.formats.openai_chat import OpenAIChat
-from filial_plugins.formats.pairs import Pairs
+from filial_plugins.formats.preferences import Preferences
+from filial_plugins.formats.prompts import Prompts
 
 Rows = Literal["auto", "messages", "prompt-completion", "prompt", "preference", "unpaired-preference"]
 _HELD: dict[str, tuple[str, ...]] = {
     "messages": (), "prompt-completion": ("train",), "prompt": (), "preference": ("rejected",),
     "unpaired-preference": ("label",),
 }  # fmt: skip
-_RESERVED = ("chat_template_kwargs", "images", "input_ids", "labels", "text")
+_RESERVED = (
+    "chat_template_kwargs", "images", "input_ids", "labels", "text", "messages", "prompt", "completion", "chosen",
+    "rejected", "label", "tools", "id", "task",
+)  # fmt: skip
 _USAGE = {
     "messages": 'TRL: SFTTrainer(train_dataset=load_dataset("json", data_files={file!r}, split="train"), '
     "args=SFTConfig(assistant_only_loss=True)); without assistant_only_loss prompts are trained as well",
@@ -50,8 +54,8 @@ class TRL(RowFormat):
         return sum(any(isinstance(row.get(key), list) for key in ("messages", "prompt", "chosen")) for row in sample)
 
     def columns(self, row: Row) -> Collection[str]:
-        """Return the columns of TRL's types."""
-        return ("messages", "prompt", "completion", "chosen", "rejected", "label", "tools", *fields.MARKS)
+        """Return the columns that are read of a row."""
+        return _find_reader(row).columns(row)
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one record.
@@ -59,15 +63,7 @@ class TRL(RowFormat):
         Raises:
             Fault: no turns, or one that a record cannot hold.
         """
-        if "messages" in row:
-            return OpenAIChat().from_row(row)
-        if "chosen" not in row:
-            return Pairs().from_row(row)
-        prompt = fields.read_items(row, "prompt") if "prompt" in row else []
-        beside = {key: row[key] for key in ("tools", *fields.MARKS) if key in row}
-        (record,) = OpenAIChat().from_row({**beside, "messages": [*prompt, *fields.read_items(row, "chosen")]})
-        (worse,) = OpenAIChat().from_row({"messages": fields.read_items(row, "rejected")})
-        return [record.replaced(rejected=worse.messages)]
+        return _find_reader(row).from_row(row)
 
     def settle(self, record: Record) -> Self:
         """Return this format with the type that the first record has."""
@@ -91,7 +87,7 @@ class TRL(RowFormat):
         for first in stream:
             form = self.settle(first)
             for record in chain([first], stream):
-                yield layouts.add_extra(record, form._write_row(record), (*_RESERVED, *self.columns({})))
+                yield layouts.add_extra(record, form._write_row(record), _RESERVED)
 
     def _write_row(self, record: Record) -> Row:
         fields.refuse_losses(record, "tools", "tool_calls", "reasoning", "extra", *_HELD[self.rows])
@@ -157,6 +153,11 @@ _ROWS: dict[str, Callable[[Record], Row]] = {
     "messages": _write_messages, "prompt-completion": _write_completion, "prompt": _write_prompt,
     "preference": _write_preference, "unpaired-preference": _write_unpaired,
 }  # fmt: skip
+
+
+def _find_reader(row: Row) -> RowFormat:
+    """Return the format that reads rows of such a type."""
+    return OpenAIChat() if "messages" in row else Preferences() if "chosen" in row else Prompts()
 
 
 @hookimpl

@@ -1,0 +1,45 @@
+"""What formats of conversations share: a column of turns, and what stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
+from filial import Record
+from filial.formats import Row, RowFormat
+from filial_plugins.formats.cells import Cells, name_columns, order
+from filial_plugins.formats.turns import is_talk
+
+
+class ChatRows(RowFormat):
+    """Rows with a conversation in one column.
+
+    ``talk`` are the names that it may have. Rows are found by the first one alone, by the others only where a
+    conversation stands there.
+    """
+
+    talk: ClassVar[tuple[str, ...]]
+
+    def detect(self, sample: Sequence[Row]) -> int:
+        """Return how many hold a conversation."""
+        first, *others = self.talk
+        return sum(first in row or any(is_talk(row.get(name)) for name in others) for row in sample)
+
+    def columns(self, row: Row) -> Collection[str]:
+        """Return the column of the conversation, and what stands beside it."""
+        return name_columns(row, (self.find_talk(row),))
+
+    def from_row(self, row: Row) -> list[Record]:
+        """Return one conversation.
+
+        Raises:
+            Fault: no turns, or one that a record cannot hold.
+        """
+        name = self.find_talk(row)
+        cells = Cells(row, own=(name,))
+        return [cells.conversation(cells.talk(name))]
+
+    def find_talk(self, row: Row) -> str:
+        """Return the column that holds the conversation; the first one, where none does."""
+        there = order(tuple(row), self.talk) or self.talk[:1]
+        return there[0] if len(there) == 1 else next((name for name in there if is_talk(row[name])), there[0])

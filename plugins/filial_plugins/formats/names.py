@@ -1,0 +1,89 @@
+"""The names that public data sets give to the parts of a record: tables, one for each part, the usual names first."""
+
+from __future__ import annotations
+
+from filial import Role
+
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(("user", "human", "prompter", "customer", "client"), "user"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "model", "bot", "ai", "chatgpt", "chatbot", "bing", "bard", "claude", "gemini", "llm",
+         "agent"),
+        "assistant",
+    ),
+    **dict.fromkeys(("system", "developer", "system_prompt"), "system"),
+    **dict.fromkeys(("function_call", "tool_call", "tool_calls", "tool_use"), "tool_call"),
+    **dict.fromkeys(
+        ("tool", "observation", "function", "ipython", "tool_response", "tool_result", "tool_output",
+         "function_response"),
+        "tool",
+    ),
+}  # fmt: skip
+"""Who speaks, by the name in lower case."""
+
+SPEAKER = ("role", "from", "speaker", "sender")
+TEXT = ("content", "value", "text", "message", "utterance")
+
+QUESTION = (
+    "prompt", "question", "query", "instruction", "problem", "user_prompt", "inputs", "input",
+)  # fmt: skip
+"""What is asked; ``input`` only where nothing else is."""
+ALONE = ("prompt", "question", "query", "instruction", "problem", "user_prompt")
+"""What is asked, where the row has no answer: names that hold nothing but a task."""
+GIVEN = ("input", "context", "passage")
+ANSWER = (
+    "completion", "response", "output", "generation", "generated_solution", "solution", "answer", "targets", "target",
+    "outputs", "reply", "assistant", "canonical_solution", "code",
+)  # fmt: skip
+"""What is answered; a worked solution before the ``answer`` in a word."""
+ANSWERS = ("completions", "generations", "responses", "answers", "outputs", "candidates", "samples")
+"""Several answers to one question."""
+GRADE = ("overall_score", "score", "rating", "reward", "grade")
+GRADES = ("ratings", "scores", "rating", "rewards", "grades", "overall_scores")
+"""The grades of several answers, in a column of their own."""
+RANK = ("rank",)
+"""A place in a list, from 1: the lower, the better."""
+
+CHOSEN = ("chosen", "chosen_response", "chosen_answer", "chosen_messages", "preferred", "preferred_output")
+REJECTED = (
+    "rejected", "rejected_response", "rejected_answer", "rejected_messages", "dispreferred", "non_preferred_output",
+)  # fmt: skip
+
+CONVERSATIONS = ("conversations", "items")
+MESSAGES = ("messages",)
+DIALOGUE = ("conversation", "dialogue", "dialog", "chat", "turns", "data", "trajectory")
+QUESTIONS = ("turns",)
+"""The questions of a benchmark, each of which is asked after the answer to the one before (MT-Bench)."""
+
+SYSTEM = ("system", "system_prompt", "system_message", "sys_prompt")
+HISTORY = ("history", "conversation_history", "chat_history")
+REASONING = (
+    "reasoning_content", "reasoning", "rationale", "thinking", "thinking_content", "reasoning_text", "reasoning_trace",
+    "chain_of_thought", "cot", "thought", "thoughts", "think",
+)  # fmt: skip
+BESIDE_AN_ANSWER = ("__reasoning_content", "__reasoning_trace", "_reasoning_content", "_reasoning")
+"""How the column of an answer's reasoning ends that begins with the answer's own name."""
+TOOLS = ("tools", "functions", "available_tools", "tool_definitions")
+CALLS = ("tool_calls", "function_call", "function_calls")
+CALL_ID = ("tool_call_id", "tool_use_id")
+
+TRAINED = (
+    "train", "trainable", "weight", "loss", "loss_weight", "loss_mask", "loss_scale", "training", "is_trained",
+    "train_on_turn",
+)  # fmt: skip
+"""Flags of a turn that are true, or 1, where it is trained."""
+UNTRAINED = ("masked", "is_masked", "ignore", "ignore_loss", "no_loss", "mask_loss", "skip_loss")
+"""Flags of a turn that are true, or 1, where it is not trained."""
+UNCLEAR = ("train_detail", "train_details", "mask", "label_mask")
+"""Marks of a turn that a record has no place for, or that public data use both ways."""
+WEIGHT = ("weight", "loss_weight", "sample_weight", "train", "trainable")
+"""`TRAINED` for a whole row: fewer names, for there a ``loss`` is a measurement."""
+
+LABEL = ("label", "kto_tag", "desirable")
+WANTED = {"true": True, "desirable": True, "chosen": True, "false": False, "undesirable": False, "rejected": False}
+"""What a label says in words."""
+
+MEDIA = (
+    "images", "image", "videos", "video", "audios", "audio", "image_url", "input_audio", "image_path", "pixel_values",
+)  # fmt: skip
+"""What a text model cannot be trained on."""

@@ -1,0 +1,97 @@
+"""Preferences: a better and a worse answer to one question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+
+from filial import Format, Message, Record, Role, hookimpl
+from filial.formats import Fault, Row, RowFormat
+from filial_plugins.formats import names
+from filial_plugins.formats.cells import Cells, Said, as_turns, find, leave_prompt
+from filial_plugins.formats.pairs import find_asked, find_given, read_question
+from filial_plugins.formats.turns import is_talk
+
+_MARKERS: dict[str, Role] = {"\n\nHuman:": "user", "\n\nAssistant:": "assistant"}
+_TALKS = (*names.MESSAGES, *names.CONVERSATIONS, *names.DIALOGUE)
+
+
+class Preferences(RowFormat):
+    """A question with a better answer (``chosen``) and a worse one (``rejected``).
+
+    Both may be texts or turns, with the question in them or in a column of its own: a text, or a conversation. A
+    record's answer is the better one; the worse one stands in ``rejected``. Two dialogues of HH-RLHF (``Human:``,
+    ``Assistant:``) are turns. Only read; other columns go into ``extra``.
+    """
+
+    priority = -1
+
+    def detect(self, sample: Sequence[Row]) -> int:
+        """Return how many have both answers."""
+        return sum(bool(find(row, names.CHOSEN) and find(row, names.REJECTED)) for row in sample)
+
+    def columns(self, row: Row) -> Collection[str]:
+        """Return the columns of both answers and of the question, and what stands beside them."""
+        own = self._find(row)
+        return {*own, *Cells(row, own[0], (*own, *names.REJECTED)).names}
+
+    def from_row(self, row: Row) -> list[Record]:
+        """Return one record.
+
+        Raises:
+            Fault: an answer is missing, nothing is asked, or a column is of the wrong type.
+        """
+        own = self._find(row)
+        better, worse, *question = own
+        if not better or not worse:
+            raise Fault("", f"lacks {names.CHOSEN[0] if not better else names.REJECTED[0]}")
+        cells = Cells(row, better, own=(*own, *names.REJECTED))
+        chosen, rejected = (_read_answer(cells, name) for name in (better, worse))
+        if isinstance(chosen, tuple) and chosen[0].role != "assistant":
+            talk = chosen  # the question stands in front of the answer
+        elif not question:
+            raise Fault("", f"lacks one of {', '.join(names.QUESTION)}")
+        elif question[0] in _TALKS:
+            talk = (*cells.talk(question[0]), *as_turns("assistant", chosen))
+        else:
+            asked, given = read_question(cells, question[0], question[1] if len(question) > 1 else "")
+            return [cells.record(asked, given, chosen, rejected=rejected)]
+        return [cells.conversation(talk, rejected=leave_prompt(as_turns("assistant", rejected), talk))]
+
+    def _find(self, row: Row) -> tuple[str, ...]:
+        """Return the columns of the better answer, the worse one, and, where they do not hold it, the question."""
+        better, worse = find(row, names.CHOSEN), find(row, names.REJECTED)
+        if _holds_question(row.get(better)):
+            return better, worse
+        talk = next((name for name in _TALKS if is_talk(row.get(name))), "")
+        asked = talk or find_asked(row)
+        given = "" if talk or not asked else find_given(row, asked)
+        return tuple(filter(None, (better, worse, asked, given))) if better and worse else (better, worse)
+
+
+def _holds_question(answer: object) -> bool:
+    """Return whether an answer has its question in front of it."""
+    if isinstance(answer, str) and _MARKERS.keys() & {answer[:8], answer[:12]}:
+        return True
+    if not isinstance(answer, list) or len(answer) < 2 or not isinstance(answer[0], dict):
+        return False
+    speaker = next((answer[0][name] for name in names.SPEAKER if isinstance(answer[0].get(name), str)), "")
+    return names.ROLES.get(speaker.lower()) != "assistant"
+
+
+def _read_answer(cells: Cells, name: str) -> Said:
+    said = cells.said(name, "assistant")
+    return _split_dialogue(said) if isinstance(said, str) and _holds_question(said) else said
+
+
+def _split_dialogue(text: str) -> tuple[Message, ...]:
+    """Return the turns of a text in which each begins with its speaker, as in HH-RLHF."""
+    pieces = re.split("(" + "|".join(map(re.escape, _MARKERS)) + ")", text)
+    return tuple(
+        Message(_MARKERS[marker], piece.strip()) for marker, piece in zip(pieces[1::2], pieces[2::2], strict=True)
+    )
+
+
+@hookimpl
+def register_formats(register: Callable[[str, type[Format]], None]) -> None:
+    register("preferences", Preferences)

@@ -1,0 +1,355 @@
+"""Turns of a conversation in every form that public data have: objects, pairs, texts; with calls, reasoning, marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from filial import Message, Role, ToolCall
+from filial.formats import Fault, json_type
+from filial_plugins.formats import fields, names
+
+_PARTS = {
+    **dict.fromkeys(names.SPEAKER, "role"),
+    **dict.fromkeys(names.TEXT, "content"),
+    **dict.fromkeys(names.REASONING, "reasoning"),
+    **dict.fromkeys(names.CALLS, "calls"),
+    **dict.fromkeys(names.CALL_ID, "call_id"),
+    **dict.fromkeys((*names.TRAINED, *names.UNTRAINED), "train"),
+    **dict.fromkeys(names.UNCLEAR, "unclear"),
+    **dict.fromkeys(names.TOOLS, "tools"),
+    **dict.fromkeys(names.MEDIA, "media"),
+    "name": "name",
+}
+"""What a key of a turn says."""
+_SPEAKERS: dict[str, Role] = {
+    **{name: role for name, role in names.ROLES.items() if name not in _PARTS},
+    **dict.fromkeys(("question", "query", "prompt", "instruction", "input"), "user"),
+    **dict.fromkeys(("answer", "response", "completion", "output"), "assistant"),
+}
+"""Who says what stands under a key, in objects that hold a question and its answer."""
+_TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
+_REASONING_PARTS = ("thinking", "reasoning")
+_CALL_PARTS = ("tool_use", "tool_call", "function_call")
+_RESULT_PARTS = ("tool_result", "tool_response")
+_TEXT_OF_PART = ("text", "content", "value", "thinking", "reasoning", "refusal")
+_ARGUMENTS = ("arguments", "parameters", "args", "input")
+_CALL_KEYS = {"id", "type", "index", "function", "name", *_ARGUMENTS}
+Said = dict[str, tuple[str, Any]]
+"""Of each part of a turn the key under which it stands, and the value."""
+
+
+@dataclass(slots=True)
+class Talk:
+    """A conversation as it was read.
+
+    ``others`` holds, for each item of the source, what it says that a turn has no place for; ``tools`` are definitions
+    that stand in turns.
+    """
+
+    turns: list[Message] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    others: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_talk(value: object, column: str) -> Talk:
+    """Return the conversation in a column: a list of turns, of pairs or of alternating texts, or JSON text of one.
+
+    Raises:
+        Fault: it is none, it is empty, or it has a turn that a record cannot hold.
+    """
+    if type(value) is list and value and all(turns := [_read_plain(item) for item in value]):
+        return Talk(cast("list[Message]", turns))  # as most are
+    talk = Talk()
+    try:
+        items = list_items(value)
+    except Fault as fault:
+        raise Fault(f"/{column}", fault.message) from None
+    fields.each(items, column, lambda item: _read_item(item, talk))
+    if not talk.turns:
+        raise Fault(f"/{column}", "is empty")
+    return talk
+
+
+def list_items(value: object) -> list[Any]:
+    """Return the items of a list, of JSON text of one, or of a table that holds a list for each key of a turn.
+
+    Raises:
+        Fault: it is none of these, or it is empty.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        value = fields.parse_json(value)
+    if isinstance(value, dict) and value and all(isinstance(cells, list) for cells in value.values()):
+        value = [dict(zip(value, cells, strict=False)) for cells in zip(*value.values(), strict=False)]
+    if not isinstance(value, list):
+        raise Fault("", f"must be an array, not {json_type(value)}")
+    if not value:
+        raise Fault("", "is empty")
+    return value
+
+
+def is_talk(value: object) -> bool:
+    """Return whether a value looks like a conversation: turns, objects of questions and answers, pairs, or several
+    texts in turn."""
+    try:
+        items = list_items(value)
+    except Fault:
+        return False
+    first = items[0]
+    if isinstance(first, dict):
+        said = {_PARTS.get(key) for key in first}
+        return "role" in said or any(key.lower() in _SPEAKERS for key in first)
+    if isinstance(first, list):
+        return all(isinstance(item, list) and len(item) == 2 for item in items)
+    return isinstance(first, str) and len(items) > 1
+
+
+def _read_item(item: Any, talk: Talk) -> None:
+    """Add to a conversation what one item of its source says."""
+    others: dict[str, Any] = {}
+    if isinstance(item, dict):
+        talk.turns += _read_object(item, others, talk.tools)
+    elif isinstance(item, list) and len(item) == 2:
+        asker: tuple[Role, Role] = ("user", "assistant")
+        said = [(i, text) for i, text in enumerate(item) if text not in (None, "")]
+        talk.turns += [Message(asker[i], _expect_text(text, f"/{i}")) for i, text in said]
+    elif isinstance(item, str):
+        talk.turns.append(Message("assistant" if len(talk.turns) % 2 else "user", item))
+    else:
+        raise Fault("", f"must be an object, not {json_type(item)}")
+    talk.others.append(others)
+
+
+def _read_plain(turn: Any) -> Message | None:
+    """Return a turn of a speaker and a text, and nothing else; None: it says more, or says it otherwise."""
+    if type(turn) is not dict or len(turn) != 2:
+        return None
+    speaker, text = (turn["role"], turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
+    role = names.ROLES.get(speaker) if type(speaker) is str else None
+    return None if role is None or role == "tool_call" or type(text) is not str else Message(role, text)
+
+
+def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[str, Any]]) -> list[Message]:
+    """Return what one object says, most often one turn; what has no place in turns is put into ``others``."""
+    said: Said = {}
+    for key, value in turn.items():
+        part = _PARTS.get(key, "")
+        if part == "train" and value is not None:
+            flag = read_flag(key, value)
+            said[part] = (key, _join_flags(said.get(part), key, flag))
+            others.update({} if flag or key == "train" else {key: value})  # the mark stays under its own name, too
+        elif part in ("unclear", "media") and value not in (None, False, "", [], {}):
+            raise Fault(f"/{key}", _REFUSED[part])
+        elif part and said.get(part, _UNSAID)[1] is None:
+            said[part] = (key, value)
+        elif value not in (None, "", [], {}, said.get(part, ("", None))[1]):
+            others[key] = value
+    if said.get("role", _UNSAID)[1] is None:
+        said.pop("role", None)
+        return _read_exchange(turn, said, others)
+    tools += read_tools(*said["tools"]) if "tools" in said else ()
+    return _make_turns(said, others)
+
+
+_REFUSED = {
+    "unclear": "masks and parts of a turn have no place in a record; say train: true or false of the whole turn",
+    "media": "images, audio and video have no place in a record; leave such conversations out",
+}
+_UNSAID = ("", None)
+_LABELS = ("call_id", "name")
+"""Parts of a turn that are short texts."""
+
+
+def _read_exchange(turn: dict[str, Any], said: Said, others: dict[str, Any]) -> list[Message]:
+    """Return the turns of an object that names no speaker: each stands under the name of who says it."""
+    train, reasoning = said.pop("train", _UNSAID)[1], said.pop("reasoning", _UNSAID)
+    turns = []
+    for key in turn:
+        role = _SPEAKERS.get(key.lower())
+        if role is None or turn[key] in (None, ""):
+            continue
+        others.pop(key, None)
+        answered = role == "assistant"
+        thought = _expect_text(reasoning[1], f"/{reasoning[0]}") if answered and reasoning[1] else ""
+        turns.append(Message(role, _expect_text(turn[key], f"/{key}"), thought, train=train if answered else None))
+    if not turns:
+        raise Fault("", "lacks role")
+    others.update(dict(said.values()))
+    return turns
+
+
+def _make_turns(said: Said, others: dict[str, Any]) -> list[Message]:
+    """Return the turn of an object that names its speaker, after the results of tools that stand in its content."""
+    (role_key, speaker), (key, value) = said["role"], said.get("content", _UNSAID)
+    role = names.ROLES.get(_expect_text(speaker, f"/{role_key}").strip().lower())
+    if role is None:
+        raise Fault(f"/{role_key}", f"unknown role {speaker[:40]!r}; known are {', '.join(names.ROLES)}")
+    calls = list(read_calls(*said["calls"])) if said.get("calls", _UNSAID)[1] else []
+    if not key and not calls:
+        raise Fault("", f"lacks {'value' if role_key == 'from' else 'content'}")
+    content = _Content()
+    if isinstance(value, dict | list) and (role == "tool" and not _holds_parts(value)):
+        content.texts.append(fields.to_json_text(value))
+    elif isinstance(value, dict | list):
+        content.read(value, key)
+        others.update({key: value} if content.lost else {})
+    elif value is not None or not (calls or said.get("reasoning", _UNSAID)[1]):
+        content.texts.append(_expect_text(value, f"/{key}"))
+    text = "".join(content.texts)
+    if role == "tool_call" and not calls and (found := find_calls(text)):
+        text, calls = "", list(found)
+    calls += content.calls
+    if role == "tool_call" and calls:
+        role = "assistant"
+    if content.results and not (text or calls):
+        return content.results
+    reasoning = _expect_text(said.get("reasoning", _UNSAID)[1] or "", f"/{said.get('reasoning', _UNSAID)[0]}")
+    label = {part: _expect_text(said[part][1], f"/{said[part][0]}") for part in _LABELS if said.get(part, _UNSAID)[1]}
+    turn = Message(
+        role, text, reasoning or "".join(content.reasoning), tuple(calls), label.get("call_id", ""),
+        label.get("name", ""), said.get("train", _UNSAID)[1],
+    )  # fmt: skip
+    return [*content.results, turn]
+
+
+def _holds_parts(value: object) -> bool:
+    parts = value if isinstance(value, list) else [value]
+    return bool(parts) and all(isinstance(part, str) or (isinstance(part, dict) and "type" in part) for part in parts)
+
+
+@dataclass(slots=True)
+class _Content:
+    """The parts of a turn's content, sorted by what they are; ``lost`` where one says more than its text."""
+
+    texts: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    results: list[Message] = field(default_factory=list)
+    lost: bool = False
+
+    def read(self, value: object, key: str) -> None:
+        """Read a list of parts, or one part."""
+        if isinstance(value, list):
+            fields.each(value, key, self._read_part)
+        elif isinstance(value, dict) and "type" in value:
+            self._read_part(value)
+        else:
+            raise Fault(f"/{key}", f"must be a string, not {json_type(value)}")
+
+    def _read_part(self, part: object) -> None:
+        if isinstance(part, str):
+            self.texts.append(part)
+            return
+        if not isinstance(part, dict):
+            raise Fault("", f"must be a text part, not {json_type(part)}")
+        kind = part.get("type", "text")
+        key = next((key for key in _TEXT_OF_PART if part.get(key) is not None), "text")
+        read = {"type", key}
+        if kind in _TEXT_PARTS:
+            self.texts.append(fields.read_text(part, key))
+        elif kind in _REASONING_PARTS:
+            self.reasoning.append(fields.read_text(part, key))
+        elif kind in _CALL_PARTS:
+            self.calls += read_calls(key, part.get(key, part) if "name" not in part else part)
+            read |= _CALL_KEYS
+        elif kind in _RESULT_PARTS:
+            result = _Content()
+            if isinstance(value := part.get(key, ""), str):
+                result.texts.append(value)
+            else:
+                result.read(value, key)
+            of = next((str(part[name]) for name in names.CALL_ID if part.get(name)), "")
+            self.results.append(Message("tool", "".join(result.texts), tool_call_id=of))
+            read |= set(names.CALL_ID)
+        else:
+            raise Fault("/type", f"only text parts are supported, not {str(kind)[:40]!r}")
+        self.lost = self.lost or any(part[name] not in (None, "", [], {}) for name in part.keys() - read)
+
+
+def read_flag(key: str, value: object) -> bool:
+    """Return whether a turn is trained, by a flag of any name.
+
+    Raises:
+        Fault: the flag is neither true nor false, nor 0 nor 1.
+    """
+    flag = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(str(value).lower())
+    if flag is None:
+        raise Fault(f"/{key}", f"must be true or false, 1 or 0, not {str(value)[:40]}; a turn is trained or it is not")
+    return flag is not (key in names.UNTRAINED)
+
+
+def _join_flags(earlier: tuple[str, Any] | None, key: str, flag: bool) -> bool:
+    if earlier is not None and earlier[1] is not None and earlier[1] != flag:
+        raise Fault(f"/{key}", f"contradicts {earlier[0]}")
+    return flag
+
+
+def read_calls(key: str, value: object) -> tuple[ToolCall, ...]:
+    """Return calls of tools: one or a list, bare or in OpenAI's wrapping, or JSON text of them.
+
+    Raises:
+        Fault: a call has no name, or it is none.
+    """
+    if isinstance(value, str):
+        value = fields.parse_json(value)
+    several = isinstance(value, list)
+    calls: Sequence[object] = value if isinstance(value, list) else [value]
+    found = []
+    for i, call in enumerate(calls):
+        inner = call.get("function", call) if isinstance(call, dict) else None
+        if not isinstance(call, dict) or not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+            raise Fault(f"/{key}/{i}" if several else f"/{key}", "must be a call of a tool, with name and arguments")
+        given: Any = next((inner[name] for name in _ARGUMENTS if inner.get(name) is not None), {})
+        text = given if isinstance(given, str) else fields.to_json_text(given)
+        found.append(ToolCall(id=str(call.get("id") or ""), name=inner["name"], arguments=text))
+    return tuple(found)
+
+
+def find_calls(text: str) -> tuple[ToolCall, ...]:
+    """Return the calls that a text says as JSON, and nothing else; none where it says something else."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return ()
+    try:
+        calls = fields.parse_json(text)
+        for call in calls if isinstance(calls, list) else [calls]:
+            inner = call.get("function", call)
+            if not call.keys() <= _CALL_KEYS or not inner.keys() & set(_ARGUMENTS):
+                return ()
+        return read_calls("value", calls)
+    except (Fault, AttributeError):
+        return ()
+
+
+def read_tools(key: str, value: object) -> list[dict[str, Any]]:
+    """Return definitions of tools, each in OpenAI's wrapping, from a list of them, bare or not, or JSON text.
+
+    Raises:
+        Fault: it is no list of objects.
+    """
+    if value in (None, "", [], {}):
+        return []
+    if isinstance(value, str):
+        value = fields.parse_json(value)
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list):
+        raise Fault(f"/{key}", f"must be an array of tools, not {json_type(value)}")
+    return fields.each(value, key, _read_tool)
+
+
+def _read_tool(tool: object) -> dict[str, Any]:
+    if isinstance(tool, str):
+        tool = fields.parse_json(tool)
+    if not isinstance(tool, dict):
+        raise Fault("", f"must be a definition of a tool, not {json_type(tool)}")
+    bare = "name" in tool and "function" not in tool and tool.get("type", "function") == "function"
+    definition = {k: v for k, v in tool.items() if k != "type"} if bare else tool
+    wrapped: dict[str, Any] = fields.to_json({"type": "function", "function": definition} if bare else definition)
+    return wrapped
+
+
+def _expect_text(value: object, pointer: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise Fault(pointer, f"must be a string, not {json_type(value)}")

@@ -1,0 +1,710 @@
+"""Rows as public data sets have them: what each is read as, that nothing is lost of it, and what is refused."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from filial import Message, Record, ToolCall, UsageError
+from filial.formats import BadLine, read_rows
+from filial.plugins import Manager
+from filial_plugins.formats import names
+
+Q, A = "Name three rivers.", "Ob, Indus, Mekong"
+SYSTEM, USER, ANSWER = Message("system", "Be brief."), Message("user", Q), Message("assistant", A)
+U, Y = {"role": "user", "content": Q}, {"role": "assistant", "content": A}
+HUMAN, GPT = {"from": "human", "value": Q}, {"from": "gpt", "value": A}
+WORSE = Message("assistant", "I don't know.")
+WEATHER = {"name": "weather", "description": "Tells it.", "parameters": {"type": "object", "properties": {}}}
+TOOL = {"type": "function", "function": WEATHER}
+CALL = ToolCall(id="c1", name="weather", arguments='{"city":"Omsk"}')
+BARE = ToolCall(name="weather", arguments='{"city":"Omsk"}')
+SINGLE = Record(instruction=Q, output=A)
+TALK = Record(messages=(USER, ANSWER))
+
+
+def single(**fields: Any) -> Record:
+    return SINGLE.replaced(**fields)
+
+
+def talk(*turns: Message, **fields: Any) -> Record:
+    return Record(messages=turns or (USER, ANSWER), **fields)
+
+
+def read_one(row: dict[str, Any], format: str = "auto") -> Record:
+    """The one record of a row, without an id that it did not bring."""
+    [record] = read_rows([row], format=format)
+    return record if "id" in row else record.replaced(id="")
+
+
+KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
+    # Question and answer
+    "Alpaca": (
+        "alpaca",
+        {"instruction": Q, "input": "in Asia", "output": A, "x": 1},
+        single(input="in Asia", extra={"x": 1}),
+    ),
+    "LLaMA-Factory's Alpaca": (
+        "alpaca",
+        {"instruction": "And more?", "input": "", "output": "Lena", "system": "Be brief.", "history": [[Q, A]]},
+        talk(SYSTEM, USER, ANSWER, Message("user", "And more?"), Message("assistant", "Lena")),
+    ),
+    "Alpaca with a system prompt": (
+        "alpaca",
+        {"instruction": Q, "output": A, "system_prompt": "S", "y": 2},
+        single(system="S", extra={"y": 2}),
+    ),
+    "a rationale": ("pairs", {"question": Q, "rationale": "They flow.", "answer": A}, single(reasoning="They flow.")),
+    "Dolly": (
+        "pairs",
+        {"instruction": Q, "context": "in Asia", "response": A, "category": "open_qa"},
+        single(input="in Asia", extra={"category": "open_qa"}),
+    ),
+    "OpenOrca": (
+        "pairs",
+        {"id": "flan.1", "system_prompt": "S", "question": Q, "response": A},
+        single(id="flan.1", system="S"),
+    ),
+    "GSM8K": ("pairs", {"question": Q, "answer": A}, SINGLE),
+    "FLAN": ("pairs", {"inputs": Q, "targets": A, "task": "geo"}, single(task="geo")),
+    "Firefly": ("pairs", {"kind": "NLI", "input": Q, "target": A}, single(extra={"kind": "NLI"})),
+    "BELLE": ("alpaca", {"instruction": Q, "input": "", "output": A, "kind": "x"}, single(extra={"kind": "x"})),
+    "NuminaMath": ("pairs", {"problem": Q, "solution": A, "answer": "3"}, single(extra={"answer": "3"})),
+    "HumanEval": (
+        "pairs",
+        {"task_id": "H/0", "prompt": Q, "canonical_solution": A, "entry_point": "f"},
+        single(extra={"task_id": "H/0", "entry_point": "f"}),
+    ),
+    "MBPP+": ("pairs", {"task_id": 2, "code": A, "prompt": Q}, single(extra={"task_id": 2})),
+    "distilabel": (
+        "pairs",
+        {"instruction": Q, "generation": A, "model_name": "m", "distilabel_metadata": {"raw": 1}},
+        single(extra={"model_name": "m", "distilabel_metadata": {"raw": 1}}),
+    ),
+    "DataDesigner": (
+        "pairs",
+        {"instruction": Q, "response": A, "response__reasoning_content": "Hm.", "topic": "geo"},
+        single(reasoning="Hm.", extra={"topic": "geo"}),
+    ),
+    "heads of a table": ("pairs", {"Question": Q, "Answer": A, "System Prompt": "S"}, single(system="S")),
+    "ms-swift": (
+        "pairs",
+        {"system": "Be brief.", "query": Q, "response": A, "history": [["Hi", "Hello"]]},
+        talk(SYSTEM, Message("user", "Hi"), Message("assistant", "Hello"), USER, ANSWER),
+    ),
+    "history as objects": (
+        "pairs",
+        {"query": Q, "response": A, "history": [{"role": "user", "content": "Hi"}, Y]},
+        talk(Message("user", "Hi"), ANSWER, USER, ANSWER),
+    ),
+    "TRL's prompt and completion": ("pairs", {"prompt": [U], "completion": [Y]}, TALK),
+    "xLAM": (
+        "pairs",
+        {
+            "id": 7,
+            "query": Q,
+            "tools": json.dumps([WEATHER]),
+            "answers": json.dumps([{"name": "weather", "arguments": {"city": "Omsk"}}]),
+        },
+        talk(USER, Message("assistant", "", tool_calls=(BARE,)), id="7", tools=(TOOL,)),
+    ),
+    # Questions alone
+    "a prompt": ("prompts", {"prompt": Q}, Record(instruction=Q)),
+    "a question with an id": ("prompts", {"id": "1", "question": Q}, Record(id="1", instruction=Q)),
+    "an instruction": (
+        "prompts",
+        {"instruction": Q, "input": "in Asia", "topic": 1},
+        Record(instruction=Q, input="in Asia", extra={"topic": 1}),
+    ),
+    "WizardLM's test set": (
+        "prompts",
+        {"idx": 1, "Skill": "Geo", "Difficulty": 2, "Instruction": Q},
+        Record(instruction=Q, extra={"idx": 1, "Skill": "Geo", "Difficulty": 2}),
+    ),
+    "BELLE's evaluation": (
+        "prompts",
+        {"question": Q, "class": "open", "std_answer": ""},
+        Record(instruction=Q, extra={"class": "open"}),
+    ),
+    "MT-Bench": (
+        "prompts",
+        {"question_id": 81, "category": "writing", "turns": [Q, "And more?"], "reference": [A]},
+        Record(
+            instruction=Q, extra={"question_id": 81, "category": "writing", "turns": [Q, "And more?"], "reference": [A]}
+        ),
+    ),
+    "Arena-Hard": (
+        "prompts",
+        {"question_id": "a", "turns": [{"content": Q}]},
+        Record(instruction=Q, extra={"question_id": "a"}),
+    ),
+    "Vicuna's benchmark": (
+        "prompts",
+        {"question_id": 1, "text": Q, "category": "c"},
+        Record(instruction=Q, extra={"question_id": 1, "category": "c"}),
+    ),
+    "IFEval": (
+        "prompts",
+        {"key": 1, "prompt": Q, "instruction_id_list": ["a"], "kwargs": [{}]},
+        Record(instruction=Q, extra={"key": 1, "instruction_id_list": ["a"], "kwargs": [{}]}),
+    ),
+    "TRL's prompt": ("prompts", {"prompt": [U]}, talk(USER)),
+    # Conversations
+    "OpenAI": ("openai", {"messages": [U, {**Y, "weight": 1}]}, talk(USER, Message("assistant", A, train=True))),
+    "OpenAI, not trained": (
+        "openai",
+        {"messages": [U, {**Y, "weight": 0}]},
+        talk(USER, Message("assistant", A, train=False), extra={"messages_extra": [{}, {"weight": 0}]}),
+    ),
+    "OpenAI, a developer": (
+        "openai",
+        {"messages": [{"role": "developer", "content": "Be brief.", "name": "x"}, U]},
+        talk(Message("system", "Be brief.", name="x"), USER),
+    ),
+    "OpenAI with tools": (
+        "openai",
+        {
+            "messages": [
+                U,
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {
+                            "id": "c1",
+                            "type": "function",
+                            "function": {"name": "weather", "arguments": '{"city":"Omsk"}'},
+                        }
+                    ],
+                },
+                {"role": "tool", "tool_call_id": "c1", "content": "cold"},
+                Y,
+            ],
+            "tools": [TOOL],
+            "parallel_tool_calls": False,
+        },
+        talk(
+            USER,
+            Message("assistant", "", tool_calls=(CALL,)),
+            Message("tool", "cold", tool_call_id="c1"),
+            ANSWER,
+            tools=(TOOL,),
+            extra={"parallel_tool_calls": False},
+        ),
+    ),
+    "OpenAI with functions": (
+        "openai",
+        {
+            "messages": [
+                U,
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "function_call": {"name": "weather", "arguments": '{"city":"Omsk"}'},
+                },
+                {"role": "function", "name": "weather", "content": "cold"},
+            ],
+            "functions": [WEATHER],
+        },
+        talk(
+            USER, Message("assistant", "", tool_calls=(BARE,)), Message("tool", "cold", name="weather"), tools=(TOOL,)
+        ),
+    ),
+    "arguments and results as objects": (
+        "openai",
+        {
+            "messages": [
+                U,
+                {"role": "assistant", "tool_calls": [{"name": "weather", "arguments": {"city": "Omsk"}}]},
+                {"role": "tool", "content": {"t": -30}},
+            ]
+        },
+        talk(USER, Message("assistant", "", tool_calls=(BARE,)), Message("tool", '{"t":-30}')),
+    ),
+    "Anthropic": (
+        "openai",
+        {
+            "messages": [
+                U,
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "thinking", "thinking": "Hm."},
+                        {"type": "text", "text": "Let me see."},
+                        {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Omsk"}},
+                    ],
+                },
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "cold"}]},
+            ]
+        },
+        talk(
+            USER,
+            Message("assistant", "Let me see.", reasoning="Hm.", tool_calls=(CALL,)),
+            Message("tool", "cold", tool_call_id="c1"),
+        ),
+    ),
+    "LLaMA-Factory v1": (
+        "openai",
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "value": Q}], "loss_weight": 0.0},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "reasoning", "value": "Hm."}, {"type": "text", "value": A}],
+                    "loss_weight": 1.0,
+                },
+            ]
+        },
+        talk(
+            Message("user", Q, train=False),
+            Message("assistant", A, reasoning="Hm.", train=True),
+            extra={"messages_extra": [{"loss_weight": 0.0}, {}]},
+        ),
+    ),
+    "parts with more than text": (
+        "openai",
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": Q, "cache_control": {"type": "ephemeral"}}]},
+                Y,
+            ]
+        },
+        talk(
+            extra={
+                "messages_extra": [
+                    {"content": [{"type": "text", "text": Q, "cache_control": {"type": "ephemeral"}}]},
+                    {},
+                ]
+            }
+        ),
+    ),
+    "messages as JSON text": ("openai", {"messages": json.dumps([U, Y])}, TALK),
+    "messages by columns": (
+        "openai",
+        {"messages": {"role": ["user", "assistant"], "content": [Q, A]}, "x": 1},
+        talk(extra={"x": 1}),
+    ),
+    "ShareGPT": ("sharegpt", {"conversations": [HUMAN, GPT]}, TALK),
+    "ShareGPT's items": ("sharegpt", {"id": "a", "items": [HUMAN, {"from": "chatgpt", "value": A}]}, talk(id="a")),
+    "Bing's": ("sharegpt", {"conversations": [HUMAN, {"from": "bing", "value": A}]}, TALK),
+    "role and content": ("sharegpt", {"conversations": [U, Y]}, TALK),
+    "Pygmalion": (
+        "sharegpt",
+        {"conversations": [{"role": "user", "value": Q}, {"role": "assistant", "value": A}]},
+        TALK,
+    ),
+    "LIMA": ("sharegpt", {"conversations": [Q, A], "source": "wiki"}, talk(extra={"source": "wiki"})),
+    "LLaMA-Factory's tools": (
+        "sharegpt",
+        {
+            "conversations": [
+                HUMAN,
+                {"from": "function_call", "value": '{"name": "weather", "arguments": {"city": "Omsk"}}'},
+                {"from": "observation", "value": "cold"},
+                GPT,
+            ],
+            "tools": json.dumps([WEATHER]),
+            "system": "Be brief.",
+        },
+        talk(
+            SYSTEM, USER, Message("assistant", "", tool_calls=(BARE,)), Message("tool", "cold"), ANSWER, tools=(TOOL,)
+        ),
+    ),
+    "a call that is no JSON": (
+        "sharegpt",
+        {"conversations": [{"from": "function_call", "value": "f"}]},
+        talk(Message("tool_call", "f")),
+    ),
+    "mistral-finetune": (
+        "sharegpt",
+        {"conversations": [HUMAN, {**GPT, "weight": 0}]},
+        talk(USER, Message("assistant", A, train=False), extra={"conversations_extra": [{}, {"weight": 0}]}),
+    ),
+    "axolotl": (
+        "sharegpt",
+        {"conversations": [{**HUMAN, "train": True}, {**GPT, "train": False}]},
+        talk(Message("user", Q, train=True), Message("assistant", A, train=False)),
+    ),
+    "NeMo": (
+        "sharegpt",
+        {
+            "system": "Be brief.",
+            "mask": "User",
+            "conversations": [
+                {"from": "User", "value": Q, "label": None},
+                {"from": "Assistant", "value": A, "label": "quality:4"},
+            ],
+        },
+        talk(SYSTEM, USER, ANSWER, extra={"mask": "User", "conversations_extra": [{}, {"label": "quality:4"}]}),
+    ),
+    "LMSYS": (
+        "dialogues",
+        {"conversation_id": "c", "model": "m", "conversation": [U, Y], "turn": 1, "redacted": False},
+        talk(extra={"conversation_id": "c", "model": "m", "turn": 1, "redacted": False}),
+    ),
+    "WildChat": (
+        "dialogues",
+        {"conversation": [{**U, "country": "Peru", "toxic": False}, {**Y, "state": None}], "toxic": False},
+        talk(extra={"toxic": False, "conversation_extra": [{"country": "Peru", "toxic": False}, {}]}),
+    ),
+    "UltraChat": ("dialogues", {"id": "0", "data": [Q, A]}, talk(id="0")),
+    "Firefly, several turns": (
+        "dialogues",
+        {"conversation_id": 1, "conversation": [{"human": Q, "assistant": A}]},
+        talk(extra={"conversation_id": 1}),
+    ),
+    "Capybara": (
+        "dialogues",
+        {"source": "s", "conversation": [{"input": Q, "output": A}]},
+        talk(extra={"source": "s"}),
+    ),
+    "ms-swift's tools": (
+        "dialogues",
+        {"conversation": [{"tool": "cold", "assistant": A}]},
+        talk(Message("tool", "cold"), ANSWER),
+    ),
+    # Preferences
+    "chosen and rejected": (
+        "preferences",
+        {"prompt": Q, "chosen": A, "rejected": WORSE.content, "margin": 2},
+        single(rejected=(WORSE,), extra={"margin": 2}),
+    ),
+    "LLaMA-Factory's Alpaca pairs": (
+        "preferences",
+        {"instruction": Q, "input": "in Asia", "chosen": A, "rejected": WORSE.content},
+        single(input="in Asia", rejected=(WORSE,)),
+    ),
+    "LLaMA-Factory's ShareGPT pairs": (
+        "preferences",
+        {"conversations": [HUMAN], "chosen": GPT, "rejected": {"from": "gpt", "value": WORSE.content}},
+        talk(rejected=(WORSE,)),
+    ),
+    "Orca's pairs": (
+        "preferences",
+        {"system": "S", "input": Q, "chosen": A, "rejected": WORSE.content},
+        single(system="S", rejected=(WORSE,)),
+    ),
+    "TRL's implicit prompt": (
+        "preferences",
+        {"chosen": [U, Y], "rejected": [U, {"role": "assistant", "content": WORSE.content}]},
+        talk(rejected=(WORSE,)),
+    ),
+    "TRL's explicit prompt": (
+        "preferences",
+        {"prompt": [U], "chosen": [Y], "rejected": [{"role": "assistant", "content": WORSE.content}]},
+        talk(rejected=(WORSE,)),
+    ),
+    "UltraFeedback, binarized": (
+        "preferences",
+        {
+            "prompt": Q,
+            "chosen": [U, Y],
+            "rejected": [U, {"role": "assistant", "content": WORSE.content}],
+            "score_chosen": 9,
+        },
+        talk(rejected=(WORSE,), extra={"prompt": Q, "score_chosen": 9}),
+    ),
+    "HH-RLHF": (
+        "preferences",
+        {"chosen": f"\n\nHuman: {Q}\n\nAssistant: {A}", "rejected": f"\n\nHuman: {Q}\n\nAssistant: {WORSE.content}"},
+        talk(rejected=(WORSE,)),
+    ),
+    "ms-swift's pairs": ("openai", {"messages": [U, Y], "rejected_response": WORSE.content}, talk(rejected=(WORSE,))),
+    "UltraFeedback": (
+        "candidates",
+        {
+            "source": "s",
+            "instruction": Q,
+            "completions": [
+                {"model": "a", "response": WORSE.content, "overall_score": 2.5},
+                {"model": "b", "response": A, "overall_score": 9},
+            ],
+        },
+        single(
+            rejected=(WORSE,),
+            extra={
+                "source": "s",
+                "completions": [
+                    {"model": "a", "response": WORSE.content, "overall_score": 2.5},
+                    {"model": "b", "response": A, "overall_score": 9},
+                ],
+            },
+        ),
+    ),
+    "distilabel's ratings": (
+        "candidates",
+        {"instruction": Q, "generations": [A, WORSE.content], "ratings": [5, 1]},
+        single(rejected=(WORSE,), extra={"generations": [A, WORSE.content], "ratings": [5, 1]}),
+    ),
+    "Nectar": (
+        "candidates",
+        {"prompt": Q, "answers": [{"answer": WORSE.content, "rank": 7.0}, {"answer": A, "rank": 1.0}]},
+        single(
+            rejected=(WORSE,), extra={"answers": [{"answer": WORSE.content, "rank": 7.0}, {"answer": A, "rank": 1.0}]}
+        ),
+    ),
+    "TRL's KTO": ("pairs", {"prompt": Q, "completion": A, "label": False}, single(label=False)),
+    "a label in words": ("pairs", {"prompt": Q, "completion": A, "label": "True"}, single(label=True)),
+    "LLaMA-Factory's KTO": ("openai", {"messages": [U, Y], "kto_tag": False}, talk(label=False)),
+    # Marks of a row
+    "a row of weight 0": (
+        "pairs",
+        {"prompt": Q, "completion": A, "weight": 0},
+        talk(USER, Message("assistant", A, train=False), extra={"weight": 0}),
+    ),
+    "a row of weight 1": ("pairs", {"prompt": Q, "completion": A, "weight": 1.0}, single(extra={"weight": 1.0})),
+    "a weight that is no switch": (
+        "pairs",
+        {"prompt": Q, "completion": A, "weight": 0.5},
+        single(extra={"weight": 0.5}),
+    ),
+    "a class": ("pairs", {"prompt": Q, "completion": A, "label": "sports"}, single(extra={"label": "sports"})),
+    "an id that is an object": (
+        "pairs",
+        {"id": {"$oid": "f"}, "prompt": Q, "completion": A},
+        single(id="*", extra={"id": {"$oid": "f"}}),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_of_this_kind_is_read(kind: str) -> None:
+    format, row, expected = KINDS[kind]
+    record = read_one(row)
+    if expected.id == "*":
+        record, expected = record.replaced(id=""), expected.replaced(id="")
+    assert record == expected
+    assert read_one(row, format).replaced(id="") == expected.replaced(id="")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_are_those_that_are_no_extra(kind: str) -> None:
+    """The core keeps what ``columns`` does not name, and a format itself may keep what it has read as well."""
+    format, row, _ = KINDS[kind]
+    form = Manager().build("formats", format)
+    read, before = set(form.columns(row)), json.dumps(row)
+    [record, *_] = form.records_in(row)
+    assert json.dumps(row) == before
+    for name in row.keys() - read:
+        assert record.extra.get(name) == row[name] or row[name] in (None, "", [], {})
+
+
+def test_each_of_several_answers_without_grades_is_a_record() -> None:
+    found = list(read_rows([{"id": "a", "instruction": Q, "generations": [A, "Lena", None]}]))
+    kept = {"generations": [A, "Lena", None]}
+    assert found == [single(id="a#1", extra=kept), single(id="a#2", output="Lena", extra=kept)]
+
+
+def test_what_an_instance_of_a_seed_task_says_beside_is_kept() -> None:
+    instances = [{"input": "", "output": A, "constraints": "None."}, {"output": "Lena"}]
+    found = list(read_rows([{"id": "s", "instruction": Q, "instances": instances, "name": "t", "task": "u"}]))
+    assert [(r.id, r.output, r.task, r.extra) for r in found] == [
+        ("s#1", A, "t", {"task": "u", "instance": {"constraints": "None."}}), ("s#2", "Lena", "t", {"task": "u"}),
+    ]  # fmt: skip
+
+
+def test_what_a_turn_says_beside_is_kept_with_what_was_kept_before() -> None:
+    row = {"messages": [U, {**Y, "score": 2}], "messages_extra": [{"a": 1}, {"b": 2}]}
+    assert read_one(row).extra == {"messages_extra": [{"a": 1}, {"b": 2, "score": 2}]}
+
+
+@pytest.mark.parametrize("key", names.TRAINED)
+@pytest.mark.parametrize("turns", [(U, Y), (HUMAN, GPT)])
+@pytest.mark.parametrize(
+    ("value", "train"),
+    [(0, False), (0.0, False), (False, False), ("false", False), (1, True), (1.0, True), (True, True), (None, None)],
+)
+def test_every_spelling_of_a_mark_for_training(key: str, turns: Any, value: Any, train: bool | None) -> None:
+    for column in ("messages", "conversations", "conversation"):
+        record = read_one({column: [turns[0], {**turns[1], key: value}], "x": 1})
+        assert record.messages[1].train is train
+
+
+@pytest.mark.parametrize("key", names.UNTRAINED)
+@pytest.mark.parametrize(("value", "train"), [(True, False), (1, False), (False, True), (None, None)])
+def test_every_spelling_of_a_mark_against_training(key: str, value: Any, train: bool | None) -> None:
+    assert read_one({"messages": [U, {**Y, key: value}], "x": 1}).messages[1].train is train
+
+
+@pytest.mark.parametrize("key", names.REASONING)
+def test_every_spelling_of_reasoning(key: str) -> None:
+    assert read_one({"messages": [U, {**Y, key: "Hm."}], "x": 1}).messages[1].reasoning == "Hm."
+    assert read_one({"prompt": Q, "completion": A, key: "Hm."}).reasoning == "Hm."
+    assert read_one({"instruction": Q, "output": A, key: "Hm.", "x": 1}).reasoning == "Hm."
+    assert read_one({"conversations": [HUMAN, GPT], key: "Hm."}).messages[1].reasoning == "Hm."
+
+
+@pytest.mark.parametrize("name", [name for name, role in names.ROLES.items() if role != "tool_call"])
+def test_every_name_of_a_speaker(name: str) -> None:
+    for spelled in (name, name.upper()):
+        [turn] = read_one({"conversations": [{"from": spelled, "value": "x"}]}).messages
+        assert turn == Message(names.ROLES[name], "x")
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "images of a row": ({"messages": [U, Y], "images": ["a.png"]}, "/images: images, audio and video have no place"),
+    "an image of a pair": ({"question": Q, "answer": A, "image": {"bytes": "x"}}, "/image: images, audio"),
+    "images of a turn": ({"messages": [{**U, "images": ["a.png"]}, Y]}, "/messages/0/images: images, audio"),
+    "a part that is an image": (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+        "/messages/0/content/0/type: only text parts are supported, not 'image_url'",
+    ),
+    "half a weight": (
+        {"messages": [U, {**Y, "weight": 0.5}]},
+        "/messages/1/weight: must be true or false, 1 or 0, not 0.5",
+    ),
+    "marks that contradict": (
+        {"messages": [U, {**Y, "train": True, "weight": 0}]},
+        "/messages/1/weight: contradicts train",
+    ),
+    "a mask": ({"messages": [U, {**Y, "mask": 1}]}, "/messages/1/mask: masks and parts of a turn"),
+    "parts to train": (
+        {"conversations": [HUMAN, {**GPT, "train_detail": [{"begin_offset": 0}]}]},
+        "/conversations/1/train_detail: masks and parts",
+    ),
+    "two system texts": ({"messages": [{"role": "system", "content": "a"}, U, Y], "system": "b"}, "/system: differs"),
+    "reasoning of no answer": (
+        {"conversations": [HUMAN], "reasoning": "Hm."},
+        "/reasoning: the conversation does not end",
+    ),
+    "an unknown speaker": (
+        {"messages": [{"role": "narrator", "content": "x"}]},
+        "/messages/0/role: unknown role 'narrator'",
+    ),
+    "no speaker": ({"messages": [{"content": "x"}]}, "/messages/0: lacks role"),
+    "no text": ({"conversations": [{"from": "human"}]}, "/conversations/0: lacks value"),
+    "a call without a name": (
+        {"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]},
+        "/messages/0/tool_calls/0: must be a call of a tool",
+    ),
+    "a history of numbers": ({"query": Q, "response": A, "history": [[1, 2]]}, "/history/0/0: must be a string"),
+    "tools that are none": ({"messages": [U, Y], "tools": 7, "x": 1}, "/tools: must be an array of tools"),
+    "several worse answers": ({"prompt": Q, "chosen": A, "rejected": ["a", "b"]}, "/rejected: "),
+    "an answer that is a number": ({"question": Q, "answer": 2, "choices": ["a", "b"]}, "/answer: must be a string"),
+    "a taken name": ({"messages": [U, {**Y, "x": 1}], "messages_extra": "mine"}, "/messages_extra: is the name"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_a_record_cannot_say_is_a_bad_row_with_its_reason(kind: str) -> None:
+    row, words = REFUSED[kind]
+    bad: list[BadLine] = []
+    assert list(read_rows([row], bad=bad)) == []
+    assert str(bad[0]).startswith(f"records:1: {words}")
+
+
+# Nothing is lost: whatever columns a row has, each text in it stands in its record, or the row is refused.
+
+COLUMNS = sorted(
+    {name for table in vars(names).values() if isinstance(table, tuple) for name in table if isinstance(name, str)}
+    | {"id", "task", "notes", "Notes", "system prompt"}
+)
+COLUMNS = [name for name in COLUMNS if not name.startswith("_")]
+
+
+@st.composite
+def cells(draw: st.DrawFn) -> Any:
+    """The form of a cell; every text in it is told apart by a number later."""
+    turn = st.fixed_dictionaries(
+        {}, optional={name: st.just("?") for name in ("role", "content", "from", "value", "name", "weight", "score")}
+    )
+    return draw(
+        st.one_of(
+            st.just("?"), st.none(), st.just(""), st.lists(st.just("?"), max_size=2), turn, st.lists(turn, max_size=2),
+            st.just([{"role": "user", "content": "?"}, {"role": "assistant", "content": "?", "score": "?"}]),
+        )
+    )  # fmt: skip
+
+
+def number_texts(value: Any, told: list[str]) -> Any:
+    """Put a text of its own for each "?", but for speakers."""
+    if value == "?":
+        told.append(f"text{len(told)}")
+        return told[-1]
+    if isinstance(value, list):
+        return [number_texts(item, told) for item in value]
+    if isinstance(value, dict):
+        speaker = {"role": "user", "from": "human", "weight": 1}
+        return {k: speaker[k] if k in speaker and v == "?" else number_texts(v, told) for k, v in value.items()}
+    return value
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    base=st.sampled_from(sorted(KINDS)),
+    more=st.dictionaries(st.sampled_from(COLUMNS), cells(), max_size=3),
+    format=st.sampled_from(["auto", *sorted({format for format, _, _ in KINDS.values()})]),
+)
+@example(base="GSM8K", more={"task": ["?"], "label": "?", "weight": "?"}, format="auto")
+@example(base="UltraFeedback", more={"completions": ["?", "?"], "ratings": ["?"]}, format="candidates")
+def test_every_text_of_a_row_is_in_its_record_or_the_row_is_refused(
+    base: str, more: dict[str, Any], format: str
+) -> None:
+    told: list[str] = []
+    row = KINDS[base][1] | number_texts(more, told)
+    bad: list[BadLine] = []
+    try:
+        found = list(read_rows([row], format=format, bad=bad))
+    except UsageError as error:
+        if "no known format" not in str(error):
+            raise
+        return
+    assert bool(found) is not bool(bad)
+    if found:
+        said = msgspec.json.encode(found).decode()
+        assert [text for text in told if text not in said] == []
+
+
+# Round trips: what another program writes for a record is read as that record.
+
+texts = st.text(min_size=1, max_size=12)
+calls = st.builds(
+    ToolCall, id=st.sampled_from(["c1", "c2"]), name=texts,
+    arguments=st.dictionaries(texts, texts, max_size=2).map(lambda given: json.dumps(given)),
+)  # fmt: skip
+flags = st.sampled_from([None, True, False])
+turns = st.one_of(
+    st.builds(Message, role=st.sampled_from(["system", "user"]), content=texts, train=flags),
+    st.builds(
+        Message, role=st.just("assistant"), content=texts, reasoning=st.text(max_size=9),
+        tool_calls=st.lists(calls, max_size=2).map(tuple), train=flags,
+    ),
+    st.builds(Message, role=st.just("tool"), content=texts, tool_call_id=texts, name=st.text(max_size=9)),
+)  # fmt: skip
+talks = st.lists(turns, min_size=1, max_size=4).map(tuple)
+
+
+def as_openai(turn: Message, reasoning: str = "reasoning_content", train: str = "train") -> dict[str, Any]:
+    wrapped = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in turn.tool_calls
+    ]
+    said = {"role": turn.role, "content": turn.content, "tool_calls": wrapped, "tool_call_id": turn.tool_call_id}
+    marks = {} if turn.train is None else {train: turn.train}
+    return {
+        key: value for key, value in {**said, reasoning: turn.reasoning, "name": turn.name}.items() if value
+    } | marks
+
+
+@settings(max_examples=60, deadline=None)
+@given(talks=st.lists(talks, min_size=1, max_size=3), reasoning=st.sampled_from(names.REASONING))
+def test_chats_of_others_are_read_as_they_were_meant(talks: list[tuple[Message, ...]], reasoning: str) -> None:
+    rows = [{"messages": [as_openai(turn, reasoning) for turn in talk], "tools": [TOOL]} for talk in talks]
+    found = list(read_rows(rows, format="openai"))
+    assert [(record.messages, record.tools) for record in found] == [(talk, (TOOL,)) for talk in talks]
+
+
+@settings(max_examples=60, deadline=None)
+@given(asked=st.lists(turns, min_size=1, max_size=3).map(tuple), better=texts, worse=texts)
+def test_preferences_of_others_are_read_as_they_were_meant(asked: tuple[Message, ...], better: str, worse: str) -> None:
+    prompt = [as_openai(turn) for turn in asked]
+    answers = [[{"role": "assistant", "content": text}] for text in (better, worse)]
+    explicit = {"prompt": prompt, "chosen": answers[0], "rejected": answers[1]}
+    implicit = {"chosen": prompt + answers[0], "rejected": prompt + answers[1]}
+    for row in (explicit, implicit) if asked[0].role != "assistant" else (explicit,):
+        [record] = read_rows([row], format="preferences")
+        assert record.messages == (*asked, Message("assistant", better))
+        assert record.rejected == (Message("assistant", worse),)
