@@ -18,21 +18,46 @@ import sys
 import textwrap
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from filial import Component
+from filial import Component, Role
 from filial.contracts.kinds import KINDS
 from filial.plugins import Manager, discovery
 from filial.plugins.options import json_schema
 from filial.recipe import settings
 from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES as CONSTRAINTS
 from filial_plugins.constraints.checkers import CHECKERS
+from filial_plugins.formats import names
 from filial_plugins.stages.evolve import Evolve, StrategyKeys
 from filial_plugins.stages.generate import Generate
 from filial_plugins.stages.mix import Mix
 
 FOLDER = Path(__file__).parent
 CONTRACT = "contract:"
+COLUMNS = {
+    "question": names.QUESTION,
+    "input": names.GIVEN,
+    "answer": names.ANSWER,
+    "several answers (`candidates`)": names.ANSWERS,
+    "their grades": (*names.GRADE, *names.GRADES, *names.RANK),
+    "better answer": names.CHOSEN,
+    "worse answer": names.REJECTED,
+    "system text": names.SYSTEM,
+    "earlier turns": names.HISTORY,
+    "reasoning": (*names.REASONING, *(f"ANSWER{ending}" for ending in names.BESIDE_AN_ANSWER)),
+    "tools": names.TOOLS,
+    "label": names.LABEL,
+    "weight of a row": names.WEIGHT,
+    "refused": names.MEDIA,
+    "of a turn: speaker": names.SPEAKER,
+    "of a turn: text": names.TEXT,
+    "of a turn: calls of tools": (*names.CALLS, *names.CALL_ID),
+    "of a turn: trained if true or 1": names.TRAINED,
+    "of a turn: not trained if true or 1": names.UNTRAINED,
+    "of a turn: refused": names.UNCLEAR,
+    **{f"speaker: {role}": tuple(n for n, known in names.ROLES.items() if known == role) for role in get_args(Role)},
+}
+"""The tables of names, by what the page calls them."""
 _BLOCK = re.compile(r"(<!-- made by docs/build\.py: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 STAGES = {model.__name__: model for model in (Generate, Evolve, StrategyKeys, Mix)}
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -53,8 +78,8 @@ def block(name: str, manager: Manager) -> str:
     """The text of one block.
 
     ``KIND`` of plugin or ``hooks``: the built-in ones with their options. ``contract:MODULE.CLASS``: the class as a
-    plugin author needs it. ``commands``: filial's own. ``constraints``: their types. The name of a model in
-    `filial.recipe.settings` or of a stage: its keys.
+    plugin author needs it. ``commands``: filial's own. ``constraints``: their types. ``columns``: the names of columns
+    of foreign rows. The name of a model in `filial.recipe.settings` or of a stage: its keys.
 
     Raises:
         KeyError: there is no such block.
@@ -68,6 +93,8 @@ def block(name: str, manager: Manager) -> str:
         return "".join(f"* `filial {short}`: {claims[0].summary()}\n" for short, claims in manager.index[name].items())
     if name == "constraints":
         return _constraints()
+    if name == "columns":
+        return _columns()
     schema = json_schema(vars(settings).get(name) or STAGES[name])
     schema = schema.get("anyOf", [schema])[-1]  # a source is also written as its path alone
     return _table(schema["properties"], schema.get("required", ()))
@@ -82,6 +109,14 @@ def _constraints() -> str:
         arguments = "; ".join(slot.what for slot in kind.slots)
         cells = (f"`{name}`", arguments, checked, kind.write_sentence(kind.draw(rng), rng))
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|').replace('<', '&lt;') for cell in cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _columns() -> str:
+    """What columns and turns of foreign rows may be called, by what they hold."""
+    rows = ["| what | names |", "|---|---|"]
+    for what, known in COLUMNS.items():
+        rows.append(f"| {what} | {', '.join(f'`{name}`' for name in known)} |")
     return "\n".join(rows) + "\n"
 
 

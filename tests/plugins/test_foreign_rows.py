@@ -407,6 +407,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
         },
         talk(rejected=(WORSE,), extra={"prompt": Q, "score_chosen": 9}),
     ),
+    "distilabel's pairs": (
+        "preferences",
+        {"instruction": Q, "chosen": A, "rejected": WORSE.content, "chosen_model": "gpt 4", "rejected_rating": 1},
+        single(rejected=(WORSE,), extra={"chosen_model": "gpt 4", "rejected_rating": 1}),
+    ),
     "HH-RLHF": (
         "preferences",
         {"chosen": f"\n\nHuman: {Q}\n\nAssistant: {A}", "rejected": f"\n\nHuman: {Q}\n\nAssistant: {WORSE.content}"},
@@ -436,8 +441,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
     ),
     "distilabel's ratings": (
         "candidates",
-        {"instruction": Q, "generations": [A, WORSE.content], "ratings": [5, 1]},
-        single(rejected=(WORSE,), extra={"generations": [A, WORSE.content], "ratings": [5, 1]}),
+        {"instruction": Q, "generations": [A, WORSE.content], "ratings": [5, 1], "rationales": ["a", "b"]},
+        single(
+            rejected=(WORSE,),
+            extra={"generations": [A, WORSE.content], "ratings": [5, 1], "rationales": ["a", "b"]},
+        ),
     ),
     "Nectar": (
         "candidates",
@@ -462,6 +470,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
         single(extra={"weight": 0.5}),
     ),
     "a class": ("pairs", {"prompt": Q, "completion": A, "label": "sports"}, single(extra={"label": "sports"})),
+    "numbers of images": (
+        "openai",
+        {"messages": [{**U, "image": False}, Y], "images": 0},
+        talk(extra={"images": 0, "messages_extra": [{"image": False}, {}]}),
+    ),
     "an id that is an object": (
         "pairs",
         {"id": {"$oid": "f"}, "prompt": Q, "completion": A},
@@ -560,6 +573,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"messages": [U, {**Y, "train": True, "weight": 0}]},
         "/messages/1/weight: contradicts train",
     ),
+    "a mask of no meaning": ({"messages": [U, {**Y, "mask": 0}]}, "/messages/1/mask: masks and parts of a turn"),
     "a mask": ({"messages": [U, {**Y, "mask": 1}]}, "/messages/1/mask: masks and parts of a turn"),
     "parts to train": (
         {"conversations": [HUMAN, {**GPT, "train_detail": [{"begin_offset": 0}]}]},

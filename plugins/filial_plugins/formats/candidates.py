@@ -8,7 +8,8 @@ from typing import Any
 from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import fields, names
-from filial_plugins.formats.cells import EMPTY, Cells, find, order
+from filial_plugins.formats.cells import Cells, find, order
+from filial_plugins.formats.fields import EMPTY
 from filial_plugins.formats.pairs import find_asked, find_given, read_question
 
 _TEXT = ("response", *names.TEXT, *names.ANSWER)
@@ -19,7 +20,7 @@ class Candidates(RowFormat):
 
     Where all answers are graded (``overall_score``, ``rating``, ``rank`` in them, or a list ``ratings`` beside), a row
     is one record: the best answer, and the worst as ``rejected``. Else each answer is a record, with the ids ``ID#1``,
-    ``ID#2``, … All answers stay in ``extra``. Only read.
+    ``ID#2``, … All answers and grades stay in ``extra``. Only read.
     """
 
     priority = -9
@@ -39,14 +40,14 @@ class Candidates(RowFormat):
         Raises:
             Fault: nothing is asked, or an answer has no text.
         """
-        own = asked, about, column, grading = self._find(row)
+        own = asked, about, column, grading, _ = self._find(row)
         if not asked or not column:
             raise Fault("", f"lacks one of {', '.join(names.ANSWERS if asked else names.QUESTION)}")
         cells = Cells(row, own=(*own, *names.REJECTED))
         said, given = read_question(cells, asked, about)
         items = [item for item in row[column] if item is not None]
         answers = fields.each(items, column, _read_answer)
-        cells_extra = fields.to_json({name: row[name] for name in (column, grading) if name})
+        cells_extra = fields.to_json({name: row[name] for name in own[2:] if row.get(name) not in EMPTY})
         grades = _grade(items, row.get(grading))
         if grades:
             best, worst = grades.index(max(grades)), grades.index(min(grades))
@@ -57,10 +58,10 @@ class Candidates(RowFormat):
             records = [cells.record(said, given, text, number=i if several else 0) for i, text in enumerate(answers, 1)]
         return [record.replaced(extra={**record.extra, **cells_extra}) for record in records]
 
-    def _find(self, row: Row) -> tuple[str, str, str, str]:
+    def _find(self, row: Row) -> tuple[str, str, str, str, str]:
         asked, column = find_asked(row), _find_answers(row)
         graded = next((name for name in order(tuple(row), names.GRADES) if isinstance(row[name], list)), "")
-        return asked, find_given(row, asked), column, graded
+        return asked, find_given(row, asked), column, graded, find(row, ("rationales",))
 
 
 def _find_answers(row: Row) -> str:

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from filial import Message, Record, Role
 from filial.formats import Fault, Row
 from filial_plugins.formats import fields, names, turns
+from filial_plugins.formats.fields import EMPTY
 
 Said = str | tuple[Message, ...]
 """A question or an answer: a text, or turns."""
-EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 @lru_cache(4096)
@@ -255,9 +255,8 @@ class Cells:
 
     def _refuse_media(self) -> None:
         for name in self._layout.media:
-            if self.row[name] in EMPTY:
-                continue
-            raise Fault(f"/{name}", "images, audio and video have no place in a record; leave such rows out")
+            if turns.is_media(self.row[name]):
+                raise Fault(f"/{name}", "images, audio and video have no place in a record; leave such rows out")
 
 
 def holds_questions(row: Row) -> bool:

@@ -17,6 +17,8 @@ EVERYTHING = (
 """What formats hold that lose nothing of a record."""
 ANSWERING = ("assistant", "tool_call")
 """Roles whose turns are trained where nothing is said of it."""
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+"""What a cell holds that says nothing."""
 
 
 def read_text(row: Row, key: str, *, default: str | None = None) -> str:

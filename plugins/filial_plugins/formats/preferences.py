@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from filial import Format, Message, Record, Role, hookimpl
 from filial.formats import Fault, Row, RowFormat
-from filial_plugins.formats import names
-from filial_plugins.formats.cells import Cells, Said, as_turns, find, leave_prompt
+from filial_plugins.formats import fields, names
+from filial_plugins.formats.cells import Cells, Said, as_turns, find, fold, leave_prompt, order
 from filial_plugins.formats.pairs import find_asked, find_given, read_question
 from filial_plugins.formats.turns import is_talk
 
@@ -33,7 +33,7 @@ class Preferences(RowFormat):
     def columns(self, row: Row) -> Collection[str]:
         """Return the columns of both answers and of the question, and what stands beside them."""
         own = self._find(row)
-        return {*own, *Cells(row, own[0], (*own, *names.REJECTED)).names}
+        return {*own, *Cells(row, own[0], (*own, *names.REJECTED)).names, *_keep_remarks(row, own)}
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one record.
@@ -45,7 +45,11 @@ class Preferences(RowFormat):
         better, worse, *question = own
         if not better or not worse:
             raise Fault("", f"lacks {names.CHOSEN[0] if not better else names.REJECTED[0]}")
-        cells = Cells(row, better, own=(*own, *names.REJECTED))
+        record = self._read(Cells(row, better, (*own, *names.REJECTED)), better, worse, question)
+        remarks = _keep_remarks(row, own)
+        return [record.replaced(extra={**record.extra, **remarks}) if remarks else record]
+
+    def _read(self, cells: Cells, better: str, worse: str, question: Sequence[str]) -> Record:
         chosen, rejected = (_read_answer(cells, name) for name in (better, worse))
         if isinstance(chosen, tuple) and chosen[0].role != "assistant":
             talk = chosen  # the question stands in front of the answer
@@ -55,8 +59,8 @@ class Preferences(RowFormat):
             talk = (*cells.talk(question[0]), *as_turns("assistant", chosen))
         else:
             asked, given = read_question(cells, question[0], question[1] if len(question) > 1 else "")
-            return [cells.record(asked, given, chosen, rejected=rejected)]
-        return [cells.conversation(talk, rejected=leave_prompt(as_turns("assistant", rejected), talk))]
+            return cells.record(asked, given, chosen, rejected=rejected)
+        return cells.conversation(talk, rejected=leave_prompt(as_turns("assistant", rejected), talk))
 
     def _find(self, row: Row) -> tuple[str, ...]:
         """Return the columns of the better answer, the worse one, and, where they do not hold it, the question."""
@@ -67,6 +71,13 @@ class Preferences(RowFormat):
         asked = talk or find_asked(row)
         given = "" if talk or not asked else find_given(row, asked)
         return tuple(filter(None, (better, worse, asked, given))) if better and worse else (better, worse)
+
+
+def _keep_remarks(row: Row, own: tuple[str, ...]) -> Row:
+    """Return what is said of the answers, such as ``chosen_model`` and ``score_rejected``; it is kept as it is."""
+    about = [name for name in row if name not in own and {"chosen", "rejected"} & {*fold(name).split("_")}]
+    answers = order(tuple(about), (*names.CHOSEN, *names.REJECTED))
+    return {name: fields.to_json(row[name]) for name in about if name not in answers and row[name] not in fields.EMPTY}
 
 
 def _holds_question(answer: object) -> bool:

@@ -8,7 +8,8 @@ from itertools import groupby
 from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat, Unfit, json_type
 from filial_plugins.formats import fields
-from filial_plugins.formats.cells import EMPTY, Cells
+from filial_plugins.formats.cells import Cells
+from filial_plugins.formats.fields import EMPTY
 
 TAG = "classification"
 

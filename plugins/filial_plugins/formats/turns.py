@@ -9,6 +9,7 @@ from typing import Any, cast
 from filial import Message, Role, ToolCall
 from filial.formats import Fault, json_type
 from filial_plugins.formats import fields, names
+from filial_plugins.formats.fields import EMPTY
 
 _PARTS = {
     **dict.fromkeys(names.SPEAKER, "role"),
@@ -139,11 +140,15 @@ def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[
             flag = read_flag(key, value)
             said[part] = (key, _join_flags(said.get(part), key, flag))
             others.update({} if flag or key == "train" else {key: value})  # the mark stays under its own name, too
-        elif part in ("unclear", "media") and value not in (None, False, "", [], {}):
-            raise Fault(f"/{key}", _REFUSED[part])
-        elif part and said.get(part, _UNSAID)[1] is None:
+        elif part == "media" and is_media(value):
+            raise Fault(f"/{key}", "images, audio and video have no place in a record; leave such conversations out")
+        elif part == "unclear" and value not in EMPTY:
+            raise Fault(
+                f"/{key}", "masks and parts of a turn have no place in a record; say train: true or false of it"
+            )
+        elif part and part != "media" and said.get(part, _UNSAID)[1] is None:
             said[part] = (key, value)
-        elif value not in (None, "", [], {}, said.get(part, ("", None))[1]):
+        elif value not in EMPTY and value != said.get(part, _UNSAID)[1]:
             others[key] = value
     if said.get("role", _UNSAID)[1] is None:
         said.pop("role", None)
@@ -152,13 +157,14 @@ def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[
     return _make_turns(said, others)
 
 
-_REFUSED = {
-    "unclear": "masks and parts of a turn have no place in a record; say train: true or false of the whole turn",
-    "media": "images, audio and video have no place in a record; leave such conversations out",
-}
 _UNSAID = ("", None)
 _LABELS = ("call_id", "name")
 """Parts of a turn that are short texts."""
+
+
+def is_media(value: object) -> bool:
+    """Return whether a cell that is called after media holds some, and not their number or whether there are any."""
+    return value not in EMPTY and not isinstance(value, bool | int | float)
 
 
 def _read_exchange(turn: dict[str, Any], said: Said, others: dict[str, Any]) -> list[Message]:
@@ -167,7 +173,7 @@ def _read_exchange(turn: dict[str, Any], said: Said, others: dict[str, Any]) -> 
     turns = []
     for key in turn:
         role = _SPEAKERS.get(key.lower())
-        if role is None or turn[key] in (None, ""):
+        if role is None or turn[key] in EMPTY:
             continue
         others.pop(key, None)
         answered = role == "assistant"
@@ -264,7 +270,7 @@ class _Content:
             read |= set(names.CALL_ID)
         else:
             raise Fault("/type", f"only text parts are supported, not {str(kind)[:40]!r}")
-        self.lost = self.lost or any(part[name] not in (None, "", [], {}) for name in part.keys() - read)
+        self.lost = self.lost or any(part[name] not in EMPTY for name in part.keys() - read)
 
 
 def read_flag(key: str, value: object) -> bool:
@@ -327,7 +333,7 @@ def read_tools(key: str, value: object) -> list[dict[str, Any]]:
     Raises:
         Fault: it is no list of objects.
     """
-    if value in (None, "", [], {}):
+    if value in EMPTY:
         return []
     if isinstance(value, str):
         value = fields.parse_json(value)
