@@ -21,6 +21,7 @@ WORSE = Message("assistant", "I don't know.")
 WEATHER = {"name": "weather", "description": "Tells it.", "parameters": {"type": "object", "properties": {}}}
 TOOL = {"type": "function", "function": WEATHER}
 CALL = ToolCall(id="c1", name="weather", arguments='{"city":"Omsk"}')
+CALLED = {"name": "weather", "arguments": {"city": "Omsk"}}
 BARE = ToolCall(name="weather", arguments='{"city":"Omsk"}')
 SINGLE = Record(instruction=Q, output=A)
 TALK = Record(messages=(USER, ANSWER))
@@ -281,6 +282,15 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
             }
         ),
     ),
+    "calls that say more": (
+        "openai",
+        {"messages": [U, {"role": "assistant", "tool_calls": [{**CALLED, "cost": 2}]}]},
+        talk(
+            USER,
+            Message("assistant", "", tool_calls=(BARE,)),
+            extra={"messages_extra": [{}, {"tool_calls": [{**CALLED, "cost": 2}]}]},
+        ),
+    ),
     "messages as JSON text": ("openai", {"messages": json.dumps([U, Y])}, TALK),
     "messages by columns": (
         "openai",
@@ -291,6 +301,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
     "ShareGPT's items": ("sharegpt", {"id": "a", "items": [HUMAN, {"from": "chatgpt", "value": A}]}, talk(id="a")),
     "Bing's": ("sharegpt", {"conversations": [HUMAN, {"from": "bing", "value": A}]}, TALK),
     "role and content": ("sharegpt", {"conversations": [U, Y]}, TALK),
+    "names in capitals": (
+        "sharegpt",
+        {"conversations": [{"Role": "User", "Content": Q}, {"Role": "Bot", "Content": A}]},
+        TALK,
+    ),
     "Pygmalion": (
         "sharegpt",
         {"conversations": [{"role": "user", "value": Q}, {"role": "assistant", "value": A}]},
@@ -503,6 +518,22 @@ def test_columns_are_those_that_are_no_extra(kind: str) -> None:
     assert json.dumps(row) == before
     for name in row.keys() - read:
         assert record.extra.get(name) == row[name] or row[name] in (None, "", [], {})
+
+
+CALLING = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "weather", "arguments": "{}"}}]}
+MIXED: dict[str, list[dict[str, Any]]] = {
+    "tools, called or not": [{"messages": [U, Y], "tools": [TOOL]}, {"messages": [U, CALLING], "tools": [TOOL]}],
+    "marks of turns": [{"messages": [U, Y]}, {"messages": [U, {**Y, "weight": 0}]}],
+    "labels": [{"messages": [U, Y], "label": True}, {"messages": [U, {**Y, "weight": 0}], "label": False}],
+    "worse answers": [{"messages": [U, Y], "rejected": [Y]}, {"messages": [U, Y], "rejected": "worse"}],
+    "reasoning": [{"instruction": Q, "output": A, "reasoning": "Hm."}, {"instruction": Q, "output": A, "cot": "Hm."}],
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_rows_some_of_which_could_be_filials_own_are_read_alike(kind: str) -> None:
+    for rows in (MIXED[kind], MIXED[kind][::-1]):
+        assert len(list(read_rows(rows))) == 2
 
 
 def test_each_of_several_answers_without_grades_is_a_record() -> None:

@@ -29,7 +29,7 @@ TEXT = (*LINES, ".json")
 Spec: TypeAlias = "str | Mapping[str, Any] | Format"
 """A format as callers name it: its name, ``use: NAME`` with options beside it, or a component."""
 
-OURS = frozenset(("scores", "tags", "constraints", "origin", "label", "rejected", "reasoning", "tools", "extra"))
+OURS = frozenset(("scores", "tags", "constraints", "origin", "extra"))
 _ORIGIN = frozenset(("stage", "plugin", "parents", "round", "answers"))
 
 log = logging.getLogger("filial.formats")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -12,19 +11,10 @@ from msgspec.structs import replace
 from filial import Message, Record, Role
 from filial.formats import Fault, Row
 from filial_plugins.formats import fields, names, turns
-from filial_plugins.formats.fields import EMPTY
+from filial_plugins.formats.fields import EMPTY, fold
 
 Said = str | tuple[Message, ...]
 """A question or an answer: a text, or turns."""
-
-
-@lru_cache(4096)
-def fold(name: str) -> str:
-    """Return the name of a column as the tables of names have it: ``System Prompt`` and ``systemPrompt`` are one."""
-    return _WORD.sub("_", name).strip().lower().replace(" ", "_").replace("-", "_")
-
-
-_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])")
 
 
 @lru_cache(8192)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +21,15 @@ ANSWERING = ("assistant", "tool_call")
 """Roles whose turns are trained where nothing is said of it."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 """What a cell holds that says nothing."""
+
+
+@lru_cache(4096)
+def fold(name: str) -> str:
+    """Return the name of a column as the tables of names have it: ``System Prompt`` and ``systemPrompt`` are one."""
+    return _WORD.sub("_", name).strip().lower().replace(" ", "_").replace("-", "_")
+
+
+_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])")
 
 
 def read_text(row: Row, key: str, *, default: str | None = None) -> str:

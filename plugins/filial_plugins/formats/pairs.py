@@ -82,8 +82,9 @@ class Pairs(RowFormat):
         cells = Cells(row, answer, own)
         said, about = read_question(cells, asked, given)
         if answer and answer == find_calls_column(row):
-            calls = read_calls(answer, row[answer])
-            return [cells.record(said, about, (Message("assistant", "", tool_calls=calls),))]
+            calls, more = read_calls(answer, row[answer])
+            record = cells.record(said, about, (Message("assistant", "", tool_calls=calls),))
+            return [record.replaced(extra={**record.extra, answer: fields.to_json(row[answer])}) if more else record]
         return [cells.record(said, about, cells.said(answer, "assistant") if answer else "")]
 
     def _find(self, row: Row) -> tuple[str, str, str]:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from filial import Format, Message, Record, Role, hookimpl
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import fields, names
-from filial_plugins.formats.cells import Cells, Said, as_turns, find, fold, leave_prompt, order
+from filial_plugins.formats.cells import Cells, Said, as_turns, find, leave_prompt, order
+from filial_plugins.formats.fields import EMPTY, fold
 from filial_plugins.formats.pairs import find_asked, find_given, read_question
 from filial_plugins.formats.turns import is_talk
 
@@ -77,7 +78,7 @@ def _keep_remarks(row: Row, own: tuple[str, ...]) -> Row:
     """Return what is said of the answers, such as ``chosen_model`` and ``score_rejected``; it is kept as it is."""
     about = [name for name in row if name not in own and {"chosen", "rejected"} & {*fold(name).split("_")}]
     answers = order(tuple(about), (*names.CHOSEN, *names.REJECTED))
-    return {name: fields.to_json(row[name]) for name in about if name not in answers and row[name] not in fields.EMPTY}
+    return {name: fields.to_json(row[name]) for name in about if name not in answers and row[name] not in EMPTY}
 
 
 def _holds_question(answer: object) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from filial import Message, Role, ToolCall
 from filial.formats import Fault, json_type
 from filial_plugins.formats import fields, names
-from filial_plugins.formats.fields import EMPTY
+from filial_plugins.formats.fields import EMPTY, fold
 
 _PARTS = {
     **dict.fromkeys(names.SPEAKER, "role"),
@@ -99,8 +99,7 @@ def is_talk(value: object) -> bool:
         return False
     first = items[0]
     if isinstance(first, dict):
-        said = {_PARTS.get(key) for key in first}
-        return "role" in said or any(key.lower() in _SPEAKERS for key in first)
+        return any(_PARTS.get(fold(key)) == "role" or fold(key) in _SPEAKERS for key in first)
     if isinstance(first, list):
         return all(isinstance(item, list) and len(item) == 2 for item in items)
     return isinstance(first, str) and len(items) > 1
@@ -135,7 +134,7 @@ def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[
     """Return what one object says, most often one turn; what has no place in turns is put into ``others``."""
     said: Said = {}
     for key, value in turn.items():
-        part = _PARTS.get(key, "")
+        part = _PARTS.get(key) or _PARTS.get(fold(key), "")
         if part == "train" and value is not None:
             flag = read_flag(key, value)
             said[part] = (key, _join_flags(said.get(part), key, flag))
@@ -150,16 +149,14 @@ def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[
             said[part] = (key, value)
         elif value not in EMPTY and value != said.get(part, _UNSAID)[1]:
             others[key] = value
-    if said.get("role", _UNSAID)[1] is None:
-        said.pop("role", None)
+    said = {part: cell for part, cell in said.items() if cell[1] is not None or part == "content"}
+    if "role" not in said:
         return _read_exchange(turn, said, others)
     tools += read_tools(*said["tools"]) if "tools" in said else ()
     return _make_turns(said, others)
 
 
 _UNSAID = ("", None)
-_LABELS = ("call_id", "name")
-"""Parts of a turn that are short texts."""
 
 
 def is_media(value: object) -> bool:
@@ -169,54 +166,55 @@ def is_media(value: object) -> bool:
 
 def _read_exchange(turn: dict[str, Any], said: Said, others: dict[str, Any]) -> list[Message]:
     """Return the turns of an object that names no speaker: each stands under the name of who says it."""
-    train, reasoning = said.pop("train", _UNSAID)[1], said.pop("reasoning", _UNSAID)
-    turns = []
-    for key in turn:
-        role = _SPEAKERS.get(key.lower())
-        if role is None or turn[key] in EMPTY:
-            continue
-        others.pop(key, None)
-        answered = role == "assistant"
-        thought = _expect_text(reasoning[1], f"/{reasoning[0]}") if answered and reasoning[1] else ""
-        turns.append(Message(role, _expect_text(turn[key], f"/{key}"), thought, train=train if answered else None))
-    if not turns:
+    speakers = {key: _SPEAKERS[fold(key)] for key in turn if fold(key) in _SPEAKERS and turn[key] not in EMPTY}
+    if not speakers:
         raise Fault("", "lacks role")
-    others.update(dict(said.values()))
+    answered = "assistant" in speakers.values()
+    reasoning = said.pop("reasoning", _UNSAID) if answered else _UNSAID
+    train = said.pop("train", _UNSAID)[1] if answered else None
+    turns = []
+    for key, role in speakers.items():
+        others.pop(key, None)
+        text = _expect_text(turn[key], f"/{key}")
+        if role == "assistant":
+            turns.append(Message(role, text, _expect_text(reasoning[1] or "", f"/{reasoning[0]}"), train=train))
+        else:
+            turns.append(Message(role, text))
+    others.update((key, value) for key, value in said.values() if value not in EMPTY)
     return turns
 
 
 def _make_turns(said: Said, others: dict[str, Any]) -> list[Message]:
     """Return the turn of an object that names its speaker, after the results of tools that stand in its content."""
-    (role_key, speaker), (key, value) = said["role"], said.get("content", _UNSAID)
-    role = names.ROLES.get(_expect_text(speaker, f"/{role_key}").strip().lower())
+    key, speaker = said["role"]
+    role = names.ROLES.get(_expect_text(speaker, f"/{key}").strip().lower())
     if role is None:
-        raise Fault(f"/{role_key}", f"unknown role {speaker[:40]!r}; known are {', '.join(names.ROLES)}")
-    calls = list(read_calls(*said["calls"])) if said.get("calls", _UNSAID)[1] else []
-    if not key and not calls:
-        raise Fault("", f"lacks {'value' if role_key == 'from' else 'content'}")
+        raise Fault(f"/{key}", f"unknown role {speaker[:40]!r}; known are {', '.join(names.ROLES)}")
+    if "content" not in said and "calls" not in said:
+        raise Fault("", f"lacks {'value' if key == 'from' else 'content'}")
     content = _Content()
-    if isinstance(value, dict | list) and (role == "tool" and not _holds_parts(value)):
-        content.texts.append(fields.to_json_text(value))
-    elif isinstance(value, dict | list):
-        content.read(value, key)
-        others.update({key: value} if content.lost else {})
-    elif value is not None or not (calls or said.get("reasoning", _UNSAID)[1]):
-        content.texts.append(_expect_text(value, f"/{key}"))
+    content.read_turn(role, said, others)
     text = "".join(content.texts)
-    if role == "tool_call" and not calls and (found := find_calls(text)):
-        text, calls = "", list(found)
-    calls += content.calls
-    if role == "tool_call" and calls:
-        role = "assistant"
-    if content.results and not (text or calls):
+    if role == "tool_call" and not content.calls and (found := find_calls(text)):
+        text, content.calls = "", list(found)
+    if content.results and not (text or content.calls):
+        others.update(said[part] for part in ("name", "call_id", "reasoning", "train") if part in said)
         return content.results
-    reasoning = _expect_text(said.get("reasoning", _UNSAID)[1] or "", f"/{said.get('reasoning', _UNSAID)[0]}")
-    label = {part: _expect_text(said[part][1], f"/{said[part][0]}") for part in _LABELS if said.get(part, _UNSAID)[1]}
     turn = Message(
-        role, text, reasoning or "".join(content.reasoning), tuple(calls), label.get("call_id", ""),
-        label.get("name", ""), said.get("train", _UNSAID)[1],
-    )  # fmt: skip
+        "assistant" if role == "tool_call" and content.calls else role,
+        text,
+        reasoning="".join(content.reasoning),
+        tool_calls=tuple(content.calls),
+        tool_call_id=_read_label(said, "call_id"),
+        name=_read_label(said, "name"),
+        train=said.get("train", _UNSAID)[1],
+    )
     return [*content.results, turn]
+
+
+def _read_label(said: Said, part: str) -> str:
+    key, value = said.get(part, ("", ""))
+    return _expect_text(value, f"/{key}")
 
 
 def _holds_parts(value: object) -> bool:
@@ -233,6 +231,23 @@ class _Content:
     calls: list[ToolCall] = field(default_factory=list)
     results: list[Message] = field(default_factory=list)
     lost: bool = False
+
+    def read_turn(self, role: Role, said: Said, others: dict[str, Any]) -> None:
+        """Read what a turn says: its reasoning, its calls of tools and its content."""
+        if "reasoning" in said:
+            self.reasoning.append(_read_label(said, "reasoning"))
+        if said.get("calls", _UNSAID)[1]:
+            calls, more = read_calls(*said["calls"])
+            self.calls += calls
+            others.update([said["calls"]] if more else [])
+        key, value = said.get("content", _UNSAID)
+        if isinstance(value, dict | list) and role == "tool" and not _holds_parts(value):
+            self.texts.append(fields.to_json_text(value))
+        elif isinstance(value, dict | list):
+            self.read(value, key)
+            others.update({key: value} if self.lost else {})
+        elif value is not None or not (self.calls or any(self.reasoning)):
+            self.texts.append(_expect_text(value, f"/{key}"))
 
     def read(self, value: object, key: str) -> None:
         """Read a list of parts, or one part."""
@@ -257,7 +272,9 @@ class _Content:
         elif kind in _REASONING_PARTS:
             self.reasoning.append(fields.read_text(part, key))
         elif kind in _CALL_PARTS:
-            self.calls += read_calls(key, part.get(key, part) if "name" not in part else part)
+            calls, more = read_calls(key, part.get(key, part) if "name" not in part else part)
+            self.calls += calls
+            self.lost = self.lost or more
             read |= _CALL_KEYS
         elif kind in _RESULT_PARTS:
             result = _Content()
@@ -291,8 +308,9 @@ def _join_flags(earlier: tuple[str, Any] | None, key: str, flag: bool) -> bool:
     return flag
 
 
-def read_calls(key: str, value: object) -> tuple[ToolCall, ...]:
-    """Return calls of tools: one or a list, bare or in OpenAI's wrapping, or JSON text of them.
+def read_calls(key: str, value: object) -> tuple[tuple[ToolCall, ...], bool]:
+    """Return calls of tools (one or a list, bare or in OpenAI's wrapping, or JSON text of them), and whether they say
+    more than a record holds.
 
     Raises:
         Fault: a call has no name, or it is none.
@@ -301,15 +319,18 @@ def read_calls(key: str, value: object) -> tuple[ToolCall, ...]:
         value = fields.parse_json(value)
     several = isinstance(value, list)
     calls: Sequence[object] = value if isinstance(value, list) else [value]
-    found = []
+    found, more = [], False
     for i, call in enumerate(calls):
         inner = call.get("function", call) if isinstance(call, dict) else None
         if not isinstance(call, dict) or not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
             raise Fault(f"/{key}/{i}" if several else f"/{key}", "must be a call of a tool, with name and arguments")
-        given: Any = next((inner[name] for name in _ARGUMENTS if inner.get(name) is not None), {})
+        argument = next((name for name in _ARGUMENTS if inner.get(name) is not None), "")
+        given: Any = inner.get(argument, {})
         text = given if isinstance(given, str) else fields.to_json_text(given)
         found.append(ToolCall(id=str(call.get("id") or ""), name=inner["name"], arguments=text))
-    return tuple(found)
+        held = {"id", "type", "index", "function", "name", argument}
+        more = more or any(part[name] not in EMPTY for part in (call, inner) for name in part.keys() - held)
+    return tuple(found), more
 
 
 def find_calls(text: str) -> tuple[ToolCall, ...]:
@@ -322,7 +343,7 @@ def find_calls(text: str) -> tuple[ToolCall, ...]:
             inner = call.get("function", call)
             if not call.keys() <= _CALL_KEYS or not inner.keys() & set(_ARGUMENTS):
                 return ()
-        return read_calls("value", calls)
+        return read_calls("value", calls)[0]
     except (Fault, AttributeError):
         return ()
 
