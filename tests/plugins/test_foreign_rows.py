@@ -476,9 +476,9 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
     "a row of weight 0": (
         "pairs",
         {"prompt": Q, "completion": A, "weight": 0},
-        talk(USER, Message("assistant", A, train=False), extra={"weight": 0}),
+        talk(USER, Message("assistant", A, train=False)),
     ),
-    "a row of weight 1": ("pairs", {"prompt": Q, "completion": A, "weight": 1.0}, single(extra={"weight": 1.0})),
+    "a row of weight 1": ("pairs", {"prompt": Q, "completion": A, "weight": 1.0}, SINGLE),
     "a weight that is no switch": (
         "pairs",
         {"prompt": Q, "completion": A, "weight": 0.5},
@@ -628,7 +628,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a history of numbers": ({"query": Q, "response": A, "history": [[1, 2]]}, "/history/0/0: must be a string"),
     "tools that are none": ({"messages": [U, Y], "tools": 7, "x": 1}, "/tools: must be an array of tools"),
     "several worse answers": ({"prompt": Q, "chosen": A, "rejected": ["a", "b"]}, "/rejected: "),
-    "an answer that is a number": ({"question": Q, "answer": 2, "choices": ["a", "b"]}, "/answer: must be a string"),
+    "an answer that is a number": ({"question": Q, "answer": 2}, "/answer: must be a string"),
     "a taken name": ({"messages": [U, {**Y, "x": 1}], "messages_extra": "mine"}, "/messages_extra: is the name"),
 }
 
@@ -693,9 +693,7 @@ def test_every_text_of_a_row_is_in_its_record_or_the_row_is_refused(
     bad: list[BadLine] = []
     try:
         found = list(read_rows([row], format=format, bad=bad))
-    except UsageError as error:
-        if "no known format" not in str(error):
-            raise
+    except UsageError:  # no format knows such rows, or a column changes what they mean
         return
     assert bool(found) is not bool(bad)
     if found:

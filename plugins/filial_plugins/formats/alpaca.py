@@ -9,7 +9,7 @@ from typing import Any
 from filial import Format, Record, hookimpl
 from filial.formats import Row, RowFormat, Unfit
 from filial_plugins.formats import fields, layouts
-from filial_plugins.formats.cells import Cells, name_columns
+from filial_plugins.formats.cells import BESIDE, Cells, name_columns
 from filial_plugins.formats.likely_columns import find_likely_columns
 
 _OWN = ("instruction", "input", "output")
@@ -25,6 +25,7 @@ class Alpaca(RowFormat):
     """
 
     keys = ("instruction", "output")
+    optional = ("input", *BESIDE)
     priority = -7
     holds = ("extra", "input")
 

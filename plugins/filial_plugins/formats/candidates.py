@@ -8,7 +8,7 @@ from typing import Any
 from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import fields, names
-from filial_plugins.formats.cells import Cells, find, order
+from filial_plugins.formats.cells import BESIDE, Cells, find, order
 from filial_plugins.formats.fields import EMPTY
 from filial_plugins.formats.pairs import find_asked, find_given, read_question
 
@@ -23,6 +23,7 @@ class Candidates(RowFormat):
     ``ID#2``, … All answers and grades stay in ``extra``. Only read.
     """
 
+    optional = (*names.QUESTION, *names.GIVEN, *names.ANSWERS, *names.GRADES, *BESIDE)
     priority = -9
 
     def detect(self, sample: Sequence[Row]) -> int:

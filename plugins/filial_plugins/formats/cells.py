@@ -72,6 +72,10 @@ _PARTS = {
 Reader = Callable[[str, Any], Any]
 
 
+BESIDE = (*(name for _, known, _ in _MARKS for name in known), *(name for known in _PARTS.values() for name in known))
+"""Every column that may be read beside a format's own."""
+
+
 class _Layout(NamedTuple):
     """Where the columns of a row stand: those that may hold marks, and parts, and those that would hold media."""
 
@@ -123,8 +127,8 @@ class Cells:
             for name in columns:
                 if (value := read(name, row[name])) is not None:
                     self.names.add(name)
-                    if mark == "weight":  # a record has no place for it but in its turns
-                        self._trained, self._extra[name] = value, row[name]
+                    if mark == "weight":
+                        self._trained = value
                     else:
                         self._marks[mark] = value
                     break

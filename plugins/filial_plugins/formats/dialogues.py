@@ -8,7 +8,7 @@ from typing import ClassVar
 from filial import Format, hookimpl
 from filial.formats import Row
 from filial_plugins.formats import names
-from filial_plugins.formats.cells import holds_questions
+from filial_plugins.formats.cells import BESIDE, holds_questions
 from filial_plugins.formats.chats import ChatRows
 from filial_plugins.formats.turns import is_talk
 
@@ -22,6 +22,7 @@ class Dialogues(ChatRows):
     """
 
     talk: ClassVar = names.DIALOGUE
+    optional = (*names.DIALOGUE, *BESIDE)
     priority = -5
 
     def detect(self, sample: Sequence[Row]) -> int:

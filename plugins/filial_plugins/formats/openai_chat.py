@@ -8,6 +8,7 @@ from typing import ClassVar
 from filial import Format, Message, Record, hookimpl
 from filial.formats import Row, Unfit
 from filial_plugins.formats import fields, layouts, names
+from filial_plugins.formats.cells import BESIDE
 from filial_plugins.formats.chats import ChatRows
 
 
@@ -21,6 +22,7 @@ class OpenAIChat(ChatRows):
     """
 
     talk: ClassVar = names.MESSAGES
+    optional = (*names.MESSAGES, *BESIDE)
     priority = -4
     holds = ("extra", "train", "name", "call ids")
 

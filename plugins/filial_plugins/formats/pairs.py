@@ -8,7 +8,7 @@ from typing import ClassVar
 from filial import Format, Message, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import fields, names
-from filial_plugins.formats.cells import Cells, Said, find, name_columns, order
+from filial_plugins.formats.cells import BESIDE, Cells, Said, find, name_columns, order
 from filial_plugins.formats.turns import read_calls
 
 
@@ -56,6 +56,7 @@ class Pairs(RowFormat):
     messages make one conversation, as TRL reads them. Only read. docs/formats.md lists the names.
     """
 
+    optional = (*names.QUESTION, *names.GIVEN, *names.ANSWER, *BESIDE)
     priority = -8
     unanswered: ClassVar[bool] = False
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from filial import Format, Message, Record, Role, hookimpl
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import fields, names
-from filial_plugins.formats.cells import Cells, Said, as_turns, find, leave_prompt, order
+from filial_plugins.formats.cells import BESIDE, Cells, Said, as_turns, find, leave_prompt, order
 from filial_plugins.formats.fields import EMPTY, fold
 from filial_plugins.formats.pairs import find_asked, find_given, read_question
 from filial_plugins.formats.turns import is_talk
@@ -25,6 +25,7 @@ class Preferences(RowFormat):
     ``Assistant:``) are turns. Only read; other columns go into ``extra``.
     """
 
+    optional = (*names.CHOSEN, *names.REJECTED, *names.QUESTION, *names.GIVEN, *_TALKS, *BESIDE)
     priority = -1
 
     def detect(self, sample: Sequence[Row]) -> int:

@@ -8,7 +8,7 @@ from itertools import groupby
 from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat, Unfit, json_type
 from filial_plugins.formats import fields
-from filial_plugins.formats.cells import Cells
+from filial_plugins.formats.cells import BESIDE, Cells
 from filial_plugins.formats.fields import EMPTY
 
 TAG = "classification"
@@ -42,6 +42,7 @@ class Seeds(RowFormat):
     """
 
     keys = ("instruction", "instances")
+    optional = ("name", "is_classification", *BESIDE)
     priority = -2
     holds = ("id", "input", "task")
 

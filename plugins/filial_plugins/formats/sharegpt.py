@@ -8,6 +8,7 @@ from typing import ClassVar
 from filial import Format, Message, Record, Role, hookimpl
 from filial.formats import Row, Unfit
 from filial_plugins.formats import fields, layouts, names
+from filial_plugins.formats.cells import BESIDE
 from filial_plugins.formats.chats import ChatRows
 
 PLUGINS = "plugins"
@@ -28,6 +29,7 @@ class ShareGPT(ChatRows):
     """
 
     talk: ClassVar = names.CONVERSATIONS
+    optional = (*names.CONVERSATIONS, *BESIDE)
     priority = -3
     holds = ("id", "extra")
 

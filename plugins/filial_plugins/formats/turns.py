@@ -81,13 +81,20 @@ def list_items(value: object) -> list[Any]:
     """
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         value = fields.parse_json(value)
-    if isinstance(value, dict) and value and all(isinstance(cells, list) for cells in value.values()):
-        value = [dict(zip(value, cells, strict=False)) for cells in zip(*value.values(), strict=False)]
+    if isinstance(value, dict) and _is_table(value):
+        value = [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
     if not isinstance(value, list):
         raise Fault("", f"must be an array, not {json_type(value)}")
     if not value:
         raise Fault("", "is empty")
     return value
+
+
+def _is_table(value: dict[str, Any]) -> bool:
+    """Return whether an object holds a list, of one length, for each key of a turn."""
+    lengths = {len(cells) if isinstance(cells, list) else -1 for cells in value.values()}
+    parts = {_PARTS.get(fold(key)) for key in value}
+    return len(lengths) == 1 and -1 not in lengths and {"role", "content"} <= parts
 
 
 def is_talk(value: object) -> bool:
