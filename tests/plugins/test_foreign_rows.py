@@ -645,7 +645,7 @@ def test_what_a_record_cannot_say_is_a_bad_row_with_its_reason(kind: str) -> Non
 
 COLUMNS = sorted(
     {name for table in vars(names).values() if isinstance(table, tuple) for name in table if isinstance(name, str)}
-    | {"id", "task", "notes", "Notes", "system prompt"}
+    | {"id", "ID", "task", "Task", "notes", "Notes", "system prompt"}
 )
 COLUMNS = [name for name in COLUMNS if not name.startswith("_")]
 

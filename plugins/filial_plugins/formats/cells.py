@@ -100,8 +100,26 @@ _NOTHING = _Layout((), (), ())
 
 def name_columns(row: Row, own: tuple[str, ...], answer: str = "") -> Collection[str]:
     """Return the columns that are read of a row: a format's own, and those beside them (`Cells`)."""
-    layout = _sort_columns(tuple(row), answer, own)
-    return {*own, *Cells(row, answer, own).names} if layout.marks or layout.parts else own
+    usual, texts = _name_usual_columns(tuple(row), answer, own)
+    for name in texts:
+        if type(row[name]) is not str:
+            return {*own, *Cells(row, answer, own).names}
+    return {*own, *Cells(row, answer, own).names} if usual is None else usual
+
+
+@lru_cache(8192)
+def _name_usual_columns(
+    columns: tuple[str, ...], answer: str, own: tuple[str, ...]
+) -> tuple[frozenset[str] | None, tuple[str, ...]]:
+    """Return the columns that are read of rows in which certain ones hold texts, and those; None: it depends on what
+    stands in the others, since several may hold the same thing, or a mark may be none."""
+    layout = _sort_columns(columns, answer, own)
+    known = (*(marked[2] for marked in layout.marks), *(part[1] for part in layout.parts))
+    several = any(len(those) > 1 for those in known)
+    if several or any(mark not in ("id", "task") for mark, _, _ in layout.marks):
+        return None, ()
+    texts = tuple(known[0] for _, _, known in layout.marks)
+    return frozenset((*own, *texts, *(known[0] for _, known in layout.parts))), texts
 
 
 class Cells:
