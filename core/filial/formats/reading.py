@@ -127,17 +127,22 @@ class _RowReader:
         form, numbered = self._examine(places, _cells, self._row, own.from_row)
 
         def records_in(item: Item) -> Iterable[Record]:
+            if isinstance(item, dict):
+                return self._records_in(self._row(item), form)
             if isinstance(item, Record):
                 return (own.encode_checked(item)[1],)
-            if not isinstance(item, dict | Fault):
-                raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
-            return self._records_in(self._row(_cells(item)), form)
+            if isinstance(item, Fault):
+                raise item
+            raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
 
         yield from self._each(numbered, records_in)
 
     def _row(self, cells: Row) -> Row:
         """A table's row without its empty cells: tables have every column in every row."""
-        return {key: value for key, value in self._rename(cells).items() if value is not None}
+        row = self._columns.rename(cells)
+        if type(None) in map(type, row.values()):
+            row = {key: value for key, value in row.items() if value is not None}
+        return unfold_turns(row)
 
     def _rename(self, row: Row) -> Row:
         return unfold_turns(self._columns.rename(row))
@@ -145,7 +150,8 @@ class _RowReader:
     def _records_in(self, row: Row, form: RowFormat | None) -> Iterable[Record]:
         """The records in a row whose columns have the names of fields."""
         if form is not None:
-            return form.records_in(self._columns.select(row, form.columns(row), self._report.form))
+            read = form.columns(row)
+            return form.records_in(self._columns.select(row, read, self._report.form), read)
         row = self._columns.select(row, own.FIELDS, OWN)
         others = {name: row.pop(name) for name in list(row) if name not in own.FIELDS and self._columns.keeps(name)}
         return (own.from_row({**row, "extra": {**row.get("extra", {}), **others}} if others else row),)

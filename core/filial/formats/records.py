@@ -105,6 +105,20 @@ def encode_checked(record: Record) -> tuple[bytes, Record]:
         raise explain(error) from None
 
 
+def decode_checked(record: Record) -> Record:
+    """Return the record as a reader of its line has it.
+
+    Raises:
+        Fault: as `encode_checked`.
+    """
+    try:
+        if not (record.extra or record.tools):  # most records need no more
+            return decode_fast(to_json(record))
+    except (UnicodeEncodeError, TypeError, msgspec.DecodeError):
+        return encode_checked(record)[1]  # which says what is wrong
+    return encode_checked(record)[1]
+
+
 def explain(error: msgspec.ValidationError) -> Fault:
     """Return what is wrong with a record, with a hint where a field has a wrong name."""
     fault = fault_of(error)

@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import IO, Any, ClassVar, cast
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Format, Item
 from filial.contracts.records import Record
 from filial.formats.base import Fault
 from filial.formats.jsontext import Row, parse_object
-from filial.formats.records import encode_checked
+from filial.formats.records import decode_checked
 from filial.formats.streams import items
 
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -56,15 +57,17 @@ class RowFormat(Format):
             Fault: the row is bad; where, and what is wrong.
         """
 
-    def records_in(self, row: Row) -> list[Record]:
+    def records_in(self, row: Row, read: Collection[str] | None = None) -> list[Record]:
         """The records in a row, each valid, its other columns in ``extra``: `from_row`, as a reader of a file calls it.
+
+        ``read`` is what `columns` says of the row, where that is known.
 
         Raises:
             Fault: the row is bad.
             TypeError: the format gives something else.
         """
         try:
-            found, read = self.from_row(row.copy()), self.columns(row)
+            found, read = self.from_row(row.copy()), self.columns(row) if read is None else read
         except Fault:
             raise
         except KeyError as error:
@@ -75,13 +78,19 @@ class RowFormat(Format):
             raise Fault("", str(error)) from None
         if not isinstance(found, list):
             raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-        others = {key: _to_json_value(key, row[key]) for key in row if key not in read and row[key] not in _EMPTY}
+        others = {
+            key: value if type(value) is str and value.isascii() else _to_json_value(key, value)
+            for key, value in row.items()
+            if key not in read and value not in _EMPTY
+        }
         records = []
         for record in found:
             if type(record) is not Record:
                 raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-            full = record.replaced(extra={**others, **record.extra}) if others else record
-            records.append(encode_checked(full)[1])
+            checked = decode_checked(record)
+            if others:
+                force_setattr(checked, "extra", {**others, **checked.extra})
+            records.append(checked)
         if not records:
             raise Fault("", "the format makes no record of it")
         return records
@@ -117,6 +126,6 @@ class RowFormat(Format):
 def _to_json_value(column: str, value: Any) -> Any:
     """Return what JSON makes of a cell: of a date its text, of NaN null, of bytes base64; else a `Fault`."""
     try:
-        return value if isinstance(value, str | int) else msgspec.json.decode(msgspec.json.encode(value))
+        return msgspec.json.decode(msgspec.json.encode(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise Fault(f"/{column}", f"cannot be kept, for JSON cannot say it: {error}; leave the column out") from None
