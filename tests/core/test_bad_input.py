@@ -15,7 +15,7 @@ GARBAGE = {
     "prose": (b"These are my seeds.\nThere are two.\n", "seeds.jsonl"),
     "binary": (bytes(range(256)) * 40, "seeds.jsonl"),
     "a list": (b"[1, 2]\n", "seeds.jsonl"),
-    "no record": (b'{"question": "?"}\n', "seeds.jsonl"),
+    "no record": (b'{"colour": "red"}\n', "seeds.jsonl"),
     "half a character": (b'{"instruction": "a \\ud800 b"}\n', "seeds.jsonl"),
     "not utf-8": (b'{"instruction": "caf\xe9"}\n', "seeds.jsonl"),
     "cut short": (b'{"instruction": "Name a', "seeds.jsonl"),
@@ -124,7 +124,7 @@ def test_a_ledger_that_cannot_be_opened_names_the_way_out(cli):
     (cli.folder / ".filial" / "ledger.sqlite").unlink()
     (cli.folder / ".filial" / "ledger.sqlite").mkdir()
     assert cli(*command) == 2
-    assert "--home" in cli.err
+    assert "give another home" in cli.err
     assert cli.files() == ["x.jsonl"]
 
 

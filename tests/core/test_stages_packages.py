@@ -117,7 +117,7 @@ def test_faults_of_its_keys_stand_at_their_places(sample: Any) -> None:
     for text, fault in [
         ("- dedupe: {bi: prompt}", "r.yaml:3:12: the stage 'dedupe' has no 'bi'; there are by"),
         ("- dedupe: {by: answer}", "r.yaml:3:16: 'answer' should be 'prompt' or 'instruction'"),
-        ("- dedup: {}", "r.yaml:3:3: no stage named 'dedup'; did you mean 'dedupe'?"),
+        ("- dedupee: {}", "r.yaml:3:3: no stage named 'dedupee'; did you mean 'dedupe'?"),
         ("- dedupe: {}\n  mix: weights", "r.yaml:4:3: the stage 'dedupe' ends before 'mix'; begin the next one with"),
     ]:
         (sample.folder / "r.yaml").write_text(f"data: data.jsonl\nstages:\n{text}\n")

@@ -217,4 +217,4 @@ def test_a_recipe_names_them_as_seeds(language: str, tmp_path: Path) -> None:
         "teacher: {use: openai, model: some-model}\n"
         f"stages:\n  - generate: {{use: self-instruct, count: 10, seeds: {place(language)}}}\n"
     )
-    assert load(recipe, Manager(no_plugins=True)).stages[0].settings.seeds == place(language)
+    assert load(recipe, Manager(no_plugins=True)).stages[0].settings.seeds.file == place(language)

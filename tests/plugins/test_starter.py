@@ -62,7 +62,7 @@ def test_the_changes_it_proposes_give_a_recipe_without_faults(started: Path) -> 
     recipe = load(path, Manager(no_plugins=True))
     assert recipe.teacher is not None
     assert recipe.teacher.use == "openai"
-    assert recipe.stages[0].settings.seeds == "open-seeds.jsonl"
+    assert recipe.stages[0].settings.seeds.file == "open-seeds.jsonl"
     assert recipe.model == "HuggingFaceTB/SmolLM2-135M"
 
 
