@@ -81,7 +81,7 @@ START = "paths start at the recipe's folder"
         ),
         (
             HEAD + "stages:\n- evolve: {strategies: []}",
-            "r.yaml:4:24: List should have at least 1 item after validation, not 0",
+            "r.yaml:4:24: at least 1 item here, not 0",
         ),
         (HEAD + "stages:\n- evolve: {strategies: deepen}", "r.yaml:4:24: 'deepen' should be a list ([ ])"),
         (

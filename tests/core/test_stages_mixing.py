@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage_kit import Rows
 
+import filial
 from filial import FilialError, Mixer, Origin, Record, UsageError
 from filial.engine.stage import StageContext
 from filial_plugins.mixing.allocation import divide
 from filial_plugins.mixing.drawing import Pool
+from filial_plugins.mixing.mixture import Mixture
 from filial_plugins.stages.mix import Mix, mix_records
 
 RATES = st.dictionaries(st.text(max_size=3), st.floats(0, 1e9, allow_nan=False), min_size=1, max_size=8).filter(
@@ -36,10 +38,10 @@ def mixed(records, rates=None, *, seed=1, **keys):
     settings = Mix(**{key: value for key, value in keys.items() if value is not None})
 
     async def mix():
-        with closing(Pool(env.seed, env.stage)) as pool:
+        with closing(Pool(env.seed, env.stage)) as pool, closing(env.worker):
             env.counters.entered = await settings.fill(pool, records)
             if pool.sizes():
-                rows.report = await mix_records(pool, settings, "d:m==1", Rates(given=rates or {}), env)
+                rows.report = await mix_records(pool, settings, Mixture(Rates(given=rates or {}), {}, "d:m==1"), env)
 
     asyncio.run(mix())
     assert env.counters.find_imbalance() == ""
@@ -209,3 +211,90 @@ def test_the_largest_gaps_are_named_and_the_others_add_up():
 
 def test_nothing_in_nothing_out():
     assert mixed([]).kept == []
+
+
+@pytest.fixture
+def tasks(cli):
+    """Files of four tasks, two of them with chains of thought."""
+    for name, count in {"qa": 30, "sum": 10, "gsm": 12, "aqua": 4}.items():
+        tags = ["cot"] if name in ("gsm", "aqua") else []
+        rows = [{"id": f"{name}{i}", "instruction": f"{name} {i}", "output": "x", "tags": tags} for i in range(count)]
+        cli.write(f"{name}.jsonl", *rows)
+    return cli
+
+
+NESTED = """stages:
+  - mix:
+      use: weights
+      weights: {flan: 9, cot: 1}
+      total: 20
+      cot_share: 0.1
+      sources:
+        flan: {use: temperature, temperature: 2, maximum: 0, sources: {qa: qa.jsonl, sum: {file: sum.jsonl}}}
+        cot: {use: proportional, sources: {gsm: gsm.jsonl, aqua: aqua.jsonl}}
+"""
+
+
+def test_a_mixture_is_a_source_of_another(tasks):
+    (tasks.folder / "r.yaml").write_text(NESTED)
+    assert tasks("check", "r.yaml", toy=False) == 0
+    assert tasks("run", "r.yaml", toy=False) == 0
+    assert "r.yaml:8:21: 'maximum: 0' means no maximum" in tasks.err
+    kept = Counter(row["task"] for row in tasks.rows("runs/r/stages/01-mix/records.jsonl"))
+    assert kept == {"qa": 11, "sum": 7, "gsm": 1, "aqua": 1}
+    lock = (tasks.folder / "runs/r/recipe.lock.yaml").read_text()
+    assert "# mixers proportional: filial:proportional==" in lock
+    (tasks.folder / "qa.jsonl").rename(tasks.folder / "other.jsonl")
+    (tasks.folder / "r.yaml").write_text(NESTED.replace("qa.jsonl", "other.jsonl"))
+    assert tasks("run", "r.yaml", toy=False) == 0
+    assert "done before" in tasks.err
+    tasks.write("sum.jsonl", {"instruction": "another"})
+    assert tasks("run", "r.yaml", toy=False) == 0
+    assert "01-mix: runs again, because its sources flan sources sum" in tasks.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("use: temperature", "use: temperatur", "8:21: no mixer named 'temperatur'; did you mean 'temperature'?"),
+        ("temperature: 2", "temprature: 2", "8:34: mixer 'temperature' has no 'temprature'; did you mean"),
+        ("use: proportional, ", "", "9:14: which mixer? add 'use: NAME'"),
+        ("file: sum.jsonl", "file: nope.jsonl", "8:98: no file 'nope.jsonl'"),
+        ("{gsm: gsm.jsonl, aqua: aqua.jsonl}", "{}", "9:43: at least 1 item here, not 0"),
+        ("gsm: gsm.jsonl", "qa: gsm.jsonl", "3:7: mixer 'weights': the task 'qa' has two sources, qa.jsonl and gsm"),
+        ("total: 20", "total: 20\n      by: round", "3:7: mixer 'weights': mixtures among the sources go with 'by: t"),
+        ("total: 20", "repeat: true\n      stop: true", "3:7: mixer 'weights': repeat and stop exclude each other"),
+        (
+            "{gsm: gsm.jsonl,",
+            "{a: {use: weights, sources: {b: {use: weights, sources: {c: {use: weights, sources: {d: d}}}}}},",
+            "9:103: mixtures stand within mixtures 3 deep at most",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_nested_mixture_is_told_with_its_place(tasks, old, new, message):
+    (tasks.folder / "r.yaml").write_text(NESTED.replace(old, new, 1))
+    assert tasks("check", "r.yaml", toy=False) == 2
+    assert f"r.yaml:{message}" in tasks.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{flan: 9, cot: 1}", "{flan: 9, zz: 1}", "3:12: weights names 'zz', but no record has that task; the tasks a"),
+        ("{flan: 9, cot: 1}", "{flan: 0, cot: 0}", "3:12: every task has weight 0 or no record"),
+        ("cot_share: 0.1", "cot_share: 0.1\n      cot_tag: other", "3:12: cot_share is 0.1, but no record"),
+        ("cot_share: 0.1", "cot_share: 0.1\n      cot_tasks: [zz]", "3:12: cot_tasks names 'zz', but the records ha"),
+        ("sources: {qa:", "sources: {cot:", "3:12: 'cot' is the name of a mixture and of a task"),
+    ],
+)
+def test_a_mix_that_the_records_do_not_allow_is_told_with_its_place(tasks, old, new, message):
+    (tasks.folder / "r.yaml").write_text(NESTED.replace(old, new, 1))
+    assert tasks("run", "r.yaml", toy=False) == 2
+    assert f"Error: r.yaml:{message}" in tasks.err
+
+
+def test_a_mixture_that_contains_itself_is_refused_in_python():
+    mixture = {"use": "weights"}
+    mixture["sources"] = {"self": mixture}
+    with pytest.raises(UsageError, match="a list or dict contains itself"):
+        filial.Recipe(stages=[{"mix": mixture}])

@@ -13,6 +13,7 @@ from filial import Drop, FilialError, Filter, Keep, Mixer, Record, Reply, Strate
 from filial.contracts.concurrency import Worker
 from filial.engine.stage import StageContext
 from filial_plugins.mixing.drawing import Pool
+from filial_plugins.mixing.mixture import Mixture
 from filial_plugins.stages.evolve import Choice, evolve_records
 from filial_plugins.stages.filter import FilterStep, filter_records
 from filial_plugins.stages.mix import Mix, mix_records
@@ -271,9 +272,9 @@ def test_a_mixer_does_not_run_on_the_event_loop():
     env = StageContext(stage="mix", seed=1, writer=Rows())
 
     async def mix():
-        with closing(Pool(1, "mix")) as pool:
+        with closing(Pool(1, "mix")) as pool, closing(env.worker):
             env.counters.entered = await Mix().fill(pool, records("a", "b"))
-            await mix_records(pool, Mix(), "d:even==1", Where(), env)
+            await mix_records(pool, Mix(), Mixture(Where(), {}, "d:even==1"), env)
 
     run(mix())
     assert len(threads) == 1

@@ -12,9 +12,9 @@ from filial_plugins.mixing.mixture import Mixture
 def rates(mixture, sizes):
     asked = []
 
-    async def rates_of(mixer, sizes):
-        asked.append((type(mixer).__name__, sizes))
-        return mixer.rates(sizes)
+    async def rates_of(mixture, sizes):
+        asked.append((type(mixture.mixer).__name__, sizes))
+        return mixture.mixer.rates(sizes)
 
     return asyncio.run(mixture.rates(sizes, rates_of)), asked
 

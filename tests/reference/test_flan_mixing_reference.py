@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from filial import Mixer
 from filial_plugins.mixers.sizes import ExamplesProportional, Temperature
 from filial_plugins.mixers.weights import Weights
 from filial_plugins.mixing.mixture import Mixture
@@ -45,8 +44,8 @@ def test_there_are_cases() -> None:
     assert len(cases()) >= 30
 
 
-async def rates_of(mixer: Mixer, sizes: dict[str, int]) -> dict[str, float]:
-    return mixer.rates(sizes)
+async def rates_of(mixture: Mixture, sizes: dict[str, int]) -> dict[str, float]:
+    return mixture.mixer.rates(sizes)
 
 
 def mixture_rates(mixture: Mixture, sizes: dict[str, int]) -> dict[str, float]:

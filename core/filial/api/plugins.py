@@ -43,7 +43,17 @@ def plain(value: Any, manager: Manager, *, registered: bool = False) -> Any:
     """Return a value as a recipe writes it: components as ``{"use": NAME, …}``, paths as text, the rest unchanged.
 
     With ``registered``, a class that no package registers is refused; otherwise it gets a name in this manager.
+
+    Raises:
+        UsageError: a class is refused, or a list or dict contains itself.
     """
+    try:
+        return _plain(value, manager, registered)
+    except RecursionError:
+        raise UsageError("a list or dict contains itself, so no recipe can be written of it") from None
+
+
+def _plain(value: Any, manager: Manager, registered: bool) -> Any:
     if isinstance(value, type) and issubclass(value, Component):
         name = manager.name_of(value)
         if not name and registered:
@@ -53,17 +63,17 @@ def plain(value: Any, manager: Manager, *, registered: bool = False) -> Any:
             )
         return name or manager.adopt(value)
     if isinstance(value, Component):
-        name = plain(type(value), manager, registered=registered)
+        name = _plain(type(value), manager, registered)
         options = value.model_dump(mode="json", exclude_defaults=True)
         return {"use": name, **options} if options else name
     if isinstance(value, SourceSpec):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
-        said = {str(key): plain(inner, manager, registered=registered) for key, inner in value.items()}
+        said = {str(key): _plain(inner, manager, registered) for key, inner in value.items()}
         used = said.pop("use", None)
         return said if used is None else {**(used if isinstance(used, dict) else {"use": used}), **said}
     if isinstance(value, list | tuple):
-        return [plain(inner, manager, registered=registered) for inner in value]
+        return [_plain(inner, manager, registered) for inner in value]
     return str(value) if isinstance(value, Path) else value
 
 

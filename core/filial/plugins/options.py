@@ -207,7 +207,7 @@ def _files(schema: Any, value: Any, address: Address) -> Iterator[tuple[Address,
         for key, item in value.items():
             inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
             yield from _files(inner, item, (*address, key))
-    for member in schema.get("anyOf", ()):
+    for member in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         yield from _files(member, value, address)
 
 

@@ -154,6 +154,7 @@ def _refusal(errors: list[Any]) -> str:
     messages = [str(one["msg"]) for one in errors]
     if other := next((message for message in messages if not message.startswith(be)), ""):
         other = re.sub("^(Value error|Assertion failed), ", "", other)  # a message of a validator
+        other = re.sub("^(?:List|Dictionary) should have (at .*) after validation, not ", r"\1 here, not ", other)
         return re.sub("^(Input|String)(?= should)", lambda _: describe_value(value), other)
     wanted = [message.removeprefix(be) for message in messages]
     return describe_wrong_type(value, dict.fromkeys(_PLAIN.get(want, want) for want in wanted))

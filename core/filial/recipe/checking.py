@@ -202,8 +202,10 @@ class _Walk:
         """What stands in a stage: its keys and its components."""
         read, named = self._components, parts(model)
         if model.kind:
-            spec = read.read(body, Part(model.kind, model), at)
-            return (spec.settings, (spec,)) if spec else (None, ())
+            specs = [read.read(body, Part(model.kind, model), at)]
+            inside = model.nested(body) if isinstance(body, dict) else ()
+            specs += [read.read(item, part, (*at, *address)) for address, item, part in inside]
+            return (specs[0].settings if specs[0] else None), tuple(spec for spec in specs if spec)
         if model.alone:
             part = named[model.alone]
             if not isinstance(body, list):

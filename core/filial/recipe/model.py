@@ -90,7 +90,7 @@ class StageSpec:
         """As the recipe would say it, with nothing left to defaults."""
         body = self.settings.plain_values()
         if self.settings.kind:
-            (component,) = self.components
+            component, *_ = self.components
             return {self.verb: {"use": component.use, **body, **component.options}}
         body |= {key: [c.to_dict() for c in self.of(part.kind)] for key, part in parts(type(self.settings)).items()}
         return {self.verb: body[self.settings.alone] if self.settings.alone else body}

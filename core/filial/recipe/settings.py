@@ -6,7 +6,7 @@ engine runs by, and the tables of docs/recipe.md. Whatever else stands in a comp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -17,6 +17,7 @@ from filial.contracts.fields import Keys
 from filial.contracts.kinds import check_file
 from filial.contracts.sources import SourceSpec
 from filial.plugins.discovery import HOOKS, STAGES
+from filial.plugins.yaml import Address
 
 if TYPE_CHECKING:
     from filial.plugins.manager import Manager
@@ -132,6 +133,12 @@ class StageSettings(Settings):
         ``component`` is the one in whose braces the keys stand, if its options are right. ``first``: no record enters.
         """
         return {}
+
+    @classmethod
+    def nested(cls, given: dict[str, Any]) -> Iterable[tuple[Address, Any, Part]]:
+        """Return the components deeper in these keys, as they are written: address, value, part. They follow the
+        others in `StageSpec.components`, each with its address."""
+        return ()
 
     def key_parts(self) -> list[Any]:
         """Nothing: a stage's own keys are a part of its key by themselves."""

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 
 from filial import Mixer
 
-RatesOf = Callable[[Mixer, dict[str, int]], Awaitable[dict[str, float]]]
-"""Asks a mixer for the rates of its members by their sizes."""
+RatesOf = Callable[["Mixture", dict[str, int]], Awaitable[dict[str, float]]]
+"""Asks the mixer of a mixture for the rates of its members by their sizes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """A mixer and what it mixes: by name, another mixture, or None for a task of that name."""
+    """A mixer and what it mixes: by name, another mixture, or None for a task of that name.
+
+    ``plugin`` is what errors call the mixer, ``where`` its place in the recipe.
+    """
 
     mixer: Mixer
     members: Mapping[str, Mixture | None]
+    plugin: str = ""
+    where: str = ""
 
     def tasks(self) -> Iterator[str]:
         """Return the tasks that it reaches; one that two mixtures share comes twice."""
@@ -34,7 +39,7 @@ class Mixture:
     async def _rates(self, sizes: Mapping[str, int], rates_of: RatesOf) -> tuple[dict[str, float], float]:
         """Return the rate of each task, and the sum of the rates of the members, which is seqio's ``total_rate``."""
         reached = {name: {name} if member is None else set(member.tasks()) for name, member in self.members.items()}
-        own = await rates_of(self.mixer, {name: sum(sizes[task] for task in tasks) for name, tasks in reached.items()})
+        own = await rates_of(self, {name: sum(sizes[task] for task in tasks) for name, tasks in reached.items()})
         found = dict.fromkeys(self.tasks(), 0.0)
         for name, member in self.members.items():
             if member is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,8 +16,11 @@ from pydantic_core import PydanticCustomError
 from filial import Drop, Field, Mixer, Record, UsageError
 from filial.formats import SourceSpec
 from filial.stages import (
+    Address,
+    ComponentSpec,
     Expected,
     Manager,
+    Part,
     Records,
     Report,
     Stage,
@@ -34,10 +39,13 @@ from filial.stages import (
 )
 from filial_plugins.mixing.allocation import Allotment, Sizes, allocate
 from filial_plugins.mixing.drawing import Group, Pool
+from filial_plugins.mixing.mixture import Mixture
+from filial_plugins.mixing.sources import Member, Submixture, flatten_sources, read_mixtures
 from filial_plugins.stages.calls import short_name
 
 LEAST_RATE, MOST_RATE = 1e-100, 1e100
 """Bounds of a rate that is not 0: between them, sums and quotients of rates are finite."""
+_PLACE = re.compile(r":\d+:\d+$")
 NAMED = 3
 """Groups that a sentence names; the table has all."""
 
@@ -58,17 +66,32 @@ class Mix(Stage):
     )
     cot_tag: Word = Field("cot", description="Tag of records with a chain of thought.")
     cot_tasks: list[str] = Field([], description="Tasks whose records all have a chain of thought.")
-    sources: dict[str, Annotated[SourceSpec, Field(description="Records of this task.")]] | None = Field(
-        None, description="Files to add to the mix, by the name of their task.", min_length=1
+    sources: dict[str, Annotated[Member, Field(description="Records of this task, or a mixture.")]] | None = Field(
+        None,
+        description="Sources to add to the mix, by the name of their task; in place of one, {use: MIXER, sources: …}.",
+        min_length=1,
     )
 
     @model_validator(mode="after")
-    def _check_policy(self) -> Self:
+    def _check_together(self) -> Self:
         if self.repeat and self.stop:
-            raise PydanticCustomError("policy", "repeat and stop exclude each other; remove one")
+            raise PydanticCustomError("together", "repeat and stop exclude each other; remove one")
         if self.cot_tasks and self.cot_share is None:
-            raise PydanticCustomError("policy", "cot_tasks says what cot_share counts; add cot_share, such as 0.1")
+            raise PydanticCustomError("together", "cot_tasks says what cot_share counts; add cot_share, such as 0.1")
+        mixtures = [value for value in (self.sources or {}).values() if isinstance(value, Submixture)]
+        if mixtures and self.by != "task":
+            raise PydanticCustomError("together", "mixtures among the sources go with 'by: task' only")
+        flatten_sources(self.sources or {})
         return self
+
+    @classmethod
+    def nested(cls, given: dict[str, Any]) -> Iterable[tuple[tuple[str, ...], Any, Part]]:
+        """Return the mixers of mixtures among the sources."""
+        return read_mixtures(given)
+
+    def named_sources(self) -> list[SourceSpec]:
+        """Return the sources of all tasks."""
+        return list(flatten_sources(self.sources or {}).values())
 
     @classmethod
     def starts(cls, given: dict[str, Any]) -> bool:
@@ -81,15 +104,31 @@ class Mix(Stage):
 
     async def run(self, stage: StageSpec, records: Records, base: Path, manager: Manager, env: StageContext) -> Report:
         """Run a mix stage on the records of the stage before and those of its sources."""
-        (spec,) = stage.components
-        with closing(Pool(env.seed, env.stage)) as pool:
+        mixture = self._build(stage, base, manager)
+        for spec in stage.components:
+            if spec.options.get("maximum") == 0:  # as in seqio, but a reader would take it for a cap
+                env.note(f"{spec.where or spec.name}: 'maximum: 0' means no maximum; leave the key out to say so")
+        with closing(Pool(env.seed, env.stage)) as pool, closing(env.worker):
             env.counters.entered = await self.fill(pool, records)
-            for task, source in (self.sources or {}).items():
+            for task, source in flatten_sources(self.sources or {}).items():
                 found = read_inputs(source, base, manager, env, limit=stage.limit)
                 env.counters.made += await self.fill(pool, found, task)  # they did not come from the stage before
-            if not pool.sizes():
-                return {}
-            return await mix_records(pool, self, provenance(manager, spec), build(manager, spec, base), env)
+            return await mix_records(pool, self, mixture, env) if pool.sizes() else {}
+
+    def _build(self, stage: StageSpec, base: Path, manager: Manager) -> Mixture:
+        """Return the mixture of the sources; what else comes in is mixed beside these."""
+        top, *nested = stage.components
+        specs = {spec.path[len(top.path) :]: spec for spec in nested}
+
+        def make(spec: ComponentSpec, address: Address, sources: Mapping[str, Any]) -> Mixture:
+            members = dict[str, Mixture | None]()
+            for name, value in sources.items():
+                inside = (*address, "sources", name)
+                members[name] = make(specs[inside], inside, value.sources) if isinstance(value, Submixture) else None
+            mixer: Mixer = build(manager, spec, base)
+            return Mixture(mixer, members, provenance(manager, spec), spec.where)
+
+        return make(top, (), self.sources or {})
 
     async def fill(self, pool: Pool, records: Iterable[Record], task: str | None = None) -> int:
         """Put records into the pool, those of a source as its task. Returns how many."""
@@ -106,7 +145,7 @@ class Mix(Stage):
 
     def expect(self, stage: StageSpec, entering: int, base: Path, manager: Manager) -> Expected:
         """Estimate the records of a mix stage."""
-        (spec,) = stage.components
+        spec, *_ = stage.components
         return Expected(build(manager, spec, base).calls(entering), self.total or entering)
 
 
@@ -116,8 +155,8 @@ def group_of(record: Record, by: str) -> str:
     return {"task": record.task, "plugin": short_name(origin.plugin), "round": str(origin.round)}[by]
 
 
-async def mix_records(pool: Pool, settings: Mix, plugin: str, mixer: Mixer, env: StageContext) -> Report:
-    """Draw from the pool at the mixer's rates, by seed. Returns what each task gave.
+async def mix_records(pool: Pool, settings: Mix, mixture: Mixture, env: StageContext) -> Report:
+    """Draw from the pool at the mixture's rates, by seed. Returns what each task gave.
 
     Without ``total`` as many as the rates allow without repeating any: the task that is scarcest for its rate is used
     up. A task that is too small for its share gives all it has, repeats it, or ends the mix (`allocate`).
@@ -125,16 +164,27 @@ async def mix_records(pool: Pool, settings: Mix, plugin: str, mixer: Mixer, env:
     Raises:
         UsageError: a share of chain of thought that the records cannot give, or the mixer gives no rate to any.
     """
-    by, sizes = settings.by, dict[str, Sizes]()
+    by, sizes, plugin = settings.by, dict[str, Sizes](), mixture.plugin
     for (task, cot), count in sorted(pool.sizes().items()):
         there = sizes.get(task, Sizes())
         sizes[task] = Sizes(there.plain, count) if cot else Sizes(count, there.cot)
-    if unknown := [task for task in settings.cot_tasks if task not in sizes] if by == "task" else []:
-        raise UsageError(f"cot_tasks names {unknown[0]!r}, but the records have {by} {', '.join(map(repr, sizes))}")
-    rates = await _rates(mixer, {task: size.all for task, size in sizes.items()}, by, plugin, env)
-    found = allocate(
-        rates, sizes, settings.total, repeat=settings.repeat, stop=settings.stop, cot_share=settings.cot_share
-    )
+    with _put_place_first(mixture.where):
+        if unknown := [task for task in settings.cot_tasks if task not in sizes] if by == "task" else []:
+            raise UsageError(f"cot_tasks names {unknown[0]!r}, but the records have {by} {', '.join(map(repr, sizes))}")
+        for name in [name for name, member in mixture.members.items() if member and name in sizes]:
+            raise UsageError(f"{name!r} is the name of a mixture and of a task; give one of them another name")
+    reached = dict.fromkeys(mixture.tasks(), 0)
+    others: dict[str, Mixture | None] = {task: None for task in sizes if task not in reached}
+    whole = replace(mixture, members={**mixture.members, **others})
+
+    async def rates_of(part: Mixture, counts: dict[str, int]) -> dict[str, float]:
+        return await _rates(part, counts, by, env)
+
+    rates = await whole.rates(reached | {task: size.all for task, size in sizes.items()}, rates_of)
+    with _put_place_first(mixture.where):
+        found = allocate(
+            rates, sizes, settings.total, repeat=settings.repeat, stop=settings.stop, cot_share=settings.cot_share
+        )
     wanted = {(one.task, one.cot): one.given for one in found}
 
     def leave(group: Group, record: Record) -> None:
@@ -178,15 +228,16 @@ def describe_shortage(rows: list[dict[str, Any]], by: str) -> str:
     return f"gives {given:,} of {asked:,} records: {', '.join(parts)}; more records, repeat or a lower total would do"
 
 
-async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env: StageContext) -> dict[str, float]:
-    """Return the mixer's rate for every group.
+async def _rates(mixture: Mixture, sizes: dict[str, int], by: str, env: StageContext) -> dict[str, float]:
+    """Return the rate of every member of a mixture.
 
     Raises:
-        FilialError: the mixer failed, or returned an invalid rate.
+        FilialError: the mixer failed, or gave something that is no rate.
         UsageError: it gives a rate to a group that does not exist.
     """
-    with blame_plugin(plugin, env.stage), closing(env.worker):
-        rates = await env.worker.call(mixer.rates, dict(sizes))
+    plugin = mixture.plugin
+    with _put_place_first(mixture.where), blame_plugin(plugin, env.stage):
+        rates = await env.worker.call(mixture.mixer.rates, dict(sizes))
         if not isinstance(rates, dict):
             raise wrong_type(plugin, env.stage, "rates", rates, "a dict of numbers")
     for name, rate in rates.items():
@@ -197,3 +248,14 @@ async def _rates(mixer: Mixer, sizes: dict[str, int], by: str, plugin: str, env:
         known = ", ".join(map(repr, sorted(sizes)))
         raise UsageError(f"{plugin} gives a rate to {by} {unknown[0]!r}, but the records have {by} {known}")
     return {name: rates.get(name, 0.0) for name in sizes}
+
+
+@contextmanager
+def _put_place_first(where: str) -> Iterator[None]:
+    """Put a mixer's place in a recipe's file, if it stands in one, in front of what is wrong with it."""
+    try:
+        yield
+    except UsageError as err:
+        if type(err) is not UsageError or not _PLACE.search(where):
+            raise
+        raise UsageError(f"{where}: {err}") from err
