@@ -187,7 +187,8 @@ def _table(schemas: dict[str, Any], required: Any = (), order: Any = None) -> st
 def typed(schema: Any) -> str:
     """What a JSON Schema allows, in words."""
     if branches := schema.get("anyOf", schema.get("oneOf")):
-        return " or ".join(dict.fromkeys(typed(one) for one in branches if one.get("type") != "null"))
+        words = [word for one in branches if one.get("type") != "null" for word in typed(one).split(" or ")]
+        return " or ".join(dict.fromkeys(words))
     if "enum" in schema or "const" in schema:
         return " or ".join(f"`{one}`" for one in schema.get("enum", [schema.get("const")]))
     kind = schema.get("type", "")
