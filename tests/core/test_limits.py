@@ -57,7 +57,7 @@ def test_a_small_window_starts_whole(clock):
 def test_a_refusal_cuts_once_what_was_lost_is_won_back_and_growth_is_slow_beyond(clock):
     window, seen = Window(512), []
     for _ in range(30):
-        window.note_refusal()
+        window.note_overload()
     assert window.limit == pytest.approx(64 * 0.7)
     clock.now += 2 * COOLDOWN
     for _ in range(8):
@@ -71,7 +71,7 @@ def test_a_refusal_cuts_once_what_was_lost_is_won_back_and_growth_is_slow_beyond
 def test_answers_in_the_cooldown_count_for_nothing(clock):
     window = Window(512)
     for _ in range(30):
-        window.note_refusal()
+        window.note_overload()
     before = window.limit
     round_trip(window)
     assert before < 64
@@ -81,7 +81,7 @@ def test_answers_in_the_cooldown_count_for_nothing(clock):
 def test_a_refusal_now_and_then_is_waited_out_and_no_reason_to_shrink(clock):
     window = Window(64)
     for i in range(500):
-        window.note_refusal() if i % 10 == 0 else window.note_answer()
+        window.note_overload() if i % 10 == 0 else window.note_answer()
         clock.now += 0.1
     assert window.limit == 64
 
@@ -93,7 +93,7 @@ def test_an_endpoint_that_takes_24_at_once_is_soon_asked_for_no_more(clock):
         sent = int(window.limit)
         for i in range(sent):
             window.in_flight = sent
-            window.note_answer() if i < 24 else window.note_refusal()
+            window.note_answer() if i < 24 else window.note_overload()
         refused += max(0, sent - 24)
         clock.now += 1.1 * COOLDOWN
     assert 15 <= window.limit <= 34
@@ -123,7 +123,7 @@ def test_a_failing_server_stops_growth_without_a_cut(clock):
 def test_never_less_than_one(clock):
     window = Window(2)
     for _ in range(50):
-        window.note_refusal()
+        window.note_overload()
         clock.now += 2 * COOLDOWN
     assert window.limit == 1
 

@@ -51,7 +51,7 @@ def test_a_request_refused_while_others_are_answered_fails_alone_wherever_it_sta
     assert [r.text for r in results] == ["ok"] * 20
     assert (type(error), error.reason) == (TeacherError, STATUSES[status])
     assert status < 400 or error.detail == "<html>Request blocked</html>"
-    assert (g.stopped, g.spent.refused) == (None, 1)
+    assert (g.stopped, g.spent.failed) == (None, 1)
     assert g.spent.requests <= 20 + 2 + 1, "it is sent twice, and what was answered once more"
 
 
@@ -126,7 +126,7 @@ def test_where_others_were_answered_only_before_the_run_stops(gateway, status, c
     results = ask(g, *GOOD)
     assert all(isinstance(r, TeacherUnreachable) for r in results)
     assert g.spent.requests - sent <= concurrency + 1
-    assert g.spent.refused == 0
+    assert g.spent.failed == 0
 
 
 @REFUSED

@@ -102,10 +102,10 @@ class Context:
                 teachers that support it, and the answer is always checked. An answer that does not satisfy it is
                 requested once more, with the error.
             partial: also accept an answer that was cut at the token limit (its ``finish_reason`` is "length"); by
-                default such an answer is a failed call.
+                default such an answer is a failed request.
 
         Raises:
-            TeacherError: the call failed for good. Do not catch it: the stage records a drop with its reason.
+            TeacherError: the request failed for good. Do not catch it: the stage records a drop with its reason.
             ValueError: the value of an argument is invalid.
             TypeError: there is no such argument.
         """
@@ -154,7 +154,7 @@ class Candidate:
     Attributes:
         name: its name in the figures.
         replies: its replies, in order.
-        failed: the error of the first call that failed for good, if any.
+        failed: the error of the first request that failed for good, if any.
     """
 
     def __init__(self, name: str, ask: Asker, *, max_tokens: int | None = None) -> None:
@@ -171,7 +171,7 @@ class Candidate:
             partial: accept an answer that was cut at that limit, or an empty one; False refuses them.
 
         Raises:
-            TeacherError: the call failed for good. The record is then not judged, even if the error is caught.
+            TeacherError: the request failed for good. The record is then not judged, even if the error is caught.
         """
         options.setdefault("partial", True)
         options["max_tokens"] = options.get("max_tokens") or self._max_tokens

@@ -92,13 +92,14 @@ class BudgetStop(FilialError):
 
 
 class TeacherUnreachable(FilialError):
-    """The teacher's endpoint does not answer at all, or refuses the key."""
+    """The teacher's endpoint does not answer at all, or rejects the key."""
 
     exit_code = UNREACHABLE
 
 
 class TeacherError(FilialError):
-    """One teacher call failed for good. A stage turns it into a `Drop` with this reason.
+    """A request was not answered. Raised by `Teacher.reply`, it concerns one attempt; raised by ``ctx.ask``, it is
+    final, and a stage turns it into a `Drop` with this reason.
 
     Args:
         reason: a slug that is counted, such as ``timeout``, ``length``, ``http-500``.

@@ -72,8 +72,8 @@ class Drop:
 
     @classmethod
     def from_error(cls, error: TeacherError, record: Record | None = None) -> Drop:
-        """Make the drop of a record whose teacher call failed for good. Its reason starts with ``teacher-``; the run
-        counts the record as lost, not as rejected."""
+        """Make the drop of a record whose request failed for good. Its reason starts with ``teacher-``; the run counts
+        the record as lost, not as rejected."""
         return cls(f"teacher-{error.reason}", error.detail, error.answer, record)
 
     def fault(self) -> str:
@@ -231,7 +231,7 @@ class Filter(Component):
 
         A batch is `BATCH` consecutive records of a stage, fewer at its end, and one record in evolve; a result must not
         depend on that. ``ctx.rng`` is the random generator of the batch, ``ctx.derive(record.id).rng`` that of a
-        record. A teacher call that fails for good drops the whole batch, unless the error is caught.
+        record. A request that fails for good drops the whole batch, unless the error is caught.
         """
         raise NotImplementedError("this filter checks record by record")
 
@@ -344,7 +344,7 @@ class Teacher(Component):
     """
 
     max_concurrency: int = Field(default=64, ge=1, le=4096, description="Maximum number of requests in flight.")
-    timeout: float = Field(default=120.0, gt=0, description="Maximum seconds per request.")
+    timeout: float = Field(default=120.0, gt=0, description="Maximum seconds per attempt.")
     max_retries: int = Field(default=6, ge=0, description="How often a failed request is sent again.")
     requests_per_minute: int | None = Field(default=None, ge=1, description="Maximum requests per minute.")
     tokens_per_minute: int | None = Field(
@@ -356,7 +356,7 @@ class Teacher(Component):
         """Return one answer.
 
         Raises:
-            TeacherError: the call failed; the error says whether it may be retried and whether it is charged.
+            TeacherError: the attempt failed; the error says whether another may be made and whether this is charged.
         """
 
     def identity(self) -> dict[str, Any]:
@@ -409,7 +409,7 @@ class Judge(Component):
     async def judge(self, record: Record, candidates: Sequence[Candidate], ctx: Context) -> Verdict:
         """Return a verdict on ``candidates``. Ask each of them with ``await candidate.ask(...)``, as often as needed.
 
-        A `TeacherError` of a failed call need not be caught: the record then counts as not judged.
+        A `TeacherError` of a failed request need not be caught: the record then counts as not judged.
         """
 
 

@@ -43,7 +43,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One call to a teacher, exactly as a remote chat model would receive it.
+    """One request to a teacher, exactly as a remote chat model would receive it.
 
     ``draw`` numbers independent answers to the same request. ``max_tokens`` counts completion tokens. ``schema`` is a
     JSON Schema the answer must satisfy. ``None`` means the teacher's own default. ``partial``: accept an answer that
@@ -68,8 +68,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     ``reasoning`` is the model's reasoning text, if the endpoint returns it; never part of the text. ``finish_reason``
     is "stop", "length" or the endpoint's own word, empty if there is none; an answer that is not complete is a failed
-    call (docs/teachers.md). Token counts are the endpoint's, 0 if unknown. ``cached_tokens`` are part of the prompt's,
-    ``reasoning_tokens`` part of the completion's. ``key`` is the answer's ledger key, set by the gateway.
+    attempt (docs/teachers.md). Token counts are the endpoint's, 0 if unknown. ``cached_tokens`` are part of the
+    prompt's, ``reasoning_tokens`` part of the completion's. ``key`` is the ledger key, set by the gateway.
     """
 
     text: str

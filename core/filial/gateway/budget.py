@@ -169,7 +169,7 @@ class Usage:
     requests: int = 0
     from_ledger: int = 0
     retries: int = 0
-    refused: int = 0
+    failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0

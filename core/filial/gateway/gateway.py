@@ -16,7 +16,7 @@ from filial.contracts.plugin_errors import describe_surrogate
 from filial.gateway.budget import BudgetAccount, Counts, Totals, Usage, count_tokens, to_picodollars, unknown_price
 from filial.gateway.deadlines import Deadlines
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
-from filial.gateway.outages import Call, Outages
+from filial.gateway.outages import Outages, Pending, Retry
 from filial.gateway.rate_limits import Pause, RateLimit, Window
 from filial.gateway.replies import receive
 
@@ -38,7 +38,7 @@ class GatewayStatus(NamedTuple):
 
 
 Proceed = Callable[[Request], Awaitable[Reply]]
-EXPECTED_ANSWER = 512
+TYPICAL_ANSWER = 512
 """Tokens assumed per answer before the first one has arrived; used for rates, not for caps."""
 
 NO_FINISH = (
@@ -55,8 +55,8 @@ POLL_INTERVAL = 0.1
 
 
 class Gateway:
-    """Asks one teacher on behalf of all plugins: answers from the ledger if possible, else sends the request once, with
-    retries, within limits and caps.
+    """Asks one teacher on behalf of all plugins: answers from the ledger if possible, else sends the request,
+    again if an attempt fails, within limits and caps; of equal requests only one.
 
     Args:
         who: the teacher as ``dist:name`` (`Manager.identity`); answers are stored under it.
@@ -101,10 +101,10 @@ class Gateway:
         if news := ledger.recognize(self._keys, claimants):
             note(news)
         self._requests, self._tokens = RateLimit(teacher.requests_per_minute), RateLimit(teacher.tokens_per_minute)
-        self._in_flight: dict[str, asyncio.Task[Reply]] = {}
+        self._pending: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
         self._outages = Outages(
-            self.use, teacher, self.slots, self.pause, partial(ledger.latest_request, self._keys), self._in_flight,
+            self.use, teacher, self.slots, self.pause, partial(ledger.latest_request, self._keys), self._pending,
             self._on_the_wire,
         )  # fmt: skip
         self._deadlines = Deadlines(teacher.timeout)
@@ -150,7 +150,7 @@ class Gateway:
 
     def _cancel_unsent(self) -> None:
         """Cancel what has not been sent yet."""
-        for task in self._in_flight.values():
+        for task in self._pending.values():
             if task not in self._on_the_wire:
                 task.cancel()
 
@@ -168,7 +168,7 @@ class Gateway:
         except UnicodeEncodeError as err:
             raise TeacherError("not-unicode", f"the question {describe_surrogate(err)}") from err
         key = self._keys.key(asked)
-        task = self._in_flight.get(key)
+        task = self._pending.get(key)
         if task is None:
             if (known := self._find_stored(key, asked, request)) is not None:
                 return known
@@ -177,7 +177,7 @@ class Gateway:
                 error = TeacherUnreachable(f"this run is offline, and the ledger holds no answer to: {question!r}")
                 self._stop(error)
                 raise error
-            task = self._in_flight[key] = asyncio.create_task(self._fetch(key, asked, request))
+            task = self._pending[key] = asyncio.create_task(self._fetch(key, asked, request))
             task.add_done_callback(partial(self._finish, key))
         try:
             # The caller may be cancelled; the request goes on, because it is paid for.
@@ -195,25 +195,25 @@ class Gateway:
         return known
 
     def _finish(self, key: str, task: asyncio.Task[Reply]) -> None:
-        del self._in_flight[key]
+        del self._pending[key]
         if not task.cancelled():
             task.exception()  # retrieve it: asyncio reports errors that nobody retrieves
         if not self._closing and (error := self._outages.check_stalled()):
             self._stop(error)
 
     async def _fetch(self, key: str, asked: bytes, request: Request) -> Reply:
-        """Send a request, with retries, and store its answer."""
-        call, task = Call(request, self.teacher.bound(request)), asyncio.current_task()
+        """Send a request, again while an attempt fails, and store its answer."""
+        pending, task = Pending(request, self.teacher.bound(request)), asyncio.current_task()
         assert task is not None
         while True:
-            if (known := await self._wait_for_turn(call, key, asked)) is not None:
+            if (known := await self._wait_for_turn(pending, key, asked)) is not None:
                 return known
             try:
-                reply = await self._send(call, task)
+                reply = await self._send(pending, task)
                 if isinstance(reply, Reply):
                     return await self._store(key, asked, reply)
                 self.ledger.release(key)
-                delay = await self._plan_retry(call, reply, task)
+                retry = await self._plan_retry(pending, reply, task)
             except FilialError as error:
                 if not isinstance(error, TeacherError):
                     self._stop(error)
@@ -221,21 +221,21 @@ class Gateway:
             finally:
                 self._on_the_wire.discard(task)
                 self.slots.leave()
-            await (self._outages.wait_for_answer() if delay is None else asyncio.sleep(delay))
+            await (self._outages.wait_for_answer() if retry.aside else asyncio.sleep(retry.delay))
 
-    async def _wait_for_turn(self, call: Call, key: str, asked: bytes) -> Reply | None:
-        """Wait until this call may be sent. It then has a place in the window, and nobody else sends the same request.
+    async def _wait_for_turn(self, pending: Pending, key: str, asked: bytes) -> Reply | None:
+        """Wait until an attempt may be sent. It then has a place in the window, and nobody else sends the same request.
 
         Returns the answer instead if another run with this ledger has received it meanwhile.
         """
-        call.expected = self._mean_tokens or call.bound.prompt / 4 + min(call.bound.completion, EXPECTED_ANSWER)
+        pending.expected = self._mean_tokens or pending.bound.prompt / 4 + min(pending.bound.completion, TYPICAL_ANSWER)
         while True:
-            await self._tokens.take(call.expected)
+            await self._tokens.take(pending.expected)
             await self._requests.take(1)
             await self.slots.enter_after(self.pause)
             try:
                 mine = await self.ledger.claim(key)
-                known = self._find_stored(key, asked, call.request)
+                known = self._find_stored(key, asked, pending.request)
             except BaseException:
                 self.slots.leave()
                 raise
@@ -244,32 +244,32 @@ class Gateway:
             if mine:
                 self.ledger.release(key)
             self.slots.leave()
-            self._tokens.give_back(call.expected)
+            self._tokens.give_back(pending.expected)
             self._requests.give_back(1)
             if known is not None:
                 return known
             await asyncio.sleep(POLL_INTERVAL)
 
-    async def _send(self, call: Call, task: asyncio.Task[Reply]) -> Reply | TeacherError:
+    async def _send(self, pending: Pending, task: asyncio.Task[Reply]) -> Reply | TeacherError:
         """Send one attempt and account for its cost. Return the answer or the error.
 
         Raises:
             BudgetStop: it does not fit into the budget.
             FilialError: the teacher's own code failed or broke its contract.
         """
-        reserved = await self.account.reserve(call.bound, self.price)
+        reserved = await self.account.reserve(pending.bound, self.price)
         self._on_the_wire.add(task)
-        call.sent_at = time.monotonic()
+        pending.sent_at = time.monotonic()
         cost = Totals(requests=1, prompt=reserved.tokens, unsure=reserved.pico)  # unless the answer reports less
         try:
-            reply = await receive(self.use, self.teacher, call.request, self._deadlines)
+            reply = await receive(self.use, self.teacher, pending.request, self._deadlines)
             if not reply.finish_reason:
                 self._note_once("no finish", NO_FINISH)
             told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
-            cost = self._cost(call.bound, count_tokens(call.bound, *told))
+            cost = self._cost(pending.bound, count_tokens(pending.bound, *told))
             self.spent.with_reasoning += bool(reply.reasoning)
             self.spent.reasoning_tokens += reply.reasoning_tokens
-            self._outages.note_answer(call)
+            self._outages.note_answer(pending)
             self._mean_tokens = 0.9 * self._mean_tokens + 0.1 * cost.tokens if self._mean_tokens else cost.tokens
             return reply
         except TeacherError as error:
@@ -279,11 +279,11 @@ class Gateway:
                 self.spent.lost += 1
             else:
                 free = error.billed == (0, 0)
-                cost = self._cost(call.bound, Counts(0, 0) if free else count_tokens(call.bound, *error.billed))
+                cost = self._cost(pending.bound, Counts(0, 0) if free else count_tokens(pending.bound, *error.billed))
             return error
         finally:
             self.account.settle(reserved, cost)
-            self._tokens.give_back(call.expected - cost.tokens)
+            self._tokens.give_back(pending.expected - cost.tokens)
 
     def _cost(self, bound: Bound, counts: Counts) -> Totals:
         """Return the cost of tokens; the maximum if some counts are missing."""
@@ -305,28 +305,27 @@ class Gateway:
             self.ledger.store_teacher(self._keys)
         return await self.ledger.put(key, self._keys.identity, asked, reply)
 
-    async def _plan_retry(self, call: Call, error: TeacherError, task: asyncio.Task[Reply]) -> float | None:
-        """Return the seconds until a failed request is sent again; None: when another request is answered. Raises the
-        final error otherwise."""
+    async def _plan_retry(self, pending: Pending, error: TeacherError, task: asyncio.Task[Reply]) -> Retry:
+        """Return when a request whose attempt failed is sent again. Raises the final error if it is not."""
         if self.stopped is not None:
             raise self.stopped
         try:
-            delay = self._outages.retry_delay(call, error)
-            if self._closing or delay is None:
-                doubt = self._outages.diagnose(call, error)
+            retry = self._outages.note_failure(pending, error)
+            if self._closing or retry is None:
+                doubt = self._outages.diagnose(pending, error)
                 if doubt is None or self._closing:
                     raise doubt or error
                 self._on_the_wire.discard(task)
-                delay = await self._outages.resolve_doubt(call, error, doubt, partial(self._send_proof, task))
+                retry = await self._outages.resolve_doubt(pending, error, doubt, partial(self._send_proof, task))
                 if self._closing or self.stopped is not None:  # by now
                     raise doubt
         except TeacherError:
-            self.spent.refused += 1
+            self.spent.failed += 1
             raise
         self.spent.retries += 1
-        return delay
+        return retry
 
-    async def _send_proof(self, task: asyncio.Task[Reply], proof: Call) -> Reply | TeacherError:
+    async def _send_proof(self, task: asyncio.Task[Reply], proof: Pending) -> Reply | TeacherError:
         """Repeat a request that was answered before, in the place of the one that failed."""
         await self.pause.wait()
         try:

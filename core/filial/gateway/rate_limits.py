@@ -11,8 +11,8 @@ from collections import deque
 START = 64
 """Requests in flight with which a window starts, if its maximum allows it."""
 CUT, WON_BACK, GROWTH, USED = 0.7, 0.95, 0.05, 0.8
-REFUSED, LATEST = 0.2, 64
-"""The window is reduced if more than this share of the latest requests (about this many) were refused."""
+TOLERATED, LATEST = 0.2, 64
+"""The window is reduced if overload was reported for more than this share of the latest attempts (about this many)."""
 JITTER = 0.05
 COOLDOWN = 1.0
 """Seconds after a reduction (or a server error) in which the window does not grow and is not reduced again."""
@@ -22,8 +22,8 @@ class Window:
     """Limit on the requests in flight: grows while the endpoint keeps up, shrinks when it reports overload.
 
     Slow start: every answer to a window in use adds one, so the window doubles per round trip until ``most`` or the
-    first cut. If more than a fifth of the latest requests were refused, the window is cut to 0.7 of its size, at most
-    once per `COOLDOWN`; fewer refusals show that the endpoint is near its limit, and waiting as it asks is enough.
+    first cut. If the endpoint reported overload for more than a fifth of the latest attempts, the window is cut to 0.7
+    of its size, at most once per `COOLDOWN`; fewer reports show that it is near its limit: waiting is enough.
     After a cut, slow start goes up to 95 % of the former size; from there the window grows by one and 5 % per round
     trip. Answers count towards growth only while at least 80 % of the window is in use, because an unused limit proves
     nothing. (Additive increase, multiplicative decrease: Chiu and Jain, 1989; slow start up to a threshold: Jacobson,
@@ -34,9 +34,9 @@ class Window:
         self.most = most
         self.limit = float(min(START, most))
         self.in_flight = 0
-        self._refused_at = math.inf
+        self._before_cut = math.inf
         self._calm_at = 0.0
-        self._refusals = 0.0
+        self._overload = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
@@ -80,20 +80,20 @@ class Window:
 
     def note_answer(self) -> None:
         """Note an answer; called before its place is given back."""
-        self._refusals -= self._refusals / LATEST
+        self._overload -= self._overload / LATEST
         if self.limit >= self.most or self.in_flight < USED * self.limit or time.monotonic() < self._calm_at:
             return
-        lost = self.limit < WON_BACK * self._refused_at
+        lost = self.limit < WON_BACK * self._before_cut
         step = 1.0 if lost else GROWTH + 1.0 / self.limit
         self.limit = min(float(self.most), self.limit + step)
         self._admit()
 
-    def note_refusal(self) -> None:
+    def note_overload(self) -> None:
         """Note that the endpoint reports overload."""
-        self._refusals += (1.0 - self._refusals) / LATEST
+        self._overload += (1.0 - self._overload) / LATEST
         now = time.monotonic()
-        if now >= self._calm_at and self._refusals > REFUSED:
-            self._refused_at = self.limit
+        if now >= self._calm_at and self._overload > TOLERATED:
+            self._before_cut = self.limit
             self.limit = max(1.0, self.limit * CUT)
             self._calm_at = now + COOLDOWN
 

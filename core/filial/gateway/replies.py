@@ -1,6 +1,6 @@
 """Check what a teacher returns: a usable answer, or an error.
 
-The ``finish_reason`` of an answer says whether it is complete, cut, refused or failed.
+The ``finish_reason`` of an answer says whether it is complete, cut, withheld or failed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import describe_surrogate, failure, is_fault
 from filial.gateway.deadlines import Deadlines
 
-Ending = Literal["whole", "cut", "refused", "failed", "unknown"]
+Ending = Literal["whole", "cut", "withheld", "failed", "unknown"]
 
 _WORDS: dict[Ending, str] = {
     "whole": "stop stopped eos eos_token end_of_text endoftext end_turn stop_sequence stop_string complete completed "
     "normal finished",
     "cut": "length max_length max_tokens max_output_tokens max_completion_tokens max_new_tokens token_limit limit "
     "model_length context_length context_length_exceeded model_context_window_exceeded error_limit",
-    "refused": "content_filter content_filtered safety image_safety recitation language blocklist prohibited_content "
+    "withheld": "content_filter content_filtered safety image_safety recitation language blocklist prohibited_content "
     "spii refusal refused sensitive guardrail_intervened model_armor error_toxic moderation blocked",
     "failed": "error failed network_error insufficient_system_resource abort aborted cancel cancelled canceled "
     "user_cancel timeout repetition load unload pause_turn compaction other finish_reason_unspecified "
@@ -49,7 +49,7 @@ def fault_of_end(word: str, text: str, billed: tuple[int, int] | None, *, full: 
     if ending == "cut":
         detail = f"the answer was cut off{said}; raise max_tokens, or the context of the model"
         return TeacherError("length", detail, answer=text, billed=billed)
-    if ending == "refused":
+    if ending == "withheld":
         return TeacherError("content-filter", f"the endpoint withheld the answer{said}", answer=text, billed=billed)
     if ending == "failed":
         return TeacherError("interrupted", f"the answer broke off{said}", answer=text, retry=True, billed=billed)

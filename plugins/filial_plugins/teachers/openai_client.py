@@ -38,7 +38,7 @@ class Connection:
         most = max(connections, limits.max_connections or 0)
         http = openai.DefaultAioHttpClient(
             follow_redirects=False,
-            timeout=None,  # the gateway keeps the deadline of the whole call
+            timeout=None,  # the gateway keeps the deadline of the whole attempt
             limits=type(limits)(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE_SECONDS),
             trust_env=proxies,
         )

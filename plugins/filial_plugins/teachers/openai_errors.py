@@ -1,7 +1,7 @@
-"""Classify what can go wrong between the client and an endpoint.
+"""Classify what can go wrong in one attempt, between the client and an endpoint.
 
 Over aiohttp the client reports a refused or reset connection as a timeout; the underlying exception tells which it was.
-An error says what it costs: nothing if the endpoint refused, ``billed=None`` if an answer may have been lost.
+An error says what it costs: nothing if the endpoint rejected the request, ``billed=None`` if an answer may be lost.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from email.utils import parsedate_to_datetime
 from filial import TeacherError
 
 QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits")
-LONGEST_WAIT = 366 * 86400.0
-"""Seconds. A wait above that is none that an endpoint can mean."""
+PLAUSIBLE_WAIT = 366 * 86400.0
+"""Seconds. A longer wait is a mistake of the endpoint and is ignored. The gateway has a limit of its own."""
 FILTER_CODES = ("content_filter", "content_policy_violation", "moderation")
 
 
@@ -86,7 +86,7 @@ def _make_error(status: int, error: object, wait: float | None) -> TeacherError:
         return TeacherError("rate-limited", detail, retry=True, retry_after=wait)
     if status in (401, 403):
         reason = "unauthorized" if status == 401 else "forbidden"
-        return TeacherError(reason, detail or "the endpoint refuses the key", down=True)
+        return TeacherError(reason, detail or "the endpoint rejects the key", down=True)
     if status == 404:
         detail = detail or "the endpoint has no such model or path; check model and base_url"
         return TeacherError("http-404", detail, down=True)
@@ -120,7 +120,7 @@ def _read_retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = (float(value) if scale > 1 or _is_number(value) else _read_date(value)) / scale
         except (ValueError, TypeError, OverflowError):
             continue  # neither a number nor a date: as if the endpoint had not asked
-        if math.isfinite(seconds) and seconds <= LONGEST_WAIT:
+        if math.isfinite(seconds) and seconds <= PLAUSIBLE_WAIT:
             return max(0.0, seconds)
     return None
 

@@ -56,7 +56,7 @@ PROFILES = {
 ProfileName = Literal["auto", "openai", "openrouter", "vllm", "llamacpp", "ollama", "generic"]
 
 NOT_FOR_REASONING = ("temperature", "top_p", "stop", "seed")
-"""What a reasoning model's endpoint refuses."""
+"""What a reasoning model's endpoint rejects."""
 
 
 def find_profile(name: ProfileName, address: SplitResult) -> Profile:

@@ -63,7 +63,7 @@ class Transformers(Teacher):
     max_tokens: int = Field(512, ge=1, description="Maximum tokens of an answer.")
     batch_size: int = Field(32, ge=1, description="Maximum requests per batch.")
     batch_tokens: int = Field(32_768, ge=1, description="Maximum tokens of a batch: prompts, answers and padding.")
-    timeout: float = Field(1800.0, gt=0, description="Maximum seconds per request, including the wait for others.")
+    timeout: float = Field(1800.0, gt=0, description="Maximum seconds per attempt, including the wait for others.")
     _queue: BatchQueue | None = PrivateAttr(None)
     _loaded: LocalModel | None = PrivateAttr(None)
     _fingerprint: str = PrivateAttr("")
