@@ -121,9 +121,9 @@ def filial_side(work: Path, shape: str, limit: int) -> Row:
     sha, labels = hashlib.sha256(), 0
     for row in store:
         mask = bytearray(len(row.ids))
-        for at in row.targets.tolist():
+        for at in row.trained_positions.tolist():
             mask[at] = 1
-        labels += len(row.targets)
+        labels += len(row.trained_positions)
         sha.update(row.ids.tobytes() + mask)
     return figures | {"rows": len(store), "tokens": store.tokens, "labels": labels, "digest": sha.hexdigest()[:16]}
 

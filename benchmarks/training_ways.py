@@ -184,7 +184,7 @@ def right_padded(batch: list[Any]) -> dict[str, Any]:
     labels = np.full((len(batch), width), -100)
     for i, row in enumerate(batch):
         ids[i, : len(row.ids)], mask[i, : len(row.ids)] = row.ids, 1
-        labels[i, row.targets] = row.ids[row.targets]
+        labels[i, row.trained_positions] = row.ids[row.trained_positions]
     return {
         "input_ids": torch.from_numpy(ids),
         "attention_mask": torch.from_numpy(mask),

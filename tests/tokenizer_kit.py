@@ -98,6 +98,11 @@ def spelled(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> str:
     return data.decode()
 
 
+def labels_of(row: Encoded) -> list[int]:
+    """The ids, with -100 for tokens without loss, as transformers takes them (not shifted)."""
+    return [i if on else -100 for i, on in zip(row.ids, row.mask, strict=True)]
+
+
 def trained_runs(tokenizer: PreTrainedTokenizerFast, row: Encoded) -> list[str]:
     """The text of each stretch of trained tokens."""
-    return [spelled(tokenizer, row.ids[low:high]) for low, high in row.runs]
+    return [spelled(tokenizer, row.ids[low:high]) for low, high in row.trained_ranges]

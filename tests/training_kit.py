@@ -120,7 +120,7 @@ def reference(base: Path, store: TokenStore) -> tuple[float, torch.Tensor]:
     for row in store:
         ids = torch.from_numpy(row.ids).long()
         log = model(input_ids=ids[None], use_cache=False).logits[0].log_softmax(-1)
-        one = -log[row.targets - 1, ids[row.targets]].sum() / store.trained_tokens
+        one = -log[row.trained_positions - 1, ids[row.trained_positions]].sum() / store.trained_tokens
         one.backward()
         loss += one.item()
     return loss, gradient(model)

@@ -5,7 +5,17 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizer_kit import SPECIAL, WORDS, byte_level, sentencepiece, spelled, trained_runs, word_level, wrapped
+from tokenizer_kit import (
+    SPECIAL,
+    WORDS,
+    byte_level,
+    labels_of,
+    sentencepiece,
+    spelled,
+    trained_runs,
+    word_level,
+    wrapped,
+)
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -77,7 +87,7 @@ def test_word_level_answers_keep_their_words_and_nothing_else(words: list[list[s
     for answer in words:
         spans += [Span("### Response:"), Span(" ".join(answer), train=True), END]
     row = WORD_LEVEL.encode(spans)
-    trained = [t for t, on in zip(tokenizer.convert_ids_to_tokens(row.ids), row.trained, strict=True) if on]
+    trained = [t for t, on in zip(tokenizer.convert_ids_to_tokens(row.ids), row.mask, strict=True) if on]
     # A glued "Response:yes" is no word of the vocabulary; cut at the border, both parts are.
     assert trained == [t for answer in words for t in [*(w if w in WORDS else "<unk>" for w in answer), "</s>"]]
     assert row.ids.count(tokenizer.eos_token_id) == len(words)
@@ -89,7 +99,7 @@ def test_a_token_across_the_border_is_cut_and_only_the_answer_is_trained() -> No
     assert whole == ["a:b"], "the vocabulary merges across the border, or this test tests nothing"
     row = encode([Span("a:"), Span("b", train=True)], tokenizer)
     assert tokenizer.convert_ids_to_tokens(row.ids) == ["a", ":", "b"]
-    assert row.labels == [-100, -100, row.ids[2]]
+    assert labels_of(row) == [-100, -100, row.ids[2]]
     assert row.offsets == [(0, 2), (0, 2), (2, 3)]
 
 
@@ -118,7 +128,7 @@ def test_a_token_that_cannot_be_cut_makes_the_row_unencodable_and_no_other() -> 
     first, second, third = encoder.encode_batch([good, bad, good])
     assert isinstance(second, Unencodable)
     assert second.reason == "unprovable-mask"
-    assert first.labels == third.labels == [-100, 1]
+    assert labels_of(first) == labels_of(third) == [-100, 1]
 
 
 def test_lone_surrogates_are_one_rows_problem() -> None:
@@ -171,7 +181,7 @@ def test_end_token_is_trained_when_padding_is_the_same_token() -> None:
     tokenizer = byte_level()
     tokenizer.pad_token = tokenizer.eos_token
     row = encode([Span("q:"), Span("yes", train=True), END], tokenizer)
-    assert row.labels[-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
+    assert labels_of(row)[-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
 
 
 def test_special_tokens_that_swallow_blanks_are_trained_for_themselves_only() -> None:
@@ -182,7 +192,7 @@ def test_special_tokens_that_swallow_blanks_are_trained_for_themselves_only() ->
     spans = [Span("q<|assistant|>", special=True), Span("  yes", train=True), END]
     row = encode(spans, tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(row.ids)
-    assert [t for t, on in zip(tokens, row.trained, strict=True) if on] == ["yes", "</s>"]
+    assert [t for t, on in zip(tokens, row.mask, strict=True) if on] == ["yes", "</s>"]
     assert row.ids == tokenizer("q<|assistant|>  yes</s>", add_special_tokens=False)["input_ids"]
     assert [row.text[a:b] for a, b in row.offsets] == ["q", "<|assistant|>", "yes", "</s>"]
 
@@ -196,7 +206,7 @@ def test_a_token_the_tokenizer_calls_special_is_one_wherever_its_files_say_so() 
     assert "<end>" in tokenizer.all_special_tokens
     assert '"<end>"' not in json.dumps(json.loads(backend.to_str())["added_tokens"])
     row = encode([Span("a "), Span("a", train=True), END], tokenizer)
-    assert (row.ids[-1], row.trained[-1]) == (2, True)
+    assert (row.ids[-1], row.mask[-1]) == (2, True)
     assert encode([Span("a <end>")], tokenizer).ids[-1] != 2, "typed by a user it stays text"
 
 
@@ -240,4 +250,4 @@ def test_the_quick_way_and_the_way_by_offsets_agree() -> None:
             ranges += [(at, at + len(span.text) + 4)] if span.train else []
             at += len(span.text)
         inside = [any(start <= s and e <= end for start, end in ranges) for s, e in offsets]
-        assert row.trained == inside, name
+        assert row.mask == inside, name

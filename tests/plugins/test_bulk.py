@@ -108,7 +108,7 @@ def same(flat: bulk_encoding.TokenArrays, rows: list[list[Span]], encoder: Encod
     """Every row of the chunk is the row that `Encoder.encode` gives."""
     starts = np.concatenate([[0], np.cumsum(flat.lengths)])
     for i, spans in enumerate(rows):
-        trained = flat.trained[flat.trained[:, 0] == i]
+        trained = flat.trained_ranges[flat.trained_ranges[:, 0] == i]
         (one,) = encoder.encode_batch([spans])
         if isinstance(one, Unencodable):
             assert (flat.failed[i].reason, flat.lengths[i], len(trained)) == (one.reason, 0, 0)
@@ -117,7 +117,7 @@ def same(flat: bulk_encoding.TokenArrays, rows: list[list[Span]], encoder: Encod
         mask = np.zeros(len(one.ids), dtype=bool)
         for _, start, end in trained:
             mask[start:end] = True
-        assert mask.tolist() == one.trained
+        assert mask.tolist() == one.mask
 
 
 @pytest.mark.slow
@@ -156,8 +156,8 @@ def test_offsets_are_needed_for_a_token_across_the_border_and_else_hardly_ever(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long_way: list[int] = []
-    tokenize = Encoder.tokenize
-    monkeypatch.setattr(Encoder, "tokenize", lambda self, texts: long_way.append(len(texts)) or tokenize(self, texts))
+    encode = Encoder.encode_texts
+    monkeypatch.setattr(Encoder, "encode_texts", lambda self, texts: long_way.append(len(texts)) or encode(self, texts))
     plain = [BEGIN, Span("naïve 東京? no\n### Response:\n"), Span("yes it's so", train=True), END]
     across = [BEGIN, Span("a:"), Span("b", train=True), END]
     BulkEncoder(Encoder(TOKENIZERS[name])).encode([plain, across])
@@ -169,7 +169,7 @@ def test_rows_of_which_one_fails_are_all_right_but_that_one() -> None:
     flat = BulkEncoder(Encoder(TOKENIZERS["gpt-2"])).encode(rows)
     assert {i: error.reason for i, error in flat.failed.items()} == {1: "not-unicode"}
     assert flat.lengths.tolist() == [2, 0, 0, 2]
-    assert flat.trained.tolist() == [[0, 1, 2], [3, 0, 2]]
+    assert flat.trained_ranges.tolist() == [[0, 1, 2], [3, 0, 2]]
 
 
 def test_a_row_on_which_the_tokenizer_itself_fails_is_one_failed_row() -> None:

@@ -87,9 +87,9 @@ def test_a_question_alone_is_the_beginning_of_the_answered_one(name: str) -> Non
     template, encoder = bound(name), Encoder(TOKENIZER)
     asked = encoder.encode(template.render(Record(instruction="q")))
     whole = encoder.encode(template.render(Record(instruction="q", output="a")))
-    assert not asked.runs
+    assert not asked.trained_ranges
     assert whole.ids[: len(asked.ids)] == asked.ids
-    assert whole.runs[0][0] == len(asked.ids)
+    assert whole.trained_ranges[0][0] == len(asked.ids)
 
 
 @pytest.mark.parametrize("name", NEEDED_TOKENS)

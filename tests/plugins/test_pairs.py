@@ -92,7 +92,7 @@ def made(
 
 
 def halves(row: Row) -> tuple[list[int], list[int]]:
-    border = int(row.targets[0])
+    border = int(row.trained_positions[0])
     return row.ids[:border].tolist(), row.ids[border:].tolist()
 
 
@@ -119,7 +119,7 @@ def test_both_halves_are_what_the_tokenizer_makes_of_the_texts(
     assert pair.input_ids == tokenizer(asked, **own)["input_ids"]
     assert pair.answer_ids == tokenizer(output.lstrip(), **own)["input_ids"]
     assert halves(pair.row) == (pair.input_ids, pair.answer_ids)
-    assert pair.row.targets.tolist() == list(range(len(pair.input_ids), len(pair.row.ids)))
+    assert pair.row.trained_positions.tolist() == list(range(len(pair.input_ids), len(pair.row.ids)))
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS)
@@ -203,7 +203,7 @@ def test_a_store_holds_the_pairs_and_the_books(tmp_path: Path) -> None:
     store = write_pairs(records, Question(), encoder, WIDE, tmp_path / "store")
     expected = [pair.row for pair in make_pairs(records, Question(), encoder, WIDE) if isinstance(pair, Pair)]
     assert [halves(row) for row in store] == [halves(row) for row in expected]
-    assert store.trained_tokens == sum(len(row.targets) for row in expected)
+    assert store.trained_tokens == sum(len(row.trained_positions) for row in expected)
     assert store.ends == {1}
     assert dict(store.dropped) == {"bad-line": 1, "no-answer": 2}
     assert store.examples["no-answer"] == "record 4"
@@ -274,7 +274,7 @@ def built(kind: str) -> torch.nn.Module:
 
 def one_by_one(model: torch.nn.Module, rows: list[Row]) -> float:
     """Loss per token and its gradient by transformers' own loss and shifting, one pair at a time, nothing padded."""
-    total, tokens = 0.0, sum(len(row.targets) for row in rows)
+    total, tokens = 0.0, sum(len(row.trained_positions) for row in rows)
     for row in rows:
         read, written = halves(row)
         mean = model(input_ids=torch.tensor([read]), labels=torch.tensor([written])).loss
@@ -296,7 +296,7 @@ def test_loss_and_gradient_are_those_of_one_pair_at_a_time(kind: str) -> None:
     """Pitfalls 12, 13 and 23, for padded batches of any size; transformers' own loss is right for a single pair."""
     rows, reference, model = random_rows(), built(kind), built(kind)
     expected = one_by_one(reference, rows)
-    tokens = sum(len(row.targets) for row in rows)
+    tokens = sum(len(row.trained_positions) for row in rows)
     for size, loss in [(size, loss) for size in (1, 3, 7) for loss in (make_full_loss, make_selective_loss)]:
         got = 0.0
         model.zero_grad()

@@ -63,10 +63,10 @@ def test_rows_are_the_records_in_order_tokenised_whole(tmp_path: Path, one_shot:
     for row, record in zip(store, ANSWERED, strict=True):
         one = ENCODER.encode(Plain().render(record))
         assert row.ids.tolist() == one.ids
-        assert row.targets.tolist() == [i for i, t in enumerate(one.trained) if t]
+        assert row.trained_positions.tolist() == [i for i, t in enumerate(one.mask) if t]
     assert store.lengths.tolist() == [len(row.ids) for row in store]
     assert store.tokens == sum(store.lengths)
-    assert store.trained_tokens == sum(len(row.targets) for row in store)
+    assert store.trained_tokens == sum(len(row.trained_positions) for row in store)
     assert store.largest == max(int(row.ids.max()) for row in store)
     assert store.engine.startswith("tokenizer" if one_shot else "word table")
     assert [r.ids.tolist() for r in store[-2:]] == [store[38].ids.tolist(), store[-1].ids.tolist()]
@@ -101,7 +101,7 @@ def test_one_bad_row_in_ten_thousand_is_one_counted_drop(tmp_path: Path, reason:
     store = store_of([*[good] * 5000, BAD[reason], *[good] * 4999], tmp_path, template=Picky())
     assert (len(store), store.dropped) == (9999, {reason: 1})
     assert ("3: not JSON" if reason == "bad-line" else "record x") in store.examples[reason]
-    assert all(len(row.targets) == 1 for row in store[4990:5010])
+    assert all(len(row.trained_positions) == 1 for row in store[4990:5010])
 
 
 def test_a_prompt_that_fills_the_row_leaves_nothing_to_train_and_is_dropped_by_every_policy(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_cut_answer_keeps_its_header_and_has_an_end_token_only_where_it_is_who
     assert ids == whole[:limit]
     assert HEADER in text_of(ids)
     assert (EOS in ids) == (len(whole) <= limit) == (store.report.changed == {})
-    assert store[0].targets.tolist() == list(range(first, min(limit, len(whole))))
+    assert store[0].trained_positions.tolist() == list(range(first, min(limit, len(whole))))
 
 
 def test_only_the_last_answer_is_ever_cut(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_only_the_last_answer_is_ever_cut(tmp_path: Path) -> None:
     store = store_of([record], tmp_path, template=Vicuna(system="S"), max_length=200, over_long="cut-answer")
     whole = ENCODER.encode(Vicuna(system="S").render(record)).ids
     assert store[0].ids.tolist() == whole[:200]
-    learned = text_of(store[0].ids[store[0].targets])
+    learned = text_of(store[0].ids[store[0].trained_positions])
     assert learned == f" {'a' * 20}</s> {'b' * 20}</s> {learned[51:]}"
     assert set(learned[51:]) == {"c"}
     short = store_of([record], tmp_path, template=Vicuna(system="S"), max_length=100, over_long="cut-answer")
@@ -191,7 +191,7 @@ def test_with_loss_on_all_tokens_every_token_but_a_rows_first_is_a_target(tmp_pa
     """Pitfall 11: in a packed row the first token of a document would be predicted from another document's last."""
     store = store_of(ANSWERED, tmp_path, template=Everything())
     assert store.trained_tokens == sum(n - 1 for n in store.lengths)
-    assert all(row.targets[0] == 1 for row in store)
+    assert all(row.trained_positions[0] == 1 for row in store)
 
 
 def test_an_end_token_of_another_model_in_an_answer_is_noticed(tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ def test_a_record_whose_answer_is_not_wanted_is_never_trained(tmp_path: Path) ->
 def test_an_answer_marked_not_to_be_trained_carries_no_loss(tmp_path: Path) -> None:
     turns = (Message("user", "one"), Message("assistant", "uno", train=False), Message("user", "two"))
     store = store_of([Record(messages=(*turns, Message("assistant", "dos")))], tmp_path)
-    assert text_of(store[0].ids[store[0].targets]) == "dos</s>"
+    assert text_of(store[0].ids[store[0].trained_positions]) == "dos</s>"
     assert "uno" in text_of(store[0].ids)
     untrained = Record(id="x", messages=turns[:2])
     assert store_of([untrained], tmp_path / "b").dropped == {"no-trained-token": 1}

@@ -50,7 +50,7 @@ def test_a_step_is_the_same_however_it_is_split(tmp_path: Path, kind: str, packi
     step = [[0, 3], [5, 1], [2], [6, 7, 4]] if packing == "pack" else step_of(len(store))
     for batch_size in (8, 4, 3, 1):  # 8 x 1, 2 x 4, windows whose last part is smaller, 1 x 8
         work = make_runner(session(base, store, tmp_path, packing=packing, batch_size=batch_size))
-        assert work.layout.startswith({"auto": "end to end", "off": "padded", "pack": "packed"}[packing])
+        assert work.arrangement.startswith({"auto": "end to end", "off": "padded", "pack": "packed"}[packing])
         got = float(work.add_gradients(step))
         assert abs(got - loss) < 1e-6 * max(1, loss)
         assert (gradient(work.network) - expected).norm() / expected.norm() < 1e-5
@@ -75,7 +75,8 @@ def test_mean_of_means_would_have_been_noticed(tmp_path: Path) -> None:
     _, expected = reference(base, store)
     model = load_model(base).train()
     for row in store:
-        (make_full_loss(model, torch)(collate_padded([row], torch, "cpu")) / len(row.targets) / len(store)).backward()
+        loss = make_full_loss(model, torch)(collate_padded([row], torch, "cpu"))
+        (loss / len(row.trained_positions) / len(store)).backward()
     assert (gradient(model) - expected).norm() / expected.norm() > 0.1
 
 
@@ -119,8 +120,8 @@ def test_a_model_whose_attention_is_its_own_is_padded_and_says_so(tmp_path: Path
     made = session(base, store, tmp_path)
     made.ctx.note = heard.append
     work = make_runner(made)
-    assert work.layout.startswith("padded: its attention cannot be replaced")
-    assert heard == [f"rows are padded instead of end to end: {work.layout.removeprefix('padded: ')}"]
+    assert work.arrangement.startswith("padded: its attention cannot be replaced")
+    assert heard == [f"rows are padded instead of end to end: {work.arrangement.removeprefix('padded: ')}"]
     loss, expected = reference(base, store)
     assert float(work.add_gradients(step_of(8))) == pytest.approx(loss, rel=1e-6)
     assert (gradient(work.network) - expected).norm() / expected.norm() < 1e-5

@@ -129,11 +129,11 @@ def check(name: str, kind: str, turns: str, pairs: list[tuple[str, str]], messag
     answers = [answer.strip() if case.strip else answer for _, answer in pairs][0 if turns == "all" else -1 :]
     wanted = [f"{case.before}{answer}{case.end}" for answer in answers]
     if kind == "word-level":
-        trained = [tokenizer.convert_ids_to_tokens(row.ids[low:high]) for low, high in row.runs]
+        trained = [tokenizer.convert_ids_to_tokens(row.ids[low:high]) for low, high in row.trained_ranges]
         known = [[*(w if w in WORDS else "<unk>" for w in answer.split()), case.end.strip()] for answer in answers]
         assert trained == known
     else:
-        blanks = [own_blank(row, low, kind) for low, _ in row.runs]
+        blanks = [own_blank(row, low, kind) for low, _ in row.trained_ranges]
         assert trained_runs(tokenizer, row) == [blank + text for blank, text in zip(blanks, wanted, strict=True)]
     # Special tokens are those of the control text, none of the data.
     held = {token: row.ids.count(tokenizer.convert_tokens_to_ids(token)) for token in ALL}

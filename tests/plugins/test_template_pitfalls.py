@@ -4,7 +4,7 @@ The numbers are those of our list of pitfalls in training; 8 to 13, 18 to 22, 24
 """
 
 import pytest
-from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level, sentencepiece, trained_runs
+from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level, labels_of, sentencepiece, trained_runs
 from transformers import PreTrainedTokenizerFast
 
 from filial import Message, Record, Template, UsageError
@@ -49,12 +49,12 @@ def test_each_answer_ends_with_one_trained_end_token_though_padding_is_the_same(
     """Pitfall 1: labels masked where an id equals the padding's. Pitfall 2: an end token outside the mask."""
     row = Encoder(tokenizer).encode(template.bind(tokenizer).render(Record(messages=TALK)))
     special = {tokenizer.convert_tokens_to_ids(t) for t in ALL}
-    assert len(row.runs) == 2
-    ends = {row.ids[high - 1] for _, high in row.runs}
+    assert len(row.trained_ranges) == 2
+    ends = {row.ids[high - 1] for _, high in row.trained_ranges}
     assert len(ends) == 1
     assert ends <= special
-    assert sum(t and i in special for i, t in zip(row.ids, row.trained, strict=True)) == 2
-    assert all(label in (-100, i) for label, i in zip(row.labels, row.ids, strict=True))
+    assert sum(t and i in special for i, t in zip(row.ids, row.mask, strict=True)) == 2
+    assert all(label in (-100, i) for label, i in zip(labels_of(row), row.ids, strict=True))
 
 
 @pytest.mark.parametrize("after", ["", "\n", " User: "])
@@ -132,8 +132,8 @@ def test_no_token_of_a_prompt_is_trained(template, tokenizer) -> None:
     bound = template.bind(tokenizer)
     row = encoder.encode(bound.render(Record(instruction="q", output="yes")))
     asked = encoder.encode(bound.render(Record(instruction="q")))
-    assert not any(row.trained[: len(asked.ids)])
-    assert 0 < sum(row.trained) < len(row.ids)
+    assert not any(row.mask[: len(asked.ids)])
+    assert 0 < sum(row.mask) < len(row.ids)
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
@@ -159,7 +159,7 @@ def test_another_models_end_token_is_text_and_an_empty_answer_trains_nothing(tem
     row = encoder.encode(bound.render(conversation("a", "", "b", "no")))
     (run,) = trained_runs(tokenizer, row)
     assert "no" in run
-    assert not encoder.encode(bound.render(conversation("a", ""))).runs
+    assert not encoder.encode(bound.render(conversation("a", ""))).trained_ranges
 
 
 @pytest.mark.parametrize(("template", "tokenizer"), every_pair)

@@ -112,7 +112,7 @@ def test_a_record_without_answer_is_the_beginning_of_the_one_with_it(name: str) 
     whole, prompt = ENCODER.encode(with_answer), ENCODER.encode(without)
     assert whole.text.startswith(prompt.text)
     assert whole.ids[: len(prompt.ids)] == prompt.ids
-    assert whole.trained.index(True) == len(prompt.ids)
+    assert whole.mask.index(True) == len(prompt.ids)
     open_end = conversation(*((m.role, m.content) for m in TALK.messages[:3]), ("assistant", ""))
     assert ENCODER.encode(template.render(open_end)).text.endswith(prompt.text[-1:])
 
@@ -133,7 +133,7 @@ def test_exactly_the_answers_are_trained(name: str, turns: list[tuple[str, str]]
     for asked, answer in turns:
         messages += [("user", asked), ("assistant", answer)]
     row = ENCODER.encode(TEMPLATES[name].render(conversation(*messages)))
-    trained = [i for i, on in zip(row.ids, row.trained, strict=True) if on]
+    trained = [i for i, on in zip(row.ids, row.mask, strict=True) if on]
     blank = " " if name in ("vicuna", "chat, blank first") else ""
     assert TOKENIZER.decode(trained) == "".join(f"{blank}{answer}<|im_end|>" for _, answer in turns)
     ends = [i for i in row.ids if i == TOKENIZER.eos_token_id]
@@ -246,7 +246,7 @@ def test_a_model_is_asked_with_the_template_it_was_saved_with(spec: dict, tmp_pa
     told = (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Ho"), Message("user", "Bye"))
     whole = Encoder(made).encode(template.bind(made).render(Record(messages=(*told, Message("assistant", "Ciao")))))
     asked = make_template_reader(made, template)(told, "")
-    assert asked == whole.ids[: whole.runs[-1][0]]
+    assert asked == whole.ids[: whole.trained_ranges[-1][0]]
     assert asked == Encoder(made).encode(template.bind(made).render(Record(messages=told).without_answer())).ids
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from tokenizer_kit import labels_of
 
 from filial import Record
 from filial.labels import Encoded, Encoder
@@ -42,7 +43,7 @@ def text(spans) -> str:
 
 
 def said(row: Encoded, name: str) -> str:
-    return encoder(name).tokenizer.decode([i for i in row.labels if i >= 0])
+    return encoder(name).tokenizer.decode([i for i in labels_of(row) if i >= 0])
 
 
 def holds_end_token(record: dict) -> bool:
@@ -65,16 +66,16 @@ def test_every_row_of_stanfords_preprocess() -> None:
             if holds_end_token(first["record"]):
                 found["end token in data"] += 1
                 assert row.ids.count(end) == 1
-                assert row.labels[-1] == end
+                assert labels_of(row)[-1] == end
                 assert said(row, name).strip() == f"{record.output}</s>".strip()
             elif not record.output:
                 found["empty output"] += 1
                 assert row.ids == (case["input_ids"] if len(case["input_ids"]) == limit else case["input_ids"][:-1])
-                assert not row.runs
+                assert not row.trained_ranges
             else:
                 found["equal"] += 1
                 assert row.ids[:limit] == case["input_ids"]
-                assert row.labels[:limit] == labels
+                assert labels_of(row)[:limit] == labels
     assert found == {"equal": 5 * 33, "end token in data": 5, "empty output": 5}
     assert found.keys() - {"equal"} <= DIFFERENCES.keys()
 
@@ -85,7 +86,7 @@ def test_the_batch_of_stanfords_collator() -> None:
     setting = lines("preprocess.jsonl")[0]
     for i in range(batch["first_n_records"]):
         row = encoder(setting["tokenizer"]).encode(Alpaca().render(Record(**setting["cases"][i]["record"])))
-        ids, labels = (row.ids[: setting["model_max_length"]], row.labels[: setting["model_max_length"]])
+        ids, labels = (row.ids[: setting["model_max_length"]], labels_of(row)[: setting["model_max_length"]])
         padding = len(batch["input_ids"][i]) - len(ids)
         assert batch["input_ids"][i] == ids + [setting["pad_id"]] * padding
         assert batch["labels"][i] == labels + [-100] * padding
@@ -137,12 +138,12 @@ def test_every_row_of_alpaca_lora() -> None:
             continue
         if not record["output"]:
             found["empty output"] += 1
-            assert not row.runs
+            assert not row.trained_ranges
             continue
         body = row.ids[:-1][:cutoff]
         ended = len(body) < cutoff  # whatever add_eos_token says, which is for the prompt alone
         assert case["input_ids"] == body + row.ids[-1:] * ended
-        begins = 0 if case["train_on_inputs"] else row.runs[0][0]
+        begins = 0 if case["train_on_inputs"] else row.trained_ranges[0][0]
         if begins < cutoff or not case["add_eos_token"]:
             found["equal"] += 1
             assert case["n_masked"] == min(begins, cutoff)

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from tokenizer_kit import labels_of
 
 from filial import Message, Record, Span, Template, UsageError
 from filial.labels import Encoder
@@ -329,13 +330,13 @@ def test_ids_and_masks_are_trls_without_the_line_ends_round_answers() -> None:
         row = plain.encode(spans)
         if case["conversation"] == "unicode_special":  # a "</s>" in its data becomes the end token there
             theirs = [i for i, on in zip(case["input_ids"], case["assistant_masks"], strict=True) if on]
-            assert [line_end, *(i for i in row.labels if i >= 0), line_end] == theirs
+            assert [line_end, *(i for i in labels_of(row) if i >= 0), line_end] == theirs
             continue
         size = len(case["input_ids"])  # a last question is followed by the beginning of its answer here, not there
         assert row.ids[:size] == case["input_ids"]
-        ours, theirs = row.trained[:size], list(map(bool, case["assistant_masks"]))
+        ours, theirs = row.mask[:size], list(map(bool, case["assistant_masks"]))
         differ = [i for i in range(size) if ours[i] != theirs[i]]
         assert {row.ids[i] for i in differ} <= {line_end}
         assert not any(ours[i] for i in differ)
-        assert len(differ) == (2 * len(row.runs) if case["template"] == "qwen2_5_training" else 0)
+        assert len(differ) == (2 * len(row.trained_ranges) if case["template"] == "qwen2_5_training" else 0)
     assert len(cases) == 5

@@ -49,7 +49,7 @@ def test_ids_and_masks_are_fastchats_where_it_masks_anything() -> None:
         encoded = encoder(row["tokenizer"]).encode(spans)
         assert encoded.text == base[row["id"]]["prompt"]
         assert encoded.ids[:limit] == row["input_ids"]
-        trained = [i for i, on in enumerate(encoded.trained[:limit]) if on]
+        trained = [i for i, on in enumerate(encoded.mask[:limit]) if on]
         assert trained == [i for start, end in row["trained_spans"] for i in range(start, end)], row["id"]
         compared += 1
     assert compared == 76

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from filial.labels.control_tokens import lookalikes, special_tokens
-from filial.labels.encoder import IGNORE, Encoded, Encoder, Text, encode
+from filial.labels.encoder import Encoded, Encoder, Text, encode
 from filial.labels.token_splitting import Unencodable
 
-__all__ = ["IGNORE", "Encoded", "Encoder", "Text", "Unencodable", "encode", "lookalikes", "special_tokens"]
+__all__ = ["Encoded", "Encoder", "Text", "Unencodable", "encode", "lookalikes", "special_tokens"]

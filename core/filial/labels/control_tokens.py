@@ -90,10 +90,10 @@ class ControlTokens:
         """Return whether data contains private characters of this copy: then use another ``shift``."""
         return not text.isascii() and self._private.search(text) is not None
 
-    def is_one_stretch(self, marked: str) -> bool:
+    def is_one_stretch(self, private: str) -> bool:
         """Return whether no text follows a special token, so that all text is one piece for the tokenizer."""
-        found = self._private.search(marked)
-        return found is None or not marked[found.start() + 1 :].strip(FILLER)
+        found = self._private.search(private)
+        return found is None or not private[found.start() + 1 :].strip(FILLER)
 
     def with_next_block(self, tokenizer: Any) -> ControlTokens:
         """Return the same tokenizer with the next block of private characters."""

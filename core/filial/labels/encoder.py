@@ -2,12 +2,11 @@
 
 The rules, in full:
 
-* The whole text is tokenized at once, as the tokenizer itself does it, and the mask follows from character offsets.
-Prompt and answer are never tokenized separately.
-* A token carries loss if any of its characters is in a trained span. A token across the border of a trained span is
-split there, each part tokenized by the vocabulary alone: exactly the answer is trained, and the prompt ends where it
-ends when the model is asked. A token that cannot be split into parts that provably spell their text makes the row
-`Unencodable` ("unprovable-mask").
+* The whole text, prompt and answer together, is tokenized at once, as the tokenizer itself does it. The mask follows
+from character offsets: a token carries loss if its characters are in a trained span.
+* Only a token across the border of a trained span is replaced, by tokens of its two parts, from the vocabulary alone:
+exactly the answer is trained, and the prompt ends where it ends when the model is asked. If no tokens provably spell
+the parts, the row is `Unencodable` ("unprovable-mask").
 * ``{bos}`` at the start becomes the tokenizer's BOS if the tokenizer itself adds one there, and nothing otherwise;
 ``{bos}`` and ``{eos}`` elsewhere stand for the tokens' strings.
 * Special tokens come from special spans only. The same characters in other spans are text. Blanks that a special token
@@ -28,7 +27,6 @@ from filial.contracts.kinds import Span
 from filial.labels.control_tokens import ControlTokens
 from filial.labels.token_splitting import TokenSplitter, Unencodable
 
-IGNORE = -100
 CACHE_SIZE = 1000
 """Number of control texts to cache."""
 _Range = tuple[int, int]
@@ -41,37 +39,32 @@ class Encoded:
     """One tokenized row.
 
     Attributes:
-        runs: the ranges of tokens that carry loss, as (first, last + 1), in order.
+        trained_ranges: the ranges of tokens that carry loss, as (first, last + 1), in order.
         offsets: for each token its first character in ``text`` and the last + 1; (0, 0) for BOS. Tokens of one
             multi-byte character have the same offsets.
     """
 
     ids: list[int]
-    runs: list[_Range]
+    trained_ranges: list[_Range]
     text: str
     offsets: list[_Range]
 
     @property
-    def trained(self) -> list[bool]:
-        """Whether each token carries loss."""
+    def mask(self) -> list[bool]:
+        """The loss mask: whether each token carries loss."""
         out = [False] * len(self.ids)
-        for low, high in self.runs:
+        for low, high in self.trained_ranges:
             out[low:high] = [True] * (high - low)
         return out
-
-    @property
-    def labels(self) -> list[int]:
-        """The ids, with -100 for tokens without loss (not shifted)."""
-        return [i if t else IGNORE for i, t in zip(self.ids, self.trained, strict=True)]
 
 
 @dataclass(slots=True)
 class Text:
-    """A row as one string: ``to_private`` for the tokenizer, ``plain`` for people; and the trained character ranges."""
+    """A row as one string, ``plain`` for people, ``private`` for the tokenizer; and its trained character ranges."""
 
     plain: str
-    marked: str
-    ranges: list[_Range]
+    private: str
+    trained_ranges: list[_Range]
     bos: bool
 
 
@@ -112,22 +105,22 @@ class Encoder:
         """
         self._avoid_collisions([spans])
         text = self._join(spans)
-        return self._label(text, self.controls.copy.encode(text.marked, add_special_tokens=False))
+        return self._make_row(text, self.controls.copy.encode(text.private, add_special_tokens=False))
 
     def encode_batch(self, rows: Iterable[Sequence[Span]]) -> list[Encoded | Unencodable]:
         """Tokenize many rows, in parallel if the tokenizer can; for a row that fails, return its error."""
-        return self.tokenize(self.join_spans(list(rows)))
+        return self.encode_texts(self.join_spans(list(rows)))
 
     def join_spans(self, rows: Sequence[Sequence[Span]]) -> list[Text | Unencodable]:
         """Join the spans of each row: the first half of `encode_batch`."""
         self._avoid_collisions(rows)
         return [_attempt(self._join, spans) for spans in rows]
 
-    def tokenize(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
-        """Tokenize joined texts: the second half. All must be joined with the same private characters."""
+    def encode_texts(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
+        """Tokenize joined texts and compute their masks: the second half. All must have the same private characters."""
         good = [t for t in texts if isinstance(t, Text)]
-        encodings = iter(self.controls.copy.encode_batch([t.marked for t in good], add_special_tokens=False))
-        return [_attempt(self._label, t, next(encodings)) if isinstance(t, Text) else t for t in texts]
+        encodings = iter(self.controls.copy.encode_batch([t.private for t in good], add_special_tokens=False))
+        return [_attempt(self._make_row, t, next(encodings)) if isinstance(t, Text) else t for t in texts]
 
     def _avoid_collisions(self, rows: Sequence[Sequence[Span]]) -> None:
         """Choose private characters for the control tokens that do not occur in the data of these rows."""
@@ -138,8 +131,8 @@ class Encoder:
 
     def _join(self, spans: Sequence[Span]) -> Text:
         plain: list[str] = []
-        marked: list[str] = []
-        ranges: list[_Range] = []
+        private: list[str] = []
+        trained: list[_Range] = []
         at, bos, written = 0, False, ""
         for i, span in enumerate(spans):
             text = span.text
@@ -148,19 +141,19 @@ class Encoder:
                     bos, text = True, text.removeprefix("{bos}")
                 text, written = self._control(text)
             if span.train and text:
-                if ranges and ranges[-1][1] == at:
-                    ranges[-1] = (ranges[-1][0], at + len(text))
+                if trained and trained[-1][1] == at:
+                    trained[-1] = (trained[-1][0], at + len(text))
                 else:
-                    ranges.append((at, at + len(text)))
+                    trained.append((at, at + len(text)))
             at += len(text)
             plain.append(text)
-            marked.append(written if span.special else text)
-        joined = "".join(marked)
+            private.append(written if span.special else text)
+        joined = "".join(private)
         try:
             joined.encode()
         except UnicodeEncodeError as error:
             raise Unencodable("not-unicode", f"a lone surrogate at character {error.start}") from None
-        return Text("".join(plain), joined, ranges, bos)
+        return Text("".join(plain), joined, trained, bos)
 
     def _write_control(self, text: str) -> tuple[str, str]:
         """Write control text with the tokens for ``{bos}`` and ``{eos}``, for people and for the tokenizer."""
@@ -174,22 +167,22 @@ class Encoder:
                 text = text.replace(mark, token)
         return text, self.controls.to_private(text)
 
-    def _label(self, text: Text, encoding: Any) -> Encoded:
-        """Return a row as tokens; split those across the border of an answer."""
+    def _make_row(self, text: Text, encoding: Any) -> Encoded:
+        """Split the tokens across the border of an answer, and find those of each answer."""
         ids, offsets = encoding.ids, self._offsets(text, encoding)
-        for border in (b for ends in text.ranges for b in ends):
+        for border in (b for ends in text.trained_ranges for b in ends):
             ids, offsets = self._splitter.split(ids, offsets, border, text.plain)
         bos = [self.bos] if text.bos and self.bos is not None else []
         starts, ends = [s for s, _ in offsets], [e for _, e in offsets]
-        runs = []
-        for start, end in text.ranges:
+        trained = []
+        for start, end in text.trained_ranges:
             low, high = bisect_right(ends, start), bisect_left(starts, end)
             # A token of no width (the tokenizer's own prefix blank) belongs to the next one.
             while low and starts[low - 1] == start:
                 low -= 1
             if low < high:
-                runs.append((low + len(bos), high + len(bos)))
-        return Encoded([*bos, *ids], runs, text.plain, [*[(0, 0)] * len(bos), *offsets])
+                trained.append((low + len(bos), high + len(bos)))
+        return Encoded([*bos, *ids], trained, text.plain, [*[(0, 0)] * len(bos), *offsets])
 
     def _offsets(self, text: Text, encoding: Any) -> list[_Range]:
         """Return offsets in which a special token covers its own characters only, not the blanks it includes."""
@@ -198,7 +191,7 @@ class Encoder:
         out = []
         for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if i in self.controls.lengths:
-                start += len(text.marked[start:end]) - len(text.marked[start:end].lstrip())
+                start += len(text.private[start:end]) - len(text.private[start:end].lstrip())
                 end = start + self.controls.lengths[i]
             out.append((start, end))
         return out

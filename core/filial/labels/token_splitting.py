@@ -1,4 +1,4 @@
-"""Replace a token across the border of an answer by tokens of its two parts."""
+"""Split a token across the border of an answer: replace it by tokens of its two parts."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class TokenSplitter:
             # The tokenizer's own prefix blank may stand before the first part.
             if self._decode(left) in (before, " " + before) and self._decode(right) == after:
                 return _ids(left), _ids(right)
+        # An unknown token spells nothing, so neither need its parts, if each is the unknown token again.
         left, right = self._model.tokenize(before), self._model.tokenize(after)
         parts = ((left, before), (right, after))
         if all(self._decode(tokens) == part or set(_ids(tokens)) == {token} for tokens, part in parts):
@@ -68,17 +69,18 @@ class TokenSplitter:
         self, ids: list[int], offsets: list[_Range], k: int, border: int, text: str
     ) -> tuple[list[int], list[int]]:
         """Return the two parts of a byte-level token that begins or ends inside a character, by counting bytes."""
+        # A token's string has one character per byte. Tokens inside a character overlap: count from the first of them.
         first = k
         while first and offsets[first - 1][1] > offsets[first][0]:
             first -= 1
         spelling = [self._tokenizer.id_to_token(i) for i in ids[first : k + 1]]
-        at = len(text[offsets[first][0] : border].encode()) - sum(map(len, spelling[:-1]))
-        left, right = spelling[-1][:at], spelling[-1][at:]
-        cut = [self._model.tokenize(left), self._model.tokenize(right)] if at > 0 and right else []
-        if self._byte_level and ["".join(t.value for t in tokens) for tokens in cut] == [left, right]:
-            return _ids(cut[0]), _ids(cut[1])
+        bytes_before = len(text[offsets[first][0] : border].encode()) - sum(map(len, spelling[:-1]))
+        left, right = spelling[-1][:bytes_before], spelling[-1][bytes_before:]
+        parts = [self._model.tokenize(left), self._model.tokenize(right)] if bytes_before > 0 and right else []
+        if self._byte_level and ["".join(t.value for t in tokens) for tokens in parts] == [left, right]:
+            return _ids(parts[0]), _ids(parts[1])
         start, end = offsets[k]
-        raise Unencodable("unprovable-mask", f"a token lies across the border in {text[start:end]!r} and cannot be cut")
+        raise Unencodable("unprovable-mask", f"a token across the border in {text[start:end]!r} cannot be split")
 
     def _decode(self, tokens: list[Any]) -> str:
         """Return the text of some tokens in mid-sentence."""

@@ -124,7 +124,7 @@ def _make_row(one: RenderedRecord) -> dict[str, Any]:
         "spans": [{"text": s.text, "train": s.train, "special": s.special} for s in one.spans],
     }
     if one.row is not None:
-        row |= {"ids": one.row.ids, "trained": one.row.trained}
+        row |= {"ids": one.row.ids, "trained": one.row.mask}
     return row | ({"dropped": one.reason, "detail": one.detail} if one.reason else {})
 
 
@@ -151,7 +151,7 @@ def _print_record(one: RenderedRecord, encoder: Encoder | None, mask: bool) -> N
     """Print one record: its spans, or its tokens if a mask is asked for."""
     parts = [f"record {one.number}", printable(one.record.id)]
     if one.row is not None:
-        parts.append(_format_share(sum(high - low for low, high in one.row.runs), len(one.row.ids)))
+        parts.append(_format_share(sum(high - low for low, high in one.row.trained_ranges), len(one.row.ids)))
     click.secho(f"── {' · '.join(part for part in parts if part)}", bold=True)
     if mask and encoder is not None and one.row is not None:
         from filial_plugins.render.survey import split_row

@@ -48,7 +48,7 @@ def split_spans(spans: Sequence[Span], tokenizer: Any) -> list[TokenPiece]:
 def split_row(row: Encoded, encoder: Encoder) -> list[TokenPiece]:
     """Return the tokens of a row that ``encoder`` has encoded."""
     tokens, special = encoder.tokenizer.convert_ids_to_tokens(row.ids), encoder.special_ids
-    trained, offsets = row.trained, row.offsets
+    trained, offsets = row.mask, row.offsets
     out: list[TokenPiece] = []
     read = 0
     for i, (_, end) in enumerate(offsets):
@@ -173,12 +173,12 @@ class Survey:
         self.longest = max(self.longest, (size, one.number), key=lambda pair: pair[0])
         if self.max_length is not None and size > self.max_length:
             one.reason, one.detail = "too-long", f"{size:,} tokens"
-        elif not any(high > max(low, 1) for low, high in row.runs):
+        elif not any(high > max(low, 1) for low, high in row.trained_ranges):
             one.reason, one.detail = "no-trained-token", "none of its tokens carries loss"
         else:
             self.lengths.append(size)
-            self.trained_tokens += sum(high - low for low, high in row.runs)
-            lasts = [row.ids[high - 1] for _, high in row.runs]
+            self.trained_tokens += sum(high - low for low, high in row.trained_ranges)
+            lasts = [row.ids[high - 1] for _, high in row.trained_ranges]
             self.answers += len(lasts)
             self.endless += sum(last not in self.encoder.special_ids for last in lasts)
             self.ends |= self.encoder.special_ids.intersection(lasts)

@@ -84,7 +84,9 @@ def merge_adapters(model: Any, torch: Any, rows: Sequence[Row]) -> float:
     equal, and the adapters are unmerged again.
     """
     model.float().eval()
-    sample = collate_padded([Row(row.ids[:COMPARED_TOKENS], row.targets[:0]) for row in rows], torch, model.device)
+    sample = collate_padded(
+        [Row(row.ids[:COMPARED_TOKENS], row.trained_positions[:0]) for row in rows], torch, model.device
+    )
     with torch.no_grad():
         before = model(input_ids=sample.ids, use_cache=False).logits
         model.merge_adapter()

@@ -118,7 +118,7 @@ class SFT(GradientTrainer):
         with ExitStack() as stack:
             runner = CausalRunner(session, stack)
             figures = session.run(runner, runner.merge_adapters if self.lora and self.lora.merge else None)
-        return figures | {"batches": runner.layout}
+        return figures | {"batches": runner.arrangement}
 
     def _load_network(self, source: str, data: TrainingData, torch: Any, ctx: TrainContext) -> Any:
         """Load the model, with adapters if the options ask for them."""
@@ -138,7 +138,7 @@ class CausalRunner(BatchRunner):
         stack: the model's attention is replaced until this ends.
 
     Attributes:
-        layout: how the rows of a batch are arranged, in words for the figures.
+        arrangement: how the rows of a batch are arranged, in words for the figures.
     """
 
     options: SFT
@@ -154,7 +154,7 @@ class CausalRunner(BatchRunner):
             raise UsageError(f"{session.source}: rows cannot be packed: {why}; choose packing: auto, which pads them")
         if why and wish == "auto":
             session.ctx.note(f"rows are padded instead of end to end: {why}")
-        self.layout = f"padded: {why}" if why else {"auto": "end to end", "pack": "packed"}[wish]
+        self.arrangement = f"padded: {why}" if why else {"auto": "end to end", "pack": "packed"}[wish]
         self.collate = collate_padded if why else collate_flat
         if not why:
             stack.enter_context(use_attention(self.network, ROW_ATTENTION))
@@ -170,7 +170,7 @@ class CausalRunner(BatchRunner):
         """Pack rows, shuffle them, or group them by length if they are padded."""
         o, seed = self.options, self.session.seed
         size = o.batch_size * o.grad_accumulation
-        if self.layout == "packed":
+        if self.arrangement == "packed":
             return order.pack_rows(self.rows.lengths, o.max_length, size, seed, epoch)
         if self.collate is collate_flat:
             return order.shuffle_rows(len(self.rows), size, seed, epoch)

@@ -42,13 +42,13 @@ class TokenArrays:
     Attributes:
         ids: (tokens,) int32.
         lengths: (rows,) int32 tokens per row; 0 for a row that could not be encoded.
-        trained: (n, 3) int32, sorted: row, first trained token, and the token after the last trained one.
+        trained_ranges: (n, 3) int32, sorted: row, first trained token, and the token after the last trained one.
         failed: row to the reason why it could not be encoded.
     """
 
     ids: Ints
     lengths: Ints
-    trained: Ints
+    trained_ranges: Ints
     failed: dict[int, Unencodable] = field(default_factory=dict)
 
     def replace_rows(
@@ -61,7 +61,7 @@ class TokenArrays:
         starts = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
         ids: list[Ints] = []
         lengths, at = self.lengths.copy(), 0
-        kept = self.trained[~np.isin(self.trained[:, 0], list(rows))]
+        kept = self.trained_ranges[~np.isin(self.trained_ranges[:, 0], list(rows))]
         added = [(row, start, end) for row, (_, ranges) in rows.items() for start, end in ranges]
         for row in sorted(rows):
             ids += [self.ids[starts[at] : starts[row]], np.asarray(rows[row][0], dtype=INT)]
@@ -111,7 +111,7 @@ class BulkEncoder:
         if self._spelling is None:
             return self._encode_by_offsets(texts, range(len(texts)), _make_empty(len(texts)))
         flat = self._encode_by_table(texts) if self._words else self._encode_by_tokenizer(texts)
-        return self._encode_by_offsets(texts, self._mark_trained(flat, texts), flat)
+        return self._encode_by_offsets(texts, self._find_trained(flat, texts), flat)
 
     def _follow_encoder(self) -> None:
         """Rebuild tables after the encoder has changed its private-use characters because the data contains them."""
@@ -127,14 +127,14 @@ class BulkEncoder:
         assert self._words is not None
         bos = self._pack_bos()
         rows = [
-            (bos if t.bos else b"") + self._words(t.marked)
+            (bos if t.bos else b"") + self._words(t.private)
             if isinstance(t, Text) and self._keeps_text(t.plain)
             else b""
             for t in texts
         ]
         self._compare_with_tokenizer(texts, rows)
         lengths = np.fromiter(map(len, rows), dtype=INT, count=len(rows)) // 4
-        return TokenArrays(np.frombuffer(b"".join(rows), dtype=INT), lengths, _make_empty(0).trained)
+        return TokenArrays(np.frombuffer(b"".join(rows), dtype=INT), lengths, _make_empty(0).trained_ranges)
 
     def _compare_with_tokenizer(self, texts: Sequence[Text | Unencodable], rows: Sequence[bytes]) -> None:
         """Check some rows against the tokenizer.
@@ -160,11 +160,11 @@ class BulkEncoder:
         """Encode each row without offsets. Trained ranges are still empty."""
         rows = [ids or b"" for ids in self._tokenize(texts)]
         lengths = np.fromiter(map(len, rows), dtype=INT, count=len(rows)) // 4
-        return TokenArrays(np.frombuffer(b"".join(rows), dtype=INT), lengths, _make_empty(0).trained)
+        return TokenArrays(np.frombuffer(b"".join(rows), dtype=INT), lengths, _make_empty(0).trained_ranges)
 
     def _tokenize(self, texts: Sequence[Text | Unencodable]) -> list[bytes | None]:
         """Return the ids of each row as int32 bytes; None for all rows if the tokenizer fails on one."""
-        good = [t.marked for t in texts if isinstance(t, Text)]
+        good = [t.private for t in texts if isinstance(t, Text)]
         try:
             encoded = iter(self._controls.copy.encode_batch_fast(good, add_special_tokens=False))
         except Exception:
@@ -189,36 +189,57 @@ class BulkEncoder:
         bos = self._encoder.bos
         return b"" if bos is None else np.array([bos], dtype=INT).tobytes()
 
-    def _mark_trained(self, flat: TokenArrays, texts: Sequence[Text | Unencodable]) -> list[int]:
-        """Set the trained ranges of rows whose bytes prove them. Returns the other rows."""
-        assert self._spelling is not None
-        # All rows are handled at once, as arrays over tokens or over borders. A row is proved if
-        # (1) its tokens spell as many bytes as its text has, and
-        # (2) each border of its answers is the start of a token.
-        ends = np.cumsum(flat.lengths, dtype=np.int64)
-        first = ends - flat.lengths
-        sizes, borders, bos = self._measure_bytes(texts)
-        width = self._spelling.widths[flat.ids].astype(np.int64)
-        # BOS is no part of the text.
-        width[first[bos & (flat.lengths > 0)]] = 0
+    def _find_trained(self, flat: TokenArrays, texts: Sequence[Text | Unencodable]) -> list[int]:
+        """Set the trained ranges of the rows whose mask is proved by counting bytes. Returns the other rows.
+
+        A row is proved if
+
+        1. its tokens spell as many bytes as its text has, and
+        2. each border of its answers is between two tokens.
+
+        All rows are handled at once, as arrays over rows, over tokens or over borders.
+        """
+        row_ends = np.cumsum(flat.lengths, dtype=np.int64)
+        row_starts = row_ends - flat.lengths  # index of each row's first token
+        text_bytes, borders, has_bos = self._measure_texts(texts)
+        token_bytes = self._measure_tokens(flat, row_starts, text_bytes, borders, has_bos, texts)
+        # Byte at which each token starts, counted over all rows; one more for the end of the last token.
+        token_starts = np.concatenate([[0], np.cumsum(token_bytes)])
+        spelled = token_starts[row_ends] - token_starts[row_starts]
+        proved = (spelled == text_bytes) & (flat.lengths > 0)
         row, low, high = borders.T
-        if self._spelling.space_first is not None:
-            added = self._find_added_spaces(texts, flat, first + bos, sizes - _sum_rows(width, flat.lengths))
-            # The added space is no part of the text either: the first token stands for one byte less.
-            width[(first + bos)[added]] -= 1
-            sizes[row[(low == 0) & added[row]]] = -1  # an answer at byte 0 would include the space; offsets decide
-        start = np.concatenate([[0], np.cumsum(width)])  # byte where each token starts, and where the last one ends
-        base = start[first]
-        proved = (start[ends] - base == sizes) & (flat.lengths > 0)
-        # Token index of each border: for the low one the last token that starts there (tokens of width 0 come before
-        # it), for the high one the first. Where no token starts at the border, the row is not proved.
-        lows = np.searchsorted(start, base[row] + low, side="right") - 1
-        highs = np.minimum(np.searchsorted(start, base[row] + high, side="left"), len(width))
-        proved[row[(start[lows] != base[row] + low) | (start[highs] != base[row] + high)]] = False
-        keep = proved[row]
-        ranges = np.stack([row, lows - first[row], highs - first[row]], axis=1)[keep]
-        flat.trained = ranges.astype(INT)
+        low_byte, high_byte = token_starts[row_starts[row]] + low, token_starts[row_starts[row]] + high
+        # The token at each border. Several tokens start at one byte if some stand for no byte (BOS, an added space):
+        # they belong to what follows, so a range begins with the last and ends before the first of them.
+        first = np.searchsorted(token_starts, low_byte, side="right") - 1
+        after = np.minimum(np.searchsorted(token_starts, high_byte, side="left"), len(token_bytes))
+        inside_token = (token_starts[first] != low_byte) | (token_starts[after] != high_byte)
+        proved[row[inside_token]] = False
+        ranges = np.stack([row, first - row_starts[row], after - row_starts[row]], axis=1)
+        flat.trained_ranges = ranges[proved[row]].astype(INT)
         return np.flatnonzero(~proved).tolist()
+
+    def _measure_tokens(
+        self, flat: TokenArrays, row_starts: Any, text_bytes: Any, borders: Any, has_bos: Any,
+        texts: Sequence[Text | Unencodable],
+    ) -> Any:  # fmt: skip
+        """Return for each token how many bytes of its row's text it stands for.
+
+        Sets ``text_bytes`` to -1 for rows in which that is not certain enough for the mask.
+        """
+        assert self._spelling is not None
+        token_bytes = self._spelling.widths[flat.ids].astype(np.int64)
+        token_bytes[row_starts[has_bos & (flat.lengths > 0)]] = 0  # BOS is no part of the text
+        if self._spelling.space_first is not None:
+            first = row_starts + has_bos
+            missing = text_bytes - _sum_rows(token_bytes, flat.lengths)
+            with_space = self._find_added_spaces(texts, flat, first, missing)
+            # Nor is the added space: the first token stands for one byte less.
+            token_bytes[first[with_space]] -= 1
+            # An answer at byte 0 would include the space: offsets decide.
+            row, low, _ = borders.T
+            text_bytes[row[(low == 0) & with_space[row]]] = -1
+        return token_bytes
 
     def _find_added_spaces(
         self, texts: Sequence[Text | Unencodable], flat: TokenArrays, first: Any, missing: Any
@@ -226,19 +247,22 @@ class BulkEncoder:
         """Return which rows spell one byte more than their text, for a space that the tokenizer added in front.
 
         A row is left out if the tokenizer could also have added the space behind a special token: it is unknown which.
+
+        Args:
+            first: (rows,) index of each row's first token after BOS.
+            missing: (rows,) bytes of the text minus bytes of the tokens: -1 is exactly one byte too many.
         """
         assert self._spelling is not None
         assert self._spelling.space_first is not None
         added = np.zeros(len(texts), dtype=bool)
-        # `missing` is bytes of the text minus bytes of the tokens: -1 is exactly one byte too many.
         for i in np.flatnonzero(missing == -1).tolist():
             text = texts[i]
-            if isinstance(text, Text) and self._controls.is_one_stretch(text.marked):
+            if isinstance(text, Text) and self._controls.is_one_stretch(text.private):
                 added[i] = self._spelling.space_first[flat.ids[first[i]]]
         return added
 
-    def _measure_bytes(self, texts: Sequence[Text | Unencodable]) -> tuple[Any, Any, Any]:
-        """Measure the rows in bytes.
+    def _measure_texts(self, texts: Sequence[Text | Unencodable]) -> tuple[Any, Any, Any]:
+        """Measure the texts of the rows in bytes.
 
         Returns:
             sizes: (rows,) bytes per row; -1 where bytes prove nothing.
@@ -253,10 +277,10 @@ class BulkEncoder:
             plain, bos[i] = text.plain, text.bos and self._encoder.bos is not None
             if plain.isascii():
                 sizes[i] = len(plain)
-                borders += [(i, start, end) for start, end in text.ranges]
+                borders += [(i, start, end) for start, end in text.trained_ranges]
             elif self._keeps_text(plain):
                 at = size = 0
-                for start, end in text.ranges:
+                for start, end in text.trained_ranges:
                     low = size + len(plain[at:start].encode())
                     at, size = end, low + len(plain[start:end].encode())
                     borders.append((i, low, size))
@@ -273,13 +297,13 @@ class BulkEncoder:
                 flat.failed[i] = made
                 done[i] = (cast("list[int]", []), cast("list[tuple[int, int]]", []))
             else:
-                done[i] = (made.ids, made.runs)
+                done[i] = (made.ids, made.trained_ranges)
         return flat.replace_rows(done)
 
     def _encode_safely(self, texts: Sequence[Text | Unencodable]) -> list[Encoded | Unencodable]:
         """Encode texts with offsets; if the tokenizer fails, one by one, to find the text on which it fails."""
         try:
-            return self._encoder.tokenize(texts)
+            return self._encoder.encode_texts(texts)
         except Exception as error:
             if len(texts) == 1:
                 return [Unencodable("not-tokenisable", f"the tokenizer fails on it: {error}")]

@@ -25,8 +25,8 @@ CutRow = tuple[np.ndarray, list[tuple[int, int]]]
 
 def cut_answer(flat: TokenArrays, row: int, limit: int) -> CutRow | None:
     """Return the first ``limit`` tokens of a row with their trained ranges; None if its last answer is not reached."""
-    first, last = np.searchsorted(flat.trained[:, 0], [row, row + 1])
-    ranges = [(int(start), int(end)) for _, start, end in flat.trained[first:last]]
+    first, last = np.searchsorted(flat.trained_ranges[:, 0], [row, row + 1])
+    ranges = [(int(start), int(end)) for _, start, end in flat.trained_ranges[first:last]]
     if not ranges or ranges[-1][0] >= limit:
         return None
     at = int(flat.lengths[:row].sum(dtype=np.int64))
@@ -45,7 +45,7 @@ def drop_oldest_turns(record: Record, encoded: Callable[[Record], TokenArrays | 
         middle = (low + high) // 2
         flat = encoded(record.replaced(messages=(*system, *rest[starts[middle] :])))
         if flat is not None and not flat.failed and flat.lengths[0] <= limit:
-            found = flat.ids, [(int(start), int(end)) for _, start, end in flat.trained]
+            found = flat.ids, [(int(start), int(end)) for _, start, end in flat.trained_ranges]
             high = middle
         else:
             low = middle + 1

@@ -1,7 +1,8 @@
 """Convert records to pairs: what an encoder reads, and what a decoder has to write.
 
-A pair is stored as an ordinary `Row`: the tokens of the input, then those of the answer, with the answer as targets.
-The first target is therefore the start of the answer, and store, steps and counts need no special case for pairs.
+A pair is stored as an ordinary `Row`: the tokens of the input, then those of the answer, which are trained.
+The first trained position is therefore the start of the answer, and store, steps and counts need no special case for
+pairs.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class _Preparation:
         if not keep.any():
             return
         # Remove the rows that are dropped and renumber the others, which the store expects without gaps.
-        trained = flat.trained[keep[flat.trained[:, 0]]]
+        trained = flat.trained_ranges[keep[flat.trained_ranges[:, 0]]]
         trained[:, 0] = (np.cumsum(keep) - 1)[trained[:, 0]]
         lengths = flat.lengths[keep]
         ids = flat.ids[np.repeat(keep, flat.lengths)]
@@ -180,10 +180,10 @@ class _Preparation:
     def _select_rows(self, named: Sequence[tuple[str, Record]], flat: TokenArrays) -> np.ndarray:
         """Return which rows are trained on, and count the others. Trained ranges then exclude the first token."""
         # Nothing comes before the first token that could predict it.
-        np.maximum(flat.trained[:, 1], 1, out=flat.trained[:, 1])
-        flat.trained = flat.trained[flat.trained[:, 2] > flat.trained[:, 1]]
+        np.maximum(flat.trained_ranges[:, 1], 1, out=flat.trained_ranges[:, 1])
+        flat.trained_ranges = flat.trained_ranges[flat.trained_ranges[:, 2] > flat.trained_ranges[:, 1]]
         keep = np.zeros(len(named), dtype=bool)
-        keep[flat.trained[:, 0]] = True
+        keep[flat.trained_ranges[:, 0]] = True
         keep &= flat.lengths <= self.max_length
         for i in np.flatnonzero(~keep).tolist():
             name = named[i][0]

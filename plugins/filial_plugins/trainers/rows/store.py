@@ -4,7 +4,7 @@ A store is a folder:
 
 * ``ids.bin``: all token ids end to end, uint16 if the vocabulary fits, else int32;
 * ``lengths.bin``: tokens per row, int32;
-* ``trained.bin``: int32 triples (row, first trained token, token after the last trained one), sorted;
+* ``trained.bin``: the trained ranges, int32 (row, first trained token, token after the last trained one), sorted;
 * ``header.json``: counts, what was dropped or cut and why, and the SHA-256 of the three files.
 
 All numbers are little-endian. The folder appears by one rename, so it is complete. `TokenStore.open` compares every
@@ -36,10 +36,10 @@ BUFFER_SIZE = 1 << 20
 
 @dataclass(slots=True)
 class Row:
-    """Token ids of one record (int32) and the positions after the first whose tokens carry loss."""
+    """Token ids of one record (int32) and the positions of those that carry loss; never the first, 0."""
 
     ids: np.ndarray
-    targets: np.ndarray
+    trained_positions: np.ndarray
 
 
 @dataclass(slots=True)
@@ -100,9 +100,9 @@ class TokenStore(Sequence[Row]):
         self.engine: str = header["engine"]
         self._ids = _map_file(folder / "ids.bin", header["dtype"])
         self.lengths = _map_file(folder / "lengths.bin", "<i4")
-        self._trained = _map_file(folder / "trained.bin", "<i4").reshape(-1, 3)
+        self._trained_ranges = _map_file(folder / "trained.bin", "<i4").reshape(-1, 3)
         rows = np.arange(len(self.lengths) + 1, dtype=np.int32)
-        self._bounds = np.searchsorted(np.ascontiguousarray(self._trained[:, 0]), rows)
+        self._bounds = np.searchsorted(np.ascontiguousarray(self._trained_ranges[:, 0]), rows)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     @classmethod
@@ -146,7 +146,7 @@ class TokenStore(Sequence[Row]):
             return [self[i] for i in range(*index.indices(len(self)))]
         at = range(len(self))[index]
         ids = np.asarray(self._ids[self._starts[at] : self._starts[at + 1]]).astype(np.int32, copy=False)
-        ranges = self._trained[self._bounds[at] : self._bounds[at + 1], 1:]
+        ranges = self._trained_ranges[self._bounds[at] : self._bounds[at + 1], 1:]
         return Row(ids, np.concatenate([np.arange(start, end) for start, end in ranges]))
 
     def __iter__(self) -> Iterator[Row]:
@@ -170,7 +170,7 @@ class StoreWriter:
         self._dtype = "<u2" if largest < 1 << 16 else "<i4"
         self._hashes = {name: hashlib.sha256() for name in FILES}
         self._files: dict[str, BinaryIO] = {}
-        self._rows = self._tokens = self._trained = self._largest = 0
+        self._rows = self._tokens = self._trained_tokens = self._largest = 0
         self.ends: set[int] = set()
 
     def __enter__(self) -> Self:
@@ -185,22 +185,22 @@ class StoreWriter:
             file.close()
         shutil.rmtree(self._part, ignore_errors=True)
 
-    def add(self, ids: np.ndarray, lengths: np.ndarray, trained: np.ndarray) -> None:
-        """Add rows: ids end to end, tokens per row, and (row, start, end) triples with rows counted from 0."""
+    def add(self, ids: np.ndarray, lengths: np.ndarray, trained_ranges: np.ndarray) -> None:
+        """Add rows: ids end to end, tokens per row, and trained ranges (row, start, end) with rows counted from 0."""
         if not len(lengths):
             return
         self._put("ids.bin", ids.astype(self._dtype))
         self._put("lengths.bin", lengths.astype("<i4"))
-        self._put("trained.bin", (trained + np.array([self._rows, 0, 0])).astype("<i4"))
+        self._put("trained.bin", (trained_ranges + np.array([self._rows, 0, 0])).astype("<i4"))
         self._rows += len(lengths)
         self._tokens += len(ids)
-        self._trained += int((trained[:, 2] - trained[:, 1]).sum())
+        self._trained_tokens += int((trained_ranges[:, 2] - trained_ranges[:, 1]).sum())
         self._largest = max(self._largest, int(ids.max()))
 
     def finish(self, report: PreparationReport, engine: str) -> TokenStore:
         """Move the store to its path and open it."""
         body = {
-            "format": FORMAT, "rows": self._rows, "tokens": self._tokens, "trained_tokens": self._trained,
+            "format": FORMAT, "rows": self._rows, "tokens": self._tokens, "trained_tokens": self._trained_tokens,
             "dtype": self._dtype, "largest": self._largest, "ends": sorted(self.ends), "engine": engine,
             "dropped": report.dropped, "changed": report.changed, "noticed": report.noticed,
             "examples": report.examples, "files": {name: h.hexdigest() for name, h in self._hashes.items()},

@@ -47,8 +47,8 @@ def collate_padded(rows: Sequence[Row], torch: Any, device: Any) -> CausalBatch:
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = row.ids
     # Row i begins at flat position i * width. The logits that predict a token stand one position before it.
-    targets = np.concatenate([row.targets + i * width for i, row in enumerate(rows)])
-    tensors = (torch.from_numpy(a).to(device) for a in (ids, targets - 1, ids.reshape(-1)[targets]))
+    trained = np.concatenate([row.trained_positions + i * width for i, row in enumerate(rows)])
+    tensors = (torch.from_numpy(a).to(device) for a in (ids, trained - 1, ids.reshape(-1)[trained]))
     return CausalBatch(*tensors)
 
 
@@ -58,7 +58,7 @@ def collate_flat(rows: Sequence[Row], torch: Any, device: Any) -> CausalBatch:
     starts = np.cumsum([0, *lengths[:-1]])
     ids = np.concatenate([r.ids for r in rows]).astype(np.int64)
     positions = np.concatenate([np.arange(n) for n in lengths])
-    targets = np.concatenate([r.targets + start for r, start in zip(rows, starts, strict=True)])
-    arrays = (ids[None], targets - 1, ids[targets], positions[None])
+    trained = np.concatenate([r.trained_positions + start for r, start in zip(rows, starts, strict=True)])
+    arrays = (ids[None], trained - 1, ids[trained], positions[None])
     tokens, sources, said, places = (torch.from_numpy(a).to(device) for a in arrays)
     return CausalBatch(tokens, sources, said, places, make_row_layout(lengths, torch, device))

@@ -63,17 +63,17 @@ def find_start_token(model: Any) -> int:
 
 def collate_pairs(rows: Sequence[Row], start: int, torch: Any, device: Any) -> PairBatch:
     """Make a batch of pairs. Padding follows from lengths, never from comparing ids with a padding id."""
-    # The first target of a pair is the first token of its answer: everything before it is the input.
-    borders = [int(row.targets[0]) for row in rows]
-    width, length = max(borders), max(len(row.targets) for row in rows)
+    # The first trained position of a pair is that of the first token of its answer: everything before it is the input.
+    borders = [int(row.trained_positions[0]) for row in rows]
+    width, length = max(borders), max(len(row.trained_positions) for row in rows)
     ids, mask = np.zeros((2, len(rows), width), dtype=np.int64)
     decoder_ids = np.zeros((len(rows), length), dtype=np.int64)
     for i, (row, border) in enumerate(zip(rows, borders, strict=True)):
         ids[i, :border], mask[i, :border] = row.ids[:border], 1
         # Shifted right by one: column k is shown token k - 1 of the answer and predicts token k.
-        decoder_ids[i, 0], decoder_ids[i, 1 : len(row.targets)] = start, row.ids[border:-1]
-    sources = np.concatenate([np.arange(len(row.targets)) + i * length for i, row in enumerate(rows)])
-    targets = np.concatenate([row.ids[row.targets] for row in rows]).astype(np.int64)
+        decoder_ids[i, 0], decoder_ids[i, 1 : len(row.trained_positions)] = start, row.ids[border:-1]
+    sources = np.concatenate([np.arange(len(row.trained_positions)) + i * length for i, row in enumerate(rows)])
+    targets = np.concatenate([row.ids[row.trained_positions] for row in rows]).astype(np.int64)
     return PairBatch(*(torch.from_numpy(a).to(device) for a in (ids, mask, decoder_ids, sources, targets)))
 
 

@@ -49,7 +49,7 @@ class BatchRunner(ABC):
         """Add the gradient of this process's share of a step's loss. Returns that share."""
         torch = self.torch
         bins = [[self.rows[i] for i in rows] for rows in step]
-        trained = sum(len(row.targets) for rows in bins for row in rows)
+        trained = sum(len(row.trained_positions) for rows in bins for row in rows)
         mine = self.group.take_share(range(len(bins)), [sum(len(row.ids) for row in rows) for rows in bins])
         total = torch.zeros((), device=self.group.device)
         for chosen, weight in self.split_batches(mine):
