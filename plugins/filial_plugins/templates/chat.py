@@ -1,9 +1,9 @@
 """A model's own chat template, or a published format by name.
 
 A chat template is a program that writes one string. To know which characters of it are data, the conversation is
-rendered once with placeholders for the contents (`layout`, cached per sequence of roles), and the contents are filled
-in. With a model's own template, the result is compared with what the template writes for the real conversation, and the
-spans are used only if both are equal, so no change to the contents can go unnoticed. The named formats
+rendered once with placeholders for the contents (`make_layout`, cached per sequence of roles), and the contents are
+filled in. With a model's own template, the result is compared with what the template writes for the real conversation,
+and the spans are used only if both are equal, so no change to the contents can go unnoticed. The named formats
 (``formats/*.jinja``, each with its source) only strip contents, which the layout shows.
 """
 

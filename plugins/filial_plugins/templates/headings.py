@@ -21,7 +21,7 @@ def render_headings(record: Record, turns: Turns, preamble: str | None, response
     spans = [BEGIN] if first is None else [BEGIN, Span(f"{first}\n\n")]
     for i, exchange in enumerate(rest):
         question = exchange.question
-        if record.input:
+        if record.input:  # only a record without messages has one, and that is a single exchange
             question = f"{record.instruction}\n\n### Input:\n{record.input}"
         gap = "\n\n" if i else ""
         spans.append(Span(f"{gap}### Instruction:\n{question}\n\n{response}"))

@@ -101,30 +101,45 @@ def make_layout(roles: Sequence[str], render: Renderer, *, to_train: bool = True
         UsageError: the template refuses the roles, omits a turn, or repeats one; or, if it is to be trained, ends an
             answer without a special token, or writes another prompt before an answer than when it asks for one.
     """
-    turns = [(role, f"{_PAD}{_OPEN}{i}{_CLOSE}{_PAD}") for i, role in enumerate(roles)]
-    # The pattern has three groups, so split() gives for every turn: padding before, index, padding after, and the
-    # control text that follows. Padding that is gone was stripped by the template.
-    pieces = _HOLDER.split(render(turns, prompt=roles[-1] != "assistant"))
-    order = [int(n) for n in pieces[2::4]]
-    if sorted(order) != list(range(len(roles))):
-        lost = sorted(set(range(len(roles))) - set(order))
-        what = f"leaves out the {roles[lost[0]]} turn" if lost else "writes a turn twice"
-        raise UsageError(f"this chat template {what} of a conversation of {', '.join(roles)}; use another template")
+    placeholders = [(role, f"{_PAD}{_OPEN}{i}{_CLOSE}{_PAD}") for i, role in enumerate(roles)]
+    text = render(placeholders, prompt=roles[-1] != "assistant")
+    before_all, found = _find_slots(text)
+    _check_order([slot.turn for slot, _ in found], roles)
     parts: list[Control | Slot] = []
-    control = pieces[0]
-    for at, turn in enumerate(order):
-        before, after, follows = pieces[4 * at + 1], pieces[4 * at + 3], pieces[4 * at + 4]
-        slot = Slot(turn, ("" if before else "l") + ("" if after else "r"))
-        if not to_train or roles[turn] != "assistant":
+    control = before_all  # control text that is not in a part yet: what the template wrote since the last turn
+    for slot, follows in found:
+        if to_train and roles[slot.turn] == "assistant":
+            # prompt | what the model writes first | the answer | what it writes up to its end token | the next turn's
+            asked = _count_prompt(control, placeholders[: slot.turn], render)
+            end = _find_answer_end(follows, render)
+            own_start, own_end = Control(control[asked:], slot.turn), Control(follows[:end], slot.turn)
+            parts += [Control(control[:asked]), own_start, slot, own_end]
+            control = follows[end:]
+        else:
             parts += [Control(control), slot]
             control = follows
-            continue
-        given = _count_prompt(control, turns[:turn], render)
-        end = _find_answer_end(follows, render)
-        parts += [Control(control[:given]), Control(control[given:], turn), slot, Control(follows[:end], turn)]
-        control = follows[end:]
     parts.append(Control(control))
     return Layout(tuple(p for p in parts if isinstance(p, Slot) or p.text))
+
+
+def _find_slots(text: str) -> tuple[str, list[tuple[Slot, str]]]:
+    """Return the text before the first placeholder, and the slot of each placeholder with the text that follows it."""
+    # The pattern has three groups, so split() gives for every placeholder: padding before, number, padding after, and
+    # the text that follows. Padding that is gone was stripped by the template.
+    before_all, *rest = _HOLDER.split(text)
+    found = []
+    for before, number, after, follows in zip(rest[::4], rest[1::4], rest[2::4], rest[3::4], strict=True):
+        found.append((Slot(int(number), ("" if before else "l") + ("" if after else "r")), follows))
+    return before_all, found
+
+
+def _check_order(order: Sequence[int], roles: Sequence[str]) -> None:
+    """Check that a template has written each turn once."""
+    if sorted(order) == list(range(len(roles))):
+        return
+    lost = sorted(set(range(len(roles))) - set(order))
+    what = f"leaves out the {roles[lost[0]]} turn" if lost else "writes a turn twice"
+    raise UsageError(f"this chat template {what} of a conversation of {', '.join(roles)}; use another template")
 
 
 def _find_answer_end(control: str, render: Renderer) -> int:
@@ -142,7 +157,7 @@ def _count_prompt(control: str, asked: Sequence[tuple[str, str]], render: Render
     """Return how many characters of the control text before an answer are in the prompt that asks for it."""
     if not asked or asked[-1][0] == "assistant":
         return len(control)
-    prompt = _HOLDER.split(render(asked, prompt=True))[-1]
+    prompt = _HOLDER.split(render(asked, prompt=True))[-1]  # what it writes after the last turn, the question
     if not control.startswith(prompt):
         raise UsageError(
             f"this chat template asks for an answer with {prompt!r}, but writes {control!r} before a given answer, "
