@@ -1,5 +1,6 @@
 """Preparation: every record is a row or counted, over-long rows are cut where no harm is done, stores are whole."""
 
+import importlib
 import json
 import threading
 from pathlib import Path
@@ -270,6 +271,45 @@ def test_a_template_whose_code_changed_makes_another_store(data: Path, monkeypat
     cached(data)
     monkeypatch.setattr(Plain, "render", lambda self, record: [Span("Q: "), Span(record.output, train=True), END])
     assert cached(data).fresh
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "filial/labels/token_splitting.py",
+        "filial/labels/control_tokens.py",
+        "filial/formats/reading.py",
+        "filial/contracts/records.py",
+        "filial_plugins/templates/layout.py",
+        "filial_plugins/templates/formats/chatml.jinja",
+        "filial_plugins/trainers/rows/spelling.py",
+    ],
+)
+def test_an_edit_of_the_code_behind_rows_makes_another_store(
+    data: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    cached(data)
+    read_bytes, edited = Path.read_bytes, []
+
+    def read_edited(self: Path) -> bytes:
+        if not self.as_posix().endswith(f"/{source}"):
+            return read_bytes(self)
+        edited.append(self)
+        return read_bytes(self) + b"# edited"
+
+    monkeypatch.setattr(Path, "read_bytes", read_edited)
+    assert cached(data).fresh
+    assert edited, "the file is there"
+
+
+def test_what_else_is_in_the_folder_of_a_single_file_plugin_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "alone.py").write_text("from filial_plugins.templates.plain import Plain\nclass Mine(Plain): pass\n")
+    (tmp_path / "other.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("alone").Mine
+    assert cache._list_sources(mine) == {tmp_path / "alone.py"}
 
 
 def flipped(path: Path) -> None:

@@ -8,17 +8,18 @@ import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from filial import Record, Template, UsageError, __version__
+from filial import Record, Template, UsageError, __version__, formats
 from filial.labels import Encoder
 from filial_plugins.trainers.rows.over_long import OverLong
 from filial_plugins.trainers.rows.preparation import DataFile, write_rows
-from filial_plugins.trainers.rows.store import FORMAT, TokenStore, explain_write_errors
+from filial_plugins.trainers.rows.store import FORMAT, StoreWriter, TokenStore, explain_write_errors
 
 SAMPLE_RECORDS = 100
 """Records that are rendered for the key: they show changes in code that the template calls."""
@@ -58,23 +59,43 @@ def load_or_make(cache: Path | None, key: Callable[[], str], make: Callable[[Pat
 def compute_key(data: Path, template: Template, encoder: Encoder, *options: Any) -> str:
     """Hash everything that determines the rows. Returns 32 hex digits.
 
-    That is the bytes of the file, the tokenizer, the options, filial's version, the code that prepares, and the
-    template: its class, source file, options and its output for the first records, which also shows changes in code
-    that it calls.
+    That is the bytes of the file, the tokenizer, the options, the versions of filial and of the tokenizing libraries,
+    the code that prepares, and the template: its class, options, source files and its output for the first records,
+    which also shows changes in code that it calls.
     """
     with open(data, "rb") as f:
         content = hashlib.file_digest(f, "sha256").hexdigest()
     about = [
-        FORMAT, __version__, _hash_code(), content, data.suffixes, options,
-        _describe_tokenizer(encoder.tokenizer), _describe_template(template), _hash_sample(data, template),
+        FORMAT, __version__, version("tokenizers"), version("transformers"), _hash_code(template), content,
+        data.suffixes, options, _describe_tokenizer(encoder.tokenizer), _describe_template(template),
+        _hash_sample(data, template),
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(about)).hexdigest()[:32]
 
 
-def _hash_code() -> str:
-    """Hash the source files that determine rows; the version alone does not change while they are edited."""
-    sources = [*Path(__file__).parent.glob("*.py"), Path(inspect.getfile(Encoder))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
+def _hash_code(template: Template) -> str:
+    """Hash the source files that determine rows; filial's version alone does not change while they are edited.
+
+    They read records, render them (the template and the classes that it is derived from), compute ids and mask, and
+    write the rows.
+    """
+    kinds = [kind for kind in type(template).__mro__ if issubclass(kind, Template)]
+    files = {path for part in (formats.read, Record, *kinds, Encoder, StoreWriter) for path in _list_sources(part)}
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
+
+
+def _list_sources(part: Any) -> set[Path]:
+    """Return the source files of a class or function: those of its package, chat templates included.
+
+    A module that is in no package is one file: what else is in its folder need not belong to it.
+    """
+    source = inspect.getsourcefile(part)
+    if source is None:
+        return set()
+    folder = Path(source).parent
+    if not getattr(inspect.getmodule(part), "__package__", None):
+        return {Path(source)}
+    return {*folder.rglob("*.py"), *folder.rglob("*.jinja")}
 
 
 def _describe_tokenizer(tokenizer: Any) -> list[Any]:
@@ -88,11 +109,9 @@ def _describe_tokenizer(tokenizer: Any) -> list[Any]:
 
 
 def _describe_template(template: Template) -> list[Any]:
-    """Describe a template by class, options and a hash of its source file."""
+    """Describe a template by class and options."""
     kind = type(template)
-    source = inspect.getsourcefile(kind)
-    code = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ""
-    return [kind.__module__, kind.__qualname__, template.model_dump(mode="json"), code]
+    return [kind.__module__, kind.__qualname__, template.model_dump(mode="json")]
 
 
 def _hash_sample(data: Path, template: Template) -> list[Any]:
