@@ -238,7 +238,7 @@ def test_kill_9_at_any_moment_then_again_gives_the_same_bytes(project, tmp_path,
     asked again."""
     folder, log, ledger = project(concurrency=4), tmp_path / "asked.log", tmp_path / ".filial" / "ledger.sqlite"
     plain, killed = ([sys.executable, "-c", KILLED, str(TOY), str(folder), name] for name in ("plain", "killed"))
-    step, whole = kill_kit.calls(plain) // 10, rows(folder, "plain")
+    step, whole = kill_kit.calls(plain) // 16, rows(folder, "plain")
     ledger.unlink()
     log.touch()
     project(concurrency=4, delay=0.001, log=log)
