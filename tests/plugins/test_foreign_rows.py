@@ -58,7 +58,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
         {"instruction": Q, "output": A, "system_prompt": "S", "y": 2},
         single(system="S", extra={"y": 2}),
     ),
-    "a rationale": ("pairs", {"question": Q, "rationale": "They flow.", "answer": A}, single(reasoning="They flow.")),
+    "a rationale": (
+        "cot",
+        {"question": Q, "rationale": "They flow.", "answer": A},
+        single(reasoning="They flow.", tags=("cot",)),
+    ),
     "Dolly": (
         "pairs",
         {"instruction": Q, "context": "in Asia", "response": A, "category": "open_qa"},

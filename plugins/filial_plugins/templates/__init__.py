@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
+
+from msgspec.structs import replace
+from pydantic import field_validator
+from pydantic_core import PydanticCustomError
 
 from filial import END, Field, Message, Record, Span, Template, UsageError
 
@@ -18,6 +23,38 @@ class Conversational(Template):
     """A template that writes whole conversations."""
 
     turns: Turns = Field("all", description="Which answers to train: all of a conversation, or the last only.")
+    reasoning: str = Field(
+        "",
+        description="How an answer with reasoning is written, such as '{reasoning}\\nThe answer is {answer}.'. "
+        "Default: the answer alone.",
+    )
+
+    @field_validator("reasoning")
+    @classmethod
+    def _check_reasoning(cls, pattern: str) -> str:
+        if pattern and not all(pattern.count(place) == 1 for place in ("{reasoning}", "{answer}")):
+            raise PydanticCustomError("pattern", "must hold {reasoning} and {answer} once each")
+        return pattern
+
+    def join_reasoning(self, record: Record) -> Record:
+        """Return the record with the reasoning of its answers written into them, where the option says so."""
+        if not self.reasoning:
+            return record
+        if not record.messages:
+            return record.replaced(output=self._join(record.output, record.reasoning), reasoning="")
+        turns = (
+            replace(turn, content=self._join(turn.content, turn.reasoning), reasoning="")
+            if turn.role == "assistant"
+            else turn
+            for turn in record.messages
+        )
+        return record.replaced(messages=tuple(turns))
+
+    def _join(self, answer: str, reasoning: str) -> str:
+        if not (answer and reasoning):
+            return answer
+        texts = {"{reasoning}": reasoning, "{answer}": answer}
+        return re.sub(r"\{reasoning\}|\{answer\}", lambda place: texts[place[0]], self.reasoning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +77,7 @@ def select_trained(turns: Sequence[Message], which: Turns) -> frozenset[int]:
 
 
 def check_turns(record: Record) -> list[Message]:
-    """Return the turns of a record. The reasoning of an answer is not written.
+    """Return the turns of a record. Reasoning that is not part of an answer yet is not written (`join_reasoning`).
 
     Raises:
         UsageError: the record needs something that no built-in template can write or train.

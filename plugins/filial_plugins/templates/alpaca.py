@@ -36,7 +36,8 @@ class Alpaca(Conversational):
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        return render_headings(record, self.turns, WITH_INPUT if record.input else WITHOUT_INPUT, self._response)
+        preamble = WITH_INPUT if record.input else WITHOUT_INPUT
+        return render_headings(self.join_reasoning(record), self.turns, preamble, self._response)
 
     def chat_template(self) -> str:
         """Return the same format as a chat template; a chat message has no separate input."""

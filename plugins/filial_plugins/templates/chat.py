@@ -84,7 +84,7 @@ class Chat(Conversational):
         """
         if self._renderer is None:
             raise UsageError("the chat template needs a tokenizer; call bind(tokenizer) first")
-        turns = tuple(check_turns(record))
+        turns = tuple(check_turns(self.join_reasoning(record)))
         if turns[-1].role == "assistant" and not turns[-1].content:
             turns = turns[:-1]
         if self.system_in_question:

@@ -22,7 +22,7 @@ class Plain(Conversational):
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        return render_headings(record, self.turns, None, RESPONSE)
+        return render_headings(self.join_reasoning(record), self.turns, None, RESPONSE)
 
     def chat_template(self) -> str:
         """Return the same format as a chat template; a chat message has no separate input."""

@@ -20,7 +20,7 @@ class Question(Conversational):
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        system, rest = split_exchanges(record, self.turns)
+        system, rest = split_exchanges(self.join_reasoning(record), self.turns)
         spans = [BEGIN] if system is None else [BEGIN, Span(f"{system}\n\n")]
         for i, exchange in enumerate(rest):
             gap = "\n\n" if i else ""

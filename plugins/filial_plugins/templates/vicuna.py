@@ -30,7 +30,7 @@ class Vicuna(Conversational):
         Raises:
             UsageError: the turns of a conversation do not alternate.
         """
-        system, rest = split_exchanges(record, self.turns)
+        system, rest = split_exchanges(self.join_reasoning(record), self.turns)
         spans = [BEGIN, Span(f"{self.system if system is None else system} ")]
         for exchange in rest:
             asked = f"USER: {exchange.question} " if exchange.question else "USER:"
