@@ -62,6 +62,18 @@ def test_records_whose_instruction_others_share_are_held_back_first():
     assert len(split(lonely + shared, 8, seed=1)[1]) == 8
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_other_questions_show_is_not_held_back(tmp_path, seed):
+    records = [
+        Record(id=str(i), instruction=f"Task {i}?", output="x", tags=("exemplar",) if i % 3 else ()) for i in range(30)
+    ]
+    write_dataset(tmp_path, records, 10, seed, "key")
+    held = [json.loads(line) for line in (tmp_path / "heldout.jsonl").read_text().splitlines()]
+    assert {row["id"] for row in held} == {str(i) for i in range(0, 30, 3)}
+    with pytest.raises(UsageError, match="11 records"):
+        write_dataset(tmp_path, records, 11, seed, "other")
+
+
 def test_another_seed_holds_others_back():
     records = [Record(instruction=f"task {i}", output="o") for i in range(50)]
     assert split(records, 10, 1)[1] != split(records, 10, 2)[1]

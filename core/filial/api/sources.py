@@ -21,13 +21,13 @@ Source = str | Path | SourceSpec | Iterable[Record | Mapping[str, Any]]
 
 
 def plain_source(source: Source, format: str = "auto") -> SourceSpec | list[Record | dict[str, Any]]:
-    """Return a source as the engine reads it.
+    """Return a source as the engine reads it, in this format unless it names one.
 
     Raises:
         UsageError: something in it is neither a record nor a row.
     """
     if isinstance(source, SourceSpec):
-        return source
+        return source.model_copy(update={"format": format}) if source.format == "auto" else source
     if isinstance(source, str | Path):
         return SourceSpec(file=str(source), format=format)
     rows = [dict(row) if isinstance(row, Mapping) else row for row in source]
@@ -35,7 +35,7 @@ def plain_source(source: Source, format: str = "auto") -> SourceSpec | list[Reco
         if not isinstance(row, Record | dict):
             table = "; of a DataFrame take df.to_dict('records')" if hasattr(source, "to_dict") else ""
             raise UsageError(f"records[{place}] is {row!r:.60}, neither a Record nor a dict{table}")
-    return rows
+    return rows if format == "auto" else list(formats.read_rows(rows, format=format))
 
 
 def load(

@@ -119,9 +119,10 @@ async def agenerate(
     """
     manager = options["plugins"] = manager_of(options.get("plugins", ()))
     body = beside(generator, manager, count=count)
+    form = getattr(manager.get("generators", body["use"]), "seeds_format", "auto")
     if seeds is None and getattr(manager.get("generators", body["use"]), "needs_seeds", True):
         raise UsageError(f"the generator {body['use']} needs seeds; give it records or a file")
-    return await arun_verb("generate", body, () if seeds is None else (seeds,), **options)
+    return await arun_verb("generate", body, () if seeds is None else (plain_source(seeds, form),), **options)
 
 
 async def aevolve(

@@ -176,12 +176,13 @@ class Generator(Component):
     unchanged, and a `Drop` with the ``record`` for each of the others.
 
     One that can start without seeds sets ``needs_seeds = False``: a recipe may begin with it, and a command needs no
-    input file. It is then given an empty sequence.
+    input file. It is then given an empty sequence. Seed files are read as ``seeds_format`` if the user names no format.
     """
 
     asks: ClassVar[bool] = True
     consumes: ClassVar[bool] = False
     needs_seeds: ClassVar[bool] = True
+    seeds_format: ClassVar[str] = "auto"
 
     @abstractmethod
     def generate(self, seeds: Sequence[Record], ctx: Context) -> AsyncIterator[Record | Drop]:

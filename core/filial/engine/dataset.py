@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from filial.engine.run_context import RunContext
     from filial.recipe import JudgeSpec
 
+Hashes = Sequence[int]
 PARTS = ("train", "heldout", "contaminated")
 
 
@@ -56,7 +57,7 @@ def write_run_dataset(run: RunContext, records: Iterable[Record], key: str, fold
     return write_dataset(folder, records, run.recipe.heldout, run.recipe.seed, key, asked)
 
 
-def choose_heldout(questions: Sequence[int], tasks: Sequence[int], heldout: int, seed: int) -> set[int]:
+def choose_heldout(questions: Hashes, tasks: Hashes, heldout: int, seed: int, shown: Collection[int] = ()) -> set[int]:
     """Choose ``heldout`` records that are not trained on; return their positions.
 
     A record can be held out only if no other has the same question, so no training record answers it. Records that
@@ -65,12 +66,13 @@ def choose_heldout(questions: Sequence[int], tasks: Sequence[int], heldout: int,
     Args:
         questions: a number for each record's question. If two questions have the same number, neither is held out.
         tasks: likewise for its instruction; 0: there is none.
+        shown: positions of records that are never held out, because questions of others show their answers (exemplars).
 
     Raises:
         UsageError: there are not enough such records, or nothing would be left to train on.
     """
     askers, left = Counter(questions), Counter(tasks)
-    places = [i for i, question in enumerate(questions) if askers[question] == 1]
+    places = [i for i, question in enumerate(questions) if askers[question] == 1 and i not in shown]
     seeded_rng(seed, "heldout").shuffle(places)
     chosen: list[int] = []
     others: list[int] = []
@@ -103,7 +105,7 @@ def write_dataset(
     """
     if (manifest := find_finished(folder / MANIFEST, key)) is not None:
         return manifest
-    questions, tasks, contaminated = array("Q"), array("Q"), set[int]()
+    questions, tasks, contaminated, shown = array("Q"), array("Q"), set[int](), set[int]()
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         passing = TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
@@ -115,9 +117,10 @@ def write_dataset(
             if question in exams:
                 contaminated.add(place)
             elif heldout:
+                shown.update([len(questions)] if "exemplar" in record.tags else [])
                 questions.append(_hash(question))
                 tasks.append(_hash(record.instruction) if record.instruction else 0)
-        held = choose_heldout(questions, tasks, heldout, seed) if heldout else set()
+        held = choose_heldout(questions, tasks, heldout, seed, shown) if heldout else set()
         with write_errors(folder):
             passing.seek(0)
             files = _write_parts(passing, folder, contaminated, held)

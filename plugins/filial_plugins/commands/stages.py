@@ -161,6 +161,8 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
             )
             if getattr(chosen, "needs_seeds", True) and not flags["inputs"]:
                 raise UsageError(f"the generator {name} needs seeds; name an INPUT file")
+            if flags["format"] == "auto":
+                flags["format"] = getattr(chosen, "seeds_format", "auto")
             return run_stage_command(ctx, verb, _stage(settings, verb, kind, names, chosen, given), flags)
 
         call.params[1:1] = own

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from filial import Drop, Field, Generator, Origin, Record
 from filial.formats import SourceSpec
 from filial.stages import (
@@ -70,7 +72,8 @@ class Generate(Stage):
             why = f"{given.get('use')} decides itself about the records it is given"
             why = "the first stage has no inputs to keep" if first else why
             fault(f"{why}; remove keep_inputs", "keep_inputs")
-        return {} if "keep_inputs" in given or first or consumes else {"keep_inputs": True}
+        depends = {} if "keep_inputs" in given or first or consumes else {"keep_inputs": True}
+        return depends | (_name_format(given["seeds"], component.seeds_format) if seeded and component else {})
 
     def seed_files(self) -> list[SourceSpec]:
         """Return the sources of seeds."""
@@ -99,6 +102,16 @@ class Generate(Stage):
         generator: Generator = build(manager, spec, base)
         made = int(spec.options.get(COUNT) or seeds)
         return Expected(generator.calls(seeds), made + (entering if self.keep_inputs else 0), counted=False)
+
+
+def _name_format(seeds: Any, format: str) -> dict[str, Any]:
+    """Return seeds as a source in the generator's own format, if it has one and the user names none."""
+    try:
+        source = SourceSpec.model_validate(seeds)
+    except ValidationError:  # reported with the other faults of the stage
+        return {}
+    named = format == "auto" or source.format != "auto"
+    return {} if named else {"seeds": source.model_copy(update={"format": format})}
 
 
 async def generate_records(

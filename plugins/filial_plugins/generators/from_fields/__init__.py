@@ -1,0 +1,1 @@
+"""Instructions from the fields of rows, by task templates."""
