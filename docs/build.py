@@ -28,6 +28,7 @@ from filial.recipe import settings
 from filial_plugins.constraints.catalogue import CONSTRAINT_TYPES as CONSTRAINTS
 from filial_plugins.constraints.checkers import CHECKERS
 from filial_plugins.formats import names
+from filial_plugins.generators.from_fields.catalogue import built_in_types
 from filial_plugins.stages.evolve import Evolve, StrategyKeys
 from filial_plugins.stages.generate import Generate
 from filial_plugins.stages.mix import Mix
@@ -93,11 +94,23 @@ def block(name: str, manager: Manager) -> str:
         return "".join(f"* `filial {short}`: {claims[0].summary()}\n" for short, claims in manager.index[name].items())
     if name == "constraints":
         return _constraints()
+    if name == "tasks":
+        return _tasks()
     if name == "columns":
         return _columns()
     schema = json_schema(vars(settings).get(name) or STAGES[name])
     schema = schema.get("anyOf", [schema])[-1]  # a source is also written as its path alone
     return _table(schema["properties"], schema.get("required", ()))
+
+
+def _tasks() -> str:
+    """The types of tasks: their fields, and how many templates ask for the answer and how many back from it."""
+    rows = ["| type | what it is | fields | templates | inverted |", "|---|---|---|---|---|"]
+    for name, kind in built_in_types().items():
+        fields = ", ".join(f"`{field}`" for field in sorted(kind.fields))
+        inverted = sum(template.inverted for template in kind.templates)
+        rows.append(f"| `{name}` | {kind.about} | {fields} | {len(kind.templates) - inverted} | {inverted} |")
+    return "\n".join(rows) + "\n"
 
 
 def _constraints() -> str:
