@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level
 
-from filial import Format, Message, Record, Template, formats
+from filial import Drop, Format, Keep, Message, Record, Template, formats
 from filial.formats import Fault, Unfit
-from filial.testing import FormatContract
+from filial.testing import FilterContract, FormatContract, context
+from filial_plugins.filters.split_reasoning import SplitReasoning
 from filial_plugins.formats.cot import Cot, CotTable
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import Chat
@@ -174,3 +175,49 @@ def test_texts_that_look_like_the_places_stay_texts() -> None:
 def test_a_pattern_without_both_places_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"must hold \{reasoning\} and \{answer\} once each"):
         Question(reasoning=pattern)
+
+
+# Reasoning and answer in one text
+
+
+class TestSplitReasoning(FilterContract):
+    component = SplitReasoning(marker="Therefore,")
+
+
+APPLES = Record(
+    id="apples",
+    instruction="Solve the problem step by step.",
+    input="Mia has 5 pears and gives 2 to Tom. How many are left?",
+    output="Step by step:\n1. At first there are 5.\n2. 5 - 2 = 3.\n\nTherefore, Mia has 3 pears.",
+    label=True,
+)
+
+
+@pytest.mark.parametrize("as_turns", [False, True], ids=["single", "turns"])
+def test_the_answer_begins_at_the_marker_and_what_comes_before_is_reasoning(as_turns: bool) -> None:
+    record = Record(id="apples", messages=APPLES.turns(), label=True) if as_turns else APPLES
+    kept = SplitReasoning(marker="Therefore,").check(record, context())
+    assert isinstance(kept, Keep)
+    assert kept.record is not None
+    answer = kept.record.turns()[-1]
+    assert answer.reasoning == "Step by step:\n1. At first there are 5.\n2. 5 - 2 = 3."
+    assert (answer.content, kept.tags, kept.record.label) == ("Therefore, Mia has 3 pears.", ("cot",), True)
+    assert kept.record.prompt() == record.prompt()
+
+
+def test_the_marker_may_be_cut_and_is_the_last_one() -> None:
+    record = STEPS.replaced(reasoning="", output="#### is a mark.\n5 - 2 = 3\n#### 3")
+    kept = SplitReasoning(marker="####", cut=True).check(record, context())
+    assert isinstance(kept, Keep)
+    assert kept.record == record.replaced(reasoning="#### is a mark.\n5 - 2 = 3", output="3")
+
+
+@pytest.mark.parametrize("output", ["3", "", "Therefore, 3", "5 - 2 is 3. Therefore,"])
+def test_an_answer_without_both_parts_is_a_drop(output: str) -> None:
+    dropped = SplitReasoning(marker="Therefore,").check(STEPS.replaced(reasoning="", output=output), context())
+    assert isinstance(dropped, Drop)
+    assert dropped.reason == "no-reasoning"
+
+
+def test_what_is_separate_already_stays_as_it_is() -> None:
+    assert SplitReasoning(marker="Therefore,").check(STEPS, context()) == Keep(tags=("cot",))

@@ -23,6 +23,7 @@ SOURCES = [
 FLAGS = {
     "self-instruct": ["--count", "20", "--patience", "2"],
     "from-fields": ["--type", "question-answering", "--map", "question=instruction", "--map", "answer=instruction"],
+    "split-reasoning": ["--marker", ". "],
     "prompt": ["--text", "Make it harder:\n{prompt}"],
 }
 TEACHER = r'''
