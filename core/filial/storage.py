@@ -49,9 +49,8 @@ def write_errors(path: str | Path) -> Iterator[None]:
         raise
     except OSError as err:
         if err.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise FilialError(
-                f"{path}: the disk is full; the old content is unchanged: free some space and run again"
-            ) from err
+            cure = "the old content is unchanged: free some space and run again"
+            raise FilialError(f"{path}: the disk is full; {cure}") from err
         what = (err.strerror or str(err)).lower()
         raise UsageError(f"{path}: cannot be written: {what}; give another place or fix its permissions") from err
 
@@ -214,7 +213,6 @@ def refuse_links(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         target = Path(os.path.realpath(path))
         if path.is_symlink() and (path == folder or not target.is_relative_to(root)):
-            raise UsageError(
-                f"{path} is a link to {target}, and a run does not write through links out of its folder; remove "
-                "it (for another disk, give another home, or make 'runs' or '.filial' the link)"
-            )
+            cure = "remove it (for another disk, give another home, or make 'runs' or '.filial' the link)"
+            link = f"{path} is a link to {target}"
+            raise UsageError(f"{link}, and a run does not write through links out of its folder; {cure}")

@@ -73,10 +73,8 @@ def load_candidate(folder: Path, manager: Manager, template: Template | None = N
         raise UsageError(f"model {folder}: no such folder; give one that train wrote, or name a teacher")
     teacher = load_teacher(folder, manager)
     if teacher is None:
-        raise UsageError(
-            f"{folder} does not say how to ask its model; name a teacher that can instead, such as "
-            f"--teacher NAME -T model={folder}"
-        )
+        cure = f"name a teacher that can instead, such as --teacher NAME -T model={folder}"
+        raise UsageError(f"{folder} does not say how to ask its model; {cure}")
     template = template or load_template(folder, manager)
     facts = {
         "bytes": model_digest(str(folder)),

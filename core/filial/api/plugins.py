@@ -57,10 +57,9 @@ def _plain(value: Any, manager: Manager, registered: bool) -> Any:
     if isinstance(value, type) and issubclass(value, Component):
         name = manager.name_of(value)
         if not name and registered:
-            raise UsageError(
-                f"no package registers {value.__name__} (of {value.__module__}), so no recipe can name it; register it "
-                "with a hook in a file and name that, as in Recipe(plugins=['FILE.py'], …), or make a package of it"
-            )
+            cure = "register it with a hook in a file and name that, as in Recipe(plugins=['FILE.py'], …)"
+            what = f"no package registers {value.__name__} (of {value.__module__}), so no recipe can name it"
+            raise UsageError(f"{what}; {cure}, or make a package of it")
         return name or manager.adopt(value)
     if isinstance(value, Component):
         name = _plain(type(value), manager, registered)

@@ -84,10 +84,8 @@ def choose_heldout(questions: Hashes, tasks: Hashes, heldout: int, seed: int, sh
             others.append(i)
     chosen += others[: heldout - len(chosen)]
     if len(chosen) < heldout or len(chosen) >= len(questions):
-        raise UsageError(
-            f"heldout: {heldout} records cannot be held out: only {len(places)} of {len(questions)} have a unique "
-            "question, and some must be left to train on; lower heldout or generate more"
-        )
+        why = f"only {len(places)} of {len(questions)} have a unique question, and some must be left to train on"
+        raise UsageError(f"heldout: {heldout} records cannot be held out: {why}; lower heldout or generate more")
     return set(chosen)
 
 

@@ -186,12 +186,8 @@ class _Process(Peer):
         code = await self.process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = "; it may have taken too much memory" if code == -signal.SIGKILL else ""
-        self.fail_calls(
-            FilialError(
-                f"a worker process (pid {self.process.pid}) {how} during its work{cause}{hint}; every answer "
-                "is kept, so run it again"
-            )
-        )
+        died = f"a worker process (pid {self.process.pid}) {how} during its work{cause}{hint}"
+        self.fail_calls(FilialError(f"{died}; every answer is kept, so run it again"))
 
     async def stop(self) -> None:
         """End the process: after `GRACE` seconds, or at once if this is cancelled."""

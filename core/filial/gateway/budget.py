@@ -127,10 +127,8 @@ def _read_0_1(path: Path) -> Totals:
         except ValueError as err:  # also if it is not JSON or not UTF-8
             if place == len(lines):
                 break  # empty or incomplete: a request it opens was not sent, one it closes still counts as open
-            raise UsageError(
-                f"{path}:{place}: this line is damaged ({err}), so what the run has spent is not known; "
-                "delete the file to count from zero again"
-            ) from err
+            damage = f"{path}:{place}: this line is damaged ({err}), so what the run has spent is not known"
+            raise UsageError(f"{damage}; delete the file to count from zero again") from err
         kind, *numbers = entry
         if kind == "open":
             open_[numbers[0]] = numbers[1:]

@@ -39,10 +39,9 @@ class Database:
         self._flushing = False
         for file in (f"{path}{end}" for end in ("", "-wal", "-shm", "-journal")):
             if os.path.islink(file):
-                raise UsageError(
-                    f"{file} is a link to {os.path.realpath(file)}, and filial does not write {self.name} through a "
-                    f"link; remove it (to keep it elsewhere, give another home, or make {path.parent} the link)"
-                )
+                cure = f"remove it (to keep it elsewhere, give another home, or make {path.parent} the link)"
+                link = f"{file} is a link to {os.path.realpath(file)}"
+                raise UsageError(f"{link}, and filial does not write {self.name} through a link; {cure}")
         with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -76,18 +76,10 @@ class Gateway:
     """
 
     def __init__(
-        self,
-        who: str,
-        teacher: Teacher,
-        ledger: Ledger,
-        account: BudgetAccount | None = None,
-        wrap: Callable[[Proceed], Proceed] | None = None,
-        *,
-        claimants: Sequence[str] = (),
-        offline: bool = False,
-        facts: dict[str, Any] | None = None,
-        note: Callable[[str], None] = lambda text: None,
-    ) -> None:
+        self, who: str, teacher: Teacher, ledger: Ledger, account: BudgetAccount | None = None,
+        wrap: Callable[[Proceed], Proceed] | None = None, *, claimants: Sequence[str] = (), offline: bool = False,
+        facts: dict[str, Any] | None = None, note: Callable[[str], None] = lambda text: None,
+    ) -> None:  # fmt: skip
         self._keys = TeacherKeys(who, {**teacher.identity(), **(facts or {})})
         self.use, self.teacher, self.ledger, self.account = self._keys.name, teacher, ledger, account or BudgetAccount()
         self.offline, self.note = offline, note

@@ -35,10 +35,8 @@ def secret(to: Destination) -> str:
         raise UsageError(why)
     value = os.environ.get(to.key, "").strip()
     if not value:
-        raise UsageError(
-            f"the environment variable {to.key} is not set; put the key for {to.host} into it, or name another "
-            "variable with api_key_env"
-        )
+        cure = f"put the key for {to.host} into it, or name another variable with api_key_env"
+        raise UsageError(f"the environment variable {to.key} is not set; {cure}")
     if not value.isprintable() or not value.isascii():
         raise UsageError(f"the environment variable {to.key} is not a key: it has line breaks or special characters")
     return value
@@ -80,10 +78,8 @@ def key_bindings() -> dict[str, list[str]]:
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(_is_names(hosts) for hosts in found.values()):
-        raise UsageError(
-            f'{path}: this file is damaged; it should look like {{"MY_KEY": ["api.example.com"]}}; repair it, or '
-            "delete it and allow your keys again: filial keys allow NAME HOST"
-        )
+        cure = "repair it, or delete it and allow your keys again: filial keys allow NAME HOST"
+        raise UsageError(f'{path}: this file is damaged; it should look like {{"MY_KEY": ["api.example.com"]}}; {cure}')
     return found
 
 

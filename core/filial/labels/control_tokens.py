@@ -26,10 +26,9 @@ def backend_of(tokenizer: Any) -> Any:
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or not getattr(tokenizer, "is_fast", False):
-        raise UsageError(
-            f"{type(tokenizer).__name__} is a slow tokenizer and gives no offsets, so the tokens of an answer "
-            "cannot be found; load a fast one (a model folder with a tokenizer.json)"
-        )
+        why = f"{type(tokenizer).__name__} is a slow tokenizer and gives no offsets"
+        cure = "load a fast one (a model folder with a tokenizer.json)"
+        raise UsageError(f"{why}, so the tokens of an answer cannot be found; {cure}")
     return backend
 
 
@@ -130,10 +129,8 @@ def _spec(backend: Any, tokenizer: Any) -> dict[str, Any]:
     try:
         return dict(json.loads(backend.to_str()))
     except Exception as error:
-        raise UsageError(
-            f"{type(tokenizer).__name__} has a part written in Python and cannot be copied ({error}); "
-            "use a tokenizer that saves to tokenizer.json"
-        ) from error
+        why = f"{type(tokenizer).__name__} has a part written in Python and cannot be copied ({error})"
+        raise UsageError(f"{why}; use a tokenizer that saves to tokenizer.json") from error
 
 
 def _uses_special_token(merge: Any, alias: dict[str, str]) -> bool:

@@ -77,12 +77,8 @@ class _Components:
             return None
         use = body.get("use")
         if not isinstance(use, str):
-            why = (
-                f"use: {describe_wrong_type(use, ['text (in quotes)'])}"
-                if "use" in body
-                else f"which {one}? add 'use: NAME'"
-            )
-            self._faults.add(at, why)
+            why = f"use: {describe_wrong_type(use, ['text (in quotes)'])}"
+            self._faults.add(at, why if "use" in body else f"which {one}? add 'use: NAME'")
             return None
         owner, keys = f"{one} {describe_value(use)}", part.beside.model_fields
         own = {key: value for key, value in body.items() if key in keys}
