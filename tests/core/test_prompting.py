@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from filial import Drop, PromptStrategy, Record, Reply
+from filial import Drop, Field, PromptStrategy, Record, Reply
 from filial.testing import StrategyContract, context, run_async
 
 PLAIN = Record(id="p", instruction="Sort {these} words.", input="pear, fig", output="fig, pear")
@@ -23,6 +23,22 @@ def test_the_text_is_filled_with_the_record():
     assert Pirate().prompt(PLAIN) == "Retell in 20 words: Sort {these} words.\n\nInput:\npear, fig"
     own = Pirate(text="{instruction}|{input}|{output}|{{as it is}}")
     assert own.prompt(PLAIN) == "Sort {these} words.|pear, fig|fig, pear|{as it is}"
+
+
+def test_an_option_of_the_subclass_is_a_name_in_its_text():
+    class Retold(PromptStrategy):
+        """Retell for a reader."""
+
+        wording = "For a {reader} of {age}: {prompt}"
+        reader: str = Field("child", description="Who reads it.")
+        age: int = Field(7, description="How old the reader is.")
+        topics: tuple[str, ...] = Field((), description="What it may be about.")
+
+    assert Retold(reader="pilot").prompt(PLAIN.replaced(input="")) == "For a pilot of 7: Sort {these} words."
+    with pytest.raises(
+        ValidationError, match=r"\{topics\}, and there is no such name; there are .*\{reader\}, \{age\}"
+    ):
+        Retold(text="About {topics}: {prompt}")
 
 
 def test_the_reply_is_the_child():

@@ -23,8 +23,9 @@ class PromptStrategy(Strategy):
     """A strategy that consists of one text. A subclass has the text as ``wording``; a recipe can replace it.
 
     In the text, ``{prompt}`` is replaced by the record's instruction with its input under a line ``Input:``,
-    ``{instruction}``, ``{input}`` and ``{output}`` by its parts, and ``{max_words}`` by that option. Write a brace
-    twice to mean the character.
+    ``{instruction}``, ``{input}`` and ``{output}`` by its parts, ``{max_words}`` by that option, and so is every option
+    of the subclass that is a text or a number. For other names extend `values`. Write a brace twice to mean the
+    character.
 
     The reply is the child's instruction; what follows a line ``Input:`` is its input. Everything else in the reply
     stays, also words of the prompt: removing failed evolutions is the task of filters.
@@ -59,10 +60,11 @@ class PromptStrategy(Strategy):
 
     def values(self, record: Record) -> dict[str, str]:
         """Return the values of the names in braces."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name not in ("text", "file")}
         whole = f"{record.instruction}\n\nInput:\n{record.input}" if record.input else record.instruction
         return {
+            **{name: str(value) for name, value in own.items() if type(value) in (str, int, float)},
             "prompt": whole, "instruction": record.instruction, "input": record.input, "output": record.output,
-            "max_words": str(self.max_words),
         }  # fmt: skip
 
     def prompt(self, record: Record, **more: str) -> str:
@@ -96,7 +98,8 @@ def fault_of_text(text: str, values: dict[str, str]) -> str:
         return f"its braces do not match ({err}); write a brace twice where it is meant as a character"
     for name in names:
         if name not in values:
-            meant = hint(name, values, "{{{}}}".format) or "; write a brace twice where it is meant as a character"
+            there = f"; there are {', '.join(map('{{{}}}'.format, values))}; write a brace twice to mean the character"
+            meant = hint(name, values, "{{{}}}".format) or there
             return f"the text holds {{{name}}}, and there is no such name{meant}"
     if not {"prompt", "instruction"} & set(names):
         return "the text shows no task; write {prompt} where it goes"
