@@ -39,8 +39,8 @@ class GoodStrategy(Strategy):
     words: int = Field(default=10, ge=1, description="How many words more.")
 
     async def evolve(self, record, ctx):
-        reply = await ctx.ask(f"{record.instruction} {ctx.rng.random()}")
-        return record.evolved(instruction=reply.text) if reply.text.strip() else Drop("empty-reply")
+        reply = await ctx.ask(f"{record.question()} {ctx.rng.random()}")
+        return record.evolved(instruction=reply.text, input="") if reply.text.strip() else Drop("empty-reply")
 
 
 class GoodFilter(Filter):

@@ -173,7 +173,7 @@ def test_conversations_that_cannot_be_evolved_are_told_by_command_and_run_alike(
     told = {"role": "system", "content": "Be kind."}
     cli.write("in.jsonl", *({"messages": [told, *CHAT["messages"]]} for _ in range(8)))
     assert cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo") == 0
-    assert "evolve: 8 conversations are passed on unchanged; only single questions are evolved" in cli.err
+    assert "evolve: 8 conversations are passed on unchanged; a conversation is evolved only if" in cli.err
     (cli.folder / "r.yaml").write_text(
         "teacher: {use: echo}\ndata: in.jsonl\nstages:\n  - evolve: {strategies: [longer]}\n"
     )

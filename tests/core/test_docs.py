@@ -344,6 +344,11 @@ def links(page: str) -> list[tuple[str, Path, str]]:
     return [(name, here.parent / target if target else here, anchor) for name, target, anchor in found]
 
 
+def test_the_readme_shows_the_plugin_of_the_guide_and_its_package():
+    assert f"```python\n{PLUGINS['pirate.py']}```" in read("README.md")
+    assert f"```toml\n{marked('pyproject', INDEX)}```" in read("README.md")
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_anchors_lead_somewhere(page):
     for name, target, anchor in links(page):

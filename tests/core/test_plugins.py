@@ -111,13 +111,18 @@ def test_a_name_that_filial_has_stays_filials_and_the_other_is_reached_by_its_di
     [
         ("piratee", "no strategy named 'piratee'; did you mean 'pirate'?"),
         ("harm", "no strategy named 'harm'; 'harm' is a filter"),
+        (
+            "lost",
+            "no strategy named 'lost'; filial-f 1.0: there is no entry-point group 'filial.strategy'; "
+            "did you mean 'filial.strategies'?",
+        ),
         ("zzz", "no strategy named 'zzz' is installed; there are: pirate"),
         ("nobody:zzz", "no strategy named 'nobody:zzz' is installed; there are: pirate"),
     ],
 )
 def test_unknown_names(site, name, message):
     site.sample("pirate")
-    site.dist("filial-f", {"filial.filters": {"harm": "m"}})
+    site.dist("filial-f", {"filial.filters": {"harm": "m"}, "filial.strategy": {"lost": "m"}})
     with pytest.raises(PluginError) as err:
         site.manager().get("strategies", name)
     assert str(err.value) == message

@@ -88,6 +88,14 @@ class Scribbler(GoodStrategy):
         return Drop("touched")
 
 
+class Blind(GoodStrategy):
+    """Does not show the input, and keeps it."""
+
+    async def evolve(self, record, ctx):
+        reply = await ctx.ask(record.instruction)
+        return record.evolved(instruction=reply.text)
+
+
 class Forgetful(GoodFilter):
     """Remembers without saying so."""
 
@@ -255,6 +263,7 @@ FAULTS = [
     (StrategyContract, Chatty(), "test_it_gives_what_its_kind_promises"),
     (StrategyContract, Chatty(), "test_some_record_evolves"),
     (StrategyContract, Scribbler(), "test_input_is_untouched"),
+    (StrategyContract, Blind(), "test_input_that_stays_is_shown_to_the_teacher"),
     (FilterContract, Forgetful(), "test_order_matters_only_to_a_filter_that_remembers"),
     (FilterContract, Hoarder(), "test_same_input_same_output"),
     (FilterContract, Endless(), "test_it_gives_what_its_kind_promises"),
@@ -285,6 +294,35 @@ def test_each_contract_notices_its_fault(contract: type[ComponentContract], comp
     case = case_of(contract, component)
     with pytest.raises((AssertionError, AttributeError, pickle.PicklingError)):
         getattr(case, test)()
+
+
+@pytest.mark.parametrize(
+    ("contract", "component", "test", "told"),
+    [
+        (StrategyContract, OwnDice(), "test_same_input_same_output", "ctx.rng"),
+        (FilterContract, Hoarder(), "test_same_input_same_output", "keep no state"),
+        (StrategyContract, Foundling(), "test_empty_reply_is_a_drop", "return Drop('empty-reply')"),
+        (StrategyContract, Blind(), "test_empty_reply_is_a_drop", "raises ValueError: a record needs an instruction"),
+        (StrategyContract, Blind(), "test_input_that_stays_is_shown_to_the_teacher", "ask with record.question()"),
+    ],
+)
+def test_a_failure_says_what_to_do(contract, component, test, told):
+    with pytest.raises(AssertionError) as caught:
+        getattr(case_of(contract, component), test)()
+    assert told in str(caught.value)
+
+
+def test_a_strategy_may_keep_the_input_on_purpose():
+    case = case_of(StrategyContract, Blind())
+    type(case).keeps_input = True
+    case.test_input_that_stays_is_shown_to_the_teacher()
+
+
+def test_an_unknown_group_is_noticed(site, source):
+    site.dist("filial-x", {"filial.strategy": {"x": "x_module"}}, {"x_module": source("x")})
+    case = case_of(StrategyContract, importlib.import_module("x_module").X())
+    with pytest.raises(AssertionError, match=r"no entry-point group 'filial\.strategy'; did you mean"):
+        case.test_is_registered_under_the_name_it_promises()
 
 
 def test_heavy_imports_are_noticed(site, tmp_path, monkeypatch):

@@ -145,7 +145,8 @@ class Index(dict[str, dict[str, list[Claim]]]):
         if owner and short in names:
             return f"{owner} claims no {what} {short!r}, but {' and '.join(c.owner for c in names[short])} does"
         if others := [group for group, found in self.items() if short in found]:
-            return f"no {what} named {name!r}; {short!r} is a {singular(others[0])}"
+            wrong = fault_of_group(self[others[0]][short][0])
+            return f"no {what} named {name!r}; {wrong or f'{short!r} is a {singular(others[0])}'}"
         if meant := hint(short, names):
             return f"no {what} named {name!r}{meant}"
         there = ", ".join(sorted(names)) or "none"
@@ -226,9 +227,16 @@ def _add_distribution(info: str, out: Index, blocked: list[str], no_plugins: boo
             out.blocked.append((claim, "blocked by FILIAL_BLOCK"))
         else:
             out.add(claim)
-            if claim.kind not in GROUPS:
-                meant = hint(claim.kind, GROUPS, lambda near: repr(f"filial.{near}"))
-                out.findings.append(f"{claim.owner}: there is no entry-point group {group!r}{meant}")
+            if wrong := fault_of_group(claim):
+                out.findings.append(wrong)
+
+
+def fault_of_group(claim: Claim) -> str:
+    """Say that there is no such entry-point group; empty if there is."""
+    if claim.kind in GROUPS:
+        return ""
+    meant = hint(claim.kind, GROUPS, lambda near: repr(f"filial.{near}"))
+    return f"{claim.owner}: there is no entry-point group 'filial.{claim.kind}'{meant}"
 
 
 def _is_meant(word: str, claim: Claim) -> bool:

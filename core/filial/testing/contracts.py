@@ -84,17 +84,17 @@ class ComponentContract:
         """The entry points of its package and its ``register`` hook agree."""
         import pytest
 
+        from filial.plugins.discovery import fault_of_group
         from filial.plugins.manager import Manager
 
         cls = type(self.component)
         kind = next(kind for kind, base in KINDS.items() if issubclass(cls, base))
         manager, package = Manager(), cls.__module__.partition(".")[0]
-        names = [
-            f"{claim.dist}:{name}"
-            for name, claims in manager.index[kind].items()
-            for claim in claims
-            if claim.value.partition(".")[0].partition(":")[0] == package
-        ]
+        claims = [claim for names in manager.index.values() for claims in names.values() for claim in claims]
+        ours = [claim for claim in claims if claim.value.partition(".")[0].partition(":")[0] == package]
+        wrong = "; ".join(filter(None, map(fault_of_group, ours)))
+        assert not wrong, wrong
+        names = [f"{claim.dist}:{claim.name}" for claim in ours if claim.kind == kind]
         if not names:
             pytest.skip(f"no installed package promises anything of {package} in filial.{kind}; pip install -e .")
         assert cls in [manager.get(kind, name) for name in names], f"none of {names} is {cls.__name__}"
@@ -137,7 +137,8 @@ class RecordContract(ComponentContract):
 
     def test_same_input_same_output(self) -> None:
         """Randomness comes from ``ctx.rng`` only; a filter's memory is empty when a stage starts."""
-        assert self.outcomes() == self.outcomes()
+        again = "it gives something else the second time; draw random numbers from ctx.rng, and keep no state"
+        assert self.outcomes() == self.outcomes(), again
 
 
 class FilterContract(RecordContract):
@@ -294,13 +295,17 @@ class TeacherContract(ComponentContract):
 
 
 class StrategyContract(RecordContract):
-    """``records`` are evolved; ``reply`` is the teacher's answer."""
+    """``records`` are evolved; ``reply`` is the teacher's answer.
+
+    Set ``keeps_input = True`` for a strategy that rewrites the instruction without looking at the input.
+    """
 
     result_type = Record | Drop
+    keeps_input: ClassVar[bool] = False
 
-    def evolve(self, record: Record) -> Record | Drop:
+    def evolve(self, record: Record, ctx: Context | None = None) -> Record | Drop:
         """Evolve one record in a new context."""
-        outcome: Record | Drop = run_async(self.component.evolve(record, self.context()))
+        outcome: Record | Drop = run_async(self.component.evolve(record, ctx or self.context()))
         return outcome
 
     def outcomes(self) -> list[Any]:
@@ -319,12 +324,27 @@ class StrategyContract(RecordContract):
                 assert child.origin.parents == (record.id,), "the child does not name its parent; use record.evolved()"
                 assert child.origin.round == 3, "the child's round is not one higher; use record.evolved()"
 
+    def test_input_that_stays_is_shown_to_the_teacher(self) -> None:
+        """A teacher that does not see the input writes an instruction that need not fit it."""
+        for record in self.records if not self.keeps_input else ():
+            teacher = scripted_teacher(type(self).reply)
+            child = self.evolve(record, Context(teacher.reply, key=("test",)))
+            if record.input and isinstance(child, Record) and child.input == record.input and teacher.requests:
+                shown = any(record.input in message.content for ask in teacher.requests for message in ask.messages)
+                assert shown or record.instruction in child.instruction, (
+                    "the teacher never saw the input that the child keeps: ask with record.question() and set input=, "
+                    "or set keeps_input = True on the contract"
+                )
+
     def test_empty_reply_is_a_drop(self) -> None:
         """An empty or blank answer of the teacher makes no child."""
         for reply in ("", " \n"):
-            teacher = scripted_teacher(reply)
-            outcome = run_async(self.component.evolve(self.records[0], Context(teacher.reply)))
-            assert isinstance(outcome, Drop) or not teacher.requests, f"the reply {reply!r} made {outcome!r}"
+            teacher, cure = scripted_teacher(reply), "return Drop('empty-reply') if reply.text is blank"
+            try:
+                outcome = self.evolve(self.records[0], Context(teacher.reply))
+            except ValueError as err:
+                raise AssertionError(f"the reply {reply!r} raises {type(err).__name__}: {err}; {cure}") from err
+            assert isinstance(outcome, Drop) or not teacher.requests, f"the reply {reply!r} made {outcome!r}; {cure}"
 
 
 class GeneratorContract(RecordContract):

@@ -278,7 +278,7 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     report = {"survival": table.rows(), "families": families, **env.means.report()}
     if conversations:
         what = "1 conversation is" if conversations == 1 else f"{conversations:,} conversations are"
-        why = "only single questions are evolved, without a system text or other turns"
+        why = "a conversation is evolved only if it is one question, with or without its answer, and has no other turn"
         env.note(f"{env.stage}: {what} passed on unchanged; {why}")
         report["not_evolved"] = conversations
     return report

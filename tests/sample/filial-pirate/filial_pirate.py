@@ -7,9 +7,9 @@ class Pirate(Strategy):
     accent: str = Field("cornish", description="Which coast the pirate is from.")
 
     async def evolve(self, record, ctx):
-        reply = await ctx.ask(f"Retell this task as a {self.accent} pirate would:\n\n{record.instruction}")
+        reply = await ctx.ask(f"Retell this task as a {self.accent} pirate would:\n\n{record.question()}")
         text = reply.text.strip()
-        return record.evolved(instruction=text) if text else Drop("empty-reply")
+        return record.evolved(instruction=text, input="") if text else Drop("empty-reply")
 
 
 @hookimpl
