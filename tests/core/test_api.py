@@ -168,6 +168,14 @@ def test_faults_of_a_recipe_come_all_at_once():
     assert any("did you mean 'length'" in fault for fault in error.value.faults)
 
 
+def test_a_recipe_is_checked_with_other_files_of_plugins(tmp_path):
+    (tmp_path / "in.jsonl").write_text(json.dumps(RIVER) + "\n")
+    recipe = filial.Recipe(data="in.jsonl", stages=[{"filter": ["short"]}])
+    with pytest.raises(filial.RecipeError, match=r"one in a file needs --plugin FILE \(in Python: plugins=\)"):
+        recipe.check()
+    recipe.check(plugins=[TOY])
+
+
 def test_a_recipe_is_not_saved_where_its_files_are_not_found(tmp_path):
     (tmp_path / "in.jsonl").write_text(json.dumps(RIVER) + "\n")
     recipe = filial.Recipe(data="in.jsonl", stages=[{"filter": ["length"]}])

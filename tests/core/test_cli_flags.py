@@ -131,10 +131,10 @@ def test_plugins_of_a_kind_are_listed_with_a_line_about_each(cli):
 def test_show_tells_every_option_with_type_and_default(odd, cli):
     assert cli("--plugin", "odd.py", "plugins", "show", "odd") == 0
     lines = [line.strip() for line in cli.out.splitlines()]
-    assert "rounds: integer, default 3. Plain." in lines
+    assert "rounds: integer >= 1, default 3. Plain." in lines
     assert "words: list of string, default []. A list." in lines
     assert "level: 'low' | 'high', default 'low'. A choice." in lines
-    assert "share: number, optional. Optional." in lines
+    assert "share: number > 0, optional. Optional." in lines
     cli("--plugin", "odd.py", "plugins", "show", "needy")
     assert "path: string, required. Where." in cli.out
 

@@ -312,7 +312,7 @@ def test_help_shows_description_choices_bounds_and_default():
     assert "--count INTEGER How many. [default: 3; >= 1; <= 9]" in text
     assert "--level [low|high] How strict. [default: low]" in text
     assert "--strict / --no-strict Be strict. [default: off]" in text
-    assert "--words TEXT [default: a, b]" in text
+    assert "--words TEXT [default: a, b] May be repeated." in text
     assert "--rates YAML Rate per task." in text
     assert "--model TEXT Which model. [required]" in help_of(Needy)
 

@@ -83,6 +83,15 @@ def test_tokens_go_by_what_this_teacher_usually_answers(cli, recipe):
     assert 3 <= row["tokens"] / row["calls"] <= 60, "the toy's answers have three tokens"
 
 
+def test_a_plan_calls_a_strategy_by_the_name_in_the_recipe(cli):
+    cli.write("data.jsonl", {"instruction": "Name a river."})
+    strategies = "[{use: longer, name: stretch}, longer]"
+    told = f"data: data.jsonl\nteacher: {{use: echo}}\nstages: [{{evolve: {{strategies: {strategies}}}}}]\n"
+    (cli.folder / "r.yaml").write_text(told)
+    assert cli("plan", "r.yaml") == 0, cli.err
+    assert "1 round of stretch, longer;" in cli.out
+
+
 def test_a_plan_leaves_every_file_as_it_was(cli, recipe):
     assert cli("run", recipe()) == 0
     path = recipe(records=12)

@@ -89,14 +89,14 @@ class Recipe:
             return recipes.load(self._file, manager, [*self._set, *set])
         return recipes.from_dict(self._data, manager, set, name="recipe", base=self._base)
 
-    def check(self) -> None:
-        """Find every fault; send nothing.
+    def check(self, plugins: Plugins = ()) -> None:
+        """Find every fault; send nothing. ``plugins``: files to load instead of those of the recipe.
 
         Raises:
             RecipeError: lists every fault.
             UsageError: a plugin or a package is missing or broken.
         """
-        manager = manager_of(self._plugins)
+        manager = manager_of(plugins or self._plugins)
         check_components(self.resolve(manager), manager)
 
     def plan(self, **options: Unpack[RunOptions]) -> Plan:
@@ -113,6 +113,8 @@ class Recipe:
 
     def save(self, path: str | Path) -> Path:
         """Check that the recipe is valid at this path, and write it there as YAML. Returns the path.
+
+        A recipe does not name files of plugins: `filial --plugin FILE run` needs them.
 
         Raises:
             RecipeError: lists every fault it would have there, such as a file that is not found from that folder.
@@ -162,9 +164,8 @@ def _run_name(stem: str, name: str | None) -> str:
     if name is None:
         return (re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-") or "run")[:100]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise UsageError(
-            f"name {name!r}: use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
-        )
+        use = "use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit"
+        raise UsageError(f"name {name!r}: {use}")
     return name
 
 

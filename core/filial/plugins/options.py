@@ -87,8 +87,9 @@ def click_options(cls: type[BaseModel], skip: Collection[str] = ()) -> list[clic
         if typed.get("type") == "boolean":
             out.append(click.Option([name, f"{flag}/--no-{flag[2:]}"], default=None, **how))
             continue
-        how["multiple"] = _is_repeatable(typed)
-        typed = typed["items"] if how["multiple"] else typed
+        if _is_repeatable(typed):
+            how |= {"multiple": True, "help": f"{how['help']}  May be repeated."}
+            typed = typed["items"]
         is_text = typed.get("type") == "string" or "x-part" in typed  # x-part: the name of a plugin
         kind = click.STRING if is_text else _YamlValue()
         out.append(click.Option([name, flag], type=kind, metavar=_metavar(typed), **how))
@@ -163,9 +164,8 @@ def _help_text(field: Schema, required: bool) -> str:
     elif isinstance(default, list):
         default = ", ".join(map(str, default))
     facts = [f"default: {default}"] if not required and default not in (None, "", {}) else []
-    facts += [
-        f"{sign} {_inner_schema(field)[bound]}" for bound, sign in _BOUNDS.items() if bound in _inner_schema(field)
-    ]
+    inner = _inner_schema(field)
+    facts += [f"{sign} {inner[bound]}" for bound, sign in _BOUNDS.items() if bound in inner]
     text = field.get("description", "")
     return f"{text}  [{'; '.join(facts)}]".strip() if facts else text
 

@@ -89,7 +89,7 @@ def describe_stage(stage: StageSpec) -> str:
     settings = stage.settings
     if not stage.components:
         return (type(settings).__doc__ or "").partition("\n")[0]
-    names = ", ".join(spec.use for spec in stage.of(stage.components[0].kind))
+    names = ", ".join(getattr(spec.settings, "name", None) or spec.use for spec in stage.of(stage.components[0].kind))
     if stage.verb == "evolve":
         rounds = f"{settings.rounds} round{'s' if settings.rounds > 1 else ''}"
         return f"{rounds} of {names}; a strategy and its answer are two requests"

@@ -12,6 +12,8 @@ from filial.commands import GROUPS, json_option, manager, plugin_index, print_js
 if TYPE_CHECKING:
     from filial.commands import Manager
 
+BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
 
 @click.group(invoke_without_command=True)
 @json_option
@@ -107,7 +109,7 @@ def _facts(facts: dict[str, Any], required: bool) -> str:
 
 
 def _kind(facts: dict[str, Any]) -> str:
-    """Describe the type of an option: ``integer``, ``'a' | 'b'``, ``list of string``."""
+    """Describe the type of an option: ``integer >= 1``, ``'a' | 'b'``, ``list of string``."""
     if "enum" in facts:
         return " | ".join(map(repr, facts["enum"]))
     if "const" in facts:
@@ -116,4 +118,5 @@ def _kind(facts: dict[str, Any]) -> str:
         return " | ".join(members)
     if facts.get("type") == "array":
         return f"list of {_kind(facts.get('items') or {})}"
-    return {"object": "mapping"}.get(str(facts.get("type")), str(facts.get("type", "any")))
+    bounds = ", ".join(f"{sign} {facts[bound]}" for bound, sign in BOUNDS.items() if bound in facts)
+    return f"{'mapping' if facts.get('type') == 'object' else facts.get('type', 'any')} {bounds}".rstrip()

@@ -138,7 +138,7 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
         settings = stage_class(manager(click.get_current_context()), verb)
         own = click_options(settings, skip=settings.by_inputs)
         for rules in (option for option in own if option.multiple):
-            rules.metavar, rules.help = "NAME", f"{rules.help}  May be repeated; none for no rule."
+            rules.metavar, rules.help = "NAME", f"{str(rules.help).removesuffix('.')}; none for no rule."
 
         @click.command(verb)
         @click.argument("inputs", nargs=-1, required=kind != "generators", metavar="INPUT...")

@@ -54,7 +54,9 @@ class StrategyKeys(Settings):
 
     kind = "strategies"
     weight: float = Field(1.0, description="How often this strategy is drawn, relative to the others.", gt=0)
-    name: Name | None = Field(None, description="Name in the survival table; default: the plugin's name.")
+    name: Name | None = Field(
+        None, description="Name in the survival table and in `filial plan`; default: the plugin's."
+    )
     family: Literal["in-depth", "in-breadth"] | None = Field(
         None, description="Family in the survival table; default: the plugin's."
     )
