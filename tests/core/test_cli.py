@@ -152,6 +152,12 @@ def test_the_version_is_the_packages(cli):
         (["render", "alpaca", "x.jsonl", "--max-length", "9"], "--tokenizer"),
         (["render", "alpaca", "nope.jsonl"], "nope.jsonl: no such file"),
         (["--plugin", "nope.py", "plugins"], "nope.py"),
+        (
+            ["evolve", "longer", "x.jsonl", "--plugin", "nope.py"],
+            "--plugin is an option of filial itself; write it before",
+        ),
+        (["check", "x.yaml", "--debug"], "--debug is an option of filial itself; write it before"),
+        (["evolve", "nope", "x.jsonl"], "one in a file needs --plugin FILE"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_exit_2(cli, args, told):

@@ -289,7 +289,9 @@ def test_a_cancellation_that_an_ask_wrapper_raises_itself_is_its_own(site):
         "import asyncio\nfrom filial import hookimpl\n@hookimpl\nasync def ask():\n    raise asyncio.CancelledError\n"
     )
     asker = plugin(site, broken).hook.ask(ScriptedTeacher(script="x"), ScriptedTeacher(script="x").reply)
-    with pytest.raises(FilialError, match=r"filial-one:one==1\.0 fails in its hook ask: CancelledError \("):
+    with pytest.raises(
+        FilialError, match=r"filial-one:one==1\.0 fails in its hook ask: CancelledError, in one_hooks.py, line 5 \("
+    ):
         asyncio.run(asker(REQUEST))
 
 

@@ -113,11 +113,19 @@ def test_a_name_that_filial_has_stays_filials_and_the_other_is_reached_by_its_di
         ("harm", "no strategy named 'harm'; 'harm' is a filter"),
         (
             "lost",
-            "no strategy named 'lost'; filial-f 1.0: there is no entry-point group 'filial.strategy'; "
-            "did you mean 'filial.strategies'?",
+            "no strategy named 'lost'; filial-f 1.0 has it in 'filial.strategy', which is no entry-point group; "
+            "write 'filial.strategies'",
         ),
-        ("zzz", "no strategy named 'zzz' is installed; there are: pirate"),
-        ("nobody:zzz", "no strategy named 'nobody:zzz' is installed; there are: pirate"),
+        (
+            "zzz",
+            "no strategy named 'zzz' is installed; there are: pirate; one in a file needs "
+            "--plugin FILE (in Python: plugins=)",
+        ),
+        (
+            "nobody:zzz",
+            "no strategy named 'nobody:zzz' is installed; there are: pirate; one in a file needs "
+            "--plugin FILE (in Python: plugins=)",
+        ),
     ],
 )
 def test_unknown_names(site, name, message):

@@ -12,8 +12,8 @@ from sample_kit import CORE, SAMPLES
 from filial.contracts.errors import PluginError
 
 BROKEN = {
-    "broken": "does not load: ModuleNotFoundError: No module named 'does_not_exist'",
-    "exits": "does not load: SystemExit: 0",
+    "broken": "does not load: ModuleNotFoundError: No module named 'does_not_exist', in filial_broken.py, line 3",
+    "exits": "does not load: SystemExit: 0, in filial_exits.py, line 5",
     "typo": "does not load: there is no hook 'register_strategy'; did you mean 'register_strategies'?",
     "args": (
         "does not load: PluginValidationError: Plugin 'filial-args:filial_args' for hook 'register_strategies' "

@@ -79,7 +79,14 @@ def test_a_hook_plugin_of_a_file_joins_in_when_it_is_named_with_its_options(site
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import does_not_exist", r"bad\.py 0\+\w+: .* does not load: ModuleNotFoundError: No module named"),
+        (
+            "import does_not_exist",
+            r"bad\.py 0\+\w+: file .*/bad\.py does not load: ModuleNotFoundError: .*, in bad\.py, line 1$",
+        ),
+        (
+            "from filial import Field, Filter\nclass Bare(Filter):\n    words = Field(3, description='How many.')",
+            r"PydanticUserError: Field 'words' requires a type annotation, in bad\.py, line 2$",
+        ),
         ("x = 1", "it implements no hook; mark one with filial.hookimpl"),
     ],
 )

@@ -227,6 +227,15 @@ def test_a_faulty_plugin_on_files_leaves_the_old_output(cli):
     assert cli.files() == ["faulty.py", "in.jsonl", "o.jsonl"]
 
 
+def test_a_missing_await_is_named_with_its_line(faulty, cli):
+    assert faulty(EVOLVE, "return record.evolved(instruction=ctx.ask('more').text)") == 1
+    line = (cli.folder / "faulty.py").read_text().splitlines().index(
+        "        return record.evolved(instruction=ctx.ask('more').text)"
+    ) + 1
+    assert f"has no attribute 'text'; write 'await' before ask(…), in faulty.py, line {line} (filial --debug" in cli.err
+    assert "never awaited" not in cli.err
+
+
 def test_a_mended_plugin_file_goes_on_where_the_faulty_one_stopped(faulty, cli):
     assert faulty(EVOLVE, "return 1 / 0") == 1
     assert faulty(EVOLVE, "return record.evolved(instruction='x y')") == 0

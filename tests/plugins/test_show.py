@@ -356,6 +356,15 @@ def test_drops_of_a_file_are_those_beside_it_or_the_file_itself(cli):
         assert cli.out.splitlines()[1].split()[:4] == ["1", "r2", "short", "long"]
 
 
+def test_a_file_without_drops_is_told_from_one_that_is_not_there(cli):
+    cli.write("in.jsonl", RIVER)
+    assert cli("filter", "short", "in.jsonl", "-o", "out.jsonl", "--words", "50") == 0
+    assert cli("show", "out.drops.jsonl") == 2
+    assert "there is no such file beside out.jsonl, so nothing was dropped" in cli.err
+    assert cli("show", "other.drops.jsonl") == 2
+    assert "no such file or run" in cli.err
+
+
 def test_an_id_is_found_in_earlier_stages_and_among_drops_with_its_parent(run):
     (dropped, *_) = stage(run, "02-filter", "drops.jsonl")
     name = dropped["record"]["id"]

@@ -119,6 +119,8 @@ def invoke(args: list[str]) -> int:
         message = err.format_message()
         if (at := getattr(err, "ctx", None)) is not None:
             message = f"{message.rstrip('.')}; see {at.command_path} --help"
+        if isinstance(err, click.NoSuchOption) and any(err.option_name in option.opts for option in group.params):
+            message = f"{err.option_name} is an option of filial itself; write it before the command"
         click.echo(f"Error: {message}", err=True)
         return 2
     except (KeyboardInterrupt, click.exceptions.Abort):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import sys
+from traceback import walk_tb
+from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from filial.contracts.checks import format_value
@@ -29,10 +32,8 @@ class blame_plugin:
 
     def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
         if isinstance(err, TeacherError):
-            raise FilialError(
-                f"{self.plugin} stopped in {_place(self.stage, self.record)} when a teacher call failed: {err}; "
-                "every answer is kept, so run it again"
-            ) from err
+            what = f"{self.plugin} stopped in {_place(self.stage, self.record)} when a teacher call failed: {err}"
+            raise FilialError(f"{what}; every answer is kept, so run it again") from err
         if err is not None and is_fault(err):
             raise failure(f"{self.plugin} fails in {_place(self.stage, self.record)}", err) from err
 
@@ -64,8 +65,20 @@ def failure(what: str, err: BaseException) -> FilialError:
     """Return the error for an exception that no plugin should raise."""
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
         return FilialError(f"{what}: the disk is full; free some space and run again")
-    cause = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
-    return FilialError(f"{what}: {cause} (filial --debug shows the traceback)")
+    return FilialError(f"{what}: {describe_error(err)} (filial --debug shows the traceback)")
+
+
+def describe_error(err: BaseException) -> str:
+    """Return type and message of an error in a plugin, on one line, with the file and line of the plugin's code."""
+    said, _, _ = str(err).partition("For further information visit")  # pydantic's
+    cause = " ".join(f"{type(err).__name__}: {said}".split()).removesuffix(":")
+    if isinstance(err, AttributeError) and isinstance(err.obj, CoroutineType):
+        cause += f"; write 'await' before {err.obj.__name__}(…)"
+        err.obj.close()  # otherwise Python warns that it was never awaited
+    calls = [(str(f.f_globals.get("__name__")).partition(".")[0], f, line) for f, line in walk_tb(err.__traceback__)]
+    skipped = {"filial", "pluggy", *sys.stdlib_module_names, *(name for name, *_ in calls[:1])}  # [0] calls plugins
+    places = (f"{f.f_code.co_filename.rpartition('/')[2]}, line {at}" for name, f, at in calls if name not in skipped)
+    return next((f"{cause}, in {place}" for place in places), cause)
 
 
 def breach(plugin: str, stage: str, fault: str, record: Record | None = None) -> FilialError:

@@ -58,7 +58,7 @@ class Claim:
     @property
     def entry(self) -> str:
         """The entry point, for messages."""
-        return f"entry point {self.name} = {self.value}"
+        return f"file {self.value}" if self.is_file else f"entry point {self.name} = {self.value}"
 
     def summary(self) -> str:
         """Read the first line of the module's docstring from its source, without importing it; empty if unreadable."""
@@ -117,11 +117,8 @@ class Index(dict[str, dict[str, list[Claim]]]):
             PluginError: the name is unknown, blocked, or claimed by more than one distribution.
         """
         owner, _, short = name.rpartition(":")
-        claims = (
-            [c for c in self.get(kind, {}).get(short, []) if _is_of(c, owner)]
-            if owner
-            else self.find_claims(kind, short)
-        )
+        named = self.get(kind, {}).get(short, [])
+        claims = [c for c in named if _is_of(c, owner)] if owner else self.find_claims(kind, short)
         what = singular(kind)
         if len(claims) == 1:
             return claims[0]
@@ -145,12 +142,16 @@ class Index(dict[str, dict[str, list[Claim]]]):
         if owner and short in names:
             return f"{owner} claims no {what} {short!r}, but {' and '.join(c.owner for c in names[short])} does"
         if others := [group for group, found in self.items() if short in found]:
-            wrong = fault_of_group(self[others[0]][short][0])
-            return f"no {what} named {name!r}; {wrong or f'{short!r} is a {singular(others[0])}'}"
+            place = f"{short!r} is a {singular(others[0])}"
+            if others[0] not in GROUPS:
+                wrong = f"{self[others[0]][short][0].owner} has it in 'filial.{others[0]}'"
+                place = f"{wrong}, which is no entry-point group; write 'filial.{kind}'"
+            return f"no {what} named {name!r}; {place}"
         if meant := hint(short, names):
             return f"no {what} named {name!r}{meant}"
         there = ", ".join(sorted(names)) or "none"
-        return f"no {what} named {name!r} is installed; there are: {there}"
+        file = "" if kind in (STAGES, "commands") else "; one in a file needs --plugin FILE (in Python: plugins=)"
+        return f"no {what} named {name!r} is installed; there are: {there}{file}"
 
 
 def index(path: Sequence[str] | None = None, *, block: str | None = None, no_plugins: bool = False) -> Index:
@@ -227,16 +228,9 @@ def _add_distribution(info: str, out: Index, blocked: list[str], no_plugins: boo
             out.blocked.append((claim, "blocked by FILIAL_BLOCK"))
         else:
             out.add(claim)
-            if wrong := fault_of_group(claim):
-                out.findings.append(wrong)
-
-
-def fault_of_group(claim: Claim) -> str:
-    """Say that there is no such entry-point group; empty if there is."""
-    if claim.kind in GROUPS:
-        return ""
-    meant = hint(claim.kind, GROUPS, lambda near: repr(f"filial.{near}"))
-    return f"{claim.owner}: there is no entry-point group 'filial.{claim.kind}'{meant}"
+            if claim.kind not in GROUPS:
+                meant = hint(claim.kind, GROUPS, lambda near: repr(f"filial.{near}"))
+                out.findings.append(f"{claim.owner}: there is no entry-point group {group!r}{meant}")
 
 
 def _is_meant(word: str, claim: Claim) -> bool:

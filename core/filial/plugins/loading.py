@@ -29,7 +29,9 @@ def contain_errors(claim: Claim) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as err:
-        cause = str(err) if isinstance(err, PluginError) else f"{type(err).__name__}: {err}"
+        from filial.contracts.plugin_errors import describe_error  # imports msgspec; listing plugins does not
+
+        cause = str(err) if isinstance(err, PluginError) else describe_error(err)
         raise PluginError(f"{claim.owner}: {claim.entry} does not load: {' '.join(cause.split())}") from err
 
 

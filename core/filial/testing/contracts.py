@@ -84,7 +84,7 @@ class ComponentContract:
         """The entry points of its package and its ``register`` hook agree."""
         import pytest
 
-        from filial.plugins.discovery import fault_of_group
+        from filial.plugins.discovery import GROUPS
         from filial.plugins.manager import Manager
 
         cls = type(self.component)
@@ -92,8 +92,8 @@ class ComponentContract:
         manager, package = Manager(), cls.__module__.partition(".")[0]
         claims = [claim for names in manager.index.values() for claims in names.values() for claim in claims]
         ours = [claim for claim in claims if claim.value.partition(".")[0].partition(":")[0] == package]
-        wrong = "; ".join(filter(None, map(fault_of_group, ours)))
-        assert not wrong, wrong
+        wrong = [f"filial.{claim.kind}" for claim in ours if claim.kind not in GROUPS]
+        assert not wrong, f"its package names {wrong[0]!r}, which is no entry-point group; write 'filial.{kind}'"
         names = [f"{claim.dist}:{claim.name}" for claim in ours if claim.kind == kind]
         if not names:
             pytest.skip(f"no installed package promises anything of {package} in filial.{kind}; pip install -e .")
@@ -326,15 +326,18 @@ class StrategyContract(RecordContract):
 
     def test_input_that_stays_is_shown_to_the_teacher(self) -> None:
         """A teacher that does not see the input writes an instruction that need not fit it."""
+        cure = "ask with record.question() and set input=, or set keeps_input = True on the contract"
         for record in self.records if not self.keeps_input else ():
             teacher = scripted_teacher(type(self).reply)
             child = self.evolve(record, Context(teacher.reply, key=("test",)))
-            if record.input and isinstance(child, Record) and child.input == record.input and teacher.requests:
-                shown = any(record.input in message.content for ask in teacher.requests for message in ask.messages)
-                assert shown or record.instruction in child.instruction, (
-                    "the teacher never saw the input that the child keeps: ask with record.question() and set input=, "
-                    "or set keeps_input = True on the contract"
-                )
+            asked = [message.content for request in teacher.requests for message in request.messages]
+            shown = not asked or any(record.input in text for text in asked)
+            if (
+                isinstance(child, Record)
+                and child.input == record.input
+                and record.instruction not in child.instruction
+            ):
+                assert shown, f"the teacher never saw the input that the child keeps: {cure}"
 
     def test_empty_reply_is_a_drop(self) -> None:
         """An empty or blank answer of the teacher makes no child."""
@@ -446,14 +449,12 @@ class JudgeContract(RecordContract):
 
 
 _PROBE = """
-import importlib, importlib.util, sys
+import importlib.util, runpy, sys
 name, file, heavy, sys.path[:] = sys.argv[1], sys.argv[2], sys.argv[3].split(","), sys.argv[4:]
 if importlib.util.find_spec(name.partition(".")[0]) is not None:
     importlib.import_module(name)
 else:
-    spec = importlib.util.spec_from_file_location("probed", file)
-    module = sys.modules["probed"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    runpy.run_path(file)
 print(",".join(name for name in heavy if name in sys.modules))
 """
 

@@ -223,6 +223,9 @@ def _find_run(path: Path, name: str, home: Path) -> tuple[RunFolder, str] | None
 
 
 def _explain_missing(name: str, home: Path) -> str:
+    kept = Path(f"{name.removesuffix('.drops.jsonl')}.jsonl")
+    if name.endswith(".drops.jsonl") and kept.is_file():
+        return f"{name}: there is no such file beside {kept.name}, so nothing was dropped when that was written"
     runs = sorted(path.parent.name for path in home.glob("runs/*/stages"))
     known = f"; the runs in {home / 'runs'} are {', '.join(runs[:10])}" if runs else f"; there are no runs in {home}"
     hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not Path(name).suffix else ""
