@@ -80,10 +80,11 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "prompt": [{"text": "Make it harder:\n{prompt}"}],
     "add-constraints": [{}, {"checkable": True}],
     "evolved": [{"equality": "ask"}, {"style": "paper"}],
+    "split-reasoning": [{"marker": "Therefore,"}],
 }
 """What to run a plugin with, where its defaults will not do or are not all there is."""
-LEFT_OUT = ("harm",)
-"""It asks nobody, and has a test of its own on such texts."""
+LEFT_OUT = ("from-fields", "harm")
+"""They ask nobody, and have tests of their own."""
 
 
 def built(kind: str) -> list[Any]:
