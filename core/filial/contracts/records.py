@@ -221,7 +221,9 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         Marks (``label``, ``tags``, ``train`` of a turn and so on) are not text.
         """
         if self.messages:
-            said = [part for message in self.messages for part in _turn_texts(message)]
+            said = list[str]()
+            for message in self.messages:
+                said += _turn_texts(message)
         else:
             said = [self.instruction, self.input, self.output]
         if not (self.system or self.reasoning or self.tools or self.rejected):  # fast path: every id needs it
@@ -261,8 +263,12 @@ def _frame(texts: tuple[str, ...]) -> bytes:
     """Texts one after the other, each with its length in front."""
     framed: list[bytes] = []
     for text in texts:
-        part = text.encode("utf-8", "surrogatepass")
-        framed += (_pack_length(len(part)), part)
+        try:
+            part = text.encode()
+        except UnicodeEncodeError:
+            part = text.encode("utf-8", "surrogatepass")
+        framed.append(_pack_length(len(part)))
+        framed.append(part)
     return b"".join(framed)
 
 
