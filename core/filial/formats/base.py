@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from filial.contracts.errors import UsageError
 from filial.contracts.records import Record
@@ -20,6 +21,14 @@ class Fault(ValueError):
     def __init__(self, pointer: str, message: str, raw: str = "") -> None:
         super().__init__(f"{pointer}: {message}" if pointer else message)
         self.pointer, self.message, self.raw = pointer, message, raw
+
+
+def try_parse(parse: Callable[[Any], Any], line: Any) -> Any:
+    """What a parser makes of a line; None where it finds a fault."""
+    try:
+        return parse(line)
+    except Fault:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

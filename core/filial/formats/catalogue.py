@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 from filial.contracts.errors import ColumnsError, FilialError, UsageError, hint
 from filial.contracts.plugin_errors import blame_plugin
-from filial.formats.base import Fault
+from filial.formats.base import try_parse
 from filial.formats.columns import list_columns
 from filial.formats.jsontext import Row
 from filial.formats.opening import PACKED
@@ -127,7 +127,7 @@ class Catalogue:
         if form is None:
             return None
         with blame_plugin(self.manager.provenance(form), "read"):
-            read = sum(_can_read(form, row) for row in rows)
+            read = sum(bool(try_parse(form.records_in, row)) for row in rows)
         return None if sum(own) >= max(read, 1) else form
 
     def _ask_formats(self, ask: Callable[[RowFormat], Said]) -> Iterator[tuple[str, RowFormat, Said]]:
@@ -167,13 +167,6 @@ def holds_rows(form: Component) -> TypeGuard[RowFormat]:
     from filial.formats.rows import RowFormat
 
     return isinstance(form, RowFormat)
-
-
-def _can_read(form: RowFormat, row: Row) -> bool:
-    try:
-        return bool(form.records_in(row))
-    except Fault:
-        return False
 
 
 def _has_origin(row: Row) -> bool:

@@ -67,6 +67,16 @@ def weigh_column(name: str, value: Any) -> str:
     return "meaning" if kind == "whole" or (not number and (isinstance(value, dict | list) or " " in value)) else ""
 
 
+@lru_cache(4096)
+def list_unread(columns: tuple[str, ...], read: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns of a row that are not read, and those of them that may not be passed over, as their names go.
+
+    Rows of one file have the same columns, so the answer is remembered.
+    """
+    others = tuple(name for name in columns if name not in read)
+    return others, tuple(filter(_kind, others))
+
+
 class Columns:
     """What the user has said of a source's columns.
 
@@ -80,16 +90,13 @@ class Columns:
         self, columns: Mapping[str, str] | None, keep: Collection[str] | None, ignore: Collection[str]
     ) -> None:
         self.targets, self.keep, self.ignore = dict(columns or {}), keep, tuple(ignore)
+        self._kept = tuple(keep or ())
         self._gone = dict.fromkeys([*self.targets.values(), *ignore])
-        if both := {*self.targets.values(), *(keep or ())}.intersection(ignore):
+        if both := {*self.targets.values(), *self._kept}.intersection(ignore):
             raise UsageError(f"the column {min(both)!r} is to be read and to be ignored; say one of the two")
 
     def __bool__(self) -> bool:
         return bool(self._gone) or self.keep is not None
-
-    def keeps(self, name: str) -> bool:
-        """Whether the user has named it among those to keep."""
-        return self.keep is not None and name in self.keep
 
     def check(self, rows: Sequence[Row], file: str) -> None:
         """See that the first rows have the columns that are named.
@@ -99,8 +106,8 @@ class Columns:
             ColumnsError: a target is the name of another column, which would be lost.
         """
         there = dict.fromkeys(name for row in rows for name in row)
-        for name in (*self._gone, *(self.keep or ())) if rows else ():
-            if name not in there and (self.keeps(name) or all(find(row, name) is _MISSING for row in rows)):
+        for name in (*self._gone, *self._kept) if rows else ():
+            if name not in there and (name in self._kept or all(find(row, name) is _MISSING for row in rows)):
                 end = hint(name, there) or f"; there are {list_columns(there)}"
                 raise UsageError(f"{file}: there is no column {name!r}{end}")
         held = {name for row in rows for name, value in row.items() if value not in EMPTY}
@@ -129,17 +136,21 @@ class Columns:
                 rest[target] = value
         return rest
 
-    def select(self, row: Row, read: Collection[str], form: str) -> Row:
-        """The row as a format that reads these columns of it gets it: without what is not to be kept.
+    def select(self, row: Row, read: Collection[str], form: str) -> tuple[Row, tuple[str, ...]]:
+        """The row as a format that reads these columns of it gets it, and its other columns: both without what is not
+        to be kept.
 
         Raises:
             Fault: it holds what changes its meaning, and the format does not read that.
         """
-        for name in row:
-            if name not in read and _kind(name) and (kind := weigh_column(name, row[name])) and not self.keeps(name):
+        others, weighty = list_unread(tuple(row), frozenset(read))
+        for name in weighty:
+            if (kind := weigh_column(name, row[name])) and name not in self._kept:
                 raise Fault(f"/{name}", explain_unread(kind, form))
-        keep = self.keep
-        return row if keep is None else {name: value for name, value in row.items() if name in read or name in keep}
+        if self.keep is None:
+            return row, others
+        kept = tuple(name for name in others if name in self._kept)
+        return {name: row[name] for name in row if name in read or name in kept}, kept
 
     def describe(self, rows: Mapping[str, Row], reads: Callable[[Row], Collection[str]], form: str) -> str:
         """Say what the first rows (place -> row, renamed) are read as, what is kept beside, and what is left out; ""
@@ -154,7 +165,7 @@ class Columns:
             known = reads(row)
             read |= dict.fromkeys(name for name in row if name in known)
             unread = [name for name in row if name not in known and row[name] not in EMPTY]
-            weights = {name: "" if self.keeps(name) else weigh_column(name, row[name]) for name in unread}
+            weights = {name: "" if name in self._kept else weigh_column(name, row[name]) for name in unread}
             other |= {name: None for name, weight in weights.items() if weight != "media"}  # it is a bad line
             for name in unread:
                 if weights[name] == "meaning":

@@ -48,16 +48,16 @@ def parse_object(line: bytes) -> Row:
 def unfold_turns(row: Row) -> Row:
     """Return a row with turns as a list of objects, also where they are an object of lists, as a ``Sequence`` of
     `datasets` has them: ``{"role": […], "content": […]}``."""
-    if dict not in map(type, row.values()):
-        return row
-    return {name: _unfold(value) if type(value) is dict else value for name, value in row.items()}
+    for value in row.values():
+        if type(value) is dict:
+            return {name: _unfold(value) if type(value) is dict else value for name, value in row.items()}
+    return row
 
 
 def _unfold(value: dict[str, Any]) -> Any:
     columns = value.values()
-    if _WHO.isdisjoint(value) or _WHAT.isdisjoint(value) or not all(isinstance(column, list) for column in columns):
-        return value
-    if len(set(map(len, columns))) != 1:
+    named = not (_WHO.isdisjoint(value) or _WHAT.isdisjoint(value))
+    if not named or not all(isinstance(column, list) for column in columns) or len(set(map(len, columns))) != 1:
         return value
     return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
 

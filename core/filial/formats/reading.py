@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import force_setattr
 
@@ -21,7 +21,7 @@ from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blame_plugin
 from filial.contracts.records import IdSet, Record, record_id
 from filial.formats import records as own
-from filial.formats.base import Bad, BadLineReport, Fault
+from filial.formats.base import Bad, BadLineReport, Fault, try_parse
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
 from filial.formats.columns import Columns
 from filial.formats.jsontext import Row, parse_object, unfold_turns
@@ -124,37 +124,39 @@ class _RowReader:
     def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
         """The records among rows and records, which may come with their lines."""
         places = (item if isinstance(item, tuple) else (place, item) for place, item in enumerate(source, 1))
-        form, numbered = self._examine(places, _cells, self._row, own.from_row)
+        rename = self._choose_renaming(_tidy)
+        form, numbered = self._examine(places, lambda row: row if isinstance(row, dict) else {}, rename, own.from_row)
+        row_records = self._choose_reader(form)
 
         def records_in(item: Item) -> Iterable[Record]:
             if isinstance(item, dict):
-                return self._records_in(self._row(item), form)
+                return row_records(rename(item))
             if isinstance(item, Record):
-                return (own.encode_checked(item)[1],)
+                return (own.decode_checked(item),)
             if isinstance(item, Fault):
                 raise item
             raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
 
         yield from self._each(numbered, records_in)
 
-    def _row(self, cells: Row) -> Row:
-        """A table's row without its empty cells: tables have every column in every row."""
-        row = self._columns.rename(cells)
-        if type(None) in map(type, row.values()):
-            row = {key: value for key, value in row.items() if value is not None}
-        return unfold_turns(row)
+    def _choose_renaming(self, tidy: Callable[[Row], Row]) -> Callable[[Row], Row]:
+        """What gives the columns of a row the names of fields, and then tidies the row."""
+        rename = self._columns.rename
+        return (lambda row: tidy(rename(row))) if self._columns else tidy
 
-    def _rename(self, row: Row) -> Row:
-        return unfold_turns(self._columns.rename(row))
+    def _choose_reader(self, form: RowFormat | None) -> Callable[[Row], Iterable[Record]]:
+        """What gives the records in a row of this format whose columns have the names of fields."""
+        if form is None:
+            return self._own_records
+        select, columns, records_in, name = self._columns.select, form.columns, form.records_in, self._report.form
+        return lambda row: records_in(*select(row, columns(row), name))
 
-    def _records_in(self, row: Row, form: RowFormat | None) -> Iterable[Record]:
-        """The records in a row whose columns have the names of fields."""
-        if form is not None:
-            read = form.columns(row)
-            return form.records_in(self._columns.select(row, read, self._report.form), read)
-        row = self._columns.select(row, own.FIELDS, OWN)
-        others = {name: row.pop(name) for name in list(row) if name not in own.FIELDS and self._columns.keeps(name)}
-        return (own.from_row({**row, "extra": {**row.get("extra", {}), **others}} if others else row),)
+    def _own_records(self, row: Row) -> Iterable[Record]:
+        row, others = self._columns.select(row, own.FIELDS, OWN)
+        if others and self._columns.keep is not None:
+            kept = {name: row.pop(name) for name in others}
+            row = {**row, "extra": {**row.get("extra", {}), **kept}}
+        return (own.from_row(row),)
 
     def _examine(
         self, source: Iterator[tuple[int, Line]], parse: Callable[[Line], Row], rename: Callable[[Row], Row],
@@ -167,14 +169,13 @@ class _RowReader:
             UsageError: rows that no format knows; columns that are not as the user says, or need a word from the user.
         """
         seen, file, columns = list(_take_sample(source)), self._report.file, self._columns
-        numbered = [(number, row) for number, line in seen if (row := _try_parse(parse, line))]
+        numbered = [(number, row) for number, line in seen if (row := try_parse(parse, line))]
         columns.check([row for _, row in numbered], file)
         places, rows = [f"{file}:{number}" for number, _ in numbered], [rename(row) for _, row in numbered]
         form = self._rows
         if self._find:
             fits = [
-                (row.keys() <= own.FIELDS and _try_parse(own_record, row) is not None) or _is_marked(row)
-                for row in rows
+                (row.keys() <= own.FIELDS and try_parse(own_record, row) is not None) or _is_marked(row) for row in rows
             ]
             form = self._catalogue.for_rows(rows, fits, places[0] if places else "", columns.targets)
         if form is not None:
@@ -212,9 +213,8 @@ class _SourceReader(_RowReader):
         self._path = resolve(name) if name.startswith("pkg:") else Path(name)
         self._is_file = name == "-" or (self._path.exists() and not self._path.is_dir())
         named = None if format in (AUTO, OWN) else catalogue.get(format)
-        by_name = None
-        if self._is_file and (named is None or holds_rows(named)):
-            by_name = catalogue.for_file(self._path)
+        by_file = self._is_file and (named is None or holds_rows(named))
+        by_name = catalogue.for_file(self._path) if by_file else None
         forms = [form for form in (named, by_name) if form is not None]
         self._file = next((form for form in forms if not holds_rows(form)), None)
         rows = next((form for form in forms if holds_rows(form) and format != OWN), None)
@@ -269,13 +269,15 @@ class _SourceReader(_RowReader):
                 yield from self._found(self._file.read(stream), self._file)
                 return
             source = items(stream, self._report.file, self._report, by_line=suffix(self._path) in LINES)
-            form, source = self._examine(source, parse_object, self._rename, own.convert)
+            rename = self._choose_renaming(unfold_turns)
+            form, source = self._examine(source, parse_object, rename, own.convert)
             if form is None and not self._columns:
-                yield from self._own_lines(source)
+                yield from self._each(source, lambda line: (own.decode(line),))
                 return
             plugin = self._catalogue.manager.provenance(form) if form is not None else OWN
+            row_records = self._choose_reader(form)
             with blame_plugin(plugin, "read"):
-                yield from self._each(source, lambda line: self._records_in(self._rename(parse_object(line)), form))
+                yield from self._each(source, lambda line: row_records(rename(parse_object(line))))
 
     def _found(self, source: Iterator[Item | tuple[int, Item]], file: Format) -> Iterator[Record]:
         """The records among what a format finds in its file; rows are read by the format they are in."""
@@ -287,22 +289,13 @@ class _SourceReader(_RowReader):
                     raise
                 raise UsageError(f"{self._report.file}: {err}") from err
 
-    def _own_lines(self, source: Iterator[tuple[int, bytes]]) -> Iterator[Record]:
-        """As `_each` of `decode`; most of what is read comes this way, and a record by itself is quicker."""
-        for number, line in source:
-            try:
-                record = own.decode(line)
-            except Fault as fault:
-                self._report(number, fault, line)
-            else:
-                yield record
 
-
-def _cells(item: Item) -> Row:
-    """A table's row, with its empty cells. Empty for what is no row."""
-    if isinstance(item, Fault):
-        raise item
-    return item if isinstance(item, dict) else {}
+def _tidy(row: Row) -> Row:
+    """A table's row without its empty cells: tables have every column in every row."""
+    for value in row.values():
+        if value is None or type(value) is dict:
+            return unfold_turns({name: value for name, value in row.items() if value is not None})
+    return row
 
 
 def _take_sample(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:
@@ -315,17 +308,9 @@ def _take_sample(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line
             return
 
 
-def _try_parse(parse: Callable[[Any], Any], line: Any) -> Any:
-    """What a parser makes of a line; None where it finds a fault."""
-    try:
-        return parse(line)
-    except Fault:
-        return None
-
-
 def _is_marked(row: Row) -> bool:
     """Whether a row has a field that only filial writes, and is valid with its other columns in ``extra``."""
-    return not OURS.isdisjoint(row) and _try_parse(own.from_row, row) is not None
+    return not OURS.isdisjoint(row) and try_parse(own.from_row, row) is not None
 
 
 def add_ids(records: Iterable[Record], *, compact: bool = False) -> Iterator[Record]:

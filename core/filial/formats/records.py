@@ -111,12 +111,10 @@ def decode_checked(record: Record) -> Record:
     Raises:
         Fault: as `encode_checked`.
     """
-    try:
-        if not (record.extra or record.tools):  # most records need no more
-            return decode_fast(to_json(record))
+    try:  # most records need no more than the first
+        return encode_checked(record)[1] if record.extra or record.tools else decode_fast(to_json(record))
     except (UnicodeEncodeError, TypeError, msgspec.DecodeError):
         return encode_checked(record)[1]  # which says what is wrong
-    return encode_checked(record)[1]
 
 
 def explain(error: msgspec.ValidationError) -> Fault:

@@ -14,11 +14,10 @@ from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Format, Item
 from filial.contracts.records import Record
 from filial.formats.base import Fault
+from filial.formats.columns import EMPTY, list_unread
 from filial.formats.jsontext import Row, parse_object
 from filial.formats.records import decode_checked
 from filial.formats.streams import items
-
-_EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 class RowFormat(Format):
@@ -57,17 +56,18 @@ class RowFormat(Format):
             Fault: the row is bad; where, and what is wrong.
         """
 
-    def records_in(self, row: Row, read: Collection[str] | None = None) -> list[Record]:
+    def records_in(self, row: Row, others: Sequence[str] | None = None) -> list[Record]:
         """The records in a row, each valid, its other columns in ``extra``: `from_row`, as a reader of a file calls it.
 
-        ``read`` is what `columns` says of the row, where that is known.
+        ``others`` are the columns that `columns` does not name, where they are known.
 
         Raises:
             Fault: the row is bad.
             TypeError: the format gives something else.
         """
         try:
-            found, read = self.from_row(row.copy()), self.columns(row) if read is None else read
+            found = self.from_row(row.copy())
+            others = list_unread(tuple(row), frozenset(self.columns(row)))[0] if others is None else others
         except Fault:
             raise
         except KeyError as error:
@@ -76,21 +76,17 @@ class RowFormat(Format):
             raise Fault("", f"the format looks for {error} and does not find it") from None
         except ValueError as error:  # an empty record's, or that of a conversion
             raise Fault("", str(error)) from None
-        if not isinstance(found, list):
-            raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-        others = {
-            key: value if type(value) is str and value.isascii() else _to_json_value(key, value)
-            for key, value in row.items()
-            if key not in read and value not in _EMPTY
-        }
+        extra = {}
+        for name in others:
+            if (value := row[name]) not in EMPTY:
+                extra[name] = value if type(value) is str and value.isascii() else _to_json_value(name, value)
         records = []
-        for record in found:
+        for record in found if isinstance(found, list) else (None,):
             if type(record) is not Record:
                 raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-            checked = decode_checked(record)
-            if others:
-                force_setattr(checked, "extra", {**others, **checked.extra})
-            records.append(checked)
+            records.append(decode_checked(record))
+            if extra:
+                force_setattr(records[-1], "extra", {**extra, **records[-1].extra})
         if not records:
             raise Fault("", "the format makes no record of it")
         return records

@@ -149,7 +149,8 @@ class _Window:
             self.move(end + 1 + len(gap))
             if self.line == line:
                 return [(line, raw) for raw in found]
-            steps = (raw.count(b"\n") + gap.count(b"\n") for raw in found)
+            lines_between = gap.count(b"\n")
+            steps = (raw.count(b"\n") + lines_between for raw in found)
             return [*zip(accumulate(steps, initial=line), found)]  # noqa: B905  # there is a line behind the last
         return []
 

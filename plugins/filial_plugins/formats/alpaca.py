@@ -9,7 +9,7 @@ from typing import Any
 from filial import Format, Record, hookimpl
 from filial.formats import Row, RowFormat, Unfit
 from filial_plugins.formats import fields, layouts
-from filial_plugins.formats.cells import BESIDE, Cells, name_columns
+from filial_plugins.formats.cells import BESIDE, Cells, name_columns, stands_alone
 from filial_plugins.formats.likely_columns import find_likely_columns
 
 _OWN = ("instruction", "input", "output")
@@ -43,9 +43,11 @@ class Alpaca(RowFormat):
         Raises:
             Fault: no instruction, no output, or one that is not text.
         """
-        cells = Cells(row, "output", _OWN)
         asked, given = fields.read_nonempty(row, "instruction"), fields.read_text(row, "input", default="")
-        return [cells.record(asked, given, fields.read_text(row, "output"))]
+        said = fields.read_text(row, "output")
+        if stands_alone(row, _OWN, "output"):
+            return [Record(instruction=asked, input=given, output=said)]
+        return [Cells(row, "output", _OWN).record(asked, given, said)]
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield the three keys of each record, its system text if it has one, and its extra columns.

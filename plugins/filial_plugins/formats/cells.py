@@ -36,9 +36,11 @@ def find(row: Row, wanted: tuple[str, ...], *, but: str = "") -> str:
 
 
 def _read_id(name: str, value: object) -> str | None:
+    if type(value) is str:
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # tables turn whole numbers into floats where a cell is empty
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _read_task(name: str, value: object) -> str | None:
@@ -77,11 +79,14 @@ BESIDE = (*(name for _, known, _ in _MARKS for name in known), *(name for known 
 
 
 class _Layout(NamedTuple):
-    """Where the columns of a row stand: those that may hold marks, and parts, and those that would hold media."""
+    """Where the columns of a row stand: those that may hold marks, and parts, and those that would hold media;
+    ``alone`` where there are none, ``plain`` where there are none but for an id."""
 
     marks: tuple[tuple[str, Reader, tuple[str, ...]], ...]
     parts: tuple[tuple[str, tuple[str, ...]], ...]
     media: tuple[str, ...]
+    alone: bool
+    plain: bool
 
 
 @lru_cache(8192)
@@ -90,12 +95,16 @@ def _sort_columns(columns: tuple[str, ...], answer: str, own: tuple[str, ...]) -
     columns = tuple(name for name in columns if name not in own and fold(name) not in own)
     after = tuple(answer + ending for ending in names.BESIDE_AN_ANSWER) if answer else ()
     wanted = {**_PARTS, "reasoning": (*names.REASONING, *after)}
-    marks = ((mark, read, order(columns, known)) for mark, known, read in _MARKS)
-    parts = ((part, order(columns, known)) for part, known in wanted.items())
-    return _Layout(tuple(m for m in marks if m[2]), tuple(p for p in parts if p[1]), order(columns, names.MEDIA))
+    marks = tuple((mark, read, there) for mark, known, read in _MARKS if (there := order(columns, known)))
+    parts = tuple((part, there) for part, known in wanted.items() if (there := order(columns, known)))
+    media = order(columns, names.MEDIA)
+    plain = not (parts or media or any(mark != "id" for mark, _, _ in marks))
+    return _Layout(marks, parts, media, plain and not marks, plain)
 
 
-_NOTHING = _Layout((), (), ())
+def stands_alone(row: Row, own: tuple[str, ...], answer: str = "") -> bool:
+    """Return whether a row has nothing beside a format's own columns that a record would have a place for."""
+    return _sort_columns(tuple(row), answer, own).alone
 
 
 def name_columns(row: Row, own: tuple[str, ...], answer: str = "") -> Collection[str]:
@@ -134,7 +143,7 @@ class Cells:
 
     def __init__(self, row: Row, answer: str = "", own: tuple[str, ...] = ()) -> None:
         self.row = row
-        self.names: set[str] = set()
+        self.names: list[str] = []
         self._marks: dict[str, Any] = {}
         self._trained = True
         self._parts: dict[str, str] = {}
@@ -144,7 +153,7 @@ class Cells:
         for mark, read, columns in self._layout.marks:
             for name in columns:
                 if (value := read(name, row[name])) is not None:
-                    self.names.add(name)
+                    self.names.append(name)
                     if mark == "weight":
                         self._trained = value
                     else:
@@ -154,7 +163,7 @@ class Cells:
             for name in columns:
                 if row[name] not in EMPTY:
                     self._parts[part] = name
-                    self.names.add(name)
+                    self.names.append(name)
                     break
 
     def said(self, name: str, role: Role) -> Said:
@@ -179,7 +188,10 @@ class Cells:
         Raises:
             Fault: none, or one that a record cannot hold.
         """
-        talk = turns.read_talk(self.row[name] if value is None else value, name)
+        value = self.row[name] if value is None else value
+        if plain := turns.read_plain_talk(value):
+            return plain
+        talk = turns.read_talk(value, name)
         self._tools += talk.tools
         if any(talk.others):
             self._keep_others(f"{name}_extra", fields.to_json(talk.others))
@@ -198,8 +210,8 @@ class Cells:
         Raises:
             Fault: what stands beside them does not fit them.
         """
-        if self._layout == _NOTHING and not rejected and isinstance(asked, str) and isinstance(answer, str):
-            return Record(instruction=asked, input=given, output=answer)
+        if self._is_plain(rejected, number) and isinstance(asked, str) and isinstance(answer, str):
+            return Record(id=self._marks.get("id", ""), instruction=asked, input=given, output=answer)
         in_turns = "history" in self._parts or not self._trained
         if in_turns or not isinstance(asked, str) or not isinstance(answer, str):
             talk = (*as_turns("user", asked, given), *as_turns("assistant", answer))
@@ -217,6 +229,8 @@ class Cells:
         Raises:
             Fault: what stands beside it does not fit it.
         """
+        if self._is_plain(rejected, number):
+            return Record(id=self._marks.get("id", ""), messages=tuple(said))
         self._refuse_media()
         talk = list(said)
         if name := self._parts.get("history"):
@@ -227,6 +241,10 @@ class Cells:
         if not self._trained:
             talk = [replace(turn, train=False) if turn.role == "assistant" else turn for turn in talk]
         return Record(messages=tuple(talk), **self._beside(talk, rejected, number))
+
+    def _is_plain(self, rejected: Said, number: int) -> bool:
+        """Return whether nothing goes with a record but its id."""
+        return self._layout.plain and not (rejected or number or self._tools or self._extra)
 
     def _beside(self, talk: Sequence[Message], rejected: Said, number: int) -> dict[str, Any]:
         """Return the fields that go with a record of either form."""

@@ -36,7 +36,7 @@ class ChatRows(RowFormat):
             Fault: no turns, or one that a record cannot hold.
         """
         name = self.find_talk(row)
-        cells = Cells(row, own=(name,))
+        cells = Cells(row, "", (name,))
         return [cells.conversation(cells.talk(name))]
 
     def find_talk(self, row: Row) -> str:

@@ -39,8 +39,8 @@ class ShareGPT(ChatRows):
         Raises:
             Fault: no turns, or one that a record cannot hold.
         """
-        tags = (PLUGINS,) if row.get(PLUGINS) is not None else ()
-        return [record.replaced(tags=tags) if tags else record for record in super().from_row(row)]
+        records = super().from_row(row)
+        return [record.replaced(tags=(PLUGINS,)) for record in records] if row.get(PLUGINS) is not None else records
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield each record as a conversation; a single-turn record asks its instruction, a blank line and its input.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from filial import Message, Role, ToolCall
 from filial.formats import Fault, json_type
@@ -24,6 +24,8 @@ _PARTS = {
     "name": "name",
 }
 """What a key of a turn says."""
+_TALKERS: dict[str, Role] = {name: role for name, role in names.ROLES.items() if role != "tool_call"}
+"""Who says what is text and nothing else."""
 _SPEAKERS: dict[str, Role] = {
     **{name: role for name, role in names.ROLES.items() if name not in _PARTS},
     **dict.fromkeys(("question", "query", "prompt", "instruction", "input"), "user"),
@@ -54,14 +56,27 @@ class Talk:
     others: list[dict[str, Any]] = field(default_factory=list)
 
 
+def read_plain_talk(value: object) -> list[Message]:
+    """Return the conversation in a list of objects that have a speaker and a text each, and nothing else, as most are;
+    empty: it is none of these, and `read_talk` reads it."""
+    turns: list[Message] = []
+    for turn in value if type(value) is list else ():
+        if type(turn) is not dict or len(turn) != 2:
+            return []
+        speaker, text = (turn["role"], turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
+        role = _TALKERS.get(speaker) if type(speaker) is str else None
+        if role is None or type(text) is not str:
+            return []
+        turns.append(Message(role, text))
+    return turns
+
+
 def read_talk(value: object, column: str) -> Talk:
     """Return the conversation in a column: a list of turns, of pairs or of alternating texts, or JSON text of one.
 
     Raises:
         Fault: it is none, it is empty, or it has a turn that a record cannot hold.
     """
-    if type(value) is list and value and all(turns := [_read_plain(item) for item in value]):
-        return Talk(cast("list[Message]", turns))  # as most are
     talk = Talk()
     try:
         items = list_items(value)
@@ -126,15 +141,6 @@ def _read_item(item: Any, talk: Talk) -> None:
     else:
         raise Fault("", f"must be an object, not {json_type(item)}")
     talk.others.append(others)
-
-
-def _read_plain(turn: Any) -> Message | None:
-    """Return a turn of a speaker and a text, and nothing else; None: it says more, or says it otherwise."""
-    if type(turn) is not dict or len(turn) != 2:
-        return None
-    speaker, text = (turn["role"], turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
-    role = names.ROLES.get(speaker) if type(speaker) is str else None
-    return None if role is None or role == "tool_call" or type(text) is not str else Message(role, text)
 
 
 def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[str, Any]]) -> list[Message]:
