@@ -1,17 +1,20 @@
 """Writing: checked, canonical, and all or nothing."""
 
 import errno
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from filial import FilialError, Message, Record, UsageError
+from filial import FilialError, Message, Record, Records, ToolCall, UsageError
 from filial import storage as atomic
+from filial.contracts.errors import PluginError
 from filial.contracts.records import to_json
-from filial.formats import read, write
+from filial.formats import Unfit, read, write
 
 FORMATS = ["filial", "alpaca", "sharegpt", "openai", "seeds", "parquet"]
 RECORDS = [Record(id=f"r{i}", instruction=f"Name river {i}.", output="The Elbe.") for i in range(3)]
@@ -217,3 +220,116 @@ def test_what_a_format_would_lose_is_refused_by_name(tmp_path: Path, format: str
     with pytest.raises(UsageError, match=f"record r7: the format has no place for its {mark}"):
         write(tmp_path / "out.jsonl", [record], format=format)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+QALANG = """
+import io
+from typing import ClassVar
+from filial import Format, Record, hookimpl
+from filial.formats import RowFormat, add_extra
+
+class QALang(RowFormat):
+    '''Questions and answers.'''
+
+    keys = ("q", "a")
+    HOLDS
+
+    def from_row(self, row):
+        return [Record(instruction=row["q"], output=row["a"])]
+
+    def to_rows(self, records):
+        for record in records:
+            yield add_extra(record, {"q": record.question(), "a": record.answer()}, ("reserved",))
+
+class QA(Format):
+    '''A question and an answer on two lines.'''
+
+    def read(self, stream):
+        lines = io.TextIOWrapper(stream, "utf-8").read().splitlines()
+        for asked, answer in zip(lines[::2], lines[1::2]):
+            yield Record(instruction=asked, output=answer)
+
+    def write(self, records, stream):
+        for record in records:
+            stream.write(f"{record.question()}\\n{record.answer()}\\n".encode())
+
+@hookimpl
+def register_formats(register):
+    register("qalang", QALang)
+    register("qa", QA)
+"""
+CALL = Message("assistant", "", tool_calls=(ToolCall(name="f", arguments="{}"),))
+MEANT = {
+    "label": Record(id="r7", instruction="a", output="b", label=False),
+    "reasoning": Record(id="r7", instruction="a", output="b", reasoning="r"),
+    "rejected": Record(id="r7", instruction="a", output="b", rejected=(Message("assistant", "c"),)),
+    "tools": Record(id="r7", instruction="a", output="b", tools=({"name": "f"},)),
+    "system": Record(id="r7", instruction="a", output="b", system="s"),
+    "messages": Record(id="r7", messages=(Message("user", "a"), Message("assistant", "b"), Message("user", "c"))),
+    "tool_calls": Record(id="r7", messages=(Message("user", "a"), CALL)),
+    "train": Record(id="r7", messages=(Message("user", "a"), Message("assistant", "b", train=False))),
+}  # fmt: skip
+
+
+@pytest.fixture
+def theirs(site):
+    """A manager that knows the formats `qalang` and `qa` of another package."""
+
+    def manager(holds: str = ""):
+        names = {"filial.formats": {"qalang": "filial_qa", "qa": "filial_qa"}}
+        site.dist("filial-qa", names, {"filial_qa": QALANG.replace("HOLDS", f"holds = {holds}" if holds else "")})
+        return site.manager()
+
+    return manager
+
+
+@pytest.mark.parametrize("format", ["qalang", "qa"])
+@pytest.mark.parametrize("mark", MEANT)
+def test_a_format_of_another_package_loses_no_meaning_either(
+    tmp_path: Path, theirs: Any, mark: str, format: str
+) -> None:
+    with pytest.raises(Unfit, match=f"record r7: the format has no place for its .*{mark}"):
+        write(tmp_path / "out.x", [MEANT[mark]], format=format, manager=theirs())
+    assert not (tmp_path / "out.x").exists()
+
+
+def test_what_a_format_says_it_holds_it_is_given(tmp_path: Path, theirs: Any) -> None:
+    manager = theirs('("label", "system")')
+    assert write(tmp_path / "x.jsonl", [MEANT["label"], MEANT["system"]], format="qalang", manager=manager) == 2
+
+
+def test_a_conversation_of_one_question_comes_as_instruction_and_output(tmp_path: Path, theirs: Any) -> None:
+    talk = Record(messages=(Message("user", "a"), Message("assistant", "b")))
+    write(tmp_path / "out.jsonl", [talk], format="qalang", manager=theirs())
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == {"q": "a", "a": "b"}
+
+
+def test_what_is_left_out_is_said_in_one_line(tmp_path: Path, theirs: Any) -> None:
+    said: list[str] = []
+    records = [Record(id=f"r{i}", instruction="a", output="b", tags=("t",) if i else ()) for i in range(3)]
+    write(tmp_path / "out.jsonl", records, format="qalang", manager=theirs(), note=said.append)
+    assert said == [f"{tmp_path / 'out.jsonl'}: not written: id (3), tags (2)"]
+    write(tmp_path / "out.csv", records, note=said.append)
+    assert len(said) == 1
+
+
+def test_save_says_what_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = Records([Record(id="r1", instruction="a", output="b", scores={"x": 1.0})])
+    records.save(tmp_path / "out.json", "alpaca")
+    assert capsys.readouterr().err == f"{tmp_path / 'out.json'}: not written: id (1), scores (1)\n"
+
+
+@pytest.mark.parametrize("name", ["q", "reserved", "instruction", "messages"])
+def test_an_extra_column_replaces_none_of_a_format(tmp_path: Path, theirs: Any, name: str) -> None:
+    record = Record(id="r7", instruction="a", output="b", extra={name: "OVERWRITE"})
+    with pytest.raises(Unfit, match=f"record r7: its extra column '{name}' has a name that means something else"):
+        write(tmp_path / "out.jsonl", [record], format="qalang", manager=theirs('("extra",)'))
+
+
+@pytest.mark.parametrize(
+    ("holds", "why"),
+    [('("reasonings",)', "QALang.holds has 'reasonings', which a record does not have"), ('"label"', "not a tuple")],
+)  # fmt: skip
+def test_an_unknown_word_in_holds_is_refused_when_the_plugin_loads(theirs: Any, holds: str, why: str) -> None:
+    with pytest.raises(PluginError, match=why):
+        theirs(holds).get("formats", "qalang")

@@ -243,11 +243,37 @@ class Brittle(GoodFormat):
 class Selective(GoodFormat):
     """Leaves out what it cannot hold."""
 
+    holds = ("messages", "system")
+
     def to_rows(self, records):
         return super().to_rows(record for record in records if not record.messages)
 
 
+class Boastful(GoodFormat):
+    """Says that it holds labels, and has no place for them."""
+
+    holds = ("label",)
+
+
+class Unescaped(GoodFormat):
+    """Writes texts as they are, each on a line."""
+
+    def from_row(self, row):
+        return super().from_row({**row, "back": row["back"].partition("\n")[0]})
+
+
+class Overwriting(GoodFormat):
+    """Lets extra columns replace its own."""
+
+    def to_rows(self, records):
+        for record in records:
+            yield from ({**row, **record.extra} for row in super().to_rows([record]))
+
+
 FAULTS = [
+    (FormatContract, Boastful(), "test_what_changes_a_meaning_is_refused_or_read_back"),
+    (FormatContract, Unescaped(), "test_marks_of_the_format_in_a_text_stay_text"),
+    (FormatContract, Overwriting(), "test_extra_columns_replace_no_column"),
     (FormatContract, OneSided(), "test_what_it_writes_it_reads"),
     (FormatContract, Dated(), "test_same_records_same_bytes"),
     (FormatContract, Greedy(), "test_it_finds_its_own_rows_and_no_others"),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from filial import Format, Message, Record, ToolCall
-from filial.formats import Row, Unfit
+from filial.formats import Row, Unfit, check_fits
 from filial_plugins.formats.alpaca import Alpaca
 from filial_plugins.formats.axolotl import Axolotl
 from filial_plugins.formats.llamafactory import LLaMAFactory
@@ -45,8 +45,13 @@ def row_of(form: Any, record: Record) -> Row:
 
 
 def refusal(form: Any, *records: Record) -> str:
-    with pytest.raises(Unfit) as told:
+    def write() -> None:
+        for record in records:
+            check_fits(form.settle(records[0]), record)
         list(form.to_rows(records))
+
+    with pytest.raises(Unfit) as told:
+        write()
     return str(told.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -12,9 +13,11 @@ from typing import Any, cast, overload
 import msgspec
 
 from filial import formats
+from filial.api.plugins import Plugins, manager_of
 from filial.api.tables import table
 from filial.contracts.errors import MissingExtra
 from filial.contracts.records import Record
+from filial.formats.catalogue import Spec
 
 SHOWN = 10
 """Records shown in a table."""
@@ -58,9 +61,17 @@ class Records(Sequence[Record]):
             formats.write(Path(folder, "records.parquet"), self)
             return datasets.Dataset(parquet.read_table(Path(folder, "records.parquet"), memory_map=False))
 
-    def save(self, path: str | Path, format: str = "auto") -> None:
-        """Write a file in any format that filial writes; ``auto``: by suffix."""
-        formats.write(path, self, format=format)
+    def save(
+        self, path: str | Path, format: Spec = "auto", note: Callable[[str], None] | None = None, plugins: Plugins = ()
+    ) -> None:
+        """Write a file in any format that filial writes; ``auto``: by suffix.
+
+        Args:
+            note: told in one sentence what the format leaves out; on standard error unless given.
+            plugins: files of plugins, for a format of theirs.
+        """
+        said = note or (lambda text: print(text, file=sys.stderr))
+        formats.write(path, self, format=format, manager=manager_of(plugins), note=said)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self):,} records)"

@@ -24,7 +24,7 @@ from filial.contracts.fields import Field as Field
 from filial.contracts.messages import Bound, Destination, Price, Reply, Request
 from filial.contracts.paths import explain_missing
 from filial.contracts.plugin_errors import breach
-from filial.contracts.records import NO_ORIGIN, Record
+from filial.contracts.records import BESIDE, MEANING, NO_ORIGIN, Record
 
 if TYPE_CHECKING:
     from filial.contracts.context import Candidate, Context, TrainContext
@@ -418,21 +418,31 @@ Item = Record | dict[str, Any] | ValueError
 """What a format reads from a file: a record, a row of another format that is detected later, or an error."""
 
 
-BESIDE = ("id", "input", "label", "task", "scores", "tags", "constraints", "extra")
-
-
 class Format(Component):
     """Reads and writes the records of a file.
 
     If each record is a JSON object or a row of a table, subclass `filial.formats.RowFormat`, which reads such rows from
     any file. This class is for other files: the format that is registered as ``NAME`` reads files ``data.NAME`` and
-    sources ``NAME:…``. ``binary``: its files are not text, so they are not written to standard output. ``holds`` names
-    what it writes besides question, answer and the text of turns: fields of a record (``input``: apart from the
-    instruction), and ``train``, ``name`` and ``call ids`` of turns.
+    sources ``NAME:…``. ``binary``: its files are not text, so they are not written to standard output.
+
+    ``holds`` names what it writes besides question and answer. A record with something that changes its meaning and is
+    not named is refused before `write` gets it: ``messages`` (conversations; one of a single question comes as
+    instruction and output), ``system``, ``reasoning``, ``tool_calls``, ``tools``, ``rejected``, ``label``, ``train``.
+    What is not named of the rest is left out, and the user is told: ``id``, ``input`` (apart from the instruction),
+    ``task``, ``scores``, ``tags``, ``constraints``, ``extra``, ``origin``, ``name`` (of turns), ``call ids``.
     """
 
     binary: ClassVar[bool] = False
     holds: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if not isinstance(cls.holds, tuple):
+            raise TypeError(f"{cls.__name__}.holds is {cls.holds!r}, not a tuple of texts")
+        if unknown := [word for word in cls.holds if word not in MEANING + BESIDE]:
+            words = ", ".join(MEANING + BESIDE)
+            raise TypeError(f"{cls.__name__}.holds has {unknown[0]!r}, which a record does not have; words: {words}")
 
     @abstractmethod
     def read(self, stream: IO[bytes]) -> Iterator[Item | tuple[int, Item]]:
@@ -477,16 +487,21 @@ class Format(Component):
         """This format with what it leaves to the first record of a file decided."""
         return self
 
+    def held(self) -> Collection[str]:
+        """What it writes with these options: ``holds``, unless the options decide."""
+        return self.holds
+
     def losses(self, record: Record) -> list[str]:
-        """What a file of it does not say of a record that it can hold: what is not in ``holds``."""
-        turns = record.messages
-        said = {name: getattr(record, name) for name in BESIDE} | {
+        """What a file of it does not say of a record that it can hold: what is not `held`."""
+        turns, held = record.messages, self.settle(record).held()
+        fields = ("id", "input", "label", "task", "scores", "tags", "constraints", "extra")
+        said = {name: getattr(record, name) for name in fields} | {
             "origin": record.origin != NO_ORIGIN,
             "train": any(turn.train is not None for turn in turns),
             "name": any(turn.name for turn in turns),
             "call ids": any(turn.tool_call_id or any(call.id for call in turn.tool_calls) for turn in turns),
         }
-        return [name for name, value in said.items() if value and name not in self.holds]
+        return [name for name, value in said.items() if value and name not in held]
 
     def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
         """How the program that the format is for reads a file whose rows have these columns: in words or as its

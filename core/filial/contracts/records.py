@@ -234,6 +234,25 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 _NO_ANSWER = Message(role="assistant", content="")
 
+MEANING = ("messages", "system", "reasoning", "tool_calls", "tools", "rejected", "label", "train")
+"""What changes the meaning of a record: a format without a place for it refuses a record that has it."""
+BESIDE = ("id", "input", "task", "scores", "tags", "constraints", "extra", "origin", "name", "call ids")
+"""What does not: a format without a place for it leaves it out, and the user is told."""
+
+
+def meaning(record: Record) -> list[str]:
+    """Return which of `MEANING` a record has: ``label`` if its answer is unwanted, ``train`` if other turns are to be
+    trained than the answers."""
+    turns = (*record.messages, *record.rejected)
+    found = {
+        "label": record.label is False, "rejected": record.rejected, "tools": record.tools, "messages": record.messages,
+        "reasoning": record.reasoning or any(turn.reasoning for turn in turns),
+        "tool_calls": any(turn.tool_calls for turn in turns),
+        "train": any(turn.train is (turn.role not in ("assistant", "tool_call")) for turn in turns),
+        "system": record.system or any(turn.role == "system" for turn in turns),
+    }  # fmt: skip
+    return [name for name, value in found.items() if value]
+
 
 def _turn_texts(message: Message) -> tuple[str, ...]:
     """Return role and content of a turn; all other texts, if any, as one JSON text."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from filial.contracts.lazy import lazy
+from filial.contracts.records import BESIDE, MEANING
 from filial.formats.base import Bad, BadLine, Fault, Unfit
 from filial.formats.catalogue import tells_format
 from filial.formats.jsontext import Row, json_type, parse_object
 from filial.formats.opening import compress, open_file
 from filial.formats.reading import read, read_rows
 from filial.formats.streams import lines
-from filial.formats.writing import write
+from filial.formats.writing import add_extra, check_fits, describe_losses, write
 
 __all__ = [
-    "Bad", "BadLine", "Fault", "Row", "RowFormat", "SourceSpec", "Unfit", "compress", "json_type", "lines",
-    "open_file", "parse_object", "read", "read_rows", "tells_format", "write",
+    "BESIDE", "MEANING", "Bad", "BadLine", "Fault", "Row", "RowFormat", "SourceSpec", "Unfit", "add_extra",
+    "check_fits", "compress", "describe_losses", "json_type", "lines", "open_file", "parse_object", "read", "read_rows",
+    "tells_format", "write",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ Said = TypeVar("Said")
 AUTO, OWN = "auto", "filial"
 LINES = (".jsonl", ".ndjson")
 TEXT = (*LINES, ".json")
-Spec: TypeAlias = "str | Mapping[str, Any] | Format"
-"""A format as callers name it: its name, ``use: NAME`` with options beside it, or a component."""
+Spec: TypeAlias = "str | Mapping[str, Any] | Format | type[Format]"
+"""A format as callers name it: its name, ``use: NAME`` with options beside it, a component or its class."""
 
 OURS = frozenset(("scores", "tags", "constraints", "origin", "extra"))
 _ORIGIN = frozenset(("stage", "plugin", "parents", "round", "answers"))
@@ -84,7 +84,8 @@ class Catalogue:
         """
         from filial.contracts.kinds import Format
 
-        form = spec if isinstance(spec, Format) else cast("Format", self.manager.build("formats", spec))
+        made = spec() if isinstance(spec, type) else spec
+        form = made if isinstance(made, Format) else cast("Format", self.manager.build("formats", made))
         self.manager.check_requirements(type(form))
         return form
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from filial.contracts.errors import FilialError, UsageError
-from filial.contracts.plugin_errors import failure
-from filial.contracts.records import Record
-from filial.formats.base import Fault, describe_record
+from filial.contracts.plugin_errors import blame_plugin, failure
+from filial.contracts.records import Record, meaning
+from filial.formats.base import Fault, Unfit, describe_record
 from filial.formats.catalogue import AUTO, LINES, OWN, Catalogue, Spec, holds_rows, suffix
+from filial.formats.jsontext import Row
 from filial.formats.opening import CHUNK, compress
 from filial.formats.records import encode_checked
 from filial.storage import replace_file
@@ -23,10 +25,27 @@ if TYPE_CHECKING:
     from filial.plugins.manager import Manager
 
 
-def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, manager: Manager | None = None) -> int:
+COLUMNS = frozenset(
+    (
+        "chosen", "completion", "conversation", "conversations", "history", "instances", "items", "prompt", "query",
+        "question", "response", "text", *Record.__struct_fields__,
+    )
+)  # fmt: skip
+"""Columns by which programs, filial among them, know what a row says; no extra column can be written under them."""
+_NAMES = {
+    "input": "where the instruction ends and the input begins", "train": "marks of what is trained anyway",
+    "name": "names of turns", "call ids": "ids of calls",
+}  # fmt: skip
+
+
+def write(
+    path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, manager: Manager | None = None,
+    note: Callable[[str], None] | None = None,
+) -> int:  # fmt: skip
     """Write records and return how many. ``path`` is replaced at the end, or left as it was on any error.
 
-    Every record is checked as a reader would. Foreign formats keep the text of a record, not its lineage.
+    Every record is checked as a reader would. A record with something that changes its meaning (`Format.holds`) and has
+    no place in the format is refused; what else has none is left out and counted.
 
     Args:
         path: a file, packed when it ends in ``.gz``, ``.zst``, ``.bz2`` or ``.xz``, or ``-`` for stdout. With
@@ -34,21 +53,57 @@ def write(path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, m
         format: the name of a format that is not only read, or ``{"use": NAME}`` with its options; ``auto`` is
             ``filial`` for ``.jsonl`` and stdout, and ``parquet`` for ``.parquet``.
         manager: whose plugins there are; without it, all that are installed.
+        note: told in one sentence what the format leaves out, if anything.
 
     Raises:
         UsageError: unknown format, a record that is not valid or that the format cannot hold (`Unfit`), or a
             place that cannot be written.
         FilialError: the disk is full, or the format's plugin fails.
     """
-    form, out = resolve_format(path, format, manager), _CheckedRecords(records)
+    form = resolve_format(path, format, manager)
     plugin = Catalogue(manager).manager.provenance(form) if form is not None else ""
+    out = _CheckedRecords(records, form, plugin)
     if str(path) == "-":
         _write(sys.stdout.buffer, form, out, plugin)
         sys.stdout.buffer.flush()
     else:
         with replace_file(path) as sink, compress(sink, Path(path).suffix.lower()) as file:
             _write(file, form, out, plugin, array=suffix(path) == ".json")
+    if note is not None and out.losses:
+        note(f"{path}: not written: {describe_losses(out.losses)}")
     return out.count
+
+
+def check_fits(form: Format, record: Record) -> None:
+    """Refuse a record with something that changes its meaning and has no place in a format.
+
+    Raises:
+        Unfit: names the record, and what it is.
+    """
+    held = form.held()
+    if lost := [name for name in meaning(record) if name not in held]:
+        raise Unfit(record, f"the format has no place for its {', '.join(lost)}; write filial or parquet")
+
+
+def describe_losses(counts: Counter[str]) -> str:
+    """Return ``id (812), scores (640)``, the most frequent first."""
+    parts = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{_NAMES.get(name, name)} ({n:,})" for name, n in parts)
+
+
+def add_extra(record: Record, row: Row, reserved: Collection[str] = ()) -> Row:
+    """Return a row with the record's extra columns behind its own.
+
+    Args:
+        reserved: further columns that the format reads.
+
+    Raises:
+        Unfit: an extra column has a name by which the row would be read as something else.
+    """
+    for name in record.extra:
+        if name in row or name in COLUMNS or name in reserved:
+            raise Unfit(record, f"its extra column {name!r} has a name that means something else in this format")
+    return {**row, **record.extra}
 
 
 def resolve_format(path: str | Path, format: Spec, manager: Manager | None = None) -> Format | None:
@@ -72,14 +127,16 @@ def resolve_format(path: str | Path, format: Spec, manager: Manager | None = Non
 
 
 class _CheckedRecords:
-    """Records on their way out, counted, each checked to be one that a reader accepts.
+    """Records on their way out, counted, each checked to be one that a reader accepts and the format can hold.
 
-    ``error`` is what ended them, where something did: no fault of the format that writes them.
+    ``losses`` counts what the format leaves out. ``error`` is what ended them, where something did: no fault of the
+    format that writes them.
     """
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        self._records = records
+    def __init__(self, records: Iterable[Record], form: Format | None, plugin: str) -> None:
+        self._records, self._form, self._plugin = records, form, plugin
         self.count = 0
+        self.losses: Counter[str] = Counter()
         self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[tuple[Record, bytes]]:
@@ -89,11 +146,26 @@ class _CheckedRecords:
                     line = encode_checked(record)[0]
                 except Fault as fault:
                     raise UsageError(f"{describe_record(record)}: {fault}") from None
-                yield record, line
+                yield record if self._form is None else self._fit(record, self._form), line
                 self.count += 1
         except BaseException as error:
             self.error = error
             raise
+
+    def _fit(self, record: Record, form: Format) -> Record:
+        """The record as the format is given it.
+
+        Raises:
+            Unfit: it has no place for something.
+        """
+        with blame_plugin(self._plugin, "write"):
+            if not self.count:
+                form = self._form = form.settle(record)
+            if "messages" not in form.held():
+                record = record.single()
+            check_fits(form, record)
+            self.losses.update(form.losses(record))
+        return record
 
 
 def _write(file: IO[bytes], form: Format | None, out: _CheckedRecords, plugin: str, *, array: bool = False) -> None:

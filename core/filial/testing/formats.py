@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from filial.contracts.errors import UsageError
 from filial.contracts.kinds import Item
-from filial.contracts.messages import Message
-from filial.contracts.records import Record
+from filial.contracts.messages import Message, ToolCall
+from filial.contracts.records import Record, meaning
 from filial.testing.contracts import RECORDS, ComponentContract
 
 CHAT = Record(
@@ -23,6 +23,17 @@ CHAT = Record(
         Message("assistant", "Because."),
     ),
 )
+
+_ASK, _CALL = Message("user", "Hello?"), ToolCall(name="f", arguments="{}")
+_ONE = Record(id="m1", instruction="Why?", output="Because.")
+MEANT = (
+    CHAT, _ONE.replaced(system="Be brief."), _ONE.replaced(reasoning="It is so."), _ONE.replaced(label=False),
+    _ONE.replaced(tools=({"type": "function", "function": {"name": "f", "parameters": {}}},)),
+    _ONE.replaced(rejected=(Message("assistant", "No."),)),
+    Record(id="m1", messages=(_ASK, Message("assistant", "", tool_calls=(_CALL,)))),
+    Record(id="m1", messages=(_ASK, Message("assistant", "No.", train=False), _ASK, Message("assistant", "Yes."))),
+)  # fmt: skip
+"""Records with something that changes their meaning."""
 
 
 class FormatContract(ComponentContract):
@@ -41,6 +52,20 @@ class FormatContract(ComponentContract):
         """Return what is read from a file with these bytes."""
         found = self.component.read(io.BufferedReader(io.BytesIO(data)))
         return [item[1] if isinstance(item, tuple) else item for item in found]
+
+    def read_back(self, records: Sequence[Record]) -> list[Item] | None:
+        """Return what is read of a file with these records; None if one cannot be held."""
+        form = self.component
+        if not form.writes() or not {name for record in records for name in meaning(record)} <= set(
+            form.settle(records[0]).held()
+        ):
+            return None
+        try:
+            return self.read(self.write(records))
+        except UsageError as error:
+            refusal = str(error)
+        assert records[0].id in refusal, f"{refusal!r} does not name the record"
+        return None
 
     def data(self) -> bytes:
         """Return the bytes of a file in this format."""
@@ -65,7 +90,7 @@ class FormatContract(ComponentContract):
         if self.component.writes():
             assert len(found) == len(self.records)
             for record, item in zip(self.records, found, strict=True):
-                held = list(_texts([turn.content for turn in item.turns()] if isinstance(item, Record) else item))
+                held = _said(item)
                 for turn in record.turns():
                     for text in turn.content.split("\n\n"):  # a chat has no separate place for an input
                         assert any(text in one for one in held), f"{text!r} of record {record.id} is lost"
@@ -81,14 +106,31 @@ class FormatContract(ComponentContract):
 
     def test_a_record_it_cannot_hold_is_refused_in_a_sentence(self) -> None:
         """`filial.formats.Unfit` names the record."""
-        if self.component.writes():
-            refusal, data = "", b""
-            try:
-                data = self.write([CHAT])
-            except UsageError as error:
-                refusal = str(error)
-            assert refusal or self.read(data), "it is lost silently"
-            assert not refusal or CHAT.id in refusal, f"{refusal!r} does not name the record"
+        assert self.read_back([CHAT]) != [], "it is lost silently"
+
+    def test_what_changes_a_meaning_is_refused_or_read_back(self) -> None:
+        """What is not in ``holds`` filial refuses; what is in it is read back, or `Unfit` names the record."""
+        for record in MEANT:
+            for item in self.read_back([record]) or ():
+                lost = set(meaning(record)) - {"messages"} - set(meaning(item)) if isinstance(item, Record) else ()
+                assert not lost, f"{lost} is lost silently: take it out of holds, or write it"
+
+    def test_marks_of_the_format_in_a_text_stay_text(self) -> None:
+        """A text with line breaks, quotes, brackets, or what the format writes itself, is read back, or refused."""
+        record = self.records[0]
+        own = "" if self.component.binary or not self.component.writes() else self.write([record]).decode()
+        for text in (f"a\n{own}\nb", "a\n\nb", "a\r\nb", '"', "{[<#,;:\t|\\ &amp; --- ```"):
+            found = self.read_back([record.replaced(output=text), record])
+            if found is not None:
+                assert len(found) == 2, f"an answer {text!r} makes {len(found)} records of 2"
+                assert text in _said(found[0]), f"an answer {text!r} is read back as {_said(found[0])!r:.120}"
+
+    def test_extra_columns_replace_no_column(self) -> None:
+        """A column in ``extra`` that is called as one of the format's own is refused, or left out (``add_extra``)."""
+        for name in self.own_rows()[0]:
+            found = self.read_back([self.records[0].replaced(extra={name: "another"}), *self.records[1:]])
+            plain = list(map(_said, self.read(self.data())))
+            assert found is None or list(map(_said, found)) == plain, f"extra {{{name!r}: …}} replaces a column"
 
     def test_it_finds_its_own_rows_and_no_others(self) -> None:
         """Rows are recognized by their keys."""
@@ -106,6 +148,11 @@ class FormatContract(ComponentContract):
                 lines = b"".join(json.dumps(one).encode() + b"\n" for one in [*bad, row])
                 found = self.read(lines)
                 assert isinstance(found[-1], Record), f"rows with another {key} stop those that follow"
+
+
+def _said(item: Item) -> list[str]:
+    """Return the texts of the turns of a record, or all of a row."""
+    return list(_texts([turn.content for turn in item.turns()] if isinstance(item, Record) else item))
 
 
 def _texts(value: Any) -> Iterator[str]:

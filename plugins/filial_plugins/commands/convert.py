@@ -39,10 +39,7 @@ if TYPE_CHECKING:
 
 STAGE, BAD_LINE, UNFIT = "convert", "bad-line", "unfit"
 LEAVABLE = ("extra", "reasoning", "rejected", "tools")
-NAMES = {
-    "input": "where the instruction ends and the input begins", "train": "marks of what is trained anyway",
-    "name": "names of turns", "call ids": "ids of calls", BAD_LINE: "bad lines", UNFIT: "records that do not fit",
-}  # fmt: skip
+_REASONS = {BAD_LINE: "bad lines", UNFIT: "records that do not fit"}
 
 
 class _Conversion:
@@ -71,6 +68,7 @@ class _Conversion:
         """Yield the records that a format can hold; the others are dropped."""
         for record in records:
             try:
+                formats.check_fits(form, record)
                 form.write([record], io.BytesIO())
             except formats.Unfit as err:
                 self._drop(UNFIT, str(err), record=record)
@@ -254,16 +252,11 @@ def _report(work: _Conversion, out: str, drops: Path | None) -> None:
     place = "standard output" if out == "-" else out
     click.echo(f"wrote {work.written:,} record{'s' if work.written != 1 else ''} to {place}", err=True)
     if work.losses:
-        click.echo(f"not written: {_format(work.losses)}", err=True)
+        click.echo(f"not written: {formats.describe_losses(work.losses)}", err=True)
     if work.dropped:
+        dropped = Counter({_REASONS.get(name, name): n for name, n in work.dropped.items()})
         where = f"what, and why, is in {drops}" if drops else "--drops FILE keeps them, with reasons"
-        click.echo(f"left out: {_format(work.dropped)}; {where}", err=True)
-
-
-def _format(counts: Counter[str]) -> str:
-    """Return ``id (812), scores (640)``, the most frequent first."""
-    parts = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return ", ".join(f"{NAMES.get(name, name)} ({n:,})" for name, n in parts)
+        click.echo(f"left out: {formats.describe_losses(dropped)}; {where}", err=True)
 
 
 def _describe_usage(form: Format | None, out: str, plugins: Manager, whole: bool) -> tuple[str, dict[str, Any]]:

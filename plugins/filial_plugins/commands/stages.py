@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ def open_output(
             def write() -> Path | None:
                 if sink is not None:
                     sink.writelines(line + b"\n" for line in rows.drops.lines())
-                formats.write(out, rows.records, format=format, manager=plugins)
+                formats.write(out, rows.records, format=format, manager=plugins, note=partial(click.echo, err=True))
                 return beside if len(rows.drops) else None
 
             yield rows, write

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from filial import Format, Record, hookimpl
-from filial.formats import Row, RowFormat, Unfit
-from filial_plugins.formats import fields, layouts
+from filial.formats import Row, RowFormat, Unfit, add_extra
+from filial_plugins.formats import fields
 from filial_plugins.formats.cells import BESIDE, Cells, name_columns, stands_alone
 from filial_plugins.formats.likely_columns import find_likely_columns
 
@@ -27,7 +27,7 @@ class Alpaca(RowFormat):
     keys = ("instruction", "output")
     optional = ("input", *BESIDE)
     priority = -7
-    holds = ("extra", "input")
+    holds = ("messages", "system", "extra", "input")
 
     def propose(self, sample: Sequence[Row]) -> dict[str, str]:
         """Return the columns that probably hold the instruction, input, output and system text."""
@@ -56,7 +56,6 @@ class Alpaca(RowFormat):
             Unfit: a conversation that is not one question and one answer, or content that the format would lose.
         """
         for record in records:
-            fields.refuse_losses(record, "extra")
             instruction, given, output, system = record.instruction, record.input, record.output, record.system
             if record.messages:
                 first, *others = record.messages
@@ -69,7 +68,7 @@ class Alpaca(RowFormat):
                 instruction, output = (turn.content for turn in talk)
                 system = first.content if first.role == "system" else ""
             row: Row = {"instruction": instruction, "input": given, "output": output}
-            yield layouts.add_extra(record, {**row, **({"system": system} if system else {})}, self.columns(row))
+            yield add_extra(record, {**row, **({"system": system} if system else {})}, self.columns(row))
 
     def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
         """Return the entry in LLaMA-Factory's ``dataset_info.json``."""

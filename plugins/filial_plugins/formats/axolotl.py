@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from filial import Field, Format, Record, hookimpl
-from filial.formats import Row, RowFormat, Unfit
-from filial_plugins.formats import fields, layouts
+from filial.formats import Row, RowFormat, Unfit, add_extra
+from filial_plugins.formats import layouts
 from filial_plugins.formats.openai_chat import OpenAIChat
 from filial_plugins.formats.preferences import Preferences
 
+_HOLDS = ("messages", "system", "extra", "name", "call ids")
+_OF_MESSAGES = ("tools", "tool_calls", "reasoning", "train")
 _COLUMNS = ("messages", "chosen", "rejected", "tools", "id", "task", "label")
 
 _SFT = """datasets:
@@ -46,7 +48,7 @@ class Axolotl(RowFormat):
     rows: Literal["auto", "messages", "preference"] = Field("auto", description="Which kind of rows to write.")
     keys = ("messages",)
     priority = -20
-    holds = ("extra", "train", "name", "call ids")
+    holds = (*_HOLDS, *_OF_MESSAGES, "rejected")
 
     def columns(self, row: Row) -> Collection[str]:
         """Return the columns that are read of a row."""
@@ -65,6 +67,11 @@ class Axolotl(RowFormat):
         rows = "preference" if record.rejected else "messages"
         return self.model_copy(update={"rows": rows}) if self.rows == "auto" else self
 
+    def held(self) -> Collection[str]:
+        """Return what such rows hold."""
+        more = {"messages": _OF_MESSAGES, "preference": ("rejected",)}
+        return self.holds if self.rows == "auto" else (*_HOLDS, *more[self.rows])
+
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield one row per record.
 
@@ -75,7 +82,7 @@ class Axolotl(RowFormat):
         for first in stream:
             write = _write_preference if self.settle(first).rows == "preference" else _write_messages
             for record in chain([first], stream):
-                yield layouts.add_extra(record, write(record), _COLUMNS)
+                yield add_extra(record, write(record), _COLUMNS)
 
     def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
         """Return the part of Axolotl's configuration that reads the file."""
@@ -83,7 +90,6 @@ class Axolotl(RowFormat):
 
 
 def _write_messages(record: Record) -> Row:
-    fields.refuse_losses(record, "tools", "tool_calls", "reasoning", "train", "extra")
     turns = layouts.resolve_calls(record)
     if not any(turn.role == "assistant" or turn.train for turn in turns):
         raise Unfit(record, "it has no answer, so nothing would be trained")
@@ -96,7 +102,6 @@ def _write_messages(record: Record) -> Row:
 
 
 def _write_preference(record: Record) -> Row:
-    fields.refuse_losses(record, "rejected", "extra")
     (before, chosen), rejected = layouts.find_answer(record), layouts.find_rejected(record)
     if len(rejected) > 1 or any(turn.tool_calls for turn in (*before, chosen, *rejected)):
         raise Unfit(record, "Axolotl's preferences hold two texts, no calls of tools; try trl")

@@ -9,13 +9,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from filial import Record
-from filial.formats import Fault, Row, Unfit, json_type
+from filial.formats import BESIDE, MEANING, Fault, Row, json_type
 
 Result = TypeVar("Result")
-EVERYTHING = (
-    "id", "input", "label", "task", "scores", "tags", "constraints", "extra", "origin", "train", "name", "call ids",
-)  # fmt: skip
+EVERYTHING = MEANING + BESIDE
 """What formats hold that lose nothing of a record."""
 ANSWERING = ("assistant", "tool_call")
 """Roles whose turns are trained where nothing is said of it."""
@@ -110,25 +107,3 @@ def to_json_text(value: object) -> str:
 def to_json(value: Any) -> Any:
     """Return a value as JSON holds it: of a date its text, of NaN null."""
     return msgspec.json.decode(msgspec.json.encode(value))
-
-
-def refuse_losses(record: Record, *held: str) -> None:
-    """Refuse a record whose content the format would lose.
-
-    Raises:
-        Unfit: an unwanted answer, a rejected one, tools, reasoning, calls of tools, an answer not to train on or
-            another turn to train on, or extra columns, unless ``held``.
-    """
-    turns = (*record.turns(), *record.rejected)
-    found = {
-        "label": record.label is False,
-        "rejected": record.rejected,
-        "tools": record.tools,
-        "reasoning": record.reasoning or any(turn.reasoning for turn in turns),
-        "tool_calls": any(turn.tool_calls for turn in turns),
-        "train": any(turn.train is (turn.role not in ANSWERING) for turn in turns),
-        "extra": record.extra,
-    }
-    lost = [name for name, value in found.items() if value and name not in held]
-    if lost:
-        raise Unfit(record, f"the format has no place for its {', '.join(lost)}; write filial or parquet")

@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import structs
 
 from filial import Message, Record, ToolCall
 from filial.formats import Row, Unfit
-
-MEANINGFUL = frozenset(
-    (
-        "chosen", "completion", "conversation", "conversations", "history", "input", "instances", "instruction",
-        "items", "messages", "output", "prompt", "query", "question", "rejected", "response", "system", "text", "tools",
-        *Record.__struct_fields__,
-    )
-)  # fmt: skip
-"""Columns by which programs, filial among them, know what a row says; no extra column can be written under them."""
-
-
-def add_extra(record: Record, row: Row, reserved: Collection[str] = ()) -> Row:
-    """Return a row with the record's extra columns behind its own.
-
-    Raises:
-        Unfit: an extra column has a name by which the row would be read as something else.
-    """
-    if not record.extra:
-        return row
-    for name in record.extra:
-        if name in row or name in MEANINGFUL or name in reserved:
-            raise Unfit(record, f"its extra column {name!r} has a name that means something else in this format")
-    return {**row, **record.extra}
 
 
 def resolve_calls(record: Record) -> tuple[Message, ...]:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from filial import Field, Format, Record, hookimpl
-from filial.formats import Row, RowFormat, Unfit
-from filial_plugins.formats import fields, layouts
+from filial.formats import Row, RowFormat, Unfit, add_extra
+from filial_plugins.formats import layouts
 from filial_plugins.formats.preferences import Preferences
 from filial_plugins.formats.sharegpt import ShareGPT, write_turn
 
 _COLUMNS = ("conversations", "system", "tools", "chosen", "rejected", "label", "id", "task")
 
 _ASKS, _ANSWERS = ("human", "observation"), ("gpt", "function_call")
+_HOLDS = ("messages", "system", "tools", "tool_calls", "extra")
 _HELD = {"conversation": (), "preference": ("rejected",), "feedback": ("label",)}
 
 
@@ -33,7 +34,7 @@ class LLaMAFactory(RowFormat):
     )
     keys = ("conversations",)
     priority = -21
-    holds = ("extra",)
+    holds = (*_HOLDS, "rejected", "label")
 
     def columns(self, row: Row) -> Collection[str]:
         """Return the columns that are read of a row."""
@@ -52,6 +53,10 @@ class LLaMAFactory(RowFormat):
         rows = "preference" if record.rejected else "conversation" if record.label is None else "feedback"
         return self.model_copy(update={"rows": rows}) if self.rows == "auto" else self
 
+    def held(self) -> Collection[str]:
+        """Return what such rows hold."""
+        return self.holds if self.rows == "auto" else (*_HOLDS, *_HELD[self.rows])
+
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield one row per record, each with the same columns.
 
@@ -62,7 +67,7 @@ class LLaMAFactory(RowFormat):
         for first in stream:
             rows = self.settle(first).rows
             for record in chain([first], stream):
-                yield layouts.add_extra(record, _write_row(record, rows), _COLUMNS)
+                yield add_extra(record, _write_row(record, rows), _COLUMNS)
 
     def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
         """Return the entry in ``dataset_info.json``."""
@@ -75,7 +80,6 @@ class LLaMAFactory(RowFormat):
 
 
 def _write_row(record: Record, rows: str) -> Row:
-    fields.refuse_losses(record, "tools", "tool_calls", "extra", *_HELD[rows])
     turns = list(record.turns())
     system = turns.pop(0).content if turns[0].role == "system" else ""
     written = [write_turn(turn, record) for turn in turns]

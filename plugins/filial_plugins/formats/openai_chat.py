@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 from filial import Format, Message, Record, hookimpl
-from filial.formats import Row, Unfit
-from filial_plugins.formats import fields, layouts, names
+from filial.formats import Row, Unfit, add_extra
+from filial_plugins.formats import layouts, names
 from filial_plugins.formats.cells import BESIDE
 from filial_plugins.formats.chats import ChatRows
 
@@ -24,7 +24,7 @@ class OpenAIChat(ChatRows):
     talk: ClassVar = names.MESSAGES
     optional = (*names.MESSAGES, *BESIDE)
     priority = -4
-    holds = ("extra", "train", "name", "call ids")
+    holds = ("messages", "system", "tools", "tool_calls", "train", "extra", "name", "call ids")
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield each record as chat messages, with its tools and its extra columns.
@@ -36,11 +36,10 @@ class OpenAIChat(ChatRows):
             Unfit: content that the format would lose, or a call of a tool that cannot be read.
         """
         for record in records:
-            fields.refuse_losses(record, "tools", "tool_calls", "train", "extra")
             row: Row = {"messages": [_write_turn(turn, record) for turn in layouts.resolve_calls(record)]}
             if record.tools:
                 row["tools"] = layouts.write_functions(record.tools)
-            yield layouts.add_extra(record, row, self.columns(row))
+            yield add_extra(record, row, self.columns(row))
 
 
 def _write_turn(turn: Message, record: Record) -> Row:

@@ -26,11 +26,8 @@ def _instance(instance: object) -> tuple[str, str, Row]:
 
 
 def _make_group_key(record: Record) -> tuple[str, str, bool]:
-    fields.refuse_losses(record)
-    if record.messages:
-        raise Unfit(record, "a seed task holds an instruction with instances, not a conversation; try sharegpt")
-    if record.system:
-        raise Unfit(record, "a seed task holds no system text; try sharegpt")
+    if record.extra:
+        raise Unfit(record, "the format has no place for its extra; write filial or parquet")
     return record.instruction, record.task, TAG in record.tags
 
 
@@ -73,7 +70,7 @@ class Seeds(RowFormat):
         """Yield seed tasks; neighbouring records of equal instruction, task and flag are the instances of one.
 
         Raises:
-            Unfit: a conversation, a system text, or content that the format would lose.
+            Unfit: a record with extra columns.
         """
         for (instruction, task, flag), group in groupby(records, _make_group_key):
             members = list(group)

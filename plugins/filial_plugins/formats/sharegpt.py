@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 from filial import Format, Message, Record, Role, hookimpl
-from filial.formats import Row, Unfit
-from filial_plugins.formats import fields, layouts, names
+from filial.formats import Row, Unfit, add_extra
+from filial_plugins.formats import layouts, names
 from filial_plugins.formats.cells import BESIDE
 from filial_plugins.formats.chats import ChatRows
 
@@ -31,7 +31,7 @@ class ShareGPT(ChatRows):
     talk: ClassVar = names.CONVERSATIONS
     optional = (*names.CONVERSATIONS, *BESIDE)
     priority = -3
-    holds = ("id", "extra")
+    holds = ("messages", "system", "tools", "tool_calls", "id", "extra")
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one conversation.
@@ -51,12 +51,11 @@ class ShareGPT(ChatRows):
             Unfit: content that the format would lose, or text beside a call of a tool.
         """
         for record in records:
-            fields.refuse_losses(record, "tools", "tool_calls", "extra")
             row: Row = {"conversations": [write_turn(turn, record) for turn in record.turns()]}
             if record.tools:
                 row["tools"] = layouts.to_text(record.tools)
             name = {"id": record.id} if record.id else {}
-            yield layouts.add_extra(record, {**name, **row}, self.columns(row))
+            yield add_extra(record, {**name, **row}, self.columns(row))
 
 
 def write_turn(turn: Message, record: Record) -> Row:

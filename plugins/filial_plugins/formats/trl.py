@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from filial import Field, Format, Message, Record, hookimpl
-from filial.formats import Row, RowFormat, Unfit
-from filial_plugins.formats import fields, layouts
+from filial.formats import Row, RowFormat, Unfit, add_extra
+from filial_plugins.formats import layouts
 from filial_plugins.formats.openai_chat import OpenAIChat
 from filial_plugins.formats.preferences import Preferences
 from filial_plugins.formats.prompts import Prompts
 
 Rows = Literal["auto", "messages", "prompt-completion", "prompt", "preference", "unpaired-preference"]
+_HOLDS = ("messages", "system", "tools", "tool_calls", "reasoning", "extra", "name", "call ids")
 _HELD: dict[str, tuple[str, ...]] = {
     "messages": (), "prompt-completion": ("train",), "prompt": (), "preference": ("rejected",),
     "unpaired-preference": ("label",),
@@ -47,7 +48,7 @@ class TRL(RowFormat):
 
     rows: Rows = Field("auto", description="Which type of data set to write.")
     priority = -22
-    holds = ("extra", "name", "call ids")
+    holds = (*_HOLDS, "train", "rejected", "label")
 
     def detect(self, sample: Sequence[Row]) -> int:
         """Return how many rows have the turns of one of TRL's types."""
@@ -77,6 +78,10 @@ class TRL(RowFormat):
         )  # fmt: skip
         return self.model_copy(update={"rows": rows})
 
+    def held(self) -> Collection[str]:
+        """Return what rows of this type hold."""
+        return self.holds if self.rows == "auto" else (*_HOLDS, *_HELD[self.rows])
+
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
         """Yield one row per record.
 
@@ -87,10 +92,9 @@ class TRL(RowFormat):
         for first in stream:
             form = self.settle(first)
             for record in chain([first], stream):
-                yield layouts.add_extra(record, form._write_row(record), _RESERVED)
+                yield add_extra(record, form._write_row(record), _RESERVED)
 
     def _write_row(self, record: Record) -> Row:
-        fields.refuse_losses(record, "tools", "tool_calls", "reasoning", "extra", *_HELD[self.rows])
         row = _ROWS[self.rows](record)
         if record.tools:
             row["tools"] = layouts.to_text(layouts.write_functions(record.tools))

@@ -4,12 +4,13 @@ import csv
 import io
 
 from filial import Field, Format, hookimpl
-from filial.formats import Fault, Unfit
+from filial.formats import Fault
 
 
 class Table(Format):
     """Comma-separated values; the format of the rows is found by the names of the columns."""
 
+    holds = ("input",)
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="What stands between two values.")
 
     def read(self, stream):
@@ -26,8 +27,6 @@ class Table(Format):
         lines = csv.writer(text, delimiter=self.delimiter, lineterminator="\n")
         lines.writerow(["instruction", "input", "output"])
         for record in records:
-            if record.messages:
-                raise Unfit(record, "a table of questions and answers holds no conversation")
             lines.writerow([record.instruction, record.input, record.output])
         text.detach()
 
