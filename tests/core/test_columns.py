@@ -392,6 +392,9 @@ def test_a_source_of_a_recipe_comes_back_as_it_was_written(tmp_path):
         ("{file: a.jsonl, keep: }", "the value is missing"),
         ("{file: a.jsonl, columns: [q]}", "this should be a mapping"),
         ("5", "write a path, or {file: PATH, columns: …}"),
+        ("{file: a.jsonl, format: csw}", "r.yaml:1:31: no format named 'csw'; did you mean 'csv'?"),
+        ("{file: a.jsonl, format: {use: csv, headr: no}}", "r.yaml:1:31: format 'csv' has no 'headr'"),
+        ("{file: a.jsonl, format: {header: no}}", "r.yaml:1:31: write the name of a format, or {use: NAME, option: …}"),
     ],
 )
 def test_what_is_wrong_with_a_source_is_told_at_its_place(cli, data, words):
@@ -471,3 +474,49 @@ def register_formats(register):
 def test_columns_say_nothing_where_nothing_is_said():
     assert not Columns(None, None, ())
     assert Columns(None, [], ())
+
+
+TABLE = "What is it?,A table.\nAnd this?,Its second row.\n"
+NO_HEADER = {"use": "csv", "header": False}
+NUMBERED = {"instruction": "column 1", "output": "column 2"}
+
+
+def test_a_format_with_options_is_named_at_every_door(cli):
+    """In a recipe, on the command line and in Python, for each verb."""
+    (cli.folder / "a.txt").write_text(TABLE)
+    source = "{file: a.txt, format: {use: csv, header: false}, columns: {instruction: column 1, output: column 2}}"
+    (cli.folder / "r.yaml").write_text(f"data: {source}\nstages:\n- filter: [length]\n")
+    assert cli("check", "r.yaml") == 0, cli.err
+    assert cli("run", "r.yaml") == 0, cli.err
+    flags = ["--format", "{use: csv, header: false}", "--columns", "instruction=column 1,output=column 2"]
+    assert cli("filter", "length", "a.txt", "-o", "b.jsonl", *flags) == 0, cli.err
+    assert cli("convert", "a.txt", "-o", "c.jsonl", *flags) == 0, cli.err
+    loaded = filial.load("a.txt", format=NO_HEADER, columns=NUMBERED)
+    assert [record.output for record in loaded] == ["A table.", "Its second row."]
+    (cli.folder / "p.tsv").write_text("instruction;output\nWhat is it?;A table.\n")
+    kept = filial.filter("p.tsv", "length", format={"use": "csv", "delimiter": ";"}, progress=False)
+    assert [record.output for record in kept.records] == ["A table."]
+
+
+@pytest.mark.parametrize(
+    ("format", "words"),
+    [
+        ("{use: csv, headr: no}", "format 'csv' has no 'headr'"),
+        ("{use: csv", "is not YAML"),
+        ("{header: no}", "--format"),
+    ],
+)
+def test_a_format_that_cannot_be_is_refused_on_the_command_line(cli, format, words):
+    (cli.folder / "a.txt").write_text(TABLE)
+    assert cli("convert", "a.txt", "-o", "c.jsonl", "--format", format) == 2
+    assert words in cli.err
+
+
+def test_a_format_is_named_by_its_class_or_an_object(tmp_path):
+    from filial_plugins.formats.delimited import Csv
+
+    (tmp_path / "a.txt").write_text(TABLE)
+    assert len(filial.load(tmp_path / "a.txt", format=Csv(header=False), columns=NUMBERED)) == 2
+    assert len(filial.load(tmp_path / "a.txt", format=Csv, columns={"instruction": "What is it?"})) == 1
+    filial.load(tmp_path / "a.txt", format=Csv(header=False), columns=NUMBERED).save(tmp_path / "b.txt", Csv)
+    assert (tmp_path / "b.txt").read_text().startswith("id,instruction,")

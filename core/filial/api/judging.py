@@ -31,7 +31,7 @@ Rival = Model | Plugin | Answer | Path
 async def ajudge(
     records: Source, judge: Plugin = "exact-match", *, model: Model | str | Path | None = None,
     against: Sequence[Rival] = (), template: Plugin | None = None, limit: int | None = None, max_new_tokens: int = 256,
-    format: str = "auto", **options: Unpack[Options],
+    **options: Unpack[Options],
 ) -> Verdicts:  # fmt: skip
     """Judge the answers of a trained model to records or, without a model, those of the teacher.
 
@@ -63,7 +63,7 @@ async def ajudge(
     for rival in against:
         called, candidate = _rival(rival, manager, made)
         candidates[unused_name(called, {"model", *candidates})] = candidate
-    asked_records = list(read_good(records, manager, format, limit, said.note))
+    asked_records = list(read_good(records, manager, options.get("format", "auto"), limit, said.note))
     data = str(records) if isinstance(records, str | Path | SourceSpec) else "records"
 
     async def work() -> list[Examination]:

@@ -22,6 +22,7 @@ from filial.engine.judge import Answerer
 from filial.engine.progress import Reporter
 from filial.engine.run_context import open_gateway
 from filial.engine.train import load_teacher, load_template, model_digest, tune
+from filial.formats.catalogue import Spec
 from filial.plugins.manager import Manager
 from filial.storage import refuse_links
 
@@ -87,7 +88,7 @@ def load_candidate(folder: Path, manager: Manager, template: Template | None = N
 
 def train(
     records: Source, *, model: str | Path, out: str | Path, template: Plugin = "alpaca", trainer: Plugin = "sft",
-    heldout: int = 0, seed: int = 42, home: str | Path = ".", format: str = "auto", plugins: Plugins = (),
+    heldout: int = 0, seed: int = 42, home: str | Path = ".", format: Spec = "auto", plugins: Plugins = (),
     progress: bool | Reporter = True,
 ) -> Model:  # fmt: skip
     """Train a model on records.

@@ -13,6 +13,7 @@ from filial.contracts.errors import UsageError, spell_columns
 from filial.contracts.records import Record
 from filial.contracts.sources import SourceSpec
 from filial.engine.build import read_source, source_name
+from filial.formats.catalogue import Spec
 from filial.plugins.manager import Manager
 
 Source = str | Path | SourceSpec | Iterable[Record | Mapping[str, Any]]
@@ -20,16 +21,16 @@ Source = str | Path | SourceSpec | Iterable[Record | Mapping[str, Any]]
 (`filial.formats.SourceSpec`), or `Record` objects and rows in memory."""
 
 
-def plain_source(source: Source, format: str = "auto") -> SourceSpec | list[Record | dict[str, Any]]:
+def plain_source(source: Source, format: Spec = "auto") -> SourceSpec | list[Record | dict[str, Any]]:
     """Return a source as the engine reads it, in this format unless it names one.
 
     Raises:
         UsageError: something in it is neither a record nor a row.
     """
+    if isinstance(source, str | Path):
+        source = SourceSpec(file=str(source))
     if isinstance(source, SourceSpec):
         return source.model_copy(update={"format": format}) if source.format == "auto" else source
-    if isinstance(source, str | Path):
-        return SourceSpec(file=str(source), format=format)
     rows = [dict(row) if isinstance(row, Mapping) else row for row in source]
     for place, row in enumerate(rows):
         if not isinstance(row, Record | dict):
@@ -39,7 +40,7 @@ def plain_source(source: Source, format: str = "auto") -> SourceSpec | list[Reco
 
 
 def load(
-    source: Source, *, format: str = "auto", columns: Mapping[str, str] | None = None,
+    source: Source, *, format: Spec = "auto", columns: Mapping[str, str] | None = None,
     keep: Collection[str] | None = None, ignore: Collection[str] = (), split: str | None = None,
     revision: str | None = None, encoding: str | None = None, limit: int | None = None, bad: formats.Bad | None = None,
     note: Callable[[str], None] | None = None, plugins: Plugins = (),
@@ -47,13 +48,15 @@ def load(
     """Return the records of a file, or of rows in memory, each with an id.
 
     Args:
-        format: of what is read; auto goes by suffix and content.
+        format: of what is read: a name, ``{"use": NAME, option: …}``, a format or its class; auto goes by suffix and
+            content.
         columns: field -> column, where columns have other names; a dot leads into an object (``answer.value``).
         keep: columns to keep in ``extra``; None: all that the format does not read.
         ignore: columns to leave out.
         split: which split of a data set; ``revision``: which revision of one of the hub.
         encoding: of a text file; UTF-8 unless it says otherwise.
-        bad: a list or a function for what is no record; without it the first one is an error.
+        bad: a list that a `filial.formats.BadLine` is added to for what is no record, or a function that is given
+            each; without it the first one is an error.
         note: told in one sentence what was read as what; `print`, say.
 
     Raises:
@@ -69,13 +72,14 @@ def load(
 
 
 def read_good(
-    source: Source, manager: Manager, format: str = "auto", limit: int | None = None,
+    source: Source, manager: Manager, format: Spec = "auto", limit: int | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Iterator[Record]:  # fmt: skip
     """Return the records of a source as they are read, all of them good, at least one."""
     empty, plain = True, plain_source(source, format)
+    how: dict[str, Any] = {"format": format} if isinstance(plain, list) else {}
     with spell_columns("source"):
-        for record in read_source(plain, Path.cwd(), manager, limit=limit, note=note):
+        for record in read_source(plain, Path.cwd(), manager, limit=limit, note=note, **how):
             empty = False
             yield record
     if empty:

@@ -23,6 +23,7 @@ from filial.engine.progress import Reporter
 from filial.engine.stage import DropRow, StageContext, Writer
 from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
+from filial.formats.catalogue import Spec
 from filial.gateway.gateway import raise_stop_error
 
 P = ParamSpec("P")
@@ -33,7 +34,8 @@ class Options(TypedDict, total=False):
     """Options of every verb in addition to its own keys.
 
     ``teacher``: a component or a function; ``budget``: its caps (``{"usd": 1}``); ``home``: the folder whose
-    ``.filial/`` stores the answers. ``plugins``: files to load as plugins. ``progress``: show progress.
+    ``.filial/`` stores the answers. ``plugins``: files to load as plugins. ``progress``: show progress. ``format``: of
+    the records, as in `filial.load`.
     """
 
     teacher: Plugin | Answer | None
@@ -42,6 +44,7 @@ class Options(TypedDict, total=False):
     home: str | Path
     plugins: Plugins
     progress: bool | Reporter
+    format: Spec
 
 
 class Rows(Writer, Protocol):
@@ -62,7 +65,7 @@ async def arun_verb(
     verb: str, body: Any, sources: Iterable[Source], *, tasks: Sequence[str] = (), limit: int | None = None,
     teacher: Plugin | Answer | None = None, seed: int = 42,
     budget: Mapping[str, float] | None = None, home: str | Path = ".", plugins: Plugins = (),
-    progress: bool | Reporter = True, rows: Rows | None = None,
+    progress: bool | Reporter = True, rows: Rows | None = None, format: Spec = "auto",
 ) -> Result:  # fmt: skip
     """Run one stage, ``{verb: body}`` as in a recipe, on the records of sources.
 
@@ -88,7 +91,9 @@ async def arun_verb(
                 for place, source in enumerate(sources):
                     left = limit - len(entering) if limit else None
                     if left != 0:
-                        for record in read_inputs(plain_source(source), base, manager, env, left):
+                        given = plain_source(source, format)
+                        how = {"format": format} if isinstance(given, list) else {}
+                        for record in read_inputs(given, base, manager, env, left, **how):
                             entering.append(record.replaced(task=tasks[place]) if tasks else record)
                             env.counters.entered += 1
                             env.on_progress(env.counters)

@@ -106,7 +106,10 @@ home_option = click.option(
 )  # fmt: skip
 seed_option = click.option("--seed", type=int, default=42, show_default=True, help="Seed of all random numbers.")
 format_option = click.option(
-    "--format", default="auto", show_default=True, help="Format of the input; auto: by suffix and content."
+    "--format",
+    default="auto",
+    show_default=True,
+    help="Format of the input, or '{use: NAME, option: …}'; auto: by suffix and content.",
 )
 source_options = stack(
     format_option,
@@ -144,18 +147,22 @@ def parse_options(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         UsageError: a pair has no ``=``, or its value is not YAML.
     """
-    from filial.plugins.yaml import parse_value
-
     out: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise UsageError(f"{flag} {pair!r}: write KEY=VALUE, such as model=gpt-4o-mini")
-        try:
-            out[key.strip().replace("-", "_")] = parse_value(value) if value.strip() else ""
-        except ValueError as err:
-            raise UsageError(f"{flag} {pair!r}: the value is not YAML ({err}); put it in quotes") from err
+        out[key.strip().replace("-", "_")] = _read_yaml(f"{flag} {pair!r}", value) if value.strip() else ""
     return out
+
+
+def _read_yaml(where: str, text: str) -> Any:
+    from filial.plugins.yaml import parse_value
+
+    try:
+        return parse_value(text)
+    except ValueError as err:
+        raise UsageError(f"{where}: the value is not YAML ({err}); put it in quotes") from err
 
 
 def source_spec(file: str, flags: Mapping[str, Any]) -> SourceSpec:
@@ -168,6 +175,8 @@ def source_spec(file: str, flags: Mapping[str, Any]) -> SourceSpec:
     from filial.plugins.options import validate
 
     said = {name: flags[name] for name in ("format", "split", "revision", "encoding", "strict") if flags[name]}
+    if said.get("format", "").startswith("{"):
+        said["format"] = _read_yaml("--format", said["format"])
     lists = {"columns": "columns", "keep": "keep_columns", "ignore": "ignore_columns"}
     said |= {name: _split_names(name, flags[flag]) for name, flag in lists.items() if flags[flag]}
     return validate(SourceSpec, {"file": file, **said}, owner="the input", spell=lambda at: f"--{at[0]}")
@@ -176,9 +185,7 @@ def source_spec(file: str, flags: Mapping[str, Any]) -> SourceSpec:
 def _split_names(key: str, texts: Sequence[str]) -> Any:
     """What a flag lists: names between commas, or YAML in brackets where a name holds a comma or an equals sign."""
     if texts[0][:1] in ("{", "["):
-        from filial.plugins.yaml import parse_value
-
-        return parse_value(texts[0])
+        return _read_yaml(f"the value of {key}", texts[0])
     names = [name for text in texts for name in text.split(",") if name]
     if key == "columns" and (wrong := [name for name in names if not all(name.partition("="))]):
         raise UsageError(f"--columns {wrong[0]!r}: write FIELD=COLUMN, such as instruction=question,output=answer")

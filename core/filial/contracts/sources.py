@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import model_serializer, model_validator
+from pydantic import ValidationInfo, field_validator, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
+from filial.contracts.errors import FilialError
 from filial.contracts.fields import Field, Keys
 from filial.contracts.kinds import InputFile
 
@@ -18,7 +19,9 @@ class SourceSpec(Keys):
 
     owner: ClassVar[str] = "the source"
     file: InputFile = Field(description="The records: a file, pkg:PACKAGE/FILE, hf:NAME or a folder.")
-    format: Word = Field("auto", description="Their format; auto goes by suffix and content.")
+    format: Word | dict[str, Any] = Field(
+        "auto", description="Their format, or {use: NAME, option: …}; auto goes by suffix and content."
+    )
     columns: dict[Word, Word] = Field(
         {}, description="Which column is which field, FIELD: COLUMN; a dot in COLUMN leads into an object."
     )
@@ -28,6 +31,19 @@ class SourceSpec(Keys):
     revision: Word | None = Field(None, description="Which revision of a data set of the hub.")
     encoding: Word | None = Field(None, description="The encoding of a text file; UTF-8 unless given or marked.")
     strict: bool = Field(False, description="A line that is no record is an error; it is dropped otherwise.")
+
+    @field_validator("format")
+    @classmethod
+    def _check_format(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what names no format, if the validation context can build one (``build_format``)."""
+        if isinstance(value, dict) and not isinstance(value.get("use"), str):
+            raise PydanticCustomError("no_format", "write the name of a format, or {use: NAME, option: …}")
+        if info.context and "build_format" in info.context and value not in ("auto", "filial"):
+            try:
+                info.context["build_format"](value)
+            except FilialError as err:
+                raise PydanticCustomError("no_format", "{why}", {"why": str(err)}) from err
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -49,15 +49,16 @@ def drop_bad_line(env: StageContext, bad: formats.BadLine) -> None:
 
 def read_inputs(
     source: SourceSpec | str | Iterable[Item], base: Path, manager: Manager, env: StageContext,
-    limit: int | None = None,
+    limit: int | None = None, **how: Any,
 ) -> Iterator[Record]:  # fmt: skip
     """Records of what a user named, or of rows in memory, as they are read; bad lines become drops of the stage.
+    ``how`` are arguments of `read_source`.
 
     Raises:
         UsageError: at the end or before it: the source cannot be read, or holds no record.
     """
     lines, found = _BadLines(source_name(source), partial(drop_bad_line, env)), False
-    records = read_source(source, base, manager, limit=limit, bad=lines, note=env.note, ids=False)
+    records = read_source(source, base, manager, limit=limit, bad=lines, note=env.note, ids=False, **how)
     for record in add_ids(records, compact=True):
         found = True
         yield record

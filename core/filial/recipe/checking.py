@@ -132,6 +132,7 @@ class _Walk:
     ) -> None:
         self._data, self._name, self._manager, self._faults, self._alone = data, name, manager, faults, alone
         self._components = _Components(manager, faults)
+        faults.context["build_format"] = partial(manager.build, "formats")
 
     def recipe(self) -> Recipe | None:
         """The recipe; without faults if there are none."""

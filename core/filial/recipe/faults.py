@@ -29,6 +29,8 @@ class Faults:
 
     def __init__(self, name: str, document: Document, base: Path, shown_from: int = 0) -> None:
         self._name, self._document, self.base, self._shown_from = name, document, base, shown_from
+        self.context: dict[str, Any] = {"base": base}
+        """What validators are told."""
         self.given: dict[Address, str] = {}
         """The addresses of values that the command line set, each with the path as the user wrote it."""
         self._found: set[tuple[int, int, str, str]] = set()
@@ -62,7 +64,7 @@ class Faults:
         ``make`` makes it in another way than by checking ``body``.
         """
         try:
-            return make() if make else validate_strictly(model, body, {"base": self.base})
+            return make() if make else validate_strictly(model, body, self.context)
         except ValidationError as err:
             for finding in explain_errors(err, model, body, owner, beside):
                 self.add((*address, *finding.address), finding.message, at_key=finding.at_key)
