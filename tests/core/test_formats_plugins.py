@@ -336,7 +336,7 @@ def register_formats(register):
     with pytest.raises(UsageError, match=r"^shelf:empty: the shelf is empty$"):
         list(read("shelf:empty", manager=manager))
     with pytest.raises(
-        FilialError, match=r"shelf\.py:shelf==0\+\w+ fails in stage read: TypeError: read gave 7, not a"
+        FilialError, match=r"shelf\.py:shelf==0\+\w+ fails in the reading of shelf:top:2: TypeError: read gave 7, not a"
     ):
         list(read("shelf:top", split="test", manager=manager))
     with pytest.raises(UsageError, match="the format shelf is only read"):
@@ -522,3 +522,113 @@ def test_other_columns_beside_filials_own_fields_go_into_extra(tmp_path, mark):
 def test_foreign_rows_keep_their_label(tmp_path, row):
     path = lines(tmp_path / "in.jsonl", {**row, "label": False, "site": "x"})
     assert [record.label for record in read(path)] == [False]
+
+
+FILES = """
+from filial import Format, Record, hookimpl
+from filial.formats import Fault
+
+class QA(Format):
+    '''A question and an answer on two lines.'''
+
+    def read(self, stream):
+        yield Record(instruction="Name a river.", output="The Elbe.")
+        BODY
+
+@hookimpl
+def register_formats(register):
+    register("qa", QA)
+"""
+
+
+@pytest.fixture
+def read_qa(site, tmp_path):
+    """``read_qa(body)``: what is read of ``in.qa`` by a format that does this behind its first record."""
+
+    def read_all(body: str, **how: object):
+        site.dist("filial-qa", {"filial.formats": {"qa": "filial_qa"}}, {"filial_qa": FILES.replace("BODY", body)})
+        (tmp_path / "in.qa").write_bytes(b"Name a river.\nThe Elbe.\n\xff\n")
+        return list(read(tmp_path / "in.qa", manager=site.manager(), **how))
+
+    return read_all
+
+
+def test_a_fault_of_a_file_s_format_says_what_stands_there_and_which_format_it_is(read_qa):
+    bad: list[BadLine] = []
+    read_qa('yield 7, Fault("", "has no answer", raw="And this?")\n        yield Fault("/a", "is empty")', bad=bad)
+    assert [(line.line, line.message, line.raw, line.read_as) for line in bad] == [
+        (7, "has no answer", "And this?", "qa, UTF-8"), (3, "is empty", "", "qa, UTF-8"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('yield Record(instruction=b"a", output="b")', r":2: TypeError: it gave a record with bytes in the place"),
+        ("yield stream.read().decode()", r": UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff"),
+        ('int("x")', r": ValueError: invalid literal"),
+        ("yield 7", r":2: TypeError: read gave 7, not a record, a row or a Fault"),
+    ],
+)
+def test_an_error_in_a_file_s_format_names_plugin_and_place(read_qa, tmp_path, body, words):
+    with pytest.raises(FilialError, match=f"filial-qa:qa==1.* fails in the reading of {tmp_path / 'in.qa'}{words}"):
+        read_qa(body)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("return BODY", "return dict(row)", r"in.jsonl:2: TypeError: from_row gave .*; put it in a list, as \[Record"),
+        ("return BODY", "return Record(instruction='a')", r"in.jsonl:2: TypeError: .*; put it in a list, as \[Record"),
+        ("return BODY", "return [Record(instruction=b'a')]", r"in.jsonl:2: TypeError: it gave a record with bytes in"),
+        (
+            "def to_rows",
+            "def columns(self, row):\n        return 1 / 0\n    def to_rows",
+            "in.jsonl:1: ZeroDivisionError",
+        ),
+    ],
+)
+def test_an_error_in_a_format_of_rows_names_plugin_and_place(install, tmp_path, old, new, words):
+    site = install()
+    text = cards(body=BODY).replace("return " + BODY.replace("NAME", "cards"), "return BODY").replace(old, new)
+    text = text.replace("return BODY", "return " + BODY) if "columns" in new else text
+    if "columns" not in new:  # the first row is fine, so that the line is told
+        text = text.replace(
+            "        return",
+            "        if row['front'] == 'x':\n            return [Record(instruction='x')]\n        return",
+        )
+    (site.folder / "filial_cards.py").write_text(text)
+    path = lines(tmp_path / "in.jsonl", {**ROW, "front": "x"}, ROW)
+    manager = site.manager()
+    for source in (path, [{**ROW, "front": "x"}, ROW]):
+        name = words if source is path else words.replace("in.jsonl", "records")
+        with pytest.raises(FilialError, match=f"filial-cards:cards==1.* fails in the reading of .*{name}"):
+            list((read if source is path else read_rows)(source, format="cards", manager=manager))
+
+
+def test_a_fault_of_a_field_names_the_column_that_it_comes_from(install, tmp_path):
+    path = lines(tmp_path / "in.jsonl", {"front": "a", "back": 123456})
+    with pytest.raises(UsageError, match=r"in.jsonl:1: /back: Expected `str`, got `int`"):
+        list(read(path, format="cards", manager=install().manager()))
+
+
+def test_a_format_that_is_only_read_is_named_though_nobody_named_it(install, tmp_path):
+    site = install()
+    text = cards().partition("    def to_rows")[0] + "@hookimpl" + cards().partition("@hookimpl")[2]
+    (site.folder / "filial_cards.py").write_text(text)
+    with pytest.raises(UsageError, match="the format cards is only read; write filial or parquet"):
+        write(tmp_path / "out.cards", [Record(instruction="a")], manager=site.manager())
+
+
+def test_a_priority_that_is_no_number_and_a_count_that_is_none_are_refused(install, tmp_path, caplog):
+    with pytest.raises(FilialError, match="Cards.priority is 'high', not a whole number"):
+        install(priority="'high'").manager().get("formats", "cards")
+    site = install("counted")
+    module = site.folder / "filial_counted.py"
+    module.write_text(
+        cards("counted").replace("def to_rows", "def detect(self, s):\n        return 'all'\n    def to_rows")
+    )
+    with pytest.raises(UsageError, match="no known format"):
+        list(read(lines(tmp_path / "in.jsonl", ROW), manager=site.manager()))
+    assert "filial-counted:counted" in caplog.text
+    assert "detect gave 'all', not a number of rows" in caplog.text

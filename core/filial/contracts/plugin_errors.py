@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class blame_plugin:
     """Turn an exception that no plugin should raise (`is_fault`), also ``sys.exit()``, into one sentence. Errors for
-    users pass.
+    users pass. ``stage`` is the stage it works in, or else what it does, in words that begin with "the ".
 
     Raises:
         FilialError: names the plugin, the stage and the record; its cause is the original exception.
@@ -94,7 +94,8 @@ def wrong_type(
 
 
 def _place(stage: str, record: Record | None) -> str:
-    return f"stage {stage}, record {record.id}" if record is not None and record.id else f"stage {stage}"
+    place = stage if stage.startswith("the ") else f"stage {stage}"
+    return f"{place}, record {record.id}" if record is not None and record.id else place
 
 
 def describe_surrogate(err: UnicodeEncodeError) -> str:

@@ -71,7 +71,7 @@ class BadLineReport:
         Raises:
             UsageError: the first bad line is an error.
         """
-        raw = fault.raw or raw
+        raw = fault.raw or ("" if isinstance(raw, Fault) else raw)
         text = raw[: 4 * RAW_SHOWN].decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
         read_as = f"{self.form}, {self.encoding}" if self.encoding else self.form
         found = BadLine(self.file, line, fault.pointer, fault.message, text[:RAW_SHOWN], read_as)

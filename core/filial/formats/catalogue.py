@@ -127,7 +127,7 @@ class Catalogue:
             raise ColumnsError(why, ways, f"or name one of the formats {self.names()}")
         if form is None:
             return None
-        with blame_plugin(self.manager.provenance(form), "read"):
+        with blame_plugin(self.manager.provenance(form), f"the reading of {place}"):
             read = sum(bool(try_parse(form.records_in, row)) for row in rows)
         return None if sum(own) >= max(read, 1) else form
 
@@ -138,7 +138,7 @@ class Catalogue:
             for full in dict.fromkeys(f"{claim.dist}:{name}" for claim in claims):
                 try:
                     form = self.manager.build("formats", full)
-                    with blame_plugin(self.manager.provenance(form), "read"):
+                    with blame_plugin(self.manager.provenance(form), "the search for a format"):
                         said = ask(form) if holds_rows(form) else None
                 except FilialError as err:
                     log.warning("the format %s is left out of the search for a file's format: %s", full, err)
@@ -153,7 +153,7 @@ class Catalogue:
             UsageError: there are several of the same priority.
         """
         found: dict[tuple[int, int], dict[str, RowFormat]] = defaultdict(dict)
-        for full, form, count in self._ask_formats(lambda form: form.detect(rows)):
+        for full, form, count in self._ask_formats(lambda form: _count_rows(form, rows)):
             found[count, form.priority][full] = form
         best = found[max(found)] if found else {}
         if len(best) > 1:
@@ -168,6 +168,13 @@ def holds_rows(form: Component) -> TypeGuard[RowFormat]:
     from filial.formats.rows import RowFormat
 
     return isinstance(form, RowFormat)
+
+
+def _count_rows(form: RowFormat, rows: Sequence[Row]) -> int:
+    count = form.detect(rows)
+    if not isinstance(count, int):
+        raise TypeError(f"detect gave {count!r:.60}, not a number of rows")
+    return count
 
 
 def _has_origin(row: Row) -> bool:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import force_setattr
 
-from filial.contracts.errors import UsageError
+from filial.contracts.errors import FilialError, UsageError
 from filial.contracts.paths import resolve
-from filial.contracts.plugin_errors import blame_plugin
+from filial.contracts.plugin_errors import blame_plugin, failure
 from filial.contracts.records import IdSet, Record, record_id
 from filial.formats import records as own
 from filial.formats.base import Bad, BadLineReport, Fault, try_parse
@@ -120,6 +120,8 @@ class _RowReader:
     ) -> None:  # fmt: skip
         self._catalogue, self._report, self._rows, self._find = catalogue, report, form, find
         self._columns, self._note = columns, note
+        self._plugin = self._source = OWN
+        """The plugins that read the rows, and the file."""
 
     def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
         """The records among rows and records, which may come with their lines."""
@@ -179,12 +181,19 @@ class _RowReader:
             ]
             form = self._catalogue.for_rows(rows, fits, places[0] if places else "", columns.targets)
         if form is not None:
-            self._report.form = self._catalogue.manager.name_of(type(form)) or type(form).__name__
+            self._name_form(form)
+            self._plugin = self._catalogue.manager.provenance(form)
+        elif rows:
+            self._report.form = OWN
         reads = form.columns if form is not None else lambda row: own.FIELDS
-        sentence = columns.describe(dict(zip(places, rows, strict=True)), reads, self._report.form)
+        with blame_plugin(self._plugin, f"the reading of {places[0] if places else file}"):
+            sentence = columns.describe(dict(zip(places, rows, strict=True)), reads, self._report.form)
         if self._note is not None and sentence:
             self._note(f"{file}: {sentence}")
         return form, chain(seen, source)
+
+    def _name_form(self, form: Format) -> None:
+        self._report.form = self._catalogue.manager.name_of(type(form)) or type(form).__name__
 
     def _each(
         self, source: Iterator[tuple[int, Line]], records_in: Callable[[Line], Iterable[Record]]
@@ -195,6 +204,13 @@ class _RowReader:
                 records = records_in(line)
             except Fault as fault:
                 self._report(number, fault, line)
+            except FilialError:
+                raise
+            except Exception as error:
+                plugin = self._plugin if isinstance(line, bytes | dict) else ""
+                raise failure(
+                    f"{plugin or self._source} fails in the reading of {self._report.file}:{number}", error
+                ) from error
             else:
                 yield from records
 
@@ -274,14 +290,15 @@ class _SourceReader(_RowReader):
             if form is None and not self._columns:
                 yield from self._each(source, lambda line: (own.decode(line),))
                 return
-            plugin = self._catalogue.manager.provenance(form) if form is not None else OWN
             row_records = self._choose_reader(form)
-            with blame_plugin(plugin, "read"):
+            with blame_plugin(self._plugin, f"the reading of {self._report.file}"):
                 yield from self._each(source, lambda line: row_records(rename(parse_object(line))))
 
     def _found(self, source: Iterator[Item | tuple[int, Item]], file: Format) -> Iterator[Record]:
         """The records among what a format finds in its file; rows are read by the format they are in."""
-        with blame_plugin(self._catalogue.manager.provenance(file), "read"):
+        self._source = self._catalogue.manager.provenance(file)
+        self._name_form(file)
+        with blame_plugin(self._source, f"the reading of {self._report.file}"):
             try:
                 yield from self.items(source)
             except UsageError as err:

@@ -7,6 +7,7 @@ JSON Schema's: there ``1.0`` is a whole number, which `decode` does not take.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from typing import Any
 
@@ -85,6 +86,8 @@ def encode(record: Record) -> tuple[bytes, Record]:
     back = decode_fast(line)
     if (record.extra or record.tools) and (back.extra != record.extra or list(back.tools) != list(record.tools)):
         raise TypeError("extra or tools hold what JSON does not know, such as NaN, a tuple or a date")
+    if back != record and holds_bytes(record):
+        raise TypeError("bytes stand in the place of a text; decode them")
     return line, back
 
 
@@ -110,11 +113,25 @@ def decode_checked(record: Record) -> Record:
 
     Raises:
         Fault: as `encode_checked`.
+        TypeError: bytes stand in the place of a text.
     """
     try:  # most records need no more than the first
-        return encode_checked(record)[1] if record.extra or record.tools else decode_fast(to_json(record))
+        checked = encode_checked(record)[1] if record.extra or record.tools else decode_fast(to_json(record))
     except (UnicodeEncodeError, TypeError, msgspec.DecodeError):
-        return encode_checked(record)[1]  # which says what is wrong
+        checked = encode_checked(record)[1]  # which says what is wrong
+    if checked != record and holds_bytes(record):
+        raise TypeError(f"it gave a record with bytes in the place of a text: {record!r:.100}")
+    return checked
+
+
+def holds_bytes(record: Record) -> bool:
+    """Whether there are bytes in the place of a text; JSON would have them in base64."""
+    kinds = (bytes, bytearray, memoryview)
+    try:
+        json.dumps(msgspec.to_builtins(record.replaced(extra={}), builtin_types=kinds))
+    except TypeError:
+        return True
+    return False
 
 
 def explain(error: msgspec.ValidationError) -> Fault:

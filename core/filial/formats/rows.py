@@ -44,6 +44,12 @@ class RowFormat(Format):
         """Which columns of rows that no format knows probably hold its fields, field -> column, for the message."""
         return {}
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if type(cls.priority) is not int:
+            raise TypeError(f"{cls.__name__}.priority is {cls.priority!r}, not a whole number")
+
     @abstractmethod
     def from_row(self, row: Row) -> list[Record]:
         """The records in a row, most often one; a row of which it makes none is a bad line.
@@ -76,6 +82,9 @@ class RowFormat(Format):
             raise Fault("", f"the format looks for {error} and does not find it") from None
         except ValueError as error:  # an empty record's, or that of a conversion
             raise Fault("", str(error)) from None
+        if not isinstance(found, list):
+            one = "; put it in a list, as [Record(…)]" if isinstance(found, Record | dict) else ""
+            raise TypeError(f"from_row gave {found!r:.60}, not a list of records{one}")
         extra = {}
         for name in others:
             if (value := row[name]) not in EMPTY:
@@ -84,9 +93,13 @@ class RowFormat(Format):
         for record in found if isinstance(found, list) else (None,):
             if type(record) is not Record:
                 raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
-            records.append(decode_checked(record))
+            try:
+                checked = decode_checked(record)
+            except Fault as fault:
+                raise _name_column(fault, record, row) from None
             if extra:
-                force_setattr(records[-1], "extra", {**extra, **records[-1].extra})
+                force_setattr(checked, "extra", {**extra, **checked.extra})
+            records.append(checked)
         if not records:
             raise Fault("", "the format makes no record of it")
         return records
@@ -117,6 +130,13 @@ class RowFormat(Format):
     def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
         for row in self.to_rows(records):
             stream.write(msgspec.json.encode(row) + b"\n")
+
+
+def _name_column(fault: Fault, record: Record, row: Row) -> Fault:
+    """The fault of a field of a record at the column that the field's value comes from, where one alone has it."""
+    _, name, *inner = [*fault.pointer.split("/"), ""]
+    columns = [column for column, value in row.items() if value is getattr(record, name, row)]
+    return Fault("/".join(["", columns[0], *inner[:-1]]), fault.message) if len(columns) == 1 else fault
 
 
 def _to_json_value(column: str, value: Any) -> Any:

@@ -120,7 +120,8 @@ def resolve_format(path: str | Path, format: Spec, manager: Manager | None = Non
     if form is None:
         raise UsageError(f"{path}: name the format to write; there are {catalogue.names()}")
     if not form.writes():
-        raise UsageError(f"{path}: the format {format} is only read; write filial or parquet")
+        name = catalogue.manager.name_of(type(form)) or format
+        raise UsageError(f"{path}: the format {name} is only read; write filial or parquet")
     if stdout and form.binary:
         raise UsageError(f"{type(form).__name__} cannot be written to stdout; give a file")
     return form
@@ -158,7 +159,7 @@ class _CheckedRecords:
         Raises:
             Unfit: it has no place for something.
         """
-        with blame_plugin(self._plugin, "write"):
+        with blame_plugin(self._plugin, "the writing of records"):
             if not self.count:
                 form = self._form = form.settle(record)
             if "messages" not in form.held():
