@@ -621,7 +621,7 @@ def test_a_format_that_is_only_read_is_named_though_nobody_named_it(install, tmp
 
 
 def test_a_priority_that_is_no_number_and_a_count_that_is_none_are_refused(install, tmp_path, caplog):
-    with pytest.raises(FilialError, match="Cards.priority is 'high', not a whole number"):
+    with pytest.raises(FilialError, match=r"Cards\.priority is 'high', not a whole number"):
         install(priority="'high'").manager().get("formats", "cards")
     site = install("counted")
     module = site.folder / "filial_counted.py"
@@ -632,3 +632,35 @@ def test_a_priority_that_is_no_number_and_a_count_that_is_none_are_refused(insta
         list(read(lines(tmp_path / "in.jsonl", ROW), manager=site.manager()))
     assert "filial-counted:counted" in caplog.text
     assert "detect gave 'all', not a number of rows" in caplog.text
+
+
+QA_FILES = FILES.replace("BODY", "").replace("class QA", """class QALang(RowFormat):
+    '''Questions and answers.'''
+
+    keys = ("q", "a")
+
+    def from_row(self, row):
+        return [Record(instruction=row["q"], output=row["a"])]
+
+class QA""").replace("import Fault", "import RowFormat").replace(
+    'register("qa", QA)', 'register("qa", QA)\n    register("qalang", QALang)'
+)  # fmt: skip
+
+
+def test_commands_name_the_format_of_a_file_and_hear_what_they_are_told(cli):
+    """A format of rows has nothing to read in a file whose suffix names one that gives records: that is said."""
+    (cli.folder / "own.py").write_text(QA_FILES)
+    (cli.folder / "x.qa").write_text("Name a river.\nThe Elbe.\n")
+    own = ["--plugin", "own.py"]
+    assert cli(*own, "convert", "x.qa", "--explain") == 0, cli.err
+    assert cli.out == "x.qa: read as qa, whose files hold records, not rows\n"
+    for line in (["show", "x.qa"], ["convert", "x.qa", "-o", "y.jsonl"]):
+        assert cli(*own, *line, "--format", "qalang") == 2
+        assert "x.qa: its suffix names a format that gives records, so qalang has no rows to read" in cli.err
+    assert cli(*own, "plugins", "show", "qa") == 0
+    assert "reads only\n  files: *.qa\n" in cli.out
+    assert cli(*own, "plugins", "show", "qalang") == 0
+    assert "reads only\n  rows with the columns: q, a; priority 0\n" in cli.out
+    assert cli(*own, "plugins", "show", "sharegpt") == 0
+    assert "reads and writes\n" in cli.out
+    assert "holds beside question and answer: messages, system, tools, tool_calls, id, extra\n" in cli.out

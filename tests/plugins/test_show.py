@@ -500,3 +500,22 @@ def test_memory_does_not_grow_with_the_file(cli):
     for flags in (["--worst", "20"], ["--sample", "20"], ["--where", "scores.s<1", "--full"], ["--sort", "-words"]):
         grown = peak(40_000, *flags) - peak(20_000, *flags)
         assert grown < 500_000  # bytes; 20,000 ids alone take three times as much
+
+
+def test_a_file_is_shown_as_the_options_of_all_commands_say_that_it_is_read(cli):
+    (cli.folder / "x.csv").write_bytes("frage;antwort\nWas ist groß?;Köln.\n".encode("latin-1"))
+    how = [
+        "--encoding",
+        "latin-1",
+        "--format",
+        "{use: csv, delimiter: ;}",
+        "--columns",
+        "instruction=frage,output=antwort",
+    ]
+    assert cli("show", "x.csv", *how, "--json") == 0, cli.err
+    assert json.loads(cli.out)["output"] == "Köln."
+    cli.write("a.jsonl", {"instruction": "Name a river, please.", "output": "The Elbe."})
+    (cli.folder / "r.yaml").write_text("data: a.jsonl\nstages:\n- filter: [length]\n")
+    assert cli("run", "r.yaml") == 0, cli.err
+    assert cli("show", "r", "--encoding", "latin-1") == 2
+    assert "r: is filial's own; leave out --format" in cli.err

@@ -122,6 +122,7 @@ class _RowReader:
         self._columns, self._note = columns, note
         self._plugin = self._source = OWN
         """The plugins that read the rows, and the file."""
+        self._rows_are_named = False
 
     def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
         """The records among rows and records, which may come with their lines."""
@@ -134,6 +135,9 @@ class _RowReader:
             if isinstance(item, dict):
                 return row_records(rename(item))
             if isinstance(item, Record):
+                if self._rows_are_named:
+                    why = f"its suffix names a format that gives records, so {self._report.form} has no rows to read"
+                    raise UsageError(f"{self._report.file}: {why}; leave that out, or rename the file")
                 return (own.decode_checked(item),)
             if isinstance(item, Fault):
                 raise item
@@ -235,6 +239,7 @@ class _SourceReader(_RowReader):
         self._file = next((form for form in forms if not holds_rows(form)), None)
         rows = next((form for form in forms if holds_rows(form) and format != OWN), None)
         super().__init__(catalogue, report, rows, format != OWN and rows is None, columns, note)
+        self._rows_are_named = self._file is not None and rows is not None and isinstance(format, str | Mapping)
 
     def records(self, split: str | None, revision: str | None, encoding: str | None) -> Iterator[Record]:
         """The records as they come, by what kind of source it is.

@@ -65,6 +65,11 @@ def explain_source(source: SourceSpec, plugins: Manager) -> Iterator[str]:
         raise UsageError("--explain looks at an input and reads it again, which standard input does not allow")
     bad: list[formats.BadLine] = []
     rows = list(read_rows_as_they_are(source, plugins, LOOKED_AT, bad))
+    if not rows and (form := _find_file_format(source, plugins)):
+        yield f"{source}: read as {form}, whose files hold records, not rows"
+        if bad:
+            yield f"  no records: {_count(len(bad), 'line')}; the first: {bad[0]}"
+        return
     yield f"{source}: {_count(len(rows), 'row')} looked at"
     if bad:
         yield f"  no rows: {_count(len(bad), 'line')}; the first: {bad[0]}"
@@ -76,6 +81,16 @@ def explain_source(source: SourceSpec, plugins: Manager) -> Iterator[str]:
     yield f"  {_explain_choice(source, plugins)}"
 
 
+def _find_file_format(source: SourceSpec, plugins: Manager) -> str:
+    """Return the format of a file that gives records; empty where the file has rows."""
+    said = source.format["use"] if isinstance(source.format, dict) else source.format
+    suffixes = [suffix[1:] for suffix in Path(source.file).suffixes]
+    for name in (said, *reversed(suffixes)):
+        if name in plugins.index["formats"] and not isinstance(plugins.build("formats", name), RowFormat):
+            return str(name)
+    return ""
+
+
 def _explain_choice(source: SourceSpec, plugins: Manager) -> str:
     """Return the sentence of which format reads the source."""
     from filial.commands import read_source
@@ -83,7 +98,11 @@ def _explain_choice(source: SourceSpec, plugins: Manager) -> str:
     said: list[str] = []
     for _ in read_source(source, Path.cwd(), plugins, limit=1, ids=False, bad=[], note=said.append):
         pass
-    why = f", since --format names {source.format}" if source.format != "auto" else ""
+    why = (
+        f", since --format names {source.format['use'] if isinstance(source.format, dict) else source.format}"
+        if source.format != "auto"
+        else ""
+    )
     return f"{said[0] if said else f'{source}: read as filial'}{why}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,8 +80,27 @@ def show(ctx: click.Context, name: str, kind: str | None) -> None:
         cls = plugin_class(known, found, name)
         schema = json_schema(cls)
         click.echo(f"{name} ({found}), {known.provenance(found, name)}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
+        for line in _describe_format(name, cls):
+            click.echo(f"  {line}")
         for option, facts in schema["properties"].items():
             click.echo(f"  {option}: {_facts(facts, option in schema.get('required', ()))}")
+
+
+def _describe_format(name: str, cls: Any) -> Iterator[str]:
+    """Yield what the docstring of a format need not say: what it reads and writes, and how it is found."""
+    from filial import Format
+    from filial.formats import RowFormat
+
+    if not (isinstance(cls, type) and issubclass(cls, Format)):
+        return
+    writes = cls.write is not Format.write if not issubclass(cls, RowFormat) else cls.to_rows is not RowFormat.to_rows
+    yield f"reads{' and writes' if writes else ' only'}"
+    if issubclass(cls, RowFormat):
+        yield f"rows with the columns: {', '.join(cls.keys) or 'found by what they hold'}; priority {cls.priority}"
+    else:
+        yield f"files: *.{name.rpartition(':')[2]}"
+    if writes:
+        yield f"holds beside question and answer: {', '.join(cls.holds) or 'nothing'}"
 
 
 def plugin_class(known: Manager, kind: str, name: str) -> Any:

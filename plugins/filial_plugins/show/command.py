@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filial import FilialError, UsageError
-from filial.commands import format_option, home_option, manager, printable, seed_option
+from filial.commands import home_option, manager, printable, seed_option, source_options, source_spec
 
 if TYPE_CHECKING:
     from filial import Record
@@ -52,15 +52,15 @@ MOST_RAW = 3
 @click.option("--full", is_flag=True, help="Each row in full; on a terminal one a screen.")
 @click.option("--dropped", is_flag=True, help="What was dropped, with reasons.")
 @click.option("--parents", multiple=True, metavar="FILE", help="Another file in which parents are looked for.")
-@format_option
+@source_options
 @click.option("--json", "as_json", is_flag=True, help="Print each row as a line of JSON, all unless --limit is given.")
 @seed_option
 @home_option
 @click.pass_context
 def show(
-    ctx: click.Context, source: str, where: tuple[str, ...], sort: str | None, worst: int | None, sample: int | None,
-    limit: int | None, ids: tuple[str, ...], full: bool, dropped: bool, parents: tuple[str, ...], format: str,
-    as_json: bool, seed: int, home: Path,
+    ctx: click.Context, /, source: str, where: tuple[str, ...], sort: str | None, worst: int | None, sample: int | None,
+    limit: int | None, ids: tuple[str, ...], full: bool, dropped: bool, parents: tuple[str, ...],
+    as_json: bool, seed: int, home: Path, **how: Any,
 ) -> int:  # fmt: skip
     """Look at the records of FILE or RUN.
 
@@ -80,7 +80,8 @@ def show(
     from filial_plugins.show.sources import select
 
     _check_options({"--worst": worst, "--sample": sample, "--limit": limit}, sort, ids)
-    reading = {"format": format}
+    said = source_spec(source, how)
+    reading = {key: value for key, value in said.options().items() if value != type(said).model_fields[key].default}
     chosen = select(source, dropped=dropped, home=home, reading=reading, manager=manager(ctx), parents=parents)
     tests = [Expression(text, chosen.dropped) for text in where]
     view = _View(chosen, tests, _Order.of(sort, worst, chosen.dropped), as_json)

@@ -161,6 +161,7 @@ def select(
         chosen = _select_file(name, path, dropped, reading, manager)
     elif (found := _find_run(path, name, home)) is not None:
         run, word = found
+        _refuse_options(name, reading)
         chosen = _select_stage(run, word, dropped, manager)
     elif path.is_dir() and (runs := sorted(found.parent.name for found in path.glob("*/stages"))):
         raise UsageError(f"{name}: is a folder of runs; name one of them: {', '.join(runs[:10])}")
@@ -179,10 +180,17 @@ def _select_file(name: str, path: Path, dropped: bool, reading: Mapping[str, Any
     if dropped and not is_drops:
         path, is_drops = _find_drops(name, path), True
         name = str(path)
+    if is_drops:
+        _refuse_options(name, reading)
     shown = Source(name, partial(_drops, [path])) if is_drops else _file(name, reading, manager)
     beside = [] if is_drops or name == "-" else [shown]
     origins = _origins(run, stage.name, manager) if run else beside
     return Selection(shown, is_drops, parents=origins, home=run.folder.parent.parent if run else None)
+
+
+def _refuse_options(name: str, reading: Mapping[str, Any]) -> None:
+    if reading:
+        raise UsageError(f"{name}: is filial's own; leave out --format and what else says how a file is read")
 
 
 def _select_stage(run: RunFolder, word: str, dropped: bool, manager: Manager) -> Selection:
