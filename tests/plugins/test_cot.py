@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizer_kit import FORMAT_TOKENS, SPECIAL, byte_level
 
 from filial import Drop, Format, Keep, Message, Record, Template, formats
-from filial.formats import Fault, Unfit
+from filial.formats import Fault, Unfit, check_fits
 from filial.testing import FilterContract, FormatContract, context
 from filial_plugins.filters.split_reasoning import SplitReasoning
 from filial_plugins.formats.cot import Cot, CotTable
@@ -108,17 +108,21 @@ def test_what_is_written_is_read_again(question: str, rationale: str, answer: st
     [
         (STEPS.replaced(reasoning=""), "it has no reasoning"),
         (STEPS.replaced(output=""), "it has no answer"),
-        (STEPS.replaced(system="Be brief."), "not a system text"),
+        (STEPS.replaced(system="Be brief."), "no place for its system"),
         (STEPS.replaced(tools=({"name": "sum"},)), "no place for its tools"),
         (
             Record(id="s", messages=tuple(Message(role, "x") for role in ("user", "assistant", "user"))),
-            "a conversation",
+            "no place for its messages",
         ),
     ],
 )
 def test_what_is_no_chain_of_thought_is_refused_by_name(form: Format, record: Record, said: str) -> None:
-    with pytest.raises(Unfit, match=f"record s: .*{said}"):
+    def write() -> None:
+        check_fits(form, record)
         form.write([record], io.BytesIO())
+
+    with pytest.raises(Unfit, match=f"record s: .*{said}"):
+        write()
 
 
 @pytest.mark.parametrize(("text", "said"), [("a\tb", "a tab"), ("a\\nb", "the characters"), ("a\rb", "a carriage")])

@@ -90,7 +90,7 @@ class RowFormat(Format):
             if (value := row[name]) not in EMPTY:
                 extra[name] = value if type(value) is str and value.isascii() else _to_json_value(name, value)
         records = []
-        for record in found if isinstance(found, list) else (None,):
+        for record in found:
             if type(record) is not Record:
                 raise TypeError(f"from_row gave {found!r:.60}, not a list of records")
             try:

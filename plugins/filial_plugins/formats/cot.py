@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import IO
 
 from filial import Format, Record, hookimpl
-from filial.formats import Fault, Row, RowFormat, Unfit
-from filial_plugins.formats import fields, layouts
+from filial.formats import Fault, Row, RowFormat, Unfit, add_extra
+from filial_plugins.formats import fields
 from filial_plugins.formats.cells import BESIDE, Cells, name_columns
 
 TAG = "cot"
@@ -49,10 +49,10 @@ class Cot(RowFormat):
             Unfit: a record without reasoning or answer, a conversation, or content that the format would lose.
         """
         for record in records:
-            question, rationale, answer = split_record(record, "extra")
+            question, rationale, answer = split_record(record)
             task = {"task": record.task} if record.task else {}
             row = {"question": question, "rationale": rationale, "answer": answer, **task}
-            yield layouts.add_extra(record, row, self.columns(row))
+            yield add_extra(record, row, self.columns(row))
 
 
 class CotTable(Format):
@@ -82,6 +82,8 @@ class CotTable(Format):
             Unfit: as for `cot`, or a text with a character that the format cannot hold.
         """
         for record in records:
+            if record.extra:
+                raise Unfit(record, "the format has no place for its extra; write filial or parquet")
             question, rationale, answer = split_record(record)
             cells = (question, answer, rationale)
             for held, name in (("\t", "a tab"), ("\r", "a carriage return"), ("\\n", "the characters \\n")):
@@ -95,17 +97,13 @@ def make_record(question: str, rationale: str, answer: str) -> Record:
     return Record(instruction=question, reasoning=rationale, output=answer, tags=(TAG,))
 
 
-def split_record(record: Record, *held: str) -> tuple[str, str, str]:
-    """Return question, reasoning and answer of a record; ``held`` is what the format holds beside them.
+def split_record(record: Record) -> tuple[str, str, str]:
+    """Return question, reasoning and answer of a record.
 
     Raises:
-        Unfit: it has no reasoning or no answer, or something that a question with its answer cannot hold.
+        Unfit: it has no reasoning or no answer.
     """
-    fields.refuse_losses(record, "reasoning", *held)
     single = record.single()
-    if single.messages or single.system:
-        what = "a conversation" if single.messages else "a system text"
-        raise Unfit(record, f"chain of thought is one question with its answer, not {what}; write filial")
     if not (single.reasoning and single.output):
         what = "answer" if single.reasoning else "reasoning"
         raise Unfit(record, f"it has no {what}; leave out records without a chain of thought")
