@@ -136,8 +136,8 @@ UNANSWERED = Record(id="r9", messages=(Message("user", "Hi"),))
         ("alpaca", LONG, "record r7: Alpaca holds one question and its answer, not the turns user, assistant, user"),
         ("alpaca", UNANSWERED, "record r9"),
         ("openai", TOOL, "record r8: its turn 2 calls a tool, but is no JSON with a name and arguments"),
-        ("seeds", UNANSWERED, "record r9"),
-        ("seeds", Record(id="r5", instruction="a", system="S"), "record r5: a seed task holds no system text"),
+        ("seeds", LONG, "record r7"),
+        ("seeds", Record(id="r5", instruction="a", system="S"), "record r5: the format has no place for its system"),
     ],
 )
 def test_what_a_format_cannot_hold_is_refused_and_the_old_file_stays(
