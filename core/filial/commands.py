@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from filial.gateway.budget import format_dollars
     from filial.gateway.gateway import GatewayStatus
     from filial.plugins.manager import Manager
-    from filial.plugins.options import click_options, from_flags, json_schema, locate_files
+    from filial.plugins.options import change_files, click_options, from_flags, json_schema, locate_files
     from filial.recipe import ComponentSpec, Recipe, StageSpec, from_dict, load, loads
     from filial.recipe import settings as recipe_settings
     from filial.recipe.model import unused_name
@@ -98,7 +98,7 @@ _HOME = {
     "filial.gateway.budget": ("format_dollars",),
     "filial.gateway.gateway": ("GatewayStatus",),
     "filial.plugins.manager": ("Manager",),
-    "filial.plugins.options": ("click_options", "from_flags", "json_schema", "locate_files"),
+    "filial.plugins.options": ("change_files", "click_options", "from_flags", "json_schema", "locate_files"),
     "filial.recipe": (
         "ComponentSpec", "Recipe", "StageSpec", "from_dict", "load", "loads", "recipe_settings=settings",
     ),
@@ -116,13 +116,13 @@ __all__ = [
     "ANSWERS", "BUDGET", "DONE", "FAILED", "GROUPS", "HOOKS", "KINDS", "ROWS_LOST", "STAGES", "UNREACHABLE", "USAGE",
     "Answerer", "BudgetStop", "ComponentSpec", "Counters", "DropRow", "Examination", "GatewayStatus", "Manager",
     "PluginError", "PluginGroup", "Recipe", "Reporter", "Run", "StageContext", "StageSpec", "Step",
-    "TeacherUnreachable", "blame_plugin", "check_components", "click_options", "command_line", "examine", "figure",
-    "format_counts", "format_dollars", "format_option", "from_dict", "from_flags", "given_options", "grid",
-    "home_option", "is_lost", "json_option", "json_schema", "json_text", "load", "load_teacher", "load_template",
-    "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_run", "parse_options", "plan_steps",
-    "plugin_index", "print_json", "printable", "read_inputs", "read_source", "recipe_settings", "record_schema",
-    "refusals", "reporter", "resolve_format", "run_async", "run_stage", "run_verb", "seed_option", "singular",
-    "source_options", "source_spec", "stack", "stage_class", "teacher_flags", "teacher_options", "tune",
+    "TeacherUnreachable", "blame_plugin", "change_files", "check_components", "click_options", "command_line",
+    "examine", "figure", "format_counts", "format_dollars", "format_option", "from_dict", "from_flags", "given_options",
+    "grid", "home_option", "is_lost", "json_option", "json_schema", "json_text", "load", "load_teacher",
+    "load_template", "loads", "locate_files", "manager", "model_digest", "open_gateway", "open_run", "parse_options",
+    "plan_steps", "plugin_index", "print_json", "printable", "read_inputs", "read_source", "recipe_settings",
+    "record_schema", "refusals", "reporter", "resolve_format", "run_async", "run_stage", "run_verb", "seed_option",
+    "singular", "source_options", "source_spec", "stack", "stage_class", "teacher_flags", "teacher_options", "tune",
     "unused_name", "write_dataset",
 ]  # fmt: skip
 

@@ -55,8 +55,9 @@ def test_drops_of_an_earlier_command_do_not_stay_beside_a_later_output(cli):
 @pytest.mark.parametrize(
     ("out", "drops"),
     [
-        ("my.data.jsonl", "my.data.drops.jsonl"), ("a.jsonl.gz", "a.drops.jsonl"), ("a.json", "a.drops.jsonl"),
-        ("new/folder/a.parquet", "new/folder/a.drops.jsonl"),
+        ("my.data.jsonl", "my.data.drops.jsonl"), ("a.jsonl.gz", "a.jsonl.gz.drops.jsonl"),
+        ("a.json", "a.json.drops.jsonl"),
+        ("new/folder/a.parquet", "new/folder/a.parquet.drops.jsonl"),
     ],
 )  # fmt: skip
 def test_the_name_of_the_drops_follows_the_name_of_the_output(cli, out, drops):

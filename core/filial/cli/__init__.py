@@ -123,9 +123,8 @@ def invoke(args: list[str]) -> int:
             message = f"{err.option_name} is an option of filial itself; write it before the command"
         click.echo(f"Error: {message}", err=True)
         return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        kept = "finished work and teachers' answers are kept; run the same command again to continue"
-        click.echo(f"Interrupted; {kept}.", err=True)
+    except (KeyboardInterrupt, click.exceptions.Abort) as stop:  # a command says what it keeps
+        click.echo(f"Interrupted{f'; {stop}' if str(stop) else ''}.", err=True)
         return 130
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

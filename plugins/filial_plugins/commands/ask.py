@@ -28,6 +28,7 @@ from filial.commands import (
 )
 from filial.formats import SourceSpec, tells_format
 from filial.gateway import raise_stop_error
+from filial_plugins.commands.outputs import check_places, explain_interrupt, ledger_place, read_places
 
 if TYPE_CHECKING:
     from filial.commands import Manager
@@ -54,17 +55,23 @@ def _call(
     if (prompt is None) == (prompts is None):
         raise UsageError("give a PROMPT, or a file of them with --prompts FILE")
     kept = None if fresh else home
+    told = (
+        f"the answers so far are kept in {home / '.filial'}" if kept else "the answers are not kept, because of --fresh"
+    )
     if prompts is not None:
+        check_places(read_places(ctx, [prompts], chosen), [ledger_place(home)])
         work = _ask_all(
             ctx, name, chosen, _read_prompts(prompts, manager(ctx), flags), kept, as_json, system=system, draw=draw
         )
-        return run_async(ctx, work)
+        with explain_interrupt(told):
+            return run_async(ctx, work)
     if prompt == "-":
         prompt = sys.stdin.read().strip()
     if not prompt:
         raise UsageError("the prompt is empty; give a text, or - to read it from standard input")
     try:
-        reply = run_async(ctx, _ask_one(ctx, name, chosen, prompt, kept, system=system, draw=draw))
+        with explain_interrupt(told):
+            reply = run_async(ctx, _ask_one(ctx, name, chosen, prompt, kept, system=system, draw=draw))
     except TeacherError as err:
         cut = f"; it began: {err.answer[:200]!r}" if err.answer else ""
         click.echo(f"Error: the teacher {name!r} gave no answer: {err}{cut}", err=True)

@@ -31,7 +31,16 @@ from filial.commands import (
 )
 from filial.storage import replace_file, write_bytes, write_errors
 from filial_plugins.commands.detection import explain_source, read_rows_as_they_are
-from filial_plugins.commands.stages import drops_beside
+from filial_plugins.commands.outputs import (
+    Place,
+    check_places,
+    choose_drops,
+    describe_kept,
+    explain_interrupt,
+    output_errors,
+    read_places,
+    written_places,
+)
 
 if TYPE_CHECKING:
     from filial.commands import Manager
@@ -49,6 +58,7 @@ class _Conversion:
         self.written = 0
         self.dropped: Counter[str] = Counter()
         self.losses: Counter[str] = Counter()
+        self.first_unfit = ""
         self._plugins, self._without, self._drops = plugins, frozenset(without), drops
         self._note = partial(click.echo, err=True)
 
@@ -71,6 +81,7 @@ class _Conversion:
                 formats.check_fits(form, record)
                 form.write([record], io.BytesIO())
             except formats.Unfit as err:
+                self.first_unfit = self.first_unfit or str(err)
                 self._drop(UNFIT, str(err), record=record)
             else:
                 yield record
@@ -129,29 +140,34 @@ def leave_out(record: Record, names: Iterable[str]) -> tuple[Record, list[str]]:
 @click.option("--explain", is_flag=True, help="Say what each input was found to be, and why.")
 @json_option
 @click.pass_context
-def convert(ctx: click.Context, /, inputs: tuple[str, ...], out: str | None, **flags: Any) -> int:
+def convert(ctx: click.Context, /, inputs: tuple[str, ...], **flags: Any) -> int:
     """Write records of any format in another one.
 
     The formats of TRL, LLaMA-Factory, Axolotl and OpenAI's fine-tuning are trl, llamafactory, axolotl and openai. A
     record that the format cannot hold is an error, and nothing is written. What the format does not keep, such as ids
     and scores, is named.
     """
+    out: str | None = flags["out"]
     plugins, sources = manager(ctx), [source_spec(name, flags) for name in inputs]
     if out == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
-    if flags["explain"]:
-        for source in sources:
-            for line in explain_source(source, plugins):
-                click.echo(line, err=out is not None)
+    explained = {str(source): list(_explain(source, plugins, flags)) for source in sources} if flags["explain"] else {}
     if out is None:
         if flags["explain"]:
+            if flags["as_json"]:
+                print_json({"explained": explained})
             return 0
         raise UsageError("no OUT is named; write -o FILE, or --explain to see only what the inputs are")
     form = _choose_format(out, flags["to"], flags["to_options"], plugins)
     info = flags["dataset_info"]
     if info is not None:
         _check_index(info, out, form)
-    with _open_drops(out, flags["drops"]) as (drops, sink):
+    beside = choose_drops(out, flags["drops"])
+    writes = written_places(out, flags["drops"], beside)
+    if info is not None:
+        writes.append(Place("--dataset-info", info, "give --dataset-info a file of its own"))
+    check_places(read_places(ctx, inputs, form), writes)
+    with explain_interrupt(describe_kept(None)), _open_drops(out, beside) as (drops, sink):
         work = _Conversion(plugins, flags["without"], sink)
         form = _write(work, work.read(sources, flags["limit"]), out, form, plugins, flags["drop_unfit"])
     usage, entry = _describe_usage(form, out, plugins, whole=info is not None)
@@ -161,7 +177,7 @@ def convert(ctx: click.Context, /, inputs: tuple[str, ...], out: str | None, **f
     if flags["as_json"]:
         print_json(
             {"out": out, "records": work.written, "dropped": work.dropped, "losses": work.losses,
-             "drops": left and str(left), "usage": usage}
+             "drops": left and str(left), "usage": usage, **({"explained": explained} if explained else {})}
         )  # fmt: skip
     else:
         _report(work, out, left)
@@ -171,6 +187,14 @@ def convert(ctx: click.Context, /, inputs: tuple[str, ...], out: str | None, **f
             shown = json.dumps({Path(out).stem: entry}, ensure_ascii=False)
             click.echo(f"LLaMA-Factory, in dataset_info.json (--dataset-info FILE writes it): {shown}", err=True)
     return ROWS_LOST if work.dropped[BAD_LINE] else 0
+
+
+def _explain(source: SourceSpec, plugins: Manager, flags: dict[str, Any]) -> Iterator[str]:
+    """Yield what a source was found to be, and print it as it is found, unless it goes into JSON."""
+    for line in explain_source(source, plugins):
+        if not flags["as_json"]:
+            click.echo(line, err=flags["out"] is not None)
+        yield line.strip()
 
 
 def _choose_format(out: str, to: str, pairs: tuple[str, ...], plugins: Manager) -> Format | None:
@@ -195,11 +219,8 @@ def _choose_format(out: str, to: str, pairs: tuple[str, ...], plugins: Manager) 
 
 
 @contextmanager
-def _open_drops(out: str, drops: str | None) -> Iterator[tuple[Path | None, BinaryIO | None]]:
+def _open_drops(out: str, beside: Path | None) -> Iterator[tuple[Path | None, BinaryIO | None]]:
     """Give the place of the drops and a file to write them to; without drops, those of an earlier command go."""
-    beside = Path(drops) if drops else drops_beside(out)
-    if beside is not None and out != "-" and beside.resolve() == Path(out).resolve():
-        raise UsageError(f"--drops {drops}: that is OUT itself; give drops a file of their own")
     for path in (beside, Path(out) if out != "-" else None):
         if path is not None:
             with write_errors(path):
@@ -216,7 +237,7 @@ def _write(
     """Write all records, or nothing at all. Returns the format, settled by the first record.
 
     Raises:
-        UsageError: there is no record, or one does not fit.
+        UsageError: there is no record, or one does not fit, or none does.
     """
     first = next(records, None)
     if first is None:
@@ -226,7 +247,10 @@ def _write(
         form = form.settle(first)
     stream: Iterator[Record] = chain([first], records)
     if drop_unfit and form is not None:
-        stream = work.select(stream, form)
+        fitting = work.select(stream, form)
+        if (fits := next(fitting, None)) is None:
+            raise UsageError(f"no record fits the format; nothing is written. The first: {work.first_unfit}")
+        stream = chain([fits], fitting)
     stream = work.count(stream, form)
     spec: Any = "filial" if form is None else form
     try:
@@ -236,9 +260,9 @@ def _write(
             with tempfile.TemporaryDirectory() as folder:
                 whole = Path(folder) / "out.jsonl"
                 formats.write(whole, stream, format=spec, manager=plugins)
-                with whole.open("rb") as file:
+                with whole.open("rb") as file, output_errors(out):
                     shutil.copyfileobj(file, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
+                    sys.stdout.buffer.flush()
     except formats.Unfit as err:
         named = re.search(r"no place for its ([\w, ]+);", str(err))
         misplaced = [name for name in LEAVABLE if named and name in named[1].split(", ")]

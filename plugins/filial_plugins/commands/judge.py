@@ -23,6 +23,14 @@ from filial.commands import (
     teacher_options,
 )
 from filial_plugins.commands.flags import template_options, template_spec
+from filial_plugins.commands.outputs import (
+    check_places,
+    describe_kept,
+    explain_interrupt,
+    ledger_place,
+    read_places,
+    written_places,
+)
 
 
 @click.command()
@@ -49,13 +57,16 @@ def _call(
     out: str | None, limit: int | None, max_new_tokens: int, as_json: bool, template: str | None,
     template_options: tuple[str, ...], **flags: Any,
 ) -> int:  # fmt: skip
-    verdicts = filial.judge(
-        source_spec(data, flags), chosen, model=model, against=[_rival(ctx, text) for text in dict.fromkeys(against)],
-        template=template_spec(ctx, template, template_options), limit=limit, max_new_tokens=max_new_tokens,
-        seed=flags["seed"], plugins=manager(ctx), **teacher_flags(ctx, flags),
-    )  # fmt: skip
-    if out:
-        verdicts.save(out)
+    check_places([*read_places(ctx, [data], chosen), ledger_place(flags["home"])], written_places(out or None))
+    with explain_interrupt(describe_kept(flags["home"])):
+        verdicts = filial.judge(
+            source_spec(data, flags), chosen, model=model,
+            against=[_rival(ctx, text) for text in dict.fromkeys(against)],
+            template=template_spec(ctx, template, template_options), limit=limit, max_new_tokens=max_new_tokens,
+            seed=flags["seed"], plugins=manager(ctx), **teacher_flags(ctx, flags),
+        )  # fmt: skip
+        if out:
+            verdicts.save(out)
     figures = verdicts.figures
     if as_json:
         print_json(figures if len(figures) > 1 else next(iter(figures.values())))

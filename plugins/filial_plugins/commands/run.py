@@ -22,8 +22,11 @@ from filial.commands import (
     open_run,
     print_json,
 )
+from filial_plugins.commands.outputs import explain_interrupt
 from filial_plugins.commands.recipes import name_option, recipe_options
 from filial_plugins.commands.tables import funnel_table, judge_table, mix_table, score_table, survival_table
+
+KEPT = "finished stages and the teacher's answers are kept; run the same command again to continue"
 
 
 @click.command()
@@ -46,7 +49,8 @@ def run(
     """Run a recipe. A run continues where it stopped; finished stages are not repeated."""
     work = open_run(recipe, set=overrides, name=name, home=home, plugins=manager(ctx), **flags)
     try:
-        summary = work.execute()
+        with explain_interrupt(KEPT):
+            summary = work.execute()
     except BudgetStop as err:
         click.echo(f"Stopped: {err}; all answers are kept. To continue with a larger budget:", err=True)
         larger = f"budget.{err.cap}={_number(2 * work.recipe.budget[err.cap])}"

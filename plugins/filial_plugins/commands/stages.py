@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,17 @@ from filial.commands import (
     teacher_options,
 )
 from filial.storage import replace_file, write_errors
+from filial_plugins.commands.outputs import (
+    Place,
+    check_places,
+    choose_drops,
+    describe_kept,
+    explain_interrupt,
+    ledger_place,
+    output_errors,
+    read_places,
+    written_places,
+)
 from filial_plugins.commands.spool import SpooledRows
 
 if TYPE_CHECKING:
@@ -34,32 +45,20 @@ if TYPE_CHECKING:
 
 
 COUNTS = ("name", "entered", "made", "out", "dropped", "reasons")
-SUFFIXES = (".gz", ".zst", ".bz2", ".xz", ".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv")
-
-
-def drops_beside(out: str) -> Path | None:
-    """Return ``data.drops.jsonl`` for ``data.jsonl.gz``; None for standard output or a device."""
-    path = Path(out)
-    if out == "-" or (path.exists() and not path.is_file()):
-        return None
-    name = path.name
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
-    return path.with_name(f"{name}.drops.jsonl")
 
 
 @contextmanager
 def open_output(
-    out: str, format: str, drops: str | None, plugins: Manager
+    out: str, format: str, drops: str | None, plugins: Manager, reads: Sequence[Place] = ()
 ) -> Iterator[tuple[SpooledRows, Callable[[], Path | None]]]:
     """Give room for the rows of a stage, and a function that writes them and says where its drops are; its files are
     put in their places when the block ends well, otherwise nothing changes.
 
     Without drops, those of an earlier command are removed. What can be known to fail is found before the block: the
-    format, the folder.
+    format, the folder, a file that is read and written (``reads``: what is read).
 
     Raises:
-        UsageError: the format cannot be written, or the folder cannot.
+        UsageError: the format cannot be written, or the folder cannot, or it would change what is read.
         FilialError: the disk is full.
     """
     from filial.commands import resolve_format
@@ -68,12 +67,11 @@ def open_output(
         resolve_format(out, format, plugins)
     except UsageError as err:
         raise UsageError(f"{err} (--to NAME)") from err
-    beside = Path(drops) if drops else drops_beside(out)
-    if beside is not None and out != "-" and beside.resolve() == Path(out).resolve():
-        raise UsageError(f"--drops {drops}: that is OUT itself; give drops a file of their own")
+    beside = choose_drops(out, drops)
+    check_places(reads, written_places(out, drops, beside))
     if out != "-" and Path(out).is_dir():
         raise UsageError(f"{out}: is a folder; give a file in it")
-    with write_errors(Path(out)):
+    with write_errors(out) if out != "-" else nullcontext():
         for path in (Path(out), beside):
             if path is not None and str(path) != "-":
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +82,9 @@ def open_output(
             def write() -> Path | None:
                 if sink is not None:
                     sink.writelines(line + b"\n" for line in rows.drops.lines())
-                formats.write(out, rows.records, format=format, manager=plugins, note=partial(click.echo, err=True))
+                with output_errors(out):
+                    note = partial(click.echo, err=True)
+                    formats.write(out, rows.records, format=format, manager=plugins, note=note)
                 return beside if len(rows.drops) else None
 
             yield rows, write
@@ -92,17 +92,27 @@ def open_output(
             beside.unlink()
 
 
-def run_stage_command(ctx: click.Context, verb: str, body: Any, flags: dict[str, Any]) -> int:
-    """Read, work, write records and drops, say the counts. Returns the exit code."""
+def run_stage_command(
+    ctx: click.Context, verb: str, body: Any, flags: dict[str, Any], chosen: Sequence[Any] = ()
+) -> int:
+    """Read, work, write records and drops, say the counts. Returns the exit code. ``chosen``: the stage's plugins."""
     from filial.commands import run_verb
 
     out, plugins = flags["out"], manager(ctx)
     if out == "-" and flags["as_json"]:
         raise UsageError("--json and -o - both write to standard output; give OUT a file")
-    with open_output(out, flags["to"], flags["drops"], plugins) as (rows, write):
+    teacher = teacher_flags(ctx, flags)
+    asked = plugins.build("teachers", teacher["teacher"], "--teacher") if "teacher" in teacher else None
+    reads = read_places(ctx, flags["inputs"], *chosen, asked)
+    reads += [ledger_place(flags["home"])] if asked is not None else []
+    kept = describe_kept(flags["home"] if asked is not None else None)
+    with (
+        explain_interrupt(kept),
+        open_output(out, flags["to"], flags["drops"], plugins, reads) as (rows, write),
+    ):
         result = run_verb(
             verb, body, [source_spec(file, flags) for file in flags["inputs"]], limit=flags["limit"],
-            seed=flags["seed"], plugins=plugins, rows=rows, **teacher_flags(ctx, flags),
+            seed=flags["seed"], plugins=plugins, rows=rows, **teacher,
         )  # fmt: skip
         drops = write()
     (stage,) = result.summary["stages"]
@@ -164,7 +174,7 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
                 raise UsageError(f"the generator {name} needs seeds; name an INPUT file")
             if flags["format"] == "auto":
                 flags["format"] = getattr(chosen, "seeds_format", "auto")
-            return run_stage_command(ctx, verb, _stage(settings, verb, kind, names, chosen, given), flags)
+            return run_stage_command(ctx, verb, _stage(settings, verb, kind, names, chosen, given), flags, [chosen])
 
         call.params[1:1] = own
         return call

@@ -20,6 +20,7 @@ from filial.commands import (
     source_spec,
 )
 from filial_plugins.commands.flags import template_options, template_spec
+from filial_plugins.commands.outputs import explain_interrupt
 
 
 @click.command()
@@ -38,10 +39,11 @@ def _call(
     spec = template_spec(ctx, template, template_options)
     if spec is None:
         raise UsageError("train needs a template; add --template NAME, such as --template alpaca")
-    tuned = filial.train(
-        source_spec(data, flags), model=model, out=out, template=spec, trainer=chosen, heldout=heldout, seed=seed,
-        plugins=manager(ctx),
-    )  # fmt: skip
+    with explain_interrupt(f"checkpoints in {out}, if it has any, are kept; the same command continues from the last"):
+        tuned = filial.train(
+            source_spec(data, flags), model=model, out=out, template=spec, trainer=chosen, heldout=heldout, seed=seed,
+            plugins=manager(ctx),
+        )  # fmt: skip
     if os.environ.get("RANK", "0") != "0":  # torchrun starts several processes with one command; the first one speaks
         return 0
     if as_json:

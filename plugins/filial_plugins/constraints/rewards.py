@@ -13,6 +13,7 @@ import click
 from filial import Constraint, Record, UsageError, __version__
 from filial.commands import manager
 from filial.formats import read
+from filial_plugins.commands.outputs import Place, check_places, read_places, written_places
 from filial_plugins.constraints.catalogue import check_constraint
 
 PARTS = ("measures.py", "shapes.py", "form_checkers.py", "checkers.py", "verdicts.py", "reward_function.py")
@@ -44,6 +45,9 @@ def command(ctx: click.Context, data: tuple[str, ...], out: Path, prompts: Path 
     the signature that TRL's GRPOTrainer expects and return the share of the satisfied constraints. --prompts writes the
     matching data set: questions and constraints of the records that have constraints.
     """
+    writes = written_places(str(out))
+    writes += [Place("--prompts", prompts, "give --prompts another file")] if prompts else []
+    check_places(read_places(ctx, data), writes)
     rows, types, without = [], Counter[str](), 0
     for source, record in ((name, record) for name in data for record in read(name, format=kind, manager=manager(ctx))):
         if record.constraints:

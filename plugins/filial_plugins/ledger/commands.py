@@ -12,6 +12,7 @@ import click
 
 from filial import FilialError, UsageError
 from filial.commands import DONE, FAILED, command_line, given_options, home_option, json_option, print_json
+from filial_plugins.commands.outputs import Place, check_places, ledger_place, written_places
 
 if TYPE_CHECKING:
     from filial.gateway import Ledger
@@ -136,6 +137,7 @@ def export(home: Path, run: str | None, out: Path) -> None:
     from filial_plugins.ledger.health import read_sound_entries, read_teachers
     from filial_plugins.ledger.run_answers import find_run_folder, read_run_answers
 
+    check_places([ledger_place(home)], written_places(str(out)))
     with _open_ledger(home) as book:
         keys, lost = (
             (set(maintenance.list_keys(book)), 0) if run is None else read_run_answers(find_run_folder(home, run))
@@ -161,6 +163,7 @@ def import_(home: Path, files: tuple[Path, ...]) -> None:
     from filial_plugins.ledger import maintenance
     from filial_plugins.ledger.cassette import CassetteReader
 
+    check_places([Place("the cassette", file) for file in files], [ledger_place(home)])
     readers = [CassetteReader(file) for file in files]
     with closing(Ledger(_ledger_path(home))) as book:
         new = maintenance.add_entries(book, (entry for reader in readers for entry in reader.entries()))

@@ -242,7 +242,7 @@ def _explain_missing(name: str, home: Path) -> str:
 
 def _find_drops(name: str, path: Path) -> Path:
     """Return the file of drops that belongs to a file of records."""
-    from filial_plugins.commands.stages import drops_beside
+    from filial_plugins.commands.outputs import drops_beside
 
     if path.name == RECORDS and (path.parent / DROPS).is_file():
         return path.parent / DROPS
