@@ -147,3 +147,24 @@ def test_an_id_is_new_once(ids):
     for name in ids:
         assert found.add(name) == (name not in seen)
         seen.add(name)
+
+
+def test_a_line_of_many_chunks_is_joined_once(monkeypatch):
+    class Counting(bytes):
+        """Counts what is copied by adding to a line that is not complete."""
+
+        copied = 0
+
+        def __radd__(self, begun):
+            Counting.copied += len(begun)
+            return bytes(begun) + bytes(self)
+
+    held = spool.LineSpool()
+    held.write(b"x" * 10_000)
+    held.write(b"y")
+    monkeypatch.setattr(spool, "CHUNK", 10)
+    real = spool.os.pread
+    monkeypatch.setattr(spool.os, "pread", lambda *where: Counting(real(*where)))
+    assert list(held.lines()) == [b"x" * 10_000, b"y"]
+    assert Counting.copied == 0
+    held.close()

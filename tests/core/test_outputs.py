@@ -171,3 +171,11 @@ def test_an_interrupt_says_what_is_kept(cli, monkeypatch):
     assert "the teacher's answers are kept in .filial" in cli.err
     assert cli("ask", "echo", "Name a river.", "--fresh") == 130
     assert "not kept" in cli.err
+
+
+def test_a_mix_tells_how_much_of_it_holds_a_chain_of_thought(cli):
+    rows = [{"instruction": f"Name {i}.", "output": "x", "task": "a", "tags": ["cot"] * (i < 5)} for i in range(20)]
+    cli.write("in.jsonl", *rows)
+    words = ["mix", "weights", "in.jsonl", "-o", "o.jsonl", "--total", "10", "--cot-share", "0.1"]
+    assert cli(*words) == 0, cli.err
+    assert "chain of thought: 1 of 10 (asked 0.1)" in cli.err

@@ -298,3 +298,20 @@ def test_a_mixture_that_contains_itself_is_refused_in_python():
     mixture["sources"] = {"self": mixture}
     with pytest.raises(UsageError, match="a list or dict contains itself"):
         filial.Recipe(stages=[{"mix": mixture}])
+
+
+@pytest.mark.parametrize("by", ["task", "round", "plugin"])
+def test_a_task_of_cot_tasks_that_no_record_has_is_refused_whatever_the_groups_are(by):
+    with pytest.raises(UsageError, match="cot_tasks names 'nosuch', but the records have task 'a', 'b'"):
+        mixed(records(a=3, b=3), by=by, cot_share=0.5, cot_tasks=["nosuch"])
+
+
+def test_a_tag_without_a_share_says_nothing_and_is_refused():
+    with pytest.raises(ValueError, match="add cot_share"):
+        Mix(cot_tag="reasoned")
+
+
+def test_a_mix_that_stops_names_the_task_that_is_used_up():
+    (note,) = mixed(records(a=5, b=100), total=100, stop=True).notes
+    assert "task 'a' is used up first: it has 5 of 50" in note
+    assert "repeat" not in note

@@ -154,3 +154,9 @@ def test_drops_have_fields_of_their_own_and_those_of_their_record():
                  "parent=p", "detail contains rouge", "words>5"):  # fmt: skip
         assert [row.number for row in rows if Expression(text, True).test(row)] == [1], text
     assert [row.number for row in rows if Expression("reason=refused and not output", True).test(row)] == [2]
+
+
+@pytest.mark.parametrize(("text", "behind"), [("task in (", "in ("), ("task in (a,", ","), ("task =", "=")])
+def test_a_missing_value_is_told_by_the_sign_that_stands_there(text, behind):
+    with pytest.raises(UsageError, match=re.escape(f"a value is missing behind {behind!r}")):
+        Expression(text)

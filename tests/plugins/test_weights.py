@@ -45,3 +45,9 @@ def test_a_weight_is_a_finite_number_from_zero(weight):
 
 def test_small_weights_and_zero_are_weights():
     assert Weights(weights={"a": 0.25, "b": 0}).rates({"a": 1, "b": 1}) == {"a": 0.25, "b": 0}
+
+
+def test_weights_that_are_all_0_are_refused_before_anything_is_read():
+    with pytest.raises(ValueError, match="every weight is 0"):
+        Weights(weights={"a": 0, "b": 0}, default=0)
+    assert Weights(weights={"a": 0}).default == 1

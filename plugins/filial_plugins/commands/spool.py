@@ -51,11 +51,15 @@ class LineSpool:
     def lines(self) -> Iterator[bytes]:
         """Yield the lines, without their newlines; several iterators may be at work."""
         self._flush()
-        at, rest = 0, b""
+        at, begun = 0, list[bytes]()  # the chunks of a line are joined once, at its end
         while chunk := os.pread(self._file.fileno(), CHUNK, at):
             at += len(chunk)
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield from whole
+            first, *others = chunk.split(b"\n")
+            begun.append(first)
+            if others:
+                yield b"".join(begun)
+                yield from others[:-1]
+                begun = others[-1:]
 
     def __len__(self) -> int:
         return self._count

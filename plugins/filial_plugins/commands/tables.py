@@ -48,6 +48,9 @@ def mix_table(summary: dict[str, Any]) -> str:
             rows = [[name or "(none)", *_figures(row, columns)] for name, row in zip(names, groups, strict=True)]
             total = {key: sum(row[key] for row in groups) for key in columns}
             blocks.append(grid([stage["name"], *columns], [*rows, ["in all", *_figures(total, columns)]]))
+            if cot := stage.get("cot"):
+                share = f"asked {cot['asked_share']:g}"
+                blocks[-1] += f"\nchain of thought: {cot['given']:,} of {cot['of']:,} ({share})"
     return "\n\n".join(blocks)
 
 

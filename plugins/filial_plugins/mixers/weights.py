@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Self
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
 
 from filial import Field, Mixer, UsageError, hookimpl
 
@@ -18,6 +21,12 @@ class Weights(Mixer):
 
     weights: dict[str, Weight] = Field(default_factory=dict, description="Weight by task name.")
     default: Weight = Field(1.0, description="Weight of all other tasks; 0 excludes them.")
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        if not self.default and not any(self.weights.values()):
+            raise PydanticCustomError("no_weight", "every weight is 0; give at least one task, or default, a weight")
+        return self
 
     def rates(self, sizes: dict[str, int]) -> dict[str, float]:
         """Return the weights themselves; 0 for a task without records.

@@ -47,10 +47,13 @@ class Pool:
         self._seed = hashlib.blake2b(f"{seed}\x1f{stage}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
         self._file = _temporary(BUFFER)
         self._numbers: dict[Group, int] = {}
+        self.tasks: set[str] = set()
+        """The tasks of all records, whatever the groups are."""
         self._keys: list[array[int]] = []
 
     def add(self, group: Group, record: Record) -> None:
         """Put a record to the others of its group."""
+        self.tasks.add(record.task)
         number = self._numbers.setdefault(group, len(self._keys))
         if number == len(self._keys):
             self._keys.append(array("Q"))

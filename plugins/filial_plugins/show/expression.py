@@ -141,10 +141,10 @@ class Expression:
             )
         return lambda row: any(value is not False and _is_something(value) for value in field.values(row))
 
-    def _check(self, field: Field, name: str) -> Check:
-        """A comparison of one value with the literal that follows."""
+    def _check(self, field: Field, name: str, behind: str = "") -> Check:
+        """A comparison of one value with the literal behind ``name``, or behind another sign."""
         at = self._skip()
-        literal = self._literal(name)
+        literal = self._literal(behind or name)
         self._null = name == "=" and literal.is_null
         self._check_kinds(field, name, literal, at)
         if name == "=":
@@ -163,9 +163,9 @@ class Expression:
         """Comparisons with each value of a list in parentheses."""
         if not self._take("("):
             self._fail("a list in parentheses must follow 'in', such as in (lists, poems)")
-        checks = [self._check(field, "=")]
+        checks = [self._check(field, "=", "in (")]
         while self._take(","):
-            checks.append(self._check(field, "="))
+            checks.append(self._check(field, "=", ","))
         self._null = False
         if not self._take(")"):
             self._fail("a ',' or ')' is missing")

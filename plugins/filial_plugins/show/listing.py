@@ -20,6 +20,8 @@ AHEAD = 200
 LEAST_BEGINNING = 40
 """Columns that the beginning of a text needs to stand in the same line."""
 GAP = "  "
+LEAST_WIDTH = 40
+"""Columns of the narrowest terminal that is written for."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def list_rows(rows: Iterable[Row], style: Style, dropped: bool, sorted_by: Field
     if not first:
         return
     columns = _columns(first, dropped, sorted_by)
-    terminal = max(80, shutil.get_terminal_size().columns)
+    terminal = max(LEAST_WIDTH, shutil.get_terminal_size().columns)
     widths = _fit_columns(columns, first, terminal)
     used = sum(widths.values()) + len(GAP) * len(widths)
     below = terminal - used < LEAST_BEGINNING

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from filial import Message, Record
 from filial_plugins.show.difference import Change, Part, compare
-from filial_plugins.show.listing import Style, format_scores
+from filial_plugins.show.listing import LEAST_WIDTH, Style, format_scores
 from filial_plugins.show.rows import Row, plain_value, short_name
 from filial_plugins.show.texts import fit, lines_of, one_line, readable
 
@@ -29,7 +29,7 @@ class Page:
 
     def __init__(self, style: Style, find_answers: Callable[[Sequence[str]], list[str]], *, wrapped: bool) -> None:
         self._style, self._find_answers, self._is_wrapped = style, find_answers, wrapped
-        self._width = min(100, max(80, shutil.get_terminal_size().columns))
+        self._width = min(100, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
 
     def lines(self, row: Row, parents: Mapping[str, Record]) -> Iterator[str]:
         """Yield the lines of one row; ``parents`` are those that were found, by id."""

@@ -78,6 +78,8 @@ class Mix(Stage):
             raise PydanticCustomError("together", "repeat and stop exclude each other; remove one")
         if self.cot_tasks and self.cot_share is None:
             raise PydanticCustomError("together", "cot_tasks says what cot_share counts; add cot_share, such as 0.1")
+        if "cot_tag" in self.model_fields_set and self.cot_share is None:
+            raise PydanticCustomError("together", "cot_tag says what cot_share counts; add cot_share, such as 0.1")
         mixtures = [value for value in (self.sources or {}).values() if isinstance(value, Submixture)]
         if mixtures and self.by != "task":
             raise PydanticCustomError("together", "mixtures among the sources go with 'by: task' only")
@@ -169,8 +171,9 @@ async def mix_records(pool: Pool, settings: Mix, mixture: Mixture, env: StageCon
         there = sizes.get(task, Sizes())
         sizes[task] = Sizes(there.plain, count) if cot else Sizes(count, there.cot)
     with _put_place_first(mixture.where):
-        if unknown := [task for task in settings.cot_tasks if task not in sizes] if by == "task" else []:
-            raise UsageError(f"cot_tasks names {unknown[0]!r}, but the records have {by} {', '.join(map(repr, sizes))}")
+        if unknown := [task for task in settings.cot_tasks if task not in pool.tasks]:
+            known = ", ".join(map(repr, sorted(pool.tasks)))
+            raise UsageError(f"cot_tasks names {unknown[0]!r}, but the records have task {known}")
         for name in [name for name, member in mixture.members.items() if member and name in sizes]:
             raise UsageError(f"{name!r} is the name of a mixture and of a task; give one of them another name")
     reached = dict.fromkeys(mixture.tasks(), 0)
@@ -193,7 +196,7 @@ async def mix_records(pool: Pool, settings: Mix, mixture: Mixture, env: StageCon
         env.drop(Drop("not-drawn", detail), plugin, record)
 
     report = _report(found, settings)
-    if shortage := describe_shortage(report["mix"], by):
+    if shortage := describe_shortage(report["mix"], by, _find_scarcest(found) if settings.stop else None):
         env.note(f"{env.stage}: {shortage}")
     env.counters.made += sum(one.repeated for one in found)  # what comes again is made by mixing
     async for record in pool.draw(wanted, leave):
@@ -214,11 +217,24 @@ def _report(found: list[Allotment], settings: Mix) -> Report:
     return report
 
 
-def describe_shortage(rows: list[dict[str, Any]], by: str) -> str:
-    """Say what a mix cannot give of what was asked for, the largest gaps by name, in one sentence; empty if nothing."""
+def _find_scarcest(found: list[Allotment]) -> Allotment | None:
+    """Return what is used up first of what a mix was asked for, if anything is."""
+    short = [one for one in found if one.asked > one.available]
+    return min(short, key=lambda one: one.available / one.asked, default=None)
+
+
+def describe_shortage(rows: list[dict[str, Any]], by: str, scarcest: Allotment | None = None) -> str:
+    """Say what a mix cannot give of what was asked for, the largest gaps by name, in one sentence; empty if nothing.
+
+    ``scarcest`` is what ended the mix, where it ends with the first that is used up.
+    """
     asked, given = (sum(row[key] for row in rows) for key in ("asked", "given"))
     if given >= asked:
         return ""
+    if scarcest is not None:
+        kind = " with a chain of thought" if scarcest.cot else ""
+        why = f"{by} {scarcest.task!r} is used up first: it has {scarcest.available:,} of {scarcest.asked:,}{kind}"
+        return f"gives {given:,} of {asked:,} records: {why}; more of its records or a lower total would do"
     gaps = {row[by]: row["asked"] - row["given"] for row in rows if row["given"] < row["asked"]}
     short = sorted((row for row in rows if row[by] in gaps), key=lambda row: (-gaps[row[by]], row[by]))
     named = short if len(short) <= NAMED + 1 else short[:NAMED]
