@@ -309,6 +309,7 @@ def test_a_task_of_cot_tasks_that_no_record_has_is_refused_whatever_the_groups_a
 def test_a_tag_without_a_share_says_nothing_and_is_refused():
     with pytest.raises(ValueError, match="add cot_share"):
         Mix(cot_tag="reasoned")
+    assert Mix(cot_tag="cot").cot_share is None, "a lock file writes the default out"
 
 
 def test_a_mix_that_stops_names_the_task_that_is_used_up():

@@ -1,6 +1,8 @@
 """Which records a mix takes, and in which order."""
 
 import asyncio
+import errno
+import re
 from collections import Counter
 from contextlib import closing
 
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filial import Record
+from filial import FilialError, Record
 from filial_plugins.mixing import drawing
 from filial_plugins.mixing.drawing import Pool
 
@@ -91,3 +93,23 @@ def test_texts_survive():
 
     asyncio.run(draw())
     assert kept == [said]
+
+
+@pytest.mark.parametrize("call", ["write", "seek"])
+def test_a_full_folder_of_temporary_files_is_named(monkeypatch, call):
+    class Full:
+        """A file on a full disk: `write` fails at once, or what was held back at `seek`."""
+
+        def write(self, data):
+            if call == "write":
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        def seek(self, at):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(drawing, "TemporaryFile", lambda buffering: Full())
+    with pytest.raises(FilialError, match=f"{re.escape(drawing.gettempdir())}: .*no space left.*TMPDIR"):
+        drawn(records(a=3), {"a": 1})

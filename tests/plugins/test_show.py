@@ -433,10 +433,10 @@ def test_text_of_all_scripts_stays_as_it_is(text):
     assert readable(text) == text
 
 
-def on_terminal(cli, *words, keys=b""):
-    """What a command prints on a terminal of 80 columns, keys being pressed when it waits for one."""
+def on_terminal(cli, *words, keys=b"", columns=80):
+    """What a command prints on a terminal of so many columns, keys being pressed when it waits for one."""
     parent, child = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color"}
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color"}
     environment.pop("NO_COLOR", None)
     with subprocess.Popen(
         [sys.executable, "-m", "filial", "show", *words], cwd=cli.folder, env=environment, stdin=child, stdout=child,
@@ -475,6 +475,17 @@ def test_a_terminal_gets_colours_and_wrapped_lines_and_nothing_from_data(cli):
     cli("show", "x.jsonl", "--id", "l")
     assert "\x1b" not in cli.out
     assert long["instruction"].strip() in cli.out, "on a pipe lines stay whole"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_everything_fits_the_terminal_in_any_script(cli, columns):
+    han = "指令微调数据" * 30
+    row = {"instruction": han, "output": f"{han} {han}", "extra": {"source": han, "lines": f"a\n{han}"}, "task": "长"}
+    cli.write("x.jsonl", row, {**LONGER, "scores": {f"score {i}": 0.5 for i in range(9)}}, RIVER)
+    for words in (["x.jsonl"], ["x.jsonl", "--id", "r2"], ["x.jsonl", "--where", "task=长", "--full"]):
+        plain = ESCAPES.sub("", on_terminal(cli, *words, columns=columns))
+        told = [line for line in plain.split("\n") if "x.jsonl:" not in line]
+        assert max(cell_len(line.rstrip("\r")) for line in told) <= columns
 
 
 def test_rows_in_full_come_one_a_screen_on_a_terminal_until_q(cli):

@@ -8,16 +8,17 @@ order of the mix is that of another hash.
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import IO
 
 import msgspec
 import numpy as np
 
-from filial import Record
+from filial import FilialError, Record
 from filial.stages import each
 
 Group = tuple[str, bool]
@@ -60,7 +61,7 @@ class Pool:
         key = _hash(self._seed, record, group[0])
         self._keys[number].append(key)
         line = _encoder.encode(record)
-        self._file.write(_HEAD.pack(number, key, len(line)) + line)
+        _write(self._file, _HEAD.pack(number, key, len(line)) + line)
 
     def sizes(self) -> dict[Group, int]:
         """Return how many records each group has."""
@@ -74,7 +75,8 @@ class Pool:
         groups = list(self._numbers)
         draws = [_Draw(wanted.get(group, 0), keys) for group, keys in zip(groups, self._keys, strict=True)]
         most = max((draw.times + bool(draw.rest) for draw in draws), default=1)
-        buckets = _Buckets(min(MOST_BUCKETS, 1 + self._file.tell() * most // BUCKET))
+        _rewind(self._file)
+        buckets = _Buckets(min(MOST_BUCKETS, 1 + os.fstat(self._file.fileno()).st_size * most // BUCKET))
         try:
             async for number, key, line in each(self._lines()):
                 times = draws[number].take(key)
@@ -92,7 +94,7 @@ class Pool:
         self._file.close()
 
     def _lines(self) -> Iterator[tuple[int, int, bytes]]:
-        self._file.seek(0)
+        _rewind(self._file)
         while head := self._file.read(_HEAD.size):
             number, key, length = _HEAD.unpack(head)
             yield number, key, self._file.read(length)
@@ -129,12 +131,12 @@ class _Buckets:
 
     def put(self, key: int, line: bytes) -> None:
         """Add a line."""
-        self._files[key * self._count >> 64].write(_ORDER.pack(key, len(line)) + line)
+        _write(self._files[key * self._count >> 64], _ORDER.pack(key, len(line)) + line)
 
     def lines(self) -> Iterator[bytes]:
         """Return all lines in the order of their keys, then of their bytes."""
         for file in self._files:
-            file.seek(0)
+            _rewind(file)
             data, found, at = file.read(), list[tuple[int, bytes]](), 0
             while at < len(data):
                 key, length = _ORDER.unpack_from(data, at)
@@ -167,4 +169,28 @@ def _scatter(key: int, copy: int) -> int:
 
 
 def _temporary(buffering: int) -> IO[bytes]:
-    return TemporaryFile(buffering=buffering)
+    try:
+        return TemporaryFile(buffering=buffering)
+    except OSError as err:
+        raise _full(err) from err
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    try:
+        file.write(data)
+    except OSError as err:
+        raise _full(err) from err
+
+
+def _rewind(file: IO[bytes]) -> None:
+    """Write what is held back, and go to the beginning."""
+    try:
+        file.seek(0)
+    except OSError as err:
+        raise _full(err) from err
+
+
+def _full(err: OSError) -> FilialError:
+    """Return the error of a temporary file, which names its folder."""
+    what = (err.strerror or str(err)).lower()
+    return FilialError(f"{gettempdir()}: temporary files cannot be written: {what}; set TMPDIR to a folder with space")

@@ -291,7 +291,7 @@ class _View:
     def _show_pages(self, rows: Iterator[Row]) -> None:
         from filial_plugins.show.page import Page
 
-        page = Page(self._style, self._find_answers, wrapped=sys.stdout.isatty())
+        page = Page(self._style, self._find_answers, wrapped=sys.stdout.isatty() or "COLUMNS" in os.environ)
         paused = sys.stdin.isatty() and sys.stdout.isatty()
         printed = 0
         while some := list(islice(rows, AT_ONCE)):

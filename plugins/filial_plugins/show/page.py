@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, zip_longest
 from typing import Any
 
+import click
 from rich.cells import cell_len
 
 from filial import Message, Record
@@ -53,7 +54,7 @@ class Page:
         record, drop = row.record, row.drop
         if drop is not None:
             why = f"dropped in {drop.stage} by {short_name(drop.plugin)}: {drop.reason}"
-            yield self._style(one_line(why), fg="yellow")
+            yield from self._wrap(one_line(why), fg="yellow")
             yield from self._text(drop.detail)
         if record is None:
             return
@@ -66,18 +67,29 @@ class Page:
         tags = f"tags {', '.join(record.tags)}" if record.tags else ""
         label = "" if record.label is None else f"label {'wanted' if record.label else 'not wanted'}"
         facts = [" ".join(filter(None, made)), turn, f"task {record.task}" if record.task else "", sizes, tags, label]
-        yield one_line(" · ".join(filter(None, facts)))
+        yield from self._wrap(one_line(" · ".join(filter(None, facts))))
         if record.scores:
-            yield f"scores: {format_scores(row)}"
+            yield from self._wrap(f"scores: {format_scores(row)}")
+
+    def _wrap(self, line: str, **colours: Any) -> Iterator[str]:
+        """Yield a line, on a terminal broken at blanks."""
+        start = 0
+        for end in _find_breaks(line, self._width) if self._is_wrapped else [len(line)]:
+            yield self._style(line[start:end].rstrip(), **colours)
+            start = end
 
     def _parents(self, row: Row, parents: Mapping[str, Record]) -> Iterator[str]:
         names = row.parents
         if len(names) == 1:
             if names[0] in parents:
                 gone, new = (self._paint(kind, word.join(MARKS[kind])) for kind, word in _LEGEND.items())
-                yield f"parent {one_line(names[0])}; differences: {gone} {new}"
+                told = f"parent {one_line(names[0])}; differences:"
+                fits = cell_len(click.unstyle(f"{told} {gone} {new}")) <= self._width
+                yield from [f"{told} {gone} {new}"] if fits else [*self._wrap(told), f"  {gone} {new}"]
             else:
-                yield f"parent {one_line(names[0])}: not found here; --parents FILE names the file it is in"
+                yield from self._wrap(
+                    f"parent {one_line(names[0])}: not found here; --parents FILE names the file it is in"
+                )
         elif names:
             yield f"made from {len(names):,} records:"
             for name in names[:MOST_PARENTS]:
@@ -192,8 +204,9 @@ class Page:
             for name, value in values.items():
                 text = value if isinstance(value, str) else json.dumps(plain_value(value), ensure_ascii=False)
                 first, *others = lines_of(text)
-                yield f"  {readable(name)}: {first}"
-                yield from (f"    {line}" for line in others)
+                yield from self._broken([(Change.SAME, f"{readable(name)}: {first}")])
+                for line in others:
+                    yield from self._broken([(Change.SAME, f"  {line}")])
 
 
 def _find_breaks(text: str, width: int) -> Iterator[int]:

@@ -46,6 +46,7 @@ from filial_plugins.stages.calls import short_name
 LEAST_RATE, MOST_RATE = 1e-100, 1e100
 """Bounds of a rate that is not 0: between them, sums and quotients of rates are finite."""
 _PLACE = re.compile(r":\d+:\d+$")
+COT_TAG = "cot"
 NAMED = 3
 """Groups that a sentence names; the table has all."""
 
@@ -64,7 +65,7 @@ class Mix(Stage):
     cot_share: float | None = Field(
         None, description="Share of records with a chain of thought: 0.1 for one in ten.", ge=0, le=1
     )
-    cot_tag: Word = Field("cot", description="Tag of records with a chain of thought.")
+    cot_tag: Word = Field(COT_TAG, description="Tag of records with a chain of thought.")
     cot_tasks: list[str] = Field([], description="Tasks whose records all have a chain of thought.")
     sources: dict[str, Annotated[Member, Field(description="Records of this task, or a mixture.")]] | None = Field(
         None,
@@ -78,7 +79,7 @@ class Mix(Stage):
             raise PydanticCustomError("together", "repeat and stop exclude each other; remove one")
         if self.cot_tasks and self.cot_share is None:
             raise PydanticCustomError("together", "cot_tasks says what cot_share counts; add cot_share, such as 0.1")
-        if "cot_tag" in self.model_fields_set and self.cot_share is None:
+        if self.cot_tag != COT_TAG and self.cot_share is None:  # a lock file writes the default out
             raise PydanticCustomError("together", "cot_tag says what cot_share counts; add cot_share, such as 0.1")
         mixtures = [value for value in (self.sources or {}).values() if isinstance(value, Submixture)]
         if mixtures and self.by != "task":
