@@ -103,7 +103,10 @@ def test_the_printed_command_goes_on_and_what_was_spent_counts(cli, recipe, mock
     assert (stats["answered"], stats["repeated"]) == (200, 0)
     assert told(cli)["run_usd"] == pytest.approx(billed(server))
     assert told(cli)["usd"] < told(cli)["run_usd"]
-    assert f"; ${billed(server):.4f} for the whole run" in cli.out
+    assert (
+        f"; the whole run took {told(cli)['run_requests']:,} requests, {told(cli)['run_tokens']:,} tokens, " in cli.out
+    )
+    assert f" tokens, ${billed(server):.4f}." in cli.out
 
 
 def test_answers_from_the_ledger_cost_nothing_and_are_reported_apart(cli, recipe, mock_llm):
@@ -144,7 +147,8 @@ def test_where_the_answers_hold_no_counts_the_figures_are_the_most_it_can_be(cli
     assert "(at most $0.0" in cli.err
     assert cli("run", path, "--set", "budget.usd=1", toy=False) == 0
     assert billed(server) < told(cli)["run_usd"]
-    assert re.search(r"at most [\d,]+ tokens, at most \$0\.\d+; at most \$0\.\d+ for the whole run; ", cli.out)
+    whole = r"the whole run took [\d,]+ requests, [\d,]+ tokens, at most \$0\.\d+; "
+    assert re.search(r"at most [\d,]+ tokens, at most \$0\.\d+; " + whole, cli.out)
     assert f"; {told(cli)['estimated']:,} answers without complete token counts" in cli.out
     assert told(cli)["estimated"] > 0
 

@@ -77,6 +77,8 @@ def test_a_finished_run_goes_on_at_no_request_with_the_same_records(left: Any, u
     assert left("run", "recipe.yaml", toy=False) == 0
     assert left.err.count("done before") == len(STAGES)
     assert "bare name" not in left.err
+    told = json.loads((left.folder / "runs" / "recipe" / "summary.json").read_text())["teacher"]
+    assert (told["requests"], told["run_requests"]) == (0, ANSWERS), "what the run took before is not forgotten"
 
 
 def test_plan_knows_its_answers_and_notes_nothing(left: Any) -> None:

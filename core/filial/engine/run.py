@@ -30,6 +30,7 @@ from filial.engine.verbs import run_stage
 from filial.engine.watchdog import Watchdog
 from filial.engine.work import Job
 from filial.formats import BadLine
+from filial.gateway.budget import BudgetAccount
 from filial.gateway.gateway import Gateway, raise_stop_error
 from filial.storage import digest, lock_folder, refuse_links, remove_temporary_files, replace_file, write_bytes
 
@@ -84,7 +85,11 @@ class Run(RunContext):
             key, self.summary["train"] = train_model(self, data)
             if self.recipe.judges:
                 self.summary["judge"] = judge_model(self, data, key)
-        self.summary["teacher"] = {**asdict(self.spent), "run_usd": self.account.usd if self.account else 0.0}
+        account = self.account or BudgetAccount()
+        self.summary["teacher"] = {
+            **asdict(self.spent), "run_requests": account.settled.requests, "run_tokens": account.settled.tokens,
+            "run_usd": account.usd,
+        }  # fmt: skip
         text = msgspec.json.format(msgspec.json.encode(self.summary), indent=1)
         write_bytes(self.folder / "summary.json", text + b"\n")
 

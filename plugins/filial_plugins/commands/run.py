@@ -108,8 +108,9 @@ def describe_usage(teacher: dict[str, Any]) -> str:
         text += f", {about}{format_dollars(teacher['usd'])}"
     if teacher["unsure_usd"]:
         text += f" (and at most {format_dollars(teacher['unsure_usd'])} for lost answers)"
-    if teacher["run_usd"] > teacher["usd"] + teacher["unsure_usd"] + 1e-9:
-        text += f"; {about}{format_dollars(teacher['run_usd'])} for the whole run"
+    if teacher["run_requests"] > teacher["requests"]:
+        text += f"; the whole run took {teacher['run_requests']:,} requests, {teacher['run_tokens']:,} tokens"
+        text += f", {about}{format_dollars(teacher['run_usd'])}" if teacher["run_usd"] else ""
     if teacher["estimated"]:
         text += f"; {teacher['estimated']:,} answers without complete token counts count with their maximum"
     if teacher["with_reasoning"]:
