@@ -168,7 +168,7 @@ MEANING = [
     ("SYSTEM", "Pirate."), ("history", [["a", "b"]]), ("chat_history", "A: hello"), ("past_messages", [{}]),
     ("rationale", "Since 2 + 2 is 4."), ("reasoning_content", "Hm."), ("Thinking", "Hm."), ("cot", "First, ..."),
     ("model_reasoning", "First this, then that."), ("chosen", "good"), ("rejected", [{"role": "user"}]),
-    ("chosen_response", "a good one"), ("label", False), ("label", "true"), ("kto_tag", True), ("weight", 0),
+    ("chosen_response", "a good one"), ("label", False), ("label", "true"), ("kto_tag", True), ("weight", 0), ("weight", 0.5), ("label", -1), ("label", "no"),
     ("loss_mask", [0, 1]), ("train", False), ("functions", [{"name": "f"}]), ("tool_calls", [{}]),
     ("choices", ["a", "b"]), ("passage", "Long ago."),
 ]  # fmt: skip
@@ -215,7 +215,7 @@ def register_formats(register):
     ("name", "value"),
     [
         ("chosen_rating", 4.5), ("system_fingerprint", "fp_1"), ("reasoning_tokens", 31), ("image_count", 0),
-        ("has_image", False), ("label", "billing"), ("label", 3), ("weight", "heavy"), ("weight", 0.5),
+        ("has_image", False), ("label", "billing"), ("label", 3), ("weight", "heavy"),
         ("loss", 1.83), ("system", ""), ("history", []),
         ("rejected", None), ("prompt_id", "1"), ("ecosystem", "of a pond"), ("training", "yes please"),
     ],

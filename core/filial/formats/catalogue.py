@@ -121,6 +121,11 @@ class Catalogue:
             every = FIELDS.union(*(keys for *_, keys in self._ask_formats(lambda form: form.keys + form.optional)))
             for target in sorted(set(targets) - every):
                 raise UsageError(f"{place}: no format has a field {target!r} to map a column to{hint(target, every)}")
+            if wrapper := _find_wrapper(rows):
+                raise UsageError(
+                    f"{place}: no known format has one object with the column {wrapper!r}; if the rows stand in there, "
+                    f"save that array alone, as with jq .{wrapper}"
+                )
             why = f"{place}: no known format has the columns {list_columns(name for row in rows for name in row)}"
             mapping = next((said for *_, said in self._ask_formats(lambda form: form.propose(rows))), {})
             ways = {"map them with": ("columns", mapping)} if mapping else {}
@@ -175,6 +180,13 @@ def _count_rows(form: RowFormat, rows: Sequence[Row]) -> int:
     if not isinstance(count, int):
         raise TypeError(f"detect gave {count!r:.60}, not a number of rows")
     return count
+
+
+def _find_wrapper(rows: Sequence[Row]) -> str:
+    """The column of an only row in which the rows of the file stand."""
+    alone = rows[0] if len(rows) == 1 else {}
+    lists = (name for name, value in alone.items() if isinstance(value, list) and value)
+    return next((name for name in lists if isinstance(alone[name][0], dict) or len(alone) == 1), "")
 
 
 def _has_origin(row: Row) -> bool:

@@ -30,13 +30,17 @@ _MEANING = {
 """Columns that change what a row means: their names, without case and marks."""
 _PARTS = {"system", "history", "reasoning", "rationale", "thinking", "thought", "cot", "chosen", "rejected", "tools"}
 """First or last words of such names."""
-_SWITCHES = {
-    "label", "ktolabel", "ktotag", "weight", "sampleweight", "lossweight", "loss", "lossmask", "train", "trainable",
-    "masked",
-}  # fmt: skip
-"""Columns that do where they hold a switch: others are classes or figures."""
-_SWITCH_VALUES = {"true", "false", "0", "1", "0.0", "1.0"}
+_LABELS = {"label", "ktolabel", "ktotag", "desirable", "isdesirable"}
+_WEIGHTS = {"weight", "sampleweight", "lossweight"}
+_SWITCHES = {*_LABELS, *_WEIGHTS, "loss", "lossmask", "train", "trainable", "masked"}
+"""Columns that do where they hold a switch: others are classes or figures. A weight may be any number."""
+_ON = {"true", "1", "1.0", "yes"}
+_OFF = {"false", "0", "0.0", "no", "-1", "-1.0"}
+_SWITCH_VALUES = {*_ON, *_OFF, "positive", "negative"}
 _MEDIA = {"image", "images", "img", "picture", "pictures", "pixel", "audio", "audios", "speech", "video", "videos"}
+
+
+_SWITCH_KINDS = ("label", "weight", "switch")
 
 
 @lru_cache(4096)
@@ -44,7 +48,8 @@ def _kind(name: str) -> str:
     words = [word.lower() for word in _WORDS.findall(name)]
     whole = "".join(words)
     if whole in _MEANING or whole in _SWITCHES:
-        return "switch" if whole in _SWITCHES else "whole"
+        switch = "label" if whole in _LABELS else "weight" if whole in _WEIGHTS else "switch"
+        return switch if whole in _SWITCHES else "whole"
     if not _MEDIA.isdisjoint(words):
         return "media"
     return "part" if words and not _PARTS.isdisjoint((words[0], words[-1])) else ""
@@ -61,9 +66,10 @@ def weigh_column(name: str, value: Any) -> str:
     number = isinstance(value, bool | int | float)
     if kind == "media":
         return "" if number else "media"
-    if kind == "switch":
+    if kind in _SWITCH_KINDS:
         marks = value if isinstance(value, list) else [value]
-        return "meaning" if all(str(mark).lower() in _SWITCH_VALUES for mark in marks) else ""
+        switches = all(str(mark).strip().lower() in _SWITCH_VALUES for mark in marks)
+        return "meaning" if switches or (kind == "weight" and number) else ""
     return "meaning" if kind == "whole" or (not number and (isinstance(value, dict | list) or " " in value)) else ""
 
 
@@ -75,6 +81,16 @@ def list_unread(columns: tuple[str, ...], read: frozenset[str]) -> tuple[tuple[s
     """
     others = tuple(name for name in columns if name not in read)
     return others, tuple(filter(_kind, others))
+
+
+def _read_label(target: str, value: Any) -> Any:
+    """What a column says that is mapped to a label: true or false, or a word that the format may know."""
+    said = str(value).strip().lower()
+    if said in _ON or said in _OFF:
+        return said in _ON
+    if value in EMPTY or value is _MISSING or isinstance(value, str):
+        return value
+    raise Fault(f"/{target}", f"must be true or false, yes or no, 1 or 0, not {said[:40]}")
 
 
 class Columns:
@@ -118,7 +134,11 @@ class Columns:
     def rename(self, row: Row) -> Row:
         """The row with its columns under the names of their targets, without those to be left out.
 
-        Numbers and switches become text, but where a target holds them as they are.
+        Numbers and switches become text, but where a target holds them as they are. Of a label yes and no, 1 and 0 are
+        true and false.
+
+        Raises:
+            Fault: a target has another column's name, or what is to be a label is none.
         """
         if not self._gone:
             return row
@@ -128,7 +148,9 @@ class Columns:
                 rest = remove(rest, path.split("."))
         for target, source in self.targets.items():
             value = find(row, source)
-            if isinstance(value, int | float) and _kind(target) != "switch":
+            if (kind := _kind(target)) == "label":
+                value = _read_label(target, value)
+            elif isinstance(value, int | float) and kind not in _SWITCH_KINDS:
                 value = msgspec.json.encode(value).decode()
             if value is not None and value is not _MISSING:
                 if rest.get(target) not in EMPTY:
@@ -147,6 +169,9 @@ class Columns:
         for name in weighty:
             if (kind := weigh_column(name, row[name])) and name not in self._kept:
                 raise Fault(f"/{name}", explain_unread(kind, form))
+        for target in self.targets:
+            if target in row and target not in read:
+                raise Fault(f"/{target}", f"{form} cannot read what is mapped to it")
         if self.keep is None:
             return row, others
         kept = tuple(name for name in others if name in self._kept)
@@ -160,7 +185,7 @@ class Columns:
             ColumnsError: a row holds what changes its meaning, and the format does not read that.
             UsageError: the format does not read what a column is mapped to.
         """
-        read, other = dict[str, None](), dict[str, None]()
+        read, other, unknown = dict[str, None](), dict[str, None](), dict[str, tuple[str, list[str]]]()
         for place, row in rows.items():
             known = reads(row)
             read |= dict.fromkeys(name for name in row if name in known)
@@ -173,10 +198,12 @@ class Columns:
                     ways: dict[str, tuple[str, Any]] = {"map it with": ("columns", {**self.targets, "FIELD": name})}
                     ways |= {"keep it with": ("keep", kept), "leave it out with": ("ignore", [*self.ignore, name])}
                     raise ColumnsError(f"{place}: the column {name!r} {explain_unread('meaning', form)}", ways)
-            for target in self.targets:
-                if target in row and target not in known:
-                    end = hint(target, known) or f"; it reads {list_columns(known)}"
-                    raise UsageError(f"{place}: {form} has no field {target!r} to map a column to{end}")
+            missing = [target for target in self.targets if target in row and target not in known]
+            unknown |= {target: (place, [name for name in known if name]) for target in missing}
+        for target, (place, names) in unknown.items():
+            if target not in read:
+                end = hint(target, names) or f"; it reads {list_columns(names)}"
+                raise UsageError(f"{place}: {form} has no field {target!r} to map a column to{end}")
         extra = [name for name in other if self.keep is None or name in self.keep]
         left = [*self.ignore, *(name for name in other if name not in extra)]
         if form == "filial" and not (self or extra):

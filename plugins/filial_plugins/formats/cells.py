@@ -48,7 +48,11 @@ def _read_task(name: str, value: object) -> str | None:
 
 
 def _read_label(name: str, value: object) -> bool | None:
-    return value if isinstance(value, bool) else names.WANTED.get(str(value).lower())
+    if isinstance(value, bool):
+        return value
+    wanted = names.WANTED.get(str(value).strip().lower())
+    number = fold(name) != "label" and isinstance(value, int | float | str)  # there 0 and 1 may be classes
+    return {1: True, 0: False, -1: False, "1": True, "0": False}.get(value) if number and wanted is None else wanted
 
 
 def _read_weight(name: str, value: object) -> bool | None:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from filial import Record
-from filial.formats import Row, RowFormat
+from filial.formats import Fault, Row, RowFormat
+from filial_plugins.formats import names
 from filial_plugins.formats.cells import Cells, name_columns, order
-from filial_plugins.formats.turns import is_talk
+from filial_plugins.formats.turns import holds_rows, is_talk
 
 
 class ChatRows(RowFormat):
@@ -23,7 +24,8 @@ class ChatRows(RowFormat):
     def detect(self, sample: Sequence[Row]) -> int:
         """Return how many hold a conversation."""
         first, *others = self.talk
-        return sum(first in row or any(is_talk(row.get(name)) for name in others) for row in sample)
+        alone = len(sample) == 1
+        return sum(first in row or any(is_column_of_turns(row, name, alone) for name in others) for row in sample)
 
     def columns(self, row: Row) -> Collection[str]:
         """Return the column of the conversation, and what stands beside it."""
@@ -36,6 +38,8 @@ class ChatRows(RowFormat):
             Fault: no turns, or one that a record cannot hold.
         """
         name = self.find_talk(row)
+        if name in names.WRAPPERS and holds_rows(row.get(name)):
+            raise Fault(f"/{name}", "holds rows, not turns; save that array alone, as a file of its own")
         cells = Cells(row, "", (name,))
         return [cells.conversation(cells.talk(name))]
 
@@ -43,3 +47,16 @@ class ChatRows(RowFormat):
         """Return the column that holds the conversation; the first one, where none does."""
         there = order(tuple(row), self.talk) or self.talk[:1]
         return there[0] if len(there) == 1 else next((name for name in there if is_talk(row[name])), there[0])
+
+
+def is_column_of_turns(row: Row, name: str, alone: bool) -> bool:
+    """Return whether a conversation stands in a column, and not all the rows of a file: where a row is ``alone``, a
+    list of texts without an id is one of rows."""
+    value = row.get(name)
+    if not is_talk(value):
+        return False
+    if name not in names.WRAPPERS:
+        return True
+    return not holds_rows(value) and not (
+        alone and "id" not in row and isinstance(value, list) and isinstance(value[0], str)
+    )

@@ -9,8 +9,7 @@ from filial import Format, hookimpl
 from filial.formats import Row
 from filial_plugins.formats import names
 from filial_plugins.formats.cells import BESIDE, holds_questions
-from filial_plugins.formats.chats import ChatRows
-from filial_plugins.formats.turns import is_talk
+from filial_plugins.formats.chats import ChatRows, is_column_of_turns
 
 
 class Dialogues(ChatRows):
@@ -27,7 +26,11 @@ class Dialogues(ChatRows):
 
     def detect(self, sample: Sequence[Row]) -> int:
         """Return how many hold a conversation, and not the questions of a benchmark."""
-        return sum(any(is_talk(row.get(name)) for name in self.talk) and not holds_questions(row) for row in sample)
+        alone = len(sample) == 1
+        return sum(
+            any(is_column_of_turns(row, name, alone) for name in self.talk) and not holds_questions(row)
+            for row in sample
+        )
 
 
 @hookimpl

@@ -36,13 +36,18 @@ ANSWER = (
     "outputs", "reply", "assistant", "canonical_solution", "code",
 )  # fmt: skip
 """What is answered; a worked solution before the ``answer`` in a word."""
-ANSWERS = ("completions", "generations", "responses", "answers", "outputs", "candidates", "samples")
+ANSWERS = ("completions", "generations", "responses", "answers", "outputs", "candidates", "samples", "solutions")
 """Several answers to one question."""
 GRADE = ("overall_score", "score", "rating", "reward", "grade")
 GRADES = ("ratings", "scores", "rating", "rewards", "grades", "overall_scores")
 """The grades of several answers, in a column of their own."""
-RANK = ("rank",)
+RANK = ("rank", "ranks", "ranking")
 """A place in a list, from 1: the lower, the better."""
+RIGHT = (
+    "correct", "is_correct", "correctness", "correctness_math_verify", "is_right", "passed", "verified", "labels",
+    "label",
+)  # fmt: skip
+"""Whether an answer is right, or wanted, in it or in a list beside several."""
 
 CHOSEN = ("chosen", "chosen_response", "chosen_answer", "chosen_messages", "preferred", "preferred_output")
 REJECTED = (
@@ -50,6 +55,8 @@ REJECTED = (
 )  # fmt: skip
 
 CONVERSATIONS = ("conversations", "items")
+WRAPPERS = ("items", "data")
+"""Columns of turns which are also what files call the list of their rows."""
 MESSAGES = ("messages",)
 DIALOGUE = ("conversation", "dialogue", "dialog", "chat", "turns", "data", "trajectory")
 QUESTIONS = ("turns",)
@@ -79,8 +86,19 @@ UNCLEAR = ("train_detail", "train_details", "mask", "label_mask")
 WEIGHT = ("weight", "loss_weight", "sample_weight", "train", "trainable")
 """`TRAINED` for a whole row: fewer names, for there a ``loss`` is a measurement."""
 
-LABEL = ("label", "kto_tag", "desirable")
-WANTED = {"true": True, "desirable": True, "chosen": True, "false": False, "undesirable": False, "rejected": False}
+LABEL = ("label", "kto_tag", "kto_label", "desirable", "is_desirable")
+WANTED = {
+    **dict.fromkeys(
+        ("true", "yes", "desirable", "chosen", "good", "accepted", "accept", "preferred", "like", "liked", "thumbs_up",
+         "thumbs up", "up", "correct", "right"),
+        True,
+    ),
+    **dict.fromkeys(
+        ("false", "no", "undesirable", "rejected", "bad", "reject", "dispreferred", "not preferred", "dislike",
+         "disliked", "thumbs_down", "thumbs down", "down", "incorrect", "wrong"),
+        False,
+    ),
+}  # fmt: skip
 """What a label says in words."""
 
 MEDIA = (

@@ -9,7 +9,7 @@ from filial import Format, Message, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import fields, names
 from filial_plugins.formats.cells import BESIDE, Cells, Said, find, name_columns, order
-from filial_plugins.formats.turns import read_calls
+from filial_plugins.formats.turns import is_dialogue, read_calls, split_dialogue
 
 
 def find_asked(row: Row) -> str:
@@ -43,6 +43,9 @@ def read_question(cells: Cells, asked: str, given: str) -> tuple[Said, str]:
         Fault: there is none, it says nothing, or it is neither a text nor a list of turns.
     """
     said = cells.said(asked, "user")
+    if isinstance(said, str) and is_dialogue(said):
+        turns = split_dialogue(said)
+        said = turns[0].content if len(turns) == 1 and turns[0].role == "user" else turns
     if not said:
         raise Fault(f"/{asked}", "is empty")
     return said, fields.read_text(cells.row, given, default="") if given else ""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 
-from filial import Format, Message, Record, Role, hookimpl
+from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import fields, names
 from filial_plugins.formats.cells import BESIDE, Cells, Said, as_turns, find, leave_prompt, order
 from filial_plugins.formats.fields import EMPTY, fold
 from filial_plugins.formats.pairs import find_asked, find_given, read_question
-from filial_plugins.formats.turns import is_talk
+from filial_plugins.formats.turns import is_dialogue, is_talk, split_dialogue
 
-_MARKERS: dict[str, Role] = {"\n\nHuman:": "user", "\n\nAssistant:": "assistant"}
 _TALKS = (*names.MESSAGES, *names.CONVERSATIONS, *names.DIALOGUE)
 
 
@@ -84,8 +82,8 @@ def _keep_remarks(row: Row, own: tuple[str, ...]) -> Row:
 
 def _holds_question(answer: object) -> bool:
     """Return whether an answer has its question in front of it."""
-    if isinstance(answer, str) and _MARKERS.keys() & {answer[:8], answer[:12]}:
-        return True
+    if isinstance(answer, str):
+        return is_dialogue(answer)
     if not isinstance(answer, list) or len(answer) < 2 or not isinstance(answer[0], dict):
         return False
     speaker = next((answer[0][name] for name in names.SPEAKER if isinstance(answer[0].get(name), str)), "")
@@ -94,15 +92,7 @@ def _holds_question(answer: object) -> bool:
 
 def _read_answer(cells: Cells, name: str) -> Said:
     said = cells.said(name, "assistant")
-    return _split_dialogue(said) if isinstance(said, str) and _holds_question(said) else said
-
-
-def _split_dialogue(text: str) -> tuple[Message, ...]:
-    """Return the turns of a text in which each begins with its speaker, as in HH-RLHF."""
-    pieces = re.split("(" + "|".join(map(re.escape, _MARKERS)) + ")", text)
-    return tuple(
-        Message(_MARKERS[marker], piece.strip()) for marker, piece in zip(pieces[1::2], pieces[2::2], strict=True)
-    )
+    return split_dialogue(said) if isinstance(said, str) and is_dialogue(said) else said
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,8 @@ _RESULT_PARTS = ("tool_result", "tool_response")
 _TEXT_OF_PART = ("text", "content", "value", "thinking", "reasoning", "refusal")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _CALL_KEYS = {"id", "type", "index", "function", "name", *_ARGUMENTS}
+_MARKERS: dict[str, Role] = {"\n\nHuman:": "user", "\n\nAssistant:": "assistant"}
+_MARKER = re.compile("(" + "|".join(_MARKERS) + ")")
 Said = dict[str, tuple[str, Any]]
 """Of each part of a turn the key under which it stands, and the value."""
 
@@ -125,6 +128,28 @@ def is_talk(value: object) -> bool:
     if isinstance(first, list):
         return all(isinstance(item, list) and len(item) == 2 for item in items)
     return isinstance(first, str) and len(items) > 1
+
+
+def holds_rows(value: object) -> bool:
+    """Return whether a list looks like one of rows with questions and answers, as no speaker is named in it."""
+    first = value[0] if isinstance(value, list) and value else None
+    if not isinstance(first, dict):
+        return False
+    keys = {fold(key) for key in first}
+    return keys.isdisjoint(names.SPEAKER) and keys.isdisjoint(names.ROLES)
+
+
+def split_dialogue(text: str) -> tuple[Message, ...]:
+    """Return the turns of a text in which each begins with its speaker, as in HH-RLHF; an answer that is still to come
+    is none."""
+    pieces = _MARKER.split(text)
+    said = [(_MARKERS[marker], piece.strip()) for marker, piece in zip(pieces[1::2], pieces[2::2], strict=True)]
+    return tuple(Message(role, piece) for role, piece in (said if not said or said[-1][1] else said[:-1]))
+
+
+def is_dialogue(text: str) -> bool:
+    """Return whether a text is one that `split_dialogue` takes apart."""
+    return text.startswith(tuple(_MARKERS))
 
 
 def _read_item(item: Any, talk: Talk) -> None:
