@@ -82,7 +82,6 @@ NESTED = {"q": {"text": "How many?", "lang": "en"}, "a": {"value": 4, "sure": Tr
         ({"output": "a.value"}, "4", {"a": {"sure": True}, "all": NESTED["all"]}),
         ({"output": "a.sure"}, "true", {"a": {"value": 4}, "all": NESTED["all"]}),
         ({"output": "all.1.b"}, "Two.", {"a": NESTED["a"], "all": NESTED["all"]}),
-        ({"output": "q.text"}, "How many?", {"a": NESTED["a"], "all": NESTED["all"]}),
     ],
 )
 def test_a_dot_leads_into_an_object_and_numbers_become_text(columns, output, extra):
@@ -168,7 +167,9 @@ MEANING = [
     ("SYSTEM", "Pirate."), ("history", [["a", "b"]]), ("chat_history", "A: hello"), ("past_messages", [{}]),
     ("rationale", "Since 2 + 2 is 4."), ("reasoning_content", "Hm."), ("Thinking", "Hm."), ("cot", "First, ..."),
     ("model_reasoning", "First this, then that."), ("chosen", "good"), ("rejected", [{"role": "user"}]),
-    ("chosen_response", "a good one"), ("label", False), ("label", "true"), ("kto_tag", True), ("weight", 0), ("weight", 0.5), ("label", -1), ("label", "no"),
+    ("chosen_response", "a good one"), ("label", False), ("label", "true"), ("kto_tag", True), ("weight", 0),
+    ("weight", 0.5), ("label", -1),
+    ("label", "no"),
     ("loss_mask", [0, 1]), ("train", False), ("functions", [{"name": "f"}]), ("tool_calls", [{}]),
     ("choices", ["a", "b"]), ("passage", "Long ago."),
 ]  # fmt: skip
@@ -520,3 +521,11 @@ def test_a_format_is_named_by_its_class_or_an_object(tmp_path):
     assert len(filial.load(tmp_path / "a.txt", format=Csv, columns={"instruction": "What is it?"})) == 1
     filial.load(tmp_path / "a.txt", format=Csv(header=False), columns=NUMBERED).save(tmp_path / "b.txt", Csv)
     assert (tmp_path / "b.txt").read_text().startswith("id,instruction,")
+
+
+def test_a_column_is_mapped_to_one_field_and_a_field_has_one_column(tmp_path, cli):
+    path = put(tmp_path / "a.jsonl", ROW)
+    with pytest.raises(UsageError, match="the column 'A' is mapped to several fields; map it to one"):
+        load(path, columns={"instruction": "A", "output": "A"})
+    assert cli("filter", "length", path, "-o", "o.jsonl", "--columns", "instruction=A,instruction=B") == 2
+    assert "a field is mapped twice" in cli.err

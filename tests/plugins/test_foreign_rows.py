@@ -162,7 +162,7 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
     "OpenAI, not trained": (
         "openai",
         {"messages": [U, {**Y, "weight": 0}]},
-        talk(USER, Message("assistant", A, train=False), extra={"messages_extra": [{}, {"weight": 0}]}),
+        talk(USER, Message("assistant", A, train=False)),
     ),
     "OpenAI, a developer": (
         "openai",
@@ -266,7 +266,6 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
         talk(
             Message("user", Q, train=False),
             Message("assistant", A, reasoning="Hm.", train=True),
-            extra={"messages_extra": [{"loss_weight": 0.0}, {}]},
         ),
     ),
     "parts with more than text": (
@@ -340,7 +339,7 @@ KINDS: dict[str, tuple[str, dict[str, Any], Record]] = {
     "mistral-finetune": (
         "sharegpt",
         {"conversations": [HUMAN, {**GPT, "weight": 0}]},
-        talk(USER, Message("assistant", A, train=False), extra={"conversations_extra": [{}, {"weight": 0}]}),
+        talk(USER, Message("assistant", A, train=False)),
     ),
     "axolotl": (
         "sharegpt",
@@ -549,8 +548,8 @@ GRADED: dict[str, dict[str, Any]] = {
     "places": {"question": Q, "responses": ["x", A, "w"], "rank": [2, 1, 3]},
     "places of another name": {"question": Q, "responses": ["x", A, "w"], "ranks": [2, 1, 3]},
     "a ranking that says the same both ways": {"question": Q, "responses": ["w", A], "ranking": [2, 1]},
-    "a ranking in the answers": {"q": 1, "question": Q, "responses": [{"text": "w", "ranking": 2}, {"text": A, "ranking": 1}]},
-    "marks in the answers": {"question": Q, "responses": [{"text": "w", "correct": False}, {"text": A, "correct": True}]},
+    "a ranking in the answers": {"question": Q, "responses": [{"text": "w", "ranking": 2}, {"text": A, "ranking": 1}]},
+    "marks in the answers": {"question": Q, "responses": [{"text": "w", "correct": 0}, {"text": A, "correct": 1}]},
     "an answer that is missing": {"question": Q, "responses": ["w", None, A], "ratings": [1, None, 5]},
 }  # fmt: skip
 
@@ -568,7 +567,7 @@ UNGRADED: dict[str, tuple[dict[str, Any], str]] = {
     "solutions": ({"solutions": json.dumps([A, "b"])}, "/solutions: holds 2 answers"),
     "a missing grade": ({"generations": [A, "b", "c"], "ratings": [1, None, 3]}, "/ratings: has a grade for some"),
     "fewer grades": ({"generations": [A, "b", "c"], "ratings": [1, 5]}, "/ratings: has 2 entries, and there are 3"),
-    "steps": ({"completions": [A, "b"], "labels": [True, False]}, "/labels: labels beside completions are of the steps"),
+    "steps": ({"completions": [A, "b"], "labels": [True, False]}, "/labels: labels beside completions are"),
     "places or an order": ({"responses": [A, "b", "c"], "ranking": [2, 3, 1]}, "/ranking: could be the place of each"),
 }  # fmt: skip
 
@@ -578,6 +577,74 @@ def test_several_answers_are_never_trained_where_nothing_says_which(kind: str) -
     row, words = UNGRADED[kind]
     records, [why] = read_all({"question": Q, **row})
     assert (records, why[: len(words)]) == ([], words)
+
+
+BETTER: dict[str, dict[str, Any]] = {
+    "PKU-SafeRLHF": {"prompt": Q, "response_0": "w", "response_1": A, "better_response_id": 1, "safer_response_id": 1},
+    "HelpSteer2": {"prompt": Q, "response_1": A, "response_2": "w", "preference_strength": -2},
+    "HelpSteer3": {"context": [U], "response1": "w", "response2": A, "overall_preference": 3},
+    "Arena's marks": {"prompt": Q, "response_a": A, "response_b": "w", "winner_model_a": 1, "winner_model_b": 0},
+    "Arena's word": {"prompt": Q, "response_a": "w", "response_b": A, "winner": "model_b"},
+    "MT-Bench": {"conversation_a": [U, Y], "conversation_b": [U, {**Y, "content": "w"}], "winner": "model_a"},
+    "AlpacaEval": {"instruction": Q, "output_1": "w", "output_2": A, "preference": 2.0},
+    "winner and loser": {"prompt": Q, "winner": A, "loser": "w"},
+    "accepted": {"prompt": Q, "accepted": A, "rejected": "w"},
+    "OpenAI": {
+        "input": {"messages": [U], "tools": [], "parallel_tool_calls": True},
+        "preferred_output": [Y],
+        "non_preferred_output": [{**Y, "content": "w"}],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BETTER)
+def test_the_better_of_two_answers_is_trained_and_the_other_is_rejected(kind: str) -> None:
+    [record], bad = read_all(BETTER[kind])
+    assert [(turn.role, turn.content) for turn in record.turns()] == [("user", Q), ("assistant", A)]
+    assert ([turn.content for turn in record.rejected], bad) == (["w"], [])
+
+
+UNCLEAR: dict[str, tuple[dict[str, Any], str]] = {
+    "no word": ({"prompt": Q, "response_a": A, "response_b": "w"}, "nothing says which of response_a and response_b"),
+    "a tie": ({"prompt": Q, "response_a": A, "response_b": "w", "winner": "tie"}, "response_a and response_b are"),
+    "two words": (
+        {"prompt": Q, "response_0": A, "response_1": "w", "better_response_id": 0, "safer_response_id": 1},
+        "it is not said clearly which",
+    ),
+    "two questions of preferences": (
+        {"chosen": [U, Y], "rejected": [{**U, "content": "Else?"}, Y]},
+        "/rejected: has another question than chosen",
+    ),
+    "a worse answer alone": ({"prompt": Q, "rejected": "w"}, "has a worse answer, and no better one"),
+    "two questions": ({"instruction": "Be brief.", "prompt": Q, "response": A}, "/instruction: is a second question"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+def test_what_is_not_clear_is_a_bad_row(kind: str) -> None:
+    row, words = UNCLEAR[kind]
+    records, [why] = read_all(row)
+    assert (records, why[: len(words)]) == ([], words)
+
+
+def test_names_of_parts_that_are_plain_are_read() -> None:
+    read = [
+        ({"Question": Q, "Complex_CoT": "Hm.", "Response": A}, single(reasoning="Hm.")),
+        ({"prompt": Q, "response": A, "system_instruction": "S"}, single(system="S")),
+        ({"definition": Q, "inputs": "in Asia", "targets": A}, single(input="in Asia")),
+        ({"article": "in Asia", "question": Q, "answer": A}, single(input="in Asia")),
+        ({"prompt": Q, "completion": A, "thumbs_up": False}, single(label=False)),
+    ]
+    for row, expected in read:
+        assert read_all(row) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    "name", ["opa", "cop", "A", "option_a", "choices", "deepseek_thinking_trajectory", "solutions"]
+)
+def test_choices_and_reasoning_of_others_are_not_passed_over(name: str) -> None:
+    with pytest.raises(UsageError, match=f"the column '{name}' changes what a row means"):
+        read_all({"question": Q, "answer": A, name: "x"})
 
 
 def test_an_answer_that_is_given_twice_or_marked_as_wrong_is_one_record() -> None:

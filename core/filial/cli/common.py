@@ -189,7 +189,10 @@ def _split_names(key: str, texts: Sequence[str]) -> Any:
     names = [name for text in texts for name in text.split(",") if name]
     if key == "columns" and (wrong := [name for name in names if not all(name.partition("="))]):
         raise UsageError(f"--columns {wrong[0]!r}: write FIELD=COLUMN, such as instruction=question,output=answer")
-    return dict(name.split("=", 1) for name in names) if key == "columns" else names
+    found = dict(name.split("=", 1) for name in names) if key == "columns" else names
+    if len(found) < len(names):
+        raise UsageError("--columns: a field is mapped twice; it has one column")
+    return found
 
 
 def teacher_flags(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ TEXT = (*LINES, ".json")
 Spec: TypeAlias = "str | Mapping[str, Any] | Format | type[Format]"
 """A format as callers name it: its name, ``use: NAME`` with options beside it, a component or its class."""
 
+WRAPPING = 3
+"""So many columns at most has an object around all rows of a file."""
 OURS = frozenset(("scores", "tags", "constraints", "origin", "extra"))
 _ORIGIN = frozenset(("stage", "plugin", "parents", "round", "answers"))
 
@@ -184,9 +186,9 @@ def _count_rows(form: RowFormat, rows: Sequence[Row]) -> int:
 
 def _find_wrapper(rows: Sequence[Row]) -> str:
     """The column of an only row in which the rows of the file stand."""
-    alone = rows[0] if len(rows) == 1 else {}
-    lists = (name for name, value in alone.items() if isinstance(value, list) and value)
-    return next((name for name in lists if isinstance(alone[name][0], dict) or len(alone) == 1), "")
+    alone = rows[0] if len(rows) == 1 and len(rows[0]) <= WRAPPING else {}
+    lists = (name for name, value in alone.items() if value and isinstance(value, list))
+    return max(lists, key=lambda name: len(alone[name]), default="")
 
 
 def _has_origin(row: Row) -> bool:

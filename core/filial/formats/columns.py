@@ -25,10 +25,25 @@ _MEANING = {
     "reasoning", "reasoningcontent", "reasoningtext", "rationale", "rationales", "thinking", "thinkingcontent",
     "thought", "thoughts", "think", "cot", "chainofthought", "scratchpad", "chosen", "rejected", "preferred",
     "dispreferred", "preferredoutput", "nonpreferredoutput", "tools", "functions", "functioncall", "functioncalls",
-    "toolcalls", "choices", "options", "passage", "paragraph",
+    "toolcalls", "choices", "options", "passage", "paragraph", "article", "opa", "opb", "opc", "opd", "cop", "optiona",
+    "optionb", "optionc", "optiond", "choicea", "choiceb", "choicec", "choiced", "systeminstruction",
+    "systeminstructions", "complexcot", "deepseekreasoning", "thinkingtrajectory", "deepseekthinkingtrajectory",
+    "geminithinkingtrajectory", "responsea", "responseb", "solutions", "accepted", "loser",
 }  # fmt: skip
 """Columns that change what a row means: their names, without case and marks."""
-_PARTS = {"system", "history", "reasoning", "rationale", "thinking", "thought", "cot", "chosen", "rejected", "tools"}
+_PARTS = {
+    "system",
+    "history",
+    "reasoning",
+    "rationale",
+    "thinking",
+    "thought",
+    "cot",
+    "trajectory",
+    "chosen",
+    "rejected",
+    "tools",
+}
 """First or last words of such names."""
 _LABELS = {"label", "ktolabel", "ktotag", "desirable", "isdesirable"}
 _WEIGHTS = {"weight", "sampleweight", "lossweight"}
@@ -40,12 +55,16 @@ _SWITCH_VALUES = {*_ON, *_OFF, "positive", "negative"}
 _MEDIA = {"image", "images", "img", "picture", "pictures", "pixel", "audio", "audios", "speech", "video", "videos"}
 
 
+_LETTERS = {"A", "B", "C", "D", "E"}
+"""Names of the choices of a question."""
 _SWITCH_KINDS = ("label", "weight", "switch")
 
 
 @lru_cache(4096)
 def _kind(name: str) -> str:
-    words = [word.lower() for word in _WORDS.findall(name)]
+    if name in _LETTERS:
+        return "whole"
+    words = [word.lower() for word in _WORDS.findall(name.replace("CoT", "Cot"))]
     whole = "".join(words)
     if whole in _MEANING or whole in _SWITCHES:
         switch = "label" if whole in _LABELS else "weight" if whole in _WEIGHTS else "switch"
@@ -108,6 +127,8 @@ class Columns:
         self.targets, self.keep, self.ignore = dict(columns or {}), keep, tuple(ignore)
         self._kept = tuple(keep or ())
         self._gone = dict.fromkeys([*self.targets.values(), *ignore])
+        if twice := [name for name in self._gone if [*self.targets.values()].count(name) > 1]:
+            raise UsageError(f"the column {twice[0]!r} is mapped to several fields; map it to one")
         if both := {*self.targets.values(), *self._kept}.intersection(ignore):
             raise UsageError(f"the column {min(both)!r} is to be read and to be ignored; say one of the two")
 

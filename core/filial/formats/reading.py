@@ -177,7 +177,7 @@ class _RowReader:
         seen, file, columns = list(_take_sample(source)), self._report.file, self._columns
         numbered = [(number, row) for number, line in seen if (row := try_parse(parse, line))]
         columns.check([row for _, row in numbered], file)
-        renamed = [(number, named) for number, row in numbered if (named := _try_parse(rename, row)) is not None]
+        renamed = [(number, named) for number, row in numbered if (named := try_parse(rename, row)) is not None]
         places, rows = [f"{file}:{number}" for number, _ in renamed], [row for _, row in renamed]
         form = self._rows
         if self._find:

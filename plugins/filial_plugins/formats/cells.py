@@ -170,6 +170,24 @@ class Cells:
                     self.names.append(name)
                     break
 
+    @property
+    def rejects(self) -> bool:
+        """Whether a worse answer stands beside the format's own columns."""
+        return "rejected" in self._parts
+
+    def request(self, name: str) -> list[Message]:
+        """Return the turns of an object with ``messages``, as OpenAI has the question of a preference, and perhaps
+        ``tools``; what else it says is kept.
+
+        Raises:
+            Fault: no turns, or one that a record cannot hold.
+        """
+        value = self.row[name]
+        self._tools += turns.read_tools("tools", value.get("tools"))
+        if rest := {key: cell for key, cell in value.items() if key not in ("messages", "tools") and cell not in EMPTY}:
+            self._extra[f"{name}_extra"] = fields.to_json(rest)
+        return self.talk(name, value["messages"])
+
     def said(self, name: str, role: Role) -> Said:
         """Return what a column says: its text, or the turns in it.
 

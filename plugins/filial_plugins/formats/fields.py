@@ -23,7 +23,7 @@ EMPTY: tuple[Any, ...] = (None, "", [], {})
 @lru_cache(4096)
 def fold(name: str) -> str:
     """Return the name of a column as the tables of names have it: ``System Prompt`` and ``systemPrompt`` are one."""
-    return _WORD.sub("_", name).strip().lower().replace(" ", "_").replace("-", "_")
+    return _WORD.sub("_", name.replace("CoT", "Cot")).strip().lower().replace(" ", "_").replace("-", "_")
 
 
 _WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])")

@@ -30,7 +30,7 @@ QUESTION = (
 """What is asked; ``input`` only where nothing else is."""
 ALONE = ("prompt", "question", "query", "instruction", "problem", "user_prompt")
 """What is asked, where the row has no answer: names that hold nothing but a task."""
-GIVEN = ("input", "context", "passage")
+GIVEN = ("input", "context", "passage", "article", "paragraph")
 ANSWER = (
     "completion", "response", "output", "generation", "generated_solution", "solution", "answer", "targets", "target",
     "outputs", "reply", "assistant", "canonical_solution", "code",
@@ -49,24 +49,47 @@ RIGHT = (
 )  # fmt: skip
 """Whether an answer is right, or wanted, in it or in a list beside several."""
 
-CHOSEN = ("chosen", "chosen_response", "chosen_answer", "chosen_messages", "preferred", "preferred_output")
+CHOSEN = (
+    "chosen", "chosen_response", "chosen_answer", "chosen_messages", "preferred", "preferred_output", "accepted",
+    "accepted_response", "winner",
+)  # fmt: skip
 REJECTED = (
     "rejected", "rejected_response", "rejected_answer", "rejected_messages", "dispreferred", "non_preferred_output",
+    "loser",
 )  # fmt: skip
+
+SIDES = (
+    ("response_1", "response_2"), ("response1", "response2"), ("response_0", "response_1"),
+    ("response_a", "response_b"),
+    ("answer_1", "answer_2"), ("answer_0", "answer_1"), ("answer_a", "answer_b"), ("output_1", "output_2"),
+    ("completion_1", "completion_2"), ("completion_a", "completion_b"), ("conversation_a", "conversation_b"),
+)  # fmt: skip
+"""Two answers side by side."""
+STRENGTH = ("preference_strength", "overall_preference")
+"""How much better the second of two answers is; below 0 the first one is the better."""
+WINNER = (
+    "winner", "preference", "preferred", "better", "better_response_id", "safer_response_id", "better_response",
+    "preferred_response",
+)  # fmt: skip
+"""Which of two answers is the better, by the end of its column's name: 1, B, model_b."""
+WON = (("winner_model_a", "winner_model_b"), ("winner_a", "winner_b"))
+"""Marks of the first and the second answer, true for the better one."""
 
 CONVERSATIONS = ("conversations", "items")
 WRAPPERS = ("items", "data")
 """Columns of turns which are also what files call the list of their rows."""
 MESSAGES = ("messages",)
 DIALOGUE = ("conversation", "dialogue", "dialog", "chat", "turns", "data", "trajectory")
+DEFINITION = "definition"
+"""What is asked of ``inputs`` (Super-NaturalInstructions)."""
 QUESTIONS = ("turns",)
 """The questions of a benchmark, each of which is asked after the answer to the one before (MT-Bench)."""
 
-SYSTEM = ("system", "system_prompt", "system_message", "sys_prompt")
+SYSTEM = ("system", "system_prompt", "system_message", "sys_prompt", "system_instruction", "system_instructions")
 HISTORY = ("history", "conversation_history", "chat_history")
 REASONING = (
     "reasoning_content", "reasoning", "rationale", "thinking", "thinking_content", "reasoning_text", "reasoning_trace",
-    "chain_of_thought", "cot", "thought", "thoughts", "think",
+    "chain_of_thought", "cot", "thought", "thoughts", "think", "complex_cot",
 )  # fmt: skip
 BESIDE_AN_ANSWER = ("__reasoning_content", "__reasoning_trace", "_reasoning_content", "_reasoning")
 """How the column of an answer's reasoning ends that begins with the answer's own name."""
@@ -76,17 +99,19 @@ CALL_ID = ("tool_call_id", "tool_use_id")
 
 TRAINED = (
     "train", "trainable", "weight", "loss", "loss_weight", "loss_mask", "loss_scale", "training", "is_trained",
-    "train_on_turn",
+    "train_on_turn", "should_train", "include_in_loss", "compute_loss", "is_trainable", "trained",
 )  # fmt: skip
 """Flags of a turn that are true, or 1, where it is trained."""
-UNTRAINED = ("masked", "is_masked", "ignore", "ignore_loss", "no_loss", "mask_loss", "skip_loss")
+UNTRAINED = ("masked", "is_masked", "ignore", "ignore_loss", "no_loss", "mask_loss", "skip_loss", "exclude_from_loss")
 """Flags of a turn that are true, or 1, where it is not trained."""
 UNCLEAR = ("train_detail", "train_details", "mask", "label_mask")
 """Marks of a turn that a record has no place for, or that public data use both ways."""
 WEIGHT = ("weight", "loss_weight", "sample_weight", "train", "trainable")
 """`TRAINED` for a whole row: fewer names, for there a ``loss`` is a measurement."""
 
-LABEL = ("label", "kto_tag", "kto_label", "desirable", "is_desirable")
+LABEL = (
+    "label", "kto_tag", "kto_label", "desirable", "is_desirable", "is_correct", "thumbs_up", "accepted", "is_accepted",
+)  # fmt: skip
 WANTED = {
     **dict.fromkeys(
         ("true", "yes", "desirable", "chosen", "good", "accepted", "accept", "preferred", "like", "liked", "thumbs_up",

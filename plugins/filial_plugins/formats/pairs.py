@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 from filial import Format, Message, Record, hookimpl
@@ -16,18 +17,34 @@ def find_asked(row: Row) -> str:
     """Return the column of the question; ``text`` is one where a ``question_id`` says so (Vicuna's benchmark)."""
     if "question_id" in row and isinstance(row.get("text"), str):
         return find(row, names.ALONE) or "text"
+    if names.DEFINITION in row and not find(row, names.ALONE) and find(row, ("inputs", "input")):
+        return names.DEFINITION
     return find(row, names.QUESTION) or next(iter(order(tuple(row), names.QUESTION)), "")
 
 
 def find_given(row: Row, asked: str) -> str:
     """Return the column of what the question is about."""
-    return find(row, names.GIVEN, but=asked)
+    return find(row, ("inputs", *names.GIVEN) if asked == names.DEFINITION else names.GIVEN, but=asked)
 
 
 def find_answer(row: Row, asked: str) -> str:
     """Return the column of the answer; where no cell says anything, one that is there for it."""
     there = (name for name in order(tuple(row), names.ANSWER) if name != asked)
     return find(row, names.ANSWER, but=asked) or next(there, "")
+
+
+@lru_cache(4096)
+def _list_others(columns: tuple[str, ...], asked: str) -> tuple[str, ...]:
+    return tuple(name for name in order(columns, names.ALONE) if name != asked)
+
+
+def _find_second(row: Row, asked: str) -> str:
+    """Return another column of a row that asks something else."""
+    for name in _list_others(tuple(row), asked):
+        first, second = row[asked], row[name]
+        if isinstance(first, str) and isinstance(second, str) and second not in first and first not in second:
+            return name
+    return ""
 
 
 def find_calls_column(row: Row) -> str:
@@ -83,7 +100,11 @@ class Pairs(RowFormat):
             raise Fault("", f"lacks one of {', '.join(names.QUESTION)}")
         if not answer and not self.unanswered:
             raise Fault("", f"lacks one of {', '.join(names.ANSWER)}")
+        if second := _find_second(row, asked):
+            raise Fault(f"/{second}", f"is a second question beside {asked}; map one of them, or leave it out")
         cells = Cells(row, answer, own)
+        if cells.rejects and (not answer or row[answer] in fields.EMPTY):
+            raise Fault("", "has a worse answer, and no better one")
         said, about = read_question(cells, asked, given)
         if answer and answer == find_calls_column(row):
             calls, more = read_calls(answer, row[answer])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import ClassVar
 
 from filial import Format, Record, hookimpl
 from filial.formats import Fault, Row, RowFormat
@@ -23,6 +24,7 @@ class Preferences(RowFormat):
     ``Assistant:``) are turns. Only read; other columns go into ``extra``.
     """
 
+    talks: ClassVar[tuple[str, ...]] = _TALKS
     optional = (*names.CHOSEN, *names.REJECTED, *names.QUESTION, *names.GIVEN, *_TALKS, *BESIDE)
     priority = -1
 
@@ -32,8 +34,8 @@ class Preferences(RowFormat):
 
     def columns(self, row: Row) -> Collection[str]:
         """Return the columns of both answers and of the question, and what stands beside them."""
-        own = self._find(row)
-        return {*own, *Cells(row, own[0], (*own, *names.REJECTED)).names, *_keep_remarks(row, own)}
+        own = self.find_parts(row)
+        return {*own, *Cells(row, own[0], (*own, *names.REJECTED)).names, *self.keep_remarks(row, own)}
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one record.
@@ -41,12 +43,12 @@ class Preferences(RowFormat):
         Raises:
             Fault: an answer is missing, nothing is asked, or a column is of the wrong type.
         """
-        own = self._find(row)
+        own = self.find_parts(row)
         better, worse, *question = own
         if not better or not worse:
             raise Fault("", f"lacks {names.CHOSEN[0] if not better else names.REJECTED[0]}")
         record = self._read(Cells(row, better, (*own, *names.REJECTED)), better, worse, question)
-        remarks = _keep_remarks(row, own)
+        remarks = self.keep_remarks(row, own)
         return [record.replaced(extra={**record.extra, **remarks}) if remarks else record]
 
     def _read(self, cells: Cells, better: str, worse: str, question: Sequence[str]) -> Record:
@@ -55,32 +57,44 @@ class Preferences(RowFormat):
             talk = chosen  # the question stands in front of the answer
         elif not question:
             raise Fault("", f"lacks one of {', '.join(names.QUESTION)}")
-        elif question[0] in _TALKS:
+        elif _is_request(cells.row[question[0]]):
+            talk = (*cells.request(question[0]), *as_turns("assistant", chosen))
+        elif question[0] in self.talks:
             talk = (*cells.talk(question[0]), *as_turns("assistant", chosen))
         else:
             asked, given = read_question(cells, question[0], question[1] if len(question) > 1 else "")
             return cells.record(asked, given, chosen, rejected=rejected)
-        return cells.conversation(talk, rejected=leave_prompt(as_turns("assistant", rejected), talk))
+        answer = leave_prompt(as_turns("assistant", rejected), talk)
+        if answer and answer[0].role not in fields.ANSWERING:
+            raise Fault(f"/{worse}", f"has another question than {better}")
+        return cells.conversation(talk, rejected=answer)
 
-    def _find(self, row: Row) -> tuple[str, ...]:
+    def find_parts(self, row: Row) -> tuple[str, ...]:
         """Return the columns of the better answer, the worse one, and, where they do not hold it, the question."""
         better, worse = find(row, names.CHOSEN), find(row, names.REJECTED)
-        if _holds_question(row.get(better)):
+        if holds_question(row.get(better)):
             return better, worse
-        talk = next((name for name in _TALKS if is_talk(row.get(name))), "")
+        return (better, worse, *self.find_question(row)) if better and worse else (better, worse)
+
+    def find_question(self, row: Row) -> tuple[str, ...]:
+        """Return the column of the question, and of what it is about."""
+        talk = next((name for name in self.talks if is_talk(row.get(name))), "")
         asked = talk or find_asked(row)
         given = "" if talk or not asked else find_given(row, asked)
-        return tuple(filter(None, (better, worse, asked, given))) if better and worse else (better, worse)
+        return tuple(filter(None, (asked, given)))
+
+    def keep_remarks(self, row: Row, own: tuple[str, ...]) -> Row:
+        """Return what is said of the answers, such as ``chosen_model`` and ``score_rejected``; it is kept as it is."""
+        about = [name for name in row if name not in own and {"chosen", "rejected"} & {*fold(name).split("_")}]
+        answers = order(tuple(about), (*names.CHOSEN, *names.REJECTED))
+        return {name: fields.to_json(row[name]) for name in about if name not in answers and row[name] not in EMPTY}
 
 
-def _keep_remarks(row: Row, own: tuple[str, ...]) -> Row:
-    """Return what is said of the answers, such as ``chosen_model`` and ``score_rejected``; it is kept as it is."""
-    about = [name for name in row if name not in own and {"chosen", "rejected"} & {*fold(name).split("_")}]
-    answers = order(tuple(about), (*names.CHOSEN, *names.REJECTED))
-    return {name: fields.to_json(row[name]) for name in about if name not in answers and row[name] not in EMPTY}
+def _is_request(question: object) -> bool:
+    return isinstance(question, dict) and "messages" in question
 
 
-def _holds_question(answer: object) -> bool:
+def holds_question(answer: object) -> bool:
     """Return whether an answer has its question in front of it."""
     if isinstance(answer, str):
         return is_dialogue(answer)

@@ -176,7 +176,6 @@ def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[
         if part == "train" and value is not None:
             flag = read_flag(key, value)
             said[part] = (key, _join_flags(said.get(part), key, flag))
-            others.update({} if flag or key == "train" else {key: value})  # the mark stays under its own name, too
         elif part == "media" and is_media(value):
             raise Fault(f"/{key}", "images, audio and video have no place in a record; leave such conversations out")
         elif part == "unclear" and value not in EMPTY:
