@@ -249,3 +249,10 @@ def test_inputs_without_a_record(cli: Any, write: Any) -> None:
     assert cli("convert", "empty.jsonl", "-o", "o.jsonl", toy=False) == 2
     assert "there is no record in the inputs: they are empty" in cli.err
     assert not (cli.folder / "o.jsonl").exists()
+
+
+def test_a_run_is_no_file_of_records_and_its_files_are_named(cli):
+    (cli.folder / "runs/toy").mkdir(parents=True)
+    (cli.folder / "runs/toy/recipe.lock.yaml").write_text("seed: 1\n")
+    assert cli("convert", "runs/toy", "-o", "o.jsonl", "--to", "openai", toy=False) == 2
+    assert "runs/toy is a run, and a run has several files of records: give runs/toy/dataset/train.jsonl" in cli.err

@@ -158,6 +158,12 @@ def convert(ctx: click.Context, /, inputs: tuple[str, ...], **flags: Any) -> int
                 print_json({"explained": explained})
             return 0
         raise UsageError("no OUT is named; write -o FILE, or --explain to see only what the inputs are")
+    for source in sources:
+        if (Path(source.file) / "recipe.lock.yaml").is_file():
+            raise UsageError(
+                f"{source} is a run, and a run has several files of records: give {source}/dataset/train.jsonl, what "
+                f"it trains on, or {source}/stages/STAGE/records.jsonl"
+            )
     form = _choose_format(out, flags["to"], flags["to_options"], plugins)
     info = flags["dataset_info"]
     if info is not None:

@@ -83,6 +83,9 @@ def judge_table(summary: dict[str, Any]) -> str:
     return grid(["judged on", "records", *(names.get(w, w) for w in who)], rows)
 
 
+SURVIVAL_LEGEND = """\
+survived: kept of tried; longer: words of a child by those of its parent;
+new: how different a child is from its parent, 1 - ROUGE-L"""
 SURVIVAL_HEAD = ["tried", "kept", "survived", "requests", "tokens", "$ per kept", "longer", "new"]
 
 
@@ -120,4 +123,5 @@ def survival_table(summary: dict[str, Any]) -> str:
     totals = [(printable(name), add_rows(rows)) for name, rows in sorted(found.items())]
     reasons = [[name, format_counts(total["dropped"])] for name, total in totals if total["dropped"]]
     table = grid(["strategy", *SURVIVAL_HEAD], [[name, *survival_cells(total)] for name, total in totals])
+    table = f"{table}\n\n{SURVIVAL_LEGEND}"
     return f"{table}\n\n{grid(['strategy', 'why dropped'], reasons, prose=True)}" if reasons else table

@@ -22,10 +22,11 @@ HERE = Path(__file__).parent
 PACKAGED = HERE / "demo.yaml"
 
 WHAT = """\
-This is a closed world: a teacher made of code that knows some dozens of verifiable tasks (sort these words, drop the
-even numbers, ...), and a base model of 0.5 million parameters that has read about that world but has never seen an
-instruction. It shows that the pipeline works, step by step, with everything measured. It says nothing about quality
-in the open world.
+This is a closed world: a teacher made of code that knows some dozens of
+verifiable tasks (sort these words, drop the even numbers, ...), and a base model
+of 0.5 million parameters that has read about that world but has never seen an
+instruction. It shows that the pipeline works, step by step, with everything
+measured. It says nothing about quality in the open world.
 """
 
 EXAMS = {
@@ -124,19 +125,21 @@ def _print_results(
     click.echo(survival_table(summary))
     train, data = summary["train"], summary["dataset"]
     click.echo(
-        f"\nTrained on {data['train']:,} records for {train['seconds']:.0f} s, {train['steps']:,} steps, "
-        f"loss {train['loss']:.3f}\n"
+        f"\nTrained on {data['train']:,} records ({data['heldout']:,} were held out) for {train['seconds']:.0f} s, "
+        f"{train['steps']:,} steps, loss {train['loss']:.3f}\n"
     )
     shown = {**summary, "judge": {EXAMS.get(k, k): v for k, v in summary.get("judge", {}).items()}}
-    click.echo("Exact match on held-out records\n")
+    click.echo("Exact match on held-out records; 'nearest' copies the answer of the nearest training record\n")
     click.echo(judge_table(shown))
     plain = ", ".join(f"{100 * share:.0f} %" for share in probe.values())
     click.echo(f"\nThe base asked with plain prompts instead of chat tokens: {plain}.")
     if rows:
         click.echo("\nThe effect of evolution and filters (exact match in %; same training time)\n")
         click.echo(_format_differences(rows))
-    click.echo(f"\n{WHAT}\nEverything is in {run.folder}.")
-    click.echo(f"Next: open {path}, change it and run it again; or judge the model on records of your own:")
+    click.echo(f"\nEverything is in {run.folder}: the records of each stage, the data set, the model, the answers.")
+    click.echo("Next: look at the records; change the recipe and run it again; judge the model on records of your own:")
+    click.echo(f"  {command_line(ctx, 'show', str(run.folder))}")
+    click.echo(f"  {command_line(ctx, 'run', str(path), '--home', str(run.home), '--name', 'mine')}")
     click.echo(f"  {command_line(ctx, 'judge', 'exact-match', 'DATA', '--model', str(run.model))}")
 
 
