@@ -108,7 +108,7 @@ def test_the_command_stays_within_80_columns(done):
     write_manifest(path, {key: value for key, value in manifest.items() if key != "checksum"})
     assert done("survival", "r") == 0
     assert max(map(len, done.out.splitlines())) <= 80
-    for word in ("tried", "$ per kept", "new", "1,234,567", "987,654,321"):
+    for word in ("tried", "$/kept", "new", "1,234,567", "987,654,321"):
         assert word in done.out
 
 

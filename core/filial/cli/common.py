@@ -115,16 +115,16 @@ source_options = stack(
     format_option,
     click.option(
         "--columns", multiple=True, metavar="FIELD=COLUMN,…",
-        help="Which column is which field; a dot in COLUMN leads into an object.",
+        help="Fields and their columns. A dot in COLUMN reads a key of an object.",
     ),
     click.option(
-        "--keep-columns", multiple=True, metavar="COLUMN,…", help="Other columns to keep in extra; all unless given."
+        "--keep-columns", multiple=True, metavar="COLUMN,…", help="Other columns to keep in extra. Default: all."
     ),
-    click.option("--ignore-columns", multiple=True, metavar="COLUMN,…", help="Columns to leave out."),
-    click.option("--split", metavar="NAME", help="Which split of a data set; train unless given."),
-    click.option("--revision", metavar="NAME", help="Which revision of a data set of the hub."),
-    click.option("--encoding", metavar="NAME", help="Encoding of a text file; UTF-8 unless given or marked."),
-    click.option("--strict", is_flag=True, help="A line that is no record is an error; it is dropped otherwise."),
+    click.option("--ignore-columns", multiple=True, metavar="COLUMN,…", help="Columns to ignore."),
+    click.option("--split", metavar="NAME", help="Split of a data set. Default: train."),
+    click.option("--revision", metavar="NAME", help="Revision of a data set on the hub."),
+    click.option("--encoding", metavar="NAME", help="Encoding of a text file. Default: that of its mark, or UTF-8."),
+    click.option("--strict", is_flag=True, help="End with an error at a line that is not a record."),
 )  # fmt: skip
 """How a command reads the data it is given; `source_spec` takes their values."""
 teacher_options = stack(

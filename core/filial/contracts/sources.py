@@ -20,17 +20,19 @@ class SourceSpec(Keys):
     owner: ClassVar[str] = "the source"
     file: InputFile = Field(description="The records: a file, pkg:PACKAGE/FILE, hf:NAME or a folder.")
     format: Word | dict[str, Any] = Field(
-        "auto", description="Their format, or {use: NAME, option: …}; auto goes by suffix and content."
+        "auto", description="The format, or {use: NAME, option: …}. auto: detected by suffix and content."
     )
     columns: dict[Word, Word] = Field(
-        {}, description="Which column is which field, FIELD: COLUMN; a dot in COLUMN leads into an object."
+        {}, description="Fields and their columns, FIELD: COLUMN. A dot in COLUMN reads a key of an object."
     )
-    keep: list[Word] | None = Field(None, description="Other columns to keep in extra; all unless given.")
-    ignore: list[Word] = Field([], description="Columns to leave out.")
-    split: Word | None = Field(None, description="Which split of a data set; train unless given.")
-    revision: Word | None = Field(None, description="Which revision of a data set of the hub.")
-    encoding: Word | None = Field(None, description="The encoding of a text file; UTF-8 unless given or marked.")
-    strict: bool = Field(False, description="A line that is no record is an error; it is dropped otherwise.")
+    keep: list[Word] | None = Field(None, description="Other columns to keep in extra. Default: all.")
+    ignore: list[Word] = Field([], description="Columns to ignore.")
+    split: Word | None = Field(None, description="Split of a data set. Default: train.")
+    revision: Word | None = Field(None, description="Revision of a data set on the hub.")
+    encoding: Word | None = Field(
+        None, description="Encoding of a text file. Default: UTF-8, or the one that its byte order mark names."
+    )
+    strict: bool = Field(False, description="End with an error at a line that is not a record. Default: drop the line.")
 
     @field_validator("format")
     @classmethod

@@ -98,9 +98,9 @@ class Budget(Settings):
     """Caps of what a run may take."""
 
     owner = "budget"
-    requests: int | None = _field(None, "Teacher requests at most.", ge=1)
-    tokens: int | None = _field(None, "Tokens of prompts and answers together at most.", ge=1)
-    usd: float | None = _field(None, "US dollars at most.", gt=0)
+    requests: int | None = _field(None, "Maximum number of requests to the teacher.", ge=1)
+    tokens: int | None = _field(None, "Maximum number of tokens, prompts and answers together.", ge=1)
+    usd: float | None = _field(None, "Maximum cost in US dollars.", gt=0)
 
 
 class StageSettings(Settings):
@@ -171,7 +171,7 @@ class Train(Settings):
     """Training at the end of a run."""
 
     kind = "trainers"
-    model: Word = _field(..., "The model to tune: a folder, pkg:PACKAGE/FOLDER or a name on the hub.")
+    model: Word = _field(..., "The model to train: a folder, pkg:PACKAGE/FOLDER or a name on the hub.")
 
     @field_validator("model")
     @classmethod
@@ -184,7 +184,7 @@ class Rival(Settings):
     """A teacher whose answers are judged beside the model's."""
 
     kind = "teachers"
-    name: Name | None = _field(None, "What the figures call it; its teacher's name unless given.")
+    name: Name | None = _field(None, "Name in the figures. Default: the name of the teacher.")
 
 
 class Judge(Settings):
@@ -194,15 +194,15 @@ class Judge(Settings):
     data: Annotated[Literal["heldout"] | SourceSpec, Field(union_mode="left_to_right")] = _field(
         ..., "Records with right answers: a file, pkg:PACKAGE/FILE, hf:NAME, a source, or the word heldout."
     )
-    name: Name | None = _field(None, "What the figures are called.")
+    name: Name | None = _field(None, "Name of the figures. Default: the name of the judge.")
     against: Annotated[
         list[Literal["base"] | Annotated[Any, Part("teachers", Rival)]], AfterValidator(_check_distinct)
-    ] = _field([], "Judged beside the model: base (the untrained one) or teachers, NAME or {use: NAME, …}.", UNIQUE)
+    ] = _field([], "Also judged: base (the model before training) or teachers, as NAME or {use: NAME, …}.", UNIQUE)
     only: Literal["seed-level", "evolved"] | None = _field(
         None, "With data: heldout, only the records no strategy has changed, or only the others."
     )
-    limit: int | None = _field(None, "Records at most.", ge=1)
-    max_new_tokens: int = _field(256, "Tokens per answer at most.", ge=1)
+    limit: int | None = _field(None, "Maximum number of records.", ge=1)
+    max_new_tokens: int = _field(256, "Maximum number of tokens of an answer.", ge=1)
 
     @field_validator("only")
     @classmethod
@@ -216,23 +216,19 @@ class Root(Settings):
     """A recipe."""
 
     owner = "the recipe"
-    seed: int = _field(42, "Every random choice of the run follows from it.", ge=0, le=2**63 - 1)
+    seed: int = _field(42, "Seed of all random choices of the run.", ge=0, le=2**63 - 1)
     data: SourceSpec | None = _field(
         None, "Records to start from instead of a generate stage: a file, pkg:PACKAGE/FILE, hf:NAME or a source."
     )
-    heldout: int = _field(0, "How many records are kept back from training, for judging (judge: data: heldout).", ge=0)
-    budget: Budget | None = _field(
-        None, "The run stops before it would pass one of these, however often it is resumed."
-    )
+    heldout: int = _field(0, "Number of records kept for judging, not trained on (judge: data: heldout).", ge=0)
+    budget: Budget | None = _field(None, "Limits of the run, also if it is resumed. It stops before it exceeds one.")
     hooks: list[Annotated[Any, Part(HOOKS)]] = _field(
-        [], "Installed plugins that only watch or wrap (entry points filial.hooks), with their options.", UNIQUE
+        [], "Installed hook plugins (entry points filial.hooks), with their options.", UNIQUE
     )
     teacher: Annotated[Any, Part("teachers")] = _field(
-        None, "The model that is asked. Needed by every stage that asks."
+        None, "The model that answers requests. Needed if a stage or a judge asks one."
     )
-    stages: list[Any] = _field([], "What happens to the records, in this order.", {"items": {"type": "object"}})
-    template: Annotated[Any, Part("templates")] = _field(None, "How a record becomes the text that is trained on.")
-    train: Annotated[Any, Part("trainers", Train)] = _field(None, "Which trainer tunes which model.")
-    judge: Annotated[Any, Part("judges", Judge)] = _field(
-        None, "How the trained model is measured; one judge or a list."
-    )
+    stages: list[Any] = _field([], "The stages, in the order in which they run.", {"items": {"type": "object"}})
+    template: Annotated[Any, Part("templates")] = _field(None, "The template that renders records for training.")
+    train: Annotated[Any, Part("trainers", Train)] = _field(None, "The trainer and the model that it trains.")
+    judge: Annotated[Any, Part("judges", Judge)] = _field(None, "Judges of the trained model; one or a list.")

@@ -84,9 +84,9 @@ def judge_table(summary: dict[str, Any]) -> str:
 
 
 SURVIVAL_LEGEND = """\
-survived: kept of tried; longer: words of a child by those of its parent;
-new: how different a child is from its parent, 1 - ROUGE-L"""
-SURVIVAL_HEAD = ["tried", "kept", "survived", "requests", "tokens", "$ per kept", "longer", "new"]
+survived: kept of tried; asked: requests; longer: words of a child by those of
+its parent; new: how different a child is from its parent, 1 - ROUGE-L"""
+SURVIVAL_HEAD = ["tried", "kept", "survived", "asked", "tokens", "$/kept", "longer", "new"]
 
 
 def survival_cells(row: dict[str, Any]) -> list[str]:
