@@ -256,3 +256,9 @@ def test_a_run_is_no_file_of_records_and_its_files_are_named(cli):
     (cli.folder / "runs/toy/recipe.lock.yaml").write_text("seed: 1\n")
     assert cli("convert", "runs/toy", "-o", "o.jsonl", "--to", "openai", toy=False) == 2
     assert "runs/toy is a run, and a run has several files of records: give runs/toy/dataset/train.jsonl" in cli.err
+
+
+def test_where_nothing_is_a_record_the_first_fault_is_told(cli):
+    (cli.folder / "in.jsonl").write_text('{"instruction": ["a", "b"]}\n{"instruction": 7}\n')
+    assert cli("convert", "in.jsonl", "-o", "o.jsonl", "--to", "openai", toy=False) == 2
+    assert "none of 2 lines is one; the first: in.jsonl:1: /instruction: must be a string, not an array" in cli.err

@@ -58,7 +58,7 @@ class _Conversion:
         self.written = 0
         self.dropped: Counter[str] = Counter()
         self.losses: Counter[str] = Counter()
-        self.first_unfit = ""
+        self.first_bad = self.first_unfit = ""
         self._plugins, self._without, self._drops = plugins, frozenset(without), drops
         self._note = partial(click.echo, err=True)
 
@@ -95,6 +95,7 @@ class _Conversion:
                 self.losses.update(form.losses(record))
 
     def _drop_line(self, bad: formats.BadLine) -> None:
+        self.first_bad = self.first_bad or str(bad)
         self._drop(BAD_LINE, str(bad), answer=bad.raw)
 
     def _drop(self, reason: str, detail: str, **more: Any) -> None:
@@ -247,8 +248,12 @@ def _write(
     """
     first = next(records, None)
     if first is None:
-        lost = f"none of {work.dropped.total():,} lines is one" if work.dropped else "they are empty"
-        raise UsageError(f"there is no record in the inputs: {lost}; see --explain")
+        lost = (
+            f"none of {work.dropped.total():,} lines is one; the first: {work.first_bad}"
+            if work.dropped
+            else "they are empty"
+        )
+        raise UsageError(f"there is no record in the inputs: {lost} (--explain says what was looked for)")
     if form is not None:
         form = form.settle(first)
     stream: Iterator[Record] = chain([first], records)
