@@ -461,7 +461,8 @@ def on_terminal(cli, *words, keys=b"", columns=80):
     return out.decode()
 
 
-def test_a_terminal_gets_colours_and_wrapped_lines_and_nothing_from_data(cli):
+def test_a_terminal_gets_colours_and_wrapped_lines_and_nothing_from_data(cli, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # a user who sets it wants lines of that width, also on a pipe
     long = {"id": "l", "instruction": "word " * 60, "output": "\x1b]0;title\x07\x1b[2J\u202e red \x9b31m \x1b[31m"}
     cli.write("x.jsonl", RIVER, LONGER, long)
     for words in (["x.jsonl"], ["x.jsonl", "--id", "l"], ["x.jsonl", "--id", "r2"], ["x.jsonl", "--json"]):
