@@ -85,7 +85,12 @@ class TestTRL(FormatContract):
 
 class TestCandidates(FormatContract):
     component: Format = Candidates()
-    rows = ({"prompt": "Name a river.", "completions": [{"response": "The Elbe.", "score": 1}, {"response": "Bonn.", "score": 0}]},)
+    rows = (
+        {
+            "prompt": "Name a river.",
+            "completions": [{"response": "The Elbe.", "score": 1}, {"response": "Bonn.", "score": 0}],
+        },
+    )
 
 
 class TestDialogues(FormatContract):
