@@ -529,3 +529,10 @@ def test_a_column_is_mapped_to_one_field_and_a_field_has_one_column(tmp_path, cl
         load(path, columns={"instruction": "A", "output": "A"})
     assert cli("filter", "length", path, "-o", "o.jsonl", "--columns", "instruction=A,instruction=B") == 2
     assert "a field is mapped twice" in cli.err
+
+
+def test_the_sentence_names_the_marks_of_turns(cli):
+    turns = [{"from": "human", "value": "Name a river."}, {"from": "gpt", "value": "The Elbe.", "weight": 0}]
+    cli.write("marked.jsonl", {"conversations": turns})
+    cli("convert", "marked.jsonl", "-o", "-", "--to", "filial", toy=False)
+    assert "marked.jsonl: read as sharegpt (conversations with weight of turns)" in cli.err

@@ -230,8 +230,18 @@ class Columns:
         if form == "filial" and not (self or extra):
             return ""
         said = [f"{name} from {self.targets[name]}" if self.targets.get(name, name) != name else name for name in read]
+        said = [name + _name_marks(rows.values(), name) for name in said]
         parts = {"read as": f"{form} ({list_columns(said)})", "kept as extra:": list_columns(extra)}
         return "; ".join(f"{key} {value}" for key, value in (parts | {"ignored:": list_columns(left)}).items() if value)
+
+
+def _name_marks(rows: Iterable[Row], name: str) -> str:
+    """Return the marks of training in the turns of a column, as an addition to its name."""
+    turns = [
+        turn for row in rows if isinstance(found := row.get(name), list) for turn in found if isinstance(turn, dict)
+    ]
+    marks = dict.fromkeys(key for turn in turns for key in turn if _kind(key) in ("weight", "switch"))
+    return f" with {' and '.join(marks)} of turns" if marks else ""
 
 
 def find(row: Row, path: str) -> Any:
