@@ -10,7 +10,7 @@ from cpu_kit import bounded
 from self_instruct_styles_kit import JOINT, options, run
 
 from filial import Drop, FilialError, Record, Reply, Request
-from filial_plugins.generators.self_instruct import blocks, example_parser, lists
+from filial_plugins.generators.self_instruct import blocks, example_parser, lists, replied_lists
 
 HOSTILE = (
     *("", "\x00", "\ud800 a b c d e", "9.", "### ### ###", "4. Instruction:", "#Rewritten Prompt#: do it now please"),
@@ -35,7 +35,7 @@ def test_hostile_replies_never_raise(style, i):
 
 READERS: list[Callable[[str], Any]] = [
     lists.split_at_any,
-    lambda text: lists.split_at_next(text, 9),
+    lambda text: replied_lists.split_at_next(text, 9, 8),
     lambda text: blocks.split_at_any(text, 4, False, ()),
     lambda text: blocks.split_at_next(text, 4, False, ()),
     example_parser.parse_examples_anywhere,

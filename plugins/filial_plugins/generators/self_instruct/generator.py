@@ -181,6 +181,9 @@ class SelfInstruct(Options):
         if pool.dry < self.patience:
             end = f"the examples of {pool.barren} tasks in a row brought no record"
             cure = "look at the teacher's answers in the drops, or use a teacher that knows these tasks"
+        if "unreadable-list" in dict(pool.tally.reasons.most_common(1)):
+            cure = "its lists could not be read: look at the answers in the drops; a propose_prompt that asks for one "
+            cure += "numbered task per line may help"
         if pool.tally.failing:
             cure = "check the teacher, whose calls failed, and run again; its answers are kept"
         return f"self-instruct stopped, since {end}, at {pool.tally.summarize()}; {cure}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from filial import Context, Drop, Record, Reply, TeacherError, is_refusal
-from filial_plugins.generators.self_instruct import blocks, lists
+from filial_plugins.generators.self_instruct import blocks, lists, replied_lists
 from filial_plugins.generators.self_instruct.blocks import Block
 from filial_plugins.generators.self_instruct.styles import Settings
 
@@ -85,8 +85,10 @@ def parse_reply(reply: Reply | TeacherError, first: int, chosen: Settings) -> It
             yield block
     if empty:
         yield Drop("empty", f"{empty} numbers without a task", answer=reply.text)
-    if broken:
+    if broken and chosen.joint:
         yield Drop("unreadable-task", f"{broken} tasks without all of their parts", answer=reply.text)
+    elif broken:
+        yield Drop("unreadable-list", "it has marks of a list, but none that separates its tasks", answer=reply.text)
 
 
 def _parse_blocks(text: str, first: int, cut_off: bool, chosen: Settings) -> list[Block]:
@@ -95,8 +97,11 @@ def _parse_blocks(text: str, first: int, cut_off: bool, chosen: Settings) -> lis
 
 
 def _parse_tasks(text: str, first: int, cut_off: bool, chosen: Settings) -> list[Block]:
-    tasks = lists.split_at_any(text) if chosen.cut_at == "any" else lists.split_at_next(text, first)
-    return [_apply_letter_case(Block(task), chosen) for task in (tasks[:-1] if cut_off else tasks)]
+    if chosen.cut_at == "any":
+        tasks = [Block(task) for task in lists.split_at_any(text)]
+    else:
+        tasks = replied_lists.split_at_next(text, first, chosen.per_request)
+    return [_apply_letter_case(task, chosen) for task in (tasks[:-1] if cut_off else tasks)]
 
 
 def _apply_letter_case(block: Block, chosen: Settings) -> Block:
