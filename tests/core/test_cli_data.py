@@ -171,15 +171,15 @@ stages:
 
 
 def test_conversations_that_cannot_be_evolved_are_told_by_command_and_run_alike(cli):
-    told = {"role": "system", "content": "Be kind."}
-    cli.write("in.jsonl", *({"messages": [told, *CHAT["messages"]]} for _ in range(8)))
+    told = {"role": "assistant", "content": "And this?"}
+    cli.write("in.jsonl", *({"messages": [*CHAT["messages"], told]} for _ in range(8)))
     assert cli("evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo") == 0
-    assert "evolve: 8 conversations are passed on unchanged; a conversation is evolved only if" in cli.err
+    assert "evolve: conversations passed on unchanged, since their last question cannot be asked: 8 without" in cli.err
     (cli.folder / "r.yaml").write_text(
         "teacher: {use: echo}\ndata: in.jsonl\nstages:\n  - evolve: {strategies: [longer]}\n"
     )
     assert cli("run", "r.yaml", "--json") == 0
-    assert "01-evolve: 8 conversations are passed on unchanged" in cli.err
+    assert "01-evolve: conversations passed on unchanged" in cli.err
     assert json.loads(cli.out)["stages"][0]["not_evolved"] == 8
 
 

@@ -8,8 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage_kit import Rows, evolution
 
-from filial import Drop, FilialError, Filter, Keep, Message, Record, Reply, Strategy, TeacherError
+from filial import (
+    Drop,
+    FilialError,
+    Filter,
+    Keep,
+    Message,
+    PromptStrategy,
+    Record,
+    Reply,
+    Strategy,
+    TeacherError,
+    ToolCall,
+)
 from filial.engine.stage import StageContext
+from filial_plugins.stages.conversations import find_obstacle
 from filial_plugins.stages.evolve import Choice, evolve_records
 from filial_plugins.stages.filter import FilterStep
 
@@ -142,6 +155,12 @@ def test_a_fixed_order_takes_strategies_in_turn_and_rotates_with_the_rounds():
     assert [r.instruction for r in rows.kept] == ["task 0 a b", "task 1 b a", "task 2 a b"]
 
 
+def test_a_rotation_begins_with_the_first_strategy_for_every_record():
+    strategies = {"a": Grow(word="a"), "b": Grow(word="b")}
+    rows, _ = evolved(records(3), strategies, rounds=3, order="rotation", keep="last", answer=False)
+    assert [r.instruction for r in rows.kept] == [f"task {i} a b a" for i in range(3)]
+
+
 def test_weights_say_how_often_a_strategy_is_drawn():
     strategies = {"a": Grow(word="a"), "b": Grow(word="b")}
     _, table = evolved(records(400), strategies, weights={"a": 3.0, "b": 1.0}, answer=False)
@@ -185,28 +204,99 @@ def turns(*contents):
     return tuple(Message(role=role, content=text) for role, text in zip(roles, contents, strict=False))
 
 
+SYSTEM = Message(role="system", content="Be kind.")
+
+
 @pytest.mark.parametrize("rules", [[], [Once()]])
-def test_conversations_of_several_turns_pass_through_untouched_and_that_is_said_once(rules):
-    talk = Record(id="c", messages=turns("Hi", "Yes?", "Bye"))
+@pytest.mark.parametrize("history", [(SYSTEM,), turns("Hi", "Yes?"), (SYSTEM, *turns("Hi", "Yes?", "And?", "So."))])
+def test_the_last_question_of_a_conversation_is_evolved_and_answered_in_it(history, rules):
+    asked = []
+
+    async def teach(request):
+        asked.append(request.messages)
+        return Reply(text="new answer")
+
+    talk = Record(id="c", task="t", messages=(*history, *turns("task 0", "old")))
+    rows = Rows()
+    env = StageContext(stage="01-evolve", seed=1, writer=rows, ask=teach)
+    plan = evolution([Choice("grow", "d:grow==1", Grow())], [FilterStep("d:rule==1", rule) for rule in rules], rounds=2)
+    report = asyncio.run(evolve_records([talk], plan, env))
+    first, second = [messages for messages in asked if len(messages) > 1]
+    assert first == (*history, Message(role="user", content="task 0 more"))
+    assert second == (*history, Message(role="user", content="task 0 more more"))
+    parent, child, grandchild = rows.kept
+    assert parent is talk
+    assert child.messages == (*history, *turns("task 0 more", "new answer"))
+    assert grandchild.messages == (*history, *turns("task 0 more more", "new answer"))
+    assert (child.task, child.origin.parents, grandchild.origin.parents) == ("t", ("c",), (child.id,))
+    row = report["survival"]["grow"]["1"]
+    assert (row["words_before"], row["words_after"]) == (2, 3), "of the question, not of the conversation"
+    assert "not_evolved" not in report
+
+
+def test_rules_and_drops_see_the_question_and_the_conversation():
+    talk = Record(id="c", messages=(SYSTEM, *turns("task 0", "old")))
+    seen = []
+
+    class Look(Filter):
+        async def check(self, record, ctx):
+            seen.append((record.instruction, record.output, ctx.parent.instruction, ctx.parent.output))
+            return Drop("looked")
+
+    rows, _ = evolved([talk], rules=[Look()], rounds=1)
+    assert seen == [("task 0 more", "answer 0", "task 0", "old")]
+    assert rows.dropped[0].record.messages == (SYSTEM, *turns("task 0 more", "answer 0"))
+
+
+def test_the_prompt_of_a_strategy_shows_the_conversation_before_its_question():
+    asked = []
+
+    async def teach(request):
+        asked.append(request.messages[-1].content)
+        return Reply(text="Why is that so?")
+
+    class Ask(PromptStrategy):
+        wording = "Make it harder: {prompt}"
+
+    plan = evolution([Choice("ask", "d:ask==1", Ask())], [], rounds=1, answer=False)
+    for talk in (Record(id="a", messages=(SYSTEM, *turns("Is it?"))), Record(id="b", instruction="Is it?")):
+        env = StageContext(stage="01-evolve", seed=1, writer=Rows(), ask=teach)
+        asyncio.run(evolve_records([talk], plan, env))
+    inside, alone = asked
+    assert alone == "Make it harder: Is it?"
+    assert inside.endswith(f"system: Be kind.\n\n---\n\n{alone}")
+
+
+CALL = Message(role="assistant", content="", tool_calls=(ToolCall(name="f", arguments="{}"),))
+
+
+@pytest.mark.parametrize("rules", [[], [Once()]])
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        ((*turns("Hi"), CALL, Message(role="tool", content="1"), *turns("So?")), "with tools"),
+        (turns("Hi", "Yes?", "\n"), "with an empty question"),
+        ((*turns("Hi", "Yes?"), Message(role="assistant", content="Well?")), "without a question at the end"),
+        ((SYSTEM, Message(role="assistant", content="Hello")), "without a question at the end"),
+    ],
+)
+def test_what_cannot_be_evolved_passes_through_untouched_and_that_is_said_once(messages, why, rules):
+    talk = Record(id="c", messages=messages)
     rows, notes = Rows(), []
     env = StageContext(stage="01-evolve", seed=1, writer=rows, ask=teacher, note=notes.append)
-    plan = evolution([Choice("grow", "d:grow==1", Grow())], [FilterStep("d:rule==1", rule) for rule in rules], rounds=2)
+    plan = evolution([Choice("grow", "d:grow==1", Grow())], [FilterStep("d:rule==1", rule) for rule in rules], rounds=1)
     report = asyncio.run(evolve_records([talk, *records(1)], plan, env))
     assert rows.kept[0] is talk
     assert report["survival"]["grow"]["1"]["tried"] == 1
     assert report["not_evolved"] == 1
-    assert [note.split(" passed on")[0] for note in notes] == ["01-evolve: 1 conversation is"]
+    (note,) = notes
+    assert note.startswith("01-evolve: conversations passed on unchanged")
+    assert note.endswith(f": 1 {why}")
 
 
-def test_a_child_that_is_a_conversation_is_counted_where_a_later_round_cannot_evolve_it():
-    class Talk(Strategy):
-        async def evolve(self, record, ctx):
-            return Record(messages=turns("Hi", "Yes?", record.instruction, "Bye"), origin=record.evolved().origin)
-
-    for rounds, said in ((1, []), (3, ["2 conversations are"])):
-        notes = []
-        evolved(records(2), {"t": Talk()}, rounds=rounds, notes=notes)
-        assert [note.split(": ")[1].split(" passed on")[0] for note in notes] == said
+def test_tools_of_a_record_are_an_obstacle():
+    talk = Record(id="c", messages=(SYSTEM, *turns("Hi", "Yes?")), tools=({"type": "function"},))
+    assert find_obstacle(talk) == "with tools"
 
 
 @pytest.mark.parametrize("messages", [turns("task 0"), turns("task 0", "old")])

@@ -141,7 +141,7 @@ async def aevolve(
         eliminate: filters that decide whether an evolution has failed; None: the defaults of a recipe.
         keep: "all" generations, or the "last" one of each line.
         branch: children of each record per round.
-        order: choose strategies at "random", or one after another in "fixed" order.
+        order: choose strategies at "random", or in turn, "fixed" or in "rotation".
         answer: ask the teacher to answer each evolved instruction.
     """
     body = {"strategies": list(strategies), "rounds": rounds, "keep": keep, "branch": branch, "order": order}

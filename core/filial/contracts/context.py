@@ -51,6 +51,7 @@ class Context:
         rng: seeded from (run seed, stage, record id), so results do not depend on the order of work.
         memory: exists as long as the stage; only for filters with ``remembers = True``.
         parent: the record from which the current one was evolved, if known; a copy.
+        history: for strategies, the turns before the question, if the record is the last question of a conversation.
         note: shows the user one line, such as the yield of the first rounds.
         seeds: returns the seed records that the recipe names before this stage, read again at each call; on the command
             line there are none.
@@ -58,21 +59,16 @@ class Context:
     """
 
     def __init__(
-        self,
-        ask: Asker | None,
-        *,
-        key: tuple[object, ...] = (),
-        memory: dict[str, Any] | None = None,
-        parent: Record | None = None,
-        attempt: int = 0,
-        note: Callable[[str], None] = lambda text: None,
+        self, ask: Asker | None, *, key: tuple[object, ...] = (), memory: dict[str, Any] | None = None,
+        parent: Record | None = None, attempt: int = 0, note: Callable[[str], None] = lambda text: None,
         seeds: Callable[[], Iterable[Record]] = tuple,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._ask, self._key, self._attempt = ask, key, attempt
         self.note, self.seeds = note, seeds
         self.memory: dict[str, Any] = {} if memory is None else memory
         self._parent = parent
         self._parent_copy: Record | None = None
+        self.history: tuple[Message, ...] = ()
         self.replies: list[Reply] = []
 
     @cached_property
@@ -138,14 +134,9 @@ class Context:
     def derive(self, *parts: object, parent: Record | None = None) -> Context:
         """Return a context for one piece of the work, with its own random generator and the same memory."""
         return Context(
-            self._ask,
-            key=(*self._key, *parts),
-            memory=self.memory,
-            parent=parent or self._parent,
-            attempt=self._attempt,
-            note=self.note,
-            seeds=self.seeds,
-        )
+            self._ask, key=(*self._key, *parts), memory=self.memory, parent=parent or self._parent,
+            attempt=self._attempt, note=self.note, seeds=self.seeds,
+        )  # fmt: skip
 
 
 class Candidate:

@@ -16,6 +16,10 @@ from filial.contracts.kinds import Drop, Field, InputFile, Strategy
 from filial.contracts.records import Record
 from filial.contracts.texts import is_refusal
 
+_CONVERSATION = (
+    "The task below is the last message of a conversation. What you write in its place has to fit the conversation, "
+    "which began like this:"
+)
 _INPUT_BLOCK = re.compile(r"\n[ \t]*\n[ \t]*Input:[ \t]*\n?|\n[ \t]*Input:[ \t]*\n")
 
 
@@ -77,8 +81,12 @@ class PromptStrategy(Strategy):
         return await self.rewrite(record, self.prompt(record), ctx)
 
     async def rewrite(self, record: Record, prompt: str, ctx: Context) -> Record | Drop:
-        """Return the child that the teacher's reply to a prompt describes, or why there is none."""
-        reply = await ctx.ask(prompt)
+        """Return the child that the teacher's reply to a prompt describes, or why there is none.
+
+        If the record is the last question of a conversation, the turns before it (``ctx.history``) precede the prompt.
+        """
+        said = "\n\n".join(f"{turn.role}: {turn.content}" for turn in ctx.history)
+        reply = await ctx.ask(f"{_CONVERSATION}\n\n{said}\n\n---\n\n{prompt}" if said else prompt)
         if is_refusal(reply.text):
             return Drop("refused", "the teacher declined to rewrite the prompt", reply.text)
         instruction, given = split_input(reply.text)

@@ -4,6 +4,7 @@ instruction answered, applies the elimination rules, tries a record again if its
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from filial.stages import (
     wrong_type,
 )
 from filial_plugins.stages.calls import keys_of, lend, short_name, with_last_answer
+from filial_plugins.stages.conversations import find_obstacle, join_question, split_question
 from filial_plugins.stages.filter import FilterStep
 from filial_plugins.stages.survival import SurvivalTable
 
@@ -84,7 +86,11 @@ class Evolve(Stage):
     branch: int = Field(
         1, description="Children of each record per round: 1 makes chains, more make trees.", ge=1, le=100
     )
-    order: Literal["random", "fixed"] = Field("random", description="Draw strategies by weight, or use them in turn.")
+    order: Literal["random", "fixed", "rotation"] = Field(
+        "random",
+        description="Draw strategies by weight; or use them in turn, beginning with another one for each record "
+        "(fixed) or with the first one for every record (rotation).",
+    )
     answer: bool = Field(
         True,
         description="Ask the teacher to answer each evolved instruction; if off, rules on answers do not apply.",
@@ -164,8 +170,9 @@ class Evolution:
     def draw(self, env: StageContext, turn: int, place: int, tip: Node) -> list[Choice]:
         """Choose a strategy for every child of a record in this round, by seeded weights or in the recipe's order; all
         different if there are enough."""
-        if self.settings.order == "fixed":
-            return [self.choices[(place + turn - 1 + slot) % len(self.choices)] for slot in range(tip.due)]
+        if self.settings.order != "random":
+            first = turn - 1 + (place if self.settings.order == "fixed" else 0)
+            return [self.choices[(first + slot) % len(self.choices)] for slot in range(tip.due)]
         rng, left, drawn = (
             seeded_rng(env.seed, env.stage, "draw", turn, tip.record.id),
             list(self.choices),
@@ -213,14 +220,15 @@ class Tree:
 
     ``place`` is the record's position among all, ``rank`` among those with the same id (0 for the first); it
     distinguishes equal children of such records; None: their order does. ``tips`` are the nodes to evolve next.
-    ``conversations`` counts those that cannot be evolved, ``tried`` are attempts that are not counted yet.
+    ``not_evolved`` counts the records that cannot be evolved, by reason; ``tried`` are attempts that are not counted
+    yet.
     """
 
     place: int
     rank: int | None
     nodes: list[Node]
     tips: list[Node]
-    conversations: int = 0
+    not_evolved: Counter[str] = field(default_factory=Counter)
     tried: list[Attempt] = field(default_factory=list)
 
 
@@ -242,22 +250,27 @@ class Attempt:
     scores: dict[str, float] = field(default_factory=dict)
 
     async def judge(self, rule: FilterStep, child: Record, ctx: Context, env: StageContext) -> bool:
-        """Let a rule decide on the child. Return whether the rule changed its text: the changed record is then the
-        child, made with the rule's answers, too, and without an id."""
-        ((self.result, scores),) = await rule.decide([child], ctx, env)
+        """Let a rule decide on the child, of a conversation on its last question.
+
+        Return whether the rule changed its text: the changed record is then the child, made with the rule's answers,
+        too, and without an id.
+        """
+        question, history = split_question(child)
+        ((result, scores),) = await rule.decide([question], ctx, env)
         self.asked = [*self.asked, *ctx.replies]
         self.scores |= scores
-        if isinstance(self.result, Drop):
-            self.by = rule.plugin
-        elif self.result.content() != child.content():
-            self.result = self.child = self.result.replaced(id="").citing(*ctx.replies)
-            return True
-        return False
+        if isinstance(result, Drop):
+            self.result, self.by = result, rule.plugin
+            return False
+        changed = result.content() != question.content()
+        self.result = join_question(result.replaced(id="").citing(*ctx.replies) if changed else result, history)
+        self.child = self.result if changed else self.child
+        return changed
 
 
 async def evolve_records(records: Records, plan: Evolution, env: StageContext) -> Report:
     """Run all rounds. Returns the report: the survival table (strategy -> round -> figures), each strategy's family,
-    and ``not_evolved``, the number of conversations that were passed on unchanged, if any.
+    and ``not_evolved``, the number of records that were passed on unchanged, if any.
 
     Each record goes through its rounds independently, many at a time, and is written with its descendants after the
     records before it; drops come record by record. Only if an elimination rule remembers do all records, held in
@@ -275,14 +288,15 @@ async def evolve_records(records: Records, plan: Evolution, env: StageContext) -
     table = SurvivalTable(env.price)
     remembers = any(rule.filter.remembers for rule in plan.eliminate)
     with closing(env.worker):
-        conversations = await (_round_by_round if remembers else _tree_by_tree)(records, plan, table, env)
+        not_evolved = await (_round_by_round if remembers else _tree_by_tree)(records, plan, table, env)
     families = {choice.name: choice.family for choice in plan.choices}
     report = {"survival": table.rows(), "families": families, **env.means.report()}
-    if conversations:
-        what = "1 conversation is" if conversations == 1 else f"{conversations:,} conversations are"
-        why = "a conversation is evolved only if it is one question, with or without its answer, and has no other turn"
-        env.note(f"{env.stage}: {what} passed on unchanged; {why}")
-        report["not_evolved"] = conversations
+    if not_evolved:
+        reasons = ", ".join(f"{n:,} {why}" for why, n in sorted(not_evolved.items()))
+        env.note(
+            f"{env.stage}: conversations passed on unchanged, since their last question cannot be asked: {reasons}"
+        )
+        report["not_evolved"] = not_evolved.total()
     return report
 
 
@@ -291,9 +305,9 @@ async def grow_trees(plan: Evolution, env: StageContext, work: Work) -> list[Tre
     return await _gather(partial(_grow, plan, env), plan.trees(work))
 
 
-async def _tree_by_tree(records: Records, plan: Evolution, table: SurvivalTable, env: StageContext) -> int:
-    """Evolve record by record. Return the number of conversations that were not evolved."""
-    conversations, size = 0, AT_ONCE if env.dispatch else 1
+async def _tree_by_tree(records: Records, plan: Evolution, table: SurvivalTable, env: StageContext) -> Counter[str]:
+    """Evolve record by record. Return how many records were not evolved, by reason."""
+    not_evolved, size = Counter[str](), AT_ONCE if env.dispatch else 1
     window = env.window if size == 1 else max(2, 2 * env.window // size)
     works = cut(env.job, records, size, DuplicateCounter().next)
     async with aclosing(in_order(works, env.dispatch or partial(grow_trees, plan, env), window)) as evolved:
@@ -301,8 +315,8 @@ async def _tree_by_tree(records: Records, plan: Evolution, table: SurvivalTable,
             for tree in trees:
                 _count_attempts(tree, table, env)
                 _write(tree, plan, env)
-                conversations += tree.conversations
-    return conversations
+                not_evolved += tree.not_evolved
+    return not_evolved
 
 
 async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> Tree:
@@ -312,8 +326,8 @@ async def _grow(plan: Evolution, env: StageContext, tree: Tree) -> Tree:
     return tree
 
 
-async def _round_by_round(records: Records, plan: Evolution, table: SurvivalTable, env: StageContext) -> int:
-    """Evolve round by round. Return the number of conversations that were not evolved."""
+async def _round_by_round(records: Records, plan: Evolution, table: SurvivalTable, env: StageContext) -> Counter[str]:
+    """Evolve round by round. Return how many records were not evolved, by reason."""
     trees = [tree for work in cut(None, records, AT_ONCE) for tree in plan.trees(work)]
     for turn in range(1, plan.settings.rounds + 1):
         async with aclosing(in_order(trees, partial(_try, plan, env, turn), env.window)) as tried:
@@ -323,7 +337,7 @@ async def _round_by_round(records: Records, plan: Evolution, table: SurvivalTabl
                 env.step()
     for tree in trees:
         _write(tree, plan, env)
-    return sum(tree.conversations for tree in trees)
+    return sum((tree.not_evolved for tree in trees), Counter())
 
 
 Tries = list[tuple[Node, list[Attempt]]]
@@ -331,9 +345,9 @@ Tries = list[tuple[Node, list[Attempt]]]
 
 
 async def _try(plan: Evolution, env: StageContext, turn: int, tree: Tree) -> Tries:
-    """Evolve every tip of a tree. A conversation of more than a question and its answer is counted and not evolved."""
-    tips = [tip for tip in tree.tips if not tip.record.single().messages]
-    tree.conversations += len(tree.tips) - len(tips)
+    """Evolve every tip of a tree. A record that cannot be evolved is counted, with the reason."""
+    tips = [tip for tip in tree.tips if not find_obstacle(tip.record)]
+    tree.not_evolved += Counter(filter(None, (find_obstacle(tip.record) for tip in tree.tips)))
     tries = [(tip, slot, choice) for tip in tips for slot, choice in enumerate(plan.draw(env, turn, tree.place, tip))]
     attempts = iter(await _gather(partial(_attempt, plan, env, turn), tries))
     return [(tip, list(islice(attempts, tip.due))) for tip in tips]
@@ -351,12 +365,16 @@ async def _gather(work: Callable[[Item], Coroutine[Any, Any, Result]], items: Se
 async def _attempt(plan: Evolution, env: StageContext, turn: int, what: tuple[Node, int, Choice]) -> Attempt:
     """Ask for the evolved instruction, then for its answer, then apply the rules that need no memory."""
     tip, slot, choice = what
-    parent = tip.record.single()
+    parent, history = split_question(tip.record)
     key = (turn, parent.id, *([slot] if slot else []))
     ctx = env.context(*key, parent=parent, attempt=tip.tried + slot)
+    ctx.history = history
     result = await _evolve(choice, parent, plan, ctx, env)
-    shown = result.record if isinstance(result, Drop) else result
-    attempt = Attempt(choice.name, turn, parent, result, choice.plugin, shown, ctx.replies)
+    if isinstance(result, Drop):
+        child = result.record and join_question(result.record, history)
+    else:
+        result = child = join_question(result, history)
+    attempt = Attempt(choice.name, turn, parent, result, choice.plugin, child, ctx.replies)
     for place, rule, child in plan.rules(attempt, remember=False):
         await attempt.judge(rule, child, ctx.derive("eliminate", place), env)
         if isinstance(attempt.result, Drop):
@@ -382,7 +400,7 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
     child = child.replaced(origin=msgspec.structs.replace(child.origin, stage=env.stage, plugin=plugin))
     if plan.settings.answer and child.instruction and not child.answer():
         try:
-            answer = await ctx.ask(child.prompt())
+            answer = await ctx.ask(join_question(child, ctx.history).prompt())
         except TeacherError as err:
             return Drop.from_error(err, child)
         child = child.with_answer(answer.text.strip())
@@ -430,7 +448,8 @@ def _count_attempts(tree: Tree, table: SurvivalTable, env: StageContext) -> None
     for attempt in tree.tried:
         env.counters.made += 1
         env.means.add(attempt.scores)
-        table.count(attempt.strategy, attempt.turn, attempt.parent, attempt.result, attempt.asked)
+        result = attempt.result if isinstance(attempt.result, Drop) else split_question(attempt.result)[0]
+        table.count(attempt.strategy, attempt.turn, attempt.parent, result, attempt.asked)
         if isinstance(attempt.result, Drop):
             shown, keys = attempt.child or attempt.parent, keys_of(attempt.asked)
             env.drop(attempt.result, attempt.by, shown, parent=attempt.parent.id, answers=keys)
