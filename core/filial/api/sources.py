@@ -1,4 +1,4 @@
-"""Where records come from: files, the hub, objects and rows in memory."""
+"""Sources of records: files, the hub, objects and rows in memory."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from filial.formats.catalogue import Spec
 from filial.plugins.manager import Manager
 
 Source = str | Path | SourceSpec | Iterable[Record | Mapping[str, Any]]
-"""A file, one of a package (``pkg:``), a data set of the hub (``hf:``), one of these with how it is read
+"""A file, a file of a package (``pkg:``), a data set of the hub (``hf:``), one of these with settings
 (`filial.formats.SourceSpec`), or `Record` objects and rows in memory."""
 
 
 def plain_source(source: Source, format: Spec = "auto") -> SourceSpec | list[Record | dict[str, Any]]:
-    """Return a source as the engine reads it, in this format unless it names one.
+    """Return a source in the form that the engine reads. ``format`` is used if the source names none.
 
     Raises:
-        UsageError: something in it is neither a record nor a row.
+        UsageError: an item is neither a record nor a row.
     """
     if isinstance(source, str | Path):
         source = SourceSpec(file=str(source))
@@ -48,19 +48,19 @@ def load(
     """Return the records of a file, or of rows in memory, each with an id.
 
     Args:
-        format: of what is read: a name, ``{"use": NAME, option: …}``, a format or its class; auto goes by suffix and
-            content.
-        columns: field -> column, where columns have other names; a dot leads into an object (``answer.value``).
+        format: a name, ``{"use": NAME, option: …}``, a format or its class; "auto" finds it by suffix and content.
+        columns: field -> column, if the columns have other names; a dot leads into an object (``answer.value``).
         keep: columns to keep in ``extra``; None: all that the format does not read.
         ignore: columns to leave out.
-        split: which split of a data set; ``revision``: which revision of one of the hub.
-        encoding: of a text file; UTF-8 unless it says otherwise.
-        bad: a list that a `filial.formats.BadLine` is added to for what is no record, or a function that is given
-            each; without it the first one is an error.
-        note: told in one sentence what was read as what; `print`, say.
+        split: the split of a data set.
+        revision: the revision of a data set on the hub.
+        encoding: of a text file; None: as its byte order mark says, else UTF-8.
+        bad: a list that collects the bad lines (`filial.formats.BadLine`), or a function that gets each of them; None:
+            the first bad line is an error.
+        note: a function that gets one sentence about the columns, such as `print`.
 
     Raises:
-        UsageError: it cannot be read, or not all of it.
+        UsageError: the source cannot be read completely.
     """
     manager, plain = manager_of(plugins), plain_source(source)
     how: dict[str, Any] = {"columns": columns, "keep": keep, "ignore": ignore or None}
@@ -75,7 +75,7 @@ def read_good(
     source: Source, manager: Manager, format: Spec = "auto", limit: int | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Iterator[Record]:  # fmt: skip
-    """Return the records of a source as they are read, all of them good, at least one."""
+    """Yield the records of a source: at least one, and a bad line is an error."""
     empty, plain = True, plain_source(source, format)
     how: dict[str, Any] = {"format": format} if isinstance(plain, list) else {}
     with spell_columns("source"):

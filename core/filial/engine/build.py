@@ -1,4 +1,4 @@
-"""From a recipe's stage to a running one: plugins built, inputs read, what the stage depends on named."""
+"""Prepare a stage of a recipe: build its plugins and read its inputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _BadLines:
-    """Counts the lines of a source that are no records, and passes them on."""
+    """Counts the bad lines of a source, and passes them on."""
 
     def __init__(self, name: str, put: Callable[[formats.BadLine], None] = lambda bad: None) -> None:
         self.count, self.first, self._name, self._put = 0, "", name, put
@@ -36,13 +36,13 @@ class _BadLines:
         self._put(bad)
 
     def refuse_nothing(self) -> UsageError:
-        """The error where no line is a record."""
+        """Return the error for a source without a single record."""
         why = f"none of its {self.count:,} lines is a record" if self.count else "it holds no record"
         return UsageError(f"{self._name}: {why}{self.first or '; look at its first lines, or name its format'}")
 
 
 def drop_bad_line(env: StageContext, bad: formats.BadLine) -> None:
-    """Make a bad line a drop of a stage."""
+    """Count a bad line as a drop of a stage."""
     env.counters.made += 1
     env.drop(Drop(BAD_LINE, str(bad), answer=bad.raw), "", None)
 
@@ -51,11 +51,12 @@ def read_inputs(
     source: SourceSpec | str | Iterable[Item], base: Path, manager: Manager, env: StageContext,
     limit: int | None = None, **how: Any,
 ) -> Iterator[Record]:  # fmt: skip
-    """Records of what a user named, or of rows in memory, as they are read; bad lines become drops of the stage.
+    """Yield the records of a source or of rows in memory; bad lines become drops of the stage.
+
     ``how`` are arguments of `read_source`.
 
     Raises:
-        UsageError: at the end or before it: the source cannot be read, or holds no record.
+        UsageError: the source cannot be read or, at its end, it has no record.
     """
     lines, found = _BadLines(source_name(source), partial(drop_bad_line, env)), False
     records = read_source(source, base, manager, limit=limit, bad=lines, note=env.note, ids=False, **how)
@@ -67,13 +68,13 @@ def read_inputs(
 
 
 class Source:
-    """The records of what a user named, read anew each time; bad lines are passed over.
+    """The records of a source, read again at each iteration; bad lines are left out.
 
-    Its first use is a reading of the whole source, which counts them: a fault is found before anything is spent on
-    those in front of it. ``bad_line`` is given each bad line then, and ``note`` what was read as what.
+    The first use reads the whole source and counts its records, so that a fault is found before anything is spent on
+    the records before it. ``bad_line`` gets each bad line then, and ``note`` the sentence about the columns.
 
     Raises:
-        UsageError: the source cannot be read, or holds no record; it is ``strict`` and holds a bad line.
+        UsageError: the source cannot be read or has no record; or it is ``strict`` and has a bad line.
     """
 
     def __init__(
@@ -100,20 +101,19 @@ class Source:
 
 
 def source_name(source: SourceSpec | str | Iterable[Item]) -> str:
-    """What messages call a source: what the user called it."""
+    """Return the name of a source in messages: as the user wrote it."""
     return str(source) if isinstance(source, SourceSpec | str) else "records"
 
 
 def read_source(
     source: SourceSpec | str | Iterable[Item], base: Path, manager: Manager, **options: Any
 ) -> Iterator[Record]:
-    """`filial.formats.read` of what a user named: a path from ``base``, standard input or a data set of the hub, and
-    how it is read; or of rows in memory. Errors call it what the user called it.
+    """Read a source with its settings (`filial.formats.read`), or rows in memory.
 
-    The formats are those of ``manager``.
+    A path is relative to ``base``. Errors name the source as the user wrote it. The formats are those of ``manager``.
 
     Raises:
-        UsageError: as there, and for a file that is not there.
+        UsageError: as in `filial.formats.read`, and if there is no such file.
     """
     if not isinstance(source, SourceSpec | str):
         limit = options.pop("limit", None)
@@ -126,27 +126,27 @@ def read_source(
         called = "<stdin>" if name == "-" else name
         yield from formats.read(path, manager=manager, name=called, **{**spec.options(), **options})
     except UsageError as err:
-        if type(err) is not UsageError:  # a missing package: nothing to do with the path
+        if type(err) is not UsageError:  # a missing package, say: the message does not name the path
             raise
         raise UsageError(str(err).replace(str(path), name)) from err
 
 
 def stage_context(job: Job, manager: Manager, **more: Any) -> StageContext:
-    """What the stage of a job runs in; ``more`` are fields of it, its writer at least."""
+    """Return the context of the stage of a job; ``more`` are fields of it, at least its writer."""
 
     def seeds() -> Iterator[Record]:
-        for source in job.seeds:  # bad lines are drops of the stages that name the files
+        for source in job.seeds:  # bad lines are counted by the stage that names the file
             yield from read_source(source, job.base, manager, bad=lambda line: None)
 
     return StageContext(stage=job.stage.name, seed=job.seed, job=job, seeds=seeds, **more)
 
 
 def build(manager: Manager, spec: ComponentSpec, base: Path) -> Any:
-    """The component a recipe describes, its files found, once everything it needs is installed."""
+    """Build a component of a recipe: check that what it needs is installed, and locate its files."""
     manager.check_requirements(manager.get(spec.kind, spec.use))
     return locate_files(manager.build(spec.kind, {"use": spec.use, **spec.options}), base)
 
 
 def provenance(manager: Manager, spec: ComponentSpec) -> str:
-    """``dist:name==version`` of a component of a recipe."""
+    """Return ``dist:name==version`` of a component of a recipe."""
     return manager.provenance(spec.kind, spec.use)

@@ -1,6 +1,6 @@
-"""Recipes: what runs, written in YAML, checked as a whole before anything is spent.
+"""Read recipes (YAML), and check them as a whole before anything is spent.
 
-Every fault is one line, ``file:line:column: what is wrong; did you mean …``, and all of them come at once.
+All faults are reported at once, each in one line: ``file:line:column: what is wrong; did you mean …``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def load(path: str | Path, manager: Manager, overrides: Sequence[str] = ()) -> R
     """Read and check a recipe file.
 
     Args:
-        manager: knows the installed plugins; only those that the recipe names are imported.
-        overrides: ``PATH=VALUE`` as given to ``--set``.
+        manager: knows the installed plugins; only those named in the recipe are imported.
+        overrides: ``PATH=VALUE``, as for ``--set``.
 
     Raises:
         RecipeError: with every fault, in the order of the file.
@@ -47,7 +47,7 @@ def load(path: str | Path, manager: Manager, overrides: Sequence[str] = ()) -> R
 
 
 def loads(text: str, name: str, manager: Manager, overrides: Sequence[str] = (), *, base: Path | None = None) -> Recipe:
-    """Check a recipe held in memory; its paths are relative to ``base`` (default: the current folder).
+    """Check the text of a recipe; its paths are relative to ``base`` (default: the current folder).
 
     Raises:
         RecipeError: with every fault, in the order of the text.
@@ -59,16 +59,16 @@ def from_dict(
     data: dict[str, Any], manager: Manager, overrides: Sequence[str] = (), *, name: str = "the command line",
     base: Path | None = None,
 ) -> Recipe:  # fmt: skip
-    """Check a recipe given as plain data, such as a command line builds.
+    """Check a recipe given as plain data.
 
     Raises:
-        RecipeError: with every fault; instead of line and column it has the path into ``data``.
+        RecipeError: with every fault; a fault has the path in ``data`` instead of line and column.
     """
     return _check(Document(data=copy.deepcopy(data)), name, base or Path.cwd(), manager, overrides)
 
 
 def stage_from_dict(data: dict[str, Any], manager: Manager, *, name: str, base: Path | None = None) -> StageSpec:
-    """Check one stage, ``{VERB: …}`` as a recipe would say it, whose records and teacher come from whoever runs it.
+    """Check one stage, ``{VERB: …}`` as in a recipe. The caller provides its records and its teacher.
 
     Raises:
         RecipeError: with every fault.

@@ -1,7 +1,7 @@
-"""From plain data to a `Recipe`: the walk that checks every part and notes every fault.
+"""Turn plain data into a `Recipe`: check every part and collect every fault.
 
-What a part says by itself its model checks (`filial.recipe.settings`, a component's options); here stands what one part
-needs of another, of the plugins and of the recipe's place.
+The models check each part by itself (`filial.recipe.settings`, the options of a component). This module checks what a
+part needs from other parts, from the plugins and from the folder of the recipe.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def read_recipe(data: Any, name: str, manager: Manager, faults: Faults) -> Recipe:
-    """Check a recipe's data.
+    """Check the data of a recipe.
 
     Raises:
-        RecipeError: with every fault that is in ``faults`` by then.
+        RecipeError: with every fault, including those already in ``faults``.
     """
     if not isinstance(data, dict):
         faults.add((), f"a recipe is a mapping of keys such as seed, teacher and stages, not {describe_value(data)}")
@@ -43,8 +43,7 @@ def read_recipe(data: Any, name: str, manager: Manager, faults: Faults) -> Recip
 
 
 def read_stage(data: dict[str, Any], name: str, manager: Manager, faults: Faults) -> StageSpec:
-    """Check a stage that stands in no recipe: its records and teacher are not its own concern, and it has no defaults
-    that depend on its place.
+    """Check a stage outside a recipe: it needs no records and no teacher, and no default depends on its position.
 
     Raises:
         RecipeError: with every fault.
@@ -56,9 +55,11 @@ def read_stage(data: dict[str, Any], name: str, manager: Manager, faults: Faults
 
 
 class _Components:
-    """Reads the components of one recipe; what is wrong goes to ``faults``.
+    """Reads the components of one recipe and adds what is wrong to ``faults``.
 
-    ``built`` are those whose options are right, by their addresses; ``asking`` the addresses of what asks a teacher.
+    Attributes:
+        built: the components without faults, by address.
+        asking: the addresses of the components that ask a teacher.
     """
 
     def __init__(self, manager: Manager, faults: Faults) -> None:
@@ -67,7 +68,7 @@ class _Components:
         self.asking: list[Address] = []
 
     def read(self, item: Any, part: Part, address: Address) -> ComponentSpec | None:
-        """The component at an address, ``name`` or ``{use: name, …}``; None when something is wrong with it."""
+        """Return the component at an address, written ``name`` or ``{use: name, …}``; None if it has a fault."""
         body = {"use": item} if isinstance(item, str) else item
         at = address if isinstance(item, str) else (*address, "use")
         one = singular(part.kind)
@@ -100,13 +101,13 @@ class _Components:
         return ComponentSpec(part.kind, use, component.model_dump(mode="json"), settings, address, where)
 
     def read_list(self, items: Any, part: Part, address: Address) -> list[ComponentSpec]:
-        """The components of a list; what is no list is left to the check of the list itself."""
+        """Return the components of a list. A value that is not a list is reported by its own model."""
         items = items if isinstance(items, list) else []
         found = [self.read(item, part, (*address, i)) for i, item in enumerate(items)]
         return [spec for spec in found if spec]
 
     def _is_usable(self, component: kinds.Component, address: Address, owner: str) -> bool:
-        """Whether the files that options and defaults name hold what the component wants, and it keeps its contract."""
+        """Return whether the files that its options name are valid, and the component keeps its contract."""
         faults, options, base = self._faults, component.model_dump(mode="json"), self._faults.base
         self.built[address] = component
         if component.asks:
@@ -121,11 +122,11 @@ class _Components:
 
 
 Read = tuple[StageSettings | None, tuple[ComponentSpec, ...]]
-"""The settings of a stage and its components; no settings where something is wrong with them."""
+"""The settings of a stage (None if they have a fault) and its components."""
 
 
 class _Walk:
-    """One walk over one recipe."""
+    """Checks one recipe, part by part."""
 
     def __init__(
         self, data: dict[str, Any], name: str, manager: Manager, faults: Faults, *, alone: bool = False
@@ -135,7 +136,7 @@ class _Walk:
         faults.context["build_format"] = partial(manager.build, "formats")
 
     def recipe(self) -> Recipe | None:
-        """The recipe; without faults if there are none."""
+        """Return the recipe, if its root has no fault."""
         data, named = self._data, parts(Root)
         root = self._faults.validate(Root, data, (), Root.owner)
         single: dict[str, Any] = {
@@ -145,8 +146,8 @@ class _Walk:
         }
         stages = data.get("stages")
         found = [self.stage(item, i) for i, item in enumerate(stages)] if isinstance(stages, list) else []
-        judges = self._judges()
-        hooks = self._hooks(self._components.read_list(data.get("hooks"), named["hooks"], ("hooks",)))
+        judges = self._read_judges()
+        hooks = self._load_hooks(self._components.read_list(data.get("hooks"), named["hooks"], ("hooks",)))
         self._check_together()
         self._check_teacher(single.get("teacher"))
         if root is None:
@@ -157,20 +158,20 @@ class _Walk:
             heldout=root.heldout, judges=judges, **single,
         )  # fmt: skip
 
-    def _hooks(self, specs: list[ComponentSpec]) -> tuple[ComponentSpec, ...]:
-        """The plugins that only have hooks, loaded: they join in what the recipe does."""
+    def _load_hooks(self, specs: list[ComponentSpec]) -> tuple[ComponentSpec, ...]:
+        """Load the hook plugins of the recipe, and return them."""
         hooks = dict[str, ComponentSpec]()
         for spec in specs:
             try:
                 if hooks.setdefault(self._manager.provenance(spec.kind, spec.use), spec) is not spec:
-                    raise UsageError(f"the hook {describe_value(spec.use)} is named twice; once is all it can be had")
+                    raise UsageError(f"the hook {describe_value(spec.use)} is named twice; remove one")
                 self._manager.activate(spec.use, spec.options, self._faults.base)
             except UsageError as err:
                 self._faults.add(spec.path, str(err))
         return tuple(hooks.values())
 
     def stage(self, item: Any, index: int) -> StageSpec | None:
-        """The stage in a place of the list."""
+        """Return the stage at a position of the list; None if it has a fault."""
         address: Address = ("stages", index)
         verbs = self._manager.index[STAGES]
         if not isinstance(item, dict) or not item:
@@ -196,7 +197,7 @@ class _Walk:
         return StageSpec(verb, index, settings, components) if settings else None
 
     def _read_keys(self, model: type[StageSettings], verb: str, body: Any, at: Address) -> Read:
-        """What stands in a stage: its keys and its components."""
+        """Return the keys and the components of a stage."""
         read, named = self._components, parts(model)
         if model.kind:
             specs = [read.read(body, Part(model.kind, model), at)]
@@ -227,7 +228,7 @@ class _Walk:
     def _check_keys(
         self, model: type[StageSettings], settings: StageSettings | None, verb: str, given: dict[str, Any], at: Address
     ) -> StageSettings | None:
-        """The keys of a stage, once what they need of the recipe is there; None if something is wrong with them."""
+        """Check what the keys of a stage need from the rest of the recipe. Return them; None if they have a fault."""
         first = at[1] == 0 and "data" not in self._data
 
         def fault(message: str, key: str = "") -> None:
@@ -244,35 +245,35 @@ class _Walk:
 
         return self._faults.validate(model, given, at, f"the stage {verb!r}", make=check)
 
-    def _judges(self) -> tuple[JudgeSpec, ...]:
+    def _read_judges(self) -> tuple[JudgeSpec, ...]:
         body = self._data.get("judge", ())
         if body == [] or body is None:
             self._faults.add(("judge",), "no judge is named; name one, or remove the key")
             return ()
         names: set[str] = set()
         if isinstance(body, list | tuple):
-            found = [self._judge(item, ("judge", i), names) for i, item in enumerate(body)]
+            found = [self._read_judge(item, ("judge", i), names) for i, item in enumerate(body)]
         else:
-            found = [self._judge(body, ("judge",), names)]
+            found = [self._read_judge(body, ("judge",), names)]
         return tuple(spec for spec in found if spec)
 
-    def _judge(self, item: Any, address: Address, names: set[str]) -> JudgeSpec | None:
+    def _read_judge(self, item: Any, address: Address, names: set[str]) -> JudgeSpec | None:
         given = item if isinstance(item, dict) else {}
         if given.get("data") == HELDOUT and self._data.get("heldout", 0) == 0:
             self._faults.add((*address, "data"), "no record is kept back; add 'heldout: 100', say, beside train")
-        rivals = self._rivals(given.get("against"), (*address, "against"))
+        rivals = self._read_rivals(given.get("against"), (*address, "against"))
         spec = self._components.read(item, parts(Root)["judge"], address)
         if spec is None:
             return None
         own = spec.settings
         if self._components.built[address].compares == 2 and not own.against:
             self._faults.add(address, "this judge compares pairs, so name a rival: add 'against: [base]', say")
-        name = self._own_name(spec, names)
+        name = self._choose_name(spec, names)
         return JudgeSpec(spec, name, own.data, rivals, own.only, own.limit, own.max_new_tokens)
 
-    def _rivals(self, items: Any, address: Address) -> tuple[ComponentSpec | None, ...]:
-        """Who is judged beside the model; None: the model before training. A teacher may cost money and take a key
-        along, as the recipe's own does."""
+    def _read_rivals(self, items: Any, address: Address) -> tuple[ComponentSpec | None, ...]:
+        """Return the candidates judged in addition to the model; None stands for the model before training. The
+        teachers among them are checked like the recipe's own."""
         found: list[ComponentSpec | None] = []
         names = {BASE, "model"}
         for i, item in enumerate(items if isinstance(items, list) else []):
@@ -283,11 +284,11 @@ class _Walk:
                 self._faults.add(at, f"no rival {describe_value(item)}; did you mean {BASE!r}?")
             elif spec := self._components.read(item, Part(Rival.kind, Rival), at):
                 self._check_teacher(spec)
-                found.append(replace(spec, settings=Rival(name=self._own_name(spec, names))))
+                found.append(replace(spec, settings=Rival(name=self._choose_name(spec, names))))
         return tuple(found)
 
-    def _own_name(self, spec: ComponentSpec, names: set[str]) -> str:
-        """A name for the figures, each once: the one given, or the component's own with a number if need be."""
+    def _choose_name(self, spec: ComponentSpec, names: set[str]) -> str:
+        """Return a name for the figures, used once: the given one, or the component's, with a number if it is taken."""
         given = spec.settings.name
         if given in names:
             why = f"another is called {given!r} already; give this one a name of its own"
@@ -297,7 +298,7 @@ class _Walk:
         return name
 
     def _check_together(self) -> None:
-        """What one part needs of another."""
+        """Check what the parts need from each other."""
         data, faults = self._data, self._faults
         if self._components.asking and "teacher" not in data:
             why = "this asks a teacher, but the recipe names none; add a line 'teacher: {use: NAME, …}'"
@@ -315,8 +316,8 @@ class _Walk:
             faults.add((), "this recipe has no records to work on; add 'stages:' or 'data: FILE'")
 
     def _check_teacher(self, spec: ComponentSpec | None) -> None:
-        """A cap on money can be kept only where the price is known, and a key goes to no host that its user has not
-        allowed, whoever wrote the recipe."""
+        """Check that the price is known if money is capped, and that the user allows the API key for this host."""
+        # The author of a recipe and its user may be different people: a recipe must not send a key anywhere.
         if spec is None:
             return
         budget = self._data.get("budget")

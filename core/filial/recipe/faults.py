@@ -1,4 +1,4 @@
-"""Collects everything that is wrong with a recipe, each fault at its place."""
+"""Collects the faults of a recipe, with their places."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ class Faults:
     """The faults of one recipe.
 
     Args:
-        name: the recipe's file as the user gave it.
-        document: its marks and YAML faults.
-        base: the folder from which its paths start.
-        shown_from: how many leading parts of an address are not shown where there is no file.
+        name: the recipe's file, as the user wrote it.
+        document: the places of its values, and its YAML faults.
+        base: the folder to which its paths are relative.
+        shown_from: number of leading parts of an address to hide if there is no file.
     """
 
     def __init__(self, name: str, document: Document, base: Path, shown_from: int = 0) -> None:
         self._name, self._document, self.base, self._shown_from = name, document, base, shown_from
         self.context: dict[str, Any] = {"base": base}
-        """What validators are told."""
+        """The context given to validators."""
         self.given: dict[Address, str] = {}
-        """The addresses of values that the command line set, each with the path as the user wrote it."""
+        """The addresses of values set on the command line, with the paths as the user wrote them."""
         self._found: set[tuple[int, int, str, str]] = set()
         self._silent: set[Address] = set(document.silenced)
         for fault in document.faults:
             self._found.add((fault.line, fault.column, f"{name}:{fault.line}:{fault.column}", fault.message))
 
     def add(self, address: Address, message: str, *, at_key: bool = False) -> None:
-        """Note what is wrong at an address (or with its key), unless it stands in for another fault."""
+        """Add a fault at an address, or at its key, unless it is a consequence of another fault."""
         if not any(address[:n] in self._silent for n in range(len(address) + 1)):
-            self._found.add((*self._place(address, at_key), _one_line(message)))
+            self._found.add((*self._place(address, at_key), _shorten(message)))
 
     def add_unplaced(self, label: str, message: str) -> None:
-        """Note a fault that stands in no file, such as one of the command line."""
-        self._found.add((1 << 30, 0, label, _one_line(message)))
+        """Add a fault without a place in the file, such as one of the command line."""
+        self._found.add((1 << 30, 0, label, _shorten(message)))
 
     def hide_secrets(self, data: Any) -> None:
-        """Refuse every secret in the recipe, wherever it stands; nothing else is said about such a value."""
-        for address, key, text in _texts(data, (), ""):
+        """Refuse every secret in the recipe. Such a value gets no other message, which could show it."""
+        for address, key, text in _walk_texts(data, (), ""):
             if why := find_secret(key, text):
                 self.add(address, why)
                 self._silent.add(address)
@@ -58,10 +58,12 @@ class Faults:
         self, model: type[M], body: Any, address: Address, owner: str, beside: Iterable[str] = (),
         make: Callable[[], M | None] | None = None,
     ) -> M | None:  # fmt: skip
-        """Make a model of what stands at an address; None when something is wrong with it.
+        """Return a model of the value at an address; None if it has a fault.
 
-        ``owner`` is whose keys these are, such as "filter 'short'"; ``beside`` are keys that may stand beside them.
-        ``make`` makes it in another way than by checking ``body``.
+        Args:
+            owner: whose keys these are, for messages, such as "filter 'short'".
+            beside: other keys that are allowed there.
+            make: replaces the construction of the model from ``body``.
         """
         try:
             return make() if make else validate_strictly(model, body, self.context)
@@ -70,21 +72,22 @@ class Faults:
                 self.add((*address, *finding.address), finding.message, at_key=finding.at_key)
         except (FilialError, OSError, UnicodeDecodeError) as err:
             self.add(address, f"{owner}: {err}")
-        except Exception as err:  # a third party's validator: its failure costs this recipe, not the program
+        except (
+            Exception
+        ) as err:  # a third party's validator: if it fails, the recipe has a fault, and the program goes on
             self.add(address, f"{owner} fails on these options: {type(err).__name__}: {err}")
         return None
 
     def where(self, address: Address) -> str:
-        """An address for people: ``recipe.yaml:4:10``, or the path where there is no file."""
+        """Return an address for people: ``recipe.yaml:4:10``, or the path if there is no file."""
         return self._place(address, at_key=False)[2]
 
     def lines(self) -> list[str]:
-        """All faults in the order of the file, those of the command line last."""
+        """Return all faults, in the order of the file; those of the command line come last."""
         return [f"{where}: {message}" for _, _, where, message in sorted(self._found)]
 
     def raise_if_any(self) -> None:
-        """End here if anything is wrong.
-
+        """Raise an error if there is a fault.
         Raises:
             RecipeError: with every fault.
         """
@@ -92,7 +95,7 @@ class Faults:
             raise RecipeError(self.lines())
 
     def _place(self, address: Address, at_key: bool) -> tuple[int, int, str]:
-        """Line, column and both in words, of the address itself or of the nearest part around it."""
+        """Return line, column and both as text, of the address or of the nearest part around it."""
         around = [address[:n] for n in range(len(address), -1, -1)]
         if given := [part for part in around if part in self.given]:
             return 1 << 30, 0, f"from --set {self.given[given[0]]}"
@@ -104,20 +107,20 @@ class Faults:
         return 0, 0, f"{self._name}: {path}" if path else self._name
 
 
-def _one_line(message: str) -> str:
-    """Printable and of sane length, whatever a recipe or a plugin's error holds."""
+def _shorten(message: str) -> str:
+    """Make a message printable, and cut it if it is too long."""
     plain = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message[:MAX_MESSAGE])
     return plain if len(message) <= MAX_MESSAGE else plain + "…"
 
 
-def _texts(data: Any, address: Address, key: str) -> Iterator[tuple[Address, str, str]]:
-    """Every text of the data, with its address and the key it stands under; keys are texts too."""
+def _walk_texts(data: Any, address: Address, key: str) -> Iterator[tuple[Address, str, str]]:
+    """Yield every text of the data, keys included, with its address and its key."""
     if isinstance(data, str):
         yield address, key, data
     elif isinstance(data, list):
         for i, item in enumerate(data):
-            yield from _texts(item, (*address, i), key)
+            yield from _walk_texts(item, (*address, i), key)
     elif isinstance(data, dict):
         for name, value in data.items():
             yield (*address, name), "", name
-            yield from _texts(value, (*address, name), name)
+            yield from _walk_texts(value, (*address, name), name)

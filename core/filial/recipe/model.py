@@ -1,4 +1,4 @@
-"""A checked recipe: what runs, in which order, with every option written out."""
+"""A checked recipe: what runs, in which order, with all options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 BASE = "base"
-"""How a recipe and its figures name the model before training."""
+"""The name of the model before training, in recipes and figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,9 @@ class ComponentSpec:
         kind: entry-point group without ``filial.``, such as "filters".
         use: the name in the recipe, ``name`` or ``dist:name``.
         options: every option of the component, defaults included, as plain data.
-        settings: the recipe's own keys beside them, a model of `filial.recipe.settings` (a strategy's ``weight``).
-        path: where it stands in the recipe's data.
+        settings: the recipe's own keys beside the options, a model of `filial.recipe.settings` (a strategy's
+            ``weight``).
+        path: its address in the data of the recipe.
         where: the same for people, ``recipe.yaml:4:10``.
     """
 
@@ -45,7 +46,7 @@ class ComponentSpec:
 
     @property
     def name(self) -> str:
-        """What tables and figures call it: the name given in the recipe, or its plugin's."""
+        """The name in tables and figures: the one given in the recipe, or the plugin's."""
         return getattr(self.settings, "name", None) or self.use.rpartition(":")[2]
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,10 +56,10 @@ class ComponentSpec:
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One stage: its verb, its place (from 0), its folder's name (``01-generate``), settings and components.
+    """One stage: its verb, its position (from 0), its folder's name (``01-generate``), settings and components.
 
-    ``settings`` is a `filial.stages.Stage`: the keys of the stage, and what does it. The components stand in the order
-    of the keys that name them (see `of`). ``limit`` is how many records it makes or reads by itself at most, from each
+    ``settings`` is a `filial.stages.Stage`: the keys of the stage and its code. The components have the order of the
+    keys that name them (see `of`). ``limit`` is the maximum number of records that the stage makes, or reads from each
     source (`limit_records`).
     """
 
@@ -73,17 +74,17 @@ class StageSpec:
         return f"{self.index + 1:02d}-{self.verb.rpartition(':')[2]}"
 
     def plugin(self, manager: Manager) -> str:
-        """``dist:name==version`` of the stage itself; "" where filial brings it, whose version stands in every key."""
+        """``dist:name==version`` of the stage itself; "" for a built-in, since every key holds filial's version."""
         ours = manager.index.claim(STAGES, self.verb).dist == OURSELVES
         return "" if ours else manager.provenance(STAGES, self.verb)
 
     def plugins(self, manager: Manager) -> list[str]:
-        """``dist:name==version`` of all whose work it is: the stage itself and its components."""
+        """``dist:name==version`` of the stage itself and of its components."""
         own = self.plugin(manager)
         return [*([own] if own else []), *(manager.provenance(spec.kind, spec.use) for spec in self.components)]
 
     def of(self, kind: str) -> list[ComponentSpec]:
-        """The components of one kind, in the recipe's order."""
+        """Return the components of one kind, in the order of the recipe."""
         return [c for c in self.components if c.kind == kind]
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,11 +99,13 @@ class StageSpec:
 
 @dataclass(frozen=True, slots=True)
 class JudgeSpec:
-    """One judge and what it looks at: ``data`` is a source or "heldout", ``against`` are the rivals: teachers, and None
-    for the model before training.
+    """One judge and its data.
 
-    ``only`` picks held-out records: "seed-level" (no strategy changed them), "evolved", or None for all.
-    ``max_new_tokens`` bounds each answer of the model.
+    Attributes:
+        data: a source, or "heldout".
+        against: the rivals: teachers, and None for the model before training.
+        only: which held-out records: "seed-level" (no strategy changed them), "evolved", or None for all.
+        max_new_tokens: maximum tokens of each answer.
     """
 
     component: ComponentSpec
@@ -115,7 +118,7 @@ class JudgeSpec:
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """What the figures call those beside the model."""
+        """The names of the other candidates in the figures."""
         return tuple(BASE if rival is None else rival.name for rival in self.against)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,8 +130,10 @@ class JudgeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe without faults. Paths stand as they were written; they are relative to ``base``. ``limit`` is how many
-    records are read from ``data`` at most (`limit_records`)."""
+    """A recipe without faults.
+
+    Paths are as written, relative to ``base``. ``limit`` is the maximum number of records read from ``data``
+    (`limit_records`)."""
 
     name: str
     base: Path
@@ -146,11 +151,11 @@ class Recipe:
 
     @property
     def model(self) -> str | None:
-        """The model to tune."""
+        """The model to train."""
         return self.train.settings.model if self.train else None
 
     def components(self) -> Iterator[ComponentSpec]:
-        """Every component the recipe names, in the order in which they come into play."""
+        """Return every component of the recipe, in the order of use."""
         yield from [self.teacher] if self.teacher else []
         yield from self.hooks
         for stage in self.stages:
@@ -161,19 +166,19 @@ class Recipe:
             yield from [rival for rival in judge.against if rival is not None]
 
     def teacher_identity(self, manager: Manager) -> dict[str, Any] | None:
-        """What the teacher's answers depend on beside the request; limits such as concurrency do not count."""
+        """Return what the teacher's answers depend on besides the request; limits such as concurrency do not count."""
         if self.teacher is None:
             return None
         return {"use": manager.identity("teachers", self.teacher.use), **self.build_teacher(manager).identity()}
 
     def build_teacher(self, manager: Manager) -> Teacher:
-        """The teacher that the recipe names."""
+        """Return the recipe's teacher."""
         assert self.teacher is not None
         teacher = manager.build("teachers", {"use": self.teacher.use, **self.teacher.options})
         return locate_files(cast("Teacher", teacher), self.base)
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole recipe as plain data, nothing left to defaults; `from_dict` reads it back."""
+        """Return the recipe as plain data, with every default; `from_dict` reads it."""
         out = {
             "seed": self.seed, "teacher": self.teacher and self.teacher.to_dict(),
             "hooks": [hook.to_dict() for hook in self.hooks],
@@ -185,7 +190,7 @@ class Recipe:
         return {key: value for key, value in out.items() if key == "stages" or value not in (None, [], {})}
 
     def lock(self, manager: Manager) -> str:
-        """`resolved` as YAML, headed by the distribution and version each component came from."""
+        """Return the recipe as YAML, with the distribution and version of each component in comments."""
         lines = ["# Written by filial: the recipe of this run, with every default written out."]
         plugins = {f"{STAGES} {s.verb}": origin for s in self.stages if (origin := s.plugin(manager))}
         plugins |= {f"{c.kind} {c.use}": manager.provenance(c.kind, c.use) for c in self.components()}
@@ -194,14 +199,14 @@ class Recipe:
 
 
 COUNT = "count"
-"""The option by which generators are told how many to make."""
+"""The option of generators with the number of records to make."""
 
 
 def limit_records(recipe: Recipe, n: int) -> Recipe:
-    """The recipe on at most ``n`` records: of ``data``, of each generator, of whatever else a stage makes or reads by
-    itself (`StageSettings.limit_records`), and of each exam. At most a quarter as many are kept back from training.
+    """Return the recipe limited to ``n`` records: of ``data``, of each generator, of other sources of a stage
+    (`StageSettings.limit_records`) and of each judge's data. At most ``n / 4`` records are held out from training.
 
-    Everything that is done for it has other keys than for the whole recipe.
+    Its stages have other keys than those of the whole recipe.
     """
     return replace(
         recipe,
@@ -224,6 +229,6 @@ def _limit_component(spec: ComponentSpec, n: int) -> ComponentSpec:
 
 
 def unused_name(name: str, taken: Collection[str]) -> str:
-    """This name, with a number behind it where it is taken: ``name-2``."""
+    """Return this name, with a number if it is taken: ``name-2``."""
     numbered = (f"{name}-{number}" for number in count(2))
     return next(one for one in numbered if one not in taken) if name in taken else name

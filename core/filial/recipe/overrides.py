@@ -1,4 +1,4 @@
-"""``--set stages.evolve.rounds=2``: a value of a recipe changed from the command line, before the check."""
+"""Change values of a recipe from the command line, before the check: ``--set stages.evolve.rounds=2``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ STAGES: Address = ("stages",)
 
 
 class _NoSuchPlace(Exception):
-    """The path of a ``--set`` leads nowhere; the message says where it ends."""
+    """The path of a ``--set`` does not exist; the message says where it ends."""
 
 
 def override(data: Any, text: str, faults: Faults) -> None:
-    """Change ``data`` in place as one ``PATH=VALUE`` says; ``faults`` is told what was changed, or why nothing was.
+    """Change ``data`` in place by one ``PATH=VALUE``; ``faults`` notes what was changed, or why nothing was.
 
-    A path goes by keys; in a list by position (from 0) or by name: a stage's verb, a component's ``use``;
-    the first that matches. The value is YAML: a number, true, a word, ``[a, b]`` or ``{use: x}``.
+    A path consists of keys. In a list, a step is a position (from 0) or a name, of which the first match counts: a
+    stage's verb, a component's ``use``. The value is YAML: a number, true, a word, ``[a, b]`` or ``{use: x}``.
     """
     path, equals, value = text.partition("=")
     path = path.strip()
@@ -40,13 +40,13 @@ def override(data: Any, text: str, faults: Faults) -> None:
 
 
 def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
-    """Set a value in ``data``, which stands at an address; returns the address of the outermost part that is new."""
+    """Set a value in ``data``, whose address is ``at``. Return the address of the outermost part that is new."""
     step, *rest = steps
     key: Any = step
     if isinstance(data, list):
-        key = _position(data, step, at)
+        key = _find_position(data, step, at)
         if at == STAGES and isinstance(data[key], dict) and step in data[key]:
-            return _put(data[key], steps, value, (*at, key))  # a stage is entered by its verb at once
+            return _put(data[key], steps, value, (*at, key))  # the verb is the name of the stage and a key in it
     elif not isinstance(data, dict):
         raise _NoSuchPlace(
             f"{'.'.join(map(str, at))} is {describe_value(data)}, so there is no {describe_value(step)} in it"
@@ -64,9 +64,9 @@ def _put(data: Any, steps: list[str], value: Any, at: Address) -> Address:
     return here if before is None else inner
 
 
-def _position(items: list[Any], step: str, at: Address) -> int:
-    """Where in a list a step leads: a position, or the first item of that name."""
-    names = [_name(item, at) for item in items]
+def _find_position(items: list[Any], step: str, at: Address) -> int:
+    """Return the position in a list that a step means: a number, or the name of an item."""
+    names = [_find_name(item, at) for item in items]
     place = ".".join(map(str, at))
     if step.isascii() and step.isdigit() and len(step) < 10:
         if int(step) < len(items):
@@ -77,8 +77,8 @@ def _position(items: list[Any], step: str, at: Address) -> int:
     raise _NoSuchPlace(f"{place} has no {describe_value(step)}{suggest(step, filter(None, names))}")
 
 
-def _name(item: Any, at: Address) -> str:
-    """What an item of the list at an address is called: a stage by its verb, a component by its ``use``."""
+def _find_name(item: Any, at: Address) -> str:
+    """Return the name of an item of the list at an address: a stage's verb, a component's ``use``."""
     name = item
     if isinstance(item, dict):
         name = next(iter(item), "") if at == STAGES else item.get("use")

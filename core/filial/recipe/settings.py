@@ -1,7 +1,7 @@
-"""Every setting of a recipe that is filial's own, declared once; those of a stage are declared by its plugin.
+"""The settings of a recipe that are filial's own, each declared once; a stage's plugin declares those of the stage.
 
-From these models come the check of a recipe, the editor schema, the flags of ``filial evolve`` and its like, what the
-engine runs by, and the tables of docs/recipe.md. Whatever else stands in a component's braces is an option of it.
+These models are the source of the recipe's check, the editor schema, flags such as those of ``filial evolve``, the
+engine's settings and the tables of docs/recipe.md. All other keys of a component are its options.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from filial.plugins.manager import Manager
 
 HELDOUT = "heldout"
-"""The word that stands for the records kept back, where a judge's data is named."""
+"""The word for the held-out records, as a judge's data."""
 
 
 class Settings(Keys):
     """Keys of a recipe.
 
-    ``owner`` is whose keys they are, in messages. ``kind``: they stand in the braces of a component of that kind,
-    beside its options. ``by_inputs`` are keys that a command line says by its arguments.
+    Attributes:
+        owner: whose keys they are, in messages.
+        kind: if set, the keys belong to a component of this kind and stand beside its options.
+        by_inputs: keys that a command takes as arguments.
     """
 
     owner: ClassVar[str] = ""
@@ -38,17 +40,17 @@ class Settings(Keys):
     by_inputs: ClassVar[tuple[str, ...]] = ()
 
     def plain_values(self) -> dict[str, Any]:
-        """The keys that have a value, without those that name components."""
+        """Return the keys that have a value, without those that name components."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def named_sources(self) -> list[SourceSpec]:
-        """The sources that the keys name."""
+        """Return the sources in the values of the keys."""
         values = [getattr(self, name) for name in type(self).model_fields]
         nested = [value.values() if isinstance(value, dict) else [value] for value in values]
         return [value for some in nested for value in some if isinstance(value, SourceSpec)]
 
     def key_parts(self) -> list[Any]:
-        """What a stage's key holds of these keys, where they stand beside the options of a component it names."""
+        """Return the parts of a stage key for these keys, if they stand beside the options of a component."""
         return [self.plain_values() or None]
 
 
@@ -59,10 +61,10 @@ def _field(default: Any, description: str, schema: dict[str, Any] | None = None,
 
 
 class Part(NamedTuple):
-    """Marks a key that names components: of which kind, and the recipe's own keys in their braces. A stage has one such
-    list at most of each kind.
+    """Marks a key that names components: their kind, and the recipe's own keys beside their options.
 
-    What stands there is checked where its address is known, not by pydantic.
+    A stage has at most one such list of each kind. The components are not checked by pydantic but by
+    `filial.recipe.checking`, which knows their addresses.
     """
 
     kind: str
@@ -73,7 +75,7 @@ class Part(NamedTuple):
 
 
 def parts(model: type[Settings]) -> dict[str, Part]:
-    """The keys whose value is a component, or a list of components of one kind."""
+    """Return the keys whose value is a component, or a list of components of one kind."""
     return {
         name: part
         for name, field in model.model_fields.items()
@@ -95,7 +97,7 @@ Word = Annotated[str, Field(min_length=1)]
 
 
 class Budget(Settings):
-    """Caps of what a run may take."""
+    """Limits of what a run may use."""
 
     owner = "budget"
     requests: int | None = _field(None, "Maximum number of requests to the teacher.", ge=1)
@@ -104,10 +106,11 @@ class Budget(Settings):
 
 
 class StageSettings(Settings):
-    """Keys of a stage, and what the recipe has to know of it. What it does stands in `filial.stages.Stage`.
+    """Keys of a stage, and what the recipe must know about it. `filial.stages.Stage` adds its code.
 
-    ``alone``: the key whose list, or its one item, stands in the recipe in place of a mapping with this key.
-    ``bounded``: it makes or reads records by itself, so that `limited` gives the stage a limit.
+    Attributes:
+        alone: a key whose list, or only item, may be written instead of a mapping with this key.
+        bounded: the stage makes or reads records itself, so `limit_records` limits it.
     """
 
     alone: ClassVar[str] = ""
@@ -115,49 +118,51 @@ class StageSettings(Settings):
 
     @classmethod
     def starts(cls, given: dict[str, Any]) -> bool:
-        """Whether it can be the first stage, with these keys as they are written: it needs no records before it."""
+        """Return whether it can be the first stage with these keys (as written): it needs no records before it."""
         return False
 
     @classmethod
     def asks(cls, given: dict[str, Any]) -> bool:
-        """Whether it asks a teacher itself, beside what its components do."""
+        """Return whether the stage itself asks a teacher; its components are counted separately."""
         return False
 
     @classmethod
     def check(
         cls, given: dict[str, Any], component: Any, first: bool, fault: Callable[[str, str], None]
     ) -> dict[str, Any]:
-        """Tell ``fault(message, key)`` what is wrong beyond the keys themselves; "" for the key: the stage as a whole.
-        Returns the keys whose default depends on where the stage stands.
+        """Report with ``fault(message, key)`` what is wrong beyond the keys themselves; key "" means the whole stage.
+        Return the keys whose default depends on the position of the stage.
 
-        ``component`` is the one in whose braces the keys stand, if its options are right. ``first``: no record enters.
+        Args:
+            component: the component beside whose options the keys stand, if it has no fault.
+            first: no record enters the stage.
         """
         return {}
 
     @classmethod
     def nested(cls, given: dict[str, Any]) -> Iterable[tuple[Address, Any, Part]]:
-        """Return the components deeper in these keys, as they are written: address, value, part. They follow the
-        others in `StageSpec.components`, each with its address."""
+        """Return the components that are nested in the values of keys: address, value as written, part. They follow
+        the others in `StageSpec.components`, each with its address."""
         return ()
 
     def key_parts(self) -> list[Any]:
-        """Nothing: a stage's own keys are a part of its key by themselves."""
+        """Return nothing: a stage's own keys are part of its key anyway."""
         return [None]
 
     def seed_files(self) -> list[SourceSpec]:
-        """The seed records that it names: what `Context.seeds` reads from then on."""
+        """Return the sources of seed records, which `Context.seeds` reads from this stage on."""
         return []
 
     def limit_records(self, n: int) -> Self:
-        """The keys for a try on ``n`` records."""
+        """Return the keys for a run with ``n`` records."""
         return self
 
 
 def stage_class(manager: Manager, verb: str) -> type[StageSettings]:
-    """The class behind a stage's verb, ``name`` or ``dist:name``; imported now.
+    """Import and return the class of a stage's verb, ``name`` or ``dist:name``.
 
     Raises:
-        PluginError: there is none, it is claimed twice, or it is broken.
+        PluginError: no package has it, two have it, or it is broken.
     """
     found = manager.entry_class(STAGES, verb, StageSettings)
     kinds = [part.kind for part in parts(found).values()]
@@ -176,7 +181,7 @@ class Train(Settings):
     @field_validator("model")
     @classmethod
     def _check_folder(cls, name: str, info: ValidationInfo) -> str:
-        """Look for a model that is plainly a path; any other name may be one on the hub."""
+        """Check that a path exists; any other name may be a model on the hub."""
         return check_file(name, info) if name.startswith(("pkg:", ".", "/", "~")) else name
 
 
