@@ -94,6 +94,15 @@ def test_judged_shows_only_who_was_asked():
     assert judge_table({"stages": []}) == ""
 
 
+@pytest.mark.parametrize(("judged", "points"), [(5, 44), (25, 20), (99, 10)])
+def test_figures_of_few_records_tell_how_uncertain_they_are(judged, points):
+    exam = {"model": {"judged": judged, "passed": 0.5, "mean": 0.5}}
+    many = {"model": {"judged": 4000, "passed": 0.5, "mean": 0.5}}
+    text = judge_table({"judge": {"few": exam, "many": many}})
+    assert text.endswith(f"With {judged} records, a share is uncertain by up to ±{points} points (95 %).")
+    assert "uncertain" not in judge_table({"judge": {"many": many}})
+
+
 @pytest.mark.parametrize(
     ("result", "text"),
     [

@@ -111,3 +111,8 @@ def test_reasons_add_up_to_what_was_dropped(reasons, out):
     assert min((n for _, n in shown), default=0) >= max(
         (n for r, n in reasons.items() if r not in dict(shown)), default=0
     )
+
+
+def test_a_stage_that_makes_records_from_others_tells_both():
+    counters = Counters(entered=8, made=12, out=16, dropped=Counter({"unlucky": 4}))
+    assert format_stage_counts(counters) == "16 records (8 in, 12 made), 4 dropped (unlucky 4)"

@@ -187,6 +187,15 @@ def test_rules_are_asked_in_order_and_see_the_parent_and_the_answer():
     assert table["grow"]["1"]["dropped"] == {"long": 1}
 
 
+@pytest.mark.parametrize(("name", "told"), [("farther", "farther"), ("grow", "")])
+def test_a_drop_tells_the_name_that_the_recipe_gives_its_strategy(name, told):
+    rows = Rows()
+    env = StageContext(stage="evolve", seed=1, writer=rows, ask=teacher)
+    plan = evolution([Choice(name, "d:grow==1", Grow(failing=1.0))], [], rounds=1)
+    asyncio.run(evolve_records(records(1), plan, env))
+    assert rows.dropped[0].detail == told
+
+
 def test_what_a_rule_marks_stays_on_the_child():
     rows, _ = evolved(records(1), rules=[Short(words=9)])
     assert rows.kept[1].tags == ("short",)

@@ -22,8 +22,8 @@ def test_the_yield_is_told_after_the_first_round_and_then_seldom():
     assert len(records(items)) == 900
     assert 2 <= len(notes) <= 4
     told = re.fullmatch(
-        r"self-instruct: 16 of 900 records after 34 requests; 16 of 18 proposed tasks accepted \(89 %\), "
-        r"examples of 16 asked for; dropped: too-short 2; at this yield, about ([\d,]+) requests in all",
+        r"self-instruct: 16 of 900 records after 34 requests; 18 tasks proposed, 16 accepted \(89 %\), "
+        r"examples of 16 requested; dropped: too-short 2; about ([\d,]+) requests are needed in all",
         notes[0],
     )
     assert abs(int(told[1].replace(",", "")) - model.requests) < 0.05 * model.requests
@@ -57,7 +57,7 @@ def test_when_the_yield_collapses_what_there_is_comes_out_with_a_word_about_it()
     sent = len(same.proposals)
     assert re.search(
         rf"since 3 rounds in a row brought no new task, at 1 of 50 records after {sent + 2} requests; "
-        rf"1 of {sent} proposed .* dropped: too-similar {sent - 1}; give it more varied seeds",
+        rf"{sent} tasks proposed, 1 accepted .* dropped: too-similar {sent - 1}; give it more varied seeds",
         last.detail,
     )
     assert notes[-1] == last.detail
@@ -157,7 +157,7 @@ def test_other_errors_stop_the_run_and_leave_no_request_behind():
     notes: list[str] = []
     _, error = run_to_error(SelfInstruct(count=500), Broken(), notes=notes)
     assert str(error) == "the budget is used up"
-    assert re.search(r"16 of 500 records after \d+ requests; .* about 1,0\d\d requests in all$", notes[-1])
+    assert re.search(r"16 of 500 records after \d+ requests; .* about 1,0\d\d requests are needed in all$", notes[-1])
 
 
 @pytest.mark.slow

@@ -325,6 +325,25 @@ def test_what_is_no_run_or_stage_says_what_there_is(run):
     assert "there is no stage 'mix'; the stages are 01-evolve, 02-filter" in run.err
 
 
+def test_a_run_in_a_folder_below_is_named_with_the_option_that_finds_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.folder.parent)
+    assert run("show", "r") == 2
+    assert f"r: no such file or run; there is one in {run.folder.name}: add --home {run.folder.name}" in run.err
+
+
+def test_the_tables_of_a_run_are_shown_again(run):
+    run("run", "r.yaml")
+    printed = run.out
+    assert run("show", "r", "--tables") == 0, run.err
+    assert run.out.strip()
+    assert printed.startswith(run.out.strip())
+    (run.folder / "runs/r/summary.json").unlink()
+    assert run("show", "r", "--tables") == 2
+    assert "has not ended yet" in run.err
+    assert run("show", "rr", "--tables") == 2
+    assert "no such file or run" in run.err
+
+
 def test_a_stage_that_is_not_done_is_told_and_the_one_before_is_shown(run):
     (run.folder / "runs/r/stages/02-filter/manifest.json").unlink()
     assert run("show", "r", "--json", "--limit", "1") == 0

@@ -31,10 +31,15 @@ RECENT = 15.0
 
 
 def format_stage_counts(counters: Counters) -> str:
-    """Format counts with the three most frequent reasons: ``1,204 kept, 96 dropped (too-similar 80, harm 16)``."""
+    """Format counts with the three most frequent reasons: ``1,204 kept, 96 dropped (too-similar 80, harm 16)``.
+
+    Of a stage that makes records from others also their numbers: ``300 records (200 in, 110 made), 10 dropped (…)``.
+    """
     reasons = dict(counters.dropped)  # a copy made at once: another thread may be adding to it
     dropped = sum(reasons.values())
-    parts = [f"{counters.out:,} kept"] if counters.out or not dropped else []
+    added = counters.entered and counters.made
+    kept = f"records ({counters.entered:,} in, {counters.made:,} made)" if added else "kept"
+    parts = [f"{counters.out:,} {kept}"] if counters.out or not dropped else []
     if dropped:
         parts.append(f"{dropped:,} dropped ({list_counts(reasons, 3)})")
     return ", ".join(parts)

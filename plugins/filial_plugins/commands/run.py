@@ -24,7 +24,7 @@ from filial.commands import (
 )
 from filial_plugins.commands.outputs import explain_interrupt
 from filial_plugins.commands.recipes import name_option, recipe_options
-from filial_plugins.commands.tables import funnel_table, judge_table, mix_table, score_table, survival_table
+from filial_plugins.commands.tables import run_tables
 
 KEPT = "finished stages and the teacher's answers are kept; run the same command again to continue"
 
@@ -87,9 +87,7 @@ def rerun_command(ctx: click.Context, more: str = "", **flags: Any) -> str:
 
 def report(ctx: click.Context, run: Run, summary: dict[str, Any]) -> None:
     """Everything about a run that has ended."""
-    for table in (funnel_table, mix_table, survival_table, score_table, judge_table):
-        if text := table(summary):
-            click.echo(f"{text}\n")
+    click.echo(f"{run_tables(summary)}\n")
     click.echo(describe_usage(summary["teacher"]))
     rows, verdicts = run.lost()
     missing = "; rows are missing, drops.jsonl of their stage says why" if rows else ""

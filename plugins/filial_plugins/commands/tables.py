@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from math import sqrt
 from typing import Any
 
 from filial.commands import figure, format_counts, format_dollars, grid, printable
+
+FEW = 100
+"""Judged records from which on a table says nothing about its uncertainty."""
 
 
 def funnel_table(summary: dict[str, Any]) -> str:
@@ -76,11 +80,15 @@ def judge_table(summary: dict[str, Any]) -> str:
     found = dict.fromkeys(who for results in exams.values() for who in results)
     who = sorted(found, key=lambda name: {"base": 0, "model": 2}.get(name, 1))
     names = {"base": "before", "model": "after"}
-    rows = []
+    rows, fewest = [], FEW
     for name, results in exams.items():
         first = next(iter(results.values()))
+        fewest = min(fewest, max(1, first["judged"]))
         rows.append([name, f"{first['judged']:,}", *(figure(results.get(w)) for w in who)])
-    return grid(["judged on", "records", *(names.get(w, w) for w in who)], rows)
+    table = grid(["judged on", "records", *(names.get(w, w) for w in who)], rows)
+    # Half the width of a 95 % interval of a share, at its largest: 1.96 * sqrt(0.25 / n).
+    sure = f"{table}\n\nWith {fewest} records, a share is uncertain by up to ±{98 / sqrt(fewest):.0f} points (95 %)."
+    return table if fewest == FEW else sure
 
 
 SURVIVAL_LEGEND = """\
@@ -125,3 +133,9 @@ def survival_table(summary: dict[str, Any]) -> str:
     table = grid(["strategy", *SURVIVAL_HEAD], [[name, *survival_cells(total)] for name, total in totals])
     table = f"{table}\n\n{SURVIVAL_LEGEND}"
     return f"{table}\n\n{grid(['strategy', 'why dropped'], reasons, prose=True)}" if reasons else table
+
+
+def run_tables(summary: dict[str, Any]) -> str:
+    """Format all tables of a run that have something to show."""
+    tables = (table(summary) for table in (funnel_table, mix_table, survival_table, score_table, judge_table))
+    return "\n\n".join(filter(None, tables))

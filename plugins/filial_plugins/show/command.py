@@ -51,6 +51,7 @@ MOST_RAW = 3
 @click.option("--id", "ids", multiple=True, metavar="ID", help="The row with this id, or its beginning, in full.")
 @click.option("--full", is_flag=True, help="Each row in full; on a terminal one a screen.")
 @click.option("--dropped", is_flag=True, help="What was dropped, with reasons.")
+@click.option("--tables", is_flag=True, help="The tables of a run, as they were printed at its end.")
 @click.option("--parents", multiple=True, metavar="FILE", help="Another file in which parents are looked for.")
 @source_options
 @click.option("--json", "as_json", is_flag=True, help="Print each row as a line of JSON, all unless --limit is given.")
@@ -59,7 +60,7 @@ MOST_RAW = 3
 @click.pass_context
 def show(
     ctx: click.Context, /, source: str, where: tuple[str, ...], sort: str | None, worst: int | None, sample: int | None,
-    limit: int | None, ids: tuple[str, ...], full: bool, dropped: bool, parents: tuple[str, ...],
+    limit: int | None, ids: tuple[str, ...], full: bool, dropped: bool, tables: bool, parents: tuple[str, ...],
     as_json: bool, seed: int, home: Path, **how: Any,
 ) -> int:  # fmt: skip
     """Look at the records of FILE or RUN.
@@ -79,6 +80,9 @@ def show(
     from filial_plugins.show.expression import Expression
     from filial_plugins.show.sources import select
 
+    if tables:
+        _print_tables(source, home)
+        return 0
     _check_options({"--worst": worst, "--sample": sample, "--limit": limit}, sort, ids)
     said = source_spec(source, how)
     reading = {key: value for key, value in said.options().items() if value != type(said).model_fields[key].default}
@@ -94,6 +98,26 @@ def show(
     view.show(view.cut(_draw_sample(rows, sample, seed) if sample else rows), full)
     view.tell()
     return 0
+
+
+def _print_tables(name: str, home: Path) -> None:
+    """Print the tables of a run.
+
+    Raises:
+        UsageError: there is no such run, or it has not ended yet.
+    """
+    import msgspec
+
+    from filial_plugins.commands.tables import run_tables
+    from filial_plugins.show.sources import explain_missing, find_run
+
+    found = find_run(Path(name).expanduser(), name, home)
+    if found is None:
+        raise UsageError(explain_missing(name, home))
+    summary = found[0].folder / "summary.json"
+    if not summary.is_file():
+        raise UsageError(f"{found[0].shown}: this run has not ended yet, so it has no tables")
+    click.echo(run_tables(msgspec.json.decode(summary.read_bytes())))
 
 
 def _check_options(counts: dict[str, int | None], sort: str | None, ids: tuple[str, ...]) -> None:

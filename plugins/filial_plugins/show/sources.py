@@ -159,7 +159,7 @@ def select(
     path = Path(name).expanduser()
     if name == "-" or path.is_file() or (":" in name and not path.exists()):
         chosen = _select_file(name, path, dropped, reading, manager)
-    elif (found := _find_run(path, name, home)) is not None:
+    elif (found := find_run(path, name, home)) is not None:
         run, word = found
         _refuse_options(name, reading)
         chosen = _select_stage(run, word, dropped, manager)
@@ -168,7 +168,7 @@ def select(
     elif path.is_dir():
         chosen = Selection(_file(name, reading, manager))
     else:
-        raise UsageError(_explain_missing(name, home))
+        raise UsageError(explain_missing(name, home))
     chosen.parents = [*more, *chosen.parents]
     return chosen
 
@@ -218,7 +218,7 @@ def _is_stage(folder: Path) -> bool:
     return folder.parent.name == "stages" and (folder / RECORDS).is_file()
 
 
-def _find_run(path: Path, name: str, home: Path) -> tuple[RunFolder, str] | None:
+def find_run(path: Path, name: str, home: Path) -> tuple[RunFolder, str] | None:
     """Return the run that a path or name means, and the word for a stage behind it ("" where there is none)."""
     if _is_stage(path):
         return RunFolder(path.absolute().parent.parent, str(path.parent.parent)), path.name
@@ -230,14 +230,16 @@ def _find_run(path: Path, name: str, home: Path) -> tuple[RunFolder, str] | None
     return None
 
 
-def _explain_missing(name: str, home: Path) -> str:
+def explain_missing(name: str, home: Path) -> str:
     kept = Path(f"{name.removesuffix('.drops.jsonl')}.jsonl")
     if name.endswith(".drops.jsonl") and kept.is_file():
         return f"{name}: there is no such file beside {kept.name}, so nothing was dropped when that was written"
     runs = sorted(path.parent.name for path in home.glob("runs/*/stages"))
+    homes = sorted({str(path.parent.parent) for path in home.glob(f"*/runs/{name.partition('/')[0]}")})
+    near = f"; there is one in {homes[0]}: add --home {homes[0]}" if homes and "*" not in name else ""
     known = f"; the runs in {home / 'runs'} are {', '.join(runs[:10])}" if runs else f"; there are no runs in {home}"
     hub = f"; for a data set of the hub write hf:{name}" if name.count("/") == 1 and not Path(name).suffix else ""
-    return f"{name}: no such file or run{known}{hub}"
+    return f"{name}: no such file or run{near or known}{hub}"
 
 
 def _find_drops(name: str, path: Path) -> Path:

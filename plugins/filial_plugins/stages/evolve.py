@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -452,7 +452,14 @@ def _count_attempts(tree: Tree, table: SurvivalTable, env: StageContext) -> None
         table.count(attempt.strategy, attempt.turn, attempt.parent, result, attempt.asked)
         if isinstance(attempt.result, Drop):
             shown, keys = attempt.child or attempt.parent, keys_of(attempt.asked)
-            env.drop(attempt.result, attempt.by, shown, parent=attempt.parent.id, answers=keys)
+            drop = attempt.result
+            if attempt.strategy not in (
+                short_name(attempt.by),
+                short_name(shown.origin.plugin),
+            ):  # a name of the recipe
+                detail = f"{drop.detail}; by the strategy {attempt.strategy}" if drop.detail else attempt.strategy
+                drop = replace(drop, detail=detail)
+            env.drop(drop, attempt.by, shown, parent=attempt.parent.id, answers=keys)
     tree.tried = []
 
 

@@ -140,7 +140,7 @@ class Session:
         data = self.data
         card = ModelCard(
             self.name,
-            self.source,
+            Path(self.source).name if Path(self.source).is_dir() else self.source,  # a path is of this machine only
             hash_content(data.path),
             data.template,
             self._given_options(),

@@ -96,7 +96,7 @@ class YieldStats:
 
     def forecast(self) -> str:
         """Return the yield so far, and the estimated number of requests in all."""
-        return f"{self.summarize()}; at this yield, about {self.requests + self._requests_left():,} requests in all"
+        return f"{self.summarize()}; about {self.requests + self._requests_left():,} requests are needed in all"
 
     def _requests_left(self) -> int:
         tasks = math.ceil(self._tasks_left())
@@ -105,10 +105,10 @@ class YieldStats:
     def summarize(self) -> str:
         """Summarise records, requests, accepted tasks and drop reasons, the most frequent by name, in one line."""
         share = f" ({100 * self.accepted / self.proposed:.0f} %)" if self.proposed else ""
-        text = f"{self.records:,} of {self.count:,} records after {self.requests:,} requests; {self.accepted:,} of "
-        text += f"{self.proposed:,} proposed tasks accepted{share}"
+        text = f"{self.records:,} of {self.count:,} records after {self.requests:,} requests; "
+        text += f"{self.proposed:,} tasks proposed, {self.accepted:,} accepted{share}"
         if self.per_task:
-            text += f", examples of {self.examined:,} asked for"
+            text += f", examples of {self.examined:,} requested"
         most = self.reasons.most_common()
         if len(most) > 5:
             most = [*most[:4], ("others", sum(n for _, n in most[4:]))]
