@@ -269,8 +269,11 @@ def test_what_changes_the_meaning_of_a_late_row_makes_it_a_bad_line(tmp_path):
          {"instruction": "userQuestion", "output": "botAnswer"}),
         ({"Frage": "Wer bist du?", "Antwort": "Ich bin ich.", "Nr": "3"},
          {"instruction": "Frage", "output": "Antwort"}),
-        ({"id": "1", "task": "x", "Questions asked": "Who are you?", "resp": "No idea at all."},
-         {"instruction": "Questions asked", "output": "resp"}),
+        ({"id": "1", "task": "x", "Questions asked": "Who are you?", "Final response": "No idea at all."},
+         {"instruction": "Questions asked", "output": "Final response"}),
+        ({"customer_name": "Ann Lee", "customer_message": "Who are you?", "agent_name": "Bo Li", "reply": "I am me."},
+         {"instruction": "customer_message", "output": "reply"}),
+        ({"我的问题": "who?", "回答": "I am me.", "问题": "Who are you?"}, {"instruction": "问题", "output": "回答"}),
     ],
 )  # fmt: skip
 def test_unknown_columns_are_told_with_the_mapping_that_reads_them(tmp_path, row, mapping):
@@ -279,6 +282,29 @@ def test_unknown_columns_are_told_with_the_mapping_that_reads_them(tmp_path, row
         load(path)
     assert f"map them with columns={mapping!r}" in str(error.value)
     assert load(path, columns=mapping)[0][0].instruction == row[mapping["instruction"]]
+
+
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [
+        (("Unsere Antwort", "Kunde schrieb"), {"output": "Unsere Antwort"}),
+        (("Kunde schrieb", "Unsere Antwort"), {"output": "Unsere Antwort"}),
+        (("klient", "support"), {}), (("support", "klient"), {}),
+        (("left", "right"), {}), (("Aufgabe", "Lösung"), {}), (("solucion", "tarea"), {}),
+        (("reply_to_customer", "incoming"), {}), (("agent", "customer_response"), {"output": "agent"}),
+        (("question_en", "question_de", "answer"), {"output": "answer"}),
+        (("customer name", "agent name"), {}), (("回复内容", "客户来信"), {}), (("Ответ", "Письмо"), {"output": "Ответ"}),
+        (("response_id", "user_id"), {}), (("userland", "answerable"), {}), (("prompt template",), {}),
+    ],
+)  # fmt: skip
+def test_what_is_not_sure_is_left_to_the_user(tmp_path, names, known):
+    path = put(tmp_path / "a.jsonl", {name: f"some words of {name}" for name in names})
+    with pytest.raises(UsageError) as error:
+        load(path)
+    proposed = {"instruction": "COLUMN_OF_QUESTION", "output": "COLUMN_OF_ANSWER"} | known
+    if len(names) == 1:
+        proposed = {"instruction": names[0]}
+    assert f"map them with columns={proposed!r}" in str(error.value)
 
 
 def test_every_door_is_told_in_its_own_form_and_what_is_proposed_works(cli):
