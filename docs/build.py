@@ -51,11 +51,12 @@ COLUMNS = {
     "weight of a row": names.WEIGHT,
     "refused": names.MEDIA,
     "of a turn: speaker": names.SPEAKER,
-    "of a turn: text": names.TEXT,
+    "of a turn: text": (*names.TEXT, *names.REFUSAL),
+    "of a turn: reasoning": (*names.REASONING, *names.THOUGHTS),
     "of a turn: calls of tools": (*names.CALLS, *names.CALL_ID),
     "of a turn: trained if true or 1": names.TRAINED,
     "of a turn: not trained if true or 1": names.UNTRAINED,
-    "of a turn: refused": names.UNCLEAR,
+    "of a turn: refused": (*names.UNCLEAR, *names.UNHELD),
     **{f"speaker: {role}": tuple(n for n, known in names.ROLES.items() if known == role) for role in get_args(Role)},
 }
 """The tables of names, by what the page calls them."""

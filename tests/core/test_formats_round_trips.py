@@ -203,7 +203,7 @@ ROWS = [
     ("pairs", {"prompt": [{"role": "user", "content": "Hi"}],
                "completion": [{"role": "assistant", "content": "Hello"}]}, HI),
     ("pairs", {"prompt": "", "completion": "b"}, "/prompt: is empty"),
-    ("pairs", {"prompt": "a", "completion": 1}, "/completion: must be a string, not a number"),
+    ("pairs", {"prompt": "a", "completion": [1]}, "/completion: must be a string, not an array"),
 ]  # fmt: skip
 
 

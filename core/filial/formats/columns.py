@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from filial.contracts.errors import ColumnsError, UsageError, hint
+from filial.contracts.records import Record
 from filial.contracts.texts import printable
 from filial.formats.base import Fault
 from filial.formats.jsontext import Row
@@ -198,9 +200,13 @@ class Columns:
         kept = tuple(name for name in others if name in self._kept)
         return {name: row[name] for name in row if name in read or name in kept}, kept
 
-    def describe(self, rows: Mapping[str, Row], reads: Callable[[Row], Collection[str]], form: str) -> str:
+    def describe(
+        self, rows: Mapping[str, Row], reads: Callable[[Row], Collection[str]], form: str,
+        make: Callable[[str, Row], Iterable[Record]],
+    ) -> str:  # fmt: skip
         """Say what the first rows (place -> row, renamed) are read as, what is kept beside, and what is left out; ""
-        where they hold what ``form`` reads and it is filial's own. ``reads`` gives the columns that it reads of a row.
+        where they hold what ``form`` reads and it is filial's own. ``reads`` gives the columns that it reads of a row,
+        ``make`` the records in the row of a place.
 
         Raises:
             ColumnsError: a row holds what changes its meaning, and the format does not read that.
@@ -227,12 +233,24 @@ class Columns:
                 raise UsageError(f"{place}: {form} has no field {target!r} to map a column to{end}")
         extra = [name for name in other if self.keep is None or name in self.keep]
         left = [*self.ignore, *(name for name in other if name not in extra)]
+        extra += _name_inner(rows, make)
         if form == "filial" and not (self or extra):
             return ""
         said = [f"{name} from {self.targets[name]}" if self.targets.get(name, name) != name else name for name in read]
         said = [name + _name_marks(rows.values(), name) for name in said]
         parts = {"read as": f"{form} ({list_columns(said)})", "kept as extra:": list_columns(extra)}
         return "; ".join(f"{key} {value}" for key, value in (parts | {"ignored:": list_columns(left)}).items() if value)
+
+
+def _name_inner(rows: Mapping[str, Row], make: Callable[[str, Row], Iterable[Record]]) -> list[str]:
+    """Return what records keep from inside of columns, such as the rest of turns, with the keys in it."""
+    keys = defaultdict[str, dict[str, None]](dict)
+    for place, row in rows.items():
+        for name, value in ((n, v) for record in make(place, row) for n, v in record.extra.items()):
+            if name not in row or (value != row[name] and isinstance(value, list)):
+                parts = value if isinstance(value, list) else [value]
+                keys[name] |= dict.fromkeys(key for part in parts if isinstance(part, dict) for key in part)
+    return [f"{name} ({list_columns(known)})" if known else name for name, known in keys.items()]
 
 
 def _name_marks(rows: Iterable[Row], name: str) -> str:

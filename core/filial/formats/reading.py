@@ -191,8 +191,13 @@ class _RowReader:
         elif rows:
             self._report.form = OWN
         reads = form.columns if form is not None else lambda row: own.FIELDS
+
+        def records_in(place: str, row: Row) -> Iterable[Record]:
+            with blame_plugin(self._plugin, f"the reading of {place}"):
+                return try_parse(form.records_in, row) or () if form is not None else ()
+
         with blame_plugin(self._plugin, f"the reading of {places[0] if places else file}"):
-            sentence = columns.describe(dict(zip(places, rows, strict=True)), reads, self._report.form)
+            sentence = columns.describe(dict(zip(places, rows, strict=True)), reads, self._report.form, records_in)
         if self._note is not None and sentence:
             self._note(f"{file}: {sentence}")
         return form, chain(seen, source)

@@ -287,7 +287,7 @@ class Cells:
         }
 
     def _text(self, part: str) -> str:
-        return fields.read_text(self.row, self._parts[part]) if part in self._parts else ""
+        return turns.read_parts(self.row[self._parts[part]], self._parts[part]) if part in self._parts else ""
 
     def _add_system(self, talk: list[Message]) -> None:
         if not (text := self._text("system")):

@@ -30,14 +30,16 @@ _WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])")
 
 
 def read_text(row: Row, key: str, *, default: str | None = None) -> str:
-    """Return a string field. With a ``default``, missing and null mean the default.
+    """Return a text field; a number, true or false as JSON spells it. With a ``default``, missing and null mean that.
 
     Raises:
-        Fault: missing, or no string.
+        Fault: missing, or neither of these.
     """
     value = row.get(key)
     if isinstance(value, str):
         return value
+    if isinstance(value, bool | int | float):
+        return to_json_text(value)
     if value is None and default is not None:
         return default
     if key not in row:

@@ -10,14 +10,14 @@ from filial.formats import Row
 WORDS = {
     "instruction": (
         "instruction", "prompt", "question", "query", "ask", "asked", "request", "inquiry", "problem", "user",
-        "customer", "human", "frage", "anfrage", "pregunta", "pergunta", "domanda", "vraag", "pytanie", "вопрос", "soru",
-        "pertanyaan", "问题", "提问", "問題", "質問", "질문",
+        "customer", "human", "frage", "anfrage", "pregunta", "pergunta", "domanda", "vraag", "pytanie", "вопрос",
+        "soru", "pertanyaan", "问题", "提问", "問題", "質問", "질문",
     ),
     "input": ("input", "context", "document"),
     "output": (
         "output", "answer", "response", "reply", "completion", "generation", "solution", "resolution", "assistant",
-        "agent", "bot", "gpt", "target", "antwort", "respuesta", "réponse", "reponse", "resposta", "risposta", "antwoord",
-        "odpowiedź", "ответ", "cevap", "yanıt", "jawaban", "回答", "答案", "回复", "답변", "응답",
+        "agent", "bot", "gpt", "target", "antwort", "respuesta", "réponse", "reponse", "resposta", "risposta",
+        "antwoord", "odpowiedź", "ответ", "cevap", "yanıt", "jawaban", "回答", "答案", "回复", "답변", "응답",
     ),
     "system": ("system",),
 }  # fmt: skip

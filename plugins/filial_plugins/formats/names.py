@@ -22,7 +22,9 @@ ROLES: dict[str, Role] = {
 """Who speaks, by the name in lower case."""
 
 SPEAKER = ("role", "from", "speaker", "sender")
-TEXT = ("content", "value", "text", "message", "utterance")
+TEXT = ("content", "value", "text", "message", "utterance", "parts")
+REFUSAL = ("refusal",)
+"""What is said instead of an answer (OpenAI)."""
 
 QUESTION = (
     "prompt", "question", "query", "instruction", "problem", "user_prompt", "inputs", "input",
@@ -79,18 +81,22 @@ CONVERSATIONS = ("conversations", "items")
 WRAPPERS = ("items", "data")
 """Columns of turns which are also what files call the list of their rows."""
 MESSAGES = ("messages",)
-DIALOGUE = ("conversation", "dialogue", "dialog", "chat", "turns", "data", "trajectory")
+DIALOGUE = ("conversation", "dialogue", "dialog", "chat", "turns", "data", "trajectory", "contents")
 DEFINITION = "definition"
 """What is asked of ``inputs`` (Super-NaturalInstructions)."""
 QUESTIONS = ("turns",)
 """The questions of a benchmark, each of which is asked after the answer to the one before (MT-Bench)."""
 
-SYSTEM = ("system", "system_prompt", "system_message", "sys_prompt", "system_instruction", "system_instructions")
+SYSTEM = (
+    "system", "system_prompt", "system_message", "sys_prompt", "system_instruction", "system_instructions",
+)  # fmt: skip
 HISTORY = ("history", "conversation_history", "chat_history")
 REASONING = (
     "reasoning_content", "reasoning", "rationale", "thinking", "thinking_content", "reasoning_text", "reasoning_trace",
     "chain_of_thought", "cot", "thought", "thoughts", "think", "complex_cot",
 )  # fmt: skip
+THOUGHTS = ("reasoning_details", "thinking_blocks", "reasoning_blocks")
+"""The reasoning of a turn as a list of parts (OpenRouter, LiteLLM)."""
 BESIDE_AN_ANSWER = ("__reasoning_content", "__reasoning_trace", "_reasoning_content", "_reasoning")
 """How the column of an answer's reasoning ends that begins with the answer's own name."""
 TOOLS = ("tools", "functions", "available_tools", "tool_definitions")
@@ -106,6 +112,8 @@ UNTRAINED = ("masked", "is_masked", "ignore", "ignore_loss", "no_loss", "mask_lo
 """Flags of a turn that are true, or 1, where it is not trained."""
 UNCLEAR = ("train_detail", "train_details", "mask", "label_mask")
 """Marks of a turn that a record has no place for, or that public data use both ways."""
+UNHELD = ("prefix", "partial", *CHOSEN, *REJECTED, *SYSTEM, *HISTORY, "choices", "options", "alternatives")
+"""What changes the meaning of a turn, and has no place in one."""
 WEIGHT = ("weight", "loss_weight", "sample_weight", "train", "trainable")
 """`TRAINED` for a whole row: fewer names, for there a ``loss`` is a measurement."""
 

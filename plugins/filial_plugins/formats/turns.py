@@ -15,7 +15,8 @@ from filial_plugins.formats.fields import EMPTY, fold
 _PARTS = {
     **dict.fromkeys(names.SPEAKER, "role"),
     **dict.fromkeys(names.TEXT, "content"),
-    **dict.fromkeys(names.REASONING, "reasoning"),
+    **dict.fromkeys(names.REFUSAL, "content"),
+    **dict.fromkeys((*names.REASONING, *names.THOUGHTS), "reasoning"),
     **dict.fromkeys(names.CALLS, "calls"),
     **dict.fromkeys(names.CALL_ID, "call_id"),
     **dict.fromkeys((*names.TRAINED, *names.UNTRAINED), "train"),
@@ -34,10 +35,12 @@ _SPEAKERS: dict[str, Role] = {
 }
 """Who says what stands under a key, in objects that hold a question and its answer."""
 _TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
-_REASONING_PARTS = ("thinking", "reasoning")
+_REASONING_PARTS = ("thinking", "reasoning", "reasoning.text", "reasoning.summary")
+_SEALED_PARTS = ("redacted_thinking", "reasoning.encrypted")
+"""Reasoning that only its model's endpoint can read."""
 _CALL_PARTS = ("tool_use", "tool_call", "function_call")
 _RESULT_PARTS = ("tool_result", "tool_response")
-_TEXT_OF_PART = ("text", "content", "value", "thinking", "reasoning", "refusal")
+_TEXT_OF_PART = ("text", "content", "value", "thinking", "reasoning", "refusal", "summary")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _CALL_KEYS = {"id", "type", "index", "function", "name", *_ARGUMENTS}
 _MARKERS: dict[str, Role] = {"\n\nHuman:": "user", "\n\nAssistant:": "assistant"}
@@ -157,14 +160,18 @@ def _read_item(item: Any, talk: Talk) -> None:
     others: dict[str, Any] = {}
     if isinstance(item, dict):
         talk.turns += _read_object(item, others, talk.tools)
-    elif isinstance(item, list) and len(item) == 2:
+        for key, value in others.items():
+            if changes_meaning(fold(key), value):
+                why = "changes what a turn means, and has no place in a record; leave it out of the turns"
+                raise Fault(f"/{key}", why)
+    elif isinstance(item, list) and len(item) == 2 and not any(isinstance(text, int | float) for text in item):
         asker: tuple[Role, Role] = ("user", "assistant")
         said = [(i, text) for i, text in enumerate(item) if text not in (None, "")]
         talk.turns += [Message(asker[i], _expect_text(text, f"/{i}")) for i, text in said]
     elif isinstance(item, str):
         talk.turns.append(Message("assistant" if len(talk.turns) % 2 else "user", item))
     else:
-        raise Fault("", f"must be an object, not {json_type(item)}")
+        raise Fault("", f"must be an object or a pair of texts, not {json_type(item)}")
     talk.others.append(others)
 
 
@@ -182,9 +189,11 @@ def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[
             raise Fault(
                 f"/{key}", "masks and parts of a turn have no place in a record; say train: true or false of it"
             )
-        elif part and part != "media" and said.get(part, _UNSAID)[1] is None:
+        elif part and part != "media" and _is_unsaid(said.get(part, _UNSAID)[1], value):
             said[part] = (key, value)
         elif value not in EMPTY and value != said.get(part, _UNSAID)[1]:
+            if part == "reasoning" and isinstance(value, str) and isinstance(said[part][1], str):
+                raise Fault(f"/{key}", f"differs from {said[part][0]}; leave one of them out of the turns")
             others[key] = value
     said = {part: cell for part, cell in said.items() if cell[1] is not None or part == "content"}
     if "role" not in said:
@@ -194,6 +203,18 @@ def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[
 
 
 _UNSAID = ("", None)
+
+
+def _is_unsaid(known: object, value: object) -> bool:
+    """Return whether what a part of a turn is known to say is nothing, or less than this value says."""
+    return known is None or (known in EMPTY and value not in EMPTY)
+
+
+def changes_meaning(key: str, value: object) -> bool:
+    """Return whether what a turn says under a key that no record has a place for changes what the turn means."""
+    if key in names.LABEL:
+        return isinstance(value, bool)
+    return key in names.UNHELD and (value is True or not isinstance(value, bool | int | float))
 
 
 def is_media(value: object) -> bool:
@@ -271,7 +292,13 @@ class _Content:
 
     def read_turn(self, role: Role, said: Said, others: dict[str, Any]) -> None:
         """Read what a turn says: its reasoning, its calls of tools and its content."""
-        if "reasoning" in said:
+        key, value = said.get("reasoning", _UNSAID)
+        if isinstance(value, list):
+            thoughts = _Content()
+            thoughts.read(value, key)
+            self.reasoning += thoughts.reasoning + thoughts.texts
+            others.update({key: value} if thoughts.lost else {})
+        elif "reasoning" in said:
             self.reasoning.append(_read_label(said, "reasoning"))
         if said.get("calls", _UNSAID)[1]:
             calls, more = read_calls(*said["calls"])
@@ -301,9 +328,9 @@ class _Content:
             return
         if not isinstance(part, dict):
             raise Fault("", f"must be a text part, not {json_type(part)}")
-        kind = part.get("type", "text")
+        kind = "thinking" if part.get("thought") is True else part.get("type", "text")
         key = next((key for key in _TEXT_OF_PART if part.get(key) is not None), "text")
-        read = {"type", key}
+        read = {"type", key, "thought"}
         if kind in _TEXT_PARTS:
             self.texts.append(fields.read_text(part, key))
         elif kind in _REASONING_PARTS:
@@ -322,9 +349,24 @@ class _Content:
             of = next((str(part[name]) for name in names.CALL_ID if part.get(name)), "")
             self.results.append(Message("tool", "".join(result.texts), tool_call_id=of))
             read |= set(names.CALL_ID)
-        else:
+        elif kind not in _SEALED_PARTS:
             raise Fault("/type", f"only text parts are supported, not {str(kind)[:40]!r}")
         self.lost = self.lost or any(part[name] not in EMPTY for name in part.keys() - read)
+
+
+def read_parts(value: object, key: str) -> str:
+    """Return the text of a cell that may be a list of parts, as Anthropic and Gemini have their system texts.
+
+    Raises:
+        Fault: it is neither a text nor parts of text.
+    """
+    if isinstance(value, str):
+        return value
+    content = _Content()
+    content.read(value.get("parts", value) if isinstance(value, dict) else value, key)
+    if content.lost or content.reasoning or content.calls or content.results:
+        raise Fault(f"/{key}", "must be a text")
+    return "".join(content.texts)
 
 
 def read_flag(key: str, value: object) -> bool:
@@ -416,4 +458,6 @@ def _read_tool(tool: object) -> dict[str, Any]:
 def _expect_text(value: object, pointer: str) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, bool | int | float):
+        return fields.to_json_text(value)
     raise Fault(pointer, f"must be a string, not {json_type(value)}")
