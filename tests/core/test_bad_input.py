@@ -205,8 +205,8 @@ def test_a_disk_that_fills_up_at_the_last_moment(cli, monkeypatch, call, command
 
 FAULTS = {
     "gb18030": ('{"instruction": "说出三条河"}\n'.encode("gb18030") * 2, "in.jsonl:1: byte 0xb3", "filial, UTF-8"),
-    "a number for text": (
-        b'{"instruction": "Do it", "output": 42, "n": 1}\n',
+    "a list for text": (
+        b'{"instruction": "Do it", "output": [42], "n": 1}\n',
         "in.jsonl:1: /output: must be a string",
         "alpaca, UTF-8",
     ),

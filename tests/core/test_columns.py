@@ -258,7 +258,49 @@ def test_what_changes_the_meaning_of_a_late_row_makes_it_a_bad_line(tmp_path):
     own: list[BadLine] = []
     rows = [{**PAIR, "scores": {"x": 1.0}}] * 150 + [{**PAIR, "scores": {"x": 1.0}, "sys_prompt": "You are a pirate."}]
     assert len(load(put(tmp_path / "b.jsonl", *rows), bad=own)[0]) == 150
-    assert str(own[0]).endswith("151: /sys_prompt: changes what a row means, and filial does not read it")
+    assert str(own[0]).endswith(
+        "151: /sys_prompt: changes what a row means, and filial does not read it; alpaca reads such rows, in a file of "
+        "their own"
+    )
+
+
+TALK = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
+CHAT = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("first", "late", "message"),
+    [
+        (PAIR, {"instruction": "q", "input": None, "output": "a", "tags": None}, ""),
+        (PAIR, {"instruction": "q", "output": "a", "lang": "de"}, ""),
+        (PAIR, {"id": 7, "instruction": "q", "output": "a"}, "Expected `str`, got `int`; alpaca reads such rows"),
+        (PAIR, {"instruction": "q", "output": 5}, "Expected `str`, got `int`; alpaca reads such rows"),
+        (PAIR, TALK, "sharegpt reads such rows, in a file of their own"),
+        (PAIR, {"instruction": "q", "output": "a", "images": ["x"]}, "unknown field `images`"),
+        ({**PAIR, "n": 1}, TALK, "lacks instruction; sharegpt reads such rows, in a file of their own"),
+        ({**PAIR, "n": 1}, {"prompt": "q", "completion": "a"}, "lacks instruction; pairs reads such rows"),
+        ({**PAIR, "n": 1}, CHAT, "lacks instruction; openai reads such rows"),
+        ({**PAIR, "n": 1}, {"n": 2}, "lacks instruction"),
+        ({**TALK, "n": 1}, PAIR, "looks for 'conversations' and does not find it; alpaca reads such rows"),
+        ({**CHAT, "n": 1}, TALK, "looks for 'messages' and does not find it; sharegpt reads such rows"),
+        ({"prompt": "q", "completion": "a"}, {"prompt": "q", "completion": "a", **CHAT}, "is a conversation beside"),
+    ],
+)
+def test_late_rows_of_another_kind_are_read_rightly_or_told_with_what_reads_them(tmp_path, first, late, message):
+    bad: list[BadLine] = []
+    records, _ = load(put(tmp_path / "a.jsonl", *[first] * 120, late, first), bad=bad)
+    assert len(records) == 122 - bool(message)
+    assert [line.line for line in bad] == [121] * bool(message)
+    assert all(message in line.message for line in bad)
+
+
+def test_the_sentence_names_no_columns_of_rows_that_are_not_read(tmp_path):
+    bad: list[BadLine] = []
+    _, said = load(put(tmp_path / "a.jsonl", *[{**PAIR, "lang": "en"}, TALK] * 5), bad=bad)
+    assert said == ["read as sharegpt (conversations)"]
+    assert {line.message for line in bad} == {
+        "the format looks for 'conversations' and does not find it; alpaca reads such rows, in a file of their own"
+    }
 
 
 @pytest.mark.parametrize(
@@ -295,7 +337,8 @@ def test_unknown_columns_are_told_with_the_mapping_that_reads_them(tmp_path, row
         (("question_en", "question_de", "answer"), {"output": "answer"}),
         (("customer name", "agent name"), {}), (("回复内容", "客户来信"), {}),
         (("Ответ", "Письмо"), {"output": "Ответ"}),
-        (("response_id", "user_id"), {}), (("userland", "answerable"), {}), (("prompt template",), {}),
+        (("response_id", "user_id"), {}), (("userland", "answerable"), {}),
+        (("meta_instruction", "talk"), {}), (("prompt template",), {}),
     ],
 )  # fmt: skip
 def test_what_is_not_sure_is_left_to_the_user(tmp_path, names, known):

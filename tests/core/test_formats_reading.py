@@ -9,12 +9,14 @@ import lzma
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import filial
 from filial import UsageError
 from filial.contracts.records import record_id
 from filial.formats import BadLine, read
@@ -104,10 +106,25 @@ def test_harmless_oddities_are_accepted(tmp_path: Path, case: str) -> None:
     assert [record.instruction for record in records] == ["Name a river."]
 
 
-def test_of_equal_keys_the_last_one_counts_as_in_other_json_readers(tmp_path: Path) -> None:
-    line = b'{"instruction":"a","instruction":"b"}'
-    [record], _ = read_bytes(tmp_path, line)
-    assert record.instruction == json.loads(line)["instruction"] == "b"
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('{"instruction":"a","instruction":"b"}', "instruction"),
+        ('{"instruction":"a","output":"b","n":1,"output":"b"}', "output"),
+        ('{"messages":[{"role":"user","content":"a","content":"b"}]}', "content"),
+        ('{"instruction":"a","output":"b","n":{"x":1,"x":2}}', "x"),
+        ('{"instruction":"a", "\\u0069nstruction" : "b"}', "instruction"),
+    ],
+)
+def test_a_key_that_stands_twice_in_one_of_the_first_rows_makes_it_a_bad_line(
+    tmp_path: Path, line: str, key: str
+) -> None:
+    for data in (f'{{"instruction":"z"}}\n{line}\n', f'[{{"instruction":"z"}},\n{line}]'):
+        records, bad = read_bytes(tmp_path, data.encode(), name="data.json")
+        assert [record.instruction for record in records] == ["z"]
+        assert [(fault.line, fault.message) for fault in bad] == [
+            (2, f"the key {key!r} stands twice in one object; leave one of the two out")
+        ]
 
 
 @settings(max_examples=150, deadline=None)
@@ -224,6 +241,85 @@ def test_what_is_no_text_in_its_encoding_costs_the_line_that_it_is_in(
     assert "at column 17 is not text in the file's encoding" in bad[0].message
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_utf_16_and_32_without_a_mark(tmp_path: Path, encoding: str) -> None:
+    plain = encoding[:6]
+    for name, text in (("a.jsonl", '{"instruction":"河","output":"b"}\n'), ("a.csv", "instruction,output\n河,b\n")):
+        for said in (None, plain, encoding):
+            records, bad = read_bytes(tmp_path, text.encode(encoding), name=name, encoding=said)
+            assert ([record.instruction for record in records], bad) == (["河"], [])
+    with pytest.raises(UsageError, match=rf"a\.csv: it has no byte order mark; name {plain}-le or {plain}-be"):
+        read_bytes(tmp_path, "问题,output\n河,b\n".encode(encoding), name="a.csv", encoding=plain)
+
+
+ROW = '{"instruction":"a","output":"b"}'
+CURED = {
+    "not a number": ('{"instruction":"a","n":NaN}', "NaN is no JSON number; write null in its place"),
+    "infinity": ('{"instruction":"a","n":-Infinity}', "-Infinity is no JSON number; write null"),
+    "two objects": (ROW + ROW, "extra data at column 33; write each object on a line of its own"),
+    "two objects, a comma": (f"{ROW}, {ROW}", "extra data at column 33; write each object on a line of its own"),
+    "a comma behind": (ROW + ",", "extra data at column 33; take out the comma at the end of the line"),
+    "a trailing comma": ('{"instruction":"a",}', "at column 20; take out the comma in front of it"),
+    "a trailing comma in a list": ('{"instruction":"a","n":[1, ]}', "at column 28; take out the comma in front of it"),
+    "Python's quotes": ("{'instruction': 'a'}", "at column 2; this is Python's notation: write the rows with json.dum"),
+    "Python's None": ('{"instruction":"a","n":None}', "at column 24; this is Python's notation"),
+    "Python's True": ('{"instruction":"a","n": True}', "at column 25; this is Python's notation"),
+    "a pointer": ("version https://git-lfs.github.com/spec/v1", "at column 1; this is a pointer of Git LFS"),
+}
+
+
+@pytest.mark.parametrize("case", CURED)
+def test_what_is_nearly_json_is_told_with_its_cure(tmp_path: Path, case: str) -> None:
+    line, words = CURED[case]
+    records, [bad] = read_bytes(tmp_path, f"{ROW}\n{line}\n".encode())
+    assert len(records) == 1
+    assert bad.line == 2
+    assert f"not JSON: {words}" in bad.message or (bad.message.startswith("not JSON: ") and words in bad.message)
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.json", "data.ndjson"])
+@pytest.mark.parametrize("begin", ["", "\ufeff", "\n\n "])
+@pytest.mark.parametrize("between", ["\n", "", "\n\n"])
+def test_objects_over_several_lines_one_after_another_are_read(
+    tmp_path: Path, name: str, begin: str, between: str
+) -> None:
+    rows = [
+        {"instruction": "{ a", "output": 'b " }', "n": [{"x": "\\"}]},
+        {"instruction": "c", "output": "", "n": 1},
+    ] * 2
+    for text in ([json.dumps(row, indent=2) for row in rows], [json.dumps(row, indent=1)[:1] + json.dumps(
+        row, indent=1)[2:] for row in rows]):  # fmt: skip
+        records, bad = read_bytes(tmp_path, (begin + between.join(text)).encode(), name=name)
+        assert (bad, [(r.instruction, r.output, r.extra["n"]) for r in records]) == (
+            [],
+            [(*row.values(),) for row in rows],
+        )
+
+
+def test_a_damaged_first_line_is_no_object_over_several_lines(tmp_path: Path) -> None:
+    records, bad = read_bytes(tmp_path, f'{{"instruction":"a",\n{ROW}\n{{\n{ROW}\n'.encode())
+    assert (len(records), [fault.line for fault in bad]) == (2, [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"columns": ["a"]}, "columns must be a mapping, field -> column"),
+        ({"columns": "a=b"}, "columns must be a mapping"), ({"columns": {"a": 1}}, "columns must be a mapping"),
+        ({"columns": {1: "a"}}, "columns must be a mapping"), ({"keep": "lang"}, "keep must be a list of columns"),
+        ({"keep": 5}, "keep must be"), ({"keep": [1]}, "keep must be"),
+        ({"ignore": "x"}, "ignore must be a list of columns"), ({"ignore": 0.5}, "ignore must be a list"),
+        ({"split": 5}, "a file has no split"), ({"revision": ["a"]}, "a file has no revision"),
+        ({"encoding": 5}, "no encoding of text is called 5"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_source_in_a_wrong_type_is_one_sentence(tmp_path: Path, said: Any, words: str) -> None:
+    (tmp_path / "data.jsonl").write_bytes(GOOD)
+    for door in (read, filial.load):
+        with pytest.raises(UsageError, match=words):
+            list(door(tmp_path / "data.jsonl", **said))
+
+
 def test_an_encoding_that_is_none_or_not_the_files(tmp_path: Path) -> None:
     for name in ("utf-99", "base64", "rot13", "\0"):
         with pytest.raises(UsageError, match="no encoding of text is called"):
@@ -251,7 +347,7 @@ def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
         ("owner/name", None, "write hf:owner/name"),
         ("data.txt", b"one,two", "name one of the formats filial, alpaca"),
         ("data.jsonl", b'{"text":"a"}\n', "data.jsonl:1: no known format has the columns text"),
-        ("data.json", b'{\n  "instruction": "a"\n}', "one JSON object over several lines"),
+        ("data.json", b'{\n  "instruction": "a"\n', "data.json:1:1: not JSON: the file ends within the element"),
         ("data.parquet", GOOD, "cannot be read as Parquet"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,33 @@ def test_a_local_folder_is_streamed_through_datasets(tmp_path: Path) -> None:
     assert (bad[0].file, bad[0].line, bad[0].pointer) == (str(folder), 2, "/question")
     with pytest.raises(UsageError, match="the data set's split 'nowhere' cannot be read"):
         list(read(folder, split="nowhere"))
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a.csv": "instruction,output\na b,c\n", "b.json": '[{"instruction":"a","output":"b"}]'}, r"a\.csv, b\.json"),
+        ({"a.jsonl": '{"instruction":"a","output":"b"}\n', "in/b.csv.gz": "packed"}, r"a\.jsonl, in/b\.csv\.gz"),
+        ({"a.jsonl": '{"instruction":"a","output":"b"}\n', "b.jsonl": '{"prompt":"a","completion":"b"}\n'}, "same col"),
+        (
+            {"a.jsonl": '{"instruction":"a","output":"b"}\n', "b.jsonl": '{"instruction":"a","output":["b"]}\n'},
+            "same t",
+        ),
+        ({"a.jsonl": '{"instruction":"a","output":"b"}\n', "dataset_infos.json": "{}", ".cache/x.csv": "a"}, ""),
+    ],
+)
+def test_a_folder_of_files_that_do_not_go_together_is_one_sentence(tmp_path: Path, files: Any, words: str) -> None:
+    folder = tmp_path / "set"
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    if not words:
+        assert len(list(read(folder))) == 1
+        return
+    with pytest.raises(UsageError, match=words) as error:
+        list(read(folder))
+    assert str(error.value).startswith(f"{folder}: the ")
 
 
 @pytest.mark.usefixtures("offline")

@@ -76,7 +76,7 @@ def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(cli: An
 
 
 def test_records_that_do_not_fit_are_dropped_on_request_with_reasons(cli: Any, write: Any) -> None:
-    write("in.jsonl", RIVER, "no row", {"instruction": "q", "output": 3})
+    write("in.jsonl", RIVER, "no row", {"instruction": "q", "output": [3]})
     write("more.jsonl", THOUGHT)
     code = cli("convert", "in.jsonl", "more.jsonl", "-o", "o.jsonl", "--to", "alpaca", "--drop-unfit", toy=False)
     assert code == 5, "bad lines were lost"
@@ -259,6 +259,6 @@ def test_a_run_is_no_file_of_records_and_its_files_are_named(cli):
 
 
 def test_where_nothing_is_a_record_the_first_fault_is_told(cli):
-    (cli.folder / "in.jsonl").write_text('{"instruction": ["a", "b"]}\n{"instruction": 7}\n')
+    (cli.folder / "in.jsonl").write_text('{"instruction": ["a", "b"]}\n{"instruction": {}}\n')
     assert cli("convert", "in.jsonl", "-o", "o.jsonl", "--to", "openai", toy=False) == 2
     assert "none of 2 lines is one; the first: in.jsonl:1: /instruction: must be a string, not an array" in cli.err

@@ -897,6 +897,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a worse turn": ({"messages": [U, {**Y, "rejected": "x"}]}, "/messages/1/rejected: changes what a turn means"),
     "a system text in a turn": ({"messages": [{**U, "system": "x y"}, Y]}, "/messages/0/system: changes what a turn"),
     "choices in a turn": ({"messages": [{**U, "choices": ["a"]}, Y]}, "/messages/0/choices: changes what a turn means"),
+    "replies to a turn": ({"prompt": {**U, "replies": [Y]}}, "/prompt/0/replies: changes what a turn means"),
     "two reasonings": (
         {"messages": [U, {**Y, "reasoning": "a", "thinking": "b"}]},
         "/messages/1/thinking: differs from reasoning",

@@ -114,16 +114,9 @@ class TeacherError(FilialError):
     """
 
     def __init__(
-        self,
-        reason: str,
-        detail: str = "",
-        *,
-        answer: str | None = None,
-        retry: bool = False,
-        retry_after: float | None = None,
-        down: bool = False,
-        billed: tuple[int, int] | None = (0, 0),
-    ) -> None:
+        self, reason: str, detail: str = "", *, answer: str | None = None, retry: bool = False,
+        retry_after: float | None = None, down: bool = False, billed: tuple[int, int] | None = (0, 0),
+    ) -> None:  # fmt: skip
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason, self.detail, self.answer = reason, detail, answer
         self.retry, self.retry_after, self.down, self.billed = retry, retry_after, down, billed

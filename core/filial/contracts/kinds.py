@@ -521,13 +521,6 @@ class HookPlugin(Component):
 
 
 KINDS: dict[str, type[Component]] = {
-    "generators": Generator,
-    "strategies": Strategy,
-    "filters": Filter,
-    "mixers": Mixer,
-    "templates": Template,
-    "trainers": Trainer,
-    "teachers": Teacher,
-    "judges": Judge,
-    "formats": Format,
-}
+    "generators": Generator, "strategies": Strategy, "filters": Filter, "mixers": Mixer, "templates": Template,
+    "trainers": Trainer, "teachers": Teacher, "judges": Judge, "formats": Format,
+}  # fmt: skip

@@ -96,14 +96,10 @@ def commit(
     sync_folder(folder)
     count = env.counters
     manifest = {
-        "format": 1,
-        "key": key,
-        "input": entered,
-        **facts,
+        "format": 1, "key": key, "input": entered, **facts,
         "counts": {"entered": count.entered, "made": count.made, "out": count.out, "dropped": count.dropped.total()},
-        "reasons": dict(sorted(count.dropped.items())),
-        "files": files,
-    }
+        "reasons": dict(sorted(count.dropped.items())), "files": files,
+    }  # fmt: skip
     write_manifest(folder / MANIFEST, manifest)
     return manifest
 

@@ -16,11 +16,7 @@ from filial.engine.watchdog import Watchdog
 
 Result = TypeVar("Result")
 
-USUAL = {
-    signal.SIGINT: signal.default_int_handler,
-    signal.SIGTERM: signal.SIG_DFL,
-    signal.SIGHUP: signal.SIG_DFL,
-}
+USUAL = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
 """The signals that ask to stop, each with its default handler; another handler means that somebody else handles it."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
@@ -29,8 +30,6 @@ TEXT = (*LINES, ".json")
 Spec: TypeAlias = "str | Mapping[str, Any] | Format | type[Format]"
 """A format as callers name it: its name, ``use: NAME`` with options beside it, a component or its class."""
 
-WRAPPING = 3
-"""So many columns at most has an object around all rows of a file."""
 OURS = frozenset(("scores", "tags", "constraints", "origin", "extra"))
 _ORIGIN = frozenset(("stage", "plugin", "parents", "round", "answers"))
 
@@ -116,14 +115,16 @@ class Catalogue:
             UsageError: rows that no format knows, or that two formats know equally well.
         """
         marked = any(fits and not OURS.isdisjoint(row) for row, fits in zip(rows, own, strict=True))
-        if all(own) or marked or any(_has_origin(row) for row in rows):
+        if all(own) or marked or any(isinstance(o := row.get("origin"), dict) and _ORIGIN & o.keys() for row in rows):
             return None
         form = self._detect(rows, place)
         if form is None and not any("instruction" in row or "messages" in row for row in rows):
             every = FIELDS.union(*(keys for *_, keys in self._ask_formats(lambda form: form.keys + form.optional)))
             for target in sorted(set(targets) - every):
                 raise UsageError(f"{place}: no format has a field {target!r} to map a column to{hint(target, every)}")
-            if wrapper := _find_wrapper(rows):
+            alone = rows[0] if len(rows) == 1 and len(rows[0]) <= 3 else {}  # the rows of the file may stand in it
+            lists = (name for name, value in alone.items() if value and isinstance(value, list))
+            if wrapper := max(lists, key=lambda name: len(alone[name]), default=""):
                 raise UsageError(
                     f"{place}: no known format has one object with the column {wrapper!r}; if the rows stand in there, "
                     f"save that array alone, as with jq .{wrapper}"
@@ -137,6 +138,14 @@ class Catalogue:
         with blame_plugin(self.manager.provenance(form), f"the reading of {place}"):
             read = sum(bool(try_parse(form.records_in, row)) for row in rows)
         return None if sum(own) >= max(read, 1) else form
+
+    def find_reader(self, row: Row) -> str:
+        """The name of the format that a row is found to be of and that reads it; "" where there is none."""
+        with suppress(FilialError):  # two formats, or one that fails
+            if form := self._detect([row], ""):
+                with blame_plugin(self.manager.provenance(form), "the search for a format"):
+                    return self.manager.name_of(type(form)) if try_parse(form.records_in, row) else ""
+        return ""
 
     def _ask_formats(self, ask: Callable[[RowFormat], Said]) -> Iterator[tuple[str, RowFormat, Said]]:
         """Every format of rows that says something: its full name, it, what it says. One that fails is told, and costs
@@ -182,15 +191,3 @@ def _count_rows(form: RowFormat, rows: Sequence[Row]) -> int:
     if not isinstance(count, int):
         raise TypeError(f"detect gave {count!r:.60}, not a number of rows")
     return count
-
-
-def _find_wrapper(rows: Sequence[Row]) -> str:
-    """The column of an only row in which the rows of the file stand."""
-    alone = rows[0] if len(rows) == 1 and len(rows[0]) <= WRAPPING else {}
-    lists = (name for name, value in alone.items() if value and isinstance(value, list))
-    return max(lists, key=lambda name: len(alone[name]), default="")
-
-
-def _has_origin(row: Row) -> bool:
-    origin = row.get("origin")
-    return isinstance(origin, dict) and not _ORIGIN.isdisjoint(origin)

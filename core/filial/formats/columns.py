@@ -34,18 +34,9 @@ _MEANING = {
 }  # fmt: skip
 """Columns that change what a row means: their names, without case and marks."""
 _PARTS = {
-    "system",
-    "history",
-    "reasoning",
-    "rationale",
-    "thinking",
-    "thought",
-    "cot",
-    "trajectory",
-    "chosen",
-    "rejected",
+    "system", "history", "reasoning", "rationale", "thinking", "thought", "cot", "trajectory", "chosen", "rejected",
     "tools",
-}
+}  # fmt: skip
 """First or last words of such names."""
 _LABELS = {"label", "ktolabel", "ktotag", "desirable", "isdesirable"}
 _WEIGHTS = {"weight", "sampleweight", "lossweight"}
@@ -55,16 +46,12 @@ _ON = {"true", "1", "1.0", "yes"}
 _OFF = {"false", "0", "0.0", "no", "-1", "-1.0"}
 _SWITCH_VALUES = {*_ON, *_OFF, "positive", "negative"}
 _MEDIA = {"image", "images", "img", "picture", "pictures", "pixel", "audio", "audios", "speech", "video", "videos"}
-
-
-_LETTERS = {"A", "B", "C", "D", "E"}
-"""Names of the choices of a question."""
 _SWITCH_KINDS = ("label", "weight", "switch")
 
 
 @lru_cache(4096)
 def _kind(name: str) -> str:
-    if name in _LETTERS:
+    if name in ("A", "B", "C", "D", "E"):  # the choices of a question
         return "whole"
     words = [word.lower() for word in _WORDS.findall(name.replace("CoT", "Cot"))]
     whole = "".join(words)
@@ -126,6 +113,11 @@ class Columns:
     def __init__(
         self, columns: Mapping[str, str] | None, keep: Collection[str] | None, ignore: Collection[str]
     ) -> None:
+        for name, value in {"columns": columns or {}, "keep": keep or (), "ignore": ignore}.items():
+            fits = isinstance(value, Mapping if name == "columns" else Collection) and not isinstance(value, str)
+            if not fits or not all(isinstance(text, str) for text in [*value, *getattr(value, "values", list)()]):
+                what = "mapping, field -> column" if name == "columns" else "list of columns"
+                raise UsageError(f"{name} must be a {what}, not {value!r:.60}")
         self.targets, self.keep, self.ignore = dict(columns or {}), keep, tuple(ignore)
         self._kept = tuple(keep or ())
         self._gone = dict.fromkeys([*self.targets.values(), *ignore])
@@ -202,29 +194,32 @@ class Columns:
 
     def describe(
         self, rows: Mapping[str, Row], reads: Callable[[Row], Collection[str]], form: str,
-        make: Callable[[str, Row], Iterable[Record]],
+        make: Callable[[str, Row], Sequence[Record]],
     ) -> str:  # fmt: skip
         """Say what the first rows (place -> row, renamed) are read as, what is kept beside, and what is left out; ""
         where they hold what ``form`` reads and it is filial's own. ``reads`` gives the columns that it reads of a row,
-        ``make`` the records in the row of a place.
+        ``make`` its records.
 
         Raises:
             ColumnsError: a row holds what changes its meaning, and the format does not read that.
             UsageError: the format does not read what a column is mapped to.
         """
         read, other, unknown = dict[str, None](), dict[str, None](), dict[str, tuple[str, list[str]]]()
+        made: list[tuple[Row, Sequence[Record]]] = []
         for place, row in rows.items():
             known = reads(row)
             read |= dict.fromkeys(name for name in row if name in known)
             unread = [name for name in row if name not in known and row[name] not in EMPTY]
             weights = {name: "" if name in self._kept else weigh_column(name, row[name]) for name in unread}
-            other |= {name: None for name, weight in weights.items() if weight != "media"}  # it is a bad line
             for name in unread:
                 if weights[name] == "meaning":
                     kept = unread if self.keep is None else [*self.keep, name]
                     ways: dict[str, tuple[str, Any]] = {"map it with": ("columns", {**self.targets, "FIELD": name})}
                     ways |= {"keep it with": ("keep", kept), "leave it out with": ("ignore", [*self.ignore, name])}
                     raise ColumnsError(f"{place}: the column {name!r} {explain_unread('meaning', form)}", ways)
+            if records := make(place, row):  # else it is a bad line
+                made.append((row, records))
+                other |= dict.fromkeys(unread)
             missing = [target for target in self.targets if target in row and target not in known]
             unknown |= {target: (place, [name for name in known if name]) for target in missing}
         for target, (place, names) in unknown.items():
@@ -233,20 +228,20 @@ class Columns:
                 raise UsageError(f"{place}: {form} has no field {target!r} to map a column to{end}")
         extra = [name for name in other if self.keep is None or name in self.keep]
         left = [*self.ignore, *(name for name in other if name not in extra)]
-        extra += _name_inner(rows, make)
         if form == "filial" and not (self or extra):
             return ""
         said = [f"{name} from {self.targets[name]}" if self.targets.get(name, name) != name else name for name in read]
         said = [name + _name_marks(rows.values(), name) for name in said]
-        parts = {"read as": f"{form} ({list_columns(said)})", "kept as extra:": list_columns(extra)}
+        beside = ", ".join(filter(None, (list_columns(extra), *_name_inner(made))))
+        parts = {"read as": f"{form} ({list_columns(said)})", "kept as extra:": beside}
         return "; ".join(f"{key} {value}" for key, value in (parts | {"ignored:": list_columns(left)}).items() if value)
 
 
-def _name_inner(rows: Mapping[str, Row], make: Callable[[str, Row], Iterable[Record]]) -> list[str]:
+def _name_inner(made: Iterable[tuple[Row, Sequence[Record]]]) -> list[str]:
     """Return what records keep from inside of columns, such as the rest of turns, with the keys in it."""
     keys = defaultdict[str, dict[str, None]](dict)
-    for place, row in rows.items():
-        for name, value in ((n, v) for record in make(place, row) for n, v in record.extra.items()):
+    for row, records in made:
+        for name, value in (item for record in records for item in record.extra.items()):
             if name not in row or (value != row[name] and isinstance(value, list)):
                 parts = value if isinstance(value, list) else [value]
                 keys[name] |= dict.fromkeys(key for part in parts if isinstance(part, dict) for key in part)
@@ -255,10 +250,9 @@ def _name_inner(rows: Mapping[str, Row], make: Callable[[str, Row], Iterable[Rec
 
 def _name_marks(rows: Iterable[Row], name: str) -> str:
     """Return the marks of training in the turns of a column, as an addition to its name."""
-    turns = [
-        turn for row in rows if isinstance(found := row.get(name), list) for turn in found if isinstance(turn, dict)
-    ]
-    marks = dict.fromkeys(key for turn in turns for key in turn if _kind(key) in ("weight", "switch"))
+    turns = [turn for row in rows if isinstance(found := row.get(name), list) for turn in found]
+    keys = dict.fromkeys(key for turn in turns if isinstance(turn, dict) for key in turn)
+    marks = [key for key in keys if _kind(key) in ("weight", "switch")]
     return f" with {' and '.join(marks)} of turns" if marks else ""
 
 

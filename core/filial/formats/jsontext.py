@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import msgspec
@@ -13,12 +14,18 @@ from filial.formats.base import Fault
 Row = dict[str, Any]
 
 _KINDS: dict[type, str] = {
-    dict: "an object", list: "an array", str: "a string",
-    bool: "a boolean", int: "a number", float: "a number",
+    dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number",
 }  # fmt: skip
 _PLACE = re.compile(r" - at (?:key in )?`\$(.*)`$")
 _WHO, _WHAT = {"role", "from"}, {"content", "value"}
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_CURES = {
+    r".('|(True|False|None|nan|inf)\b)": "this is Python's notation: write the rows with json.dumps",
+    r",[}\]]": "take out the comma in front of it",
+    r"\},?\s*\{": "write each object on a line of its own", r"\},$": "take out the comma at the end of the line",
+    r"version https://git-lfs": "this is a pointer of Git LFS: fetch the file that it stands for",
+}  # fmt: skip
+"""What to do, by what stands where text is no JSON: the character in front of it, and what follows."""
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a line that it cannot take."""
 
@@ -43,6 +50,20 @@ def parse_object(line: bytes) -> Row:
     if not isinstance(value, dict):
         raise Fault("", f"the line is {json_type(value)}, not an object in braces")
     return value
+
+
+def find_doubled(line: bytes) -> str:
+    """Return a key that an object in a line has twice; of them the parser takes the last without a word."""
+    found: list[str] = []
+
+    def join(pairs: list[tuple[str, Any]]) -> Row:
+        if len(row := dict(pairs)) < len(pairs):
+            found.append(max((name for name, _ in pairs), key=[name for name, _ in pairs].count))
+        return row
+
+    with suppress(ValueError, RecursionError):  # the parser says what is wrong
+        json.loads(line, object_pairs_hook=join, parse_int=str)
+    return found[0] if found else ""
 
 
 def unfold_turns(row: Row) -> Row:
@@ -85,7 +106,9 @@ def explain_bad_json(line: bytes, error: Exception) -> Fault:
         return Fault("", f"{what} (UTF-8 unless its mark says another): name the encoding, or save the file as UTF-8")
     except json.JSONDecodeError as wrong:
         what = wrong.msg[:1].lower() + wrong.msg[1:].removesuffix(" at")
-        return Fault("", f"not JSON: {what} at column {wrong.colno}")
+        there = wrong.doc[: wrong.pos].rstrip()[-1:] + wrong.doc[wrong.pos :].rstrip()
+        cure = next((f"; {cure}" for found, cure in _CURES.items() if re.match(found, there)), "")
+        return Fault("", f"not JSON: {what} at column {wrong.colno}{cure}")
     except ValueError as wrong:
         return Fault("", f"not JSON: {wrong}")
     except RecursionError as wrong:
@@ -97,4 +120,4 @@ def explain_bad_json(line: bytes, error: Exception) -> Fault:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is no JSON number; write null in its place")

@@ -8,8 +8,9 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -23,6 +24,8 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", b"\x84\x31\x95\x33": "gb18030",
 }  # fmt: skip
 """The byte order mark in each encoding; that of UTF-32 begins with that of UTF-16."""
+_ZEROS = {b"\1\0\1\0": "utf-16-le", b"\0\1\0\1": "utf-16-be", b"\1\0\0\0": "utf-32-le", b"\0\0\0\1": "utf-32-be"}
+"""Where the zeros are in the first four bytes of a text without a mark that begins with ASCII."""
 
 
 @contextmanager
@@ -57,27 +60,15 @@ def open_file(path: str | Path, encoding: str | None = None, *, binary: bool = F
         raise UsageError(f"{path}: cannot be read: {why}") from None
 
 
-@contextmanager
-def compress(sink: io.FileIO, suffix: str) -> Iterator[IO[bytes]]:
+def compress(sink: io.FileIO, suffix: str) -> AbstractContextManager[IO[bytes]]:
     """The file, packed on the way out. The same records give the same bytes: no time or name is stored."""
-    if suffix == ".gz":
-        with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as out:
-            yield cast(IO[bytes], out)
-    elif suffix == ".zst":
-        with zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False) as out:
-            yield out
-    elif suffix == ".bz2":
-        import bz2
-
-        with bz2.BZ2File(sink, "wb") as packed:
-            yield cast(IO[bytes], packed)
-    elif suffix == ".xz":
-        import lzma
-
-        with lzma.LZMAFile(sink, "wb") as out:
-            yield cast(IO[bytes], out)
-    else:
-        yield cast(IO[bytes], sink)
+    packers: dict[str, Callable[[], Any]] = {
+        ".gz": lambda: gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0),
+        ".zst": lambda: zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False),
+        ".bz2": lambda: import_module("bz2").BZ2File(sink, "wb"),
+        ".xz": lambda: import_module("lzma").LZMAFile(sink, "wb"),
+    }
+    return cast(AbstractContextManager[IO[bytes]], packers.get(suffix, lambda: nullcontext(sink))())
 
 
 def check_encoding(name: str) -> None:
@@ -88,7 +79,7 @@ def check_encoding(name: str) -> None:
     """
     try:
         b"a".decode(name, "replace")
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, TypeError):
         known = "utf-8, utf-16, utf-32, gb18030, latin-1, cp1252, shift_jis"
         raise UsageError(
             f"no encoding of text is called {name!r}; there are {known} and those that Python knows"
@@ -109,18 +100,32 @@ def _unpacking(suffix: str) -> tuple[Callable[[], Any], type[Exception]]:
     if suffix == ".zst":
         zstandard = zstandard_module()
         return lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
+    if suffix == ".gz":
+        return partial(zlib.decompressobj, 16 + zlib.MAX_WBITS), zlib.error
+    module = import_module({".bz2": "bz2", ".xz": "lzma"}[suffix])
     if suffix == ".bz2":
-        import bz2
-
-        return bz2.BZ2Decompressor, OSError
-    if suffix == ".xz":
-        import lzma
-
-        return partial(lzma.LZMADecompressor, lzma.FORMAT_XZ), lzma.LZMAError
-    return partial(zlib.decompressobj, 16 + zlib.MAX_WBITS), zlib.error
+        return module.BZ2Decompressor, OSError
+    return partial(module.LZMADecompressor, module.FORMAT_XZ), module.LZMAError
 
 
-class _Unpacker(io.RawIOBase):
+class _Reader(io.RawIOBase):
+    """Bytes that are made of others as they are read: `_fill` makes some ready, and none at the end."""
+
+    _ready = b""
+    _fill: Callable[[], None]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._ready:
+            self._fill()
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
+class _Unpacker(_Reader):
     """Packed data of one or more frames, unpacked. Data that ends in the middle is an error, and so is what stands
     behind a frame and is none; zeros, with which some programs fill a block, are not."""
 
@@ -131,24 +136,15 @@ class _Unpacker(io.RawIOBase):
         self._raw, self._unpacker, self._error = raw, unpacker, error
         self._frame: Any = None
         self._ended = False  # whether the last byte fed ended a frame
-        self._left = self._ready = b""
+        self._left = b""
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            found = self._left or self._raw.read(self.INPUT_SIZE)
-            if not found and self._frame:
-                raise EOFError("it ends in the middle")
-            if not found:
-                return 0
+    def _fill(self) -> None:
+        while not self._ready and (found := self._left or self._raw.read(self.INPUT_SIZE)):
             fed, self._left = found.lstrip(b"\0") if self._ended else found, b""
             if fed:
                 self._unpack(fed)
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
+        if not self._ready and self._frame:
+            raise EOFError("it ends in the middle")
 
     def _unpack(self, fed: bytes) -> None:
         self._frame = self._frame or self._unpacker()
@@ -177,8 +173,13 @@ def zstandard_module() -> Any:
 def _as_utf8(plain: io.BufferedReader, name: str, encoding: str | None, binary: bool) -> io.BufferedReader:
     begin = b"" if binary else plain.peek(4)
     mark = next((mark for mark in _MARKS if begin.startswith(mark)), b"")
+    found = _ZEROS.get(bytes(map(bool, begin[:4])), "")
     if encoding is None:
-        encoding = _MARKS.get(mark, "utf-8")
+        encoding = _MARKS.get(mark) or found or "utf-8"
+    elif not mark and (plain_name := codecs.lookup(encoding).name) in ("utf-16", "utf-32"):
+        if not found.startswith(plain_name):
+            raise UsageError(f"{name}: it has no byte order mark; name {plain_name}-le or {plain_name}-be")
+        encoding = found
     elif mark and mark.decode(encoding, "replace") not in ("", "\ufeff"):
         raise UsageError(f"{name}: its mark says {_MARKS[mark]}, not {encoding}; leave the encoding out")
     if binary or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
@@ -194,22 +195,16 @@ def _mark_invalid(error: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error("filial-mark-invalid", _mark_invalid)
 
 
-class _Utf8Reader(io.RawIOBase):
+class _Utf8Reader(_Reader):
     """Text of another encoding, as UTF-8."""
 
     def __init__(self, raw: IO[bytes], encoding: str) -> None:
         self._raw, self._decoder = raw, codecs.getincrementaldecoder(encoding)("filial-mark-invalid")
-        self.encoding, self._ready = encoding, b""
+        self.encoding = encoding
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
+    def _fill(self) -> None:
         ended = False
         while not self._ready and not ended:
             fed = self._raw.read(CHUNK >> 2)
             ended = not fed
             self._ready = self._decoder.decode(fed, ended).encode("utf-8", "filial-mark-invalid")
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size

@@ -9,7 +9,7 @@ and so is that of a file which is no JSON text; it gives rows, too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -24,7 +24,7 @@ from filial.formats import records as own
 from filial.formats.base import Bad, BadLineReport, Fault, try_parse
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
 from filial.formats.columns import Columns
-from filial.formats.jsontext import Row, parse_object, unfold_turns
+from filial.formats.jsontext import Row, find_doubled, parse_object, unfold_turns
 from filial.formats.opening import CHUNK, PACKED, open_file
 from filial.formats.streams import BOM, items
 
@@ -123,6 +123,7 @@ class _RowReader:
         self._plugin = self._source = OWN
         """The plugins that read the rows, and the file."""
         self._rows_are_named = False
+        self._hints: dict[tuple[str, ...], str] = {}
 
     def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
         """The records among rows and records, which may come with their lines."""
@@ -150,14 +151,14 @@ class _RowReader:
         rename = self._columns.rename
         return (lambda row: tidy(rename(row))) if self._columns else tidy
 
-    def _choose_reader(self, form: RowFormat | None) -> Callable[[Row], Iterable[Record]]:
+    def _choose_reader(self, form: RowFormat | None) -> Callable[[Row], Sequence[Record]]:
         """What gives the records in a row of this format whose columns have the names of fields."""
         if form is None:
             return self._own_records
         select, columns, records_in, name = self._columns.select, form.columns, form.records_in, self._report.form
         return lambda row: records_in(*select(row, columns(row), name))
 
-    def _own_records(self, row: Row) -> Iterable[Record]:
+    def _own_records(self, row: Row) -> Sequence[Record]:
         row, others = self._columns.select(row, own.FIELDS, OWN)
         if others and self._columns.keep is not None:
             kept = {name: row.pop(name) for name in others}
@@ -174,7 +175,7 @@ class _RowReader:
         Raises:
             UsageError: rows that no format knows; columns that are not as the user says, or need a word from the user.
         """
-        seen, file, columns = list(_take_sample(source)), self._report.file, self._columns
+        seen, file, columns = list(self._take_sample(source)), self._report.file, self._columns
         numbered = [(number, row) for number, line in seen if (row := try_parse(parse, line))]
         columns.check([row for _, row in numbered], file)
         renamed = [(number, named) for number, row in numbered if (named := try_parse(rename, row)) is not None]
@@ -182,7 +183,9 @@ class _RowReader:
         form = self._rows
         if self._find:
             fits = [
-                (row.keys() <= own.FIELDS and try_parse(own_record, row) is not None) or _is_marked(row) for row in rows
+                bool(row.keys() <= own.FIELDS and try_parse(own_record, row))
+                or not (OURS.isdisjoint(row) or try_parse(own.from_row, row) is None)
+                for row in rows
             ]
             form = self._catalogue.for_rows(rows, fits, places[0] if places else "", columns.targets)
         if form is not None:
@@ -191,16 +194,30 @@ class _RowReader:
         elif rows:
             self._report.form = OWN
         reads = form.columns if form is not None else lambda row: own.FIELDS
+        read_row = self._choose_reader(form)
 
-        def records_in(place: str, row: Row) -> Iterable[Record]:
+        def make(place: str, row: Row) -> Sequence[Record]:
             with blame_plugin(self._plugin, f"the reading of {place}"):
-                return try_parse(form.records_in, row) or () if form is not None else ()
+                return try_parse(read_row, row) or ()
 
         with blame_plugin(self._plugin, f"the reading of {places[0] if places else file}"):
-            sentence = columns.describe(dict(zip(places, rows, strict=True)), reads, self._report.form, records_in)
+            sentence = columns.describe(dict(zip(places, rows, strict=True)), reads, self._report.form, make)
         if self._note is not None and sentence:
             self._note(f"{file}: {sentence}")
         return form, chain(seen, source)
+
+    def _take_sample(self, source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:
+        """The first lines, by which a format is found; one in which a key stands twice is reported."""
+        size = 0
+        for number, line in islice(source, LOOKED_AT):
+            size += len(line) if isinstance(line, bytes) else 0
+            if twice := find_doubled(line) if isinstance(line, bytes) else "":
+                why = f"the key {twice[:60]!r} stands twice in one object; leave one of the two out"
+                self._report(number, Fault("", why), line)
+                continue
+            yield number, line
+            if size > CHUNK:
+                return
 
     def _name_form(self, form: Format) -> None:
         self._report.form = self._catalogue.manager.name_of(type(form)) or type(form).__name__
@@ -213,7 +230,7 @@ class _RowReader:
             try:
                 records = records_in(line)
             except Fault as fault:
-                self._report(number, fault, line)
+                self._report(number, self._add_hint(fault, line), line)
             except FilialError:
                 raise
             except Exception as error:
@@ -223,6 +240,18 @@ class _RowReader:
                 ) from error
             else:
                 yield from records
+
+    def _add_hint(self, fault: Fault, line: bytes | Item) -> Fault:
+        """The fault, with the format that would read the row, if another one would."""
+        row = try_parse(parse_object, line) if isinstance(line, bytes) else line
+        row = try_parse(self._columns.rename, row) if isinstance(row, dict) and self._find else None
+        if row and (key := tuple(row)) not in self._hints and len(self._hints) < LOOKED_AT:
+            name = self._catalogue.find_reader(row)
+            self._hints[key] = "" if name == self._report.form else name
+        name = self._hints.get(tuple(row or ()), "")
+        return (
+            Fault(fault.pointer, f"{fault.message}; {name} reads such rows, in a file of their own") if name else fault
+        )
 
 
 class _SourceReader(_RowReader):
@@ -324,21 +353,6 @@ def _tidy(row: Row) -> Row:
         if value is None or type(value) is dict:
             return unfold_turns({name: value for name, value in row.items() if value is not None})
     return row
-
-
-def _take_sample(source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:
-    """The first lines, by which a format is found."""
-    size = 0
-    for number, line in islice(source, LOOKED_AT):
-        yield number, line
-        size += len(line) if isinstance(line, bytes) else 0
-        if size > CHUNK:
-            return
-
-
-def _is_marked(row: Row) -> bool:
-    """Whether a row has a field that only filial writes, and is valid with its other columns in ``extra``."""
-    return not OURS.isdisjoint(row) and try_parse(own.from_row, row) is not None
 
 
 def add_ids(records: Iterable[Record], *, compact: bool = False) -> Iterator[Record]:

@@ -34,14 +34,11 @@ def schema() -> dict[str, Any]:
         part["description"] = " ".join(inspect.cleandoc(part["description"]).partition("\n\n")[0].split())
     single = ("instruction", "input", "output", "system", "reasoning")
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:filial:schema:record",
-        **parts.pop("Record"),
-        "if": {"required": ["messages"], "properties": {"messages": {"minItems": 1}}},
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:filial:schema:record",
+        **parts.pop("Record"), "if": {"required": ["messages"], "properties": {"messages": {"minItems": 1}}},
         "then": {"properties": {name: {"maxLength": 0} for name in single}},
-        "else": {"required": ["instruction"], "properties": {"instruction": {"minLength": 1}}},
-        "$defs": parts,
-    }
+        "else": {"required": ["instruction"], "properties": {"instruction": {"minLength": 1}}}, "$defs": parts,
+    }  # fmt: skip
 
 
 def decode(line: bytes) -> Record:
@@ -57,6 +54,8 @@ def decode(line: bytes) -> Record:
         fault = explain(error)
         if _UNKNOWN.match(str(error)) or fault.message == "Expected `array`, got `object`":
             return convert(unfold_turns(parse_object(line)))
+        if fault.pointer and fault.message.endswith("got `null`"):
+            return from_row(parse_object(line))
         raise fault from None
     except DECODE_ERRORS as error:
         raise explain_bad_json(line, error) from None

@@ -46,19 +46,16 @@ def lines(stream: io.BufferedReader, report: FaultHandler, longest: int = LONGES
             yield number, text
 
 
-def elements(stream: io.BufferedReader, file: str) -> Iterator[Item]:
-    """The elements of one JSON array, each with the line it begins on, in bounded memory.
+def elements(stream: io.BufferedReader, file: str, *, array: bool = True) -> Iterator[Item]:
+    """The elements of one JSON array, each with the line it begins on, in bounded memory; or values one after another.
 
     What is wrong inside an element is left to whoever parses it.
 
     Raises:
         UsageError: the file is not an array, with line and column, or an element is longer than 64 MiB.
     """
-    if stream.peek(len(BOM)).startswith(BOM):
-        stream.read(len(BOM))
     window = _Window(stream, file)
-    window.skip_space()
-    window.move(window.at + 1)  # the opening bracket
+    window.move(window.at + array)  # the opening bracket
     between, more = b"", window.skip_space() != b"]"
     while more:
         yield from window.cut_many(between)
@@ -68,12 +65,12 @@ def elements(stream: io.BufferedReader, file: str) -> Iterator[Item]:
             between = found[0]
         window.move(end)
         mark = window.skip_space()
-        if mark not in (b",", b"]"):
+        if array and mark not in (b",", b"]"):
             raise window.error("expected ',' or ']'")
-        if more := mark == b",":
-            window.move(window.at + 1)
+        if more := mark == b"," if array else mark != b"":
+            window.move(window.at + array)
             window.skip_space()
-    window.move(window.at + 1)
+    window.move(window.at + array)
     if window.skip_space():
         raise window.error("text after the end of the array")
 
@@ -88,6 +85,9 @@ class _Window:
         self.data, self.at = b"", 0
         self.line = self._column = 1
         self._fresh = False  # whether `cut_many` has not yet seen the data
+        if stream.peek(len(BOM)).startswith(BOM):
+            stream.read(len(BOM))
+        self.skip_space()
 
     def _more(self) -> bool:
         """Read on, twice as much as is left; false at the end of the file."""
@@ -183,13 +183,13 @@ def items(stream: io.BufferedReader, file: str, report: FaultHandler, *, by_line
     not alone in the first of several lines.
 
     Raises:
-        UsageError: an array that is no JSON, or one object over several lines.
+        UsageError: an array that is no JSON, or objects over several lines that are none.
     """
     begin = stream.peek(4096)[:4096].removeprefix(BOM).lstrip()
     line, _, rest = begin.partition(b"\n")
     alone = line.rstrip().endswith(b"]") and rest.strip()
     if begin.startswith(b"[") and not (by_line and (alone or begin[1:].lstrip()[:1] != b"{")):
         return elements(stream, file)
-    if line.strip() == b"{" and not by_line:  # the opening brace has a line to itself
-        raise UsageError(f"{file}:1: one JSON object over several lines; give an array or one per line")
+    if line[:1] == b"{" and line.rstrip()[-1:] in (b"{", b",") and rest.lstrip()[:1] == b'"':
+        return elements(stream, file, array=False)
     return lines(stream, report)

@@ -209,12 +209,10 @@ def limit_records(recipe: Recipe, n: int) -> Recipe:
     Its stages have other keys than those of the whole recipe.
     """
     return replace(
-        recipe,
-        limit=n,
-        stages=tuple(_limit_stage(stage, n) for stage in recipe.stages),
+        recipe, limit=n, stages=tuple(_limit_stage(stage, n) for stage in recipe.stages),
         heldout=min(recipe.heldout, max(1, n // 4)),
         judges=tuple(replace(judge, limit=min(judge.limit or n, n)) for judge in recipe.judges),
-    )
+    )  # fmt: skip
 
 
 def _limit_stage(stage: StageSpec, n: int) -> StageSpec:

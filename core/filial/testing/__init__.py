@@ -28,18 +28,7 @@ from filial.testing.formats import FormatContract
 from filial.testing.scripted import ScriptedTeacher, candidate, context, run_async
 
 __all__ = [
-    "ComponentContract",
-    "FilterContract",
-    "FormatContract",
-    "GeneratorContract",
-    "JudgeContract",
-    "MixerContract",
-    "ScriptedTeacher",
-    "StrategyContract",
-    "TeacherContract",
-    "TemplateContract",
-    "TrainerContract",
-    "candidate",
-    "context",
-    "run_async",
-]
+    "ComponentContract", "FilterContract", "FormatContract", "GeneratorContract", "JudgeContract", "MixerContract",
+    "ScriptedTeacher", "StrategyContract", "TeacherContract", "TemplateContract", "TrainerContract", "candidate",
+    "context", "run_async",
+]  # fmt: skip

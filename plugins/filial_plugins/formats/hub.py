@@ -13,6 +13,10 @@ from filial_plugins.formats.tables import to_json_row
 
 PREFIX, DEFAULT = "hf:", "train"
 
+_KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".arrow": "arrow"}
+_ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json", "metadata.json")
+"""Files beside those of the data."""
+
 log = logging.getLogger("filial.formats")
 
 
@@ -48,6 +52,9 @@ class DataSet(Format):
         except Exception as error:
             what = " ".join(str(error).split())[:300]
             name = f"data set's split {split!r}" if split else "data set"
+            if "Cast" in type(error).__name__ or "cast" in what:
+                why = "its files do not have the same columns with the same types of values; read each by itself"
+                raise UsageError(f"the {name} cannot be read: {why} ({what})") from None
             raise UsageError(f"the {name} cannot be read: {type(error).__name__}: {what}") from None
 
 
@@ -61,6 +68,7 @@ def _open(datasets: Any, source: str, split: str | None, revision: str | None) -
     elif any((Path(source) / name).exists() for name in ("state.json", "dataset_dict.json")):
         data = _pick_saved(datasets.load_from_disk(source), split)
     else:
+        _refuse_mixed(Path(source))
         data = datasets.load_dataset(source, split=split, streaming=True)
     if isinstance(data, dict):
         data = data[_choose_split(list(data), split)]
@@ -68,6 +76,22 @@ def _open(datasets: Any, source: str, split: str | None, revision: str | None) -
         if getattr(feature, "decode", False):
             data = data.cast_column(name, type(feature)(decode=False))
     return data
+
+
+def _refuse_mixed(folder: Path) -> None:
+    """See that ``datasets`` would not pass over files of a folder: it reads those of one kind."""
+    card = folder / "README.md"
+    if card.exists() and "data_files" in card.read_text(encoding="utf-8", errors="replace"):
+        return  # it names the files
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        kind = next((_KINDS[end.lower()] for end in path.suffixes[-2:] if end.lower() in _KINDS), "")
+        hidden = any(part[0] in "._" for part in path.relative_to(folder).parts)
+        if kind and not hidden and path.name not in _ABOUT and path.is_file():
+            found.setdefault(kind, path.relative_to(folder).as_posix())
+    if len(found) > 1:
+        listed = ", ".join(found.values())
+        raise UsageError(f"the folder holds files of several kinds ({listed}), of which one is read; name a file")
 
 
 def _parse_source(source: str, revision: str | None) -> tuple[str, str, str | None]:

@@ -23,8 +23,8 @@ WORDS = {
 }  # fmt: skip
 """Words in the names of columns, by the field that such a column holds."""
 DETAILS = {
-    "name", "id", "email", "mail", "addres", "phone", "date", "time", "type", "category", "topic", "statu", "rating",
-    "score", "feedback", "comment", "note", "language", "lang", "source", "model", "url", "tag",
+    "name", "id", "meta", "email", "mail", "addres", "phone", "date", "time", "type", "category", "topic", "statu",
+    "rating", "score", "feedback", "comment", "note", "language", "lang", "source", "model", "url", "tag",
     "title", "subject", "summary", "satisfaction", "sentiment", "intent", "count", "length", "country",
 }  # fmt: skip
 """Words in the names of columns that say something about a question or an answer, and are neither; without an s at the

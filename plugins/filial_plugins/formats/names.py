@@ -112,7 +112,7 @@ UNTRAINED = ("masked", "is_masked", "ignore", "ignore_loss", "no_loss", "mask_lo
 """Flags of a turn that are true, or 1, where it is not trained."""
 UNCLEAR = ("train_detail", "train_details", "mask", "label_mask")
 """Marks of a turn that a record has no place for, or that public data use both ways."""
-UNHELD = ("prefix", "partial", *CHOSEN, *REJECTED, *SYSTEM, *HISTORY, "choices", "options", "alternatives")
+UNHELD = ("prefix", "partial", *CHOSEN, *REJECTED, *SYSTEM, *HISTORY, "choices", "options", "alternatives", "replies")
 """What changes the meaning of a turn, and has no place in one."""
 WEIGHT = ("weight", "loss_weight", "sample_weight", "train", "trainable")
 """`TRAINED` for a whole row: fewer names, for there a ``loss`` is a measurement."""

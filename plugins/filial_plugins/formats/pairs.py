@@ -12,6 +12,8 @@ from filial_plugins.formats import fields, names
 from filial_plugins.formats.cells import BESIDE, Cells, Said, find, name_columns, order
 from filial_plugins.formats.turns import is_dialogue, read_calls, split_dialogue
 
+_TALKS = (*names.MESSAGES, *names.CONVERSATIONS[:1])
+
 
 def find_asked(row: Row) -> str:
     """Return the column of the question; ``text`` is one where a ``question_id`` says so (Vicuna's benchmark)."""
@@ -100,6 +102,8 @@ class Pairs(RowFormat):
             raise Fault("", f"lacks one of {', '.join(names.QUESTION)}")
         if not answer and not self.unanswered:
             raise Fault("", f"lacks one of {', '.join(names.ANSWER)}")
+        if talk := next((name for name in _TALKS if name != asked and row.get(name)), ""):
+            raise Fault(f"/{talk}", f"is a conversation beside {asked}; map one of them, or leave it out")
         if second := _find_second(row, asked):
             raise Fault(f"/{second}", f"is a second question beside {asked}; map one of them, or leave it out")
         cells = Cells(row, answer, own)
