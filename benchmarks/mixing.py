@@ -28,7 +28,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from filial_plugins.mixers.sizes import Temperature
+from filial_plugins.mixers.temperature import Temperature
 from filial_plugins.mixing.allocation import Sizes, allocate
 
 FILES, TEMPERATURE = 50, 3

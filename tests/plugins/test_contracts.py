@@ -18,7 +18,9 @@ from filial_plugins.formats.prompts import Prompts
 from filial_plugins.formats.seeds import Seeds
 from filial_plugins.formats.sharegpt import ShareGPT
 from filial_plugins.formats.trl import TRL
-from filial_plugins.mixers.sizes import ExamplesProportional, Proportional, Temperature
+from filial_plugins.mixers.examples_proportional import ExamplesProportional
+from filial_plugins.mixers.proportional import Proportional
+from filial_plugins.mixers.temperature import Temperature
 from filial_plugins.mixers.weights import Weights
 from filial_plugins.templates.alpaca import Alpaca
 from filial_plugins.templates.chat import NEEDED_TOKENS, Chat

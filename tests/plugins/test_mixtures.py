@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from filial_plugins.mixers.sizes import ExamplesProportional, Proportional
+from filial_plugins.mixers.examples_proportional import ExamplesProportional
+from filial_plugins.mixers.proportional import Proportional
 from filial_plugins.mixers.weights import Weights
 from filial_plugins.mixing.mixture import Mixture
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from filial import UsageError
-from filial_plugins.mixers.sizes import ExamplesProportional, Proportional, Temperature
+from filial_plugins.mixers.examples_proportional import ExamplesProportional
+from filial_plugins.mixers.proportional import Proportional
+from filial_plugins.mixers.temperature import Temperature
 
 SIZES = {"few": 10, "many": 10_000, "none": 0}
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from filial_plugins.mixers.sizes import ExamplesProportional, Temperature
+from filial_plugins.mixers.examples_proportional import ExamplesProportional
+from filial_plugins.mixers.temperature import Temperature
 from filial_plugins.mixers.weights import Weights
 from filial_plugins.mixing.mixture import Mixture
 
