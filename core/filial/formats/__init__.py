@@ -1,4 +1,4 @@
-"""Records in and out: `read` any format, `write` any that can hold the records; `RowFormat` for your own."""
+"""Read records of any format, and write them; `RowFormat` is the base class for formats of your own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all formats share: what is wrong with a line, where bad lines go, a record that does not fit."""
+"""Shared by all formats: faults of a line, reports of bad lines, records that do not fit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ RAW_SHOWN = 200
 
 
 class Fault(ValueError):
-    """Something wrong with one line: a JSON pointer (empty for the whole line) and a message.
+    """A fault of one line: a JSON pointer (empty for the whole line) and a message.
 
-    ``raw`` is what stands there, from a format of files; the lines and rows that a caller has need none.
+    ``raw`` is the text of the line; a format of files gives it if the caller does not have it.
     """
 
     def __init__(self, pointer: str, message: str, raw: str = "") -> None:
@@ -24,7 +24,7 @@ class Fault(ValueError):
 
 
 def try_parse(parse: Callable[[Any], Any], line: Any) -> Any:
-    """What a parser makes of a line; None where it finds a fault."""
+    """Return the result of a parser for a line; None if it finds a fault."""
     try:
         return parse(line)
     except Fault:
@@ -33,11 +33,12 @@ def try_parse(parse: Callable[[Any], Any], line: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no record, and why. ``str()`` gives ``file:line: /pointer: what is wrong``.
+    """A line that is not a record, and why. ``str()`` gives ``file:line: /pointer: what is wrong``.
 
-    ``line`` counts from 1; for Parquet and data sets it is the row. ``raw`` is the beginning of the line, at
-    most 200 characters, bytes that are not UTF-8 written as ``\\xNN``. ``read_as`` is the format and the encoding that
-    the file was taken for.
+    Attributes:
+        line: number from 1; for Parquet and data sets, of the row.
+        raw: the beginning of the line, at most 200 characters; bytes that are not UTF-8 are written as ``\\xNN``.
+        read_as: the format and the encoding that the file was read with.
     """
 
     file: str
@@ -55,10 +56,10 @@ Bad = list[BadLine] | Callable[[BadLine], None]
 
 
 class BadLineReport:
-    """Where the bad lines of one source go.
+    """Reports the bad lines of one source.
 
-    With ``strict``, or with nowhere to put them (``bad`` is None), the first one is an error. ``form`` and ``encoding``
-    are what the source is read as.
+    With ``strict``, or if ``bad`` is None, the first one is an error. ``form`` and ``encoding`` are the format and the
+    encoding that the source is read with.
     """
 
     def __init__(self, file: str, bad: Bad | None, strict: bool) -> None:
@@ -66,10 +67,10 @@ class BadLineReport:
         self._put = None if strict else bad.append if isinstance(bad, list) else bad
 
     def __call__(self, line: int, fault: Fault, raw: object) -> None:
-        """Report a bad line; ``raw`` is what stands there, or its beginning.
+        """Report a bad line; ``raw`` is the line or its beginning.
 
         Raises:
-            UsageError: the first bad line is an error.
+            UsageError: if bad lines are errors.
         """
         raw = fault.raw or ("" if isinstance(raw, Fault) else raw)
         text = raw[: 4 * RAW_SHOWN].decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
@@ -88,7 +89,7 @@ class Unfit(UsageError):
 
 
 def describe_record(record: Record) -> str:
-    """A record in an error message: its id, or the beginning of its text."""
+    """Return the name of a record in an error message: its id, or the beginning of its text."""
     if record.id:
         return f"record {record.id}"
     return f"record {' '.join(map(str, record.content()))[:40]!r}"

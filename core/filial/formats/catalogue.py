@@ -1,4 +1,4 @@
-"""Which format data has: by its name, by the name of the file, or by the first rows."""
+"""Find the format of data: by its name, by the name of the file, or by the first rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AUTO, OWN = "auto", "filial"
 LINES = (".jsonl", ".ndjson")
 TEXT = (*LINES, ".json")
 Spec: TypeAlias = "str | Mapping[str, Any] | Format | type[Format]"
-"""A format as callers name it: its name, ``use: NAME`` with options beside it, a component or its class."""
+"""A format as callers give it: its name, ``{"use": NAME, option: …}``, a component or its class."""
 
 OURS = frozenset(("scores", "tags", "constraints", "origin", "extra"))
 _ORIGIN = frozenset(("stage", "plugin", "parents", "round", "answers"))
@@ -37,29 +37,29 @@ log = logging.getLogger("filial.formats")
 
 
 def suffix(path: str | Path) -> str:
-    """The suffix of a file's name that tells its format, in lower case: the last one, in front of ``.gz`` and such."""
+    """Return the suffix that tells the format of a file, in lower case: the last one before ``.gz`` and the like."""
     place = Path(path)
     return (Path(place.stem) if place.suffix.lower() in PACKED else place).suffix.lower()
 
 
 @cache
 def default_manager() -> Manager:
-    """The plugins installed, for callers without a manager; read on first use."""
+    """Return the manager of the installed plugins, for callers without one; made on first use."""
     from filial.plugins.manager import Manager
 
     return Manager()
 
 
 def tells_format(path: str | Path, manager: Manager) -> bool:
-    """Whether the name of a file says its format."""
+    """Return whether the name of a file tells its format."""
     ending = suffix(path)
     return ending in TEXT or ending[1:] in manager.index["formats"]
 
 
 class Catalogue:
-    """The formats there are: filial's own, which the core reads, and those of a manager's plugins.
+    """All formats: filial's own, which the core reads, and those of a manager's plugins.
 
-    No plugin is looked for as long as filial's own format is all that is met.
+    Plugins are looked up only when a format other than filial's own is needed.
     """
 
     def __init__(self, manager: Manager | None = None) -> None:
@@ -67,20 +67,20 @@ class Catalogue:
 
     @property
     def manager(self) -> Manager:
-        """The one given, or that of the process."""
+        """The given manager, or that of the process."""
         self._manager = self._manager or default_manager()
         return self._manager
 
     def names(self) -> str:
-        """What a format can be called."""
+        """Return the names of all formats, for messages."""
         return ", ".join([OWN, *self.manager.index["formats"]])
 
     def get(self, spec: Spec) -> Format:
-        """A plugin's format, known to have what it needs.
+        """Return a format of a plugin, with everything it needs installed.
 
         Raises:
-            UsageError: its options are wrong, or (`PluginError`) there is none of that name, or it is broken, blocked
-                or claimed twice.
+            UsageError: its options are invalid, or (`PluginError`) no plugin has that name, two have it, or it is
+                broken or blocked.
             MissingExtra: it needs a package that is not installed.
         """
         from filial.contracts.kinds import Format
@@ -91,28 +91,28 @@ class Catalogue:
         return form
 
     def find(self, name: str) -> Format | None:
-        """The format of a plain name that may be none, such as what stands behind the last dot of a file's name."""
+        """Return the format of a plain name, such as a suffix; None if no format has this name."""
         return self.get(name) if name in self.manager.index["formats"] else None
 
     def for_file(self, path: str | Path) -> Format | None:
-        """The format that a file is called after: of ``data.csv.gz`` the one registered as ``csv``."""
+        """Return the format that a file's name tells: for ``data.csv.gz`` the one registered as ``csv``."""
         ending = suffix(path)
         return self.find(ending[1:]) if ending and ending not in TEXT else None
 
     def for_rows(
         self, rows: Sequence[Row], own: Sequence[bool], place: str, targets: Collection[str] = ()
     ) -> RowFormat | None:
-        """The format of the first rows of some data; None: filial's own, also where nothing tells.
+        """Return the format of the first rows of some data; None: filial's own, also if no format recognizes them.
 
-        Rows are filial's own if all of them are valid as such, or one is that has a field which only filial writes.
-        Else the format that finds most rows its own reads them, unless filial's own reads as many.
+        Rows are filial's own if all of them are valid as such, or if a valid one has a field that only filial writes.
+        Otherwise the format that recognizes most rows reads them, unless filial's own format reads as many.
 
         Args:
-            own: of each row, whether it is valid as filial's own.
-            targets: what the user has mapped columns to.
+            own: for each row, whether it is valid as filial's own.
+            targets: the fields to which the user has mapped columns.
 
         Raises:
-            UsageError: rows that no format knows, or that two formats know equally well.
+            UsageError: no format recognizes the rows, or two recognize equally many.
         """
         marked = any(fits and not OURS.isdisjoint(row) for row, fits in zip(rows, own, strict=True))
         if all(own) or marked or any(isinstance(o := row.get("origin"), dict) and _ORIGIN & o.keys() for row in rows):
@@ -140,7 +140,7 @@ class Catalogue:
         return None if sum(own) >= max(read, 1) else form
 
     def find_reader(self, row: Row) -> str:
-        """The name of the format that a row is found to be of and that reads it; "" where there is none."""
+        """Return the name of the format that recognizes and reads a row; "" if there is none."""
         with suppress(FilialError):  # two formats, or one that fails
             if form := self._detect([row], ""):
                 with blame_plugin(self.manager.provenance(form), "the search for a format"):
@@ -148,8 +148,8 @@ class Catalogue:
         return ""
 
     def _ask_formats(self, ask: Callable[[RowFormat], Said]) -> Iterator[tuple[str, RowFormat, Said]]:
-        """Every format of rows that says something: its full name, it, what it says. One that fails is told, and costs
-        only those who name it."""
+        """Yield each format of rows with an answer: its full name, the format, the answer. A format that fails is
+        logged and left out; it is an error only for users who name it."""
         for name, claims in self.manager.index["formats"].items():
             for full in dict.fromkeys(f"{claim.dist}:{name}" for claim in claims):
                 try:
@@ -163,10 +163,10 @@ class Catalogue:
                     yield full, form, said
 
     def _detect(self, rows: Sequence[Row], place: str) -> RowFormat | None:
-        """The one format that finds most of the rows its own; of several the first by priority.
+        """Return the format that recognizes most rows; if several do, the one of the highest priority.
 
         Raises:
-            UsageError: there are several of the same priority.
+            UsageError: several have the same priority.
         """
         found: dict[tuple[int, int], dict[str, RowFormat]] = defaultdict(dict)
         for full, form, count in self._ask_formats(lambda form: _count_rows(form, rows)):
@@ -180,7 +180,7 @@ class Catalogue:
 
 
 def holds_rows(form: Component) -> TypeGuard[RowFormat]:
-    """Whether a format is one of rows, which need no file of their own."""
+    """Return whether a format is one of rows, not of files."""
     from filial.formats.rows import RowFormat
 
     return isinstance(form, RowFormat)

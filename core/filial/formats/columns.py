@@ -1,4 +1,4 @@
-"""The columns of a source: which stand for which fields, which are kept beside them, which may not be passed over."""
+"""The columns of a source: which are mapped to fields, which are kept as extra, which must not be ignored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from filial.formats.base import Fault
 from filial.formats.jsontext import Row
 
 SHOWN = 10
-"""Columns that a sentence lists."""
+"""Maximum number of columns that a sentence lists."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 _MISSING = object()
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -32,7 +32,7 @@ _MEANING = {
     "systeminstructions", "complexcot", "deepseekreasoning", "thinkingtrajectory", "deepseekthinkingtrajectory",
     "geminithinkingtrajectory", "responsea", "responseb", "solutions", "accepted", "loser",
 }  # fmt: skip
-"""Columns that change what a row means: their names, without case and marks."""
+"""Names of columns that change the meaning of a row, in lower case and without punctuation."""
 _PARTS = {
     "system", "history", "reasoning", "rationale", "thinking", "thought", "cot", "trajectory", "chosen", "rejected",
     "tools",
@@ -41,7 +41,8 @@ _PARTS = {
 _LABELS = {"label", "ktolabel", "ktotag", "desirable", "isdesirable"}
 _WEIGHTS = {"weight", "sampleweight", "lossweight"}
 _SWITCHES = {*_LABELS, *_WEIGHTS, "loss", "lossmask", "train", "trainable", "masked"}
-"""Columns that do where they hold a switch: others are classes or figures. A weight may be any number."""
+"""Names of columns that change the meaning of a row if they hold a switch; others hold classes or figures. A weight may
+be any number."""
 _ON = {"true", "1", "1.0", "yes"}
 _OFF = {"false", "0", "0.0", "no", "-1", "-1.0"}
 _SWITCH_VALUES = {*_ON, *_OFF, "positive", "negative"}
@@ -64,10 +65,10 @@ def _kind(name: str) -> str:
 
 
 def weigh_column(name: str, value: Any) -> str:
-    """Say how a cell bears on its row: "meaning" (it changes what the row says), "media" (no text says it), or "".
+    """Classify a cell: "meaning" if it changes the meaning of its row, "media" if it is not text, else "".
 
-    A label or a weight counts if it is a switch; what a name only has a part of (``chosen_rating``), if it is more than
-    a word.
+    A label or a weight counts if it is a switch. A column whose name only contains such a word (``chosen_rating``)
+    counts if its cell has more than one word.
     """
     if not (kind := _kind(name)) or value in EMPTY:
         return ""
@@ -83,16 +84,16 @@ def weigh_column(name: str, value: Any) -> str:
 
 @lru_cache(4096)
 def list_unread(columns: tuple[str, ...], read: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the columns of a row that are not read, and those of them that may not be passed over, as their names go.
+    """Return the columns of a row that are not read, and those of them that must not be ignored, judged by name.
 
-    Rows of one file have the same columns, so the answer is remembered.
+    Rows of one file have the same columns, so the result is cached.
     """
     others = tuple(name for name in columns if name not in read)
     return others, tuple(filter(_kind, others))
 
 
 def _read_label(target: str, value: Any) -> Any:
-    """What a column says that is mapped to a label: true or false, or a word that the format may know."""
+    """Return the value of a column that is mapped to a label: true or false, or the word itself for the format."""
     said = str(value).strip().lower()
     if said in _ON or said in _OFF:
         return said in _ON
@@ -102,12 +103,12 @@ def _read_label(target: str, value: Any) -> Any:
 
 
 class Columns:
-    """What the user has said of a source's columns.
+    """The user's settings for the columns of a source.
 
     Args:
         columns: target -> source. A dot in the source leads into an object, a number into a list.
-        keep: the columns to keep beside what a format reads; None: all.
-        ignore: those to leave out.
+        keep: the other columns to keep; None: all.
+        ignore: the columns to leave out.
     """
 
     def __init__(
@@ -130,10 +131,10 @@ class Columns:
         return bool(self._gone) or self.keep is not None
 
     def check(self, rows: Sequence[Row], file: str) -> None:
-        """See that the first rows have the columns that are named.
+        """Check that the first rows have the columns that the user names.
 
         Raises:
-            UsageError: one is not there.
+            UsageError: a column is missing.
             ColumnsError: a target is the name of another column, which would be lost.
         """
         there = dict.fromkeys(name for row in rows for name in row)
@@ -147,13 +148,13 @@ class Columns:
             raise ColumnsError(why, {"leave that one out with": ("ignore", [*self.ignore, target])})
 
     def rename(self, row: Row) -> Row:
-        """The row with its columns under the names of their targets, without those to be left out.
+        """Return the row with its columns renamed to their targets, without those to leave out.
 
-        Numbers and switches become text, but where a target holds them as they are. Of a label yes and no, 1 and 0 are
+        Numbers and booleans become text unless the target takes them as they are. In a label, yes and no, 1 and 0 mean
         true and false.
 
         Raises:
-            Fault: a target has another column's name, or what is to be a label is none.
+            Fault: a target is the name of another column, or the value of a label is not one.
         """
         if not self._gone:
             return row
@@ -174,11 +175,11 @@ class Columns:
         return rest
 
     def select(self, row: Row, read: Collection[str], form: str) -> tuple[Row, tuple[str, ...]]:
-        """The row as a format that reads these columns of it gets it, and its other columns: both without what is not
-        to be kept.
+        """Return the row as a format that reads these columns gets it, and its other columns; both without columns that
+        are not kept.
 
         Raises:
-            Fault: it holds what changes its meaning, and the format does not read that.
+            Fault: a column changes the meaning of the row, and the format does not read it.
         """
         others, weighty = list_unread(tuple(row), frozenset(read))
         for name in weighty:
@@ -196,13 +197,17 @@ class Columns:
         self, rows: Mapping[str, Row], reads: Callable[[Row], Collection[str]], form: str,
         make: Callable[[str, Row], Sequence[Record]],
     ) -> str:  # fmt: skip
-        """Say what the first rows (place -> row, renamed) are read as, what is kept beside, and what is left out; ""
-        where they hold what ``form`` reads and it is filial's own. ``reads`` gives the columns that it reads of a row,
-        ``make`` its records.
+        """Describe in a sentence how the first rows are read, what is kept as extra and what is ignored; "" if all
+        columns are fields of filial's own format.
+
+        Args:
+            rows: place -> row, with renamed columns.
+            reads: returns the columns that the format reads of a row.
+            make: returns the records of a row.
 
         Raises:
-            ColumnsError: a row holds what changes its meaning, and the format does not read that.
-            UsageError: the format does not read what a column is mapped to.
+            ColumnsError: a column changes the meaning of a row, and the format does not read it.
+            UsageError: the format does not read the target of a column.
         """
         read, other, unknown = dict[str, None](), dict[str, None](), dict[str, tuple[str, list[str]]]()
         made: list[tuple[Row, Sequence[Record]]] = []
@@ -249,7 +254,7 @@ def _name_inner(made: Iterable[tuple[Row, Sequence[Record]]]) -> list[str]:
 
 
 def _name_marks(rows: Iterable[Row], name: str) -> str:
-    """Return the marks of training in the turns of a column, as an addition to its name."""
+    """Return the training marks in the turns of a column, as an addition to its name."""
     turns = [turn for row in rows if isinstance(found := row.get(name), list) for turn in found]
     keys = dict.fromkeys(key for turn in turns if isinstance(turn, dict) for key in turn)
     marks = [key for key in keys if _kind(key) in ("weight", "switch")]
@@ -257,7 +262,7 @@ def _name_marks(rows: Iterable[Row], name: str) -> str:
 
 
 def find(row: Row, path: str) -> Any:
-    """What a column holds, or a path of columns with dots between; `_MISSING` where it leads nowhere."""
+    """Return the value of a column, or of a path with dots; `_MISSING` if there is none."""
     if path in row:
         return row[path]
     value: Any = row
@@ -272,7 +277,7 @@ def find(row: Row, path: str) -> Any:
 
 
 def remove(row: Row, path: Sequence[str]) -> Row:
-    """A copy of an object without what a path leads to, and without objects that this empties. Lists stay whole."""
+    """Return a copy of an object without the value at a path and without objects that become empty. Lists stay whole."""
     step, *steps = path
     rest = {key: value for key, value in row.items() if key != step}
     if steps and step in row:
@@ -282,13 +287,13 @@ def remove(row: Row, path: Sequence[str]) -> Row:
 
 
 def explain_unread(kind: str, form: str) -> str:
-    """Say why a column may not be passed over, as the end of a sentence."""
+    """Say why a column must not be ignored, as the end of a sentence."""
     if kind == "media":
         return "images, audio and video have no place in a record; leave such rows out"
     return f"changes what a row means, and {form} does not read it"
 
 
 def list_columns(names: Iterable[str]) -> str:
-    """Columns for a sentence, each once."""
+    """List columns for a sentence, each once."""
     every = [printable(name[:60]) for name in dict.fromkeys(names)]
     return ", ".join(every[:SHOWN]) + (f" and {len(every) - SHOWN} more" if len(every) > SHOWN else "")

@@ -1,4 +1,4 @@
-"""JSON text: one strict parser for all formats, and what is wrong with a line, with its place."""
+"""JSON text: one strict parser for all formats, which names the fault of a line and its place."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CURES = {
 }  # fmt: skip
 """What to do, by what stands where text is no JSON: the character in front of it, and what follows."""
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for a line that it cannot take."""
+"""Errors that msgspec raises for a bad line."""
 
 
 def json_type(value: object) -> str:
@@ -84,9 +84,9 @@ def _unfold(value: dict[str, Any]) -> Any:
 
 
 def fault_of(error: msgspec.ValidationError) -> Fault:
-    """Return msgspec's finding about a value, its path as a JSON pointer.
+    """Return msgspec's error about a value as a fault, with its path as a JSON pointer.
 
-    The pointer ends at a mapping whose keys are free: msgspec does not tell which one it was.
+    The pointer ends at a mapping with free keys, because msgspec does not name the key.
     """
     text = str(error)
     found = _PLACE.search(text)
@@ -97,7 +97,7 @@ def fault_of(error: msgspec.ValidationError) -> Fault:
 
 
 def explain_bad_json(line: bytes, error: Exception) -> Fault:
-    """Return what is wrong with a line: it is parsed again by Python's json, which counts columns in characters."""
+    """Return the fault of a line. Python's json parses it again, because it counts columns in characters."""
     try:
         json.loads(line.decode("utf-8").rstrip(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as wrong:

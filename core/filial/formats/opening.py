@@ -1,4 +1,4 @@
-"""Files as plain bytes, in and out: unpacked and packed, text of any encoding as UTF-8."""
+"""Open and compress files: packed files as plain bytes, text of any encoding as UTF-8."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from filial.contracts.errors import MissingExtra, UsageError
 
 CHUNK = 1 << 20
 PACKED = {".gz": b"\x1f\x8b\x08", ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh91AY&SY", ".xz": b"\xfd7zXZ\0"}
-"""How a file's name says that it is packed, and the bytes that such a file begins with."""
+"""The suffixes of packed files, and the bytes that such a file begins with."""
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", b"\x84\x31\x95\x33": "gb18030",
@@ -30,19 +30,19 @@ _ZEROS = {b"\1\0\1\0": "utf-16-le", b"\0\1\0\1": "utf-16-be", b"\1\0\0\0": "utf-
 
 @contextmanager
 def open_file(path: str | Path, encoding: str | None = None, *, binary: bool = False) -> Iterator[io.BufferedReader]:
-    """Give a file (or stdin for ``-``) as plain bytes: unpacked where it is packed, text as UTF-8.
+    """Open a file (``-``: stdin) as plain bytes: unpacked if it is packed, text as UTF-8.
 
-    A file is packed if its name ends in ``.gz``, ``.zst``, ``.bz2`` or ``.xz``, or its first bytes say so. A byte that
-    is no text in the file's encoding becomes 0xFF, which no UTF-8 holds: it costs the line that it stands in.
+    A file is packed if its name ends in ``.gz``, ``.zst``, ``.bz2`` or ``.xz``, or if its first bytes say so. A byte
+    that is not text in the file's encoding becomes 0xFF, which UTF-8 never contains, so that only its line is bad.
 
     Args:
-        encoding: of the text; None: what its mark says, else UTF-8.
-        binary: the file is no text, so only its name says that it is packed.
+        encoding: of the text; None: as the byte order mark says, else UTF-8.
+        binary: the file is not text, so only its name can say that it is packed.
 
     Raises:
-        UsageError: it cannot be opened or read, its packing is damaged, there is no such encoding, or the file's mark
-            says another.
-        MissingExtra: it needs a package that is not installed.
+        UsageError: the file cannot be opened or read, its packing is damaged, there is no such encoding, or its byte
+            order mark names another one.
+        MissingExtra: a package is needed that is not installed.
     """
     if encoding is not None:
         check_encoding(encoding)
@@ -61,7 +61,7 @@ def open_file(path: str | Path, encoding: str | None = None, *, binary: bool = F
 
 
 def compress(sink: io.FileIO, suffix: str) -> AbstractContextManager[IO[bytes]]:
-    """The file, packed on the way out. The same records give the same bytes: no time or name is stored."""
+    """Return a file that packs what is written. The same records give the same bytes: no time or name is stored."""
     packers: dict[str, Callable[[], Any]] = {
         ".gz": lambda: gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0),
         ".zst": lambda: zstandard_module().ZstdCompressor().stream_writer(sink, closefd=False),
@@ -72,8 +72,7 @@ def compress(sink: io.FileIO, suffix: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def check_encoding(name: str) -> None:
-    """Refuse a name that is none of an encoding of text.
-
+    """Check that a text encoding has this name.
     Raises:
         UsageError: there is no such encoding.
     """
@@ -92,11 +91,11 @@ def _unpack(raw: io.BufferedReader, suffix: str, binary: bool) -> io.BufferedRea
         suffix = next((name for name, magic in PACKED.items() if begin.startswith(magic)), "")
     if not suffix:
         return raw
-    return io.BufferedReader(_Unpacker(raw, *_unpacking(suffix)), CHUNK)
+    return io.BufferedReader(_Unpacker(raw, *_choose_unpacker(suffix)), CHUNK)
 
 
-def _unpacking(suffix: str) -> tuple[Callable[[], Any], type[Exception]]:
-    """What makes an unpacker of one frame, and the error that it finds."""
+def _choose_unpacker(suffix: str) -> tuple[Callable[[], Any], type[Exception]]:
+    """Return a function that makes an unpacker for one frame, and the error that it raises for damaged data."""
     if suffix == ".zst":
         zstandard = zstandard_module()
         return lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
@@ -126,8 +125,8 @@ class _Reader(io.RawIOBase):
 
 
 class _Unpacker(_Reader):
-    """Packed data of one or more frames, unpacked. Data that ends in the middle is an error, and so is what stands
-    behind a frame and is none; zeros, with which some programs fill a block, are not."""
+    """Unpacks data of one or more frames. Data that ends within a frame is an error, and so are other data behind a
+    frame; zeros behind it are not, because some programs fill a block with them."""
 
     # A packed byte of Zstandard can stand for 32 KiB (4 bytes for a block of 128 KiB), so little is fed at a time.
     INPUT_SIZE = 1024
@@ -158,7 +157,7 @@ class _Unpacker(_Reader):
 
 
 def zstandard_module() -> Any:
-    """The package for ``.zst`` files.
+    """Return the package for ``.zst`` files.
 
     Raises:
         MissingExtra: it is not installed.
@@ -188,7 +187,7 @@ def _as_utf8(plain: io.BufferedReader, name: str, encoding: str | None, binary: 
 
 
 def _mark_invalid(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Put one byte that no UTF-8 holds where there is no text: on the way in as its surrogate."""
+    """Replace a byte that is not text by one that UTF-8 never contains; while decoding, by its surrogate."""
     return b"\xff" if isinstance(error, UnicodeEncodeError) else "\udcff", cast(Any, error).end
 
 
@@ -196,7 +195,7 @@ codecs.register_error("filial-mark-invalid", _mark_invalid)
 
 
 class _Utf8Reader(_Reader):
-    """Text of another encoding, as UTF-8."""
+    """Reads text of another encoding as UTF-8."""
 
     def __init__(self, raw: IO[bytes], encoding: str) -> None:
         self._raw, self._decoder = raw, codecs.getincrementaldecoder(encoding)("filial-mark-invalid")

@@ -1,9 +1,9 @@
-"""Records in: `read` any format that is installed.
+"""Read records of any installed format.
 
-    a file ── opened ──▶ bytes ── items ──▶ lines or elements ── parse_object ──▶ rows ── records_in ──▶ records
+    file ── open_file ──▶ bytes ── items ──▶ lines or elements ── parse_object ──▶ rows ── records_in ──▶ records
 
-A line of filial's own becomes a record at once (`decode`). The format of foreign rows is a plugin (kind ``formats``),
-and so is that of a file which is no JSON text; it gives rows, too.
+A line in filial's own format becomes a record at once (`decode`). The formats of all other rows are plugins (kind
+``formats``), and so are those of files that are not JSON text, which give rows as well.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from filial.plugins.manager import Manager
 
 LOOKED_AT = 100
-"""Rows by which the format of data is found: so many at most, and no more than `CHUNK` bytes."""
+"""Maximum number of rows by which a format is found; they are `CHUNK` bytes at most."""
 FOLDERS = "hf"
 """The format that loads folders."""
 STAGE = "read"
 Note = Callable[[str], None]
 Line = TypeVar("Line", bytes, "Item")
-"""What a source holds in one place: the text of an object, or what the format of the file has made of it."""
+"""One item of a source: the JSON text of an object, or what the format of the file returns."""
 
 
 def read(
@@ -49,36 +49,35 @@ def read(
     revision: str | None = None, encoding: str | None = None, limit: int | None = None, strict: bool = False,
     bad: Bad | None = None, ids: bool = True, manager: Manager | None = None, note: Note | None = None, name: str = "",
 ) -> Iterator[Record]:  # fmt: skip
-    """Records of a source, streamed, each valid and with an id.
+    """Yield the records of a source, each valid and with an id.
 
-    Ids given are kept; a record without one gets `record_id` of its content, with the number of earlier equal
-    records (that brought none either) as its ordinal. An empty file gives no records. Blank lines do not
-    count. Columns that the format does not read go into ``extra``; one that changes what a row means (a system text,
-    a history, a weight, …) and is not read has to be named in ``columns``, ``keep`` or ``ignore``.
+    A record keeps the id it has. A record without one gets `record_id` of its content; the number of equal records
+    before it (also without id) is its ordinal. Blank lines are skipped, and an empty file gives no records. Columns
+    that the format does not read go into ``extra``; a column that changes the meaning of a row (a system text, a
+    history, a weight, …) and is not read must be named in ``columns``, ``keep`` or ``ignore``.
 
     Args:
         source: a file (``.jsonl .json``, or a suffix that is the name of a format, such as ``.parquet``; packed as
-            ``.gz``, ``.zst``, ``.bz2`` or ``.xz``), ``-`` for stdin, ``pkg:…``, a name such as ``hf:NAME`` that
-            begins with that of a format, or a folder that ``datasets`` can load.
-        format: the name of a format, or ``{"use": NAME}`` with its options; ``auto`` goes by the suffix and the first
-            rows.
-        columns: field -> column, where columns have other names; a dot leads into an object (``answer.value``).
-        keep: columns to keep in ``extra``; None: all that are left.
+            ``.gz``, ``.zst``, ``.bz2`` or ``.xz``), ``-`` for stdin, ``pkg:…``, a name with the prefix of a format such
+            as ``hf:NAME``, or a folder that ``datasets`` can load.
+        format: the name of a format, or ``{"use": NAME}`` with its options; ``auto``: by suffix and first rows.
+        columns: field -> column, if the columns have other names; a dot leads into an object (``answer.value``).
+        keep: columns to keep in ``extra``; None: all others.
         ignore: columns to leave out.
-        split: which split of a data set; without it ``train``, or the only one there is.
-        revision: which revision of a data set of the hub.
-        encoding: of a text file; without it what its mark says, else UTF-8.
-        limit: so many records at most.
+        split: the split of a data set; None: ``train``, or the only one.
+        revision: the revision of a data set on the hub.
+        encoding: of a text file; None: as its byte order mark says, else UTF-8.
+        limit: maximum number of records.
         strict: a bad line is an error.
-        bad: a list or a function for bad lines; without it the first one is an error.
-        ids: without it records come with the ids they have, or none, and memory does not grow with their number.
-        manager: whose plugins there are; without it, all that are installed.
-        note: told in one sentence what was read as what, unless all of it is filial's own.
-        name: what errors call it, if not ``source``.
+        bad: a list or a function for bad lines; None: the first one is an error.
+        ids: if False, records without an id get none, and memory does not grow with their number.
+        manager: the manager of the plugins; None: all that are installed.
+        note: gets one sentence about the columns, unless all are filial's own.
+        name: the name in errors, if it is not ``source``.
 
     Raises:
-        UsageError: at once: no such file or format. While reading: a bad line and ``strict``, or no ``bad``;
-            a JSON array that is no JSON; damaged data; rows that no format knows; columns that are not there.
+        UsageError: at once: no such file or format. While reading: a bad line if bad lines are errors, a broken JSON
+            array, damaged data, rows that no format recognizes, missing columns.
         MissingExtra: the source needs a package that is not installed.
     """
     report = BadLineReport(name or ("<stdin>" if str(source) == "-" else str(source)), bad, strict)
@@ -92,12 +91,12 @@ def read_rows(
     keep: Collection[str] | None = None, ignore: Collection[str] = (), bad: Bad | None = None, ids: bool = True,
     manager: Manager | None = None, note: Note | None = None, name: str = "records",
 ) -> Iterator[Record]:  # fmt: skip
-    """Return records and rows in memory, such as those of a table, as `read` returns those of a file.
+    """Yield the records of rows in memory, such as those of a table, as `read` does for a file.
 
-    ``name`` is what errors call them.
+    ``name`` is their name in errors.
 
     Raises:
-        UsageError: no such format. While reading: a bad row and no ``bad``; rows that no format knows.
+        UsageError: no such format. While reading: a bad row without ``bad``; rows that no format recognizes.
     """
     catalogue = Catalogue(manager)
     form = None if format in (AUTO, OWN) else catalogue.get(format)
@@ -109,9 +108,9 @@ def read_rows(
 
 
 class _RowReader:
-    """Rows being read by the format they are in.
+    """Reads rows in their format.
 
-    ``form`` is that where it is named; None: they are filial's own, or, with ``find``, it is to be found.
+    ``form`` is the format if it is named; None: filial's own or, with ``find``, the one that recognizes them.
     """
 
     def __init__(
@@ -121,12 +120,12 @@ class _RowReader:
         self._catalogue, self._report, self._rows, self._find = catalogue, report, form, find
         self._columns, self._note = columns, note
         self._plugin = self._source = OWN
-        """The plugins that read the rows, and the file."""
+        """The plugins that read the rows and the file."""
         self._rows_are_named = False
         self._hints: dict[tuple[str, ...], str] = {}
 
     def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
-        """The records among rows and records, which may come with their lines."""
+        """Yield the records of rows and records, which may come with line numbers."""
         places = (item if isinstance(item, tuple) else (place, item) for place, item in enumerate(source, 1))
         rename = self._choose_renaming(_tidy)
         form, numbered = self._examine(places, lambda row: row if isinstance(row, dict) else {}, rename, own.from_row)
@@ -144,21 +143,21 @@ class _RowReader:
                 raise item
             raise TypeError(f"read gave {item!r:.60}, not a record, a row or a Fault")
 
-        yield from self._each(numbered, records_in)
+        yield from self._convert_lines(numbered, records_in)
 
     def _choose_renaming(self, tidy: Callable[[Row], Row]) -> Callable[[Row], Row]:
-        """What gives the columns of a row the names of fields, and then tidies the row."""
+        """Return a function that renames the columns of a row and then tidies it."""
         rename = self._columns.rename
         return (lambda row: tidy(rename(row))) if self._columns else tidy
 
     def _choose_reader(self, form: RowFormat | None) -> Callable[[Row], Sequence[Record]]:
-        """What gives the records in a row of this format whose columns have the names of fields."""
+        """Return a function that gives the records of a row, whose columns are renamed, in this format."""
         if form is None:
-            return self._own_records
+            return self._convert_own
         select, columns, records_in, name = self._columns.select, form.columns, form.records_in, self._report.form
         return lambda row: records_in(*select(row, columns(row), name))
 
-    def _own_records(self, row: Row) -> Sequence[Record]:
+    def _convert_own(self, row: Row) -> Sequence[Record]:
         row, others = self._columns.select(row, own.FIELDS, OWN)
         if others and self._columns.keep is not None:
             kept = {name: row.pop(name) for name in others}
@@ -169,11 +168,15 @@ class _RowReader:
         self, source: Iterator[tuple[int, Line]], parse: Callable[[Line], Row], rename: Callable[[Row], Row],
         own_record: Callable[[Row], Record],
     ) -> tuple[RowFormat | None, Iterator[tuple[int, Line]]]:  # fmt: skip
-        """The format of the rows, found by the first of them where none is named (None: filial's own), and the source
-        from its beginning. ``parse`` gives the row of a line, ``own_record`` its record if it is one of filial's.
+        """Find the format by the first rows if none is named, and report the columns.
+
+        ``parse`` returns the row of a line, ``own_record`` the record of a row in filial's own format.
+
+        Returns:
+            The format (None: filial's own), and the source from its beginning.
 
         Raises:
-            UsageError: rows that no format knows; columns that are not as the user says, or need a word from the user.
+            UsageError: no format recognizes the rows; a column is missing, or must be mapped, kept or ignored.
         """
         seen, file, columns = list(self._take_sample(source)), self._report.file, self._columns
         numbered = [(number, row) for number, line in seen if (row := try_parse(parse, line))]
@@ -207,7 +210,7 @@ class _RowReader:
         return form, chain(seen, source)
 
     def _take_sample(self, source: Iterator[tuple[int, Line]]) -> Iterator[tuple[int, Line]]:
-        """The first lines, by which a format is found; one in which a key stands twice is reported."""
+        """Yield the first lines, by which the format is found; a line with a doubled key is reported."""
         size = 0
         for number, line in islice(source, LOOKED_AT):
             size += len(line) if isinstance(line, bytes) else 0
@@ -222,10 +225,10 @@ class _RowReader:
     def _name_form(self, form: Format) -> None:
         self._report.form = self._catalogue.manager.name_of(type(form)) or type(form).__name__
 
-    def _each(
+    def _convert_lines(
         self, source: Iterator[tuple[int, Line]], records_in: Callable[[Line], Iterable[Record]]
     ) -> Iterator[Record]:
-        """The records in each line; a bad one is reported."""
+        """Yield the records of each line; a bad line is reported."""
         for number, line in source:
             try:
                 records = records_in(line)
@@ -242,7 +245,7 @@ class _RowReader:
                 yield from records
 
     def _add_hint(self, fault: Fault, line: bytes | Item) -> Fault:
-        """The fault, with the format that would read the row, if another one would."""
+        """Add to a fault the name of another format that reads the row, if there is one."""
         row = try_parse(parse_object, line) if isinstance(line, bytes) else line
         row = try_parse(self._columns.rename, row) if isinstance(row, dict) and self._find else None
         if row and (key := tuple(row)) not in self._hints and len(self._hints) < LOOKED_AT:
@@ -255,10 +258,10 @@ class _RowReader:
 
 
 class _SourceReader(_RowReader):
-    """One source being read.
+    """Reads one source.
 
-    Two formats may be at work, each named by the caller or by the file's name: that of the file (None: it is JSON text)
-    and that of its rows (None: they are filial's own, or to be found).
+    Two formats can be involved, each given by the caller or by the file's name: that of the file (None: JSON text) and
+    that of its rows (None: filial's own, or the one that recognizes them).
     """
 
     def __init__(
@@ -277,11 +280,11 @@ class _SourceReader(_RowReader):
         self._rows_are_named = self._file is not None and rows is not None and isinstance(format, str | Mapping)
 
     def records(self, split: str | None, revision: str | None, encoding: str | None) -> Iterator[Record]:
-        """The records as they come, by what kind of source it is.
+        """Return the records of the source, whatever kind it is.
 
         Raises:
-            UsageError: at once: there is no such file, and no format loads it; or something is said of it that is of
-                another kind of source.
+            UsageError: at once: there is no such file, and no format loads it; or a setting does not apply to this kind
+                of source.
         """
         name, path, loader, called = self._name, self._path, self._file, self._report.file
         binary = not self._is_file or (loader is not None and loader.binary)
@@ -292,17 +295,17 @@ class _SourceReader(_RowReader):
         if self._is_file:
             if self._find and loader is None and name != "-" and suffix(path) not in TEXT:
                 self._look_for_json(encoding)
-            return self._from_file(encoding)
+            return self._read_file(encoding)
         scheme, colon, _ = name.partition(":")
         if loader is None or not loader.loads():
             loader = self._catalogue.get(FOLDERS) if path.is_dir() else self._catalogue.find(colon and scheme)
         if loader is None:
             hub = f"; for a data set of the hub write hf:{called}" if called.count("/") == 1 and not path.suffix else ""
             raise UsageError(f"{called}: no such file{hub}")
-        return self._found(loader.load(str(path) if path.is_dir() else name, split, revision), loader)
+        return self._convert_items(loader.load(str(path) if path.is_dir() else name, split, revision), loader)
 
     def _look_for_json(self, encoding: str | None) -> None:
-        """See that a file whose name tells nothing begins as JSON.
+        """Check that a file begins as JSON if its name does not tell the format.
 
         Raises:
             UsageError: it does not.
@@ -316,26 +319,26 @@ class _SourceReader(_RowReader):
                 f"one of the formats {self._catalogue.names()}"
             )
 
-    def _from_file(self, encoding: str | None) -> Iterator[Record]:
-        """The records of a file of its own format, or of JSON objects, one per line or in an array."""
+    def _read_file(self, encoding: str | None) -> Iterator[Record]:
+        """Yield the records of a file in its own format, or of JSON objects, one per line or in an array."""
         binary = self._file is not None and self._file.binary
         with open_file(self._path, encoding, binary=binary) as stream:
             self._report.encoding = "" if binary else str(encoding or getattr(stream.raw, "encoding", "UTF-8"))
             if self._file is not None:
-                yield from self._found(self._file.read(stream), self._file)
+                yield from self._convert_items(self._file.read(stream), self._file)
                 return
             source = items(stream, self._report.file, self._report, by_line=suffix(self._path) in LINES)
             rename = self._choose_renaming(unfold_turns)
             form, source = self._examine(source, parse_object, rename, own.convert)
             if form is None and not self._columns:
-                yield from self._each(source, lambda line: (own.decode(line),))
+                yield from self._convert_lines(source, lambda line: (own.decode(line),))
                 return
             row_records = self._choose_reader(form)
             with blame_plugin(self._plugin, f"the reading of {self._report.file}"):
-                yield from self._each(source, lambda line: row_records(rename(parse_object(line))))
+                yield from self._convert_lines(source, lambda line: row_records(rename(parse_object(line))))
 
-    def _found(self, source: Iterator[Item | tuple[int, Item]], file: Format) -> Iterator[Record]:
-        """The records among what a format finds in its file; rows are read by the format they are in."""
+    def _convert_items(self, source: Iterator[Item | tuple[int, Item]], file: Format) -> Iterator[Record]:
+        """Yield the records of what a format of files returns; its rows are read in their own format."""
         self._source = self._catalogue.manager.provenance(file)
         self._name_form(file)
         with blame_plugin(self._source, f"the reading of {self._report.file}"):
@@ -348,7 +351,7 @@ class _SourceReader(_RowReader):
 
 
 def _tidy(row: Row) -> Row:
-    """A table's row without its empty cells: tables have every column in every row."""
+    """Return a row of a table without its empty cells, because a table has every column in every row."""
     for value in row.values():
         if value is None or type(value) is dict:
             return unfold_turns({name: value for name, value in row.items() if value is not None})
@@ -356,11 +359,11 @@ def _tidy(row: Row) -> Row:
 
 
 def add_ids(records: Iterable[Record], *, compact: bool = False) -> Iterator[Record]:
-    """Records with ids: those given are kept; others are hashed from the content.
+    """Yield the records with ids: given ids are kept, others are a hash of the content.
 
-    Equal records get ordinals 0, 1, … in order, so a line inserted anywhere changes no other record's id. An
-    id that an earlier record already bears is passed over. The records must be fresh: the id is set in place.
-    ``compact`` takes ten bytes for each id where a set takes 130, and some more time.
+    Equal records get the ordinals 0, 1, …, so that a line inserted anywhere changes no other record's id. An id that
+    an earlier record has is skipped. The records must be new objects, because the id is set in place. ``compact`` needs
+    ten bytes per id instead of 130, and more time.
     """
     borne: set[str] = set()
     again: Counter[str] = Counter()

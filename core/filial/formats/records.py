@@ -1,4 +1,4 @@
-"""filial's own format: what a valid record line is, and what a row of a table may say for one.
+"""filial's own format: valid lines, and rows of tables.
 
 `filial.contracts.records.Record` is the check; the published JSON Schema is made from it by msgspec. One difference is
 JSON Schema's: there ``1.0`` is a whole number, which `decode` does not take.
@@ -42,11 +42,11 @@ def schema() -> dict[str, Any]:
 
 
 def decode(line: bytes) -> Record:
-    """Return the record in one JSON line; columns that are no fields of it go into ``extra``. Turns may be an object of
-    lists (`unfold_turns`).
+    """Return the record in one JSON line; unknown columns go into ``extra``. Turns may be an object of lists
+    (`unfold_turns`).
 
     Raises:
-        Fault: pointer and message of the first thing wrong.
+        Fault: the first fault.
     """
     try:
         return decode_fast(line)
@@ -62,10 +62,10 @@ def decode(line: bytes) -> Record:
 
 
 def convert(row: Row) -> Record:
-    """Return the record in a JSON object; columns that are no fields of it go into ``extra``.
+    """Return the record in a JSON object; unknown columns go into ``extra``.
 
     Raises:
-        Fault: pointer and message of the first thing wrong.
+        Fault: the first fault.
     """
     try:
         return msgspec.convert(with_extra(row) or row, Record)
@@ -77,8 +77,8 @@ def encode(record: Record) -> tuple[bytes, Record]:
     """Return the canonical line of a record (without newline), and the record as a reader has it.
 
     Raises:
-        UnicodeEncodeError: a text holds half a character.
-        TypeError: a field holds what JSON cannot.
+        UnicodeEncodeError: a text contains half a character.
+        TypeError: a field has a value that JSON cannot represent.
         msgspec.DecodeError: a field is of the wrong type.
     """
     line = to_json(record)
@@ -94,8 +94,8 @@ def encode_checked(record: Record) -> tuple[bytes, Record]:
     """Return what `encode` does.
 
     Raises:
-        Fault: no reader would accept the record: a field of the wrong type, a score that is no number, half a
-            character.
+        Fault: no reader would accept the record: a field has the wrong type, a score is not a number, a text contains
+            half a character.
     """
     try:
         return encode(record)
@@ -112,7 +112,7 @@ def decode_checked(record: Record) -> Record:
 
     Raises:
         Fault: as `encode_checked`.
-        TypeError: bytes stand in the place of a text.
+        TypeError: a text is bytes.
     """
     try:  # most records need no more than the first
         checked = encode_checked(record)[1] if record.extra or record.tools else decode_fast(to_json(record))
@@ -124,7 +124,7 @@ def decode_checked(record: Record) -> Record:
 
 
 def holds_bytes(record: Record) -> bool:
-    """Whether there are bytes in the place of a text; JSON would have them in base64."""
+    """Return whether a value contains bytes instead of text, which JSON would encode as base64."""
     kinds = (bytes, bytearray, memoryview)
     try:
         json.dumps(msgspec.to_builtins(record.replaced(extra={}), builtin_types=kinds))
@@ -134,7 +134,7 @@ def holds_bytes(record: Record) -> bool:
 
 
 def explain(error: msgspec.ValidationError) -> Fault:
-    """Return what is wrong with a record, with a hint where a field has a wrong name."""
+    """Return the fault of a record, with a hint if a field has a wrong name."""
     fault = fault_of(error)
     if not fault.pointer and (unknown := _UNKNOWN.match(fault.message)):
         meant = hint(unknown[1][:100], sorted(FIELDS), str) or "; other columns go into extra"
@@ -143,11 +143,11 @@ def explain(error: msgspec.ValidationError) -> Fault:
 
 
 def from_row(row: Row) -> Record:
-    """Return the record in a table row: null and empty columns are left out, scores may be (name, value) pairs, and
-    what has no fixed type (tools, extra, arguments of a constraint) may be JSON text.
+    """Return the record in a row of a table. Null and empty columns are left out, scores may be (name, value) pairs,
+    and values without a fixed type (tools, extra, arguments of a constraint) may be JSON text.
 
     Raises:
-        Fault: it is no record.
+        Fault: it is not a record.
     """
     kept = {key: value for key, value in row.items() if value not in (None, "", [], {})}
     for name in kept.keys() & _NESTED:
@@ -168,8 +168,8 @@ def from_row(row: Row) -> Record:
 
 
 def with_extra(row: Row) -> Row | None:
-    """Return a row with its unknown columns in ``extra``; None where one may be a field's misspelled name, stands in
-    ``extra`` already, or may be the answer, which the row itself lacks."""
+    """Return a row with its unknown columns in ``extra``; None if one may be a misspelled field, is in ``extra``
+    already, or may be the answer that the row lacks."""
     others = {key: value for key, value in row.items() if key not in FIELDS}
     extra = row.get("extra", {})
     answered = row.get("output") or row.get("messages")
@@ -184,14 +184,14 @@ def with_extra(row: Row) -> Row | None:
 
 
 def _remove_nulls(value: Any) -> Any:
-    """A nested value without the fields that a table holds as null in rows that do not have them."""
+    """Return a nested value without null fields: in a table, every row has all fields."""
     if isinstance(value, dict):
         return {key: _remove_nulls(inner) for key, inner in value.items() if inner is not None}
     return list(map(_remove_nulls, value)) if isinstance(value, list) else value
 
 
 def _parse_text(value: object) -> object:
-    """The value of a JSON text; a text that is none, and any other value, as it is."""
+    """Return the value of a JSON text; any other text or value is returned unchanged."""
     try:
         return msgspec.json.decode(value) if isinstance(value, str) else value
     except msgspec.DecodeError:

@@ -23,9 +23,11 @@ from filial.formats.streams import items
 class RowFormat(Format):
     """A format whose records are rows.
 
-    ``keys`` are those that each of its rows has, by which it is found; ``optional`` are other columns that it reads.
-    Of several formats that find as many rows theirs, the one of the highest ``priority`` reads them; of equal ones none
-    does, and the user is asked.
+    Attributes:
+        keys: the columns that each of its rows has, by which it is recognized.
+        optional: other columns that it reads.
+        priority: decides between formats that recognize equally many rows; the highest wins. If two have the same,
+            the user must name one.
     """
 
     keys: ClassVar[tuple[str, ...]] = ()
@@ -33,15 +35,15 @@ class RowFormat(Format):
     priority: ClassVar[int] = 0
 
     def detect(self, sample: Sequence[Row]) -> int:
-        """How many of these rows, the first of a file, are of this format, as far as their keys tell."""
+        """Return how many of these rows, the first of a file, are of this format, judged by their keys."""
         return sum(bool(self.keys) and all(key in row for key in self.keys) for row in sample)
 
     def columns(self, row: Row) -> Collection[str]:
-        """The columns that `from_row` reads of this row. Every other one goes into ``extra`` of its records."""
+        """Return the columns that `from_row` reads of this row. All others go into ``extra`` of its records."""
         return self.keys + self.optional
 
     def propose(self, sample: Sequence[Row]) -> dict[str, str]:
-        """Which columns of rows that no format knows probably hold its fields, field -> column, for the message."""
+        """Propose a mapping, field -> column, for rows that no format recognizes. It is shown in the error message."""
         return {}
 
     @classmethod
@@ -52,24 +54,24 @@ class RowFormat(Format):
 
     @abstractmethod
     def from_row(self, row: Row) -> list[Record]:
-        """The records in a row, most often one; a row of which it makes none is a bad line.
+        """Return the records in a row, usually one; a row without any is a bad line.
 
-        What the caller sees to: empty cells of a table are left out; columns that are not read (`columns`) are kept in
-        ``extra``, where an entry of the record's own wins; a key that is taken and not there is a fault of the row, and
-        so are a record with a field of the wrong type and any other ValueError.
+        The caller leaves out empty cells of a table, and keeps the columns that are not read (`columns`) in ``extra``;
+        entries of the record's own ``extra`` take precedence. A KeyError or ValueError here, and a record with a field
+        of the wrong type, are faults of the row.
 
         Raises:
-            Fault: the row is bad; where, and what is wrong.
+            Fault: the row is bad; names the place and what is wrong.
         """
 
     def records_in(self, row: Row, others: Sequence[str] | None = None) -> list[Record]:
-        """The records in a row, each valid, its other columns in ``extra``: `from_row`, as a reader of a file calls it.
+        """Return the records in a row, each valid, with the other columns in ``extra``. Readers call this method.
 
-        ``others`` are the columns that `columns` does not name, where they are known.
+        ``others`` are the columns that `columns` does not name, if they are known.
 
         Raises:
             Fault: the row is bad.
-            TypeError: the format gives something else.
+            TypeError: the format returns something else.
         """
         try:
             found = self.from_row(row.copy())
@@ -105,8 +107,7 @@ class RowFormat(Format):
         return records
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """Rows that JSON can hold.
-
+        """Yield the rows of records; JSON must be able to represent them.
         Raises:
             Unfit: the format cannot hold a record.
         """
@@ -133,14 +134,18 @@ class RowFormat(Format):
 
 
 def _name_column(fault: Fault, record: Record, row: Row) -> Fault:
-    """The fault of a field of a record at the column that the field's value comes from, where one alone has it."""
+    """Return the fault of a field with the name of the column that its value comes from, if there is exactly one."""
     _, name, *inner = [*fault.pointer.split("/"), ""]
     columns = [column for column, value in row.items() if value is getattr(record, name, row)]
     return Fault("/".join(["", columns[0], *inner[:-1]]), fault.message) if len(columns) == 1 else fault
 
 
 def _to_json_value(column: str, value: Any) -> Any:
-    """Return what JSON makes of a cell: of a date its text, of NaN null, of bytes base64; else a `Fault`."""
+    """Return a cell as a JSON value: a date as text, NaN as null, bytes as base64.
+
+    Raises:
+        Fault: JSON cannot represent it.
+    """
     try:
         return msgspec.json.decode(msgspec.json.encode(value))
     except (TypeError, ValueError, RecursionError) as error:

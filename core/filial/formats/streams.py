@@ -1,4 +1,4 @@
-"""Lines of a file, or the elements of its array, at any size."""
+"""Split files of any size into lines, or into the elements of a JSON array."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Item = tuple[int, bytes]
 
 
 def lines(stream: io.BufferedReader, report: FaultHandler, longest: int = LONGEST_LINE) -> Iterator[Item]:
-    r"""Lines with their numbers, split on ``\n`` only, blank ones left out; a byte order mark is skipped.
+    r"""Yield the lines with their numbers, split at ``\n`` only; blank lines and a byte order mark are skipped.
 
-    A line of more than ``longest`` bytes is reported and passed over; memory stays below twice as much.
+    A line longer than ``longest`` bytes is reported and skipped; memory stays below twice that size.
     """
     if stream.peek(len(BOM)).startswith(BOM):
         stream.read(len(BOM))
@@ -47,12 +47,12 @@ def lines(stream: io.BufferedReader, report: FaultHandler, longest: int = LONGES
 
 
 def elements(stream: io.BufferedReader, file: str, *, array: bool = True) -> Iterator[Item]:
-    """The elements of one JSON array, each with the line it begins on, in bounded memory; or values one after another.
+    """Yield the elements of a JSON array, or values one after another, each with its first line, in bounded memory.
 
-    What is wrong inside an element is left to whoever parses it.
+    Faults inside an element are found when it is parsed.
 
     Raises:
-        UsageError: the file is not an array, with line and column, or an element is longer than 64 MiB.
+        UsageError: the file is not an array (with line and column), or an element is longer than 64 MiB.
     """
     window = _Window(stream, file)
     window.move(window.at + array)  # the opening bracket
@@ -76,7 +76,7 @@ def elements(stream: io.BufferedReader, file: str, *, array: bool = True) -> Ite
 
 
 class _Window:
-    """The part of an array's file that is looked at: ``data`` from ``at`` on, which is at a line and a column."""
+    """The current part of the file of an array: ``data`` from ``at`` on, with the line and the column of ``at``."""
 
     TRIES = 8
 
@@ -90,7 +90,7 @@ class _Window:
         self.skip_space()
 
     def _more(self) -> bool:
-        """Read on, twice as much as is left; false at the end of the file."""
+        """Read more, twice as much as is left. Return False at the end of the file."""
         found = self._stream.read(max(CHUNK, len(self.data) - self.at))
         self.data, self.at, self._fresh = self.data[self.at :] + found, 0, True
         return bool(found)
@@ -103,7 +103,7 @@ class _Window:
         self._column += len(passed.decode("utf-8", "replace"))
 
     def skip_space(self) -> bytes:
-        """Move to the next byte that is no white space, and return it; empty at the end of the file."""
+        """Move to the next byte that is not white space, and return it; empty at the end of the file."""
         while True:
             self.move(_SPACE.match(self.data, self.at).end())  # type: ignore[union-attr]  # it always matches
             if self.at < len(self.data):
@@ -112,7 +112,7 @@ class _Window:
                 return b""
 
     def find_end(self) -> int:
-        """Return the end of the element that begins here, reading on as far as it goes.
+        """Return the end of the element that begins here, reading more if necessary.
 
         Raises:
             UsageError: there is no element, or it has no end.
@@ -127,11 +127,11 @@ class _Window:
         return end
 
     def cut_many(self, between: bytes) -> list[Item]:
-        """The elements up to the last place in the data that looks like the one between two of them, if JSON agrees and
-        all have the same between them. None of them are cut otherwise.
+        """Return the elements up to the last separator in the data; empty if it is not one.
 
-        That is ten times as quick as to look for the end of each. What is a prefix of an array and, closed, is an
-        array, has its last element whole.
+        All elements must have the same bytes between them, and the part up to the last separator, closed by a bracket,
+        must be a JSON array: then that separator is a real one. This is ten times as fast as finding the end of each
+        element.
         """
         if not between or not self._fresh:
             return []
@@ -159,8 +159,8 @@ class _Window:
 
 
 def _find_end(data: bytes, start: int) -> int:
-    """The end of the JSON value that begins at ``start``, by its brackets and quotes alone; 0: the data does not hold
-    it, or none begins there."""
+    """Return the end of the JSON value that begins at ``start``, found by brackets and quotes alone; 0 if its end is
+    not in the data, or no value begins there."""
     if data[start : start + 1] not in (b"{", b"["):
         found = _SCALAR.match(data, start)
         return found.end() if found and found.end() < len(data) else 0

@@ -1,4 +1,4 @@
-"""Writing records: checked, canonical, all or nothing."""
+"""Write records: each is checked, and a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COLUMNS = frozenset(
         "question", "response", "text", *Record.__struct_fields__,
     )
 )  # fmt: skip
-"""Columns by which programs, filial among them, know what a row says; no extra column can be written under them."""
+"""Columns with a meaning for readers; an extra column with one of these names cannot be written."""
 _NAMES = {
     "input": "where the instruction ends and the input begins", "train": "marks of what is trained anyway",
     "name": "names of turns", "call ids": "ids of calls",
@@ -42,22 +42,22 @@ def write(
     path: str | Path, records: Iterable[Record], *, format: Spec = AUTO, manager: Manager | None = None,
     note: Callable[[str], None] | None = None,
 ) -> int:  # fmt: skip
-    """Write records and return how many. ``path`` is replaced at the end, or left as it was on any error.
+    """Write records and return their number. ``path`` is replaced at the end; after an error it is unchanged.
 
-    Every record is checked as a reader would. A record with something that changes its meaning (`Format.holds`) and has
-    no place in the format is refused; what else has none is left out and counted.
+    Every record is checked as a reader would check it. A record is refused if the format has no place for a part that
+    changes its meaning (`Format.holds`); other parts without a place are left out and counted.
 
     Args:
-        path: a file, packed when it ends in ``.gz``, ``.zst``, ``.bz2`` or ``.xz``, or ``-`` for stdout. With
-            ``.json`` the records are one JSON array, one element per line.
-        format: the name of a format that is not only read, or ``{"use": NAME}`` with its options; ``auto`` is
+        path: a file, packed if it ends in ``.gz``, ``.zst``, ``.bz2`` or ``.xz``, or ``-`` for stdout. With ``.json``
+            the records are one JSON array, one element per line.
+        format: the name of a format that can be written, or ``{"use": NAME}`` with its options; ``auto`` is
             ``filial`` for ``.jsonl`` and stdout, and ``parquet`` for ``.parquet``.
-        manager: whose plugins there are; without it, all that are installed.
-        note: told in one sentence what the format leaves out, if anything.
+        manager: the manager of the plugins; None: all that are installed.
+        note: gets one sentence about what the format leaves out, if anything.
 
     Raises:
-        UsageError: unknown format, a record that is not valid or that the format cannot hold (`Unfit`), or a
-            place that cannot be written.
+        UsageError: unknown format, a record that is invalid or that the format cannot hold (`Unfit`), or a file that
+            cannot be written.
         FilialError: the disk is full, or the format's plugin fails.
     """
     form = resolve_format(path, format, manager)
@@ -75,10 +75,10 @@ def write(
 
 
 def check_fits(form: Format, record: Record) -> None:
-    """Refuse a record with something that changes its meaning and has no place in a format.
+    """Check that a format has a place for every part of a record that changes its meaning.
 
     Raises:
-        Unfit: names the record, and what it is.
+        Unfit: it has not; names the record and the part.
     """
     held = form.held()
     if lost := [name for name in meaning(record) if name not in held]:
@@ -86,19 +86,19 @@ def check_fits(form: Format, record: Record) -> None:
 
 
 def describe_losses(counts: Counter[str]) -> str:
-    """Return ``id (812), scores (640)``, the most frequent first."""
+    """Format losses as ``id (812), scores (640)``, the most frequent first."""
     parts = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{_NAMES.get(name, name)} ({n:,})" for name, n in parts)
 
 
 def add_extra(record: Record, row: Row, reserved: Collection[str] = ()) -> Row:
-    """Return a row with the record's extra columns behind its own.
+    """Return a row with the record's extra columns after its own.
 
     Args:
         reserved: further columns that the format reads.
 
     Raises:
-        Unfit: an extra column has a name by which the row would be read as something else.
+        Unfit: with an extra column of this name, the row would be read as something else.
     """
     for name in record.extra:
         if name in row or name in COLUMNS or name in reserved:
@@ -107,10 +107,10 @@ def add_extra(record: Record, row: Row, reserved: Collection[str] = ()) -> Row:
 
 
 def resolve_format(path: str | Path, format: Spec, manager: Manager | None = None) -> Format | None:
-    """The format to write, known before any work; None: filial's own.
+    """Find the format to write before any work is done; None: filial's own.
 
     Raises:
-        UsageError: the place's name does not say which, or the format is only read, or no text for stdout.
+        UsageError: the file's name does not tell the format, the format can only be read, or it cannot go to stdout.
         MissingExtra: the format needs a package that is not installed.
     """
     catalogue, stdout = Catalogue(manager), str(path) == "-"
@@ -128,10 +128,11 @@ def resolve_format(path: str | Path, format: Spec, manager: Manager | None = Non
 
 
 class _CheckedRecords:
-    """Records on their way out, counted, each checked to be one that a reader accepts and the format can hold.
+    """Iterates over records to write; counts them, and checks that readers accept them and the format can hold them.
 
-    ``losses`` counts what the format leaves out. ``error`` is what ended them, where something did: no fault of the
-    format that writes them.
+    Attributes:
+        losses: what the format leaves out, with counts.
+        error: the error of the iteration, if any; it is not a fault of the format.
     """
 
     def __init__(self, records: Iterable[Record], form: Format | None, plugin: str) -> None:
@@ -154,10 +155,10 @@ class _CheckedRecords:
             raise
 
     def _fit(self, record: Record, form: Format) -> Record:
-        """The record as the format is given it.
+        """Return the record as the format gets it.
 
         Raises:
-            Unfit: it has no place for something.
+            Unfit: the format has no place for a part of it.
         """
         with blame_plugin(self._plugin, "the writing of records"):
             if not self.count:
@@ -170,7 +171,7 @@ class _CheckedRecords:
 
 
 def _write(file: IO[bytes], form: Format | None, out: _CheckedRecords, plugin: str, *, array: bool = False) -> None:
-    """Write all records in one format; what fails in it is its plugin's fault."""
+    """Write all records in one format; an error in it is attributed to its plugin."""
     try:
         if form is None:
             _write_objects(file, (line for _, line in out), array)
