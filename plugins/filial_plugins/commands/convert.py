@@ -1,4 +1,4 @@
-"""Write records of any format in another, for other programs."""
+"""Convert records to another format, for other programs."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def leave_out(record: Record, names: Iterable[str]) -> tuple[Record, list[str]]:
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="IN...")
 @click.option("-o", "--out", metavar="OUT", help="File to write; - for stdout. Not needed with --explain.")
-@click.option("--to", default="auto", show_default=True, help="Format of OUT; auto goes by its suffix.")
+@click.option("--to", default="auto", show_default=True, help="Format of OUT; auto: by its suffix.")
 @click.option(
     "-O", "--to-option", "to_options", multiple=True, metavar="KEY=VALUE",
     help="An option of the format, such as rows=preference; may be repeated.",
@@ -136,13 +136,13 @@ def leave_out(record: Record, names: Iterable[str]) -> tuple[Record, list[str]]:
 @click.option("--drops", metavar="FILE", help="File for what is left out, with reasons; beside OUT unless given.")
 @click.option(
     "--dataset-info", metavar="FILE", type=click.Path(path_type=Path),
-    help="LLaMA-Factory's dataset_info.json, made or changed to have an entry for OUT.",
+    help="LLaMA-Factory's dataset_info.json, to which an entry for OUT is added.",
 )  # fmt: skip
-@click.option("--explain", is_flag=True, help="Say what each input was found to be, and why.")
+@click.option("--explain", is_flag=True, help="Explain how the format of each input was found.")
 @json_option
 @click.pass_context
 def convert(ctx: click.Context, /, inputs: tuple[str, ...], **flags: Any) -> int:
-    """Write records of any format in another one.
+    """Convert records from any format to another.
 
     The formats of TRL, LLaMA-Factory, Axolotl and OpenAI's fine-tuning are trl, llamafactory, axolotl and openai. A
     record that the format cannot hold is an error, and nothing is written. What the format does not keep, such as ids

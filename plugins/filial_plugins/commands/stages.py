@@ -160,7 +160,7 @@ def stage_command(verb: str, kind: str, help: str, more: str = "") -> PluginGrou
             help="File for what is dropped, with reasons; OUT's name with .drops.jsonl unless given.",
         )
         @source_options
-        @click.option("--to", default="auto", show_default=True, help="Format of OUT; auto goes by its suffix.")
+        @click.option("--to", default="auto", show_default=True, help="Format of OUT; auto: by its suffix.")
         @click.option("--limit", type=click.IntRange(1), help="Read at most this many records.")
         @json_option
         @seed_option

@@ -38,21 +38,26 @@ MOST_RAW = 3
     "--where",
     multiple=True,
     metavar="EXPR",
-    help="Only rows for which this holds, such as 'words>50 and task=lists'; may be repeated.",
+    help="Show only rows for which this is true, such as 'words>50 and task=lists'; may be repeated.",
 )
-@click.option("--sort", metavar="FIELD", help="In the order of a field; -FIELD for the largest first.")
+@click.option("--sort", metavar="FIELD", help="Sort by a field; -FIELD: the largest first.")
 @click.option(
-    "--worst", type=click.IntRange(1), metavar="N", help="The N rows with the lowest score, or the first of --sort."
+    "--worst",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The N rows with the lowest score, or first by --sort.",
 )
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="N rows drawn at random.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Show N random rows.")
 @click.option(
-    "--limit", type=click.IntRange(0), metavar="N", help=f"Show at most so many rows, 0 for all.  [default: {SHOWN}]"
+    "--limit", type=click.IntRange(0), metavar="N", help=f"Maximum number of rows; 0: all.  [default: {SHOWN}]"
 )
-@click.option("--id", "ids", multiple=True, metavar="ID", help="The row with this id, or its beginning, in full.")
-@click.option("--full", is_flag=True, help="Each row in full; on a terminal one a screen.")
-@click.option("--dropped", is_flag=True, help="What was dropped, with reasons.")
-@click.option("--tables", is_flag=True, help="The tables of a run, as they were printed at its end.")
-@click.option("--parents", multiple=True, metavar="FILE", help="Another file in which parents are looked for.")
+@click.option(
+    "--id", "ids", multiple=True, metavar="ID", help="Show the row with this id, or beginning of one, in full."
+)
+@click.option("--full", is_flag=True, help="Show each row in full; on a terminal, one per screen.")
+@click.option("--dropped", is_flag=True, help="Show the dropped records, with reasons.")
+@click.option("--tables", is_flag=True, help="Show the tables that a run printed at its end.")
+@click.option("--parents", multiple=True, metavar="FILE", help="Also look for parents in this file.")
 @source_options
 @click.option("--json", "as_json", is_flag=True, help="Print each row as a line of JSON, all unless --limit is given.")
 @seed_option
@@ -65,15 +70,15 @@ def show(
 ) -> int:  # fmt: skip
     """Look at the records of FILE or RUN.
 
-    FILE is any that filial reads, or one of drops. RUN is a run's name or folder; its last stage is shown unless one
-    is named behind it, as RUN/02-evolve, RUN/evolve or RUN/2.
+    FILE is in any format that filial reads, or a file of drops. RUN is the name or folder of a run. Its last stage is
+    shown, or the one named as in RUN/02-evolve, RUN/evolve or RUN/2.
 
     \b
     Expressions compare fields:  words>50   round=2   scores.agreement<0.5
       task=lists   task in (lists, poems)   instruction contains river
       output~'^Sorry'   (a regular expression)   extra.lang!=de   not answer
     joined by and, or, not and parentheses. Fields: those of a record, and words,
-    question, answer, text (all that is said), strategy, round, stage, plugin,
+    question, answer, text (all texts), strategy, round, stage, plugin,
     parents, number; with --dropped also reason, detail, raw, parent.
     A text has .words, a text or list .length: output.words<3, messages.length>4
     """

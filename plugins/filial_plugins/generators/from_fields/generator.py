@@ -1,4 +1,4 @@
-"""The generator `from-fields`: one record per row, worded by one of several templates of its task.
+"""Turn the fields of rows into instructions, by several templates per type of task.
 
 row ── find_fields ──▶ fields ── choose_kind ──▶ kind ── next template of the kind ──▶ question and answer
                                      with exemplars: other rows of the task, never held out
