@@ -277,7 +277,10 @@ def find(row: Row, path: str) -> Any:
 
 
 def remove(row: Row, path: Sequence[str]) -> Row:
-    """Return a copy of an object without the value at a path and without objects that become empty. Lists stay whole."""
+    """Return a copy of an object without the value at a path and without objects that become empty.
+
+    Lists stay whole.
+    """
     step, *steps = path
     rest = {key: value for key, value in row.items() if key != step}
     if steps and step in row:
