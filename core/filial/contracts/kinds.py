@@ -484,15 +484,15 @@ class Format(Component):
         return type(self).write is not Format.write
 
     def settle(self, record: Record) -> Self:
-        """This format with what it leaves to the first record of a file decided."""
+        """Return this format with the options set that depend on the first record of a file."""
         return self
 
     def held(self) -> Collection[str]:
-        """What it writes with these options: ``holds``, unless the options decide."""
+        """Return what it writes with these options; default: ``holds``."""
         return self.holds
 
     def losses(self, record: Record) -> list[str]:
-        """What a file of it does not say of a record that it can hold: what is not `held`."""
+        """Return which parts of a record that it can hold are not written; default: those not in `held`."""
         turns, held = record.messages, self.settle(record).held()
         fields = ("id", "input", "label", "task", "scores", "tags", "constraints", "extra")
         said = {name: getattr(record, name) for name in fields} | {
@@ -504,8 +504,8 @@ class Format(Component):
         return [name for name, value in said.items() if value and name not in held]
 
     def usage(self, file: Path, columns: Collection[str]) -> tuple[str, dict[str, Any]]:
-        """How the program that the format is for reads a file whose rows have these columns: in words or as its
-        configuration, and as the entry of a JSON file in which the program looks data sets up. Empty for none."""
+        """Return how the format's program reads a file with these columns: as a sentence or a configuration, and as the
+        entry for the program's JSON file of data sets. Both are empty by default."""
         return "", {}
 
 

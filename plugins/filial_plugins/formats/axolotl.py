@@ -40,7 +40,7 @@ class Axolotl(RowFormat):
     """Axolotl's data sets of type ``chat_template``: messages, each perhaps with ``train``.
 
     With ``preference``, for ``rl: dpo``, the messages are the prompt, and ``chosen`` and ``rejected`` the two answers.
-    ``auto`` goes by the first record. Tools, calls of tools, reasoning (``reasoning_content``) and extra columns are
+    ``auto``: by the first record. Tools, calls of tools, reasoning (``reasoning_content``) and extra columns are
     written. The configuration that reads a file is printed by ``filial convert``.
     Its rows are read as openai, unless it is named.
     """

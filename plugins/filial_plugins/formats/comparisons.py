@@ -18,8 +18,9 @@ _VERDICTS = (*names.STRENGTH, *names.WINNER, *(name for both in names.WON for na
 class Comparisons(Preferences):
     """A question with two answers side by side, and which of them is the better.
 
-    The answers are ``response_0`` and ``response_1``, ``response_a`` and ``response_b`` or similar; which is the better
-    say ``better_response_id``, ``winner``, ``winner_model_a``, ``preference_strength`` (below 0: the first) or similar.
+    The answers are ``response_0`` and ``response_1``, ``response_a`` and ``response_b`` or similar. The better one is
+    named by ``better_response_id``, ``winner``, ``winner_model_a``, ``preference_strength`` (below 0: the first) or
+    similar.
     Rows in which both are alike, or which do not say it clearly, are bad lines. Only read; other columns go into
     ``extra``, as do those on the better one.
     """

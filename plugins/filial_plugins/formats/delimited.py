@@ -37,8 +37,8 @@ BOOLEANS = {"true": True, "false": False}
 class Csv(Format):
     """Tables in text, with the names of the columns in the first row; the format of the rows is found by these names.
 
-    The delimiter (comma, tab, semicolon, bar) and the quotes are found by what stands in the file; a line ``sep=;`` of
-    Excel is heard. Conversations and other nested columns may hold JSON.
+    The delimiter (comma, tab, semicolon, bar) and the quotes are detected from the content, or from Excel's line
+    ``sep=;``. Conversations and other nested columns may contain JSON.
 
     Written are the fields of the records that hold something, as RFC 4180 says; nested ones are JSON, texts in
     ``extra`` are columns ``extra.NAME``. So filial reads back what it wrote.
@@ -152,7 +152,7 @@ def _name_columns(names: list[str]) -> list[str]:
     """
     named = [name.strip() or f"column {place}" for place, name in enumerate(names, 1)]
     if twice := [name for place, name in enumerate(named) if name in named[:place]]:
-        raise UsageError(f"two columns are called {twice[0][:40]!r}; give each a name of its own")
+        raise UsageError(f"two columns are called {twice[0][:40]!r}; rename one of them")
     return named
 
 

@@ -24,7 +24,7 @@ class LLaMAFactory(RowFormat):
     """ShareGPT as LLaMA-Factory reads it: turns that alternate, and ``system`` and ``tools`` beside them.
 
     With ``preference`` the last answer is ``chosen`` beside ``rejected``; with ``feedback``, for KTO, there is a
-    ``label``. ``auto`` goes by the first record. Refused is what LLaMA-Factory would pass over: turns that do not
+    ``label``. ``auto``: by the first record. Rows that LLaMA-Factory would skip are refused: turns that do not
     alternate, or no answer. Its file ``dataset_info.json`` needs an entry, which ``filial convert`` writes or prints.
     Its rows are read as sharegpt, unless it is named.
     """

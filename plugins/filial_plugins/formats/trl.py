@@ -39,7 +39,7 @@ class TRL(RowFormat):
     """The conversational data set types of TRL, for its trainers.
 
     ``messages`` and ``prompt-completion`` are for SFTTrainer, ``prompt`` for GRPOTrainer, ``preference`` for
-    DPOTrainer, ``unpaired-preference`` for KTOTrainer. ``auto`` goes by the first record: with a rejected answer it is
+    DPOTrainer, ``unpaired-preference`` for KTOTrainer. ``auto``: by the first record; with a rejected answer it is
     a preference, with a label an unpaired one, without an answer a prompt, otherwise messages. All records of a file
     have to be of its type. Tools, calls of tools, reasoning (``reasoning_content``) and extra columns are written.
     TRL has no marks of single turns: ``prompt-completion`` trains the last answer only, ``messages`` every answer.
