@@ -179,3 +179,13 @@ def test_a_mix_tells_how_much_of_it_holds_a_chain_of_thought(cli):
     words = ["mix", "weights", "in.jsonl", "-o", "o.jsonl", "--total", "10", "--cot-share", "0.1"]
     assert cli(*words) == 0, cli.err
     assert "chain of thought: 1 of 10 (asked 0.1)" in cli.err
+
+
+def test_a_trained_model_does_not_replace_a_folder_that_holds_its_data(cli):
+    (cli.folder / "d").mkdir()
+    cli.write("d/in.jsonl", RIVER)
+    (cli.folder / "d" / "config.json").write_text("{}")
+    for data, out in (("d/in.jsonl", "d"), ("./d/../d/in.jsonl", "d/"), ("d/in.jsonl", ".")):
+        assert cli("train", "sft", data, "--model", "d", "-o", out, "--template", "alpaca") == 2
+        assert f"the input {data} lies in {out}, which would be replaced; give -o another folder" in cli.err
+    assert sorted(path.name for path in (cli.folder / "d").iterdir()) == ["config.json", "in.jsonl"]

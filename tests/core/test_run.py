@@ -199,6 +199,18 @@ def test_no_two_runs_in_one_directory(project):
         run(folder)
 
 
+def test_a_run_does_not_read_what_it_replaces(project):
+    folder = project()
+    run(folder)
+    recipe = (folder / "toy.yaml").read_text()
+    before = rows(folder)
+    own = "runs/toy/stages/01-generate/records.jsonl"
+    (folder / "toy.yaml").write_text(recipe.replace("seeds.jsonl", own))
+    with pytest.raises(UsageError, match=f"{own} is a file of this run, which would replace it"):
+        run(folder)
+    assert rows(folder) == before
+
+
 def test_empty_seeds_are_one_sentence(project):
     folder = project()
     (folder / "seeds.jsonl").write_text("")

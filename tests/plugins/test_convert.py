@@ -124,6 +124,17 @@ def test_streams(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.listdir(cli.folder) == []
 
 
+@pytest.mark.parametrize("form", ["openai", "alpaca", "sharegpt"])
+def test_records_without_an_answer_are_counted_where_they_can_be_written(cli: Any, write: Any, form: str) -> None:
+    write("in.jsonl", {"instruction": "Name a river."}, RIVER, {"instruction": "Name a lake."})
+    assert cli("convert", "in.jsonl", "-o", "o.jsonl", "--to", form, toy=False) == 0
+    assert "without an answer: 2; fine-tuning refuses or skips such records" in cli.err
+    assert cli("convert", "in.jsonl", "-o", "o.jsonl", "--to", form, "--json", toy=False) == 0
+    assert json.loads(cli.out)["unanswered"] == 2
+    assert cli("convert", "in.jsonl", "-o", "o.csv", toy=False) == 0
+    assert "without an answer" not in cli.err
+
+
 def test_counts_for_machines(cli: Any, write: Any) -> None:
     write("in.jsonl", RIVER, "no row")
     assert cli("convert", "in.jsonl", "-o", "o.jsonl", "--to", "openai", "--json", toy=False) == 5

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from filial import Format, Message, Record, ToolCall
 from filial.formats import Row, Unfit, check_fits
+from filial_plugins.formats import layouts
 from filial_plugins.formats.alpaca import Alpaca
 from filial_plugins.formats.axolotl import Axolotl
 from filial_plugins.formats.llamafactory import LLaMAFactory
@@ -217,6 +220,47 @@ def test_a_file_has_rows_of_one_kind(form: type[Format]) -> None:
     )
     assert "record r: the format has no place for its rejected" in refusal(form(), plain, pair)
     assert refusal(form(), pair, plain).startswith("record p: ")
+
+
+@pytest.mark.parametrize("form", [TRL(), ShareGPT(), LLaMAFactory()])
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ('{"n": NaN}', "NaN is not a number of JSON"),
+        ('{"n": -Infinity}', "-Infinity is not a number of JSON"),
+        ('{"n": 1e400}', "more than a float holds"),
+        ('{"n": 0.12345678901234567890}', "more than a float holds"),
+        ('{"n": 1, "n": 2}', "the key 'n' stands twice"),
+        ('{"a": {"n": 1, "n": 1}}', "the key 'n' stands twice"),
+        ('{"n": "\\ud800"}', "no JSON object"),
+        ("[1]", "no JSON object"),
+        ("{", "no JSON object"),
+        ("", "no JSON object"),
+    ],
+)
+def test_arguments_that_an_object_would_change_are_refused(form: Format, arguments: str, why: str) -> None:
+    calling = Message("assistant", "", tool_calls=(ToolCall(id="c7", name="weather", arguments=arguments),))
+    assert why in refusal(form, Record(messages=(ASK, calling, FOUND, SAY), tools=(TOOL,)))
+    same = OpenAIChat().from_row(row_of(OpenAIChat(), Record(messages=(ASK, calling, FOUND, SAY)))) if arguments else []
+    assert all(record.messages[1].tool_calls[0].arguments == arguments for record in same), "a text stays as it is"
+
+
+@pytest.mark.parametrize("form", [TRL(), ShareGPT(), LLaMAFactory()])
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    ).map(lambda value: {"value": value})
+)
+def test_arguments_say_the_same_after_they_were_written_and_read(form: Any, value: dict[str, Any]) -> None:
+    calling = Message(
+        "assistant", "", tool_calls=(ToolCall(id="c7", name="weather", arguments=json.dumps(value)),)
+    )  # fmt: skip
+    row = json.loads(json.dumps(row_of(form, Record(messages=(ASK, calling, FOUND, SAY)))))
+    (record,) = form.from_row(row)
+    (call,) = (call for turn in layouts.resolve_calls(record) for call in turn.tool_calls)
+    assert json.loads(call.arguments) == value
 
 
 def test_trl_takes_arguments_as_objects_and_reasoning_beside_the_answer() -> None:

@@ -98,7 +98,7 @@ class Run(RunContext):
         check_components(self.recipe, self.manager)
         check_candidates(self)
         with spell_columns("recipe"):
-            check_sources(self.recipe, self.manager)
+            check_sources(self.recipe, self.manager, self.folder)
 
     def _check_links(self) -> None:
         """Refuse links, except for ``runs`` and ``.filial``: these may be on another disk.
@@ -259,16 +259,18 @@ def check_components(recipe: Recipe, manager: Manager) -> None:
     check_base_model(recipe, manager)
 
 
-def check_sources(recipe: Recipe, manager: Manager) -> None:
-    """Look at the first rows of each file that stages and judges read later on, before anything is spent.
+def check_sources(recipe: Recipe, manager: Manager, folder: Path) -> None:
+    """Read the first rows of each file that stages and judges read later, before anything is spent.
 
     Raises:
-        UsageError: a file cannot be read as the recipe says.
+        UsageError: a file cannot be read as the recipe says, or is in ``folder``, where the run would replace it.
     """
     later = [source for stage in recipe.stages for source in stage.settings.named_sources()]
     later += [spec.data for spec in recipe.judges if isinstance(spec.data, SourceSpec)]
-    for source in later:
-        if resolve(source.file, recipe.base).is_file():
+    for source in [*later, *([recipe.data] if recipe.data else [])]:
+        if (path := resolve(source.file, recipe.base)).resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{source.file} is a file of this run, which would replace it; copy it, or use --name")
+        if source in later and path.is_file():
             next(read_source(source, recipe.base, manager, bad=lambda bad: None), None)
 
 

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from filial.formats import SourceSpec
 
 STAGE, BAD_LINE, UNFIT = "convert", "bad-line", "unfit"
+TRAINED = ("alpaca", "openai", "sharegpt")
+"""Formats for fine-tuning that also hold records without an answer."""
 LEAVABLE = ("extra", "reasoning", "rejected", "tools")
 _REASONS = {BAD_LINE: "bad lines", UNFIT: "records that do not fit"}
 
@@ -58,6 +60,7 @@ class _Conversion:
         self.written = 0
         self.dropped: Counter[str] = Counter()
         self.losses: Counter[str] = Counter()
+        self.unanswered = 0
         self.first_bad = self.first_unfit = ""
         self._plugins, self._without, self._drops = plugins, frozenset(without), drops
         self._note = partial(click.echo, err=True)
@@ -91,6 +94,7 @@ class _Conversion:
         for record in records:
             yield record
             self.written += 1
+            self.unanswered += not (record.answer() or record.turns()[-1].tool_calls)
             if form is not None:
                 self.losses.update(form.losses(record))
 
@@ -184,10 +188,11 @@ def convert(ctx: click.Context, /, inputs: tuple[str, ...], **flags: Any) -> int
     if flags["as_json"]:
         print_json(
             {"out": out, "records": work.written, "dropped": work.dropped, "losses": work.losses,
-             "drops": left and str(left), "usage": usage, **({"explained": explained} if explained else {})}
+             "unanswered": work.unanswered, "drops": left and str(left), "usage": usage,
+             **({"explained": explained} if explained else {})}
         )  # fmt: skip
     else:
-        _report(work, out, left)
+        _report(work, out, left, trains=form is not None and plugins.name_of(type(form)) in TRAINED)
         if usage:
             click.echo(usage, err=True)
         elif entry and info is None:
@@ -283,11 +288,13 @@ def _write(
     return form
 
 
-def _report(work: _Conversion, out: str, drops: Path | None) -> None:
+def _report(work: _Conversion, out: str, drops: Path | None, trains: bool) -> None:
     place = "standard output" if out == "-" else out
     click.echo(f"wrote {work.written:,} record{'s' if work.written != 1 else ''} to {place}", err=True)
     if work.losses:
         click.echo(f"not written: {formats.describe_losses(work.losses)}", err=True)
+    if work.unanswered and trains:
+        click.echo(f"without an answer: {work.unanswered:,}; fine-tuning refuses or skips such records", err=True)
     if work.dropped:
         dropped = Counter({_REASONS.get(name, name): n for name, n in work.dropped.items()})
         where = f"what, and why, is in {drops}" if drops else "--drops FILE keeps them, with reasons"

@@ -96,6 +96,17 @@ def check_places(reads: Iterable[Place], writes: Iterable[Place]) -> None:
             others.append(place)
 
 
+def check_folder(out: str | Path, reads: Iterable[Place], way: str) -> None:
+    """Check that a folder that will be written does not contain a file that is read.
+
+    Raises:
+        UsageError: it does; names both and the way out.
+    """
+    for place in reads:
+        if _meet(Path(place.path), out) == "that lies in":
+            raise UsageError(f"{place.what} {place.path} lies in {out}, which would be replaced; {way}")
+
+
 def _is_file(path: str | Path) -> bool:
     return str(path) != "-" and (Path(path).is_file() or not Path(path).exists())
 

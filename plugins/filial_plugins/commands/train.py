@@ -20,7 +20,7 @@ from filial.commands import (
     source_spec,
 )
 from filial_plugins.commands.flags import template_options, template_spec
-from filial_plugins.commands.outputs import explain_interrupt
+from filial_plugins.commands.outputs import check_folder, explain_interrupt, read_places
 
 
 @click.command()
@@ -39,6 +39,7 @@ def _call(
     spec = template_spec(ctx, template, template_options)
     if spec is None:
         raise UsageError("train needs a template; add --template NAME, such as --template alpaca")
+    check_folder(out, read_places(ctx, [data], chosen), "give -o another folder")
     with explain_interrupt(f"checkpoints in {out}, if it has any, are kept; the same command continues from the last"):
         tuned = filial.train(
             source_spec(data, flags), model=model, out=out, template=spec, trainer=chosen, heldout=heldout, seed=seed,

@@ -36,7 +36,7 @@ datasets:
     field_rejected: rejected"""
 
 
-class Axolotl(RowFormat):
+class Axolotl(layouts.Layout):
     """Axolotl's data sets of type ``chat_template``: messages, each perhaps with ``train``.
 
     With ``preference``, for ``rl: dpo``, the messages are the prompt, and ``chosen`` and ``rejected`` the two answers.
@@ -50,17 +50,9 @@ class Axolotl(RowFormat):
     priority = -20
     holds = (*_HOLDS, *_OF_MESSAGES, "rejected")
 
-    def columns(self, row: Row) -> Collection[str]:
-        """Return the columns that are read of a row."""
-        return _find_reader(row).columns(row)
-
-    def from_row(self, row: Row) -> list[Record]:
-        """Return one record.
-
-        Raises:
-            Fault: no turns, or one that a record cannot hold.
-        """
-        return _find_reader(row).from_row(row)
+    def find_reader(self, row: Row) -> RowFormat:
+        """Return the format that reads rows of such a kind."""
+        return Preferences() if "chosen" in row else OpenAIChat()
 
     def settle(self, record: Record) -> Self:
         """Return this format with the kind of rows that the first record needs."""
@@ -108,11 +100,6 @@ def _write_preference(record: Record) -> Row:
     row: Row = {"messages": [layouts.write_chat_turn(turn, record) for turn in before]}
     sides = {"chosen": chosen, "rejected": rejected[0]}
     return {**row, **{key: layouts.write_chat_turn(turn, record) for key, turn in sides.items()}}
-
-
-def _find_reader(row: Row) -> RowFormat:
-    """Return the format that reads rows of such a kind."""
-    return Preferences() if "chosen" in row else OpenAIChat()
 
 
 @hookimpl

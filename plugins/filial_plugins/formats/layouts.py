@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Collection, Iterable
+from decimal import Decimal
+from typing import Any, NoReturn
 
 from msgspec import structs
 
 from filial import Message, Record, ToolCall
-from filial.formats import Row, Unfit
+from filial.formats import Row, RowFormat, Unfit
+
+
+class Layout(RowFormat):
+    """Rows for another program, which a more general format reads as well."""
+
+    @abstractmethod
+    def find_reader(self, row: Row) -> RowFormat:
+        """Return the format that reads a row."""
+
+    def columns(self, row: Row) -> Collection[str]:
+        """Return the columns that are read of a row."""
+        return self.find_reader(row).columns(row)
+
+    def from_row(self, row: Row) -> list[Record]:
+        """Return one record.
+
+        Raises:
+            Fault: no turns, or one that a record cannot hold.
+        """
+        return self.find_reader(row).from_row(row)
 
 
 def resolve_calls(record: Record) -> tuple[Message, ...]:
@@ -63,7 +85,7 @@ def _read_call_turn(record: Record, number: int, turn: Message) -> Message:
     if turn.tool_calls and not turn.content:
         return structs.replace(turn, role="assistant")
     try:
-        found = json.loads(turn.content)
+        found = read_json(turn.content)
         calls = tuple(map(_read_call, found if isinstance(found, list) else [found]))
     except (ValueError, KeyError, TypeError, RecursionError):
         calls = ()
@@ -83,15 +105,46 @@ def read_arguments(record: Record, call: ToolCall) -> Any:
     """Return the arguments of a call as an object.
 
     Raises:
-        Unfit: they are no JSON object.
+        Unfit: they are no JSON object, or an object would not say the same.
     """
     try:
-        arguments = json.loads(call.arguments)
-    except (ValueError, RecursionError):
-        arguments = None
+        arguments = read_json(call.arguments)
+    except (ValueError, RecursionError) as err:
+        why = f" ({err})" if type(err) is ValueError else ""
+        raise Unfit(record, f"the arguments of its call of {call.name} are no JSON object{why}") from None
     if not isinstance(arguments, dict):
         raise Unfit(record, f"the arguments of its call of {call.name} are no JSON object")
     return arguments
+
+
+def read_json(text: str) -> Any:
+    """Return the value of a JSON text that says the same when it is written again.
+
+    Raises:
+        ValueError: it is no JSON, has a key twice, or a number that a float does not hold.
+    """
+    text.encode()  # half a character, which no file can hold
+    return json.loads(text, object_pairs_hook=_make_object, parse_float=_parse_float, parse_constant=_refuse_constant)
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice in an object")
+    to_text(made).encode()  # a character may also be halved by an escape
+    return made
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if Decimal(text) != Decimal(repr(number)):
+        raise ValueError(f"the number {text[:40]} is more than a float holds")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def write_chat_turn(turn: Message, record: Record, *, reasoning: str = "", objects: bool = False) -> Row:

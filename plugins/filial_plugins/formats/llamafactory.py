@@ -20,7 +20,7 @@ _HOLDS = ("messages", "system", "tools", "tool_calls", "extra")
 _HELD = {"conversation": (), "preference": ("rejected",), "feedback": ("label",)}
 
 
-class LLaMAFactory(RowFormat):
+class LLaMAFactory(layouts.Layout):
     """ShareGPT as LLaMA-Factory reads it: turns that alternate, and ``system`` and ``tools`` beside them.
 
     With ``preference`` the last answer is ``chosen`` beside ``rejected``; with ``feedback``, for KTO, there is a
@@ -36,17 +36,9 @@ class LLaMAFactory(RowFormat):
     priority = -21
     holds = (*_HOLDS, "rejected", "label")
 
-    def columns(self, row: Row) -> Collection[str]:
-        """Return the columns that are read of a row."""
-        return _find_reader(row).columns(row)
-
-    def from_row(self, row: Row) -> list[Record]:
-        """Return one record.
-
-        Raises:
-            Fault: no turns, or one that a record cannot hold.
-        """
-        return _find_reader(row).from_row(row)
+    def find_reader(self, row: Row) -> RowFormat:
+        """Return the format that reads rows of such a kind."""
+        return Preferences() if "chosen" in row else ShareGPT()
 
     def settle(self, record: Record) -> Self:
         """Return this format with the kind of rows that the first record needs."""
@@ -105,11 +97,6 @@ def _check_order(record: Record, turns: Sequence[Row]) -> None:
             raise Unfit(record, f"LLaMA-Factory wants question and answer in turn, and {turn['from']} is out of order")
     if not turns or len(turns) % 2 or not turns[-1]["value"]:
         raise Unfit(record, "it has no answer")
-
-
-def _find_reader(row: Row) -> RowFormat:
-    """Return the format that reads rows of such a kind."""
-    return Preferences() if "chosen" in row else ShareGPT()
 
 
 @hookimpl

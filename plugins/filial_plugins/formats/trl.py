@@ -35,7 +35,7 @@ _USAGE = {
 }
 
 
-class TRL(RowFormat):
+class TRL(layouts.Layout):
     """The conversational data set types of TRL, for its trainers.
 
     ``messages`` and ``prompt-completion`` are for SFTTrainer, ``prompt`` for GRPOTrainer, ``preference`` for
@@ -54,17 +54,9 @@ class TRL(RowFormat):
         """Return how many rows have the turns of one of TRL's types."""
         return sum(any(isinstance(row.get(key), list) for key in ("messages", "prompt", "chosen")) for row in sample)
 
-    def columns(self, row: Row) -> Collection[str]:
-        """Return the columns that are read of a row."""
-        return _find_reader(row).columns(row)
-
-    def from_row(self, row: Row) -> list[Record]:
-        """Return one record.
-
-        Raises:
-            Fault: no turns, or one that a record cannot hold.
-        """
-        return _find_reader(row).from_row(row)
+    def find_reader(self, row: Row) -> RowFormat:
+        """Return the format that reads rows of such a type."""
+        return OpenAIChat() if "messages" in row else Preferences() if "chosen" in row else Prompts()
 
     def settle(self, record: Record) -> Self:
         """Return this format with the type that the first record has."""
@@ -157,11 +149,6 @@ _ROWS: dict[str, Callable[[Record], Row]] = {
     "messages": _write_messages, "prompt-completion": _write_completion, "prompt": _write_prompt,
     "preference": _write_preference, "unpaired-preference": _write_unpaired,
 }  # fmt: skip
-
-
-def _find_reader(row: Row) -> RowFormat:
-    """Return the format that reads rows of such a type."""
-    return OpenAIChat() if "messages" in row else Preferences() if "chosen" in row else Prompts()
 
 
 @hookimpl
