@@ -116,3 +116,5 @@ def test_reasons_add_up_to_what_was_dropped(reasons, out):
 def test_a_stage_that_makes_records_from_others_tells_both():
     counters = Counters(entered=8, made=12, out=16, dropped=Counter({"unlucky": 4}))
     assert format_stage_counts(counters) == "16 records (8 in, 12 made), 4 dropped (unlucky 4)"
+    counters = Counters(entered=6, made=1, out=5, dropped=Counter({"bad-line": 1, "harm": 1}))
+    assert format_stage_counts(counters).startswith("5 kept, 2 dropped"), "a bad line was never a record"

@@ -202,3 +202,10 @@ def test_columns_written_are_those_that_hold_something(tmp_path: Path) -> None:
         "",
     ]
     assert not (tmp_path / "a.csv").read_bytes().startswith(codecs.BOM_UTF8)
+
+
+@pytest.mark.parametrize("blank", [";;", ";", ";;;", '"";"";""', ""])
+def test_a_row_of_empty_cells_is_a_blank_line(tmp_path, blank):
+    path = tmp_path / "x.csv"
+    path.write_text(f"instruction;output;lang\r\na;b;de\r\n{blank}\r\nc;d;en\r\n{blank}\r\n")
+    assert [(record.instruction, record.extra["lang"]) for record in read(path)] == [("a", "de"), ("c", "en")]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filial.contracts.errors import UsageError
 from filial.contracts.texts import list_counts
 from filial.engine.progress import Reporter
+from filial.engine.stage import BAD_LINE
 from filial.gateway.budget import format_dollars
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def format_stage_counts(counters: Counters) -> str:
     """
     reasons = dict(counters.dropped)  # a copy made at once: another thread may be adding to it
     dropped = sum(reasons.values())
-    added = counters.entered and counters.made
-    kept = f"records ({counters.entered:,} in, {counters.made:,} made)" if added else "kept"
+    made = counters.made - reasons.get(BAD_LINE, 0)  # such a line was never a record
+    kept = f"records ({counters.entered:,} in, {made:,} made)" if counters.entered and made > 0 else "kept"
     parts = [f"{counters.out:,} {kept}"] if counters.out or not dropped else []
     if dropped:
         parts.append(f"{dropped:,} dropped ({list_counts(reasons, 3)})")

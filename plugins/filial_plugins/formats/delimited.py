@@ -83,7 +83,8 @@ class Csv(Format):
         names = _name_columns(cells if self.header else [""] * len(cells))
         make = _RowMaker(names)
         for line, cells in rows if self.header else chain([first], rows):
-            yield line + skipped, make(cells)
+            if isinstance(cells, csv.Error) or any(cells):  # a row of empty cells is a blank line of a spreadsheet
+                yield line + skipped, make(cells)
 
     def write(self, records: Iterable[Record], stream: IO[bytes]) -> None:
         """Write the fields that hold something in any record."""
