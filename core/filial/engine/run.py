@@ -35,6 +35,7 @@ from filial.gateway.gateway import Gateway, raise_stop_error
 from filial.storage import digest, lock_folder, refuse_links, remove_temporary_files, replace_file, write_bytes
 
 if TYPE_CHECKING:
+    from filial.contracts.context import RunInfo
     from filial.plugins.manager import Manager
     from filial.recipe import Recipe, StageSpec
 
@@ -165,7 +166,7 @@ class Run(RunContext):
         with commit.open_writer(folder) as writer, ExitStack() as stack:
             env = stage_context(
                 Job.of(self.recipe, stage, self.manager), self.manager, writer=writer, note=self.reporter.note,
-                on_drop=self._notify_drop,
+                on_drop=partial(self._notify_drop, self.info()),
             )  # fmt: skip
             if isinstance(records, Source):
                 records.bad_line = partial(drop_bad_line, env)
@@ -219,8 +220,8 @@ class Run(RunContext):
         if not counts:
             path.unlink()
 
-    def _notify_drop(self, row: DropRow) -> None:
-        self.manager.hook.record_dropped(run=self.info(), stage=row.stage, record=row.record, drop=row)
+    def _notify_drop(self, info: RunInfo, row: DropRow) -> None:
+        self.manager.hook.record_dropped(run=info, stage=row.stage, record=row.record, drop=row)
 
     def _add_to_summary(self, stage: StageSpec, manifest: dict[str, Any], *, done_before: bool) -> None:
         """Add a finished stage to the summary, and notify hooks and the user."""

@@ -7,6 +7,7 @@ order of the mix is that of another hash.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import struct
@@ -19,7 +20,6 @@ import msgspec
 import numpy as np
 
 from filial import FilialError, Record
-from filial.stages import each
 
 Group = tuple[str, bool]
 """A task, and whether its records hold a chain of thought."""
@@ -32,6 +32,8 @@ _ORDER = struct.Struct("<QI")
 BUCKET = 16 << 20
 """Bytes of records, about, that are sorted at once in memory."""
 MOST_BUCKETS = 128
+TURN = 64
+"""Records after which the event loop gets a turn, so that an interrupt is seen."""
 _ALL = 2**64 - 1
 BUFFER = 1 << 20
 
@@ -78,13 +80,17 @@ class Pool:
         _rewind(self._file)
         buckets = _Buckets(min(MOST_BUCKETS, 1 + os.fstat(self._file.fileno()).st_size * most // BUCKET))
         try:
-            async for number, key, line in each(self._lines()):
+            for place, (number, key, line) in enumerate(self._lines()):
+                if place % TURN == 0:
+                    await asyncio.sleep(0)
                 times = draws[number].take(key)
                 if not times:
                     leave(groups[number], _decoder.decode(line))
                 for copy in range(times):
                     buckets.put(_scatter(key, copy), line)
-            async for line in each(buckets.lines()):
+            for place, line in enumerate(buckets.lines()):
+                if place % TURN == 0:
+                    await asyncio.sleep(0)
                 yield _decoder.decode(line)
         finally:
             buckets.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +31,6 @@ from filial.stages import (
     blame_plugin,
     breach,
     build,
-    each,
     format_value,
     is_number,
     provenance,
@@ -38,7 +38,7 @@ from filial.stages import (
     wrong_type,
 )
 from filial_plugins.mixing.allocation import Allotment, Sizes, allocate
-from filial_plugins.mixing.drawing import Group, Pool
+from filial_plugins.mixing.drawing import TURN, Group, Pool
 from filial_plugins.mixing.mixture import Mixture
 from filial_plugins.mixing.sources import Member, Submixture, flatten_sources, read_mixtures
 from filial_plugins.stages.calls import short_name
@@ -136,10 +136,11 @@ class Mix(Stage):
     async def fill(self, pool: Pool, records: Iterable[Record], task: str | None = None) -> int:
         """Put records into the pool, those of a source as its task. Returns how many."""
         count = 0
-        async for record in each(records):
-            named = record if task is None else record.replaced(task=task)
+        for count, record in enumerate(records, 1):
+            if count % TURN == 0:
+                await asyncio.sleep(0)
+            named = record if task is None or record.task == task else record.replaced(task=task)
             pool.add((group_of(named, self.by), self._is_cot(named)), named)
-            count += 1
         return count
 
     def _is_cot(self, record: Record) -> bool:
@@ -154,8 +155,9 @@ class Mix(Stage):
 
 def group_of(record: Record, by: str) -> str:
     """Return the group of a record in a mix: its task, its plugin's name, or its evolution round."""
-    origin = record.origin
-    return {"task": record.task, "plugin": short_name(origin.plugin), "round": str(origin.round)}[by]
+    if by == "task":
+        return record.task
+    return short_name(record.origin.plugin) if by == "plugin" else str(record.origin.round)
 
 
 async def mix_records(pool: Pool, settings: Mix, mixture: Mixture, env: StageContext) -> Report:
