@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from filial import Drop, Keep
+
 FILIAL = [sys.executable, "-m", "filial"]
 RIVER = {"instruction": "Name a river.", "output": "The Rhine."}
 THOUGHT = {"instruction": "q", "output": "a", "reasoning": "because"}
@@ -189,3 +191,60 @@ def test_a_trained_model_does_not_replace_a_folder_that_holds_its_data(cli):
         assert cli("train", "sft", data, "--model", "d", "-o", out, "--template", "alpaca") == 2
         assert f"the input {data} lies in {out}, which would be replaced; give -o another folder" in cli.err
     assert sorted(path.name for path in (cli.folder / "d").iterdir()) == ["config.json", "in.jsonl"]
+
+
+EVOLVE = ["evolve", "longer", "in.jsonl", "-o", "o.jsonl", "--teacher", "echo", "-T", "max_concurrency=1"]
+
+
+def test_a_command_that_its_budget_stops_leaves_what_it_has(cli):
+    cli.write("in.jsonl", *({"instruction": f"Name river {i}.", "output": "x"} for i in range(9)))
+    assert cli(*EVOLVE, "--budget", "requests=12") == 3
+    assert "So far: o.partial.jsonl" in cli.err
+    rows = cli.rows("o.partial.jsonl")
+    assert {row["instruction"] for row in rows} >= {"Name river 0.", "Name river 1."}
+    assert not (cli.folder / "o.jsonl").exists()
+    assert cli(*EVOLVE) == 0
+    assert "So far" not in cli.err
+    assert not list(cli.folder.glob("*partial*"))
+    assert cli.rows("o.jsonl")[: len(rows)] == rows
+
+
+def test_what_a_stopped_command_left_is_not_its_next_input(cli):
+    cli.write("o.partial.jsonl", RIVER)
+    refused(cli, ["filter", "length", "o.partial.jsonl", "-o", "o.jsonl"], "the rows of a stopped command,")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_a_command_that_fails_or_is_interrupted_leaves_its_rows_and_drops(cli, monkeypatch, stop):
+    from filial_plugins.filters.length import Length
+
+    seen = []
+
+    def check(self, record, ctx):
+        seen.append(record)
+        if len(seen) == 4000:
+            raise stop
+        return Drop("odd") if len(seen) % 2 else Keep()
+
+    monkeypatch.setattr(Length, "check", check)
+    cli.write("in.jsonl", *({"instruction": f"Name river {i}.", "output": "x"} for i in range(5000)))
+    assert cli("filter", "length", "in.jsonl", "-o", "o.jsonl") in (1, 130)
+    assert "So far: o.partial.jsonl, o.drops.partial.jsonl" in cli.err
+    kept = [row["instruction"] for row in cli.rows("o.partial.jsonl")]
+    assert kept == [f"Name river {2 * i + 1}." for i in range(len(kept))]
+    assert {row["reason"] for row in cli.rows("o.drops.partial.jsonl")} == {"odd"}
+
+
+def test_a_run_that_its_budget_stops_leaves_what_its_stage_has(cli):
+    cli.write("in.jsonl", *({"instruction": f"Name river {i}.", "output": "x"} for i in range(9)))
+    (cli.folder / "r.yaml").write_text(
+        "teacher: {use: echo, max_concurrency: 1}\ndata: in.jsonl\nbudget: {requests: 15}\n"
+        "stages:\n  - evolve: {strategies: [longer]}\n"
+    )
+    assert cli("run", "r.yaml") == 3
+    assert "So far: runs/r/stages/01-evolve/records.partial.jsonl" in cli.err
+    rows = cli.rows("runs/r/stages/01-evolve/records.partial.jsonl")
+    assert len(rows) >= 4
+    assert cli("run", "r.yaml", "--set", "budget.requests=100") == 0
+    assert not list((cli.folder / "runs").rglob("*partial*"))
+    assert cli.rows("runs/r/stages/01-evolve/records.jsonl")[: len(rows)] == rows

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filial.contracts.errors import UsageError
 from filial.contracts.records import Record, to_json
 from filial.engine.keys import StepKey
 from filial.engine.stage import DropRow, StageContext, StageFile
@@ -24,6 +25,8 @@ class LineWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self.partial = path.with_suffix(f".partial{path.suffix}")
+        self.partial.unlink(missing_ok=True)
         self._file: BinaryIO = open(self.temporary, "wb", buffering=1 << 18)  # noqa: SIM115 - closed by commit or discard
         self._sha = hashlib.sha256()
         self.rows = 0
@@ -43,9 +46,12 @@ class LineWriter:
         os.replace(self.temporary, self.path)
         return {"sha256": self._sha.hexdigest(), "rows": self.rows, "bytes": size}
 
-    def discard(self) -> None:
+    def discard(self, keep: bool = False) -> None:
+        """Remove the file; with ``keep``, leave its rows in a file ``….partial…``, which the next run removes."""
         with contextlib.suppress(OSError):  # the disk may be full; the file is removed all the same
             self._file.close()
+            if keep and self.rows:
+                os.replace(self.temporary, self.partial)
         self.temporary.unlink(missing_ok=True)
 
 
@@ -65,7 +71,8 @@ class StageWriter:
 
 @contextlib.contextmanager
 def open_writer(folder: Path) -> Iterator[StageWriter]:
-    """Write a stage's files together: they replace the old ones when they are committed; otherwise nothing changes.
+    """Write a stage's files together: they replace the old ones when they are committed. Otherwise the records and
+    drops so far are kept as ``….partial.jsonl``, unless the input is at fault.
 
     Raises:
         FilialError: the disk is full.
@@ -76,9 +83,9 @@ def open_writer(folder: Path) -> Iterator[StageWriter]:
         writer = StageWriter(folder)
         try:
             yield writer
-        except BaseException:
+        except BaseException as err:
             for lines in writer.files:
-                lines.discard()
+                lines.discard(keep=lines is not writer.answers and not isinstance(err, UsageError))
             raise
 
 

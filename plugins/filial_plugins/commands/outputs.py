@@ -35,6 +35,11 @@ def drops_beside(out: str) -> Path | None:
     return path.with_name(f"{path.name.removesuffix(SUFFIX)}.drops{SUFFIX}")
 
 
+def name_partial(path: str | Path) -> Path:
+    """Return where the rows go that a command has when it is stopped: ``data.partial.jsonl`` for ``data.jsonl``."""
+    return Path(path).with_name(f"{Path(path).name.removesuffix(SUFFIX)}.partial{SUFFIX}")
+
+
 def choose_drops(out: str, drops: str | None) -> Path | None:
     """Return where the drops of a command go, if anywhere.
 
@@ -86,7 +91,7 @@ def check_places(reads: Iterable[Place], writes: Iterable[Place]) -> None:
     """
     others = list(reads)
     for place in writes:
-        if _is_file(place.path):
+        if is_file(place.path):
             for other in others:
                 if how := _meet(Path(place.path), other.path):
                     raise UsageError(
@@ -107,7 +112,8 @@ def check_folder(out: str | Path, reads: Iterable[Place], way: str) -> None:
             raise UsageError(f"{place.what} {place.path} lies in {out}, which would be replaced; {way}")
 
 
-def _is_file(path: str | Path) -> bool:
+def is_file(path: str | Path) -> bool:
+    """Return whether a path is a regular file, or would be one: not standard output, a device or a folder."""
     return str(path) != "-" and (Path(path).is_file() or not Path(path).exists())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ def run(
     """Run a recipe. A run continues where it stopped; finished stages are not repeated."""
     work = open_run(recipe, set=overrides, name=name, home=home, plugins=manager(ctx), **flags)
     try:
-        with explain_interrupt(KEPT):
+        with explain_interrupt(KEPT), _name_partial_files(work):
             summary = work.execute()
     except BudgetStop as err:
         click.echo(f"Stopped: {err}; all answers are kept. To continue with a larger budget:", err=True)
@@ -66,6 +68,18 @@ def run(
     else:
         report(ctx, work, summary)
     return work.exit_code()
+
+
+@contextmanager
+def _name_partial_files(run: Run) -> Iterator[None]:
+    """Name the records and drops that a stage had written when this block fails."""
+    try:
+        yield
+    except BaseException:
+        found = sorted((run.folder / "stages").glob("*/*.partial.jsonl"), reverse=True)
+        if found:
+            click.echo(f"So far: {', '.join(map(str, found))}", err=True)
+        raise
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -33,12 +33,14 @@ from filial_plugins.commands.outputs import (
     choose_drops,
     describe_kept,
     explain_interrupt,
+    is_file,
     ledger_place,
+    name_partial,
     output_errors,
     read_places,
     written_places,
 )
-from filial_plugins.commands.spool import SpooledRows
+from filial_plugins.commands.spool import LineSpool, SpooledRows
 
 if TYPE_CHECKING:
     from filial.commands import Manager
@@ -68,14 +70,16 @@ def open_output(
     except UsageError as err:
         raise UsageError(f"{err} (--to NAME)") from err
     beside = choose_drops(out, drops)
-    check_places(reads, written_places(out, drops, beside))
+    regular = out != "-" and is_file(out)
+    partial_files = [name_partial(path) for path in (out, beside) if path is not None and regular and is_file(path)]
+    stopped = [Place("the rows of a stopped command,", path, "give -o another file") for path in partial_files]
+    check_places(reads, [*written_places(out, drops, beside), *stopped])
     if out != "-" and Path(out).is_dir():
         raise UsageError(f"{out}: is a folder; give a file in it")
     with write_errors(out) if out != "-" else nullcontext():
         for path in (Path(out), beside):
             if path is not None and str(path) != "-":
                 path.parent.mkdir(parents=True, exist_ok=True)
-        regular = out != "-" and (Path(out).is_file() or not Path(out).exists())
         room = Path(os.path.realpath(out)).parent if regular else None
         with replace_file(beside) if beside else nullcontext() as sink, SpooledRows(room) as rows:
 
@@ -87,9 +91,32 @@ def open_output(
                     formats.write(out, rows.records, format=format, manager=plugins, note=note)
                 return beside if len(rows.drops) else None
 
-            yield rows, write
+            with _keep_partial(dict(zip(partial_files, (rows.records, rows.drops), strict=False))):
+                yield rows, write
         if beside is not None and beside.is_file() and not beside.stat().st_size:
             beside.unlink()
+
+
+@contextmanager
+def _keep_partial(files: Mapping[Path, LineSpool]) -> Iterator[None]:
+    """Write the rows so far to these files if the block fails, and name them; remove them if it ends well.
+
+    If the input or an option is at fault, there are no rows worth keeping.
+    """
+    try:
+        yield
+    except UsageError:
+        raise
+    except BaseException:
+        written = [path for path, rows in files.items() if len(rows)]
+        for path in written:
+            with replace_file(path) as file:
+                file.writelines(line + b"\n" for line in files[path].lines())
+        if written:
+            click.echo(f"So far: {', '.join(map(str, written))}", err=True)
+        raise
+    for path in files:
+        path.unlink(missing_ok=True)
 
 
 def run_stage_command(
