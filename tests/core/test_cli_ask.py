@@ -76,3 +76,9 @@ def test_what_cannot_be_asked_is_one_sentence(cli, args, told):
     assert cli("ask", "echo", *args) == 2
     assert told in cli.err
     assert "Traceback" not in cli.err
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_prompt(cli):
+    (cli.folder / "p.txt").write_bytes("\ufeffName a river.\r\nName a lake.\r\n".encode())
+    assert cli("ask", "echo", "--prompts", "p.txt") == 0
+    assert [json.loads(line)["prompt"] for line in cli.out.splitlines()] == ["Name a river.", "Name a lake."]

@@ -225,3 +225,10 @@ def test_an_answer_without_both_parts_is_a_drop(output: str) -> None:
 
 def test_what_is_separate_already_stays_as_it_is() -> None:
     assert SplitReasoning(marker="Therefore,").check(STEPS, context()) == Keep(tags=("cot",))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_question(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text("\ufeffHow many?\t2\tOne and one.\n", encoding="utf-8")
+    (record,) = formats.read(path, format="cot-tsv")
+    assert record.instruction == "How many?"

@@ -184,3 +184,9 @@ def test_the_form_of_the_input_is_drawn_from_those_allowed():
     with pytest.raises(ValueError, match="forms"):
         ComplicateInput(forms=("hologram",))
     assert set(get_args(Form)) == set(IN_WORDS)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_strategys_text(tmp_path):
+    (tmp_path / "p.txt").write_bytes("\ufeffRewrite: {prompt}".encode())
+    strategy = Prompt(file=str(tmp_path / "p.txt"))
+    assert strategy.prompt(PLAIN) == f"Rewrite: {PLAIN.instruction}"

@@ -57,7 +57,7 @@ class PromptStrategy(Strategy):
         Raises:
             ValueError: it cannot be used.
         """
-        text = Path(self.file).read_text(encoding="utf-8").rstrip("\n") if self.file else self.text or self.wording
+        text = Path(self.file).read_text(encoding="utf-8-sig").rstrip("\n") if self.file else self.text or self.wording
         if wrong := fault_of_text(text, self.values(_EXAMPLE)):
             raise ValueError(f"{self.file}: {wrong}" if self.file else wrong)
         return text

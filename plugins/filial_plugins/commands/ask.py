@@ -101,7 +101,7 @@ def _read_prompts(source: str, plugins: Manager, flags: Mapping[str, Any]) -> li
             text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as err:
             raise UsageError(f"--prompts {source}: it cannot be read as text: {err}") from err
-        prompts = [line.strip() for line in text.split("\n") if line.strip()]
+        prompts = [line.strip() for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
     if not prompts:
         raise UsageError(f"--prompts {source}: it contains no prompt")
     return prompts

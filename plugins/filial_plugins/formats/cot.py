@@ -68,7 +68,7 @@ class CotTable(Format):
         """Yield a record or a fault for each line."""
         for line in stream:
             try:
-                text = line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+                text = line.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError as error:
                 yield Fault("", f"is not UTF-8: {error.reason}")
                 continue
