@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from filial import TeacherError
+from filial import Message, Request, TeacherError
+from filial_plugins.teachers.answer_text import split_answer
 from filial_plugins.teachers.openai_answers import AnswerReader
 from filial_plugins.teachers.openai_usage import read_usage
-from filial_plugins.teachers.reasoning import split_reasoning
 
 WHOLE = ("stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE")
 CUT = (
@@ -33,12 +33,13 @@ FAILED = (
 def read(answers):
     """``read(text, finish, …)``: what one reader makes of one answer after another; ``read.warned`` is what it told."""
 
-    def one(text="The river", finish="stop", *, limit=100, stop=(), usage=None, **message):
+    def one(text="The river", finish="stop", *, limit=100, stop=(), usage=None, prompt="Which?", **message):
         body = answers.completion(text, finish=finish, **message)
         body["usage"] = body["usage"] if usage is None else usage
         if finish is ...:
             del body["choices"][0]["finish_reason"]
-        return reader.read(json.dumps(body).encode(), limit, stop)
+        asked = Request(messages=(Message(role="user", content=prompt),), stop=stop)
+        return reader.read(json.dumps(body).encode(), limit, asked)
 
     one.warned = {}
     reader = AnswerReader("m", one.warned.setdefault)
@@ -90,7 +91,6 @@ def test_an_answer_without_a_word_that_reached_its_limit_was_cut(read):
 
 
 def test_a_broken_answer_is_asked_for_again_and_not_stored(endpoint, answers, tmp_path):
-    from filial import Message, Request
     from filial.gateway import Gateway, Ledger
     from filial_plugins.teachers.openai import OpenAI
 
@@ -214,11 +214,11 @@ def test_no_wrapping_changes_any_answer(thought, answer, wrapping):
     assume(not any(mark in (thought + answer).lower() for mark in ("<think", "</think", "[think]", "[/think]")))
     assume("```" not in thought + answer and "~~~" not in thought + answer)
     assume(not thought.endswith(("`", "'", '"')) and not answer.startswith(("`", "'", '"')))
-    found = split_reasoning(wrapping.format(t=thought, a=answer))
+    found = split_answer(wrapping.format(t=thought, a=answer))
     assert found.text == answer.lstrip()
     assert (found.removed, found.remaining) == (True, False)
     assert thought.strip() in found.reasoning
-    assert split_reasoning(answer) == (answer, "", False, False)
+    assert split_answer(answer) == (answer, "", False, False, "")
 
 
 @pytest.mark.parametrize("empty", ["<think>\n\n</think>\n\n", "</think>\n\n", "<think></think>"])
@@ -300,6 +300,6 @@ def test_a_content_that_is_no_text_is_charged_as_told(read, content):
 
 
 def test_very_many_thoughts_are_parted_too():
-    assert split_reasoning("```\n</think>\n" * 200_000 + "```").text.startswith("```")
+    assert split_answer("```\n</think>\n" * 200_000 + "```").text.startswith("```")
     blocks = "<think></think>" * 200_000
-    assert split_reasoning(blocks + "x") == ("x", "", True, False)
+    assert split_answer(blocks + "x") == ("x", "", True, False, "")

@@ -8,7 +8,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from filial import Message, Reply, Request, ToolCall
+from filial import Message, Reply, Request, TeacherError, ToolCall
 from filial.testing import TeacherContract
 from filial_plugins.teachers.openai import OpenAI
 
@@ -208,3 +208,97 @@ def test_all_that_a_message_says_counts_for_what_a_request_can_cost():
     turns = Message("assistant", "b"), Message("assistant", "b", tool_calls=calls)
     plain, calling = (teacher.bound(Request(messages=(USER, turn))).prompt for turn in turns)
     assert calling - plain == 100
+
+
+STREAM = (
+    'data: {"choices": [{"delta": {"content": "No"}, "finish_reason": null}]}\n\n'
+    'data: {"choices": [{"delta": {"content": "body."}, "finish_reason": "stop"}]}\n\n'
+    'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}\n\n'
+    "data: [DONE]\n\n"
+)
+ONLY_STREAMS = (
+    # DashScope and ModelScope (QwQ, Qwen3-thinking): infiniflow/ragflow#5912
+    "This model only support stream mode, please enable the stream parameter to access the model.",
+    "parameter.enable_thinking must be set to false for non-streaming calls",
+    "Streaming is required for operations that may take longer than 10 minutes",
+    "stream must be true",
+)
+
+
+@pytest.mark.parametrize(("stream", "asked"), [("auto", None), ("never", None), ("always", True)])
+def test_a_stream_is_read_whether_it_was_asked_for_or_not(endpoint, answers, call, stream, asked):
+    served = endpoint(answers.Answer(STREAM, content_type="text/event-stream"))
+    reply = call(served, stream=stream)
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("Nobody.", 7, 3)
+    assert served.seen[0].body.get("stream") is asked
+    assert ("stream_options" in served.seen[0].body) is bool(asked)
+
+
+@pytest.mark.parametrize("message", ONLY_STREAMS)
+def test_an_endpoint_that_only_streams_is_asked_for_a_stream(endpoint, answers, message):
+    def answer(seen):
+        if seen.body.get("stream"):
+            return answers.Answer(STREAM, content_type="text/event-stream")
+        return answers.Answer({"error": {"message": message}}, status=400)
+
+    served = endpoint(answer)
+
+    async def work(**options):
+        async with served.serving():
+            teacher = OpenAI(model="m", base_url=served.url, **options)
+            try:
+                return await asyncio.gather(*(teacher.reply(ASK) for _ in range(3)), return_exceptions=True), [
+                    (await teacher.reply(ASK)).text
+                ]
+            finally:
+                await teacher.close()
+
+    refused, later = asyncio.run(asyncio.wait_for(work(), 300))
+    assert [error.retry for error in refused] == [True] * 3
+    assert later == ["Nobody."]
+    with pytest.raises(TeacherError, match="http-400"):
+        asyncio.run(asyncio.wait_for(work(stream="never"), 300))
+
+
+def test_an_endpoint_that_does_not_know_the_options_of_a_stream_is_asked_without(endpoint, answers):
+    def answer(seen):
+        if "stream_options" in seen.body:
+            return answers.Answer({"error": {"message": "Extra inputs: stream_options"}}, status=422)
+        return answers.Answer(STREAM, content_type="text/event-stream")
+
+    served = endpoint(answer)
+
+    async def work():
+        async with served.serving():
+            teacher = OpenAI(model="m", base_url=served.url, stream="always")
+            try:
+                with pytest.raises(TeacherError) as caught:
+                    await teacher.reply(ASK)
+                assert caught.value.retry
+                return (await teacher.reply(ASK)).text
+            finally:
+                await teacher.close()
+
+    assert asyncio.run(asyncio.wait_for(work(), 300)) == "Nobody."
+
+
+def test_streaming_is_no_part_of_what_answers_depend_on():
+    assert OpenAI(model="m", stream="always").identity() == OpenAI(model="m").identity()
+
+
+def test_a_dripping_stream_ends_at_the_deadline(endpoint, answers):
+    from filial.gateway.deadlines import Deadlines
+    from filial.gateway.replies import receive
+
+    served = endpoint(answers.Answer(STREAM, content_type="text/event-stream", drip=0.05))
+
+    async def work():
+        async with served.serving():
+            teacher = OpenAI(model="m", base_url=served.url, stream="always", timeout=0.3)
+            try:
+                await receive("openai", teacher, ASK, Deadlines(0.3))
+            finally:
+                await teacher.close()
+
+    with pytest.raises(TeacherError, match="timeout"):
+        asyncio.run(asyncio.wait_for(work(), 300))

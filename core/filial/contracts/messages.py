@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-
-_FENCED = re.compile(r"\s*```[A-Za-z0-9]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 
 Role = Literal["system", "user", "assistant", "tool_call", "tool"]
 
@@ -137,8 +134,9 @@ def read_json(text: str) -> Any:
     Raises:
         ValueError: there is none.
     """
-    fenced = _FENCED.fullmatch(text)
+    inner = text.strip()
+    fenced = inner.startswith("```") and inner.endswith("```")
     try:
-        return msgspec.json.decode(fenced[1] if fenced else text)
+        return msgspec.json.decode(inner.strip("`").removeprefix("json") if fenced else text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as err:
         raise ValueError(f"it is not JSON: {err}") from err

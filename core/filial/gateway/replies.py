@@ -20,21 +20,24 @@ from filial.gateway.deadlines import Deadlines
 Ending = Literal["whole", "cut", "withheld", "failed", "unknown"]
 
 _WORDS: dict[Ending, str] = {
-    "whole": "stop stopped eos eos_token end_of_text endoftext end_turn stop_sequence stop_string complete completed "
-    "normal finished",
-    "cut": "length max_length max_tokens max_output_tokens max_completion_tokens max_new_tokens token_limit limit "
-    "model_length context_length context_length_exceeded model_context_window_exceeded error_limit",
-    "withheld": "content_filter content_filtered safety image_safety recitation language blocklist prohibited_content "
-    "spii refusal refused sensitive guardrail_intervened model_armor error_toxic moderation blocked",
-    "failed": "error failed network_error insufficient_system_resource abort aborted cancel cancelled canceled "
-    "user_cancel timeout repetition load unload pause_turn compaction other finish_reason_unspecified "
-    "malformed_model_output malformed_response malformed_tool_use malformed_function_call unexpected_tool_call "
-    "too_many_tool_calls tool_call tool_calls tool_use function_call",
+    "whole": "stop stopped eos eos_token eos_found end_of_text endoftext end_turn end_of_turn stop_sequence "
+    "stop_sequence_reached stop_string stop_string_found complete completed normal finish finished",
+    "cut": "length limit max_length max_len max_tokens maximum_tokens max_output_tokens max_completion_tokens "
+    "max_new_tokens max_predicted_tokens_reached token_limit model_length context_length context_length_reached "
+    "context_length_exceeded max_context model_context_window_exceeded context error_limit incomplete truncated",
+    "withheld": "content_filter content_filtered safety image_safety image_prohibited_content image_recitation spii "
+    "recitation language blocklist prohibited_content escalation refusal refused sensitive input_sensitive blocked "
+    "output_sensitive guardrail_intervened model_armor error_toxic moderation data_inspection_failed",
+    "failed": "error failed network_error insufficient_system_resource abort aborted cancel cancelled canceled timeout "
+    "user_cancel user_stopped time_limit repetition load unload model_unloaded preempt pause_turn compaction other "
+    "image_other no_image unknown unspecified not_finished missing_thought_signature malformed_model_output "
+    "malformed_response malformed_tool_use malformed_function_call unexpected_tool_call too_many_tool_calls tool_call "
+    "tool_calls tool_use function_call",
 }
 ENDINGS: dict[str, Ending] = {word: ending for ending, words in _WORDS.items() for word in words.split()}
-"""The words of OpenAI and of endpoints that pass on those of Anthropic, Bedrock, Cohere, DeepSeek, Gemini, Mistral,
-Ollama, OpenRouter, SGLang, TGI, vLLM and Zhipu; in lower case, with ``_`` between words. filial offers no tools in
-requests, so a tool call is a failure."""
+"""The words of OpenAI and of endpoints that pass on those of Anthropic, Bedrock, Cohere, DeepSeek, Gemini, LM Studio,
+Mistral, Ollama, OpenRouter, SGLang, TGI, vLLM, watsonx, xAI, Zhipu and others; in lower case, with ``_`` between words,
+without the name of the field. filial offers no tools in requests, so a tool call is a failure."""
 
 
 def fault_of_end(word: str, text: str, billed: tuple[int, int] | None, *, full: bool) -> TeacherError | None:
@@ -60,7 +63,8 @@ def fault_of_end(word: str, text: str, billed: tuple[int, int] | None, *, full: 
 
 
 def _ending(word: str) -> Ending:
-    return ENDINGS.get(re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_"), "unknown")
+    plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower()).strip("_")
+    return ENDINGS.get(re.sub(r"^(finish_|stop_)?reason_", "", plain), "unknown")
 
 
 async def receive(use: str, teacher: Teacher, request: Request, deadlines: Deadlines) -> Reply:
@@ -97,8 +101,6 @@ async def receive(use: str, teacher: Teacher, request: Request, deadlines: Deadl
         raise TeacherError("not-unicode", why, answer=reply.text, billed=billed) from err
     full = not reply.finish_reason and reply.completion_tokens >= teacher.bound(request).completion > 0
     broken = fault_of_end(reply.finish_reason, reply.text, billed, full=full)
-    if broken is None:
-        return reply
-    if broken.reason == "length" and request.partial:
-        return replace(reply, finish_reason="length")
-    raise broken
+    if broken and not (broken.reason == "length" and request.partial):
+        raise broken
+    return replace(reply, finish_reason="length") if broken else reply

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
-from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teacher, hookimpl
+from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teacher, TeacherError, hookimpl
 from filial.gateway import secret
 from filial_plugins.teachers.openai_answers import AnswerReader
 from filial_plugins.teachers.openai_client import Connection, import_client
@@ -66,6 +66,10 @@ class OpenAI(Teacher):
     response_format: Literal["auto", "json_schema", "json_object", "words"] = Field(
         "auto", description="How a JSON Schema is sent to the endpoint; auto: by the profile."
     )
+    stream: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether the endpoint streams its answers, which stay the same; auto: only if it must.",
+    )
     usd_per_million: Charges | None = Field(
         None, description="US dollars per million tokens: {prompt: 0.15, completion: 0.6, cached: 0.075}."
     )
@@ -95,7 +99,8 @@ class OpenAI(Teacher):
 
     @cached_property
     def _builder(self) -> RequestBuilder:
-        return RequestBuilder(self.model, self._profile_in_use, {"temperature": self.temperature, "top_p": self.top_p})
+        own = {"temperature": self.temperature, "top_p": self.top_p}
+        return RequestBuilder(self.model, self._profile_in_use, own, stream=self.stream)
 
     @cached_property
     def _reader(self) -> AnswerReader:
@@ -142,8 +147,13 @@ class OpenAI(Teacher):
         limit = dialect.choose_limit(request.max_tokens, self.max_tokens)
         if self._connection is None:
             await asyncio.to_thread(import_client)
-        raw = await self._connect().post(dialect.build_body(request, limit))
-        reply = self._reader.read(raw, limit, request.stop)
+        body = dialect.build_body(request, limit)
+        try:
+            raw = await self._connect().post(body)
+        except TeacherError as error:
+            error.retry = error.retry or dialect.learn(body, error)
+            raise
+        reply = self._reader.read(raw, limit, request)
         dialect.check_context(reply.prompt_tokens + reply.completion_tokens)
         return reply
 

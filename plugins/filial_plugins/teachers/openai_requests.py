@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from filial import Message, Request
+from filial import Message, Request, TeacherError
 from filial_plugins.teachers.openai_profiles import NOT_FOR_REASONING, Profile
 
 ANSWER_LIMIT, REASONING_LIMIT = 4096, 16384
 """Tokens of an answer at most, where nobody says otherwise; a reasoning model's thoughts count too."""
 SCHEMA_TEXT = "\n\nAnswer with JSON alone. It must satisfy this JSON Schema:\n"
+Streaming = Literal["auto", "always", "never"]
+_ONLY_STREAMS = re.compile(  # DashScope: "only support stream mode", "must be set to false for non-streaming calls"
+    r"(?:only|must|requir|need|enable|please|non-).{0,80}stream|stream.{0,80}(?:only|must|requir|need|enable|true)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 logger = logging.getLogger("filial.teachers")
 
@@ -24,11 +29,12 @@ class RequestBuilder:
     Parameters that the model does not accept are left out, with one warning per parameter.
     """
 
-    def __init__(self, model: str, profile: Profile, own: dict[str, Any]) -> None:
+    def __init__(self, model: str, profile: Profile, own: dict[str, Any], *, stream: Streaming = "auto") -> None:
         self._model, self._profile = model, profile
         self._own = {name: value for name, value in own.items() if value is not None}
         self._is_reasoning_model = re.match(profile.reasoning, model) is not None
         self._warned: set[str] = set()
+        self._stream, self._may_stream, self._count_stream = stream == "always", stream != "never", True
 
     def choose_limit(self, asked: int | None, own: int | None) -> int:
         """Return most tokens of an answer. Every request contains the limit, so that its largest cost is known."""
@@ -57,7 +63,27 @@ class RequestBuilder:
             messages = [{**m, "role": "developer"} if m["role"] == "system" else m for m in messages]
         if request.schema is not None:
             self._add_schema(options, messages, request.schema)
+        if self._stream:
+            options |= (
+                {"stream": True, "stream_options": {"include_usage": True}} if self._count_stream else {"stream": True}
+            )
         return {"model": self._model, "messages": messages, self._profile.token_limit: limit, **options}
+
+    def learn(self, body: dict[str, Any], error: TeacherError) -> bool:
+        """Return whether requests are sent in another way from now on, because of the error in answer to one."""
+        if error.reason not in ("http-400", "http-406", "http-422", "http-501"):
+            return False
+        if "stream_options" in body and "stream_options" in error.detail:
+            self.warn(
+                "stream options", f"{self._model!r} does not accept stream_options; they are left out of requests"
+            )
+            self._count_stream = False
+            return True
+        if "stream" in body or not self._may_stream or not _ONLY_STREAMS.search(error.detail):
+            return False
+        self.warn("stream", f"{self._model!r} only streams its answers; they are requested so from now on")
+        self._stream = True
+        return True
 
     def _build_message(self, message: Message) -> dict[str, Any]:
         """Convert one turn. The reasoning of earlier answers is left out."""
