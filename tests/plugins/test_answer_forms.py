@@ -428,6 +428,23 @@ def test_no_words_round_json_change_a_record(plain, words):
     assert records(FORMS["think"], words) == plain
 
 
+def test_reasoning_is_kept_in_records_where_a_recipe_says_so():
+    reader = AnswerReader("m", {}.setdefault)
+
+    async def ask(request: Request) -> Reply:
+        return reader.read(FORMS["harmony"](await say(request)), 4096, request)
+
+    async def work(**settings: Any) -> list[Record]:
+        env = StageContext(stage="s", seed=1, writer=Rows(), ask=ask)
+        plan = evolution([Choice("deepen", "deepen", Deepen())], [], keep="last", **settings)
+        await evolve_records([Record(id="q", instruction="Explain rivers.")], plan, env)
+        return env.writer.kept
+
+    (kept,), (dropped,) = asyncio.run(work(reasoning="keep")), asyncio.run(work())
+    assert (kept.output, kept.reasoning) == ("Rain.", T)
+    assert (dropped.output, dropped.reasoning) == ("Rain.", "")
+
+
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="<>[]|◁▷`~{}\"'"), max_size=60)
 
 

@@ -95,6 +95,9 @@ class Evolve(Stage):
         True,
         description="Ask the teacher to answer each evolved instruction; if off, rules on answers do not apply.",
     )
+    reasoning: Literal["drop", "keep"] | None = Field(
+        None, description="Keep the teacher's reasoning on each answer in the record, to train on it; default: drop it."
+    )
 
     @classmethod
     def asks(cls, given: dict[str, Any]) -> bool:
@@ -403,7 +406,7 @@ async def _evolve(choice: Choice, parent: Record, plan: Evolution, ctx: Context,
             answer = await ctx.ask(join_question(child, ctx.history).prompt())
         except TeacherError as err:
             return Drop.from_error(err, child)
-        child = child.with_answer(answer.text.strip())
+        child = child.with_answer(answer.text.strip(), answer.reasoning if plan.settings.reasoning == "keep" else "")
     return child.citing(*ctx.replies)
 
 
