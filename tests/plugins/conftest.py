@@ -40,8 +40,8 @@ def completion(text: str | None, *, finish: str = "stop", **message: Any) -> dic
 class Answer:
     """What the endpoint does with a request.
 
-    ``body`` is sent as JSON, a string as it is. ``drip`` seconds pass before each byte of it. ``reset`` cuts the
-    connection with a TCP reset instead; ``short`` promises more bytes than it sends.
+    ``body`` is sent as JSON, a string and bytes as they are. ``drip`` seconds pass before each byte of it. ``reset``
+    cuts the connection with a TCP reset instead; ``short`` promises more bytes than it sends.
     """
 
     body: Any = None
@@ -98,7 +98,8 @@ class Endpoint:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             return False
-        data = answer.body.encode() if isinstance(answer.body, str) else json.dumps(answer.body).encode()
+        data = answer.body if isinstance(answer.body, bytes | str) else json.dumps(answer.body)
+        data = data.encode() if isinstance(data, str) else data
         length = len(data) + (100 if answer.short else 0)
         sent = {"content-type": answer.content_type, "content-length": str(length), **answer.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())

@@ -129,7 +129,8 @@ USAGE = st.fixed_dictionaries(
 @given(USAGE)
 def test_no_usage_object_counts_less_than_any_part_of_it(usage):
     def told(value):
-        return int(value) if type(value) in (int, float) and 0 <= value <= 10**8 else 0
+        value = float(value) if isinstance(value, str) else value
+        return int(value) if type(value) in (int, float) and 0 <= value <= 10**7 else 0
 
     prompt, completion, total = (told(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
     cached = told((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
@@ -142,7 +143,7 @@ def test_no_usage_object_counts_less_than_any_part_of_it(usage):
     assert found.prompt == 0 or found.prompt >= cached
     assert found.completion == 0 or found.completion >= reasoning
     if total == prompt + completion and min(prompt, completion) > 0 and cached <= prompt and reasoning <= completion:
-        assert found == (prompt, completion, cached, reasoning, "")
+        assert found[:4] == (prompt, completion, cached, reasoning)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import socket
 import time
+import tracemalloc
 from email.utils import formatdate
 
 import pytest
@@ -31,7 +34,6 @@ WINDOW = {"error": {"message": "This model's maximum context length is 2048 toke
         (403, ERROR, "forbidden", False, True),
         (403, FLAGGED, "content-filter", False, False),
         (404, ERROR, "http-404", False, True),
-        (408, ERROR, "http-408", True, False),
         (422, ERROR, "http-422", False, False),
         (429, ERROR, "rate-limited", True, False),
         (429, TOO_LARGE, "request-too-large", False, False),
@@ -52,6 +54,41 @@ def test_what_an_endpoint_refuses_is_not_charged(endpoint, answers, fault, statu
     assert error.billed == (0, 0)
     if body is ERROR:
         assert error.detail == "told so"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(408, ERROR), (504, ERROR), (504, "<html>504</html>"), (524, ""), (502, "<html>502</html>"), (522, "")],
+)
+def test_what_stops_between_here_and_a_model_may_have_been_charged(endpoint, answers, fault, status, body):
+    error = fault(endpoint(answers.Answer(body, status=status)))
+    assert (error.reason, error.retry, error.billed) == (f"http-{status}", True, None)
+
+
+def test_a_failure_that_the_endpoint_itself_explains_is_not_charged(endpoint, answers, fault):
+    assert fault(endpoint(answers.Answer(ERROR, status=502))).billed == (0, 0)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_small_body_that_unpacks_to_a_large_one_is_not_read_to_its_end(endpoint, answers, fault, status):
+    body = gzip.compress(b'{"choices": [{"message": {"content": "' + b"a" * (1 << 26) + b'"}}]}')
+    served = endpoint(answers.Answer(body, status=status, headers={"content-encoding": "gzip"}))
+    tracemalloc.start()
+    error = fault(served)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (error.reason, error.retry, error.billed) == ("too-long", False, None)
+    assert peak < 1 << 25
+
+
+def test_an_answer_without_a_length_is_read_up_to_its_limit(endpoint, answers, call, fault):
+    text = "many words " * 80_000
+    body = json.dumps(answers.completion(text))
+    assert (
+        call(endpoint(answers.Answer(gzip.compress(body.encode()), headers={"content-encoding": "gzip"}))).text == text
+    )
+    error = fault(endpoint(answers.Answer(body * 2, headers={})), max_tokens=16)
+    assert error.reason in ("too-long", "malformed-answer")
 
 
 @pytest.mark.parametrize(

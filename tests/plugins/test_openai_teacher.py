@@ -58,7 +58,7 @@ def test_the_counts_tell_what_was_cached_and_what_was_thought(endpoint, answers,
     assert (reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens, reply.reasoning_tokens) == (7, 4, 3, 2)
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "7", "prompt_tokens_details": None}, "free"])
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "seven", "prompt_tokens_details": None}, "free"])
 def test_an_answer_without_counts_is_an_answer(endpoint, answers, call, usage):
     body = answers.completion("x") | {"usage": usage}
     assert call(endpoint(answers.Answer(body))).prompt_tokens == 0

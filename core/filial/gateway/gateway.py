@@ -257,8 +257,8 @@ class Gateway:
             reply = await receive(self.use, self.teacher, pending.request, self._deadlines)
             if not reply.finish_reason:
                 self._note_once("no finish", NO_FINISH)
-            told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
-            cost = self._cost(pending.bound, count_tokens(pending.bound, *told))
+            told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.cache_write_tokens)
+            cost = self._cost(pending.bound, count_tokens(pending.bound, *told, reply.reasoning_tokens))
             self.spent.with_reasoning += bool(reply.reasoning)
             self.spent.reasoning_tokens += reply.reasoning_tokens
             self._outages.note_answer(pending)
@@ -279,7 +279,7 @@ class Gateway:
 
     def _cost(self, bound: Bound, counts: Counts) -> Totals:
         """Return the cost of tokens; the maximum if some counts are missing."""
-        prompt, completion, cached, estimated = counts
+        prompt, completion, cached, written, estimated = counts
         self.spent.estimated += estimated
         self.spent.cached_tokens += cached
         if prompt > bound.prompt or completion > bound.completion:
@@ -288,7 +288,7 @@ class Gateway:
                 f"counts {prompt:,} + {completion:,} tokens, but at most {bound.prompt:,} + {bound.completion:,} were "
                 "expected; a cap may be exceeded by the difference",
             )
-        pico = to_picodollars(self.price.cost(prompt, completion, cached)) if self.price else 0
+        pico = to_picodollars(self.price.cost(prompt, completion, cached, written)) if self.price else 0
         return Totals(requests=1, prompt=prompt, completion=completion, pico=pico)
 
     async def _store(self, key: str, asked: bytes, reply: Reply) -> Reply:

@@ -6,7 +6,7 @@ The ``finish_reason`` of an answer says whether it is complete, cut, withheld or
 from __future__ import annotations
 
 import re
-from typing import Literal
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -17,27 +17,9 @@ from filial.contracts.messages import Reply, Request
 from filial.contracts.plugin_errors import describe_surrogate, failure, is_fault
 from filial.gateway.deadlines import Deadlines
 
-Ending = Literal["whole", "cut", "withheld", "failed", "unknown"]
-
-_WORDS: dict[Ending, str] = {
-    "whole": "stop stopped eos eos_token eos_found end_of_text endoftext end_turn end_of_turn stop_sequence "
-    "stop_sequence_reached stop_string stop_string_found complete completed normal finish finished",
-    "cut": "length limit max_length max_len max_tokens maximum_tokens max_output_tokens max_completion_tokens "
-    "max_new_tokens max_predicted_tokens_reached token_limit model_length context_length context_length_reached "
-    "context_length_exceeded max_context model_context_window_exceeded context error_limit incomplete truncated",
-    "withheld": "content_filter content_filtered safety image_safety image_prohibited_content image_recitation spii "
-    "recitation language blocklist prohibited_content escalation refusal refused sensitive input_sensitive blocked "
-    "output_sensitive guardrail_intervened model_armor error_toxic moderation data_inspection_failed",
-    "failed": "error failed network_error insufficient_system_resource abort aborted cancel cancelled canceled timeout "
-    "user_cancel user_stopped time_limit repetition load unload model_unloaded preempt pause_turn compaction other "
-    "image_other no_image unknown unspecified not_finished missing_thought_signature malformed_model_output "
-    "malformed_response malformed_tool_use malformed_function_call unexpected_tool_call too_many_tool_calls tool_call "
-    "tool_calls tool_use function_call",
-}
-ENDINGS: dict[str, Ending] = {word: ending for ending, words in _WORDS.items() for word in words.split()}
-"""The words of OpenAI and of endpoints that pass on those of Anthropic, Bedrock, Cohere, DeepSeek, Gemini, LM Studio,
-Mistral, Ollama, OpenRouter, SGLang, TGI, vLLM, watsonx, xAI, Zhipu and others; in lower case, with ``_`` between words,
-without the name of the field. filial offers no tools in requests, so a tool call is a failure."""
+_LINES = Path(__file__).with_name("endings.txt").read_text(encoding="utf-8").splitlines()
+ENDINGS = {word: line.split()[0] for line in _LINES if line and line[0] != "#" for word in line.split()[1:]}
+"""What the values of ``finish_reason`` mean, for every teacher."""
 
 
 def fault_of_end(word: str, text: str, billed: tuple[int, int] | None, *, full: bool) -> TeacherError | None:
@@ -62,7 +44,7 @@ def fault_of_end(word: str, text: str, billed: tuple[int, int] | None, *, full: 
     return None
 
 
-def _ending(word: str) -> Ending:
+def _ending(word: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower()).strip("_")
     return ENDINGS.get(re.sub(r"^(finish_|stop_)?reason_", "", plain), "unknown")
 

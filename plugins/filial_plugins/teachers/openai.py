@@ -74,6 +74,7 @@ class OpenAI(Teacher):
         None, description="US dollars per million tokens: {prompt: 0.15, completion: 0.6, cached: 0.075}."
     )
     _connection: Connection | None = PrivateAttr(None)
+    _excess: Bound = PrivateAttr(Bound(0, 0))
 
     @field_validator("base_url")
     @classmethod
@@ -134,7 +135,18 @@ class OpenAI(Teacher):
         prompt, _ = super().bound(request)
         if request.schema is not None:
             prompt += self._builder.count_schema_bytes(request.schema)
-        return Bound(prompt, self._builder.choose_limit(request.max_tokens, self.max_tokens))
+        more = self._excess
+        limit = self._builder.choose_limit(request.max_tokens, self.max_tokens)
+        return Bound(prompt + more.prompt, limit + more.completion)
+
+    def _note_excess(self, request: Request, reply: Reply) -> None:
+        """Note by how much an endpoint counts more than the most: a prompt of its own, or reasoning without a limit.
+        Later requests reserve that, too."""
+        most, more = self.bound(request), self._excess
+        self._excess = Bound(
+            more.prompt + max(0, reply.prompt_tokens - most.prompt),
+            more.completion + max(0, reply.completion_tokens - most.completion),
+        )
 
     async def reply(self, request: Request) -> Reply:
         """Request one completion.
@@ -149,11 +161,12 @@ class OpenAI(Teacher):
             await asyncio.to_thread(import_client)
         body = dialect.build_body(request, limit)
         try:
-            raw = await self._connect().post(body)
+            raw = await self._connect().post(body, limit)
         except TeacherError as error:
             error.retry = error.retry or dialect.learn(body, error)
             raise
         reply = self._reader.read(raw, limit, request)
+        self._note_excess(request, reply)
         dialect.check_context(reply.prompt_tokens + reply.completion_tokens)
         return reply
 

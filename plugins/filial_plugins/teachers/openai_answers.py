@@ -75,6 +75,7 @@ class AnswerReader:
             prompt_tokens=usage.prompt,
             completion_tokens=usage.completion,
             cached_tokens=usage.cached,
+            cache_write_tokens=usage.written,
             reasoning_tokens=usage.reasoning,
             model=str(body.get("model") or self._model),
         )
@@ -132,7 +133,7 @@ class AnswerReader:
         if usage.deviation:
             self._warn(
                 "usage",
-                f"the endpoint of {self._model!r} counts {usage.deviation}; all of them count, so that limits hold",
+                f"the endpoint of {self._model!r} counts {usage.deviation}; the highest reading is used",
             )
         return usage
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from importlib import import_module
 from typing import Any
 
 from filial import TeacherError
-from filial_plugins.teachers.openai_errors import make_connection_error, make_status_error
+from filial_plugins.teachers.openai_errors import TooLargeError, make_connection_error, make_status_error
 
 IDLE_SECONDS = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common servers close theirs, which would look like
 a reset to the request that comes just then."""
+BYTES_PER_TOKEN, LEAST_BYTES = 1024, 1 << 20
+"""Bytes of a body for each token of its answer, as a stream has them, and of any body."""
 OWN_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
 TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async", "Retry-Count")
 
@@ -41,7 +44,9 @@ class Connection:
             timeout=None,  # the gateway keeps the deadline of the whole attempt
             limits=type(limits)(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE_SECONDS),
             trust_env=proxies,
+            event_hooks={"response": [self._limit_size]},
         )
+        self._most = LEAST_BYTES
         self._client = openai.AsyncOpenAI(
             api_key=key or "none", base_url=base_url, max_retries=0, timeout=None, http_client=http
         )
@@ -53,9 +58,26 @@ class Connection:
         headers = {name: openai.Omit() for name in left_out}
         self._options: Any = {"headers": headers | {"Authorization": f"Bearer {key}"} if key else headers}
 
-    async def post(self, body: dict[str, Any]) -> bytes:
-        """Send a chat completion request and return the body of the answer, with the key removed if the endpoint
-        repeats it.
+    async def _limit_size(self, response: Any) -> None:
+        """Let a response be read up to the size that answers can have. A small compressed body can be very large."""
+        length = response.headers.get("content-length", "")
+        if length.isdigit() and int(length) <= self._most and "content-encoding" not in response.headers:
+            return
+        read = response.aiter_bytes
+
+        async def read_some(*args: Any) -> AsyncIterator[bytes]:
+            size = 0
+            async for part in read(*args):
+                size += len(part)
+                if size > self._most:
+                    raise TooLargeError(f"the answer is larger than the {self._most >> 20} MiB that its limit allows")
+                yield part
+
+        response.aiter_bytes = read_some
+
+    async def post(self, body: dict[str, Any], limit: int) -> bytes:
+        """Send a chat completion request and return the body of the answer, of ``limit`` tokens at most, with the key
+        removed if the endpoint repeats it.
 
         Raises:
             TeacherError: there is no answer, for the reason given.
@@ -63,12 +85,13 @@ class Connection:
         import aiohttp
         import openai
 
+        self._most = max(self._most, BYTES_PER_TOKEN * limit)
         try:
             raw = await self._client.post(self._url, cast_to=bytes, body=body, options=self._options)
         except openai.APIStatusError as error:
             raw = self._clean(error.response.content)
             raise make_status_error(error.status_code, raw, error.response.headers) from None
-        except (openai.APIConnectionError, aiohttp.ClientError, ConnectionError) as error:
+        except (openai.APIConnectionError, aiohttp.ClientError, ConnectionError, TooLargeError) as error:
             raise make_connection_error(error) from None
         except UnicodeEncodeError:
             raise TeacherError("not-utf-8", "the prompt contains a lone surrogate; clean the record") from None

@@ -16,9 +16,17 @@ from email.utils import parsedate_to_datetime
 from filial import TeacherError
 
 QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits")
+TIMEOUTS = (408, 499, 504, 524, 598, 599)
+"""Statuses of something between filial and a model that may have worked, and is charged for, all the same."""
+BROKEN_GATEWAYS = (502, 520, 521, 522, 523)
+"""The same, unless the endpoint itself explains the error."""
 PLAUSIBLE_WAIT = 366 * 86400.0
 """Seconds. A longer wait is a mistake of the endpoint and is ignored. The gateway has a limit of its own."""
 FILTER_CODES = ("content_filter", "content_policy_violation", "moderation")
+
+
+class TooLargeError(Exception):
+    """The body of an answer is larger than its limit of tokens allows."""
 
 
 def make_connection_error(error: BaseException) -> TeacherError:
@@ -26,6 +34,8 @@ def make_connection_error(error: BaseException) -> TeacherError:
     import aiohttp
 
     chain = list(_list_causes(error))
+    if large := next((e for e in chain if isinstance(e, TooLargeError)), None):
+        return TeacherError("too-long", str(large), billed=None)
     detail = str(chain[-1]) or type(chain[-1]).__name__
     if any(isinstance(e, ConnectionRefusedError) for e in chain):
         return TeacherError("connection-refused", detail, retry=True, down=True)
@@ -55,9 +65,13 @@ def make_status_error(status: int, raw: bytes, headers: Mapping[str, str]) -> Te
         body = json.loads(raw)
     except (ValueError, RecursionError):
         body = raw.decode("utf-8", "replace").strip()
-    return _make_error(
+    told = isinstance(body, dict) and isinstance(body.get("error"), dict)
+    fault = _make_error(
         status, body.get("error") or body if isinstance(body, dict) else body, _read_retry_after(headers)
     )
+    if status in TIMEOUTS or (status in BROKEN_GATEWAYS and not told):
+        fault.billed = None
+    return fault
 
 
 def make_answer_error(error: object, billed: tuple[int, int] | None) -> TeacherError:
@@ -93,6 +107,8 @@ def _make_error(status: int, error: object, wait: float | None) -> TeacherError:
     if 300 <= status < 400:
         return TeacherError("redirected", "the endpoint redirects; set base_url to its new address", down=True)
     if status in (408, 409, 425) or status >= 500:
+        if status in (504, 524):
+            detail += "; if answers take long, set stream: always"
         return TeacherError(f"http-{status}", detail, retry=True, retry_after=wait)
     if status == 400 and "context length" in detail:
         detail += "; if the prompt is not that long, set a lower max_tokens"

@@ -24,9 +24,14 @@ class Charges(BaseModel):
     prompt: float = Field(ge=0, description="Price of prompt tokens.")
     completion: float = Field(ge=0, description="Price of answer tokens, with reasoning.")
     cached: float | None = Field(None, ge=0, description="Price of prompt tokens from the endpoint's cache.")
+    cache_write: float | None = Field(
+        None,
+        ge=0,
+        description="Price of prompt tokens that the endpoint writes to its cache; default: 1.25 times prompt.",
+    )
 
     def to_price(self, source: str) -> Price:
-        return Price(prompt=self.prompt, completion=self.completion, cached=self.cached, source=source)
+        return Price(**self.model_dump(), source=source)
 
 
 def find_price(model: str, host: str) -> Price | None:

@@ -29,16 +29,18 @@ def join_stream(raw: bytes) -> dict[str, Any]:
     body: dict[str, Any] = {}
     pieces: dict[str, list[Any]] = {}
     whole: dict[str, Any] = {}
-    finish, events = "", 0
+    finish, events, usage = "", 0, None
     for event in _read_events(raw):
         events += 1
         if not isinstance(event, dict):
             raise ValueError("an event is not an object")
-        body |= {name: value for name, value in event.items() if value is not None and name != "choices"}
+        body |= {name: value for name, value in event.items() if value is not None and name not in ("choices", "usage")}
+        usage = _merge(usage, event.get("usage"))
         for choice in event.get("choices") or ():
             if choice.get("index"):
                 continue  # an answer that nobody asked for
-            body |= {name: choice[name] for name in ("error", "usage") if choice.get(name)}
+            body |= {"error": choice["error"]} if choice.get("error") else {}
+            usage = _merge(usage, choice.get("usage"))  # Moonshot
             word = choice.get("finish_reason")
             finish = word if word and word != "null" else finish
             whole = choice.get("message") or whole
@@ -48,7 +50,16 @@ def join_stream(raw: bytes) -> dict[str, Any]:
     if not events:
         raise ValueError("the stream has no event")
     message = {name: _join(values) for name, values in pieces.items()} | {k: v for k, v in whole.items() if v}
-    return {**body, "choices": [{"message": message, "finish_reason": finish}], "streamed": True}
+    choice = {"message": message, "finish_reason": finish}
+    return {**body, "choices": [choice], "usage": usage, "streamed": True}
+
+
+def _merge(before: Any, after: Any) -> Any:
+    """Return the larger of two counts, and all counts of two objects: chunks tell them again, or in parts."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return before | {name: _merge(before.get(name), value) for name, value in after.items()}
+    numbers = isinstance(before, int | float) and isinstance(after, int | float)
+    return max(before, after) if numbers else before if after is None else after
 
 
 def _join(values: list[Any]) -> Any:
