@@ -16,6 +16,13 @@ from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teach
 from filial.gateway import secret
 from filial_plugins.teachers.openai_answers import AnswerReader
 from filial_plugins.teachers.openai_client import Connection, import_client
+from filial_plugins.teachers.openai_extras import (
+    KEY_HEADERS,
+    check_extra_body,
+    check_headers,
+    check_query,
+    find_variable,
+)
 from filial_plugins.teachers.openai_prices import Charges, find_price
 from filial_plugins.teachers.openai_profiles import (
     PROFILES,
@@ -66,6 +73,18 @@ class OpenAI(Teacher):
     response_format: Literal["auto", "json_schema", "json_object", "words"] = Field(
         "auto", description="How a JSON Schema is sent to the endpoint; auto: by the profile."
     )
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Fields to add to every request, such as {chat_template_kwargs: {enable_thinking: false}}.",
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="Headers to send; each value names an environment variable: {api-key: $MY_KEY}.",
+    )
+    query: dict[str, str] = Field(
+        default_factory=dict,
+        description="Query of the address, such as {api-version: 2024-10-21}; secrets by variable: {key: $MY_KEY}.",
+    )
     stream: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Whether the endpoint streams its answers, which stay the same; auto: only if it must.",
@@ -76,20 +95,35 @@ class OpenAI(Teacher):
     _connection: Connection | None = PrivateAttr(None)
     _excess: Bound = PrivateAttr(Bound(0, 0))
 
+    _check_extra_body = field_validator("extra_body")(check_extra_body)
+    _check_headers = field_validator("headers")(check_headers)
+    _check_query = field_validator("query")(check_query)
+
+    @field_validator("query", mode="before")
+    @classmethod
+    def _write_out(cls, query: Any) -> Any:
+        """Take dates and numbers, as YAML reads them, for text."""
+        return {name: str(value) for name, value in query.items()} if isinstance(query, dict) else query
+
     @field_validator("base_url")
     @classmethod
     def _check_address(cls, url: str) -> str:
         if re.search("[@?#]", url):
-            raise ValueError("base_url must not contain a user, password or query; name the key by api_key_env")
+            raise ValueError(
+                "base_url must not contain a user, password or query; name the key by api_key_env, and give a query by "
+                "the option query"
+            )
         if not re.fullmatch(r"https?://(?:[^\s\\/:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[^\s\\]*)?", url):
             raise ValueError("base_url must be an address like https://host/v1")
-        return url.rstrip("/")
+        return url.rstrip("/").removesuffix("/chat/completions")
 
     @model_validator(mode="after")
     def _check_key_is_safe(self) -> OpenAI:
         to, parts = self.destination(), urlsplit(self.base_url)
-        if to.key and parts.scheme == "http" and not is_private(parts.hostname or ""):
-            raise ValueError(f"this would send ${to.key} to {to.host} without encryption; use https in base_url")
+        names = [to.key, *self._list_variables()]
+        if any(names) and parts.scheme == "http" and not is_private(parts.hostname or ""):
+            name = next(filter(None, names))
+            raise ValueError(f"this would send ${name} to {to.host} without encryption; use https in base_url")
         return self
 
     @property
@@ -101,25 +135,36 @@ class OpenAI(Teacher):
     @cached_property
     def _builder(self) -> RequestBuilder:
         own = {"temperature": self.temperature, "top_p": self.top_p}
-        return RequestBuilder(self.model, self._profile_in_use, own, stream=self.stream)
+        return RequestBuilder(self.model, self._profile_in_use, own, extra=self.extra_body, stream=self.stream)
 
     @cached_property
     def _reader(self) -> AnswerReader:
         return AnswerReader(self.model, self._builder.warn)
 
     def identity(self) -> dict[str, Any]:
-        """Return model, address, sampling and how a schema is sent; not parameter names, keys or prices."""
+        """Return model, address, sampling, how a schema is sent, and what the user adds to requests; not parameter
+        names, keys or prices. Of a header, the name of its variable counts."""
         kept = ("model", "base_url", "temperature", "top_p", "max_tokens", "response_format")
-        return {name: getattr(self, name) for name in kept}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in KEY_HEADERS}
+        added = {"extra_body": self.extra_body, "headers": headers, "query": self.query}
+        return {name: getattr(self, name) for name in kept} | {name: value for name, value in added.items() if value}
+
+    def _list_variables(self) -> list[str]:
+        """Return the environment variables that headers and query name."""
+        return [name for value in (*self.headers.values(), *self.query.values()) if (name := find_variable(value))]
 
     def destination(self) -> Destination:
         """Return the host, and the variable of its key if any. On this machine no key is sent unless it is named."""
         parts = urlsplit(self.base_url)
         host, port = parts.hostname or "", parts.port
         shown = f"[{host}]" if ":" in host else host
-        key = self.api_key_env or ("" if is_loopback(host) else self._profile_in_use.key)
+        key = self.api_key_env or ("" if is_loopback(host) or self._sends_key() else self._profile_in_use.key)
         where = shown if port in (None, _PORTS[parts.scheme]) else f"{shown}:{port}"
         return Destination(where, key, known=is_key_of(key, where))
+
+    def _sends_key(self) -> bool:
+        """Return whether a header of the user's says who asks."""
+        return any(name.lower() in KEY_HEADERS for name in self.headers)
 
     def price(self) -> Price | None:
         """Return the recipe's price, else the user's, else that of the table. One's own server is free."""
@@ -133,6 +178,7 @@ class OpenAI(Teacher):
     def bound(self, request: Request) -> Bound:
         """Return most tokens: one per byte of prompt and schema, and the answer's limit in every request."""
         prompt, _ = super().bound(request)
+        prompt += self._builder.extra_bytes
         if request.schema is not None:
             prompt += self._builder.count_schema_bytes(request.schema)
         more = self._excess
@@ -173,9 +219,18 @@ class OpenAI(Teacher):
     def _connect(self) -> Connection:
         if self._connection is None:
             to, host = self.destination(), urlsplit(self.base_url).hostname or ""
+            secrets = {
+                name: secret(Destination(to.host, name, is_key_of(name, to.host))) for name in self._list_variables()
+            }
+            key, header = secret(to) if to.key else "", self._profile_in_use.key_header
+            headers = {name: secrets[find_variable(value)] for name, value in self.headers.items()}
+            query = {name: secrets.get(find_variable(value), value) for name, value in self.query.items()}
             self._connection = Connection(
                 self.base_url,
-                secret(to) if to.key else "",
+                "" if header else key,
+                headers={header: key, **headers} if header and key else headers,
+                query=query,
+                secrets={key, *secrets.values()},
                 connections=self.max_concurrency,
                 official=host in PROFILES["openai"].hosts,
                 proxies=not is_loopback(host),

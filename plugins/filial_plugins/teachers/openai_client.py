@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from importlib import import_module
 from typing import Any
+from urllib.parse import quote, quote_plus, urlencode
 
 from filial import TeacherError
 from filial_plugins.teachers.openai_errors import TooLargeError, make_connection_error, make_status_error
@@ -30,11 +31,16 @@ class Connection:
 
     Args:
         key: sent as a bearer token; empty: nothing is sent.
+        headers, query: sent with every request.
+        secrets: what is removed from everything that the endpoint says.
         official: whether this is OpenAI's own address; only then are organization, project and headers sent that the
             client reads from the environment.
     """
 
-    def __init__(self, base_url: str, key: str, *, connections: int, official: bool, proxies: bool) -> None:
+    def __init__(
+        self, base_url: str, key: str, *, headers: Mapping[str, str], query: Mapping[str, str], secrets: Iterable[str],
+        connections: int, official: bool, proxies: bool,
+    ) -> None:  # fmt: skip
         import openai
 
         limits = openai.DEFAULT_CONNECTION_LIMITS
@@ -50,13 +56,16 @@ class Connection:
         self._client = openai.AsyncOpenAI(
             api_key=key or "none", base_url=base_url, max_retries=0, timeout=None, http_client=http
         )
-        self._url = f"{base_url}/chat/completions"
-        self._secrets = [form.encode() for form in {key, key.replace("/", "\\/")} if key]
+        self._url = f"{base_url}/chat/completions{'?' if query else ''}{urlencode(query)}"
+        forms = {form for key in secrets for form in (key, key.replace("/", "\\/"), quote_plus(key), quote(key))}
+        self._secrets = [form.encode() for form in sorted(forms, key=len, reverse=True) if form]
         left_out = [f"X-Stainless-{name}" for name in TELEMETRY]
         left_out += [] if official else [*OWN_HEADERS, *_list_environment_headers()]
         left_out += [] if key else ["Authorization"]
-        headers = {name: openai.Omit() for name in left_out}
-        self._options: Any = {"headers": headers | {"Authorization": f"Bearer {key}"} if key else headers}
+        sent = {name: openai.Omit() for name in left_out} | ({"Authorization": f"Bearer {key}"} if key else {})
+        own = {name.lower() for name in headers}
+        sent = {name: value for name, value in sent.items() if name.lower() not in own}
+        self._options: Any = {"headers": {**sent, **headers}}
 
     async def _limit_size(self, response: Any) -> None:
         """Let a response be read up to the size that answers can have. A small compressed body can be very large."""
@@ -92,7 +101,9 @@ class Connection:
             raw = self._clean(error.response.content)
             raise make_status_error(error.status_code, raw, error.response.headers) from None
         except (openai.APIConnectionError, aiohttp.ClientError, ConnectionError, TooLargeError) as error:
-            raise make_connection_error(error) from None
+            raise make_connection_error(
+                error, lambda text: self._clean(text.encode("utf-8", "replace")).decode()
+            ) from None
         except UnicodeEncodeError:
             raise TeacherError("not-utf-8", "the prompt contains a lone surrogate; clean the record") from None
         except openai.OpenAIError as error:

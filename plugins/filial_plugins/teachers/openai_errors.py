@@ -10,7 +10,7 @@ import json
 import math
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 from filial import TeacherError
@@ -29,14 +29,14 @@ class TooLargeError(Exception):
     """The body of an answer is larger than its limit of tokens allows."""
 
 
-def make_connection_error(error: BaseException) -> TeacherError:
-    """Convert an exception of the connection: there was no complete answer."""
+def make_connection_error(error: BaseException, clean: Callable[[str], str] = str) -> TeacherError:
+    """Convert an exception of the connection: there was no complete answer. ``clean`` removes secrets from its text."""
     import aiohttp
 
     chain = list(_list_causes(error))
     if large := next((e for e in chain if isinstance(e, TooLargeError)), None):
         return TeacherError("too-long", str(large), billed=None)
-    detail = str(chain[-1]) or type(chain[-1]).__name__
+    detail = clean(str(chain[-1])) or type(chain[-1]).__name__
     if any(isinstance(e, ConnectionRefusedError) for e in chain):
         return TeacherError("connection-refused", detail, retry=True, down=True)
     if any(isinstance(e, ssl.SSLError | ssl.CertificateError) for e in chain):

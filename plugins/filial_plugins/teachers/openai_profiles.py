@@ -19,8 +19,8 @@ class Profile:
     Several answers to one prompt are several requests everywhere: servers ignore ``n``, or give n times the same.
 
     Attributes:
-        hosts: the hosts that are of this kind; ``port``: where it listens on this machine.
-        key: the environment variable that holds the key for ``hosts``.
+        hosts: the hosts that are of this kind, a domain by its dot; ``port``: where it listens on this machine.
+        key: the environment variable that holds the key for ``hosts``; ``key_header``: the header for a bare key.
         token_limit: what the limit on an answer's tokens is called.
         response_format: how a JSON Schema is given; "words" puts it at the end of the last user message.
         seeds: whether ``seed`` is sent with a further draw, so that no cache gives it the first one's answer.
@@ -32,6 +32,7 @@ class Profile:
     hosts: tuple[str, ...] = ()
     port: int = 0
     key: str = ""
+    key_header: str = ""
     token_limit: TokenLimit = "max_tokens"
     response_format: ResponseFormat = "words"
     seeds: bool = False
@@ -45,6 +46,11 @@ PROFILES = {
         hosts=("api.openai.com", "eu.api.openai.com", "us.api.openai.com"), key="OPENAI_API_KEY",
         token_limit="max_completion_tokens", response_format="json_schema", reasoning=r"(ft:)?(o\d|gpt-5)(?!.*-chat)",
     ),
+    "azure": Profile(
+        hosts=(".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"),
+        key="AZURE_OPENAI_API_KEY", key_header="api-key", token_limit="max_completion_tokens",
+        response_format="json_schema", reasoning=r"(o\d|gpt-5)(?!.*-chat)",
+    ),
     "openrouter": Profile(
         hosts=("openrouter.ai",), key="OPENROUTER_API_KEY", reasoning=r"openai/(o\d|gpt-5)(?!.*-chat)"
     ),
@@ -53,7 +59,7 @@ PROFILES = {
     "ollama": Profile(port=11434, response_format="json_schema", seeds=True, own=True, contexts=(2048, 4096)),
     "generic": Profile(),
 }  # fmt: skip
-ProfileName = Literal["auto", "openai", "openrouter", "vllm", "llamacpp", "ollama", "generic"]
+ProfileName = Literal["auto", "openai", "azure", "openrouter", "vllm", "llamacpp", "ollama", "generic"]
 
 NOT_FOR_REASONING = ("temperature", "top_p", "stop", "seed")
 """What a reasoning model's endpoint rejects."""
@@ -65,13 +71,17 @@ def find_profile(name: ProfileName, address: SplitResult) -> Profile:
         return PROFILES[name]
     host = address.hostname or ""
     here = is_loopback(host)
-    fitting = (p for p in PROFILES.values() if host in p.hosts or (here and p.port and p.port == address.port))
+    fitting = (p for p in PROFILES.values() if _is_of(host, p) or (here and p.port and p.port == address.port))
     return next(fitting, PROFILES["generic"])
 
 
 def is_key_of(key: str, host: str) -> bool:
     """Return whether a variable holds the key for a host."""
-    return any(key == profile.key and host in profile.hosts for profile in PROFILES.values())
+    return any(key == profile.key and _is_of(host, profile) for profile in PROFILES.values())
+
+
+def _is_of(host: str, profile: Profile) -> bool:
+    return any(host == known or (known[0] == "." and host.endswith(known)) for known in profile.hosts)
 
 
 def is_loopback(host: str) -> bool:

@@ -24,14 +24,18 @@ logger = logging.getLogger("filial.teachers")
 
 
 class RequestBuilder:
-    """Builds requests to one model. ``own`` are the teacher's own options, by their names in the body.
+    """Builds requests to one model. ``own`` are the teacher's own options, by their names in the body; ``extra`` are
+    fields for this endpoint alone.
 
     Parameters that the model does not accept are left out, with one warning per parameter.
     """
 
-    def __init__(self, model: str, profile: Profile, own: dict[str, Any], *, stream: Streaming = "auto") -> None:
+    def __init__(
+        self, model: str, profile: Profile, own: dict[str, Any], *, extra: dict[str, Any], stream: Streaming = "auto"
+    ) -> None:
         self._model, self._profile = model, profile
         self._own = {name: value for name, value in own.items() if value is not None}
+        self._extra, self.extra_bytes = extra, len(msgspec.json.encode(extra)) if extra else 0
         self._is_reasoning_model = re.match(profile.reasoning, model) is not None
         self._warned: set[str] = set()
         self._stream, self._may_stream, self._count_stream = stream == "always", stream != "never", True
@@ -46,7 +50,7 @@ class RequestBuilder:
 
     def build_body(self, request: Request, limit: int) -> dict[str, Any]:
         """Return the body of a chat completion."""
-        options = dict(self._own)
+        options = self._own | {name: value for name, value in self._extra.items() if name in ("stop", "seed")}
         if request.temperature is not None:
             options["temperature"] = request.temperature
         if request.top_p is not None:
@@ -67,7 +71,7 @@ class RequestBuilder:
             options |= (
                 {"stream": True, "stream_options": {"include_usage": True}} if self._count_stream else {"stream": True}
             )
-        return {"model": self._model, "messages": messages, self._profile.token_limit: limit, **options}
+        return {**self._extra, "model": self._model, "messages": messages, self._profile.token_limit: limit, **options}
 
     def learn(self, body: dict[str, Any], error: TeacherError) -> bool:
         """Return whether requests are sent in another way from now on, because of the error in answer to one."""
