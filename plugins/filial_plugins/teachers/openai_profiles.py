@@ -25,6 +25,7 @@ class Profile:
         response_format: how a JSON Schema is given; "words" puts it at the end of the last user message.
         seeds: whether ``seed`` is sent with a further draw, so that no cache gives it the first one's answer.
         reasoning: names of the models that take no sampling options, as a pattern.
+        zero_top_p: whether ``top_p: 0`` is accepted, which means the same as ``temperature: 0``.
         own: whoever runs it on a machine of their own pays nothing per token.
         contexts: context lengths to which this kind cuts in silence.
     """
@@ -37,6 +38,7 @@ class Profile:
     response_format: ResponseFormat = "words"
     seeds: bool = False
     reasoning: str = "(?!)"
+    zero_top_p: bool = False
     own: bool = False
     contexts: tuple[int, ...] = ()
 
@@ -45,11 +47,12 @@ PROFILES = {
     "openai": Profile(
         hosts=("api.openai.com", "eu.api.openai.com", "us.api.openai.com"), key="OPENAI_API_KEY",
         token_limit="max_completion_tokens", response_format="json_schema", reasoning=r"(ft:)?(o\d|gpt-5)(?!.*-chat)",
+        zero_top_p=True,
     ),
     "azure": Profile(
         hosts=(".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"),
         key="AZURE_OPENAI_API_KEY", key_header="api-key", token_limit="max_completion_tokens",
-        response_format="json_schema", reasoning=r"(o\d|gpt-5)(?!.*-chat)",
+        response_format="json_schema", reasoning=r"(o\d|gpt-5)(?!.*-chat)", zero_top_p=True,
     ),
     "openrouter": Profile(
         hosts=("openrouter.ai",), key="OPENROUTER_API_KEY", reasoning=r"openai/(o\d|gpt-5)(?!.*-chat)"

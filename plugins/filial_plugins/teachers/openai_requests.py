@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,15 @@ _ONLY_STREAMS = re.compile(  # DashScope: "only support stream mode", "must be s
     r"(?:only|must|requir|need|enable|please|non-).{0,80}stream|stream.{0,80}(?:only|must|requir|need|enable|true)",
     re.IGNORECASE | re.DOTALL,
 )
+_UNKNOWN = re.compile(r"unrecogni[sz]ed|unknown|unsupported|not supported|extra (inputs|fields)|not permitted", re.I)
+_SAYS = {
+    "top_p": re.compile(r"\btop[_ -]?p\b|(?<![\w.])p must be"),  # before temperature: some accept only one of both
+    "temperature": re.compile(r"\btemperature\b"),
+    "stop": re.compile(r"\bstop([_ -]?(sequences?|words?|strings?|texts?))?\b"),
+    "seed": re.compile(r"\bseed\b"),
+    "stream_options": re.compile(r"\bstream_options\b"),
+}
+"""What may be refused, and how an error names it; each in the order in which it is changed."""
 
 logger = logging.getLogger("filial.teachers")
 
@@ -38,7 +48,8 @@ class RequestBuilder:
         self._extra, self.extra_bytes = extra, len(msgspec.json.encode(extra)) if extra else 0
         self._is_reasoning_model = re.match(profile.reasoning, model) is not None
         self._warned: set[str] = set()
-        self._stream, self._may_stream, self._count_stream = stream == "always", stream != "never", True
+        self._refused: dict[tuple[str, str], Any] = {}
+        self._stream, self._may_stream = stream == "always", stream != "never"
 
     def choose_limit(self, asked: int | None, own: int | None) -> int:
         """Return most tokens of an answer. Every request contains the limit, so that its largest cost is known."""
@@ -61,6 +72,8 @@ class RequestBuilder:
             options["seed"] = request.seed
         elif request.draw and self._profile.seeds and options.get("temperature") != 0:
             options["seed"] = request.draw
+        if "top_p" in options and not self._profile.zero_top_p:
+            self._translate_top_p(options)
         messages = list(map(self._build_message, request.messages))
         if self._is_reasoning_model:
             options = self._drop_sampling_options(options)
@@ -68,26 +81,67 @@ class RequestBuilder:
         if request.schema is not None:
             self._add_schema(options, messages, request.schema)
         if self._stream:
-            options |= (
-                {"stream": True, "stream_options": {"include_usage": True}} if self._count_stream else {"stream": True}
-            )
-        return {**self._extra, "model": self._model, "messages": messages, self._profile.token_limit: limit, **options}
+            options |= {"stream": True, "stream_options": {"include_usage": True}}
+        limit_name = self._profile.token_limit
+        body = {**self._extra, "model": self._model, "messages": messages, limit_name: limit, **options}
+        return self._adapt(body) if self._refused else body
 
     def learn(self, body: dict[str, Any], error: TeacherError) -> bool:
-        """Return whether requests are sent in another way from now on, because of the error in answer to one."""
+        """Return whether a request is sent in another way from now on, because of the error in answer to it.
+
+        Endpoints differ in the values and parameters that they accept, and say which one they do not.
+        """
         if error.reason not in ("http-400", "http-406", "http-422", "http-501"):
             return False
-        if "stream_options" in body and "stream_options" in error.detail:
-            self.warn(
-                "stream options", f"{self._model!r} does not accept stream_options; they are left out of requests"
-            )
-            self._count_stream = False
+        if "stream" not in body and self._may_stream and _ONLY_STREAMS.search(error.detail):
+            self.warn("stream", f"{self._model!r} only streams its answers; they are requested so from now on")
+            self._stream = True
             return True
-        if "stream" in body or not self._may_stream or not _ONLY_STREAMS.search(error.detail):
+        if change := self._find_change(body, error.detail):
+            ((name, value),) = change.items()
+            self.warn(
+                f"{name} {value}", f"the endpoint of {self._model!r} asks for {name} {value}; it is used from now on"
+            )
+            self._profile = replace(self._profile, **change)
+            return True
+        name = next((name for name, said in _SAYS.items() if name in body and said.search(error.detail)), "")
+        if not name:
             return False
-        self.warn("stream", f"{self._model!r} only streams its answers; they are requested so from now on")
-        self._stream = True
+        value = body[name]
+        if (name, repr(value)) not in self._refused:
+            self._refused[name, repr(value)] = nearest = _find_nearest(name, value)
+            instead = "it is left out" if nearest is None else f"{nearest} is sent instead"
+            self.warn(
+                f"{name} {value!r}", f"the endpoint of {self._model!r} does not accept {name} {value!r}; {instead}"
+            )
         return True
+
+    def _find_change(self, body: dict[str, Any], detail: str) -> dict[str, Any]:
+        """Return the entry of the profile that an error shows to be wrong for this model, with its right value."""
+        if "max_tokens" in body and "max_completion_tokens" in detail:
+            return {"token_limit": "max_completion_tokens"}
+        if "max_completion_tokens" in body and "max_completion_tokens" in detail and _UNKNOWN.search(detail):
+            return {"token_limit": "max_tokens"}
+        if "response_format" in body and re.search(r"response[_. ]format|json_schema|json_object", detail):
+            return {"response_format": "words"}
+        return {}
+
+    def _adapt(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body with what the endpoint accepts in place of what it has refused."""
+        for name in [name for name, _ in self._refused if name in body]:
+            nearest = self._refused.get((name, repr(body.get(name))), ...)
+            if nearest is None:
+                del body[name]
+            elif nearest is not ...:
+                body[name] = nearest
+        return body
+
+    def _translate_top_p(self, options: dict[str, Any]) -> None:
+        """Ask for the most likely word by the temperature alone: most endpoints refuse ``top_p: 0``."""
+        if options.get("top_p") == 0:
+            self.warn("top_p", "top_p 0 asks for the most likely words; it is sent as temperature 0, which all accept")
+            del options["top_p"]
+            options["temperature"] = 0.0
 
     def _build_message(self, message: Message) -> dict[str, Any]:
         """Convert one turn. The reasoning of earlier answers is left out."""
@@ -137,3 +191,13 @@ class RequestBuilder:
         if about not in self._warned:
             self._warned.add(about)
             logger.warning(text)
+
+
+def _find_nearest(name: str, value: Any) -> Any:
+    """Return the value that is nearly the same as one that an endpoint refuses; None to leave it out.
+
+    filial applies stop texts itself. Without ``top_p`` the endpoint uses its own, mostly 1.
+    """
+    if name != "temperature" or not isinstance(value, int | float):
+        return None
+    return 0.01 if value == 0 else 1.0 if value > 1 else 0.99 if value == 1 else None
