@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+
+_LANGUAGE = re.compile(r"\A(?:[A-Za-z0-9]+[ \t]*(?=[\n\r])|json\b)", re.IGNORECASE)
+"""What stands behind the first fence of a code block."""
 
 Role = Literal["system", "user", "assistant", "tool_call", "tool"]
 
@@ -145,6 +149,6 @@ def read_json(text: str) -> Any:
     inner = text.strip()
     fenced = inner.startswith("```") and inner.endswith("```")
     try:
-        return msgspec.json.decode(inner.strip("`").removeprefix("json") if fenced else text)
+        return msgspec.json.decode(_LANGUAGE.sub("", inner.strip("`"), count=1) if fenced else text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as err:
         raise ValueError(f"it is not JSON: {err}") from err
