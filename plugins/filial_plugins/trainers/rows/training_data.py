@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class TrainingData:
         path: the training file.
         rows: its rows.
         heldout: the rows of the held-out file, if there is one.
+        parts: rows of other held-out files by the name of the file, each with a loss of its own.
         samples: records whose questions the model answers at each evaluation.
     """
 
@@ -36,6 +37,7 @@ class TrainingData:
     rows: TokenStore
     heldout: TokenStore | None = None
     samples: tuple[Record, ...] = ()
+    parts: Mapping[str, TokenStore] = field(default_factory=dict)
 
     def check_vocabulary(self, model: Any, source: str) -> None:
         """Check that the model knows all tokens of the rows.
@@ -44,7 +46,7 @@ class TrainingData:
             UsageError: rows use tokens that the model does not know.
         """
         size = model.get_input_embeddings().num_embeddings
-        largest = max(store.largest for store in (self.rows, self.heldout) if store is not None)
+        largest = max(store.largest for store in (self.rows, self.heldout, *self.parts.values()) if store)
         if largest >= size:
             raise UsageError(
                 f"{source}: the data uses token {largest}, but the model has only {size} embeddings: its tokenizer "
@@ -68,7 +70,7 @@ class TrainingData:
 
 
 def load_training_data(folder: Path, source: str, template: Template, prepare: Prepare, samples: int) -> TrainingData:
-    """Load ``train.jsonl`` of a data set's folder, and ``heldout.jsonl`` if there is one.
+    """Load ``train.jsonl`` of a data set's folder, and ``heldout.jsonl`` and ``heldout/*.jsonl`` if there are any.
 
     Args:
         source: where the tokenizer is.
@@ -85,7 +87,9 @@ def load_training_data(folder: Path, source: str, template: Template, prepare: P
     _check_rows(rows, data)
     heldout = prepare(exam, template, encoder) if exam.is_file() else None
     asked = _read_first(exam, samples) if heldout is not None else ()
-    return TrainingData(tokenizer, template, data, rows, heldout, asked or _read_first(data, samples))
+    files = sorted((folder / "heldout").glob("*.jsonl"))
+    parts = {file.stem: prepare(file, template, encoder) for file in files}
+    return TrainingData(tokenizer, template, data, rows, heldout, asked or _read_first(data, samples), parts)
 
 
 def _check_rows(rows: TokenStore, path: Path) -> None:

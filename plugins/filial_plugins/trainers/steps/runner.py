@@ -62,10 +62,12 @@ class BatchRunner(ABC):
         return total
 
     def evaluate(self) -> dict[str, Any]:
-        """Return the held-out loss per trained token, and answers to sample questions."""
+        """Return the held-out losses per trained token, and answers to sample questions."""
         figures: dict[str, Any] = {}
         if (heldout := self.data.heldout) is not None and len(heldout):
             figures = {"heldout_loss": self.score(heldout), "heldout_rows": len(heldout)}
+        if parts := {name: self.score(rows) for name, rows in self.data.parts.items() if len(rows)}:
+            figures["heldout_losses"] = parts
         asked = gather_model(self.network, self.torch, self.group.is_leader) if self.data.samples else self.network
         return figures | (self.answer_samples(asked) if self.group.is_leader else {})
 
