@@ -35,8 +35,8 @@ class MixGroup(PluginGroup):
             return super().get_command(ctx, name)
         if claims := manager(ctx).index["mixers"].get(FIT):
             raise UsageError(
-                f"'fit' is a command of filial mix and a mixer of {claims[0].owner}; write {claims[0].dist}:fit for the "
-                "mixer, or add --no-plugins in front of mix for the command"
+                f"'fit' is a command of filial mix and a mixer of {claims[0].owner}; write {claims[0].dist}:fit for "
+                "the mixer, or --no-plugins in front of mix for the command"
             )
         from filial_plugins.mixing.fit.command import fit
 

@@ -1,1 +1,1 @@
-"""``filial mix fit``: which weights? Short trainings on different mixtures (pilots), a law of their losses, its best."""
+"""``filial mix fit``: which weights? Short trainings on different mixtures (pilots), and a law of their losses."""

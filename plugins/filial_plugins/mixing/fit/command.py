@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +72,9 @@ Words = tuple[str, ...]
     help="Share of each task that is never trained on, to measure the loss.",
 )  # fmt: skip
 @click.option(
-    "--held-out-most",
-    type=click.IntRange(1),
-    default=256,
-    show_default=True,
+    "--held-out-most", type=click.IntRange(1), default=256, show_default=True,
     help="Held-out records of a task at most.",
-)
+)  # fmt: skip
 @click.option("--check/--no-check", default=True, show_default=True, help="Train one more pilot on the result.")
 @click.option("--plan", is_flag=True, help="Say what the pilots would cost; train nothing.")
 @click.option("--seed", type=int, help="Seed of all random numbers; default: the recipe's, or 42.")
@@ -85,7 +82,7 @@ Words = tuple[str, ...]
 @home_option
 @json_option
 @click.pass_context
-def fit(ctx: click.Context, inputs: Words, out: str, plan: bool, as_json: bool, home: Path, **flags: Any) -> int:
+def fit(ctx: click.Context, /, inputs: Words, out: str, plan: bool, as_json: bool, home: Path, **flags: Any) -> int:
     """Choose the weights of a mix by pilots.
 
     Short trainings of a small model on different mixtures show how the held-out loss of each task depends on the
@@ -158,9 +155,7 @@ class _Job:
         trainer, self.records = set_length(given.build_trainer(spec, model, inputs, plugins), flags["steps"])
         self.training = Training(trainer, template, model, inputs.base, self.seed, plugins)
         self.work = self.store / f"work-{digest([str(source) for source in inputs.sources], self.seed)[:12]}"
-        self.numbers = {
-            "bounds": _parse_bounds(flags["bounds"]), "target": _parse_target(flags["target"]),
-        }  # fmt: skip
+        self.bounds, self.target = _parse_bounds(flags["bounds"]), _parse_target(flags["target"])
 
     def find(self) -> Finding:
         """Train the pilots, fit the law, and train the check."""
@@ -192,10 +187,10 @@ class _Job:
         except UsageError as err:
             raise self._blame(err) from err
         names = tasks.names
-        bounds = make_bounds(names, self.numbers["bounds"])
-        for name in self.numbers["target"]:
+        bounds = make_bounds(names, self.bounds)
+        for name in self.target:
             require_task(name, names, "--target")
-        target = np.array([self.numbers["target"].get(name, 0.0) for name in names])
+        target = np.array([self.target.get(name, 0.0) for name in names])
         target = target if target.any() else np.ones(len(names))
         count = flags["pilots"] or max(LEAST_PILOTS, 2 * len(names) + 2)
         if count < len(names) + 2:
@@ -253,11 +248,10 @@ class _Job:
 
     def describe(self) -> list[str]:
         """Return the first lines of the comment above the stage."""
-        flags = self.flags
-        return [
-            f"Chosen by filial mix fit: pilots of {flags['steps']:,} steps ({self.records:,} records), seed {self.seed}, "
-            f"model {flags['model'] or (self.inputs.recipe.model if self.inputs.recipe else '')}."
-        ]
+        recipe = self.inputs.recipe
+        model = self.flags["model"] or (recipe.model if recipe else "")
+        length = f"{self.flags['steps']:,} steps ({self.records:,} records)"
+        return [f"Chosen by filial mix fit: pilots of {length}, seed {self.seed}, model {model}."]
 
     def figures(self, finding: Finding) -> dict[str, Any]:
         """Return what the pilots cost."""
@@ -376,6 +370,3 @@ def _read_share(text: str) -> float | None:
     except ValueError:
         return None
     return number if abs(number) < float("inf") else None
-
-
-Progress = Callable[[float, float, str], None]

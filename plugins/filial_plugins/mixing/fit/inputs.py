@@ -56,7 +56,9 @@ class Inputs:
         self.characters = lengths[1] / max(1, lengths[0])
 
 
-def read_arguments(words: tuple[str, ...], stage: str | None, home: Path, flags: Mapping[str, Any], manager: Manager) -> Inputs:  # fmt: skip
+def read_arguments(
+    words: tuple[str, ...], stage: str | None, home: Path, flags: Mapping[str, Any], manager: Manager
+) -> Inputs:
     """Return what the words of a command line name: one recipe, or files, each as ``FILE`` or ``TASK=FILE``.
 
     Raises:

@@ -169,7 +169,8 @@ def write_fragment(finding: Finding, body: dict[str, Any], about: Sequence[str])
     low, high = row["interval"]
     lines = [
         *about,
-        f"Mean held-out loss of a pilot: predicted {row['predicted']:.4f} ({LEVEL:.0%} interval {low:.4f} to {high:.4f})"
+        f"Mean held-out loss of a pilot: predicted {row['predicted']:.4f} ({LEVEL:.0%} interval {low:.4f} to "
+        f"{high:.4f})"
         + ("" if row["measured"] is None else f", measured {row['measured']:.4f}") + ".",
         *(f"{other['mixture']}: predicted {other['predicted']:.4f}, measured {other['measured']:.4f}."
           for other in finding.rows()[:-1] if other["measured"] is not None),
