@@ -170,7 +170,7 @@ class _Job:
             others = np.array([one.find_best(target, planned.bounds) for one in found.without])
             moved = (others.min(axis=0), others.max(axis=0))
             check = self._train(pilots, tasks, best, 0, 0) if self.flags["check"] else None
-        return Finding(tasks.names, done, found, best, check, moved)
+        return Finding(tasks.names, planned.bounds, done, found, best, check, moved)
 
     def prepare(self, records: Pool, pool: Pool) -> _Planned:
         """Read all records, hold some out, and choose the mixtures of the pilots.

@@ -91,7 +91,7 @@ def _read_recipe(file: str, wanted: str | None, home: Path, manager: Manager) ->
     ]
     if stage.index:
         before = recipe.stages[stage.index - 1].name
-        folder = home / "runs" / recipe.name / "stages" / before
+        folder = home / "runs" / Path(file).stem / "stages" / before
         if (folder / "manifest.json").is_file():
             records = str((folder / "records.jsonl").absolute())
             sources.insert(0, (SourceSpec(file=records), None))

@@ -74,31 +74,35 @@ def fit_law(shares: Vector, losses: Vector) -> Law:
 
 def _fit_task(shares: Vector, losses: Vector) -> tuple[float, Vector]:
     """Return floor and slopes of one task, those with the smallest leave-one-out error."""
-    fits = ((_solve(shares, losses, floor, ridge)) for floor in FLOORS for ridge in RIDGES)
-    _, floor, slopes = min(fits, key=lambda fit: fit[0])
-    return floor, slopes
+    parts = np.array(FLOORS)
+    for _ in range(2):  # over all floors, then between the neighbours of the best
+        tried, ridges = (axis.ravel() for axis in np.meshgrid(parts, RIDGES, indexing="ij"))
+        errors, slopes = _solve(shares, losses, tried * losses.min(), ridges)
+        best = int(np.argmin(errors))
+        floor, row, at = float(tried[best] * losses.min()), slopes[best], best // len(RIDGES)
+        parts = np.linspace(parts[max(0, at - 1)], parts[min(len(parts) - 1, at + 1)], 9)
+    return floor, row
 
 
-def _solve(shares: Vector, losses: Vector, part: float, ridge: float) -> tuple[float, float, Vector]:
-    """Return leave-one-out error, floor and slopes for one floor and one ridge.
+def _solve(shares: Vector, losses: Vector, floors: Vector, ridges: Vector) -> tuple[Vector, Vector]:
+    """Return the leave-one-out error and the slopes for each pair of a floor and a ridge.
 
     The ridge draws the slopes of a task to their mean: where pilots say little, a share matters little. Residuals are
     those of the loss: an error of its logarithm counts times the loss above the floor.
     """
     pilots, tasks = shares.shape
-    floor = part * float(losses.min())
-    above = losses - floor
-    centred = shares - 1 / tasks
-    design = np.column_stack([np.ones(pilots), centred]) * above[:, None]
+    above = losses - floors[:, None]
+    design = np.column_stack([np.ones(pilots), shares - 1 / tasks]) * above[:, :, None]
     target = above * np.log(above)
-    scale = float(np.mean(above**2))
-    penalty = np.diag([0.0, *[ridge * scale] * tasks])
-    inverse = np.linalg.pinv(design.T @ design + penalty, hermitian=True)
-    solution = inverse @ design.T @ target
-    leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
-    error = (target - design @ solution) / np.maximum(1 - leverage, 1e-6)
-    constant, slopes = solution[0], solution[1:]
-    return float(np.mean(error**2)), floor, slopes + constant - slopes.mean()
+    penalty = np.diag([0.0] + [1.0] * tasks) * (ridges * np.mean(above**2, axis=1))[:, None, None]
+    turned = design.transpose(0, 2, 1)
+    inverse = np.linalg.inv(turned @ design + penalty)
+    solution = (inverse @ turned @ target[:, :, None])[:, :, 0]
+    leverage = np.einsum("kij,kjl,kil->ki", design, inverse, design)
+    residual = target - np.einsum("kij,kj->ki", design, solution)
+    errors = np.mean((residual / np.maximum(1 - leverage, 1e-6)) ** 2, axis=1)
+    constant, slopes = solution[:, :1], solution[:, 1:]
+    return errors, slopes + constant - slopes.mean(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,8 @@ class Pilots:
         """
         if (found := self.find(mixture)) is not None:
             return found
-        key, out, job = self._key(), self.work / "model", self.training
+        key, job = self._key(), self.training
+        out = self.work / f"model-{key[:12]}"  # with checkpoints, if a training of this pilot was stopped
         ctx = TrainContext(job.seed, progress=progress, note=self.note, base=job.base, cache=self.work / "prepared")
         figures = tune(job.manager, job.trainer, self.work / "data", job.model, job.template, out, ctx)
         losses = self._read_losses(figures)

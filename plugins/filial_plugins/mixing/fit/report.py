@@ -9,7 +9,7 @@ from typing import Any
 from filial.commands import grid, printable
 from filial_plugins.mixing.fit.law import LEVEL, Fit
 from filial_plugins.mixing.fit.pilots import Pilot
-from filial_plugins.mixing.fit.simplex import DECIMALS, Mixture, Vector
+from filial_plugins.mixing.fit.simplex import DECIMALS, Bounds, Mixture, Vector
 
 FITTED = "fitted"
 LEAST_EXPLAINED = 0.5
@@ -30,6 +30,7 @@ class Finding:
     """
 
     tasks: list[str]
+    bounds: Bounds
     pilots: list[Pilot]
     fit: Fit
     best: Mixture
@@ -43,8 +44,9 @@ class Finding:
 
     @property
     def best_pilot(self) -> Pilot:
-        """The pilot with the smallest measured mean loss."""
-        return min([*self.pilots, *([self.check] if self.check else [])], key=self.measure)
+        """The pilot within the bounds with the smallest measured mean loss."""
+        inside = [pilot for pilot in self.pilots if self.bounds.hold(pilot.mixture.shares)]
+        return min([*inside, *([self.check] if self.check else [])], key=self.measure)
 
     @property
     def chosen(self) -> Mixture:
@@ -58,7 +60,7 @@ class Finding:
     def rows(self) -> list[dict[str, Any]]:
         """Return a row per mixture to compare: those without pilots, the best pilot, the fitted one."""
         shown = [pilot for pilot in self.pilots if pilot.mixture.name in ("uniform", "proportional", "random")]
-        best = min(self.pilots, key=self.measure)
+        best = min((pilot for pilot in self.pilots if self.bounds.hold(pilot.mixture.shares)), key=self.measure)
         rows = [self._row(pilot.mixture, pilot) for pilot in shown]
         if best not in shown:
             rows.append(self._row(Mixture("best pilot", best.mixture.shares), best))

@@ -29,12 +29,19 @@ class Bounds:
     low: Vector
     high: Vector
 
+    def hold(self, shares: Vector) -> bool:
+        """Return whether rounded shares lie within the bounds."""
+        slack = 10.0**-DECIMALS
+        return bool((shares >= self.low - slack).all() and (shares <= self.high + slack).all())
+
     def project(self, point: Vector) -> Vector:
-        """Return the mixture within the bounds that is nearest to a point."""
-        least, most = np.min(self.low - point), np.max(self.high - point)
-        for _ in range(100):  # the sum of shares grows with the shift
+        """Return the mixture within the bounds that is nearest to a point, or one for each row of points."""
+        least = np.min(self.low - point, axis=-1, keepdims=True)
+        most = np.max(self.high - point, axis=-1, keepdims=True)
+        for _ in range(60):  # the sum of shares grows with the shift
             shift = (least + most) / 2
-            least, most = (shift, most) if np.clip(point + shift, self.low, self.high).sum() < 1 else (least, shift)
+            below = np.clip(point + shift, self.low, self.high).sum(axis=-1, keepdims=True) < 1
+            least, most = np.where(below, shift, least), np.where(below, most, shift)
         return np.clip(point + most, self.low, self.high)
 
 
@@ -105,8 +112,8 @@ def plan_mixtures(sizes: Sequence[int], bounds: Bounds, count: int, seed: int) -
     for mixture in given:
         if all(np.abs(mixture.shares - one.shares).sum() > SAME for one in found):
             found.append(mixture)
-    candidates = [bounds.project(point) for point in rng.dirichlet(np.ones(tasks), CANDIDATES)]
-    roots = np.sqrt(np.array(candidates))
+    candidates = bounds.project(rng.dirichlet(np.ones(tasks), CANDIDATES))
+    roots = np.sqrt(candidates)
     while len(found) < count:
         apart = np.min([np.linalg.norm(roots - np.sqrt(one.shares), axis=1) for one in found], axis=0)
         number = len(found) - len(given) + 4
