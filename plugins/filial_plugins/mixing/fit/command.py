@@ -62,7 +62,10 @@ Words = tuple[str, ...]
 )  # fmt: skip
 @click.option("--pilots", type=click.IntRange(3), help="Pilots; default: 8, or twice the tasks and 2 if that is more.")
 @click.option("--steps", type=click.IntRange(1), default=100, show_default=True, help="Updates of each pilot.")
-@click.option("--bounds", multiple=True, metavar="TASK=LOW:HIGH", help="Bounds of a task's share; repeatable.")
+@click.option(
+    "--bounds", multiple=True, metavar="TASK=LOW:HIGH",
+    help="Bounds of a task's share; default: from a fifth of an equal share to 1.",
+)  # fmt: skip
 @click.option(
     "--target", multiple=True, metavar="TASK=WEIGHT",
     help="Weight of a task in the mean loss, 0 for those that are not named; default: all alike.",

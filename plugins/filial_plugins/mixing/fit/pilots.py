@@ -135,7 +135,7 @@ class Pilots:
         for number, loss in enumerate(numbers):
             if not isinstance(loss, int | float) or not 0 < loss < float("inf"):
                 raise FilialError(
-                    f"the held-out loss of task {self.tasks[number]!r} is {loss}, not a number above 0: are its records "
-                    "too long for the trainer's max_length?"
+                    f"the held-out loss of task {self.tasks[number]!r} is {loss}, not a number above 0: are its "
+                    "records too long for the trainer's max_length?"
                 )
         return [float(loss) for loss in numbers if loss is not None]

@@ -18,6 +18,9 @@ DECIMALS = 4
 """Of a share as it is trained, printed and written."""
 CANDIDATES = 2000
 """Random mixtures among which the next pilot is chosen."""
+LEAST = 0.2
+"""Lowest share of a task without bounds, as a part of an equal share: a mix that leaves a task out is for its user to
+ask for."""
 SAME = 0.02
 """Mixtures that differ by no more than this share in all are one pilot."""
 
@@ -58,14 +61,16 @@ class Mixture:
 
 
 def make_bounds(tasks: Sequence[str], given: Mapping[str, tuple[float, float]]) -> Bounds:
-    """Return the bounds of all tasks; those that are not given are 0 and 1.
+    """Return the bounds of all tasks; those that are not given are `LEAST` of an equal share, and 1.
 
     Raises:
         UsageError: an unknown task, or no mixture lies within the bounds.
     """
     for task in given:
         require_task(task, tasks, "--bounds")
-    low, high = (np.array([given.get(task, (0.0, 1.0))[side] for task in tasks]) for side in (0, 1))
+    left = max(0.0, 1 - sum(low for low, _ in given.values()))
+    least = min(LEAST / len(tasks), left / max(1, len(tasks) - len(given)))
+    low, high = (np.array([given.get(task, (least, 1.0))[side] for task in tasks]) for side in (0, 1))
     if low.sum() > 1 + 1e-9:
         raise UsageError(f"--bounds: the lowest shares sum to {low.sum():g}, more than 1; lower some of them")
     if high.sum() < 1 - 1e-9:
