@@ -1,9 +1,8 @@
 """The law of held-out losses: what each task's loss is on a model that was trained on a mixture, and the best mixture.
 
 The loss of task i after training on shares r is ``c_i + exp(sum_j a_ij r_j)``: the exponential form of data mixing laws
-(Ye et al., 2024, arXiv 2403.16952), whose factor k_i is in a_ij, since shares sum to 1. For a given c_i it is a linear
-regression of log(loss - c_i), solved with a small ridge; c_i and the ridge are those whose leave-one-out error is
-smallest. The law is convex, so its best mixture within bounds is found by descent.
+(Ye et al., 2024, arXiv 2403.16952), whose factor k_i is in a_ij, since shares sum to 1. For a given c_i it is fitted by
+least squares with a small ridge; c_i and the ridge are those whose leave-one-out error is smallest. The law is convex, so its best mixture within bounds is found by descent.
 
 Everything that is said of a prediction comes from fits that leave out one pilot each: the error, and the interval
 (jackknife+; Barber et al., 2021, arXiv 1905.02928).
@@ -26,6 +25,8 @@ RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 LEVEL = 0.8
 """Nominal coverage of the interval."""
 STEPS = 3000
+ITERATIONS, HIGHEST = 30, 20.0
+"""Steps of a regression, and the largest exponent in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +88,42 @@ def _fit_task(shares: Vector, losses: Vector) -> tuple[float, Vector]:
 def _solve(shares: Vector, losses: Vector, floors: Vector, ridges: Vector) -> tuple[Vector, Vector]:
     """Return the leave-one-out error and the slopes for each pair of a floor and a ridge.
 
-    The ridge draws the slopes of a task to their mean: where pilots say little, a share matters little. Residuals are
-    those of the loss: an error of its logarithm counts times the loss above the floor.
+    Least squares of the losses by Levenberg-Marquardt, all pairs at once, from the regression of log(loss - floor). The
+    ridge draws the slopes of a task to their mean: where pilots say little, a share matters little. The error without a
+    pilot is its residual / (1 - leverage), as in linear regression.
     """
     pilots, tasks = shares.shape
+    design = np.column_stack([np.ones(pilots), shares - 1 / tasks])
     above = losses - floors[:, None]
-    design = np.column_stack([np.ones(pilots), shares - 1 / tasks]) * above[:, :, None]
-    target = above * np.log(above)
-    penalty = np.diag([0.0] + [1.0] * tasks) * (ridges * np.mean(above**2, axis=1))[:, None, None]
-    turned = design.transpose(0, 2, 1)
-    inverse = np.linalg.inv(turned @ design + penalty)
-    solution = (inverse @ turned @ target[:, :, None])[:, :, 0]
-    leverage = np.einsum("kij,kjl,kil->ki", design, inverse, design)
-    residual = target - np.einsum("kij,kj->ki", design, solution)
-    errors = np.mean((residual / np.maximum(1 - leverage, 1e-6)) ** 2, axis=1)
-    constant, slopes = solution[:, :1], solution[:, 1:]
+    weight = np.mean(above**2, axis=1)
+    penalty = np.diag([0.0] + [1.0] * tasks) * (ridges * weight)[:, None, None]
+    start = np.linalg.solve(design.T @ design + np.diag([1e-9] + [1e-2] * tasks), design.T @ np.log(above).T).T
+
+    def cost(found: Vector) -> Vector:
+        rest = above - np.exp(np.minimum(found @ design.T, HIGHEST))
+        total: Vector = np.sum(rest**2, axis=1) + np.einsum("ki,kij,kj->k", found, penalty, found)
+        return total
+
+    found, damping, value = start, np.full(len(floors), 1e-2), cost(start)
+    for _ in range(ITERATIONS):
+        value_at = np.exp(np.minimum(found @ design.T, HIGHEST))
+        slope = design * value_at[:, :, None]
+        turned = slope.transpose(0, 2, 1)
+        curve = turned @ slope + penalty
+        pull = (turned @ (above - value_at)[:, :, None])[:, :, 0] - np.einsum("kij,kj->ki", penalty, found)
+        damped = curve + np.eye(tasks + 1) * (damping * weight)[:, None, None]
+        moved = found + np.linalg.solve(damped, pull[:, :, None])[:, :, 0]
+        lower = cost(moved)
+        better = lower < value
+        found, value = np.where(better[:, None], moved, found), np.where(better, lower, value)
+        damping = np.where(better, damping / 4, damping * 4)
+    value_at = np.exp(np.minimum(found @ design.T, HIGHEST))
+    slope = design * value_at[:, :, None]
+    turned = slope.transpose(0, 2, 1)
+    inverse = np.linalg.inv(turned @ slope + penalty + 1e-9 * np.eye(tasks + 1) * weight[:, None, None])
+    leverage = np.einsum("kij,kjl,kil->ki", slope, inverse, slope)
+    errors = np.mean(((above - value_at) / np.maximum(1 - leverage, 1e-2)) ** 2, axis=1)
+    constant, slopes = found[:, :1], found[:, 1:]
     return errors, slopes + constant - slopes.mean(axis=1, keepdims=True)
 
 
