@@ -33,6 +33,7 @@ class Known(Trainer):
     max_steps: int | None = Field(None, ge=1, description="Updates.")
     batch_size: int = Field(10, ge=1, description="Rows of an update.")
     wobble: float = Field(0.0, description="Size of a disturbance that is no function of the shares.")
+    slope: float = Field(1.0, description="How much the shares matter.")
     silent: bool = Field(False, description="Report no losses.")
 
     def train(self, data, model, template, out, ctx):
@@ -55,7 +56,7 @@ class Known(Trainer):
             task = records[0]["task"]
             slopes = SLOPES[task]
             wobble = self.wobble * math.sin(1e4 * shares[task] + len(task))
-            losses[name] = FLOORS[task] + math.exp(sum(slopes[t] * shares[t] for t in slopes)) + wobble
+            losses[name] = FLOORS[task] + math.exp(self.slope * sum(slopes[t] * shares[t] for t in slopes)) + wobble
         out.mkdir(parents=True, exist_ok=True)
         return {"steps": self.max_steps} | ({} if self.silent else {"heldout_losses": losses})
 
@@ -64,6 +65,17 @@ def register_trainers(register):
     register("known", Known)
 '''
 TASKS = ["chat", "code", "math"]
+MEASURED = [
+    (0.3334, 0.3333, 0.3333, 1.463516, 0.203839, 1.121654),
+    (0.6667, 0.0833, 0.2500, 1.389250, 0.215458, 1.156300),
+    (0.6067, 0.0342, 0.3591, 1.387985, 0.235299, 1.116352),
+    (0.0667, 0.8666, 0.0667, 1.894742, 0.150701, 1.638792),
+    (0.0667, 0.0667, 0.8666, 1.775660, 0.182646, 0.939674),
+    (0.5992, 0.3341, 0.0667, 1.459443, 0.189494, 1.422452),
+    (0.0667, 0.5856, 0.3477, 1.772090, 0.164267, 1.209391),
+    (0.2935, 0.1066, 0.5999, 1.472900, 0.228668, 1.051175),
+]
+"""Shares of three tasks, and their losses after training on them."""
 FLOORS = np.array([0.8, 0.5, 0.2])
 SLOPES = np.array([[-1.0, 0.3, 0.1], [0.4, -2.0, -0.8], [0.5, -0.5, -3.0]])
 KNOWN = law.Law(FLOORS, SLOPES)
@@ -348,7 +360,7 @@ def test_bounds_hold_and_a_target_moves_the_weights(fit):
 
 
 def test_a_law_that_does_not_hold_gives_the_best_pilot_and_a_warning(fit):
-    assert fit(*FILES, *HOW, "--trainer-option", "wobble=0.3", "--json") == 0
+    assert fit(*FILES, *HOW, "--trainer-option", "wobble=0.1", "--trainer-option", "slope=0", "--json") == 0
     found = json.loads(fit.cli.out)
     assert not found["holds"]
     assert found["said"][0].startswith("warning: the law does not hold here")
@@ -358,8 +370,26 @@ def test_a_law_that_does_not_hold_gives_the_best_pilot_and_a_warning(fit):
 
 
 def test_differences_within_the_error_are_said_to_be_noise(fit):
+    assert fit(*FILES, *HOW) == 0
+    assert "within noise" not in fit.cli.err
     assert fit(*FILES, *HOW, "--trainer-option", "wobble=0.1") == 0
     assert "within noise" in fit.cli.err
+    assert fit(*FILES, *HOW, "--trainer-option", "wobble=0.01", "--trainer-option", "slope=0.01") == 0
+    assert "by these pilots no mixture is better than another" in fit.cli.err
+
+
+def test_lines_that_are_no_records_are_counted(fit):
+    with open("code.jsonl", "a") as file:
+        file.write("no record\n{}\n")
+    assert fit(*FILES, *HOW, "--plan") == 0
+    assert "2 lines are no records and are left out; the first: " in fit.cli.err
+
+
+def test_the_law_fits_what_was_measured():
+    """Losses of eight pilots of 80 steps of the embedded base model: chains, facts and lists of its closed world."""
+    found = law.fit([np.array(row[:3]) for row in MEASURED], [np.array(row[3:]) for row in MEASURED], np.full(3, 1 / 3))
+    assert found.explained > 0.9
+    assert found.error < 0.03
 
 
 def test_a_recipe_says_sources_model_template_trainer_and_seed(fit):

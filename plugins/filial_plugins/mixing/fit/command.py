@@ -182,9 +182,11 @@ class _Job:
             UsageError: the flags do not fit the tasks.
         """
         flags, plugins = self.flags, manager(self.ctx)
-        env = StageContext(stage="mix fit", seed=self.seed, writer=_Drops(), note=_say)
+        drops = _Drops()
+        env = StageContext(stage="mix fit", seed=self.seed, writer=drops, note=_say)
         try:
             run_async(self.ctx, self.inputs.fill(records, plugins, env))
+            drops.say()
             held = hold_out(records, pool, self.work / "data" / "heldout", flags["held_out"], flags["held_out_most"])
             tasks = run_async(self.ctx, held)
         except UsageError as err:
@@ -302,14 +304,23 @@ def _print_plan(job: _Job, as_json: bool) -> None:
 
 
 class _Drops:
-    """Takes what reading drops: a line that is no record is said, and is not there."""
+    """Counts what reading drops: lines that are no records."""
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, ""
 
     def keep(self, record: Any) -> None:
         """Take a record; reading gives none."""
 
     def drop(self, row: Any) -> None:
-        """Say what was dropped."""
-        _say(f"{row.reason}: {row.detail}")
+        """Count a line, and remember the first."""
+        self.count += 1
+        self.first = self.first or row.detail
+
+    def say(self) -> None:
+        """Say how many lines are left out, if any."""
+        if self.count:
+            _say(f"{self.count:,} lines are no records and are left out; the first: {self.first}")
 
 
 def _say(text: str) -> None:

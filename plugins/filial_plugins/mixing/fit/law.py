@@ -2,7 +2,8 @@
 
 The loss of task i after training on shares r is ``c_i + exp(sum_j a_ij r_j)``: the exponential form of data mixing laws
 (Ye et al., 2024, arXiv 2403.16952), whose factor k_i is in a_ij, since shares sum to 1. For a given c_i it is fitted by
-least squares with a small ridge; c_i and the ridge are those whose leave-one-out error is smallest. The law is convex, so its best mixture within bounds is found by descent.
+least squares with a small ridge; c_i and the ridge are those whose leave-one-out error is smallest. The law is convex,
+so its best mixture within bounds is found by descent.
 
 Everything that is said of a prediction comes from fits that leave out one pilot each: the error, and the interval
 (jackknife+; Barber et al., 2021, arXiv 1905.02928).
@@ -155,6 +156,14 @@ class Fit:
         rank = min(count, math.ceil(LEVEL * (count + 1)))
         low, high = np.sort(centres - np.abs(self.errors)), np.sort(centres + np.abs(self.errors))
         return float(low[count - rank]), float(high[rank - 1])
+
+    def difference(self, one: Vector, other: Vector) -> tuple[float, float]:
+        """Return by how much the predicted mean loss of ``one`` is above that of ``other``, with the jackknife's
+        standard error."""
+        values = np.array([float((law.losses(one) - law.losses(other)) @ self.target) for law in self.without])
+        count = len(values)
+        spread = float(np.sum((values - values.mean()) ** 2))
+        return self.mean(one) - self.mean(other), math.sqrt((count - 1) / count * spread)
 
     @property
     def error(self) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from filial.commands import grid, printable
 from filial_plugins.mixing.fit.law import LEVEL, Fit
 from filial_plugins.mixing.fit.pilots import Pilot
@@ -14,6 +16,8 @@ from filial_plugins.mixing.fit.simplex import DECIMALS, Bounds, Mixture, Vector
 FITTED = "fitted"
 LEAST_EXPLAINED = 0.5
 """Share of the differences between pilots that the law must predict to be believed."""
+SCATTER = 4
+"""Range of pilots that differ by chance only, at most, in leave-one-out errors: 2.8 is the mean for 8 of them."""
 MOST_SHOWN = 6
 """Tasks up to which the table has a column for each share."""
 
@@ -92,10 +96,10 @@ class Finding:
                 "longer ones, may help"
             )
         spread = float(fit.means.max() - fit.means.min())
-        if spread <= 2 * fit.error:
+        if not self.holds and spread <= SCATTER * fit.error:
             said.append(
-                f"warning: the mean losses of all pilots lie within {spread:.4f}, which is not more than twice that "
-                "error: by these pilots no mixture is better than another"
+                f"warning: the mean losses of all pilots lie within {spread:.4f}, as they would by chance: by these "
+                "pilots no mixture is better than another"
             )
         for row in self.rows()[:-1]:
             if row["mixture"] != "best pilot":
@@ -104,16 +108,17 @@ class Finding:
 
     def _compare(self, row: dict[str, Any]) -> str:
         """Say how the chosen mixture does beside another one."""
-        what = "fitted" if self.holds else "the best pilot"
-        mine = self.measure(self.check) if self.check and self.holds else None
+        name, mine = row["mixture"], self.check if self.holds else self.best_pilot
+        measured = None if mine is None else row["measured"] - self.measure(mine)
         if not self.holds:
-            mine = self.measure(self.best_pilot)
-        gain = row["measured"] - mine if mine is not None else row["predicted"] - self.fit.mean(self.best.shares)
-        how = "measured" if mine is not None else "predicted"
-        size = f"{abs(gain):.4f} ({abs(gain) / row['predicted']:.1%})"
-        if abs(gain) <= 2 * self.fit.error:
-            return f"{what} beside {row['mixture']}: {how} difference {size}, within noise"
-        return f"{what} is {size} {'below' if gain > 0 else 'above'} {row['mixture']}, {how}"
+            assert measured is not None
+            noise = ", within noise" if abs(measured) <= 2 * self.fit.error else ""
+            return f"the best pilot is {_describe(measured, row)} {name}, measured{noise}"
+        other = np.array([row["weights"][task] for task in self.tasks])
+        gain, error = self.fit.difference(other, self.best.shares)
+        found = "" if measured is None else f"; measured: {_describe(measured, row)} it"
+        noise = "; that is within noise" if abs(gain) <= 2 * error else ""
+        return f"fitted is {_describe(gain, row)} {name} by the law, with a standard error of {error:.4f}{noise}{found}"
 
     def table(self) -> str:
         """Format the mixtures beside each other."""
@@ -181,6 +186,10 @@ def write_fragment(finding: Finding, body: dict[str, Any], about: Sequence[str])
     stage = {"mix": {"use": "weights", "weights": finding.chosen.weights(finding.tasks), **body}}
     text = yaml.safe_dump([stage], sort_keys=False, allow_unicode=True, width=120)
     return "".join(f"# {printable(line)}\n" for line in lines) + text
+
+
+def _describe(gain: float, row: dict[str, Any]) -> str:
+    return f"{abs(gain):.4f} ({abs(gain) / row['predicted']:.1%}) {'below' if gain >= 0 else 'above'}"
 
 
 def _rounded(values: Vector) -> list[float]:

@@ -45,7 +45,8 @@ class Bounds:
             shift = (least + most) / 2
             below = np.clip(point + shift, self.low, self.high).sum(axis=-1, keepdims=True) < 1
             least, most = np.where(below, shift, least), np.where(below, most, shift)
-        return np.clip(point + most, self.low, self.high)
+        nearest: Vector = np.clip(point + most, self.low, self.high)
+        return nearest
 
 
 @dataclass(frozen=True, slots=True)
