@@ -1,4 +1,4 @@
-"""Mix files of records with a mixer, or choose the weights of a mix: ``filial mix MIXER``, ``filial mix fit``."""
+"""Mix files of records with a mixer; `fit` chooses weights."""
 
 from __future__ import annotations
 
