@@ -1,6 +1,8 @@
 """Choosing the weights of a mix by pilots: the law, its best mixture, and the command around them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,13 @@ from hypothesis import strategies as st
 from filial import Record
 from filial.contracts.records import to_json
 from filial_plugins.mixing.fit import law
+from filial_plugins.mixing.fit.pilots import set_length
 from filial_plugins.mixing.fit.simplex import Bounds, make_bounds, plan_mixtures, round_shares
+from filial_plugins.trainers.sft import SFT
 
 TRAINER = '''
 """A trainer whose losses follow a known law of the shares it is given; it notes each training."""
-import json, math
+import json, math, os, signal
 from pathlib import Path
 from filial import Field, Template, TrainContext, Trainer, hookimpl
 
@@ -39,6 +43,8 @@ class Known(Trainer):
     def train(self, data, model, template, out, ctx):
         log = Path("trainings.jsonl")
         done = log.read_text().splitlines() if log.exists() else []
+        if Path("kill").exists() and len(done) >= 3:
+            os.kill(os.getpid(), signal.SIGKILL)
         if Path("stop").exists() and len(done) >= int(Path("stop").read_text()):
             raise KeyboardInterrupt
         rows = [json.loads(line) for line in (data / "train.jsonl").read_text().splitlines()]
@@ -324,6 +330,30 @@ def test_what_was_finished_before_an_interrupt_is_not_trained_again(fit):
     assert left == []
 
 
+def test_a_killed_process_leaves_its_finished_pilots_and_nothing_in_the_way(fit):
+    Path("kill").touch()
+    words = [sys.executable, "-m", "filial", "--plugin", "known.py", "mix", "fit", *FILES, *HOW]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == -9
+    Path("kill").unlink()
+    assert fit(*FILES, *HOW, "-o", "stage.yaml") == 0
+    assert len(trainings()) == 9
+    assert fit(*FILES, *HOW, "-o", "whole.yaml", "--home", "elsewhere") == 0
+    assert Path("stage.yaml").read_bytes() == Path("whole.yaml").read_bytes()
+
+
+def test_files_without_a_task_are_grouped_by_that_of_their_records(fit):
+    write("all.jsonl", [*records("code", 300), *records("math", 120), *records("chat", 60)])
+    assert fit("all.jsonl", *HOW) == 0
+    assert "The records of all.jsonl come from the stage before" in fit.cli.out
+    assert read_stage(fit.cli.out).keys() == {"use", "weights"}
+
+
+def test_pilots_do_not_take_what_a_recipe_says_of_its_training():
+    trainer, records = set_length(SFT(epochs=3, eval_every=5, report_to=("wandb",), batch_size=4, lr=0.1), 7)
+    assert trainer == SFT(max_steps=7, samples=0, batch_size=4, lr=0.1)
+    assert records == 28
+
+
 @pytest.mark.parametrize(
     "change", [["--seed", "7"], ["--steps", "50"], ["--held-out", "0.2"], ["--template", "alpaca"]], ids=str
 )
@@ -455,6 +485,7 @@ FAULTS = {
     "an unknown trainer": ([*FILES, *HOW[:-1], "knwon"], "knwon"),
     "an unknown option": ([*FILES, *HOW, "--trainer-option", "speed=1"], "speed"),
     "a trainer that reports nothing": ([*FILES, *HOW, "--trainer-option", "silent=true"], "no 'heldout_losses'"),
+    "a folder for output": ([*FILES, *HOW, "-o", "base"], "is a folder"),
     "output over input": ([*FILES, *HOW, "-o", "code.jsonl"], "code.jsonl"),
 }  # fmt: skip
 

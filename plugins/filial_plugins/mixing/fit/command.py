@@ -94,6 +94,10 @@ def fit(ctx: click.Context, /, inputs: Words, out: str, plan: bool, as_json: boo
     HOME/.filial/pilots and not trained again.
     """
     job = _Job(ctx, home, _read(ctx, inputs, home, flags), flags)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError("mix fit is one process that starts its trainings; leave out torchrun, and set launch=N")
+    if out != "-" and Path(out).is_dir():
+        raise UsageError(f"{out}: is a folder; give a file in it")
     places = [] if out == "-" else [Place("-o", out, "give -o another file")]
     files = [source.file for source, _ in job.inputs.sources]
     check_places([*read_places(ctx, files), Place("the recipe", inputs[0])], places)
@@ -256,7 +260,10 @@ class _Job:
         recipe = self.inputs.recipe
         model = self.flags["model"] or (recipe.model if recipe else "")
         length = f"{self.flags['steps']:,} steps ({self.records:,} records)"
-        return [f"Chosen by filial mix fit: pilots of {length}, seed {self.seed}, model {model}."]
+        lines = [f"Chosen by filial mix fit: pilots of {length}, seed {self.seed}, model {model}."]
+        if files := [source.file for source, task in self.inputs.sources if task is None and recipe is None]:
+            lines.append(f"The records of {', '.join(files)} come from the stage before this one, or from 'data'.")
+        return lines
 
     def figures(self, finding: Finding) -> dict[str, Any]:
         """Return what the pilots cost."""

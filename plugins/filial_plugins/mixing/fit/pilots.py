@@ -15,6 +15,8 @@ from filial.commands import Manager, model_digest, tune
 from filial.storage import digest, file_sha256, find_finished, write_manifest
 from filial_plugins.mixing.fit.simplex import Mixture, Vector
 
+NOT_FOR_PILOTS = ("eval_every", "report_to", "checkpoint_steps")
+"""Options of a trainer that a recipe sets for the training itself."""
 FIGURES = ("steps", "tokens_seen", "cpu_seconds", "seconds", "loss")
 """Figures of a training that are kept with a pilot."""
 
@@ -68,6 +70,7 @@ def set_length(trainer: Trainer, steps: int) -> tuple[Trainer, int]:
         if getattr(trainer, bound, None) is not None:
             trainer = trainer.model_copy(update={bound: None})
     changes: dict[str, Any] = {"max_steps": steps}
+    changes |= {key: options[key].get_default(call_default_factory=True) for key in NOT_FOR_PILOTS if key in options}
     if "samples" in options:
         changes["samples"] = 0  # answers to sample questions are for people
     made = trainer.model_copy(update=changes)
