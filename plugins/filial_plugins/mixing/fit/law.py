@@ -123,7 +123,8 @@ def _solve(shares: Vector, losses: Vector, floors: Vector, ridges: Vector) -> tu
     turned = slope.transpose(0, 2, 1)
     inverse = np.linalg.inv(turned @ slope + penalty + 1e-9 * np.eye(tasks + 1) * weight[:, None, None])
     leverage = np.einsum("kij,kjl,kil->ki", slope, inverse, slope)
-    errors = np.mean(((above - value_at) / np.maximum(1 - leverage, 1e-2)) ** 2, axis=1)
+    freedom = 1 - np.minimum(leverage.sum(axis=1) + 1, pilots - 0.1) / pilots  # the floor counts as a parameter, too
+    errors = np.mean((above - value_at) ** 2, axis=1) / freedom**2
     constant, slopes = found[:, :1], found[:, 1:]
     return errors, slopes + constant - slopes.mean(axis=1, keepdims=True)
 
