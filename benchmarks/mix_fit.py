@@ -1,6 +1,6 @@
 """``filial mix fit`` beside a grid: how good are the weights that short pilots choose, and what do they cost?
 
-    python benchmarks/mix_fit.py [SEED...] [--steps 800] [--pilots 8] [--pilot-steps 80]
+    python benchmarks/mix_fit.py [SEED...] [--steps 800] [--pilots 8] [--pilot-steps 100]
 
 The closed world of the teacher ``procedural``, in three families of tasks: ``facts`` (few things to know, easy),
 ``lists`` (one operation on a list) and ``chains`` (two operations, hard, half of all records; what is learned of lists
@@ -48,7 +48,7 @@ FAMILIES: dict[str, tuple[Operation, ...]] = {"chains": SINGLE, "facts": fact_op
 SIZES = {"chains": 12_000, "facts": 6_000, "lists": 6_000}
 TESTED = 300
 """Test records of each family."""
-WARM_STEPS, BATCH = 450, 16
+WARM_STEPS, BATCH = 150, 16
 BASE = "pkg:filial_plugins/procedural/pocket_base"
 HOW = {"batch_size": BATCH, "lr": 1e-3, "beta2": 0.98, "weight_decay": 0.05, "schedule": "trapezoid", "threads": 1}
 LIMIT, SHARE = 0.01, 0.1
@@ -178,7 +178,7 @@ def main() -> int:
     parser.add_argument("seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--pilots", type=int, default=8)
-    parser.add_argument("--pilot-steps", type=int, default=80)
+    parser.add_argument("--pilot-steps", type=int, default=100)
     options = parser.parse_args()
     import torch
 
