@@ -29,7 +29,8 @@ class Finding:
     Attributes:
         tasks: names, in the order of the shares.
         best: the mixture with the smallest loss by the law.
-        check: the pilot that was trained on it afterwards, if any.
+        pilots: all of them, with the check: one on the best mixture of the others.
+        check: the check, if the best mixture is still the same with it.
         moved: the lowest and the highest share of each task in the best mixtures of fits without one pilot.
     """
 
@@ -50,7 +51,7 @@ class Finding:
     def best_pilot(self) -> Pilot:
         """The pilot within the bounds with the smallest measured mean loss."""
         inside = [pilot for pilot in self.pilots if self.bounds.hold(pilot.mixture.shares)]
-        return min([*inside, *([self.check] if self.check else [])], key=self.measure)
+        return min(inside, key=self.measure)
 
     @property
     def chosen(self) -> Mixture:
@@ -64,9 +65,9 @@ class Finding:
     def rows(self) -> list[dict[str, Any]]:
         """Return a row per mixture to compare: those without pilots, the best pilot, the fitted one."""
         shown = [pilot for pilot in self.pilots if pilot.mixture.name in ("uniform", "proportional", "random")]
-        best = min((pilot for pilot in self.pilots if self.bounds.hold(pilot.mixture.shares)), key=self.measure)
+        best = self.best_pilot
         rows = [self._row(pilot.mixture, pilot) for pilot in shown]
-        if best not in shown:
+        if best not in shown and (self.check is None or best.mixture.name != "check"):
             rows.append(self._row(Mixture("best pilot", best.mixture.shares), best))
         return [*rows, self._row(self.best, self.check)]
 
@@ -134,7 +135,6 @@ class Finding:
 
     def figures(self) -> dict[str, Any]:
         """Return everything for machines."""
-        pilots = [*self.pilots, *([self.check] if self.check else [])]
         return {
             "tasks": self.tasks,
             "target": dict(zip(self.tasks, _rounded(self.fit.target), strict=True)),
@@ -144,7 +144,7 @@ class Finding:
                     "losses": dict(zip(self.tasks, _rounded(pilot.losses), strict=True)),
                     "mean": round(self.measure(pilot), 6),
                 }
-                for pilot in pilots
+                for pilot in self.pilots
             ],
             "law": {
                 "form": "loss_i = floor_i + exp(sum_j slope_ij * share_j)",

@@ -21,6 +21,9 @@ CANDIDATES = 2000
 LEAST = 0.2
 """Lowest share of a task without bounds, as a part of an equal share: a mix that leaves a task out is for its user to
 ask for."""
+REACH = 2 / 3
+"""How far pilots go from the uniform mixture towards a single task: losses at the corners are large, and a law that has
+to follow them is worse between them."""
 SAME = 0.02
 """Mixtures that differ by no more than this share in all are one pilot."""
 
@@ -118,7 +121,7 @@ def plan_mixtures(sizes: Sequence[int], bounds: Bounds, count: int, seed: int) -
     for mixture in given:
         if all(np.abs(mixture.shares - one.shares).sum() > SAME for one in found):
             found.append(mixture)
-    candidates = bounds.project(rng.dirichlet(np.ones(tasks), CANDIDATES))
+    candidates = bounds.project(REACH * rng.dirichlet(np.ones(tasks), CANDIDATES) + (1 - REACH) / tasks)
     roots = np.sqrt(candidates)
     while len(found) < count:
         apart = np.min([np.linalg.norm(roots - np.sqrt(one.shares), axis=1) for one in found], axis=0)
