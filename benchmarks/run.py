@@ -1,6 +1,7 @@
 """Every benchmark that ends within a few minutes, one after the other: ``make bench``.
 
-``demo_seeds.py`` and ``kill9.py`` (a quarter of an hour each) are left out; run them by themselves.
+``demo_seeds.py``, ``kill9.py`` and ``mix_fit.py`` (a quarter of an hour or more each) are left out; run them by
+themselves.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LEFT_OUT = {"run.py", "endpoint.py", "training_ways.py", "demo_seeds.py", "kill9.py"}
+LEFT_OUT = {"run.py", "endpoint.py", "training_ways.py", "demo_seeds.py", "kill9.py", "mix_fit.py"}
 ONCE = {"training.py": ["--repeats", "1"]}  # medians of five, with TRL, take a quarter of an hour
 
 
