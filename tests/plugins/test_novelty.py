@@ -327,6 +327,6 @@ def test_against_files_alone(cli):
     assert [row["instruction"] for row in cli.rows("out.jsonl")] == TASKS["en"][:1] * 2 + TASKS["zh"][2:]
     assert cli("filter", "novelty", "in.jsonl", "--files", "none.jsonl", "-o", "o.jsonl") == 2
     assert "filter: 0.files.0: no file 'none.jsonl'" in cli.err
-    cli.write("bad.jsonl", {"instruction": 7})
+    cli.write("bad.jsonl", {"instruction": [7]})
     assert cli("filter", "novelty", "in.jsonl", "--files", "bad.jsonl", "-o", "o.jsonl") == 2
     assert "bad.jsonl:1: /instruction" in cli.err

@@ -55,7 +55,7 @@ def decode(line: bytes) -> Record:
         if _UNKNOWN.match(str(error)) or fault.message == "Expected `array`, got `object`":
             return convert(unfold_turns(parse_object(line)))
         if fault.pointer and fault.message.endswith("got `null`"):
-            return from_row(parse_object(line))
+            return convert({key: value for key, value in parse_object(line).items() if value is not None})
         raise fault from None
     except DECODE_ERRORS as error:
         raise explain_bad_json(line, error) from None
