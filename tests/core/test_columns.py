@@ -151,9 +151,9 @@ def test_nothing_that_a_row_says_is_lost_by_mapping_it(row, data):
         ),
         (
             {"columns": {**MAPPED, "ticket": "lang"}},
-            "'lang' is to be 'ticket', but there is a column of that name already",
+            "'lang' is mapped to 'ticket', but there is also a column 'ticket'",
         ),
-        ({"columns": MAPPED, "ignore": ["customer_message"]}, "'customer_message' is to be read and to be ignored"),
+        ({"columns": MAPPED, "ignore": ["customer_message"]}, "'customer_message' is mapped and ignored"),
     ],
 )
 def test_a_column_or_a_field_that_is_not_there_is_told_with_the_ones_that_are(tmp_path, how, words):
@@ -242,7 +242,7 @@ def test_a_late_column_of_the_name_of_a_target_makes_a_bad_line(tmp_path):
     rows = [{"q": "Who?", "a": "I."}] * 150 + [{"q": "Who?", "a": "I.", "output": "You."}]
     columns = {"instruction": "q", "output": "a"}
     assert len(load(put(tmp_path / "a.jsonl", *rows), columns=columns, bad=bad)[0]) == 150
-    assert str(bad[0]).endswith("151: /output: 'a' is to be 'output', but there is a column of that name")
+    assert str(bad[0]).endswith("151: /output: 'a' is mapped to 'output', but there is also such a column")
 
 
 def test_what_changes_the_meaning_of_a_late_row_makes_it_a_bad_line(tmp_path):

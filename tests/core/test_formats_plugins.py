@@ -157,7 +157,7 @@ def test_filials_own_rows_ask_no_plugin(tmp_path, site):
         ('[Record(instruction=row["front"], output=row["nowhere"])]', "the format looks for 'nowhere' and does not"),
         ('[Record(instruction=row["front"], output=7)]', "/output: Expected `str`, got `int`"),
         ('[Record(instruction=row["front"], scores={"x": float("inf")})]', "/scores: Expected `float`"),
-        ("[]", "the format makes no record of it"),
+        ("[]", "the format finds no record in it"),
         ('[Record(instruction={}[row["front"]])]', "the format looks for 'Name a river.' and does not"),
         ('[Record(instruction="")]', "a record needs an instruction"),
         ('[Record(instruction=row["front"], output="\\ud800")]', "holds U+D800, half a character"),
@@ -248,7 +248,7 @@ def test_cells_of_tables_are_kept_as_json_says_them(install):
 def test_a_cell_that_json_cannot_say_is_a_bad_row(install):
     bad: list[BadLine] = []
     assert list(read_rows([{**ROW, "x": object()}], format="cards", manager=install().manager(), bad=bad)) == []
-    assert (bad[0].pointer, "JSON cannot say it" in bad[0].message) == ("/x", True)
+    assert (bad[0].pointer, "JSON cannot represent it" in bad[0].message) == ("/x", True)
 
 
 # Files of their own

@@ -126,7 +126,7 @@ class Catalogue:
             lists = (name for name, value in alone.items() if value and isinstance(value, list))
             if wrapper := max(lists, key=lambda name: len(alone[name]), default=""):
                 raise UsageError(
-                    f"{place}: no known format has one object with the column {wrapper!r}; if the rows stand in there, "
+                    f"{place}: no known format has one object with the column {wrapper!r}; if the rows are in it, "
                     f"save that array alone, as with jq .{wrapper}"
                 )
             why = f"{place}: no known format has the columns {list_columns(name for row in rows for name in row)}"

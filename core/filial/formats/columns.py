@@ -125,7 +125,7 @@ class Columns:
         if twice := [name for name in self._gone if [*self.targets.values()].count(name) > 1]:
             raise UsageError(f"the column {twice[0]!r} is mapped to several fields; map it to one")
         if both := {*self.targets.values(), *self._kept}.intersection(ignore):
-            raise UsageError(f"the column {min(both)!r} is to be read and to be ignored; say one of the two")
+            raise UsageError(f"the column {min(both)!r} is mapped and ignored; remove one of the two")
 
     def __bool__(self) -> bool:
         return bool(self._gone) or self.keep is not None
@@ -144,7 +144,7 @@ class Columns:
                 raise UsageError(f"{file}: there is no column {name!r}{end}")
         held = {name for row in rows for name, value in row.items() if value not in EMPTY}
         for target in sorted(self.targets.keys() & held - self._gone.keys()):
-            why = f"{file}: {self.targets[target]!r} is to be {target!r}, but there is a column of that name already"
+            why = f"{file}: {self.targets[target]!r} is mapped to {target!r}, but there is also a column {target!r}"
             raise ColumnsError(why, {"leave that one out with": ("ignore", [*self.ignore, target])})
 
     def rename(self, row: Row) -> Row:
@@ -170,7 +170,7 @@ class Columns:
                 value = msgspec.json.encode(value).decode()
             if value is not None and value is not _MISSING:
                 if rest.get(target) not in EMPTY:
-                    raise Fault(f"/{target}", f"{source!r} is to be {target!r}, but there is a column of that name")
+                    raise Fault(f"/{target}", f"{source!r} is mapped to {target!r}, but there is also such a column")
                 rest[target] = value
         return rest
 

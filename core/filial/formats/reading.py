@@ -101,7 +101,7 @@ def read_rows(
     catalogue = Catalogue(manager)
     form = None if format in (AUTO, OWN) else catalogue.get(format)
     if form is not None and not holds_rows(form):
-        raise UsageError(f"{format!r} is a format of files; rows have one of those of rows")
+        raise UsageError(f"{format!r} is a format of files; name a format of rows")
     report, said = BadLineReport(name, bad, strict=False), Columns(columns, keep, ignore)
     records = _RowReader(catalogue, report, form, format == AUTO, said, note).items(rows)
     return add_ids(records) if ids else records

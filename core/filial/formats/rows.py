@@ -103,7 +103,7 @@ class RowFormat(Format):
                 force_setattr(checked, "extra", {**extra, **checked.extra})
             records.append(checked)
         if not records:
-            raise Fault("", "the format makes no record of it")
+            raise Fault("", "the format finds no record in it")
         return records
 
     def to_rows(self, records: Iterable[Record]) -> Iterator[Row]:
@@ -149,4 +149,4 @@ def _to_json_value(column: str, value: Any) -> Any:
     try:
         return msgspec.json.decode(msgspec.json.encode(value))
     except (TypeError, ValueError, RecursionError) as error:
-        raise Fault(f"/{column}", f"cannot be kept, for JSON cannot say it: {error}; leave the column out") from None
+        raise Fault(f"/{column}", f"cannot be kept, as JSON cannot represent it: {error}; ignore the column") from None
