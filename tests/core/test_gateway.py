@@ -272,6 +272,7 @@ def test_a_request_is_noted_and_claimed_on_disk_before_it_is_sent_and_many_share
         return "ok"
 
     g = Gateway("moody", Priced.saying(answer), Ledger(tmp_path / "l.sqlite"), account)
+    g.slots.limit = 64.0
 
     async def work():
         await g.ask(request("first"))

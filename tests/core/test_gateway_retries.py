@@ -65,8 +65,8 @@ def test_being_told_to_come_back_later_is_no_failure_while_others_are_served(gat
     assert [r.text for r in results] == ["ok"] * 41
 
 
-@pytest.mark.parametrize(("served", "ends"), [(True, ("ok", 10)), (False, ("rate-limited", 3))])
-def test_a_request_told_to_wait_more_often_than_it_may_fail_is_lost_only_where_nobody_is_served(gateway, served, ends):
+@pytest.mark.parametrize("served", [True, False])
+def test_a_request_told_to_wait_more_often_than_it_may_fail_is_not_lost(gateway, served):
     """Every time while it is on its way, another one is answered, or none is."""
     sent = 0
 
@@ -83,7 +83,7 @@ def test_a_request_told_to_wait_more_often_than_it_may_fail_is_lost_only_where_n
 
     g = gateway(lambda r, n: answer(r), max_retries=2)
     (result,) = ask(g, "unlucky")
-    assert (getattr(result, "reason", "") or result.text, sent) == ends
+    assert (result.text, sent) == ("ok", 10)
 
 
 def test_a_request_that_is_refused_again_and_again_waits_longer_each_time(gateway):

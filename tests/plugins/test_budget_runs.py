@@ -69,7 +69,7 @@ def test_a_cap_of_two_cents_is_never_passed_and_nearly_all_used(cli, recipe, moc
     server = mock_llm(latency_ms=20, jitter_ms=50, hold_after=0)
 
     def answer():
-        server.wait("in_flight", 49)
+        server.wait("in_flight", 16)
         server.config(hold_after=-1)
 
     answering = threading.Thread(target=answer)

@@ -106,11 +106,9 @@ home_option = click.option(
 )  # fmt: skip
 seed_option = click.option("--seed", type=int, default=42, show_default=True, help="Seed of all random numbers.")
 format_option = click.option(
-    "--format",
-    default="auto",
-    show_default=True,
+    "--format", default="auto", show_default=True,
     help="Format of the input, or '{use: NAME, option: …}'; auto: by suffix and content.",
-)
+)  # fmt: skip
 source_options = stack(
     format_option,
     click.option(

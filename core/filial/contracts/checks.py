@@ -18,7 +18,7 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 """The form of plugin names and drop reasons: ``too-similar``."""
 MOST_TOKENS = 10**9
 """A larger number of tokens is an error: no model reads or writes so many at once."""
-_COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+_COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 _TEXTS = ("text", "reasoning", "finish_reason", "model", "key")
 
 

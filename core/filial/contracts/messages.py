@@ -69,9 +69,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     ``reasoning`` is the model's reasoning text, if the endpoint returns it; never part of the text. ``finish_reason``
     is "stop", "length" or the endpoint's own word, empty if there is none; an answer that is not complete is a failed
-    attempt (docs/teachers.md). Token counts are the endpoint's, 0 if unknown. ``cached_tokens`` and
-    ``cache_write_tokens`` are parts of the prompt's, ``reasoning_tokens`` part of the completion's. ``key`` is the
-    ledger key, set by the gateway.
+    attempt (docs/teachers.md). Token counts are the endpoint's, 0 if unknown. ``cached_tokens`` are part of the
+    prompt's, ``reasoning_tokens`` part of the completion's. ``key`` is the ledger key, set by the gateway.
     """
 
     text: str
@@ -80,7 +79,6 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
-    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     model: str = ""
     key: str = ""
@@ -97,27 +95,21 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """What a teacher charges, in US dollars per million tokens.
 
-    ``cached`` is for prompt tokens from the endpoint's cache (default: as the others), ``cache_write`` for those
-    written to it (default: 1.25 times the others). ``source`` says where the figures come from, and their date.
+    ``cached`` is for prompt tokens from the endpoint's cache (default: as the others). ``source`` says where the
+    figures come from, and their date.
     """
 
     prompt: float
     completion: float
     cached: float | None = None
-    cache_write: float | None = None
     source: str = ""
 
-    def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0, written: int = 0) -> float:
-        """Return the US dollars for one answer, never negative. Tokens read from the cache or ``written`` to it that
-        exceed the prompt are added."""
-        prompt, completion, read, write = (
-            max(0, n) for n in (prompt_tokens, completion_tokens, cached_tokens, written)
-        )
-        fresh = prompt - read - write if read + write <= prompt else prompt
-        cached = self.prompt if self.cached is None else self.cached
-        cache_write = 1.25 * self.prompt if self.cache_write is None else self.cache_write
-        usd = fresh * self.prompt + read * cached + write * cache_write + completion * self.completion
-        return max(0.0, usd / 1e6)
+    def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float:
+        """Return the US dollars for one answer, never negative. Cached tokens that exceed the prompt are added."""
+        prompt, completion, cached = (max(0, n) for n in (prompt_tokens, completion_tokens, cached_tokens))
+        fresh = prompt - cached if cached <= prompt else prompt
+        each = self.prompt if self.cached is None else self.cached
+        return max(0.0, (fresh * self.prompt + cached * each + completion * self.completion) / 1e6)
 
 
 FREE = Price(prompt=0.0, completion=0.0, source="runs on this machine")

@@ -14,12 +14,10 @@ _APOLOGY = re.compile(
     re.IGNORECASE,
 )
 _DECLINE = re.compile(
-    r"\W*(?:"
-    r"as an? (?:ai|artificial intelligence|language model)\b"
+    r"\W*(?:as an? (?:ai|artificial intelligence|language model)\b"
     r"|(?:unfortunately,? |i['’]?m afraid(?: that)? )?(?:i|we)\s*"
     r"(?:cannot|can['’]?t|can not|could not|am unable to|['’]m unable to|am not able to|['’]m not able to|"
-    rf"won['’]?t|will not|must decline to)\s+(?:\w+ly )?(?:{_VERBS})\b"
-    r")",
+    rf"won['’]?t|will not|must decline to)\s+(?:\w+ly )?(?:{_VERBS})\b)",
     re.IGNORECASE,
 )
 

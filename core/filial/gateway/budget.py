@@ -183,33 +183,6 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
-class Counts(NamedTuple):
-    """Tokens of a prompt (including those ``cached`` and ``written`` to the cache) and of an answer; ``estimated``:
-    some are upper bounds."""
-
-    prompt: int
-    completion: int
-    cached: int = 0
-    written: int = 0
-    estimated: bool = False
-
-
-def count_tokens(
-    bound: Bound, prompt: int, completion: int, cached: int = 0, written: int = 0, more: int = 0
-) -> Counts:
-    """Return the tokens to count for an answer, complete or not. Never less than the teacher reports.
-
-    A missing count is replaced by the maximum for the request, because the visible text does not show how much
-    reasoning was hidden. A part that is larger than its total was counted separately and is added: tokens of the cache
-    to the prompt, ``more`` (reasoning) to the answer.
-    """
-    estimated = not prompt or not completion
-    prompt, completion = prompt or bound.prompt, completion or bound.completion
-    prompt += cached + written if cached + written > prompt else 0
-    completion += more if more > completion else 0
-    return Counts(prompt, completion, cached, written, estimated)
-
-
 class Reservation(NamedTuple):
     """What is reserved for one request: its number in the journal, tokens, picodollars."""
 
@@ -256,8 +229,7 @@ class BudgetAccount:
             BudgetStop: it will not fit.
         """
         tokens = bound.prompt + bound.completion
-        written = bound.prompt if price and price.cache_write else 0
-        pico = to_picodollars(price.cost(*bound, written=written)) if price else 0
+        pico = to_picodollars(price.cost(bound.prompt, bound.completion)) if price else 0
         while cap := self._find_exceeded(tokens, pico, self.open):
             if not self.open.requests or self._find_exceeded(tokens, pico, Totals()):
                 self._wake()  # the others will stop, too

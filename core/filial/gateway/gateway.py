@@ -13,7 +13,7 @@ from filial.contracts.errors import FilialError, TeacherError, TeacherUnreachabl
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
 from filial.contracts.plugin_errors import describe_surrogate
-from filial.gateway.budget import BudgetAccount, Counts, Totals, Usage, count_tokens, to_picodollars, unknown_price
+from filial.gateway.budget import BudgetAccount, Totals, Usage, to_picodollars, unknown_price
 from filial.gateway.deadlines import Deadlines
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.gateway.outages import Outages, Pending, Retry
@@ -50,6 +50,8 @@ UNKNOWN_FINISH = (
     "again, then dropped"
 )
 
+FIRST_WINDOW = 16.0
+"""Requests in flight until the first answers: what a small quota refuses of them is sent in vain."""
 POLL_INTERVAL = 0.1
 """Seconds between two checks for an answer that another run is waiting for."""
 
@@ -87,6 +89,7 @@ class Gateway:
         if self.account.budget.usd is not None and self.price is None:
             raise UsageError(f"the budget: {unknown_price(self.use)}")
         self.slots = Window(teacher.max_concurrency)
+        self.slots.limit = min(self.slots.limit, FIRST_WINDOW)
         self.pause = Pause()
         self.stopped: FilialError | None = None
         self.ask: Proceed = wrap(self._answer) if wrap else self._answer
@@ -96,8 +99,8 @@ class Gateway:
         self._pending: dict[str, asyncio.Task[Reply]] = {}
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
         self._outages = Outages(
-            self.use, teacher, self.slots, self.pause, partial(ledger.latest_request, self._keys), self._pending,
-            self._on_the_wire,
+            self.use, teacher, self.slots, self._requests, self.pause, partial(ledger.latest_request, self._keys),
+            self._pending, self._on_the_wire,
         )  # fmt: skip
         self._deadlines = Deadlines(teacher.timeout)
         self._mean_tokens = 0.0
@@ -223,11 +226,12 @@ class Gateway:
         pending.expected = self._mean_tokens or pending.bound.prompt / 4 + min(pending.bound.completion, TYPICAL_ANSWER)
         while True:
             await self._tokens.take(pending.expected)
-            await self._requests.take(1)
             await self.slots.enter_after(self.pause)
             try:
-                mine = await self.ledger.claim(key)
-                known = self._find_stored(key, asked, pending.request)
+                await self._requests.take(1)  # in its place: the rate may be learned while it waits for one
+                late = self.pause.left or self.slots.in_flight > int(self.slots.limit)  # by now
+                mine = not late and await self.ledger.claim(key)
+                known = None if late else self._find_stored(key, asked, pending.request)
             except BaseException:
                 self.slots.leave()
                 raise
@@ -240,7 +244,7 @@ class Gateway:
             self._requests.give_back(1)
             if known is not None:
                 return known
-            await asyncio.sleep(POLL_INTERVAL)
+            await asyncio.sleep(0 if late else POLL_INTERVAL)
 
     async def _send(self, pending: Pending, task: asyncio.Task[Reply]) -> Reply | TeacherError:
         """Send one attempt and account for its cost. Return the answer or the error.
@@ -257,8 +261,8 @@ class Gateway:
             reply = await receive(self.use, self.teacher, pending.request, self._deadlines)
             if not reply.finish_reason:
                 self._note_once("no finish", NO_FINISH)
-            told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.cache_write_tokens)
-            cost = self._cost(pending.bound, count_tokens(pending.bound, *told, reply.reasoning_tokens))
+            told = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens)
+            cost = self._cost(pending.bound, *told)
             self.spent.with_reasoning += bool(reply.reasoning)
             self.spent.reasoning_tokens += reply.reasoning_tokens
             self._outages.note_answer(pending)
@@ -270,17 +274,23 @@ class Gateway:
             if error.billed is None:
                 self.spent.lost += 1
             else:
-                free = error.billed == (0, 0)
-                cost = self._cost(pending.bound, Counts(0, 0) if free else count_tokens(pending.bound, *error.billed))
+                cost = self._cost(pending.bound, *error.billed) if any(error.billed) else Totals(requests=1)
             return error
         finally:
             self.account.settle(reserved, cost)
             self._tokens.give_back(pending.expected - cost.tokens)
 
-    def _cost(self, bound: Bound, counts: Counts) -> Totals:
-        """Return the cost of tokens; the maximum if some counts are missing."""
-        prompt, completion, cached, written, estimated = counts
-        self.spent.estimated += estimated
+    def _cost(self, bound: Bound, prompt: int, completion: int, cached: int = 0, reasoning: int = 0) -> Totals:
+        """Return the cost of an answer, complete or not: never less than the teacher reports.
+
+        A missing count is replaced by the maximum for the request, because the visible text does not show how much
+        reasoning was hidden. A part that is larger than its total was counted separately and is added: cached tokens
+        to the prompt, reasoning tokens to the answer.
+        """
+        self.spent.estimated += not prompt or not completion
+        prompt, completion = prompt or bound.prompt, completion or bound.completion
+        prompt += cached if cached > prompt else 0
+        completion += reasoning if reasoning > completion else 0
         self.spent.cached_tokens += cached
         if prompt > bound.prompt or completion > bound.completion:
             self._note_once(
@@ -288,7 +298,7 @@ class Gateway:
                 f"counts {prompt:,} + {completion:,} tokens, but at most {bound.prompt:,} + {bound.completion:,} were "
                 "expected; a cap may be exceeded by the difference",
             )
-        pico = to_picodollars(self.price.cost(prompt, completion, cached, written)) if self.price else 0
+        pico = to_picodollars(self.price.cost(prompt, completion, cached)) if self.price else 0
         return Totals(requests=1, prompt=prompt, completion=completion, pico=pico)
 
     async def _store(self, key: str, asked: bytes, reply: Reply) -> Reply:

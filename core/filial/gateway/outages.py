@@ -12,11 +12,14 @@ from typing import NamedTuple
 from filial.contracts.errors import TeacherError, TeacherUnreachable
 from filial.contracts.kinds import Teacher
 from filial.contracts.messages import Bound, Reply, Request
-from filial.gateway.rate_limits import Pause, Window
+from filial.gateway.rate_limits import Pause, RateLimit, Window
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 MAX_RETRY_AFTER = 600.0
-"""Longest wait in seconds that an endpoint may ask for; above that the run stops and says so."""
+"""Longest wait in seconds that an endpoint may ask for, and longest time in which it may have no time for any request;
+above that the run stops and says so."""
+BUSY, CROWD = ("rate-limited", "http-503", "http-529"), 8
+"""Reasons of an endpoint that has no time now; refusals in a row after which it has none for any request."""
 SUSPECTS = 10
 """An endpoint counts as down after this many failures in a row without any answer; it counts as rejecting everything
 after this many rejections before the first answer."""
@@ -33,13 +36,15 @@ class Retry(NamedTuple):
 @dataclass(slots=True)
 class Pending:
     """A request with all its attempts; times are of the monotonic clock. ``failures`` count towards ``max_retries``.
-    ``last_chance``: it was rejected, and if it is again, it fails alone. ``expected``: estimated tokens."""
+    ``last_chance``: it was rejected, and if it is again, it fails alone. ``expected``: estimated tokens.
+    ``refused_at``: when the endpoint first had no time for it."""
 
     request: Request
     bound: Bound
     since: float = field(default_factory=lambda: time.monotonic())
     sent_at: float = 0.0
     failed_at: float = 0.0
+    refused_at: float = 0.0
     last_chance: bool = False
     attempts: int = 0
     failures: int = 0
@@ -61,6 +66,9 @@ class Outages:
     the next. When `SUSPECTS` of them are put aside, nothing new is sent until all requests in flight have ended; if
     none of them is answered, the run stops and says so.
 
+    A request for which the endpoint has no time (a rate limit, a model that is being loaded) waits and has not failed.
+    If there is no time for any, all wait, as asked or longer each time; then one is sent until one is answered.
+
     Args:
         stored: returns a request that was answered in an earlier process, if there is one.
         pending: the requests that have not ended.
@@ -68,11 +76,14 @@ class Outages:
     """
 
     def __init__(
-        self, use: str, teacher: Teacher, slots: Window, pause: Pause, stored: Callable[[], Request | None],
-        pending: Sized, on_the_wire: Sized,
+        self, use: str, teacher: Teacher, slots: Window, rate: RateLimit, pause: Pause,
+        stored: Callable[[], Request | None], pending: Sized, on_the_wire: Sized,
     ) -> None:  # fmt: skip
         self.known: Request | None = None
-        self._use, self._teacher, self._slots, self._pause, self._stored = use, teacher, slots, pause, stored
+        self._use, self._teacher, self._stored = use, teacher, stored
+        self._slots, self._rate, self._pause = slots, rate, pause
+        self._refusals = self._rounds = 0  # without an answer in between; waits of all requests
+        self._held_at = self._held_since = 0.0  # start of the latest wait of all requests, and of the first
         self._pending, self._on_the_wire = pending, on_the_wire
         self._answered_at = self._answered_sent_at = 0.0  # latest: arrival of an answer; start of an answered attempt
         self._suspects = 0
@@ -83,7 +94,9 @@ class Outages:
     def note_answer(self, pending: Pending) -> None:
         """Note that the endpoint has answered a request."""
         self._slots.note_answer()
-        self._answered_at, self._suspects = time.monotonic(), 0
+        self._rate.note_answer(pending.sent_at)
+        self._answered_at, self._suspects, self._refusals = time.monotonic(), 0, 0
+        self._rounds = 0 if pending.sent_at >= self._held_at else self._rounds
         self._answered_sent_at = max(self._answered_sent_at, pending.sent_at)
         self.known = pending.request
         self._first.set()
@@ -97,27 +110,35 @@ class Outages:
         if a retry cannot help or none is left.
 
         Raises:
-            TeacherUnreachable: the endpoint asks for a longer wait than `MAX_RETRY_AFTER`.
+            TeacherUnreachable: the endpoint asks for a longer wait than `MAX_RETRY_AFTER`, or refuses all for so long.
         """
-        pending.failed_at = time.monotonic()
-        limited = error.reason == "rate-limited"
-        if limited or error.reason in ("http-503", "http-529"):
+        now = pending.failed_at = time.monotonic()
+        busy, limited = error.reason in BUSY, error.reason == "rate-limited"
+        pending.attempts += 1
+        if busy:
             self._slots.note_overload()
+            self._refusals, pending.refused_at = self._refusals + 1, pending.refused_at or now
         elif error.retry:
             self._slots.note_trouble()
-        pending.attempts += 1
-        # A request to wait is not a failure while others are answered.
-        pending.failures += 0 if limited and self._answered_at > pending.sent_at else 1
-        if not error.retry or pending.failures > self._teacher.max_retries:
+        crowd = busy and self._refusals >= (1 if self._rate.is_learned else CROWD)
+        # That the endpoint has no time for one request while it answers others is this request's failure, if at all.
+        pending.failures += not busy or (not limited and self._answered_at > pending.refused_at)
+        late = busy and not crowd and now - pending.refused_at > MAX_RETRY_AFTER
+        if not error.retry or late or (pending.failures > self._teacher.max_retries and not crowd):
             return None
-        if not error.retry_after:
-            return Retry(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (pending.attempts - 1)) * random.uniform(1.0, 1.25))
-        if error.retry_after > MAX_RETRY_AFTER:
-            raise TeacherUnreachable(
-                f"the teacher {self._use!r} asks to wait {error.retry_after / 60:,.0f} minutes: {_cause(error)}; "
-                "run again after that"
-            )
-        self._pause.extend(error.retry_after)
+        if crowd and pending.sent_at >= self._held_at:  # else it was sent before the present wait began
+            self._held_since = self._held_since if self._rounds else now
+            self._rounds, self._held_at = self._rounds + 1, now
+            self._rate.refused_at = now if limited else 0.0
+            self._slots.shrink()
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** ((self._rounds if crowd else pending.attempts) - 1))
+        delay = error.retry_after or delay * random.uniform(1.0, 1.25)
+        if (wait := max(delay, crowd and now + delay - self._held_since)) > MAX_RETRY_AFTER:
+            asks = f"the teacher {self._use!r} asks to wait {wait / 60:,.0f} minutes"
+            raise TeacherUnreachable(f"{asks}: {_cause(error)}; run again after that")
+        if not (crowd or error.retry_after):
+            return Retry(delay)
+        self._pause.extend(delay)
         return Retry()  # the pause holds every attempt back, this one too
 
     def diagnose(self, pending: Pending, error: TeacherError) -> TeacherUnreachable | None:

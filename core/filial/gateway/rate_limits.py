@@ -13,6 +13,8 @@ START = 64
 CUT, WON_BACK, GROWTH, USED = 0.7, 0.95, 0.05, 0.8
 TOLERATED, LATEST = 0.2, 64
 """The window is reduced if overload was reported for more than this share of the latest attempts (about this many)."""
+SAFE, GROWTH_OF_RATE = 0.95, 0.02
+"""Share of an endpoint's rate at which it is asked, and by how much that grows first, until as many were answered."""
 JITTER = 0.05
 COOLDOWN = 1.0
 """Seconds after a reduction (or a server error) in which the window does not grow and is not reduced again."""
@@ -97,6 +99,11 @@ class Window:
             self.limit = max(1.0, self.limit * CUT)
             self._calm_at = now + COOLDOWN
 
+    def shrink(self) -> None:
+        """Let one request through at a time, until it is answered."""
+        if self.limit > 1.0:
+            self._before_cut, self.limit = self.limit, 1.0
+
     def note_trouble(self) -> None:
         """Note another error of the endpoint: neither shrink nor grow."""
         self._calm_at = max(self._calm_at, time.monotonic() + COOLDOWN)
@@ -105,27 +112,42 @@ class Window:
 class RateLimit:
     """At most this many per minute, in an even flow; a burst is what one second allows, at least one.
 
-    The generic cell rate algorithm: each caller is assigned its time in advance, so nobody has to be woken. What was
-    not used is given back.
+    The generic cell rate algorithm; callers are served one after the other. The endpoint's own limit is learned: when
+    it refuses everything (``refused_at``), the answers before and the time until the next answer show its rate. From
+    then on requests come at `SAFE` of it, slowly at first, then faster and faster, until it refuses again.
     """
 
     def __init__(self, per_minute: int | None) -> None:
-        self._each = 60.0 / per_minute if per_minute else 0.0
-        self._next = 0.0
+        self._given = self._each = 60.0 / per_minute if per_minute else 0.0
+        self.is_learned = False
+        self._next = self._since = self.refused_at = 0.0
+        self._answers = self._step = 0
+        self._queue = asyncio.Lock()
 
     async def take(self, amount: float) -> None:
         """Wait until ``amount`` is allowed."""
-        if not self._each:
-            return
-        now = time.monotonic()
-        start = max(self._next, now - 1.0)
-        self._next = start + amount * self._each
-        if start > now:
-            await asyncio.sleep(start - now)
+        if self._each:
+            async with self._queue:
+                while (wait := self._next - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                self._next = max(self._next, time.monotonic() - 1.0) + amount * self._each
 
     def give_back(self, amount: float) -> None:
         """Give back what was taken but not used; a negative amount was used without being taken."""
         self._next -= amount * self._each
+
+    def note_answer(self, sent_at: float) -> None:
+        """Note an answer to a request that was sent then."""
+        now = time.monotonic()
+        self._since = self._since or now
+        if self.refused_at and sent_at >= self.refused_at and self._answers:
+            self._each = max(self._given, (now - self._since) / (SAFE * self._answers))
+            self._step, self._answers, self._since, self.refused_at = self._answers, 0, now, 0.0
+            self._next, self.is_learned = now + self._each, True
+        elif self.is_learned and not self.refused_at:
+            growth = GROWTH_OF_RATE * 2.0 ** min(9.0, self._answers / self._step) / self._step
+            self._each = max(self._given, self._each / (1.0 + growth))
+        self._answers += 1
 
 
 class Pause:

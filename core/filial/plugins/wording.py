@@ -12,11 +12,9 @@ from filial.contracts.errors import hint
 from filial.plugins.yaml import Address
 
 _PLAIN = {
-    "a valid string": "text (in quotes)",
-    "a valid boolean": "true or false",
-    "a valid array": "a list ([ ])",
+    "a valid string": "text (in quotes)", "a valid boolean": "true or false", "a valid array": "a list ([ ])",
     "an object": "a mapping ('key: value')",
-}
+}  # fmt: skip
 """pydantic's name of a type -> its name in messages."""
 
 _SECRETS = re.compile(

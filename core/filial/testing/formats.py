@@ -14,15 +14,11 @@ from filial.contracts.records import Record, meaning
 from filial.testing.contracts import RECORDS, ComponentContract
 
 CHAT = Record(
-    id="c1",
-    messages=(
-        Message("system", "Be brief."),
-        Message("user", "Hello?"),
-        Message("assistant", "Hello!"),
-        Message("user", "Why?"),
-        Message("assistant", "Because."),
+    id="c1", messages=(
+        Message("system", "Be brief."), Message("user", "Hello?"), Message("assistant", "Hello!"),
+        Message("user", "Why?"), Message("assistant", "Because."),
     ),
-)
+)  # fmt: skip
 
 _ASK, _CALL = Message("user", "Hello?"), ToolCall(name="f", arguments="{}")
 _ONE = Record(id="m1", instruction="Why?", output="Because.")

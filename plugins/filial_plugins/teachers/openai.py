@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -139,7 +140,8 @@ class OpenAI(Teacher):
 
     @cached_property
     def _reader(self) -> AnswerReader:
-        return AnswerReader(self.model, self._builder.warn)
+        charges = self.usd_per_million
+        return AnswerReader(self.model, self._builder.warn, *([charges.write_ratio] if charges else ()))
 
     def identity(self) -> dict[str, Any]:
         """Return model, address, sampling, how a schema is sent, and what the user adds to requests; not parameter
@@ -181,6 +183,8 @@ class OpenAI(Teacher):
         prompt += self._builder.extra_bytes
         if request.schema is not None:
             prompt += self._builder.count_schema_bytes(request.schema)
+        if self.usd_per_million and self.usd_per_million.cache_write:
+            prompt = math.ceil(prompt * self.usd_per_million.write_ratio)
         more = self._excess
         limit = self._builder.choose_limit(request.max_tokens, self.max_tokens)
         return Bound(prompt + more.prompt, limit + more.completion)

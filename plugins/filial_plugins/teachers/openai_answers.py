@@ -12,6 +12,7 @@ from filial import Reply, Request, TeacherError
 from filial.gateway import fault_of_end
 from filial_plugins.teachers.answer_text import find_json, join_reasoning, split_answer
 from filial_plugins.teachers.openai_errors import make_answer_error
+from filial_plugins.teachers.openai_prices import WRITE_RATIO
 from filial_plugins.teachers.openai_streams import is_stream, join_stream
 from filial_plugins.teachers.openai_usage import TokenUsage, read_usage
 
@@ -29,10 +30,11 @@ BYTES_PER_TOKEN, LEAST_BYTES = 64, 1 << 20
 
 
 class AnswerReader:
-    """Reads the answers of one model. ``warn`` tells the user about unusual ones, once per subject."""
+    """Reads the answers of one model. ``warn`` tells the user about unusual ones, once per subject. A token that is
+    written to the endpoint's cache counts ``write_ratio`` times."""
 
-    def __init__(self, model: str, warn: Callable[[str, str], None]) -> None:
-        self._model, self._warn = model, warn
+    def __init__(self, model: str, warn: Callable[[str, str], None], write_ratio: float = WRITE_RATIO) -> None:
+        self._model, self._warn, self._write_ratio = model, warn, write_ratio
 
     def read(self, raw: bytes, limit: int, request: Request) -> Reply:
         """Return the reply in a chat completion with a limit of ``limit`` tokens, cut at the request's first stop text.
@@ -75,7 +77,6 @@ class AnswerReader:
             prompt_tokens=usage.prompt,
             completion_tokens=usage.completion,
             cached_tokens=usage.cached,
-            cache_write_tokens=usage.written,
             reasoning_tokens=usage.reasoning,
             model=str(body.get("model") or self._model),
         )
@@ -129,7 +130,7 @@ class AnswerReader:
         return answer.text, join_reasoning([apart, said.reasoning, answer.reasoning])
 
     def _read_usage(self, body: Any) -> TokenUsage:
-        usage = read_usage(body) if isinstance(body, dict) else TokenUsage(0, 0, 0, 0)
+        usage = read_usage(body, self._write_ratio) if isinstance(body, dict) else TokenUsage(0, 0, 0, 0)
         if usage.deviation:
             self._warn(
                 "usage",

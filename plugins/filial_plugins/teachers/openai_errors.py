@@ -7,21 +7,25 @@ An error says what it costs: nothing if the endpoint rejected the request, ``bil
 from __future__ import annotations
 
 import json
-import math
+import re
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 
 from filial import TeacherError
+from filial_plugins.teachers.openai_waits import read_wait
 
+_NO_MONEY = re.compile(  # not what OpenAI adds to any limit: "add a payment method at …/account/billing"
+    r"insufficient[_ -]?(quota|credit|balance|funds)|check your plan and billing|credit balance|arrear|overdue|余额不足"
+    r"|欠费|exceeded_current_quota|budget_?\s?exceeded|exceeded_?\s?budget|spending limit|out of credits"
+    r"|no credits left|used all available credits|account .{0,40}suspended|billing.hard.limit",
+    re.IGNORECASE,
+)
+"""How endpoints say that nothing more is answered until somebody pays, in the code or in the message."""
 QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits")
 TIMEOUTS = (408, 499, 504, 524, 598, 599)
 """Statuses of something between filial and a model that may have worked, and is charged for, all the same."""
 BROKEN_GATEWAYS = (502, 520, 521, 522, 523)
 """The same, unless the endpoint itself explains the error."""
-PLAUSIBLE_WAIT = 366 * 86400.0
-"""Seconds. A longer wait is a mistake of the endpoint and is ignored. The gateway has a limit of its own."""
 FILTER_CODES = ("content_filter", "content_policy_violation", "moderation")
 
 
@@ -66,9 +70,7 @@ def make_status_error(status: int, raw: bytes, headers: Mapping[str, str]) -> Te
     except (ValueError, RecursionError):
         body = raw.decode("utf-8", "replace").strip()
     told = isinstance(body, dict) and isinstance(body.get("error"), dict)
-    fault = _make_error(
-        status, body.get("error") or body if isinstance(body, dict) else body, _read_retry_after(headers)
-    )
+    fault = _make_error(status, body.get("error") or body if isinstance(body, dict) else body, read_wait(headers, body))
     if status in TIMEOUTS or (status in BROKEN_GATEWAYS and not told):
         fault.billed = None
     return fault
@@ -79,7 +81,7 @@ def make_answer_error(error: object, billed: tuple[int, int] | None) -> TeacherE
     code = error.get("code") if isinstance(error, dict) else None
     words, detail = _read_error(error)
     if isinstance(code, int) and 400 <= code < 600:
-        fault = _make_error(code, error, None)
+        fault = _make_error(code, error, read_wait({}, error))
     elif any(word in words for word in QUOTA_CODES):
         fault = _make_error(402, error, None)
     else:
@@ -90,7 +92,11 @@ def make_answer_error(error: object, billed: tuple[int, int] | None) -> TeacherE
 
 def _make_error(status: int, error: object, wait: float | None) -> TeacherError:
     code, detail = _read_error(error)
-    if status == 402 or (status < 500 and any(word in code for word in QUOTA_CODES)):
+    if (
+        status == 402
+        or (status < 500 and any(word in code for word in QUOTA_CODES))
+        or _has_no_money(status, code, detail, wait)
+    ):
         return TeacherError("insufficient-quota", detail or "the account has no quota left", down=True)
     if status in (400, 403) and any(word in code for word in FILTER_CODES):
         return TeacherError("content-filter", detail)
@@ -115,6 +121,11 @@ def _make_error(status: int, error: object, wait: float | None) -> TeacherError:
     return TeacherError(f"http-{status}", detail)
 
 
+def _has_no_money(status: int, code: str, detail: str, wait: float | None) -> bool:
+    """Return whether the account is empty. Gemini says the same of a quota per minute, but with a wait."""
+    return status in (400, 403, 412, 429) and wait is None and _NO_MONEY.search(f"{code} {detail}") is not None
+
+
 def _read_error(error: object) -> tuple[str, str]:
     """Return code, type and flags of an error as one string, and its message."""
     if isinstance(error, dict):
@@ -123,27 +134,3 @@ def _read_error(error: object) -> tuple[str, str]:
         message = error.get("message")
         return f"{error.get('code')} {error.get('type')} {flagged}", str(message or json.dumps(error))[:500]
     return "", str(error or "")[:500]
-
-
-def _read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that an endpoint asks to wait; None if it does not, or if the time is not plausible.
-
-    Endpoints give milliseconds, seconds or a date.
-    """
-    for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
-        value = headers.get(name, "")
-        try:
-            seconds = (float(value) if scale > 1 or _is_number(value) else _read_date(value)) / scale
-        except (ValueError, TypeError, OverflowError):
-            continue  # neither a number nor a date: as if the endpoint had not asked
-        if math.isfinite(seconds) and seconds <= PLAUSIBLE_WAIT:
-            return max(0.0, seconds)
-    return None
-
-
-def _is_number(text: str) -> bool:
-    return text.strip().replace(".", "", 1).isdigit()
-
-
-def _read_date(date: str) -> float:
-    return parsedate_to_datetime(date).timestamp() - time.time()

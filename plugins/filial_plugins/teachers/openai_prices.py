@@ -13,6 +13,8 @@ from filial import Price, UsageError
 from filial.gateway import config_folder
 
 TABLE = Path(__file__).with_name("prices.json")
+WRITE_RATIO = 1.25
+"""What OpenAI and Anthropic charge for a token written to the cache, in prompt tokens."""
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
@@ -30,8 +32,13 @@ class Charges(BaseModel):
         description="Price of prompt tokens that the endpoint writes to its cache; default: 1.25 times prompt.",
     )
 
+    @property
+    def write_ratio(self) -> float:
+        """How many prompt tokens one token counts for that is written to the cache."""
+        return max(1.0, WRITE_RATIO if self.cache_write is None or not self.prompt else self.cache_write / self.prompt)
+
     def to_price(self, source: str) -> Price:
-        return Price(**self.model_dump(), source=source)
+        return Price(prompt=self.prompt, completion=self.completion, cached=self.cached, source=source)
 
 
 def find_price(model: str, host: str) -> Price | None:

@@ -31,15 +31,14 @@ DETAILS = {
 class TokenUsage(NamedTuple):
     """Tokens of an answer; 0 if the endpoint does not say.
 
-    ``cached`` and ``written`` (to the cache) are part of ``prompt``, ``reasoning`` part of ``completion``.
-    ``deviation``: how the endpoint counts differently, in words.
+    ``cached`` are part of ``prompt``, ``reasoning`` part of ``completion``. ``deviation``: how the endpoint counts
+    differently, in words.
     """
 
     prompt: int
     completion: int
     cached: int
     reasoning: int
-    written: int = 0
     deviation: str = ""
 
     @property
@@ -48,8 +47,10 @@ class TokenUsage(NamedTuple):
         return (self.prompt, self.completion) if self.prompt or self.completion else None
 
 
-def read_usage(body: dict[str, Any]) -> TokenUsage:
+def read_usage(body: dict[str, Any], write_ratio: float = 1.0) -> TokenUsage:
     """Return the token counts of an answer, never less than any reading of them.
+
+    Tokens that the endpoint writes to its cache cost more than others, so each counts ``write_ratio`` times.
 
     OpenAI counts cached tokens as part of the prompt and reasoning as part of the completion, and both sum up to the
     total. Gateways to Anthropic's models count tokens of the cache beside the prompt, in the total or not. xAI and some
@@ -79,7 +80,11 @@ def read_usage(body: dict[str, Any]) -> TokenUsage:
     if rest > 0:
         odd.append("more tokens in total than prompt and answer")
         completion = max(completion + rest, reasoning)
-    return TokenUsage(prompt + (apart if prompt else 0), completion, cached, reasoning, written, " and ".join(odd))
+    more = math.ceil(written * (write_ratio - 1.0))
+    if more:
+        odd.append(f"tokens that it writes to its cache, which cost {write_ratio:g} times as much")
+    prompt += apart + more if prompt else 0  # else the maximum is counted
+    return TokenUsage(prompt, completion, cached, reasoning, " and ".join(odd))
 
 
 def _find_counts(body: dict[str, Any]) -> dict[str, int]:
