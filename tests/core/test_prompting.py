@@ -127,3 +127,8 @@ def test_on_the_command_line(cli):
     assert cli.rows("out.jsonl")[1]["instruction"] == "LOUDER count to ten indeed"
     assert cli("evolve", "prompt", "in.jsonl", "--text", "SO {prompt}", *options) == 0
     assert cli.rows("out.jsonl")[1]["instruction"] == "SO count to ten indeed"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
+    (tmp_path / "p.txt").write_bytes("\ufeffMake it harder: {prompt}\n".encode())
+    assert Pirate(file=str(tmp_path / "p.txt")).prompt(PLAIN).startswith("Make it harder: Sort")

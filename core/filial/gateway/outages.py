@@ -16,10 +16,9 @@ from filial.gateway.rate_limits import Pause, RateLimit, Window
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 MAX_RETRY_AFTER = 600.0
-"""Longest wait in seconds that an endpoint may ask for, and longest time in which it may have no time for any request;
-above that the run stops and says so."""
+"""Longest seconds that an endpoint may ask to wait, or refuse everything; above that the run stops and says so."""
 BUSY, CROWD = ("rate-limited", "http-503", "http-529"), 8
-"""Reasons of an endpoint that has no time now; refusals in a row after which it has none for any request."""
+"""Reasons of an endpoint without time; refusals in a row after which it has none for any request."""
 SUSPECTS = 10
 """An endpoint counts as down after this many failures in a row without any answer; it counts as rejecting everything
 after this many rejections before the first answer."""
@@ -110,7 +109,7 @@ class Outages:
         if a retry cannot help or none is left.
 
         Raises:
-            TeacherUnreachable: the endpoint asks for a longer wait than `MAX_RETRY_AFTER`, or refuses all for so long.
+            TeacherUnreachable: the endpoint asks for more than `MAX_RETRY_AFTER`, or refuses everything for so long.
         """
         now = pending.failed_at = time.monotonic()
         busy, limited = error.reason in BUSY, error.reason == "rate-limited"
@@ -121,8 +120,7 @@ class Outages:
         elif error.retry:
             self._slots.note_trouble()
         crowd = busy and self._refusals >= (1 if self._rate.is_learned else CROWD)
-        # That the endpoint has no time for one request while it answers others is this request's failure, if at all.
-        pending.failures += not busy or (not limited and self._answered_at > pending.refused_at)
+        pending.failures += not busy or (not limited and self._answered_at > pending.refused_at)  # others are served
         late = busy and not crowd and now - pending.refused_at > MAX_RETRY_AFTER
         if not error.retry or late or (pending.failures > self._teacher.max_retries and not crowd):
             return None

@@ -66,7 +66,7 @@ def _call(
         with explain_interrupt(told):
             return run_async(ctx, work)
     if prompt == "-":
-        prompt = sys.stdin.read().strip()
+        prompt = sys.stdin.read().removeprefix("\ufeff").strip()
     if not prompt:
         raise UsageError("the prompt is empty; give a text, or - to read it from standard input")
     try:
@@ -98,7 +98,11 @@ def _read_prompts(source: str, plugins: Manager, flags: Mapping[str, Any]) -> li
         raise UsageError(f"--prompts {source}: every line of a text file is a prompt; leave out how data is read")
     else:
         try:
-            text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+            text = (
+                sys.stdin.read().removeprefix("\ufeff")
+                if source == "-"
+                else Path(source).read_text(encoding="utf-8-sig")
+            )
         except (OSError, UnicodeDecodeError) as err:
             raise UsageError(f"--prompts {source}: it cannot be read as text: {err}") from err
         prompts = [line.strip() for line in text.removeprefix("\ufeff").split("\n") if line.strip()]

@@ -108,8 +108,8 @@ def _make_error(status: int, error: object, wait: float | None) -> TeacherError:
         reason = "unauthorized" if status == 401 else "forbidden"
         return TeacherError(reason, detail or "the endpoint rejects the key", down=True)
     if status == 404:
-        detail = detail or "the endpoint has no such model or path; check model and base_url"
-        return TeacherError("http-404", detail, down=True)
+        hint = "the endpoint has no such model or path; check model and base_url, which often ends in /v1"
+        return TeacherError("http-404", f"{hint} ({detail})" if detail else hint, down=True)
     if 300 <= status < 400:
         return TeacherError("redirected", "the endpoint redirects; set base_url to its new address", down=True)
     if status in (408, 409, 425) or status >= 500:
