@@ -1,5 +1,7 @@
 """What an answer counts as, whatever its teacher says about tokens: never less than it says, and never negative."""
 
+from pathlib import Path
+
 import pytest
 from gateway_kit import Moody, ask, request
 from hypothesis import given
@@ -9,7 +11,7 @@ from filial import Bound, Price, Reply, TeacherError
 from filial.contracts.checks import MOST_TOKENS
 from filial.contracts.errors import BudgetStop
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
-from filial.gateway.budget import count_tokens, format_dollars
+from filial.gateway.budget import format_dollars
 
 PRICE = Price(prompt=1.0, completion=10.0, cached=0.1)
 BOUND = Bound(500, 300)
@@ -30,18 +32,25 @@ class Bounded(Priced):
         return BOUND
 
 
+@pytest.fixture(scope="module")
+def priced():
+    gateway = Gateway("priced", Bounded.saying(lambda r, n: Reply(text="x")), Ledger(Path(":memory:")))
+    yield gateway
+    gateway.ledger.close()
+
+
 @given(COUNTS, COUNTS, COUNTS, COUNTS)
-def test_no_count_lowers_another_or_the_price(prompt, completion, cached, reasoning):
-    counts = count_tokens(BOUND, prompt, completion, cached, reasoning)
+def test_no_count_lowers_another_or_the_price(priced, prompt, completion, cached, reasoning):
+    before = priced.spent.estimated
+    cost = priced._cost(BOUND, prompt, completion, cached, reasoning)
     p, c, k, r = prompt, completion, cached, reasoning
-    assert counts.prompt >= max(p, k, 1)
-    assert counts.completion >= (max(c, r) if c else max(BOUND.completion, r))
-    assert counts.prompt >= (p or BOUND.prompt)
-    assert counts.estimated == (not p or not c)
+    assert cost.prompt >= max(p or BOUND.prompt, k)
+    assert cost.completion >= max(c or BOUND.completion, r)
+    assert priced.spent.estimated - before == (not p or not c)
     least = (max(p - k, 0) * PRICE.prompt + k * PRICE.cached + max(c, r) * PRICE.completion) / 1e6
-    assert PRICE.cost(counts.prompt, counts.completion, counts.cached) >= least * (1 - 1e-12) >= 0
+    assert cost.pico / 1e12 >= least * (1 - 1e-12) >= 0
     if p and c and k <= p and r <= c:
-        assert counts == (p, c, k, False)
+        assert (cost.prompt, cost.completion) == (p, c)
 
 
 @given(COUNTS, COUNTS, COUNTS)

@@ -157,7 +157,7 @@ def test_reader_and_schema_accept_the_same_lines(row: object) -> None:
     validator = Draft202012Validator(schema())
     valid = validator.is_valid(json.loads(line))
     if not valid and isinstance(row, dict):
-        row = {key: value for key, value in row.items() if value is not None}
+        row = {key: value for key, value in row.items() if value is not None or key not in FIELDS}
         valid = validator.is_valid(row)
     try:
         record = decode(line)
