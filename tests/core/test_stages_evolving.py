@@ -303,6 +303,26 @@ def test_what_cannot_be_evolved_passes_through_untouched_and_that_is_said_once(m
     assert note.endswith(f": 1 {why}")
 
 
+@pytest.mark.parametrize("rules", [[], [Short(words=9)], [Once()]])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (Message(role="assistant", content="Hello"),),
+        (SYSTEM, Message(role="assistant", content="Hello")),
+        (*turns("Hi"), CALL, Message(role="tool", content="1"), Message(role="assistant", content="One.")),
+        (*turns("Hi", "Yes?"), Message(role="assistant", content="Well?")),
+    ],
+)
+def test_a_conversation_that_a_strategy_made_stays_as_it_is(messages, rules):
+    class Talk(Strategy):
+        async def evolve(self, record, ctx):
+            return Record(messages=messages, origin=record.evolved().origin)
+
+    rows, table = evolved(records(1), {"talk": Talk()}, rules, rounds=1)
+    assert rows.kept[1].messages == messages
+    assert table["talk"]["1"]["kept"] == 1
+
+
 def test_tools_of_a_record_are_an_obstacle():
     talk = Record(id="c", messages=(SYSTEM, *turns("Hi", "Yes?")), tools=({"type": "function"},))
     assert find_obstacle(talk) == "with tools"

@@ -23,10 +23,11 @@ def find_obstacle(record: Record) -> str:
 def split_question(record: Record) -> tuple[Record, tuple[Message, ...]]:
     """Return the last question of a record with its answer as a single-turn record, and the turns before it.
 
-    `find_obstacle` must have found none. A single-turn record is returned as it is, with no turns.
+    A single-turn record is returned as it is, with no turns; so is a conversation with an obstacle, which a strategy
+    may have made.
     """
     single = record.single()
-    if not single.messages:
+    if not single.messages or find_obstacle(record):
         return single, ()
     *history, question = _before_answer(record)
     last = record.messages[-1]

@@ -349,8 +349,9 @@ Tries = list[tuple[Node, list[Attempt]]]
 
 async def _try(plan: Evolution, env: StageContext, turn: int, tree: Tree) -> Tries:
     """Evolve every tip of a tree. A record that cannot be evolved is counted, with the reason."""
-    tips = [tip for tip in tree.tips if not find_obstacle(tip.record)]
-    tree.not_evolved += Counter(filter(None, (find_obstacle(tip.record) for tip in tree.tips)))
+    obstacles = [find_obstacle(tip.record) for tip in tree.tips]
+    tips = [tip for tip, obstacle in zip(tree.tips, obstacles, strict=True) if not obstacle]
+    tree.not_evolved += Counter(filter(None, obstacles))
     tries = [(tip, slot, choice) for tip in tips for slot, choice in enumerate(plan.draw(env, turn, tree.place, tip))]
     attempts = iter(await _gather(partial(_attempt, plan, env, turn), tries))
     return [(tip, list(islice(attempts, tip.due))) for tip in tips]
@@ -455,15 +456,18 @@ def _count_attempts(tree: Tree, table: SurvivalTable, env: StageContext) -> None
         table.count(attempt.strategy, attempt.turn, attempt.parent, result, attempt.asked)
         if isinstance(attempt.result, Drop):
             shown, keys = attempt.child or attempt.parent, keys_of(attempt.asked)
-            drop = attempt.result
-            if attempt.strategy not in (
-                short_name(attempt.by),
-                short_name(shown.origin.plugin),
-            ):  # a name of the recipe
-                detail = f"{drop.detail}; by the strategy {attempt.strategy}" if drop.detail else attempt.strategy
-                drop = replace(drop, detail=detail)
-            env.drop(drop, attempt.by, shown, parent=attempt.parent.id, answers=keys)
+            env.drop(_name_strategy(attempt, shown), attempt.by, shown, parent=attempt.parent.id, answers=keys)
     tree.tried = []
+
+
+def _name_strategy(attempt: Attempt, shown: Record) -> Drop:
+    """Return the drop of an attempt; if the recipe gives the strategy a name of its own, the detail tells it."""
+    drop = attempt.result
+    assert isinstance(drop, Drop)
+    if attempt.strategy in (short_name(attempt.by), short_name(shown.origin.plugin)):
+        return drop
+    detail = f"{drop.detail}; by the strategy {attempt.strategy}" if drop.detail else attempt.strategy
+    return replace(drop, detail=detail)
 
 
 def _write(tree: Tree, plan: Evolution, env: StageContext) -> None:
