@@ -343,7 +343,7 @@ def test_a_bad_row_is_an_error_of_load_and_a_drop_of_a_verb():
 
 
 def test_a_data_frame_is_refused_with_the_way_out():
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="pandas is an option of users, not a requirement")
     with pytest.raises(filial.UsageError, match=r"df\.to_dict\('records'\)"):
         filial.load(pandas.DataFrame([RIVER]))
     assert lines(filial.load(pandas.DataFrame([RIVER]).to_dict("records"))) == lines(filial.load([RIVER]))
@@ -385,14 +385,14 @@ def test_a_table_shows_the_first_ten_and_says_of_how_many():
 
 
 def test_to_pandas_has_the_columns_that_are_used():
-    pytest.importorskip("pandas")
+    pytest.importorskip("pandas", reason="pandas is an option of users, not a requirement")
     frame = filial.load([RIVER, {"instruction": "Hi.", "task": "greet"}]).to_pandas()
     assert list(frame.columns) == ["id", "instruction", "output", "task"]
     assert list(frame["task"]) == ["", "greet"]
 
 
 def test_to_dataset_reads_back_whole():
-    pytest.importorskip("datasets")
+    pytest.importorskip("datasets", reason="needs the extra data")
     result = evolve([{**RIVER, "scores": {"a": 1.0}, "extra": {"k": [1, None]}}, LAKE])
     dataset = result.to_dataset()
     assert list(filial.load(list(dataset))) == list(result)

@@ -28,7 +28,7 @@ def run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_snippet_that_needs_no_training_runs(tmp_path, monkeypatch):
-    pytest.importorskip("datasets")
+    pytest.importorskip("datasets", reason="needs the extra data")
     assert len(BLOCKS) == 7
     run("\n".join(code for mark, code in BLOCKS if not mark), tmp_path, monkeypatch)
 

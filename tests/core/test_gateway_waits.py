@@ -40,15 +40,12 @@ def quota(per_window, window=60.0, told=True, latency=0.0):
 @pytest.mark.parametrize(("per_window", "rows"), [(10, 100), (5, 60), (30, 200)])
 def test_a_quota_per_minute_costs_no_row_and_at_most_half_a_request_more(gateway, told, latency, per_window, rows):
     g = gateway(quota(per_window, told=told, latency=latency))
-    start = time.monotonic()
     results = ask(g, *(f"q{i}" for i in range(rows)))
     assert [getattr(result, "text", result) for result in results] == ["ok"] * rows
     assert g.teacher._state["calls"] <= 1.5 * rows
-    assert time.monotonic() - start >= 0
 
 
-@pytest.mark.parametrize("retries", [0, 6])
-@pytest.mark.parametrize("rows", [1, 3, 300])
+@pytest.mark.parametrize(("rows", "retries"), [(1, 0), (1, 6), (3, 0), (3, 6), (300, 0), (300, 6)])
 def test_a_model_that_is_being_loaded_is_waited_for(gateway, rows, retries):
     ready = []
 
@@ -57,8 +54,6 @@ def test_a_model_that_is_being_loaded_is_waited_for(gateway, rows, retries):
         return "ok" if time.monotonic() > ready[0] else TeacherError("http-503", "Loading model", retry=True)
 
     g = gateway(answer, max_retries=retries)
-    if rows * (retries + 1) <= 8:
-        return  # a single request that may not be repeated
     results = ask(g, *(f"q{i}" for i in range(rows)))
     assert [getattr(result, "text", result) for result in results] == ["ok"] * rows
     assert g.teacher._state["calls"] < rows + 80

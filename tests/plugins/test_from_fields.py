@@ -361,7 +361,10 @@ def test_any_users_file_is_read_by_its_columns(tmp_path: Path, suffix: str) -> N
     rows = [{"prompt": row["question"], "completion": row["answer"]} for row in SUMS]
     file = tmp_path / f"sums.{suffix}"
     if suffix == "parquet":
-        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        pyarrow, parquet = (
+            pytest.importorskip("pyarrow", reason="needs the extra data"),
+            pytest.importorskip("pyarrow.parquet", reason="needs the extra data"),
+        )
         parquet.write_table(pyarrow.Table.from_pylist(rows), file)
     else:
         mark = {"csv": ",", "tsv": "\t"}.get(suffix, "")

@@ -13,8 +13,11 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "ten_cells.ipynb"
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """Its code cells, executed."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
+    nbformat, nbclient = (
+        pytest.importorskip("nbformat", reason="needs the extra dev"),
+        pytest.importorskip("nbclient", reason="needs the extra dev"),
+    )
+    pytest.importorskip("ipykernel", reason="needs the extra dev")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     folder = tmp_path_factory.mktemp("notebook")
     client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
@@ -48,5 +51,5 @@ def test_what_works_shows_a_bar_and_results_are_tables(cells):
 
 
 def test_no_output_is_kept_in_the_repository():
-    nbformat = pytest.importorskip("nbformat")
+    nbformat = pytest.importorskip("nbformat", reason="needs the extra dev")
     assert all(not cell.get("outputs") for cell in nbformat.read(NOTEBOOK, as_version=4).cells)

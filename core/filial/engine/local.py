@@ -193,7 +193,7 @@ class _Process(Peer):
         """End the process: after `GRACE` seconds, or at once if this is cancelled."""
         self.close()
         try:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError):  # it is killed below
                 await asyncio.wait_for(asyncio.shield(self._ending), GRACE)
         finally:
             if self.process.returncode is None:

@@ -142,7 +142,7 @@ class _Window:
             text, line = self.data[self.at : end + 1], self.line
             try:
                 found = [*map(bytes, _cut_array(b"[" + text + b"]"))]
-            except DECODE_ERRORS:
+            except DECODE_ERRORS:  # what looked like the end of an element is not one; try the one before
                 continue
             if gap.join(found) != text:
                 break

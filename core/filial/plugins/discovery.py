@@ -263,7 +263,7 @@ def _metadata_fields(info: str) -> list[tuple[str, str]]:
         try:
             with open(os.path.join(info, file_name), encoding="utf-8", errors="replace") as file:
                 lines = [line.partition(":") for line in file.read().partition("\n\n")[0].splitlines()]
-        except OSError:
+        except OSError:  # not of this kind of package, or not readable: the other file may be
             continue
         return [(key.lower(), value.strip()) for key, _, value in lines if not key.startswith((" ", "\t"))]
     return []

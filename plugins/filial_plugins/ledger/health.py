@@ -157,7 +157,7 @@ def rebuild(path: Path) -> tuple[int, Path]:
         with closing(Ledger(part)) as new:
             known: dict[str, TeacherKeys] = {}
             owners: dict[str, str] = {}
-            with suppress(FilialError):
+            with suppress(FilialError):  # a damaged table is left empty
                 known, _ = read_teachers(old)
             with suppress(FilialError):
                 owners = old.owners()

@@ -175,7 +175,7 @@ def draw_input(task: Task, rng: random.Random, tries: int = 40) -> str | None:
         value = draw_value(task, rng)
         try:
             answer_value(task, value)
-        except InputError:
+        except InputError:  # the task has no answer for this value; draw another
             continue
         return write_value(value, task.shape, rng)
     return None

@@ -84,7 +84,7 @@ def _draw_steps(kind: str, value: Value, count: int, rng: random.Random) -> tupl
             continue
         try:
             result = step.operation.apply(value, **dict(step.parameters))
-        except (InputError, IndexError, KeyError):
+        except (InputError, IndexError, KeyError):  # the step does not fit this value; draw another
             continue
         kind, value = step.operation.result_type(kind), result
         steps.append(step)

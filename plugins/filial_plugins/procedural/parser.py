@@ -165,7 +165,7 @@ def _find_topic(task: Task, clauses: tuple[Clause, ...]) -> Task | None:
         try:
             if candidate.types and is_sound(candidate):
                 return candidate
-        except InputError:
+        except InputError:  # the task is not sound with this topic; try the next
             continue
     return None
 

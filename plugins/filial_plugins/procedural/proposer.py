@@ -59,7 +59,7 @@ class Proposer:
         while True:
             try:
                 return render(propose(self.world, rng), rng, self.style)
-            except WordingError:
+            except WordingError:  # this task cannot be worded in this style; draw another
                 continue
 
     def _write_blocks(self, tasks: list[str], first: int, rng: random.Random) -> str:
@@ -112,7 +112,7 @@ class Proposer:
         for data in [""] if task.inline else _draw_inputs(task, _DRAWS_PER_LABEL * request.count, rng):
             try:
                 by_label.setdefault(compute_answer(task, data), []).append(data)
-            except InputError:
+            except InputError:  # the task has no answer for this input
                 continue
         rows = [row for row in _alternate_labels(by_label) if "\n" not in row[0]][: request.count]
         blocks = []

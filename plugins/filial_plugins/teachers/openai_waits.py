@@ -95,7 +95,7 @@ def _read_date(text: str) -> float | None:
             date = parse(text)
             date = date if date.tzinfo else date.replace(tzinfo=UTC)
             return max(0.0, date.timestamp() - time.time())
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError):  # not in this form
             continue
     return None
 
