@@ -68,21 +68,36 @@ def test_patience_has_an_end_and_drops_no_row(gateway, reason):
     assert g.teacher._state["calls"] < 100
 
 
-def test_a_request_that_alone_is_never_served_is_lost_after_ten_minutes(gateway):
+@pytest.mark.parametrize("told", [0.01, 0.1, 1, 5])
+def test_a_wait_that_was_always_too_short_grows(gateway, told):
+    g = gateway(lambda r, n: TeacherError("rate-limited", "busy", retry=True, retry_after=told))
+    results = ask(g, *(f"q{i}" for i in range(30)))
+    assert all(isinstance(result, TeacherUnreachable) for result in results)
+    assert g.teacher._state["calls"] < 150
+
+
+@pytest.mark.parametrize("told", [None, 0.1])
+def test_a_request_that_alone_is_never_served_is_lost_after_ten_minutes(gateway, told):
     import asyncio
+
+    tries = []
 
     async def late(r):
         await asyncio.sleep(1)
         return "ok"
 
     def answer(r, n):
-        bad = r.messages[0].content == "bad"
-        return TeacherError("rate-limited", "not you", retry=True) if bad else late(r)
+        if r.messages[0].content != "bad":
+            return late(r)
+        tries.append(time.monotonic())
+        return TeacherError("rate-limited", "not you", retry=True, retry_after=told)
 
     g = gateway(answer, max_concurrency=2)
     bad, *others = ask(g, "bad", *(f"q{i}" for i in range(2000)))
     assert bad.reason == "rate-limited"
     assert all(result.text == "ok" for result in others)
+    assert len(tries) < 60
+    assert tries[-1] - tries[0] > 500
 
 
 def test_a_503_of_one_request_while_others_are_answered_is_its_own_failure(gateway):

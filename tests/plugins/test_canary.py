@@ -61,7 +61,8 @@ def contents(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("sticky", [0, 1])
 def test_a_key_that_comes_back_is_nowhere(filial, mock_llm, tmp_path, sticky):
-    server = mock_llm(echo_headers=1, words=30, retry_after=0.1, sticky=sticky, **FAULTS)
+    faults = FAULTS | {"p429": 0} if sticky else FAULTS  # a request that is always told to wait waits ten minutes
+    server = mock_llm(echo_headers=1, words=30, retry_after=0.1, sticky=sticky, **faults)
     home = tmp_path / "home"
     seeds = ({"instruction": f"Name {n} {what} and say why."} for n, what in enumerate(("rivers", "hats", "songs")))
     (home / "seeds.jsonl").write_text("".join(json.dumps(seed) + "\n" for seed in seeds))
@@ -80,7 +81,8 @@ def test_a_key_that_comes_back_is_nowhere(filial, mock_llm, tmp_path, sticky):
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["p429", "p500", "pbadjson", "pcut", "pempty", "plength", "preset"])
 def test_nor_is_it_in_what_a_failed_question_says(filial, mock_llm, tmp_path, fault):
-    server = mock_llm(echo_headers=1, retry_after=0.1, sticky=1, **{fault: 1.0})
+    retry_after = 700 if fault == "p429" else 0.1  # more than a run waits: asked once
+    server = mock_llm(echo_headers=1, retry_after=retry_after, sticky=1, **{fault: 1.0})
     flags = ["--model", "m", "--base-url", server.url, "--api-key-env", "CANARY_KEY", "--max-retries", "0"]
     done = filial("--debug", "ask", "openai", "Who?", *flags)
     assert done.returncode in (1, 4), done.stderr

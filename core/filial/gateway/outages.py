@@ -129,15 +129,15 @@ class Outages:
             self._rounds, self._held_at = self._rounds + 1, now
             self._rate.refused_at = now if limited else 0.0
             self._slots.shrink()
-        delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** ((self._rounds if crowd else pending.attempts) - 1))
-        delay = error.retry_after or delay * random.uniform(1.0, 1.25)
+        tries, told = self._rounds if crowd else pending.attempts, error.retry_after or 0.0
+        growth = 2.0 ** min(tries - (CROWD if told else 1), 10)  # after `CROWD` times, a told wait grows too
+        delay = max(told, min(LONGEST_DELAY, (told or FIRST_DELAY) * growth) * random.uniform(1.0, 1.25))
         if (wait := max(delay, crowd and now + delay - self._held_since)) > MAX_RETRY_AFTER:
             asks = f"the teacher {self._use!r} asks to wait {wait / 60:,.0f} minutes"
             raise TeacherUnreachable(f"{asks}: {_cause(error)}; run again after that")
-        if not (crowd or error.retry_after):
-            return Retry(delay)
-        self._pause.extend(delay)
-        return Retry()  # the pause holds every attempt back, this one too
+        if crowd or told:
+            self._pause.extend(delay if crowd else told)
+        return Retry() if crowd or delay == told else Retry(delay)  # the pause holds every attempt back, this one too
 
     def diagnose(self, pending: Pending, error: TeacherError) -> TeacherUnreachable | None:
         """Return the error to stop with if this failure may mean that the endpoint answers no request; None if it
