@@ -7,6 +7,7 @@ import virtual_time
 
 from filial import Message, Reply, Request, Teacher
 from filial.gateway import Budget, BudgetAccount, Gateway, Ledger
+from filial_plugins.ledger import maintenance
 
 
 def request(text):
@@ -39,6 +40,12 @@ class Moody(Teacher):
             return said if isinstance(said, Reply) else Reply(text=said, prompt_tokens=3, completion_tokens=2)
         finally:
             s["open"] -= 1
+
+
+def stored(gateway):
+    """All entries of the gateway's ledger: whether it is a failure, which, and the text."""
+    replies = [entry.decode()[1] for entry in maintenance.read_entries(gateway.ledger)]
+    return [(bool(reply.failure), reply.failure, reply.text) for reply in replies]
 
 
 @pytest.fixture

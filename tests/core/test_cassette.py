@@ -15,6 +15,7 @@ from filial.engine.run import Run
 from filial.gateway import Ledger
 from filial.plugins import Manager
 from filial.recipe import load
+from filial.storage import digest
 from filial_plugins.ledger.cassette import CassetteReader
 
 RECIPE = """
@@ -144,10 +145,59 @@ def test_export_refuses_what_it_cannot_write_whole(cli, run):
     assert "c.jsonl" not in cli.files()
 
 
-def test_a_run_that_lost_rows_says_that_a_replay_stops_there(cli, run):
+def test_a_run_that_lost_rows_loses_the_same_rows_in_a_replay(cli, run):
     assert run(teacher=", fail_on: task 7") == 5
     assert cli("ledger", "export", "toy", "-o", "c.jsonl") == 0
-    assert "lost 1 rows to failed calls; a replay stops" in cli.err
+    assert "answers and 1 failed requests are in c.jsonl" in cli.err
+    assert cli("ledger", "import", "c.jsonl", "--home", "new") == 0
+    assert run("new", "--offline", teacher=f", fail_on: task 7, log: {cli.folder / 'asked.txt'}") == 5
+    assert not (cli.folder / "asked.txt").exists()
+    assert outcome(cli.folder / "new") == outcome(cli.folder)
+    assert b"half an answ" in outcome(cli.folder / "new")["01-generate/drops.jsonl"]
+    assert cli("ledger", "verify", "--home", "new") == 0
+    assert cli("ledger", "stats", "--json", "--home", "new") == 0
+    stats = json.loads(cli.out)
+    assert (stats["failed"], stats["teachers"][0]["failed"]) == (1, 1)
+    assert stats["answers"] == len(lines(cli.folder / "c.jsonl")) - 2
+
+
+def test_a_run_of_an_older_filial_that_lost_rows_says_that_a_replay_stops_there(cli, run, monkeypatch):
+    async def note_answers_only(self, ask, request):
+        reply = await ask(request)
+        self.note(reply.key)
+        return reply
+
+    monkeypatch.setattr("filial.engine.stage.AnswerKeys.ask", note_answers_only)
+    assert run(teacher=", fail_on: task 7") == 5
+    assert cli("ledger", "export", "toy", "-o", "c.jsonl") == 0
+    assert "lost 1 rows to failed calls, which an older filial did not store; a replay stops" in cli.err
+
+
+def test_a_failed_request_is_sent_again_by_a_run_that_is_not_offline(cli, run):
+    run(teacher=", fail_on: task 7")
+    asked = cli.folder / "asked.txt"
+    assert run(".", "--retry-lost", teacher=f", fail_on: task 7, came: {asked}") == 5
+    assert "task 7" in asked.read_text().splitlines()
+
+
+def test_an_answer_replaces_a_failure_and_never_the_other_way_round(cli, run):
+    run(teacher=", fail_on: task 7")
+    cli("ledger", "export", "toy", "-o", "failed.jsonl")
+    broken, row = next(
+        (n, row)
+        for n, row in enumerate(lines(cli.folder / "failed.jsonl"))
+        if "reply" in row and "failure" in row["reply"]
+    )
+    row["reply"] = {"text": "at last"}
+    del row["checksum"]
+    text = (cli.folder / "failed.jsonl").read_text().splitlines()
+    text[broken] = json.dumps({**row, "checksum": digest(row)})
+    (cli.folder / "served.jsonl").write_text("\n".join(text) + "\n")
+    for home, order in (("a", ("failed", "served")), ("b", ("served", "failed"))):
+        for name in order:
+            assert cli("ledger", "import", f"{name}.jsonl", "--home", home) == 0
+        assert cli("ledger", "export", "-o", f"{home}.jsonl", "--home", home) == 0
+        assert lines(cli.folder / f"{home}.jsonl") == lines(cli.folder / "served.jsonl")
 
 
 def test_import_says_what_is_new_and_keeps_what_is_there(cli, run):

@@ -97,6 +97,7 @@ class Echo(Teacher):
     """Says the question again with a word more; fails for good on some."""
 
     fail_on: str = Field(default="", description="Fail when the question holds this.")
+    fail_while: str = Field(default="", description="File; only while it is there, questions fail.")
     delay: float = Field(default=0.0, description="Seconds per answer.")
     came: str = Field(default="", description="File that gets a line per question.")
     log: str = Field(default="", description="File that gets a line per answer sent.")
@@ -112,7 +113,8 @@ class Echo(Teacher):
         await asyncio.sleep(self.delay * (1 + hash(question) % 3))
         while self.hold and os.path.exists(self.hold) and lines(self.log) >= lines(self.hold):
             await asyncio.sleep(0.01)
-        if self.fail_on and self.fail_on in question:
+        failing = not self.fail_while or os.path.exists(self.fail_while)
+        if failing and self.fail_on and self.fail_on in question:
             raise TeacherError("broken", "it fails here", answer="half an answ")
         if self.log:
             append(self.log, question)

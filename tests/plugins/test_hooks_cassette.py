@@ -116,10 +116,24 @@ def test_a_cassette_damaged_in_the_middle_is_told_of_and_left_alone(run: Any, ca
     assert TAPE.read_bytes() == damaged
 
 
-def test_answers_that_failed_are_not_recorded(run: Any) -> None:
+def test_requests_that_failed_are_recorded_and_their_rows_are_lost_in_the_replay(run: Any) -> None:
     assert run(teacher=", fail_on: task 7") == 5
-    assert "task 6" in held()
-    assert not [question for question in held() if "task 7" in question]
+    failures = [entry.decode()[1].failure for entry in CassetteReader(TAPE).entries() if entry.failed]
+    assert failures == ["broken: it fails here"]
+    assert imported("new") == 0
+    assert run("--home", "new", "--offline", teacher=", fail_on: task 7") == 5
+    assert outcome("new") == outcome(".")
+
+
+def test_an_answer_that_comes_after_a_failure_is_recorded_too(run: Any) -> None:
+    Path("fail.txt").write_text("")
+    assert run(teacher=", fail_on: task 7, fail_while: fail.txt") == 5
+    assert [entry.failed for entry in CassetteReader(TAPE).entries()].count(True) == 1
+    Path("fail.txt").unlink()
+    assert run("--retry-lost", teacher=", fail_on: task 7, fail_while: fail.txt") == 0
+    assert imported("new") == 0
+    assert run("--home", "new", "--offline", teacher=", fail_on: task 7, fail_while: fail.txt") == 0
+    assert outcome("new") == outcome(".")
 
 
 @pytest.mark.parametrize("hooks", ["[cassette, redact]", "[redact, cassette]"])

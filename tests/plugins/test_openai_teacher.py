@@ -142,6 +142,17 @@ def test_an_address_with_secrets_or_without_host_is_refused_and_not_repeated(url
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_server_that_moves_keeps_its_answers_if_the_recipe_says_so():
+    old = OpenAI(model="m", base_url="http://old:8000/v1").identity()
+    moved = {"model": "m", "base_url": "https://new.example.org/v1"}
+    assert OpenAI(**moved).identity() != old
+    for former in ("http://old:8000/v1", "http://old:8000/v1/", "http://old:8000/v1/chat/completions"):
+        assert OpenAI(**moved, endpoint=former).identity() == old
+    assert OpenAI(**moved, endpoint="ours").identity() == OpenAI(model="m", endpoint="ours").identity()
+    with pytest.raises(ValueError, match="must not contain a user, password or query"):
+        OpenAI(**moved, endpoint="http://me:secret@old:8000/v1")
+
+
 def test_identity_is_what_an_answer_depends_on():
     plain = OpenAI(model="m", base_url="http://localhost:8000/v1/")
     same = OpenAI(

@@ -84,7 +84,7 @@ def fault_of_reply(reply: object) -> str:
     for name in _COUNTS:
         if not _is_count(count := getattr(reply, name)):
             return f"Reply.{name} is {format_value(count)}, not a number of tokens (0 if it is not known)"
-    return ""
+    return "Reply.failure is set; raise a TeacherError" if reply.failure else ""
 
 
 def fault_of_error(error: TeacherError) -> str:

@@ -111,7 +111,11 @@ class TeacherError(FilialError):
             is that of this request.
         billed: tokens (prompt, completion) that are charged nevertheless; None if unknown, for example if the answer
             was lost.
+
+    ``key`` is the ledger key of a final failure, set by the gateway.
     """
+
+    key = ""
 
     def __init__(
         self, reason: str, detail: str = "", *, answer: str | None = None, retry: bool = False,

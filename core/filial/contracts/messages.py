@@ -71,6 +71,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     is "stop", "length" or the endpoint's own word, empty if there is none; an answer that is not complete is a failed
     attempt (docs/teachers.md). Token counts are the endpoint's, 0 if unknown. ``cached_tokens`` are part of the
     prompt's, ``reasoning_tokens`` part of the completion's. ``key`` is the ledger key, set by the gateway.
+    ``failure``: why the request failed for good, if it did; in ledgers and cassettes only.
     """
 
     text: str
@@ -82,6 +83,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     reasoning_tokens: int = 0
     model: str = ""
     key: str = ""
+    failure: str = ""
 
     def json(self) -> Any:
         """Return the value of an answer to a request with a schema, without a Markdown fence around it.

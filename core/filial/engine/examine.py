@@ -103,9 +103,7 @@ async def examine(
         async def ask(request: Request) -> Reply:
             if record is not None and record.input and request.messages == record.prompt():
                 request = msgspec.structs.replace(request, input=record.input)
-            reply = await gateway.ask(request)
-            done.answers.note(reply.key)
-            return reply
+            return await done.answers.ask(gateway.ask, request)
 
         return ask
 

@@ -108,7 +108,8 @@ class Rehearsal:
             asked = encode_request(request)
         except UnicodeEncodeError as err:
             raise TeacherError("not-unicode") from err
-        if self.ledger is not None and (known := self.ledger.find(self.keys, asked)) is not None:
+        known = self.ledger.find(self.keys, asked) if self.ledger else None
+        if known is not None and not known.failure:
             self.held += 1
             return known
         tokens = sum(len(t.encode()) for m in request.messages for t in m.texts()) // PER_TOKEN

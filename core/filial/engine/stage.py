@@ -87,6 +87,16 @@ class AnswerKeys:
             raw = bytes.fromhex(key)
             self._by_first[raw[0]] += raw
 
+    async def ask(self, ask: Asker, request: Request) -> Reply:
+        """Ask, and note the answer or the final failure."""
+        try:
+            reply = await ask(request)
+        except TeacherError as error:
+            self.note(error.key)
+            raise
+        self.note(reply.key)
+        return reply
+
     def lines(self) -> Iterator[bytes]:
         """Yield every key once, in hex, sorted."""
         for some in self._by_first:
@@ -221,9 +231,7 @@ class StageContext:
         """Ask the teacher, and note the answer as one of the stage."""
         if self.worker.current:  # a loop of the plugin itself: the gateway cannot work there
             raise RuntimeError("a plain 'def' cannot ask the teacher; write it as 'async def' and await ctx.ask(...)")
-        reply = await self.ask(request)
-        self.answers.note(reply.key)
-        return reply
+        return await self.answers.ask(self.ask, request)
 
     def identify(
         self, record: Record, plugin: str, ordinal: int | None = None, given: Record | None = None

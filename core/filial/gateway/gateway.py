@@ -18,7 +18,7 @@ from filial.gateway.deadlines import Deadlines
 from filial.gateway.ledger import Ledger, TeacherKeys, encode_request
 from filial.gateway.outages import Outages, Pending, Retry
 from filial.gateway.rate_limits import Pause, RateLimit, Window
-from filial.gateway.replies import receive
+from filial.gateway.replies import read_failure, receive, write_failure
 
 
 class GatewayStatus(NamedTuple):
@@ -183,10 +183,19 @@ class Gateway:
             raise
 
     def _find_stored(self, key: str, asked: bytes, request: Request) -> Reply | None:
-        """Return the ledger's answer, if there is one."""
-        if (known := self.ledger.find(self._keys, asked, key)) is not None:
-            self.spent.from_ledger += 1
-            self._outages.known = request
+        """Return the ledger's answer, if there is one.
+
+        Raises:
+            TeacherError: the request failed for good, and this run must not send it again.
+        """
+        known = self.ledger.find(self._keys, asked, key)
+        if known is None or (known.failure and not self.offline):
+            return None
+        self.spent.from_ledger += 1
+        if known.failure:
+            self.spent.failed += 1
+            raise read_failure(known)
+        self._outages.known = request
         return known
 
     def _finish(self, key: str, task: asyncio.Task[Reply]) -> None:
@@ -197,7 +206,7 @@ class Gateway:
             self._stop(error)
 
     async def _fetch(self, key: str, asked: bytes, request: Request) -> Reply:
-        """Send a request, again while an attempt fails, and store its answer."""
+        """Send a request, again while an attempt fails, and store its answer or its final failure."""
         pending, task = Pending(request, self.teacher.bound(request)), asyncio.current_task()
         assert task is not None
         while True:
@@ -212,6 +221,11 @@ class Gateway:
             except FilialError as error:
                 if not isinstance(error, TeacherError):
                     self._stop(error)
+                elif self.stopped is None and not self._closing:  # an offline run loses the same row
+                    kept = await self._store(key, asked, write_failure(error))
+                    if not kept.failure:
+                        return kept
+                    error.key = key
                 raise
             finally:
                 self._on_the_wire.discard(task)

@@ -57,6 +57,11 @@ class Entry(msgspec.Struct, frozen=True):
             return False
         return self.checksum in (seal, seal[:SEAL])  # early versions stored the first half only
 
+    @property
+    def failed(self) -> bool:
+        """Whether this is a request that failed for good, and no answer."""
+        return bool(self.decode()[1].failure)
+
     def decode(self) -> tuple[bytes, Reply]:
         """Return the canonical request and the reply."""
         return zlib.decompress(self.request), _decode_reply(zlib.decompress(self.reply))
@@ -261,10 +266,12 @@ class Ledger(Database):
         list(self.query("cannot be written", "delete from asking where key=? and who=?", (key, self._who)))
 
     def find(self, teacher: TeacherKeys, request: bytes, key: str = "") -> Reply | None:
-        """Return the teacher's answer to a request, or None; see `get`. ``key`` is the request's key, if known."""
+        """Return the teacher's answer to a request, else its failure, else None; see `get`. ``key``: the request's,
+        if known."""
         known = self.get(key or teacher.key(request))
         for former in teacher.former:
-            known = known or self.get(former.key(request))
+            if known is None or known.failure:
+                known = self.get(former.key(request)) or known
         return known
 
     def get(self, key: str) -> Reply | None:
@@ -278,7 +285,7 @@ class Ledger(Database):
         return reply
 
     async def put(self, key: str, identity: str, request: bytes, reply: Reply) -> Reply:
-        """Store an answer and return it with its key, once it is on disk.
+        """Store an answer or a final failure and return it with its key, once it is on disk.
 
         If another run has stored an answer meanwhile, that one is returned, so that both use the same.
         """
@@ -293,8 +300,9 @@ class Ledger(Database):
             return None
         stored = self._db.execute("select reply, checksum from answers where key=?", (e.key,)).fetchone()
         held = decode_reply(e.key, *stored)
-        if held is None:  # a damaged answer was requested again
+        if held is None or held.failure:  # a damaged answer or a failure, and it was requested again
             self._db.execute(f"replace {_INSERT}", row)
+            return None
         return held
 
     def mean_tokens(self, teacher: TeacherKeys) -> tuple[float, float] | None:
@@ -307,7 +315,7 @@ class Ledger(Database):
 
     def latest_request(self, teacher: TeacherKeys) -> Request | None:
         """Return the latest request that a teacher answered; None if there is none."""
-        entry = next(self._latest(teacher, 100), None)
+        entry = next((e for e in self._latest(teacher, 100) if not e.failed), None)
         return None if entry is None else msgspec.json.decode(entry.decode()[0], type=Request)
 
     def _latest(self, teacher: TeacherKeys, most: int) -> Iterator[Entry]:

@@ -49,6 +49,20 @@ def _ending(word: str) -> str:
     return ENDINGS.get(re.sub(r"^(finish_|stop_)?reason_", "", plain), "unknown")
 
 
+def write_failure(error: TeacherError) -> Reply:
+    """Return the form in which a ledger holds a final failure; ``finish_reason`` is empty if no answer came."""
+    answer = (error.answer or "").encode("utf-8", "replace").decode()
+    return Reply(text=answer, finish_reason="" if error.answer is None else "stop", failure=str(error), key=error.key)
+
+
+def read_failure(reply: Reply) -> TeacherError:
+    """Return the error that `write_failure` wrote."""
+    reason, _, detail = reply.failure.partition(": ")
+    error = TeacherError(reason, detail, answer=reply.text if reply.finish_reason else None)
+    error.key = reply.key
+    return error
+
+
 async def receive(use: str, teacher: Teacher, request: Request, deadlines: Deadlines) -> Reply:
     """Return the teacher's answer if it is usable, complete and in time.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from filial import Asker, Field, HookPlugin, Reply, Request, RunInfo, Teacher, hookimpl
+from filial import Asker, Field, HookPlugin, Reply, Request, RunInfo, Teacher, TeacherError, hookimpl
+from filial.gateway import write_failure
 from filial_plugins.ledger.cassette import CassetteWriter
 
 
@@ -27,8 +28,13 @@ class Recorder(HookPlugin):
 
     @hookimpl(trylast=True)
     async def ask(self, request: Request, teacher: Teacher, proceed: Asker) -> Reply:
-        """Record the reply. The hook runs last, so it sees the question as the teacher gets it."""
-        reply = await proceed(request)
+        """Record the reply or the final failure. The hook runs last, so it sees the question as the teacher gets it."""
+        try:
+            reply = await proceed(request)
+        except TeacherError as error:
+            if self._writer is not None and error.key:
+                self._writer.record(teacher, request, write_failure(error))
+            raise
         if self._writer is not None:
             self._writer.record(teacher, request, reply)
         return reply

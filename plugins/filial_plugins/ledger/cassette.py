@@ -1,8 +1,9 @@
 """Cassettes: answers of the ledger as lines of JSON, to replay a run anywhere with no endpoint.
 
 A cassette is a header, ``{"filial_cassette": 1, "answers": N, "teachers": {…}}``, and a line per answer:
-``{"key", "identity", "request", "reply", "checksum"}``. ``identity`` names one of the header's
-teachers; the checksum is over the canonical JSON of everything else in the line. A header may come again, so files can
+``{"key", "identity", "request", "reply", "checksum"}``. ``identity`` names one of the header's teachers; the checksum
+is over the canonical JSON of everything else in the line. A reply with a ``failure`` stands for a request that failed
+for good: a replay loses the same rows. A header may come again, so files can
 be put one behind the other; ``answers`` is null while a cassette is being recorded. Every key can be worked out again
 from who was asked what.
 """
@@ -48,10 +49,13 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     reply: Reply
 
 
-def write_cassette(path: Path, teachers: Iterable[TeacherKeys], entries: Iterable[Entry], count: int) -> None:
+def write_cassette(path: Path, teachers: Iterable[TeacherKeys], entries: Iterable[Entry], count: int) -> int:
     """Write a cassette, whole or not at all; it is packed if its name ends in ``.gz`` or ``.zst``.
 
-    Equal answers in equal order give equal bytes.
+    Equal answers in equal order give equal bytes. ``count`` is the number of entries.
+
+    Returns:
+        How many of them are requests that failed for good.
 
     Raises:
         UsageError: the file cannot be written.
@@ -61,8 +65,12 @@ def write_cassette(path: Path, teachers: Iterable[TeacherKeys], entries: Iterabl
         path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as sink, compress(sink, path.suffix) as file:
         file.write(_encode_header(teachers, count))
+        failed = 0
         for entry in entries:
-            file.write(_encode_line(entry.key, entry.identity, *entry.decode()))
+            request, reply = entry.decode()
+            file.write(_encode_line(entry.key, entry.identity, request, reply))
+            failed += bool(reply.failure)
+    return failed
 
 
 def _encode_header(teachers: Iterable[TeacherKeys], count: int | None) -> bytes:
@@ -178,7 +186,7 @@ class CassetteWriter:
 
     def __init__(self, path: Path, *names: str) -> None:
         self._path, self._names = path, dict.fromkeys(names)
-        self._recorded: set[str] = set()
+        self._recorded: dict[str, bool] = {}  # key -> whether it is an answer
         self._teacher: Teacher | None = None
         self._keys: list[TeacherKeys] = []
         self._current_identity = ""
@@ -187,13 +195,14 @@ class CassetteWriter:
         try:
             self._cut_unfinished_line()
             if path.stat().st_size:
-                self._recorded = {entry.key for entry in CassetteReader(path).entries()}
+                for entry in CassetteReader(path).entries():
+                    self._recorded[entry.key] = self._recorded.get(entry.key, False) or not entry.failed
         except BaseException:
             self._file.close()
             raise
 
     def record(self, teacher: Teacher, request: Request, reply: Reply) -> None:
-        """Record an answer of the ledger.
+        """Record an answer or a final failure of the ledger. An answer may follow a failure.
 
         An answer that another plugin gave, or whose question another plugin changed, is not the ledger's and is not
         recorded.
@@ -201,13 +210,13 @@ class CassetteWriter:
         Raises:
             FilialError: the disk is full.
         """
-        if reply.key in self._recorded:
+        if reply.key in self._recorded and (reply.failure or self._recorded[reply.key]):
             return
         asked = encode_request(request)
         whose = next((keys for keys in self._list_keys(teacher) if keys.key(asked) == reply.key), None)
         if whose is None:
             return
-        self._recorded.add(reply.key)
+        self._recorded[reply.key] = not reply.failure
         if whose.identity != self._current_identity:
             self._current_identity = whose.identity
             self._write(_encode_header([whose], None))

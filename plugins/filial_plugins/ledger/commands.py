@@ -62,9 +62,10 @@ def stats(ctx: click.Context, home: Path, as_json: bool) -> None:
     with _open_ledger(home) as book:
         found, damaged = collect_stats(book)
         total = measure_size(book.path)
-    answers = sum(tally.answers for tally in found)
+    answers, failed = sum(tally.answers for tally in found), sum(tally.failed for tally in found)
     if as_json:
-        print_json({"answers": answers, "damaged": damaged, "bytes": total, "teachers": found})
+        figures = {"answers": answers, "failed": failed, "damaged": damaged, "bytes": total}
+        print_json({**figures, "teachers": found})
         return
     head = ["teacher", "which", "answers", "prompt tokens", "answer tokens", "oldest", "newest"]
     rows = [
@@ -76,7 +77,8 @@ def stats(ctx: click.Context, home: Path, as_json: bool) -> None:
     ]  # fmt: skip
     if rows:
         click.echo(grid(head, rows, 2) + "\n")
-    click.echo(f"{answers:,} answers in {_ledger_path(home)}, {_format_bytes(total)}.")
+    more = f" and {failed:,} failed requests" if failed else ""
+    click.echo(f"{answers:,} answers{more} in {_ledger_path(home)}, {_format_bytes(total)}.")
     if damaged:
         click.echo(f"{damaged:,} more are damaged and not used; {_suggest_prune(ctx)}.", err=True)
 
@@ -131,6 +133,7 @@ def export(home: Path, run: str | None, out: Path) -> None:
     """Write the answers of RUN, or all, to a cassette: a text file that replays the run without an endpoint.
 
     RUN is the name or the folder of a run. The cassette contains questions and answers in plain text, and no API key.
+    It also contains the requests that failed for good: the replay loses the same rows.
     """
     from filial_plugins.ledger import maintenance
     from filial_plugins.ledger.cassette import write_cassette
@@ -145,12 +148,14 @@ def export(home: Path, run: str | None, out: Path) -> None:
         known, whose = read_teachers(book)[0], maintenance.find_identities(book, keys)
         there = [teacher for identity, teacher in known.items() if identity in whose]
         place = Path("/dev/stdout") if str(out) == "-" else out
-        write_cassette(place, there, read_sound_entries(book, sorted(keys)), len(keys))
-    click.echo(f"{len(keys):,} answers are in {out}. To replay them elsewhere:", err=True)
+        failed = write_cassette(place, there, read_sound_entries(book, sorted(keys)), len(keys))
+    more = f" and {failed:,} failed requests" if failed else ""
+    click.echo(f"{len(keys) - failed:,} answers{more} are in {out}. To replay them elsewhere:", err=True)
     click.echo(f"  filial ledger import {out} && filial run RECIPE --offline", err=True)
-    if lost:
+    if lost and not failed:
         click.echo(
-            f"The run lost {lost:,} rows to failed calls; a replay stops at the questions without an answer.", err=True
+            f"The run lost {lost:,} rows to failed calls, which an older filial did not store; a replay stops there.",
+            err=True,
         )
 
 

@@ -30,11 +30,15 @@ def read_entries(ledger: Ledger, keys: Iterable[str] | None = None, *, after: in
 
 
 def add_entries(ledger: Ledger, new: Iterable[Entry]) -> int:
-    """Add entries that the ledger lacks or holds damaged, all or none; return how many were added."""
+    """Add entries that the ledger lacks or holds damaged, and answers to requests that it holds as failed, all or none.
+
+    Returns:
+        How many were added.
+    """
     added = 0
     with ledger.transaction("cannot store answers") as db:
         for e in new:
-            if not any(held.is_intact for held in read_entries(ledger, [e.key])):
+            if not any(held.is_intact and (e.failed or not held.failed) for held in read_entries(ledger, [e.key])):
                 db.execute(_ADD, (e.key, e.identity, e.request, e.reply, e.checksum, e.written))
                 added += 1
     return added

@@ -18,7 +18,10 @@ SHOWN = 3
 
 @dataclass
 class TeacherStats:
-    """The answers of one teacher: how many, their tokens, when the oldest and the newest were stored (UTC)."""
+    """The answers of one teacher: how many, their tokens, when the oldest and the newest were stored (UTC).
+
+    ``failed`` counts the requests that failed for good.
+    """
 
     teacher: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -27,6 +30,7 @@ class TeacherStats:
     completion_tokens: int = 0
     oldest: str = ""
     newest: str = ""
+    failed: int = 0
 
     @property
     def about(self) -> str:
@@ -41,6 +45,9 @@ class TeacherStats:
         reply = decode_reply(entry.key, entry.reply, entry.checksum)
         if reply is None:
             return False
+        if reply.failure:
+            self.failed += 1
+            return True
         self.answers += 1
         self.prompt_tokens += reply.prompt_tokens
         self.completion_tokens += reply.completion_tokens
@@ -68,7 +75,7 @@ def collect_stats(ledger: Ledger) -> tuple[list[TeacherStats], int]:
             tally = whose.setdefault(told, TeacherStats(told[0], msgspec.json.decode(told[1])))
             found[entry.identity] = tally
         damaged += not tally.add(entry)
-    counted = [tally for tally in whose.values() if tally.answers]
+    counted = [tally for tally in whose.values() if tally.answers or tally.failed]
     return sorted(counted, key=lambda t: (-t.answers, t.teacher, t.about)), damaged
 
 

@@ -54,6 +54,10 @@ class OpenAI(Teacher):
 
     model: str = Field(min_length=1, description="Name of the model, as the endpoint knows it.")
     base_url: str = Field("https://api.openai.com/v1", description="Address of the endpoint, up to /v1.")
+    endpoint: str = Field(
+        "", pattern=r"^\S*$",
+        description="Name of the endpoint in the ledger. For a server that moved: its former base_url.",
+    )  # fmt: skip
     api_key_env: str = Field(
         "", pattern="^([A-Za-z_][A-Za-z0-9_]*)?$",
         description="Environment variable with the key; default: OPENAI_API_KEY at OpenAI, "
@@ -118,6 +122,12 @@ class OpenAI(Teacher):
             raise ValueError("base_url must be an address like https://host/v1")
         return url.rstrip("/").removesuffix("/chat/completions")
 
+    @field_validator("endpoint")
+    @classmethod
+    def _normalize_endpoint(cls, name: str) -> str:
+        """Write an earlier ``base_url`` as `identity` does."""
+        return cls._check_address(name) if "://" in name else name
+
     @model_validator(mode="after")
     def _check_key_is_safe(self) -> OpenAI:
         to, parts = self.destination(), urlsplit(self.base_url)
@@ -144,12 +154,15 @@ class OpenAI(Teacher):
         return AnswerReader(self.model, self._builder.warn, *([charges.write_ratio] if charges else ()))
 
     def identity(self) -> dict[str, Any]:
-        """Return model, address, sampling, how a schema is sent, and what the user adds to requests; not parameter
-        names, keys or prices. Of a header, the name of its variable counts."""
+        """Return model, address or ``endpoint``, sampling, how a schema is sent, and what the user adds to requests.
+
+        Parameter names, keys and prices do not belong to it. Of a header, the name of its variable counts.
+        """
         kept = ("model", "base_url", "temperature", "top_p", "max_tokens", "response_format")
         headers = {name: value for name, value in self.headers.items() if name.lower() not in KEY_HEADERS}
         added = {"extra_body": self.extra_body, "headers": headers, "query": self.query}
-        return {name: getattr(self, name) for name in kept} | {name: value for name, value in added.items() if value}
+        options = {name: getattr(self, name) for name in kept} | {"base_url": self.endpoint or self.base_url}
+        return options | {name: value for name, value in added.items() if value}
 
     def _list_variables(self) -> list[str]:
         """Return the environment variables that headers and query name."""
