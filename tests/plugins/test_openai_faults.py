@@ -229,6 +229,7 @@ def test_an_endpoint_without_tls_is_not_asked_again():
 
     error = asyncio.run(asyncio.wait_for(work(), 300))
     assert (error.reason, error.retry, error.down, error.billed) == ("tls-failed", False, True, (0, 0))
+    assert error.detail.endswith("does not seem to speak TLS: if so, write http:// in base_url")
 
 
 def test_nothing_is_tried_again_here(endpoint, answers, fault):

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
 from filial import FREE, Bound, Destination, Field, Price, Reply, Request, Teacher, TeacherError, hookimpl
 from filial.gateway import secret
+from filial_plugins.teachers.openai_addresses import Address
 from filial_plugins.teachers.openai_answers import AnswerReader
 from filial_plugins.teachers.openai_client import Connection, import_client
 from filial_plugins.teachers.openai_extras import (
@@ -242,15 +243,18 @@ class OpenAI(Teacher):
             key, header = secret(to) if to.key else "", self._profile_in_use.key_header
             headers = {name: secrets[find_variable(value)] for name, value in self.headers.items()}
             query = {name: secrets.get(find_variable(value), value) for name, value in self.query.items()}
+            address = Address(
+                self.base_url, "base_url" in self.model_fields_set, ", ".join(filter(None, (to.key, *secrets))),
+                proxies=not is_loopback(host),
+            )  # fmt: skip
             self._connection = Connection(
-                self.base_url,
+                address,
                 "" if header else key,
                 headers={header: key, **headers} if header and key else headers,
                 query=query,
                 secrets={key, *secrets.values()},
                 connections=self.max_concurrency,
                 official=host in PROFILES["openai"].hosts,
-                proxies=not is_loopback(host),
             )
         return self._connection
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
 
 from filial import TeacherError
+from filial_plugins.teachers.openai_addresses import Address, make_tls_context
 from filial_plugins.teachers.openai_errors import TooLargeError, make_connection_error, make_status_error
 
 IDLE_SECONDS = 4.0
@@ -30,6 +31,7 @@ class Connection:
     """A client of one endpoint, for one event loop.
 
     Args:
+        address: where the endpoint is.
         key: sent as a bearer token; empty: nothing is sent.
         headers, query: sent with every request.
         secrets: what is removed from everything that the endpoint says.
@@ -38,8 +40,8 @@ class Connection:
     """
 
     def __init__(
-        self, base_url: str, key: str, *, headers: Mapping[str, str], query: Mapping[str, str], secrets: Iterable[str],
-        connections: int, official: bool, proxies: bool,
+        self, address: Address, key: str, *, headers: Mapping[str, str], query: Mapping[str, str],
+        secrets: Iterable[str], connections: int, official: bool,
     ) -> None:  # fmt: skip
         import openai
 
@@ -49,14 +51,15 @@ class Connection:
             follow_redirects=False,
             timeout=None,  # the gateway keeps the deadline of the whole attempt
             limits=type(limits)(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE_SECONDS),
-            trust_env=proxies,
+            trust_env=address.proxies,
+            verify=make_tls_context() or True,
             event_hooks={"response": [self._limit_size]},
         )
-        self._most = LEAST_BYTES
+        self._most, self._address = LEAST_BYTES, address
         self._client = openai.AsyncOpenAI(
-            api_key=key or "none", base_url=base_url, max_retries=0, timeout=None, http_client=http
+            api_key=key or "none", base_url=address.url, max_retries=0, timeout=None, http_client=http
         )
-        self._url = f"{base_url}/chat/completions{'?' if query else ''}{urlencode(query)}"
+        self._url = f"{address.url}/chat/completions{'?' if query else ''}{urlencode(query)}"
         forms = {form for key in secrets for form in (key, key.replace("/", "\\/"), quote_plus(key), quote(key))}
         self._secrets = [form.encode() for form in sorted(forms, key=len, reverse=True) if form]
         left_out = [f"X-Stainless-{name}" for name in TELEMETRY]
@@ -99,11 +102,9 @@ class Connection:
             raw = await self._client.post(self._url, cast_to=bytes, body=body, options=self._options)
         except openai.APIStatusError as error:
             raw = self._clean(error.response.content)
-            raise make_status_error(error.status_code, raw, error.response.headers) from None
+            raise make_status_error(error.status_code, raw, error.response.headers, self._address) from None
         except (openai.APIConnectionError, aiohttp.ClientError, ConnectionError, TooLargeError) as error:
-            raise make_connection_error(
-                error, lambda text: self._clean(text.encode("utf-8", "replace")).decode()
-            ) from None
+            raise make_connection_error(error, self._address, self._clean_text) from None
         except UnicodeEncodeError:
             raise TeacherError("not-utf-8", "the prompt contains a lone surrogate; clean the record") from None
         except openai.OpenAIError as error:
@@ -114,6 +115,9 @@ class Connection:
         for form in self._secrets:
             raw = raw.replace(form, b"[key]")
         return raw
+
+    def _clean_text(self, text: str) -> str:
+        return self._clean(text.encode("utf-8", "replace")).decode()
 
     async def close(self) -> None:
         await self._client.close()

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 
 from filial import TeacherError
+from filial_plugins.teachers.openai_addresses import Address
 from filial_plugins.teachers.openai_waits import read_wait
 
 _NO_MONEY = re.compile(  # not what OpenAI adds to any limit: "add a payment method at …/account/billing"
@@ -26,6 +27,8 @@ TIMEOUTS = (408, 499, 504, 524, 598, 599)
 """Statuses of something between filial and a model that may have worked, and is charged for, all the same."""
 BROKEN_GATEWAYS = (502, 520, 521, 522, 523)
 """The same, unless the endpoint itself explains the error."""
+REFUSALS = ("unauthorized", "insufficient-quota", "http-404", "redirected")
+"""Reasons that concern the address or the key, not the prompt."""
 FILTER_CODES = ("content_filter", "content_policy_violation", "moderation")
 
 
@@ -33,7 +36,9 @@ class TooLargeError(Exception):
     """The body of an answer is larger than its limit of tokens allows."""
 
 
-def make_connection_error(error: BaseException, clean: Callable[[str], str] = str) -> TeacherError:
+def make_connection_error(
+    error: BaseException, address: Address, clean: Callable[[str], str] = str
+) -> TeacherError:  # fmt: skip
     """Convert an exception of the connection: there was no complete answer. ``clean`` removes secrets from its text."""
     import aiohttp
 
@@ -42,14 +47,14 @@ def make_connection_error(error: BaseException, clean: Callable[[str], str] = st
         return TeacherError("too-long", str(large), billed=None)
     detail = clean(str(chain[-1])) or type(chain[-1]).__name__
     if any(isinstance(e, ConnectionRefusedError) for e in chain):
-        return TeacherError("connection-refused", detail, retry=True, down=True)
+        return TeacherError("connection-refused", address.explain_connection(chain, detail), retry=True, down=True)
     if any(isinstance(e, ssl.SSLError | ssl.CertificateError) for e in chain):
-        return TeacherError("tls-failed", detail, down=True)
-    if any(isinstance(e, aiohttp.ClientConnectorError) for e in chain):
-        return TeacherError("cannot-connect", detail, retry=True, down=True)
+        return TeacherError("tls-failed", address.explain_connection(chain, detail), down=True)
+    if any(isinstance(e, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError) for e in chain):
+        return TeacherError("cannot-connect", address.explain_connection(chain, detail), retry=True, down=True)
     if any(isinstance(e, TimeoutError) for e in chain):
-        return TeacherError("timeout", detail, retry=True, billed=None)
-    return TeacherError("connection-reset", detail, retry=True, billed=None)
+        return TeacherError("timeout", f"{address}: {detail}", retry=True, billed=None)
+    return TeacherError("connection-reset", f"{address}: {detail}", retry=True, billed=None)
 
 
 def _list_causes(error: BaseException) -> Iterator[BaseException]:
@@ -63,7 +68,9 @@ def _list_causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__ or getattr(link, "os_error", None)
 
 
-def make_status_error(status: int, raw: bytes, headers: Mapping[str, str]) -> TeacherError:
+def make_status_error(
+    status: int, raw: bytes, headers: Mapping[str, str], address: Address | None = None
+) -> TeacherError:  # fmt: skip
     """Convert an HTTP status and the body that came with it."""
     try:
         body = json.loads(raw)
@@ -73,6 +80,8 @@ def make_status_error(status: int, raw: bytes, headers: Mapping[str, str]) -> Te
     fault = _make_error(status, body.get("error") or body if isinstance(body, dict) else body, read_wait(headers, body))
     if status in TIMEOUTS or (status in BROKEN_GATEWAYS and not told):
         fault.billed = None
+    if address is not None and fault.reason in REFUSALS:
+        fault = TeacherError(fault.reason, address.explain_refusal(fault.reason, fault.detail), down=fault.down)
     return fault
 
 
