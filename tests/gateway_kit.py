@@ -43,7 +43,10 @@ class Moody(Teacher):
 
 
 def stored(gateway):
-    """All entries of the gateway's ledger: whether it is a failure, which, and the text."""
+    """All entries of the gateway's ledger: whether it is a failure, which, and the text. Closes the gateway."""
+    path = gateway.ledger.path
+    asyncio.run(gateway.close())
+    gateway.ledger = Ledger(path)
     replies = [entry.decode()[1] for entry in maintenance.read_entries(gateway.ledger)]
     return [(bool(reply.failure), reply.failure, reply.text) for reply in replies]
 

@@ -125,6 +125,35 @@ def test_a_proxy_that_cannot_be_reached_is_named_with_its_variable_and_without_i
     assert "secret" not in detail
 
 
+def test_a_proxy_of_another_kind_is_refused_before_anything_is_sent(
+    endpoint: Any, answers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@127.0.0.1:9")
+    with pytest.raises(UsageError, match=r"\$ALL_PROXY names the proxy 127.0.0.1:9 for models.example") as refused:
+        ask(endpoint(answers.Answer()), lambda port: "https://models.example/v1")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://10.9.8.7/v1", "https://10.9.8.7/v1"])
+@pytest.mark.parametrize("options", [{"api_key_env": "MY_KEY"}, {"headers": {"x-api-key": "$MY_KEY"}}, {}])
+def test_a_key_over_plain_http_goes_to_no_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, options: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("FILIAL_CONFIG", str(tmp_path))
+    (tmp_path / "keys.json").write_text('{"MY_KEY": ["10.9.8.7"]}')
+    monkeypatch.setenv("MY_KEY", "sk-canary")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+
+    async def find() -> str | None:
+        teacher = OpenAI(model="m", base_url=url, **options)
+        proxy = teacher._connect()._proxy
+        await teacher.close()
+        return proxy
+
+    plain = url.startswith("http:") and bool(options)
+    assert asyncio.run(find()) == (None if plain else "http://127.0.0.1:9")
+
+
 @pytest.mark.parametrize(
     ("status", "options", "told"),
     [

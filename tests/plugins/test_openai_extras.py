@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pydantic import ValidationError
 
@@ -145,9 +147,16 @@ def test_azure_takes_its_own_header_and_the_path_of_a_deployment(config, monkeyp
     url = "https://mine.openai.azure.com/openai/deployments/gpt-4o-mini"
     teacher = OpenAI(model="gpt-4o-mini", base_url=url, query={"api-version": "2024-10-21"})
     assert teacher.destination() == ("mine.openai.azure.com", "AZURE_OPENAI_API_KEY", True)
-    connection = teacher._connect()
+
+    async def connect():
+        connection = teacher._connect()
+        await teacher.close()
+        return connection
+
+    connection = asyncio.run(connect())
     assert connection._url == f"{url}/chat/completions?api-version=2024-10-21"
-    assert connection._options["headers"]["api-key"] == KEY
+    assert connection._headers["api-key"] == KEY
+    assert "Authorization" not in connection._headers
     body = teacher._builder.build_body(ASK, 9)
     assert body["max_completion_tokens"] == 9
     assert not OpenAI(model="m", base_url="https://openai.azure.com.evil.org/v1").destination().key

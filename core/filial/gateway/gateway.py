@@ -97,6 +97,7 @@ class Gateway:
             note(news)
         self._requests, self._tokens = RateLimit(teacher.requests_per_minute), RateLimit(teacher.tokens_per_minute)
         self._pending: dict[str, asyncio.Task[Reply]] = {}
+        self._failures: list[tuple[str, bytes, Reply]] = []
         self._on_the_wire: set[asyncio.Task[Reply]] = set()
         self._outages = Outages(
             self.use, teacher, self.slots, self._requests, self.pause, partial(ledger.latest_request, self._keys),
@@ -140,6 +141,8 @@ class Gateway:
                 task.cancel()
             try:
                 await self.teacher.close()
+                if self.stopped is None:
+                    self._store_failures()
             finally:
                 self.ledger.close()
 
@@ -206,7 +209,7 @@ class Gateway:
             self._stop(error)
 
     async def _fetch(self, key: str, asked: bytes, request: Request) -> Reply:
-        """Send a request, again while an attempt fails, and store its answer or its final failure."""
+        """Send a request, again while an attempt fails, and store its answer."""
         pending, task = Pending(request, self.teacher.bound(request)), asyncio.current_task()
         assert task is not None
         while True:
@@ -221,10 +224,8 @@ class Gateway:
             except FilialError as error:
                 if not isinstance(error, TeacherError):
                     self._stop(error)
-                elif self.stopped is None and not self._closing:  # an offline run loses the same row
-                    kept = await self._store(key, asked, write_failure(error))
-                    if not kept.failure:
-                        return kept
+                elif not self._closing:
+                    self._failures.append((key, asked, write_failure(error)))
                     error.key = key
                 raise
             finally:
@@ -319,7 +320,15 @@ class Gateway:
         if not self._teacher_stored:
             self._teacher_stored = True
             self.ledger.store_teacher(self._keys)
+        self._store_failures()
         return await self.ledger.put(key, self._keys.identity, asked, reply)
+
+    def _store_failures(self) -> None:
+        """Store the final failures so far, so that an offline run loses the same rows. Not if they only showed that the
+        endpoint answers no request."""
+        for key, asked, reply in self._failures:
+            self.ledger.put_failure(key, self._keys.identity, asked, reply)
+        self._failures.clear()
 
     async def _plan_retry(self, pending: Pending, error: TeacherError, task: asyncio.Task[Reply]) -> Retry:
         """Return when a request whose attempt failed is sent again. Raises the final error if it is not."""

@@ -285,12 +285,18 @@ class Ledger(Database):
         return reply
 
     async def put(self, key: str, identity: str, request: bytes, reply: Reply) -> Reply:
-        """Store an answer or a final failure and return it with its key, once it is on disk.
+        """Store an answer and return it with its key, once it is on disk.
 
         If another run has stored an answer meanwhile, that one is returned, so that both use the same.
         """
         held = await self.commit(partial(self._insert, make_entry(key, identity, request, reply)))
         return held or msgspec.structs.replace(reply, key=key)
+
+    def put_failure(self, key: str, identity: str, request: bytes, reply: Reply) -> None:
+        """Store a final failure with the next answer, or on closing, unless there is an answer."""
+        e = make_entry(key, identity, request, reply)
+        row = (e.key, e.identity, e.request, e.reply, e.checksum)
+        self.enqueue(partial(self._db.execute, f"insert or ignore {_INSERT}", row))
 
     def _insert(self, e: Entry) -> Reply | None:
         """Store an entry and end its claim; return the stored answer instead if another process was faster."""

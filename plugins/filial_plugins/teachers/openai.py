@@ -51,7 +51,7 @@ class OpenAI(Teacher):
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
-    requires: ClassVar[tuple[str, ...]] = ("openai", "aiohttp")
+    requires: ClassVar[tuple[str, ...]] = ("aiohttp",)
 
     model: str = Field(min_length=1, description="Name of the model, as the endpoint knows it.")
     base_url: str = Field("https://api.openai.com/v1", description="Address of the endpoint, up to /v1.")
@@ -245,7 +245,7 @@ class OpenAI(Teacher):
             query = {name: secrets.get(find_variable(value), value) for name, value in self.query.items()}
             address = Address(
                 self.base_url, "base_url" in self.model_fields_set, ", ".join(filter(None, (to.key, *secrets))),
-                proxies=not is_loopback(host),
+                proxies=not is_loopback(host) and (self.base_url.startswith("https:") or not (to.key or secrets)),
             )  # fmt: skip
             self._connection = Connection(
                 address,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass
+from urllib.request import getproxies, proxy_bypass
 
 from filial import UsageError
 
@@ -34,15 +35,30 @@ class Address:
         return urlsplit(self.url).hostname or ""
 
     def find_proxy(self) -> tuple[str, str]:
-        """Return the variable that names the proxy of this address, and the proxy without user and password; empty
-        texts for none."""
+        """Return the proxy of this address, and where it comes from: ``$NAME``; empty texts for none."""
         if not self.proxies or proxy_bypass(self.host):
             return "", ""
-        for name in (f"{urlsplit(self.url).scheme}_proxy", "all_proxy"):
-            for variable in (name, name.upper()):
-                if value := os.environ.get(variable):
-                    return variable, value.rpartition("@")[2].rpartition("://")[2]
+        found, scheme = getproxies(), urlsplit(self.url).scheme
+        for name in (scheme, "all"):
+            if proxy := found.get(name):
+                variables = [v for v in (f"{name}_proxy", f"{name}_proxy".upper()) if os.environ.get(v)]
+                return proxy, f"${variables[0]}" if variables else "the settings of the system"
         return "", ""
+
+    def check_proxy(self) -> str | None:
+        """Return the proxy of this address; None if there is none.
+
+        Raises:
+            UsageError: it is of a kind that cannot be used.
+        """
+        proxy, source = self.find_proxy()
+        proxy = proxy if "://" in proxy or not proxy else f"http://{proxy}"
+        if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+            raise UsageError(
+                f"{source} names the proxy {_hide_password(proxy)} for {self.host}; proxies with http:// are "
+                "supported, so set another, or add the host to NO_PROXY"
+            )
+        return proxy or None
 
     def explain_connection(self, chain: Sequence[BaseException], detail: str) -> str:
         """Write what is wrong and what to do if no connection could be opened.
@@ -54,10 +70,9 @@ class Address:
         import aiohttp
 
         if any(isinstance(e, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError) for e in chain):
-            variable, proxy = self.find_proxy()
-            where = f"the proxy {proxy} (${variable})" if variable else "the proxy"
-            cure = f"correct {variable or 'the variable'}, or add {self.host} to NO_PROXY"
-            return f"{where} gives no connection to {self.url} ({detail}); {cure}"
+            proxy, source = self.find_proxy()
+            cure = f"correct {source.lstrip('$')}, or add {self.host} to NO_PROXY"
+            return f"the proxy {_hide_password(proxy)} ({source}) gives no connection to {self.url} ({detail}); {cure}"
         if any(isinstance(e, ConnectionRefusedError) for e in chain):
             return f"{self} refuses the connection ({detail}); start the server there, or correct base_url"
         if any(isinstance(e, ssl.SSLError | ssl.CertificateError) for e in chain):
@@ -85,17 +100,22 @@ class Address:
         return f"{self}: {detail}"
 
 
-def make_tls_context() -> ssl.SSLContext | None:
-    """Return the certificates that ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name; None if neither is set.
+def _hide_password(proxy: str) -> str:
+    return proxy.rpartition("@")[2].rpartition("://")[2]
 
-    The client reads them only where it also uses proxies, so not for servers on this machine.
+
+def make_tls_context() -> ssl.SSLContext:
+    """Return what the certificates of endpoints are checked with: those that ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``
+    name, else the system's.
 
     Raises:
         UsageError: a variable names no certificates.
     """
     file, folder = os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None
-    if file is None and folder is None:
-        return None
+    if sys.platform in ("darwin", "win32") and file is None and folder is None:
+        import truststore
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return ssl.create_default_context(cafile=file, capath=folder)
     except OSError as error:  # ssl.SSLError is one
