@@ -94,6 +94,22 @@ def test_harm_looks_at_input_answer_and_every_turn():
     assert reason(Harm(), talk("Hi", "Hello", bad)) == "harm-weapons"
 
 
+@pytest.mark.parametrize(
+    ("patterns", "harmful", "harmless"),
+    [
+        (("(?i)secret", "bomb"), "A Secret plan", "secretary"),
+        (("(?P<a>x)y(?P=a)", "(?P<a>q)r(?P=a)"), "say qrq", "say qrx"),
+        ((r"(a)b\1", r"(c)d\1"), "say cdc", "say cda"),
+        (("(?x) red \\s car  # a comment",), "a red car", "a red cart"),
+        (("(?s)(?m)one.two",), "one\ntwo", "one two three".replace("two", "twos")),
+    ],
+)
+def test_patterns_of_the_user_do_not_disturb_each_other(patterns, harmful, harmless):
+    own = Harm(patterns=patterns)
+    assert reason(own, Record(instruction=harmful)) == "harm-own"
+    assert reason(own, Record(instruction=harmless)) == ""
+
+
 def test_harm_takes_patterns_of_the_user():
     own = Harm(patterns=("acme corp", r"colou?r"))
     assert reason(own, Record(instruction="Praise ACME  Corp.")) == "harm-own"

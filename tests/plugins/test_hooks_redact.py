@@ -251,3 +251,14 @@ def test_what_is_masked_in_a_turn_is_all_that_it_says():
 
     asyncio.run(Redact().ask(Request(messages=(turn(mail),)), proceed))
     assert seen[0].messages == (turn(masked),)
+
+
+def test_private_keys_are_masked_from_the_first_beginning_to_the_next_end():
+    begin, end = "-----BEGIN EC PRIVATE KEY-----", "-----END EC PRIVATE KEY-----"
+    assert redact(f"a {begin} b {begin} c {end} d {end} e {begin} f") == f"a [key] d {end} e {begin} f"
+    assert redact(f"{begin}\nx\n{end} and {begin}\ny\n{end}") == "[key] and [key]"
+
+
+def test_marks_without_an_end_are_read_once():
+    with bounded():
+        assert redact("-----BEGIN PRIVATE KEY-----" * 40_000).count("BEGIN") == 40_000

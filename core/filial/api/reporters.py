@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from filial.contracts.errors import UsageError
-from filial.contracts.texts import list_counts
+from filial.contracts.texts import list_counts, printable_lines
 from filial.engine.progress import Reporter
 from filial.engine.stage import BAD_LINE
 from filial.gateway.budget import format_dollars
@@ -169,7 +169,7 @@ class PlainReporter(Reporter):
     mark = ""
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(printable_lines(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(
@@ -226,14 +226,14 @@ class LiveReporter(PlainReporter):
         else:
             from rich.text import Text
 
-            self._console.print(Text(text))
+            self._console.print(Text(printable_lines(text)))
 
     @contextmanager
     def _live(self, *columns: Any) -> Iterator[Any]:
         from rich.console import Console
         from rich.progress import Progress
 
-        self._console = Console(stderr=True)
+        self._console = Console(file=getattr(sys.stderr, "styled", sys.stderr))
         try:
             with Progress(*columns, console=self._console, transient=True, refresh_per_second=4) as bar:
                 yield bar

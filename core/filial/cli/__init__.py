@@ -12,6 +12,7 @@ import click
 from filial import __version__
 from filial.cli.common import load_command, plugin_index
 from filial.contracts.errors import ColumnsError, FilialError, PluginError
+from filial.contracts.texts import defuse, printable, printable_lines
 from filial.plugins.discovery import OURSELVES
 
 if TYPE_CHECKING:
@@ -79,22 +80,41 @@ class _StandardError(io.FileIO):
             return len(data)
 
 
-def _keep_stderr() -> None:
-    """Discard messages if standard error is closed, or is closed later by its reader."""
+class _SafeText(io.TextIOWrapper):
+    """An output on which no text from a file, an endpoint or a plugin can control a terminal.
+
+    ``styles``: let colours and cursor moves through. ``styled``: the same output for what needs them.
+    """
+
+    def __init__(self, buffer: Any, *, styles: bool, **options: Any) -> None:
+        super().__init__(buffer, line_buffering=True, **options)
+        self.styles = styles
+        self.styled = self if styles else _SafeText(buffer, styles=True, **options)
+
+    def write(self, text: str) -> int:
+        super().write(text if text.isascii() and text.isprintable() else defuse(text, styles=self.styles))
+        return len(text)
+
+
+def _protect_output() -> None:
+    """Make the output safe for a terminal, and discard messages if standard error is closed, now or by its reader."""
     # As long as one of the first three is closed (2>&-), the next file to be opened gets its number, and its messages.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
     encoding = sys.stderr.encoding if sys.stderr else "utf-8"
     raw = io.BufferedWriter(_StandardError(2, "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)
+    sys.stderr = _SafeText(raw, encoding=encoding, errors="backslashreplace", styles=False)
+    if sys.stdout is not None and sys.stdout.isatty():
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = _SafeText(sys.stdout.buffer, encoding=encoding, errors=errors, styles=True)
 
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the exit code of its result."""
     import faulthandler
 
-    _keep_stderr()
+    _protect_output()
     faulthandler.enable()  # a crash of native code prints its file and line
     sys.exit(invoke(sys.argv[1:] if args is None else args))
 
@@ -121,7 +141,7 @@ def invoke(args: list[str]) -> int:
             message = f"{message.rstrip('.')}; see {at.command_path} --help"
         if isinstance(err, click.NoSuchOption) and any(err.option_name in option.opts for option in group.params):
             message = f"{err.option_name} is an option of filial itself; write it before the command"
-        click.echo(f"Error: {message}", err=True)
+        click.echo(f"Error: {printable_lines(message)}", err=True)
         return 2
     except (KeyboardInterrupt, click.exceptions.Abort) as stop:  # a command says what it keeps
         click.echo(f"Interrupted{f'; {stop}' if str(stop) else ''}.", err=True)
@@ -142,8 +162,9 @@ def _report_error(err: Exception, debug: bool) -> int:
     if isinstance(err, ColumnsError) and err.door != "recipe":
         err.door = "flags"
     if isinstance(err, FilialError):
-        click.echo(f"Error: {err}" if "\n" not in str(err) else str(err), err=True)
+        text = printable_lines(str(err))
+        click.echo(f"Error: {text}" if "\n" not in text else text, err=True)
         return err.exit_code
     hint = "" if debug else " (filial --debug shows the traceback)"
-    click.echo(f"Error: {' '.join(f'{type(err).__name__}: {err}'.split())}{hint}", err=True)
+    click.echo(f"Error: {printable(' '.join(f'{type(err).__name__}: {err}'.split()))}{hint}", err=True)
     return 1

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from filial.contracts.texts import list_counts
+from filial.contracts.texts import list_counts, printable_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +29,7 @@ def grid(head: list[str], rows: list[list[str]], left: int = 1, *, prose: bool =
     from rich.cells import cell_len
     from rich.text import Text
 
+    rows = [[GLUE.join(map(printable_lines, cell.split(GLUE))) for cell in row] for row in rows]
     terminal = max(80, shutil.get_terminal_size().columns)
     width = min(100, terminal) if prose else terminal
     needs = [max(map(cell_len, cells)) for cells in zip(head, *rows, strict=True)]

@@ -50,6 +50,26 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """Do the same with each line of a text."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+_UNSAFE = re.compile(
+    "(\x1b\\[[0-9;?]*[A-Za-z])|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def defuse(text: str, *, styles: bool) -> str:
+    """Escape control characters but line breaks and tabs, and bidirectional marks, as JSON does. ``styles``: leave
+    colours and cursor moves."""
+
+    def escape(found: re.Match[str]) -> str:
+        return found[0] if styles and found[1] else f"\\u{ord(found[0][0]):04x}{found[0][1:]}"
+
+    return _UNSAFE.sub(escape, text)
+
+
 def list_counts(counts: Mapping[str, int], most: int | None = None, blank: str = " ") -> str:
     """``too-similar 80, harm 16``, the largest first; behind the ``most`` largest what they lack to the sum of all, as
     ``others 7``."""

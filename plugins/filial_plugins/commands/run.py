@@ -23,6 +23,7 @@ from filial.commands import (
     manager,
     open_run,
     print_json,
+    printable,
 )
 from filial_plugins.commands.outputs import explain_interrupt
 from filial_plugins.commands.recipes import name_option, recipe_options
@@ -54,12 +55,12 @@ def run(
         with explain_interrupt(KEPT), _name_partial_files(work):
             summary = work.execute()
     except BudgetStop as err:
-        click.echo(f"Stopped: {err}; all answers are kept. To continue with a larger budget:", err=True)
+        click.echo(f"Stopped: {printable(str(err))}; all answers are kept. To continue with a larger budget:", err=True)
         larger = f"budget.{err.cap}={_number(2 * work.recipe.budget[err.cap])}"
         click.echo(f"  {rerun_command(ctx, larger, limit=work.limit)}", err=True)
         return BUDGET
     except TeacherUnreachable as err:
-        click.echo(f"Stopped: {err}", err=True)
+        click.echo(f"Stopped: {printable(str(err))}", err=True)
         # Not offline: answers that the ledger lacks have to be requested.
         click.echo(f"To continue:  {rerun_command(ctx, limit=work.limit, retry_lost=work.retry_lost)}", err=True)
         return UNREACHABLE

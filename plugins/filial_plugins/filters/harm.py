@@ -38,7 +38,7 @@ class Harm(Filter):
     def _compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
             try:
-                re.compile(pattern)
+                _compile_own(pattern)
             except re.error as error:
                 raise ValueError(
                     f"{pattern!r} is not a regular expression: {error}; correct it, or escape its special characters"
@@ -64,12 +64,20 @@ def _normalize(text: str) -> str:
 @lru_cache(maxsize=16)
 def _compile_patterns(level: Level, own: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
     wanted = LEVELS[: LEVELS.index(level) + 1]
-    found = [("own", own)] if own else []
+    found = [("own", _compile_own(pattern)) for pattern in own]
     for category, by_level in PATTERNS.items():
-        patterns = tuple(pattern for one in wanted for pattern in by_level.get(one, ()))
-        if patterns:
-            found.append((category, patterns))
-    return [(name, re.compile(rf"(?<!\w)(?:{'|'.join(some)})(?!\w)", re.IGNORECASE)) for name, some in found]
+        if patterns := [pattern for one in wanted for pattern in by_level.get(one, ())]:
+            found.append((category, re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)", re.IGNORECASE)))
+    return found
+
+
+def _compile_own(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of the user. Compiled alone, it may have groups and references, and flags at its beginning."""
+    re.compile(pattern)  # an error should show the pattern as the user wrote it
+    flags = re.match(r"(?:\(\?[aimsux]+\))*", pattern)
+    assert flags is not None
+    end = "\n" if "x" in flags[0] else ""  # a comment ends with its line
+    return re.compile(rf"{flags[0]}(?<!\w)(?:{pattern[flags.end() :]}{end})(?!\w)", re.IGNORECASE)
 
 
 @hookimpl

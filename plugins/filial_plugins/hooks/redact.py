@@ -14,9 +14,9 @@ from filial import Asker, Field, HookPlugin, Message, Reply, Request, hookimpl
 Masked = Literal["email", "phone", "iban", "card", "ip", "key"]
 ALL: tuple[Masked, ...] = get_args(Masked)
 
+_KEY_MARK = re.compile(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
 _KEY = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----"
-    r"|(?<![\w-])(?:"
+    r"(?<![\w-])(?:"
     r"(?:sk|pk|rk)[-_](?=[\w-]*\d)[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}"
     r"|xox[a-z]-[\w-]{10,}|A[KS]IA[A-Z0-9]{16}|AIza[\w-]{30,}|hf_[A-Za-z0-9]{20,}|npm_[A-Za-z0-9]{30,}"
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
@@ -88,7 +88,7 @@ class Redact(HookPlugin):
 
 def _redact_once(text: str, what: Collection[Masked]) -> str:
     if "key" in what:
-        text = _KEY.sub("[key]", text)
+        text = _KEY.sub("[key]", _mask_private_keys(text))
     if "email" in what:
         text = _EMAIL.sub("[email]", text)
     if "iban" in what:
@@ -100,6 +100,21 @@ def _redact_once(text: str, what: Collection[Masked]) -> str:
     if "phone" in what:
         text = _CALLED.sub(r"\1[phone]", _PHONE.sub("[phone]", text))
     return text
+
+
+def _mask_private_keys(text: str) -> str:
+    """Mask each text from the mark where a private key begins to the next mark where one ends.
+
+    One expression for both marks would read to the end of the text from every mark that has no end.
+    """
+    parts, done, start = list[str](), 0, -1
+    for mark in _KEY_MARK.finditer(text):
+        if mark[1] == "BEGIN":
+            start = mark.start() if start < 0 else start
+        elif start >= 0:
+            parts += [text[done:start], "[key]"]
+            done, start = mark.end(), -1
+    return "".join([*parts, text[done:]])
 
 
 def _mask_iban(found: re.Match[str]) -> str:

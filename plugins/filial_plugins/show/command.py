@@ -284,10 +284,8 @@ class _View:
         """Print rows: as JSON, in full, or as a list."""
         rows = self._with_ids(self._count(rows))
         if self._as_json:
-            terminal = sys.stdout.isatty()
             for row in rows:
-                line = row.line().decode()
-                click.echo(printable(line) if terminal else line)
+                click.echo(row.line().decode())
         elif full:
             self._show_pages(rows)
         else:
@@ -414,9 +412,10 @@ def _read_leniently(source: Source, ids: bool, bad: BadLines) -> Generator[Row, 
 
 def _wait_for_key(row: Row) -> bool:
     """Wait for a key before the next row on a terminal; False where the user has seen enough."""
-    click.echo(click.style(f"no. {row.number:,} next: any key; to end: q ", dim=True), nl=False, err=True)
+    terminal = getattr(sys.stderr, "styled", sys.stderr)
+    click.echo(click.style(f"no. {row.number:,} next: any key; to end: q ", dim=True), nl=False, file=terminal)
     key = click.getchar()
-    click.echo("\r\x1b[K", nl=False, err=True)
+    click.echo("\r\x1b[K", nl=False, file=terminal)
     return key.lower() not in ("q", "\x1b")
 
 
