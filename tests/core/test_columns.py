@@ -313,7 +313,7 @@ def test_unknown_columns_are_told_with_the_mapping_that_reads_them(tmp_path, row
         (("left", "right"), {}), (("Aufgabe", "Lösung"), {}), (("solucion", "tarea"), {}),
         (("reply_to_customer", "incoming"), {}), (("agent", "customer_response"), {"output": "agent"}),
         (("question_en", "question_de", "answer"), {"output": "answer"}),
-        (("customer name", "agent name"), {}), (("回复内容", "客户来信"), {}),
+        (("customer name", "agent name"), {}), (("回复内容", "客户来信"), {"output": "回复内容"}),
         (("Ответ", "Письмо"), {"output": "Ответ"}),
         (("response_id", "user_id"), {}), (("userland", "answerable"), {}),
         (("meta_instruction", "talk"), {}), (("prompt template",), {}),

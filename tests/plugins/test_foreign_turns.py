@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from foreign_rows_kit import ANSWER, GPT, HUMAN, SYSTEM, THINKING, USER, A, Q, U, Y, read_one, talk
 
-from filial import Message
+from filial import Message, UsageError
 from filial.formats import BadLine, read_rows
 from filial_plugins.formats import names
 
@@ -101,7 +101,21 @@ def test_numbers_and_switches_are_texts_as_json_spells_them(value: Any, text: st
     assert read_one({"instruction": Q, "instances": [{"input": value, "output": value}]}).output == text
 
 
-@pytest.mark.parametrize("key", names.TRAINED)
+TRAINED = (
+    *(key for key in names.TRAINED if "mask" not in key or key == "loss_mask"),
+    "loss_scale", "training", "is_trained", "train_on_turn", "should_train", "include_in_loss", "compute_loss",
+    "is_trainable", "isTrain", "do_train", "use_loss", "calculate_loss", "apply_loss", "train_mask", "loss_on",
+    "training_weight", "turn_weight", "token_weight", "weights", "has_loss", "in_loss", "requires_loss", "learn",
+    "learnable", "is_supervised", "train_on_this", "not_masked",
+)  # fmt: skip
+UNTRAINED = (
+    "masked", "is_masked", "ignore", "ignore_loss", "no_loss", "mask_loss", "skip_loss", "exclude_from_loss",
+    "no_train", "do_not_train", "exclude_from_training", "mask_turn", "skip", "skip_training", "frozen", "isMasked",
+    "untrained",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", TRAINED)
 @pytest.mark.parametrize("turns", [(U, Y), (HUMAN, GPT)])
 @pytest.mark.parametrize(
     ("value", "train"),
@@ -113,7 +127,7 @@ def test_every_spelling_of_a_mark_for_training(key: str, turns: Any, value: Any,
         assert record.messages[1].train is train
 
 
-@pytest.mark.parametrize("key", names.UNTRAINED)
+@pytest.mark.parametrize("key", UNTRAINED)
 @pytest.mark.parametrize(("value", "train"), [(True, False), (1, False), (False, True), (None, None)])
 def test_every_spelling_of_a_mark_against_training(key: str, value: Any, train: bool | None) -> None:
     assert read_one({"messages": [U, {**Y, key: value}], "x": 1}).messages[1].train is train
@@ -201,3 +215,57 @@ def test_what_a_record_cannot_say_is_a_bad_row_with_its_reason(kind: str) -> Non
     bad: list[BadLine] = []
     assert list(read_rows([row], bad=bad)) == []
     assert str(bad[0]).startswith(f"records:1: {words}")
+
+
+@pytest.mark.parametrize("key", ["mask", "label_mask", "assistant_mask", "assistant_masks", "train_detail"])
+def test_a_mark_that_public_data_use_both_ways_is_refused(key: str) -> None:
+    with pytest.raises(UsageError, match="say train: true or false of it"):
+        read_one({"messages": [U, {**Y, key: [1, 0]}], "x": 1})
+
+
+@pytest.mark.parametrize("value", [0.5, 2, [1, 0]])
+@pytest.mark.parametrize("key", ["training_weight", "weights", "loss_scale"])
+def test_a_weight_that_is_neither_0_nor_1_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(UsageError, match="a turn is trained or it is not"):
+        read_one({"messages": [U, {**Y, key: value}], "x": 1})
+
+
+@pytest.mark.parametrize(
+    "key", ["step", "label_name", "message_id", "train_split", "lossless", "weighty", "exam", "learner"]
+)
+def test_other_keys_of_turns_are_no_marks(key: str) -> None:
+    assert read_one({"messages": [U, {**Y, key: 0}], "x": 1}).messages[1].train is None
+
+
+@pytest.mark.parametrize("key", ["is_train", "do_train", "train_mask", "trainable", "training_weight"])
+@pytest.mark.parametrize(("value", "train"), [(0, False), (False, False), (1, None), (True, None)])
+def test_a_flag_of_a_row_holds_for_its_answer(key: str, value: Any, train: bool | None) -> None:
+    record = read_one({"prompt": Q, "completion": A, key: value})
+    assert (record.messages[-1].train if record.messages else None) is train
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"functionCall": {"name": "now", "args": {"tz": "u"}}}, {"function_call": {"name": "now", "args": {"tz": "u"}}}],
+)
+def test_calls_of_tools_as_gemini_writes_them(part: dict[str, Any]) -> None:
+    talk = [
+        {"role": "user", "parts": [{"text": Q}]},
+        {"role": "model", "parts": [part]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "now", "response": {"t": 12}}}]},
+        {"role": "model", "parts": [{"text": A}]},
+    ]
+    _, call, result, said = read_one({"contents": talk}).messages
+    assert (call.tool_calls[0].name, call.tool_calls[0].arguments) == ("now", '{"tz":"u"}')
+    assert (result.role, result.content, said.content) == ("tool", '{"t":12}', A)
+
+
+@pytest.mark.parametrize("part", [{"image": "a.jpg"}, {"inlineData": {"data": "x"}}, {"fileData": {"fileUri": "x"}}])
+def test_media_in_parts_without_a_type_are_refused(part: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="only text parts are supported"):
+        read_one({"messages": [{"role": "user", "content": [part, {"text": "what?"}]}, Y], "x": 1})
+
+
+def test_marks_of_a_prompt_cache_are_no_content() -> None:
+    system = [{"type": "text", "text": "S", "cache_control": {"type": "ephemeral"}}]
+    assert read_one({"system": system, "messages": [U, Y]}).messages[0].content == "S"

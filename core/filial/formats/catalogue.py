@@ -104,7 +104,8 @@ class Catalogue:
     ) -> RowFormat | None:
         """Return the format of the first rows of some data; None: filial's own, also if no format recognizes them.
 
-        Rows are filial's own if all of them are valid as such, or if a valid one has a field that only filial writes.
+        Rows are filial's own if all of them are valid as such, or if half are and one has a field that only filial
+        writes.
         Otherwise the format that recognizes most rows reads them, unless filial's own format reads as many.
 
         Args:
@@ -115,8 +116,13 @@ class Catalogue:
             UsageError: no format recognizes the rows, or two recognize equally many.
         """
         marked = any(fits and not OURS.isdisjoint(row) for row, fits in zip(rows, own, strict=True))
+        marked = marked and 2 * sum(own) >= len(own)
         if all(own) or marked or any(isinstance(o := row.get("origin"), dict) and _ORIGIN & o.keys() for row in rows):
             return None
+        if len(rows) == 1 and _is_split_table(rows[0]):
+            raise UsageError(
+                f"{place}: it is a table of pandas by columns and data; write it with orient='records' and lines=True"
+            )
         form = self._detect(rows, place)
         if form is None and not any("instruction" in row or "messages" in row for row in rows):
             every = FIELDS.union(*(keys for *_, keys in self._ask_formats(lambda form: form.keys + form.optional)))
@@ -163,15 +169,17 @@ class Catalogue:
                     yield full, form, said
 
     def _detect(self, rows: Sequence[Row], place: str) -> RowFormat | None:
-        """Return the format that recognizes most rows; if several do, the one of the highest priority.
+        """Return the format of the highest priority among those that recognize at least half as many rows as the one
+        that recognizes most: a few empty cells must not decide. Of equal priority, the one that recognizes most.
 
         Raises:
-            UsageError: several have the same priority.
+            UsageError: several have the same priority and recognize equally many.
         """
         found: dict[tuple[int, int], dict[str, RowFormat]] = defaultdict(dict)
         for full, form, count in self._ask_formats(lambda form: _count_rows(form, rows)):
-            found[count, form.priority][full] = form
-        best = found[max(found)] if found else {}
+            found[form.priority, count][full] = form
+        most = max((count for _, count in found), default=0)
+        best = found[max(key for key in found if 2 * key[1] >= most)] if found else {}
         if len(best) > 1:
             raise UsageError(f"{place}: the formats {' and '.join(best)} fit equally well; name the one it is")
         for form in best.values():
@@ -184,6 +192,14 @@ def holds_rows(form: Component) -> TypeGuard[RowFormat]:
     from filial.formats.rows import RowFormat
 
     return isinstance(form, RowFormat)
+
+
+def _is_split_table(row: Row) -> bool:
+    """Return whether an object is a table as pandas writes it with ``orient="split"``."""
+    columns, data = row.get("columns"), row.get("data")
+    if not isinstance(columns, list) or not isinstance(data, list):
+        return False
+    return bool(data) and all(isinstance(cells, list) and len(cells) == len(columns) for cells in data)
 
 
 def _count_rows(form: RowFormat, rows: Sequence[Row]) -> int:

@@ -30,7 +30,8 @@ _MEANING = {
     "toolcalls", "choices", "options", "passage", "paragraph", "article", "opa", "opb", "opc", "opd", "cop", "optiona",
     "optionb", "optionc", "optiond", "choicea", "choiceb", "choicec", "choiced", "systeminstruction",
     "systeminstructions", "complexcot", "deepseekreasoning", "thinkingtrajectory", "deepseekthinkingtrajectory",
-    "geminithinkingtrajectory", "responsea", "responseb", "solutions", "accepted", "loser",
+    "geminithinkingtrajectory", "responsea", "responseb", "solutions", "accepted", "loser", "endings", "distractors",
+    "documents", "contexts", "passages",
 }  # fmt: skip
 """Names of columns that change the meaning of a row, in lower case and without punctuation."""
 _PARTS = {
@@ -38,9 +39,16 @@ _PARTS = {
     "tools",
 }  # fmt: skip
 """First or last words of such names."""
+_THINKING = {"reasoning", "thinking", "think"}
+_MODES = {"on", "off", "enabled", "disabled", "true", "false", "yes", "no", "auto", "none", "low", "medium", "high"}
+"""How a model was to think; columns of such names that hold one are no thoughts."""
 _LABELS = {"label", "ktolabel", "ktotag", "desirable", "isdesirable"}
 _WEIGHTS = {"weight", "sampleweight", "lossweight"}
-_SWITCHES = {*_LABELS, *_WEIGHTS, "loss", "lossmask", "train", "trainable", "masked"}
+_SWITCHES = {
+    *_LABELS, *_WEIGHTS, "loss", "lossmask", "train", "trainable", "masked", "maskhistory", "trainonlast",
+    "trainlastonly", "lossonlast", "onlylastturnloss", "lastturnonly", "trainonlastturn", "trainmask", "trainingmask",
+    "lossmasks", "assistantmask", "assistantmasks", "turnmask", "weights", "lossweights", "turnweights", "labelmask",
+}  # fmt: skip
 """Names of columns that change the meaning of a row if they hold a switch; others hold classes or figures. A weight may
 be any number."""
 _ON = {"true", "1", "1.0", "yes"}
@@ -56,6 +64,8 @@ def _kind(name: str) -> str:
         return "whole"
     words = [word.lower() for word in _WORDS.findall(name.replace("CoT", "Cot"))]
     whole = "".join(words)
+    if whole in ("option", "choice", "ending", "sol", "distractor") and name[-1].isdigit():
+        return "whole"
     if whole in _MEANING or whole in _SWITCHES:
         switch = "label" if whole in _LABELS else "weight" if whole in _WEIGHTS else "switch"
         return switch if whole in _SWITCHES else "whole"
@@ -73,13 +83,22 @@ def weigh_column(name: str, value: Any) -> str:
     if not (kind := _kind(name)) or value in EMPTY:
         return ""
     number = isinstance(value, bool | int | float)
+    if kind == "whole" and str(value).strip().lower() in _MODES and name.lower() in _THINKING:
+        return ""
     if kind == "media":
         return "" if number else "media"
     if kind in _SWITCH_KINDS:
         marks = value if isinstance(value, list) else [value]
         switches = all(str(mark).strip().lower() in _SWITCH_VALUES for mark in marks)
-        return "meaning" if switches or (kind == "weight" and number) else ""
+        return "meaning" if switches or (kind == "weight" and _is_number(value)) else ""
     return "meaning" if kind == "whole" or (not number and (isinstance(value, dict | list) or " " in value)) else ""
+
+
+def _is_number(value: Any) -> bool:
+    return (
+        not isinstance(value, list | dict)
+        and re.fullmatch(r"\s*[+-]?\d*\.?\d+(e[+-]?\d+)?\s*", str(value), re.I) is not None
+    )
 
 
 @lru_cache(4096)

@@ -186,7 +186,7 @@ class _RowReader:
         form = self._rows
         if self._find:
             fits = [
-                bool(row.keys() <= own.FIELDS and try_parse(own_record, row))
+                bool(row.keys() <= own.FIELDS and not _holds_bare_tools(row) and try_parse(own_record, row))
                 or not (OURS.isdisjoint(row) or try_parse(own.from_row, row) is None)
                 for row in rows
             ]
@@ -380,3 +380,9 @@ def add_ids(records: Iterable[Record], *, compact: bool = False) -> Iterator[Rec
                 name = record_id(content, stage=STAGE, ordinal=again[first])
             force_setattr(record, "id", name)
         yield record
+
+
+def _holds_bare_tools(row: Row) -> bool:
+    """Return whether a definition of a tool lacks the wrapping that records have (``type`` and ``function``)."""
+    tools = row.get("tools")
+    return isinstance(tools, list) and any(isinstance(tool, dict) and "function" not in tool for tool in tools)

@@ -26,8 +26,8 @@ class RowFormat(Format):
     Attributes:
         keys: the columns that each of its rows has, by which it is recognized.
         optional: other columns that it reads.
-        priority: decides between formats that recognize equally many rows; the highest wins. If two have the same,
-            the user must name one.
+        priority: of the formats that recognize at least half as many rows as the best, the highest wins. If two are
+            equal, the user must name one.
     """
 
     keys: ClassVar[tuple[str, ...]] = ()

@@ -72,7 +72,7 @@ class Candidates(RowFormat):
     def _find(self, row: Row) -> tuple[str, str, str, str, str]:
         asked, column = find_asked(row), _find_answers(row)
         graded = next((name for name in order(tuple(row), _GRADES) if _is_graded(row[name])), "")
-        return asked, find_given(row, asked), column, graded, find(row, ("rationales",))
+        return asked, find_given(row, asked), column, graded, find(row, names.RATIONALES)
 
 
 def _explain_ungraded(number: int, column: str) -> str:

@@ -12,6 +12,7 @@ from filial import Message, Record, Role
 from filial.formats import Fault, Row
 from filial_plugins.formats import fields, names, turns
 from filial_plugins.formats.fields import EMPTY, fold
+from filial_plugins.formats.flags import is_flag_of_row
 
 Said = str | tuple[Message, ...]
 """A question or an answer: a text, or turns."""
@@ -55,6 +56,21 @@ def _read_label(name: str, value: object) -> bool | None:
     return {1: True, 0: False, -1: False, "1": True, "0": False}.get(value) if number and wanted is None else wanted
 
 
+def _read_verdict(name: str, value: object) -> bool | None:
+    return (
+        value
+        if isinstance(value, bool)
+        else names.WANTED.get(value.strip().lower())
+        if isinstance(value, str)
+        else None
+    )
+
+
+def _read_denial(name: str, value: object) -> bool | None:
+    said = value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).strip().lower())
+    return None if said is None else not said
+
+
 def _read_weight(name: str, value: object) -> bool | None:
     try:
         return turns.read_flag(name, value)
@@ -66,10 +82,24 @@ _MARKS: tuple[tuple[str, tuple[str, ...], Callable[[str, Any], Any]], ...] = (
     ("id", ("id",), _read_id),
     ("task", ("task",), _read_task),
     ("label", names.LABEL, _read_label),
+    ("label", names.VERDICT, _read_verdict),
+    ("label", names.DENIED, _read_denial),
     ("weight", names.WEIGHT, _read_weight),
 )
 """What a record is marked with: the mark, columns that may hold it, and what reads one; None: this cell holds another
 thing of that name, and is left to ``extra``."""
+_JUDGED = (*names.GRADE, *names.GRADES, *names.REJECTED)
+"""Columns beside which a rationale is a judge's."""
+_MODES = {"on", "off", "enabled", "disabled", "true", "false", "yes", "no", "auto", "none", "low", "medium", "high"}
+
+
+def _is_mode(part: str, name: str, value: object) -> bool:
+    """Return whether a cell says how a model was to reason, or that the answer is wanted, and is no text."""
+    if fold(name) in ("reasoning", "thinking", "think"):
+        return str(value).strip().lower() in _MODES
+    return part == "rejected" and str(value).strip().lower() in ("true", "false")
+
+
 _PARTS = {
     "system": names.SYSTEM, "reasoning": names.REASONING, "history": names.HISTORY, "tools": names.TOOLS,
     "rejected": names.REJECTED,
@@ -96,10 +126,17 @@ class _Layout(NamedTuple):
 @lru_cache(8192)
 def _sort_columns(columns: tuple[str, ...], answer: str, own: tuple[str, ...]) -> _Layout:
     """Return the layout of rows with these columns; see `Cells` for the others."""
+    judged = bool(order(columns, _JUDGED))  # then a judge explains its grade
     columns = tuple(name for name in columns if name not in own and fold(name) not in own)
     after = tuple(answer + ending for ending in names.BESIDE_AN_ANSWER) if answer else ()
     wanted = {**_PARTS, "reasoning": (*names.REASONING, *after)}
-    marks = tuple((mark, read, there) for mark, known, read in _MARKS if (there := order(columns, known)))
+    if judged:
+        wanted["reasoning"] = tuple(name for name in wanted["reasoning"] if name not in names.RATIONALES)
+    flags = tuple(name for name in columns if is_flag_of_row(name) and not order((name,), names.WEIGHT))
+    known_marks = (*_MARKS, ("weight", flags, _read_weight))
+    if "_task_hash" in columns:  # Prodigy: the word of the annotator
+        known_marks = (*known_marks, ("label", ("answer",), _read_verdict))
+    marks = tuple((mark, read, there) for mark, known, read in known_marks if (there := order(columns, known)))
     parts = tuple((part, there) for part, known in wanted.items() if (there := order(columns, known)))
     media = order(columns, names.MEDIA)
     plain = not (parts or media or any(mark != "id" for mark, _, _ in marks))
@@ -115,7 +152,7 @@ def name_columns(row: Row, own: tuple[str, ...], answer: str = "") -> Collection
     """Return the columns that are read of a row: a format's own, and those beside them (`Cells`)."""
     usual, texts = _name_usual_columns(tuple(row), answer, own)
     for name in texts:
-        if type(row[name]) is not str:
+        if type(row[name]) is not str or row[name].lower() in _MODES:
             return {*own, *Cells(row, answer, own).names}
     return {*own, *Cells(row, answer, own).names} if usual is None else usual
 
@@ -131,7 +168,8 @@ def _name_usual_columns(
     several = any(len(those) > 1 for those in known)
     if several or any(mark not in ("id", "task") for mark, _, _ in layout.marks):
         return None, ()
-    texts = tuple(known[0] for _, _, known in layout.marks)
+    modes = (part for part in layout.parts if part[0] in ("reasoning", "rejected"))
+    texts = (*(known[0] for _, _, known in layout.marks), *(known[0] for _, known in modes))
     return frozenset((*own, *texts, *(known[0] for _, known in layout.parts))), texts
 
 
@@ -155,17 +193,17 @@ class Cells:
         self._tools: list[dict[str, Any]] = []
         self._layout = _sort_columns(tuple(row), answer, own)
         for mark, read, columns in self._layout.marks:
-            for name in columns:
+            for name in columns if mark == "weight" or mark not in self._marks else ():
                 if (value := read(name, row[name])) is not None:
                     self.names.append(name)
                     if mark == "weight":
-                        self._trained = value
+                        self._trained = self._trained and value
                     else:
                         self._marks[mark] = value
                     break
         for part, columns in self._layout.parts:
             for name in columns:
-                if row[name] not in EMPTY:
+                if row[name] not in EMPTY and not _is_mode(part, name, row[name]):
                     self._parts[part] = name
                     self.names.append(name)
                     break

@@ -52,12 +52,12 @@ class Comparisons(Preferences):
             raise Fault("", why)
         if said == {0}:
             raise Fault("", f"{sides[0]} and {sides[1]} are said to be alike")
-        return super().from_row(row)
+        return super().from_row(_open_single_turns(row, (*sides, *self.find_question(row))))
 
     def find_parts(self, row: Row) -> tuple[str, ...]:
         """Return the columns of the better answer, the worse one, and, where they do not hold it, the question."""
         sides = _find_sides(row)
-        if any(_weigh(verdict, sides) == 1 for verdict in _list_verdicts(row)):
+        if sides and any(_weigh(verdict, sides) == 1 for verdict in _list_verdicts(row)):
             sides = sides[::-1]
         if not sides or holds_question(row[sides[0]]):
             return sides
@@ -65,7 +65,8 @@ class Comparisons(Preferences):
 
     def keep_remarks(self, row: Row, own: tuple[str, ...]) -> Row:
         """Return what is said of the answers; it is kept as it is."""
-        return {name: fields.to_json(row[name]) for name in order(tuple(row), _VERDICTS) if row[name] not in EMPTY}
+        about = order(tuple(row), (*_VERDICTS, *names.RATIONALES))
+        return {name: fields.to_json(row[name]) for name in about if row[name] not in EMPTY}
 
 
 def _find_sides(row: Row) -> tuple[str, ...]:
@@ -75,6 +76,30 @@ def _find_sides(row: Row) -> tuple[str, ...]:
         if all(sides):
             return sides
     return ()
+
+
+def _open_single_turns(row: Row, columns: Sequence[str]) -> Row:
+    """Return a row whose question and answers are JSON texts of lists, one text per turn (Arena), with the texts.
+
+    Raises:
+        Fault: they hold several turns. The answers to the first questions differ, and a record has one history.
+    """
+    opened = {name: _read_texts(row[name]) for name in columns}
+    if len(columns) < 3 or not all(opened.values()):
+        return row
+    if max(map(len, opened.values())) > 1:
+        raise Fault(f"/{columns[0]}", "holds several turns, as does the other side; a record has one conversation")
+    return {**row, **{name: texts[0] for name, texts in opened.items()}}
+
+
+def _read_texts(value: object) -> list[str]:
+    if not isinstance(value, str) or value[:1] != "[" or value[-1:] != "]":
+        return []
+    try:
+        texts = fields.parse_json(value)
+    except Fault:
+        return []
+    return texts if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else []
 
 
 Verdict = tuple[str, object]

@@ -149,8 +149,13 @@ def _name_columns(names: list[str]) -> list[str]:
     """The names of the columns; one without a name, such as the index of a data frame, is called after its place.
 
     Raises:
-        UsageError: two are of one name.
+        UsageError: two are of one name, or they are in another encoding.
     """
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        cure = "name the encoding of the file, such as gb18030, cp1252 or shift_jis"
+        raise UsageError(f"the names of its columns are not text in UTF-8; {cure} (encoding; --encoding)") from None
     named = [name.strip() or f"column {place}" for place, name in enumerate(names, 1)]
     if twice := [name for place, name in enumerate(named) if name in named[:place]]:
         raise UsageError(f"two columns are called {twice[0][:40]!r}; rename one of them")

@@ -95,6 +95,8 @@ REASONING = (
     "reasoning_content", "reasoning", "rationale", "thinking", "thinking_content", "reasoning_text", "reasoning_trace",
     "chain_of_thought", "cot", "thought", "thoughts", "think", "complex_cot",
 )  # fmt: skip
+RATIONALES = ("rationale", "rationales")
+"""Where several answers are graded: what the judge says."""
 THOUGHTS = ("reasoning_details", "thinking_blocks", "reasoning_blocks")
 """The reasoning of a turn as a list of parts (OpenRouter, LiteLLM)."""
 BESIDE_AN_ANSWER = ("__reasoning_content", "__reasoning_trace", "_reasoning_content", "_reasoning")
@@ -103,32 +105,35 @@ TOOLS = ("tools", "functions", "available_tools", "tool_definitions")
 CALLS = ("tool_calls", "function_call", "function_calls")
 CALL_ID = ("tool_call_id", "tool_use_id")
 
-TRAINED = (
-    "train", "trainable", "weight", "loss", "loss_weight", "loss_mask", "loss_scale", "training", "is_trained",
-    "train_on_turn", "should_train", "include_in_loss", "compute_loss", "is_trainable", "trained",
-)  # fmt: skip
-"""Flags of a turn that are true, or 1, where it is trained."""
-UNTRAINED = ("masked", "is_masked", "ignore", "ignore_loss", "no_loss", "mask_loss", "skip_loss", "exclude_from_loss")
-"""Flags of a turn that are true, or 1, where it is not trained."""
-UNCLEAR = ("train_detail", "train_details", "mask", "label_mask")
+TRAINED = ("train", "trainable", "weight", "loss", "loss_weight", "loss_mask", "trained", "masked", "is_masked")
+"""The usual flags of a turn; `flags.tell_flag` tells others by their words, and what each means."""
+UNCLEAR = ("train_detail", "train_details", "mask", "label_mask", "assistant_mask", "assistant_masks")
 """Marks of a turn that a record has no place for, or that public data use both ways."""
 UNHELD = ("prefix", "partial", *CHOSEN, *REJECTED, *SYSTEM, *HISTORY, "choices", "options", "alternatives", "replies")
 """What changes the meaning of a turn, and has no place in one."""
 WEIGHT = ("weight", "loss_weight", "sample_weight", "train", "trainable")
-"""`TRAINED` for a whole row: fewer names, for there a ``loss`` is a measurement."""
+"""The usual flags of a whole row; `flags.is_flag_of_row` tells others."""
 
 LABEL = (
     "label", "kto_tag", "kto_label", "desirable", "is_desirable", "is_correct", "thumbs_up", "accepted", "is_accepted",
 )  # fmt: skip
+VERDICT = (
+    "correct", "is_right", "passed", "is_good", "is_chosen", "is_preferred", "chosen", "preferred", "selected",
+    "feedback", "user_feedback", "verdict", "status", "review_status", "annotation", "quality", "desirability",
+    "judgement", "judgment", "thumbs", "vote",
+)  # fmt: skip
+"""A `LABEL` only where it is true or false, or one of the words in `WANTED`."""
+DENIED = ("rejected", "is_rejected", "is_bad", "dispreferred")
+"""The opposite of a `LABEL`, where it is true or false."""
 WANTED = {
     **dict.fromkeys(
         ("true", "yes", "desirable", "chosen", "good", "accepted", "accept", "preferred", "like", "liked", "thumbs_up",
-         "thumbs up", "up", "correct", "right"),
+         "thumbs up", "thumbsup", "up", "upvote", "correct", "right"),
         True,
     ),
     **dict.fromkeys(
         ("false", "no", "undesirable", "rejected", "bad", "reject", "dispreferred", "not preferred", "dislike",
-         "disliked", "thumbs_down", "thumbs down", "down", "incorrect", "wrong"),
+         "disliked", "thumbs_down", "thumbs down", "thumbsdown", "down", "downvote", "incorrect", "wrong"),
         False,
     ),
 }  # fmt: skip

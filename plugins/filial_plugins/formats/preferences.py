@@ -35,7 +35,11 @@ class Preferences(RowFormat):
     def columns(self, row: Row) -> Collection[str]:
         """Return the columns of both answers and of the question, and what stands beside them."""
         own = self.find_parts(row)
-        return {*own, *Cells(row, own[0], (*own, *names.REJECTED)).names, *self.keep_remarks(row, own)}
+        return {
+            *own,
+            *Cells(row, "".join(own[:1]), (*own, *names.REJECTED, *names.RATIONALES)).names,
+            *self.keep_remarks(row, own),
+        }
 
     def from_row(self, row: Row) -> list[Record]:
         """Return one record.
@@ -47,7 +51,7 @@ class Preferences(RowFormat):
         better, worse, *question = own
         if not better or not worse:
             raise Fault("", f"lacks {names.CHOSEN[0] if not better else names.REJECTED[0]}")
-        record = self._read(Cells(row, better, (*own, *names.REJECTED)), better, worse, question)
+        record = self._read(Cells(row, better, (*own, *names.REJECTED, *names.RATIONALES)), better, worse, question)
         remarks = self.keep_remarks(row, own)
         return [record.replaced(extra={**record.extra, **remarks}) if remarks else record]
 
@@ -85,7 +89,8 @@ class Preferences(RowFormat):
 
     def keep_remarks(self, row: Row, own: tuple[str, ...]) -> Row:
         """Return what is said of the answers, such as ``chosen_model`` and ``score_rejected``; it is kept as it is."""
-        about = [name for name in row if name not in own and {"chosen", "rejected"} & {*fold(name).split("_")}]
+        words = {"chosen", "rejected", *names.RATIONALES}
+        about = [name for name in row if name not in own and words & {*fold(name).split("_")}]
         answers = order(tuple(about), (*names.CHOSEN, *names.REJECTED))
         return {name: fields.to_json(row[name]) for name in about if name not in answers and row[name] not in EMPTY}
 

@@ -11,6 +11,7 @@ from filial import Message, Role, ToolCall
 from filial.formats import Fault, json_type
 from filial_plugins.formats import fields, names
 from filial_plugins.formats.fields import EMPTY, fold
+from filial_plugins.formats.flags import tell_flag
 
 _PARTS = {
     **dict.fromkeys(names.SPEAKER, "role"),
@@ -19,7 +20,7 @@ _PARTS = {
     **dict.fromkeys((*names.REASONING, *names.THOUGHTS), "reasoning"),
     **dict.fromkeys(names.CALLS, "calls"),
     **dict.fromkeys(names.CALL_ID, "call_id"),
-    **dict.fromkeys((*names.TRAINED, *names.UNTRAINED), "train"),
+    **dict.fromkeys(names.TRAINED, "train"),
     **dict.fromkeys(names.UNCLEAR, "unclear"),
     **dict.fromkeys(names.TOOLS, "tools"),
     **dict.fromkeys(names.MEDIA, "media"),
@@ -40,11 +41,18 @@ _SEALED_PARTS = ("redacted_thinking", "reasoning.encrypted")
 """Reasoning that only its model's endpoint can read."""
 _CALL_PARTS = ("tool_use", "tool_call", "function_call")
 _RESULT_PARTS = ("tool_result", "tool_response")
+_UNTYPED = {
+    "functionCall": "tool_call", "function_call": "tool_call", "functionResponse": "tool_response",
+    "function_response": "tool_response", "inlineData": "image", "inline_data": "image", "fileData": "file",
+    "file_data": "file", **dict.fromkeys(names.MEDIA, "image"),
+}  # fmt: skip
+"""What a part is that has no ``type``, by its key (Gemini, Qwen)."""
 _TEXT_OF_PART = ("text", "content", "value", "thinking", "reasoning", "refusal", "summary")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _CALL_KEYS = {"id", "type", "index", "function", "name", *_ARGUMENTS}
 _MARKERS: dict[str, Role] = {"\n\nHuman:": "user", "\n\nAssistant:": "assistant"}
 _MARKER = re.compile("(" + "|".join(_MARKERS) + ")")
+_SWITCH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 Said = dict[str, tuple[str, Any]]
 """Of each part of a turn the key under which it stands, and the value."""
 
@@ -180,6 +188,8 @@ def _read_object(turn: dict[str, Any], others: dict[str, Any], tools: list[dict[
     said: Said = {}
     for key, value in turn.items():
         part = _PARTS.get(key) or _PARTS.get(fold(key), "")
+        if not part and tell_flag(key) is not None and (is_switch(value) or isinstance(value, int | float | list)):
+            part = "train"
         if part == "train" and value is not None:
             flag = read_flag(key, value)
             said[part] = (key, _join_flags(said.get(part), key, flag))
@@ -328,8 +338,8 @@ class _Content:
             return
         if not isinstance(part, dict):
             raise Fault("", f"must be a text part, not {json_type(part)}")
-        kind = "thinking" if part.get("thought") is True else part.get("type", "text")
-        key = next((key for key in _TEXT_OF_PART if part.get(key) is not None), "text")
+        kind = "thinking" if part.get("thought") is True else part.get("type") or _tell_part(part)
+        key = next((key for key in (*_TEXT_OF_PART, *_UNTYPED) if part.get(key) is not None), "text")
         read = {"type", key, "thought"}
         if kind in _TEXT_PARTS:
             self.texts.append(fields.read_text(part, key))
@@ -342,7 +352,10 @@ class _Content:
             read |= _CALL_KEYS
         elif kind in _RESULT_PARTS:
             result = _Content()
-            if isinstance(value := part.get(key, ""), str):
+            value = part.get(key, "")
+            if isinstance(value, dict) and "response" in value:  # Gemini
+                result.texts.append(fields.to_json_text(value["response"]))
+            elif isinstance(value, str):
                 result.texts.append(value)
             else:
                 result.read(value, key)
@@ -350,8 +363,14 @@ class _Content:
             self.results.append(Message("tool", "".join(result.texts), tool_call_id=of))
             read |= set(names.CALL_ID)
         elif kind not in _SEALED_PARTS:
-            raise Fault("/type", f"only text parts are supported, not {str(kind)[:40]!r}")
+            what = "/type" if "type" in part else f"/{key}"
+            raise Fault(what, f"only text parts are supported, not {str(kind)[:40]!r}")
         self.lost = self.lost or any(part[name] not in EMPTY for name in part.keys() - read)
+
+
+def _tell_part(part: dict[str, Any]) -> str:
+    """Return the type of a part that does not name it."""
+    return next((kind for key, kind in _UNTYPED.items() if part.get(key) not in EMPTY), "text")
 
 
 def read_parts(value: object, key: str) -> str:
@@ -363,7 +382,10 @@ def read_parts(value: object, key: str) -> str:
     if isinstance(value, str):
         return value
     content = _Content()
-    content.read(value.get("parts", value) if isinstance(value, dict) else value, key)
+    parts = value.get("parts", value) if isinstance(value, dict) else value
+    if isinstance(parts, list):  # how long an endpoint should keep a part says nothing about the text
+        parts = [{k: v for k, v in p.items() if k != "cache_control"} if isinstance(p, dict) else p for p in parts]
+    content.read(parts, key)
     if content.lost or content.reasoning or content.calls or content.results:
         raise Fault(f"/{key}", "must be a text")
     return "".join(content.texts)
@@ -375,10 +397,15 @@ def read_flag(key: str, value: object) -> bool:
     Raises:
         Fault: the flag is neither true nor false, nor 0 nor 1.
     """
-    flag = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(str(value).lower())
+    flag = _SWITCH.get(str(value).lower())
     if flag is None:
         raise Fault(f"/{key}", f"must be true or false, 1 or 0, not {str(value)[:40]}; a turn is trained or it is not")
-    return flag is not (key in names.UNTRAINED)
+    return flag is (tell_flag(key) is not False)
+
+
+def is_switch(value: object) -> bool:
+    """Return whether a value is true or false, or a number or word for that."""
+    return str(value).lower() in _SWITCH
 
 
 def _join_flags(earlier: tuple[str, Any] | None, key: str, flag: bool) -> bool:
