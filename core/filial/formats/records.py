@@ -149,7 +149,7 @@ def from_row(row: Row) -> Record:
     Raises:
         Fault: it is not a record.
     """
-    kept = {key: value for key, value in row.items() if value not in (None, "", [], {})}
+    kept = {key: value for key, value in row.items() if value or isinstance(value, int | float)}
     for name in kept.keys() & _NESTED:
         kept[name] = _remove_nulls(kept[name])
     if isinstance(scores := kept.get("scores"), list) and all(isinstance(pair, dict) for pair in scores):
@@ -170,10 +170,12 @@ def from_row(row: Row) -> Record:
 def with_extra(row: Row) -> Row | None:
     """Return a row with its unknown columns in ``extra``; None if one may be a misspelled field, is in ``extra``
     already, or may be the answer that the row lacks."""
+    if row.keys() <= FIELDS:
+        return None
     others = {key: value for key, value in row.items() if key not in FIELDS}
     extra = row.get("extra", {})
     answered = row.get("output") or row.get("messages")
-    if not others or not answered or not isinstance(extra, dict) or not others.keys().isdisjoint(extra):
+    if not answered or not isinstance(extra, dict) or not others.keys().isdisjoint(extra):
         return None
     if any(hint(key[:100], sorted(FIELDS), str) for key in others):
         return None

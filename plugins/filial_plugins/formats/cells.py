@@ -148,6 +148,19 @@ def stands_alone(row: Row, own: tuple[str, ...], answer: str = "") -> bool:
     return _sort_columns(tuple(row), answer, own).alone
 
 
+def read_id_alone(row: Row, own: tuple[str, ...]) -> str | None:
+    """Return the id of a row that says nothing else beside a format's own columns, empty if it has none; None: it does
+    say more."""
+    layout = _sort_columns(tuple(row), "", own)
+    if not layout.plain:
+        return None
+    for _, read, columns in layout.marks:
+        for name in columns:
+            if (value := read(name, row[name])) is not None:
+                return str(value)
+    return ""
+
+
 def name_columns(row: Row, own: tuple[str, ...], answer: str = "") -> Collection[str]:
     """Return the columns that are read of a row: a format's own, and those beside them (`Cells`)."""
     usual, texts = _name_usual_columns(tuple(row), answer, own)

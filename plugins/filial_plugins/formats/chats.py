@@ -8,8 +8,8 @@ from typing import ClassVar
 from filial import Record
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import names
-from filial_plugins.formats.cells import Cells, name_columns, order
-from filial_plugins.formats.turns import holds_rows, is_talk
+from filial_plugins.formats.cells import Cells, name_columns, order, read_id_alone
+from filial_plugins.formats.turns import holds_rows, is_talk, read_plain_talk
 
 
 class ChatRows(RowFormat):
@@ -40,6 +40,9 @@ class ChatRows(RowFormat):
         name = self.find_talk(row)
         if name in names.WRAPPERS and holds_rows(row.get(name)):
             raise Fault(f"/{name}", "holds rows, not turns; save that array alone, as a file of its own")
+        mark = read_id_alone(row, (name,))
+        if mark is not None and (talk := read_plain_talk(row.get(name))):  # as most rows are
+            return [Record(id=mark, messages=tuple(talk))]
         cells = Cells(row, "", (name,))
         return [cells.conversation(cells.talk(name))]
 
