@@ -63,7 +63,7 @@ NASTY = {
     "null": (b"null", "Expected `object`, got `null`"),
     "wrong type": (b'{"instruction":{}}', "/instruction: Expected `str`, got `object`"),
     "wrong type in a turn": (
-        b'{"messages":[{"role":"user","content":1}],"id":"a"}',
+        b'{"messages":[{"role":"user","content":{}}],"id":"a"}',
         "/messages/0/content: Expected `str`",
     ),
     "negative round": (b'{"instruction":"a","origin":{"round":-1}}', "/origin/round: Expected `int` >= 0"),

@@ -185,3 +185,92 @@ def test_a_table_in_another_encoding_is_named_as_such(tmp_path: Any, encoding: s
     (tmp_path / "t.csv").write_bytes("問題,回答\n一つ,二つ\n".encode(encoding))
     with pytest.raises(UsageError, match=r"not text in UTF-8; name the encoding of the file, such as gb18030"):
         list(load(tmp_path / "t.csv"))
+
+
+VERDICTS = [
+    ({"response_a": A, "response_b": BAD, "winner": "model_a"}, A),
+    ({"response_a": BAD, "response_b": A, "winner": "B"}, A),
+    ({"response_1": A, "response_2": BAD, "model_1": "llama-2", "model_2": "gpt-4", "winner": "llama-2"}, A),
+    ({"response_a": A, "response_b": BAD, "model_a": "plan_b", "model_b": "x", "winner": "plan_b"}, A),
+    ({"response_1": A, "response_2": BAD, "winner": "llama-2"}, None),
+    ({"response_1": A, "response_2": BAD, "preference": 1}, None),
+    ({"response_1": A, "response_2": BAD, "preference": -1}, None),
+    ({"response_1": A, "response_2": BAD, "preference": 0}, None),
+    ({"response_1": A, "response_2": BAD, "preference": "response_1"}, A),
+    ({"response_1": BAD, "response_2": A, "preference": 2}, A),
+    ({"response_0": A, "response_1": BAD, "better_response_id": 0}, A),
+    ({"response_1": A, "response_2": BAD, "better_response_id": 1}, A),
+]
+
+
+@pytest.mark.parametrize(("row", "best"), VERDICTS)
+def test_the_better_of_two_answers_is_the_one_that_is_named(row: dict[str, Any], best: str | None) -> None:
+    bad: list[BadLine] = []
+    records = list(read_rows([{"prompt": Q, **row}], bad=bad, format="comparisons"))
+    assert [record.output for record in records] == ([best] if best else [])
+    assert ["not said clearly" in str(line) for line in bad] == ([] if best else [True])
+
+
+LATE = [
+    {"messages": [*TALK[:1], {"role": "assistant", "content": "", "tool_calls": [{"name": "now", "arguments": {}}]}]},
+    {"messages": [{"role": "developer", "content": "S"}, *TALK]},
+    {"messages": [TALK[0], {**TALK[1], "reasoning_content": "Hm."}]},
+    {"messages": [TALK[0], {**TALK[1], "weight": 0}]},
+    {"messages": [TALK[0], {**TALK[1], "name": None}]},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": Q}]}, TALK[1]]},
+    {"id": 7, "messages": TALK},
+]
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_what_comes_after_the_first_rows_is_read_as_well(tmp_path: Any, late: dict[str, Any]) -> None:
+    records = read(tmp_path, *[{"messages": TALK}] * 150, late)
+    (alone,) = read(tmp_path, late, name="alone.jsonl")
+    assert len(records) == 151
+    assert records[-1].messages == alone.messages
+
+
+@pytest.mark.parametrize("late", [{"history": [["x", "y"]]}, {"id": 7}])
+def test_so_are_late_columns_beside_an_answer(tmp_path: Any, late: dict[str, Any]) -> None:
+    row = {"instruction": Q, "output": A}
+    records = read(tmp_path, *[row] * 150, {**row, **late})
+    (alone,) = read(tmp_path, {**row, **late}, name="alone.jsonl")
+    assert [records[-1].messages, records[-1].system] == [alone.messages, alone.system]
+
+
+def test_a_misspelled_field_is_a_bad_line_still(tmp_path: Any) -> None:
+    row = {"instruction": Q, "output": A}
+    bad: list[BadLine] = []
+    assert len(list(read_rows([*[row] * 150, {**row, "inptu": "x"}], bad=bad))) == 150
+    assert "input" in str(bad[0])
+
+
+def test_an_answer_beside_turns_that_end_with_a_question_is_not_left_out(tmp_path: Any) -> None:
+    for column in ("messages", "conversations"):
+        with pytest.raises(UsageError, match="/answer: is an answer beside"):
+            read(tmp_path, {column: TALK[:1], "answer": A})
+
+
+def test_reasoning_in_a_turn_of_its_own_is_no_answer(tmp_path: Any) -> None:
+    talk = [TALK[0], {"role": "assistant", "channel": "analysis", "content": "Hm."}, {**TALK[1], "channel": "final"}]
+    with pytest.raises(UsageError, match="/messages/1/channel"):
+        read(tmp_path, {"messages": talk})
+
+
+def test_pairs_of_a_whole_file_are_not_one_conversation(tmp_path: Any) -> None:
+    with pytest.raises(UsageError, match="save that array alone"):
+        read(tmp_path, {"data": [["q1", "a1"], ["q2", "a2"]]}, name="a.json")
+
+
+def test_an_instruction_that_stands_in_the_input_is_asked(tmp_path: Any) -> None:
+    (record,) = read(tmp_path, {"instruction": "", "input": Q, "output": A, "x": 1})
+    assert (record.instruction, record.input, record.output) == (Q, "", A)
+
+
+def test_what_is_proposed_to_keep_are_all_columns(tmp_path: Any) -> None:
+    rows = [
+        {"question": Q, "answer": A, "choices": ["a", "b"]},
+        {"question": Q, "answer": A, "choices": ["c"], "note": "n"},
+    ]
+    with pytest.raises(UsageError, match=r"keep=\['choices', 'note'\]"):
+        read(tmp_path, *rows)

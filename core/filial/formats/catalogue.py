@@ -123,7 +123,7 @@ class Catalogue:
             raise UsageError(
                 f"{place}: it is a table of pandas by columns and data; write it with orient='records' and lines=True"
             )
-        form = self._detect(rows, place)
+        form = self.detect(rows, place)
         if form is None and not any("instruction" in row or "messages" in row for row in rows):
             every = FIELDS.union(*(keys for *_, keys in self._ask_formats(lambda form: form.keys + form.optional)))
             for target in sorted(set(targets) - every):
@@ -148,7 +148,7 @@ class Catalogue:
     def find_reader(self, row: Row) -> str:
         """Return the name of the format that recognizes and reads a row; "" if there is none."""
         with suppress(FilialError):  # two formats, or one that fails
-            if form := self._detect([row], ""):
+            if form := self.detect([row], ""):
                 with blame_plugin(self.manager.provenance(form), "the search for a format"):
                     return self.manager.name_of(type(form)) if try_parse(form.records_in, row) else ""
         return ""
@@ -168,7 +168,7 @@ class Catalogue:
                 if said and holds_rows(form):
                     yield full, form, said
 
-    def _detect(self, rows: Sequence[Row], place: str) -> RowFormat | None:
+    def detect(self, rows: Sequence[Row], place: str) -> RowFormat | None:
         """Return the format of the highest priority among those that recognize at least half as many rows as the one
         that recognizes most: a few empty cells must not decide. Of equal priority, the one that recognizes most.
 

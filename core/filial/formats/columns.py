@@ -237,7 +237,8 @@ class Columns:
             weights = {name: "" if name in self._kept else weigh_column(name, row[name]) for name in unread}
             for name in unread:
                 if weights[name] == "meaning":
-                    kept = unread if self.keep is None else [*self.keep, name]
+                    there = {n: None for r in rows.values() for n in r if n not in known and r[n] not in EMPTY}
+                    kept = [*there] if self.keep is None else [*self.keep, name]
                     ways: dict[str, tuple[str, Any]] = {"map it with": ("columns", {**self.targets, "FIELD": name})}
                     ways |= {"keep it with": ("keep", kept), "leave it out with": ("ignore", [*self.ignore, name])}
                     raise ColumnsError(f"{place}: the column {name!r} {explain_unread('meaning', form)}", ways)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import force_setattr
 
-from filial.contracts.errors import FilialError, UsageError
+from filial.contracts.errors import FilialError, UsageError, near
 from filial.contracts.paths import resolve
 from filial.contracts.plugin_errors import blame_plugin, failure
 from filial.contracts.records import IdSet, Record, record_id
@@ -123,6 +124,8 @@ class _RowReader:
         """The plugins that read the rows and the file."""
         self._rows_are_named = False
         self._hints: dict[tuple[str, ...], str] = {}
+        self._plain: Sequence[Row] = ()
+        self._second: Callable[[Row], Sequence[Record]] | None = None
 
     def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
         """Yield the records of rows and records, which may come with line numbers."""
@@ -196,6 +199,7 @@ class _RowReader:
             self._plugin = self._catalogue.manager.provenance(form)
         elif rows:
             self._report.form = OWN
+            self._plain = rows if self._find and all(map(OURS.isdisjoint, rows)) else ()
         reads = form.columns if form is not None else lambda row: own.FIELDS
         read_row = self._choose_reader(form)
 
@@ -233,7 +237,10 @@ class _RowReader:
             try:
                 records = records_in(line)
             except Fault as fault:
-                self._report(number, self._add_hint(fault, line), line)
+                if found := self._read_otherwise(line):
+                    yield from found
+                else:
+                    self._report(number, self._add_hint(fault, line), line)
             except FilialError:
                 raise
             except Exception as error:
@@ -243,6 +250,22 @@ class _RowReader:
                 ) from error
             else:
                 yield from records
+
+    def _read_otherwise(self, line: bytes | Item) -> Sequence[Record]:
+        """Return the records of a line that is not filial's own, in a file whose first rows another format reads too:
+        a call of a tool or a mark may come late. Empty if that format does not read it either."""
+        if self._plain:
+            with suppress(FilialError):  # two formats, or one that fails
+                form = self._catalogue.detect(self._plain, self._report.file)
+                self._second = self._choose_reader(form) if form else None
+            self._plain = ()
+        if self._second is None:
+            return ()
+        row = try_parse(parse_object, line) if isinstance(line, bytes) else line
+        row = try_parse(self._columns.rename, row) if isinstance(row, dict) else None
+        if row is None or any(near(key[:100], own.FIELDS) for key in row.keys() - own.FIELDS):  # a misspelled field
+            return ()
+        return try_parse(self._second, row) or ()
 
     def _add_hint(self, fault: Fault, line: bytes | Item) -> Fault:
         """Add to a fault the name of another format that reads the row, if there is one."""

@@ -100,9 +100,13 @@ def add_extra(record: Record, row: Row, reserved: Collection[str] = ()) -> Row:
     Raises:
         Unfit: with an extra column of this name, the row would be read as something else.
     """
-    for name in record.extra:
-        if name in row or name in COLUMNS or name in reserved:
-            raise Unfit(record, f"its extra column {name!r} has a name that means something else in this format")
+    if taken := [name for name in record.extra if name in row or name in COLUMNS or name in reserved]:
+        has = (
+            f"columns {','.join(taken)} have names that mean"
+            if taken[1:]
+            else f"column {taken[0]!r} has a name that means"
+        )
+        raise Unfit(record, f"its extra {has} something else in this format")
     return {**row, **record.extra}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -283,6 +284,8 @@ def _write(
         named = re.search(r"no place for its ([\w, ]+);", str(err))
         misplaced = [name for name in LEAVABLE if named and name in named[1].split(", ")]
         ways = [f"--without {name} leaves that out" for name in misplaced]
+        if taken := re.search(r"its extra columns? '?(.*?)'? ha(?:s|ve) (?:a )?names? that", str(err)):
+            ways.append(f"--ignore-columns {shlex.quote(taken[1])} leaves these out, --without extra all extra columns")
         ways.append("--drop-unfit leaves out such records")
         raise UsageError(f"{err}; nothing is written: {', '.join(ways)}") from err
     return form

@@ -43,7 +43,11 @@ class Alpaca(RowFormat):
         Raises:
             Fault: no instruction, no output, or one that is not text.
         """
-        asked, given = fields.read_nonempty(row, "instruction"), fields.read_text(row, "input", default="")
+        given = fields.read_text(row, "input", default="")
+        if given and row.get("instruction") == "":  # Dolphin: the input alone is asked
+            asked, given = given, ""
+        else:
+            asked = fields.read_nonempty(row, "instruction")
         said = fields.read_text(row, "output")
         if stands_alone(row, _OWN, "output"):
             return [Record(instruction=asked, input=given, output=said)]

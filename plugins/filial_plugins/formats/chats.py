@@ -8,7 +8,7 @@ from typing import ClassVar
 from filial import Record
 from filial.formats import Fault, Row, RowFormat
 from filial_plugins.formats import names
-from filial_plugins.formats.cells import Cells, name_columns, order, read_id_alone
+from filial_plugins.formats.cells import Cells, find, name_columns, order, read_id_alone
 from filial_plugins.formats.turns import holds_rows, is_talk, read_plain_talk
 
 
@@ -41,10 +41,15 @@ class ChatRows(RowFormat):
         if name in names.WRAPPERS and holds_rows(row.get(name)):
             raise Fault(f"/{name}", "holds rows, not turns; save that array alone, as a file of its own")
         mark = read_id_alone(row, (name,))
-        if mark is not None and (talk := read_plain_talk(row.get(name))):  # as most rows are
+        answered = mark is not None and (talk := read_plain_talk(row.get(name))) and talk[-1].role != "user"
+        if mark is not None and answered:  # as most rows are
             return [Record(id=mark, messages=tuple(talk))]
         cells = Cells(row, "", (name,))
-        return [cells.conversation(cells.talk(name))]
+        talk = cells.talk(name)
+        if talk[-1].role == "user" and (answer := find(row, names.ANSWER)) and isinstance(row[answer], str):
+            why = f"is an answer beside {name}, which ends with a question; add it to the turns, or ignore the column"
+            raise Fault(f"/{answer}", why)
+        return [cells.conversation(talk)]
 
     def find_talk(self, row: Row) -> str:
         """Return the column that holds the conversation; the first one, where none does."""
@@ -61,5 +66,5 @@ def is_column_of_turns(row: Row, name: str, alone: bool) -> bool:
     if name not in names.WRAPPERS:
         return True
     return not holds_rows(value) and not (
-        alone and "id" not in row and isinstance(value, list) and isinstance(value[0], str)
+        alone and "id" not in row and isinstance(value, list) and isinstance(value[0], str | list)
     )

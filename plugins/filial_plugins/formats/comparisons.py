@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
@@ -49,6 +50,8 @@ class Comparisons(Preferences):
         if len(said) != 1 or None in said:
             what = "it is not said clearly" if said else "nothing says"
             why = f"{what} which of {sides[0]} and {sides[1]} is the better; map them to chosen and rejected"
+            if name := next((name for name, _ in _list_verdicts(row) if name in _SCORES), ""):
+                why += f", or {name} to better_response_id if it holds the number of the better one"
             raise Fault("", why)
         if said == {0}:
             raise Fault("", f"{sides[0]} and {sides[1]} are said to be alike")
@@ -102,6 +105,12 @@ def _read_texts(value: object) -> list[str]:
     return texts if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else []
 
 
+_SIDE = re.compile(
+    r"^(?:response|model|answer|assistant|output|completion|option|side|candidate|conversation|chatbot)_?"
+)
+"""What may stand in front of the end of a side's name: ``model_a`` is A; ``llama-2`` is not 2."""
+_SCORES = ("preference", "preferred")
+"""Columns that may hold the number of the better answer, or how much better the second one is."""
 Verdict = tuple[str, object]
 
 
@@ -109,11 +118,17 @@ def _list_verdicts(row: Row) -> Iterator[Verdict]:
     """Yield the name and the value of every column that says which answer is the better."""
     for name in order(tuple(row), (*names.STRENGTH, *names.WINNER)):
         if row[name] not in EMPTY:
-            yield fold(name), row[name]
+            yield fold(name), _find_side_of_model(row, row[name]) or row[name]
     for first, second in names.WON:
         if first in row and second in row:
             lost, won = _read_number(row[first]), _read_number(row[second])
             yield names.STRENGTH[0], None if lost is None or won is None else won - lost
+
+
+def _find_side_of_model(row: Row, said: object) -> str:
+    """Return the end of the column that names the model which won (``model_a``); empty if none does."""
+    found = [name for name in row if fold(name).startswith("model") and row[name] == said and isinstance(said, str)]
+    return fold(found[0])[-1] if len(found) == 1 else ""
 
 
 def _weigh(verdict: Verdict, sides: Sequence[str]) -> int | None:
@@ -122,11 +137,14 @@ def _weigh(verdict: Verdict, sides: Sequence[str]) -> int | None:
     if name in names.STRENGTH:
         number = _read_number(said)
         return None if number is None else (number > 0) - (number < 0)
-    word = fold(f"{said:.0f}" if isinstance(said, float) else str(said)).rpartition("_")[2]
-    if word in ("tie", "both", "neither", "equal", "none"):
+    word = fold(f"{said:.0f}" if isinstance(said, float) else str(said))
+    if word in ("tie", "both", "neither", "equal", "none", "tie_bothbad", "both_bad"):
         return 0
     ends = [fold(side)[-1] for side in sides]
-    return {ends[0]: -1, ends[1]: 1}.get(word)
+    if name in _SCORES and word == ends[0] == "1":
+        return None  # or the second one, if the others say 0 or -1
+    bare = _SIDE.sub("", word)
+    return {ends[0]: -1, ends[1]: 1}.get(bare)
 
 
 def _read_number(said: object) -> float | None:

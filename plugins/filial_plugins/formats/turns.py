@@ -224,6 +224,8 @@ def changes_meaning(key: str, value: object) -> bool:
     """Return whether what a turn says under a key that no record has a place for changes what the turn means."""
     if key in names.LABEL:
         return isinstance(value, bool)
+    if key == "channel":  # harmony: reasoning in a turn of its own
+        return value != "final"
     return key in names.UNHELD and (value is True or not isinstance(value, bool | int | float))
 
 
@@ -464,8 +466,8 @@ def read_tools(key: str, value: object) -> list[dict[str, Any]]:
         return []
     if isinstance(value, str):
         value = fields.parse_json(value)
-    if isinstance(value, dict):
-        value = [value]
+    if isinstance(value, dict | None):
+        value = [value] if value else []
     if not isinstance(value, list):
         raise Fault(f"/{key}", f"must be an array of tools, not {json_type(value)}")
     return fields.each(value, key, _read_tool)
