@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from filial import Drop, Reply
 from filial_plugins.generators.self_instruct import example_parser
-from filial_plugins.generators.self_instruct.example_parser import Example, find_faults
+from filial_plugins.generators.self_instruct.example_parser import Example, find_faults, find_placeholders
 from filial_plugins.generators.self_instruct.instruction_screen import Screen
 from filial_plugins.generators.self_instruct.proposals import parse_reply
 from filial_plugins.generators.self_instruct.replied_lists import split_at_next
@@ -242,3 +242,16 @@ def test_written_examples_are_read_back(pairs):
 )
 def test_faulty_examples(pairs, faults):
     assert find_faults(pairs) == faults
+
+
+def test_what_only_repeats_the_form_of_the_prompt_is_no_example():
+    """A model of 135 million parameters did so in half of its examples."""
+    marks = find_placeholders("Example 1\nInput: (the input)\nOutput: (the output)\n\nTask: (The sun) (the input)")
+    assert marks == ("(the input)", "(the output)")
+    pairs = [
+        ("(the input)", "(the output)"),
+        ("q", "(The output) 5 words"),
+        ("(the input) q", "x"),
+        ("q", "say (the output)"),
+    ]
+    assert find_faults(pairs, marks) == ["copied-placeholder"] * 3 + [""]

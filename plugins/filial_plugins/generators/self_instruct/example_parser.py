@@ -97,15 +97,16 @@ def parse_labelled(text: str, no_input: Collection[str]) -> list[Example]:
     return pairs
 
 
-def find_faults(found: Iterable[Example]) -> list[str]:
+def find_faults(found: Iterable[Example], placeholders: tuple[str, ...] = ()) -> list[str]:
     """Return the fault of each example as a drop reason, "" for a good one: the instance filters of Self-Instruct.
 
     From prepare_for_finetuning.py: no output; output equal to the input; input or output that ends with a colon
     (unfinished); then, among the rest, all of them if one input has two different outputs, and repeats. Examples
-    without input may differ in output.
+    without input may differ in output. ``placeholders``: texts of the prompt that stand for an input or an output, in
+    lower case; small models copy them.
     """
     pairs = list(found)
-    faults = [_find_fault(*pair) for pair in pairs]
+    faults = [_find_fault(*pair, placeholders) for pair in pairs]
     outputs: dict[str, set[str]] = {}
     for (given, output), fault in zip(pairs, faults, strict=True):
         if not fault and given:
@@ -120,9 +121,18 @@ def find_faults(found: Iterable[Example]) -> list[str]:
     return faults
 
 
-def _find_fault(given: str, output: str) -> str:
+def find_placeholders(prompt: str) -> tuple[str, ...]:
+    """Return the texts of a prompt that stand for what is asked for: ``(the output)``."""
+    return tuple(dict.fromkeys(found.lower() for found in re.findall(r"\(the [A-Za-z ]+\)", prompt)))
+
+
+def _find_fault(given: str, output: str, placeholders: tuple[str, ...]) -> str:
     if not output.strip():
         return "empty-output"
+    if placeholders and (
+        given.strip().lower().startswith(placeholders) or output.strip().lower().startswith(placeholders)
+    ):
+        return "copied-placeholder"
     if given == output:
         return "output-is-input"
     return "unfinished-example" if given.strip().endswith(":") or output.strip().endswith(":") else ""

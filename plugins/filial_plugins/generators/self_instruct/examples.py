@@ -10,6 +10,7 @@ from filial import Context, Drop, Record, Reply, TeacherError, in_order, is_refu
 from filial_plugins.generators.self_instruct.example_parser import (
     Example,
     find_faults,
+    find_placeholders,
     parse_examples,
     parse_examples_anywhere,
     parse_labelled,
@@ -117,7 +118,8 @@ class ExampleWriter:
             results.append(Drop("cut-off", "the reply ends here, at the token limit", reply.text, cut))
         if self.chosen.choose == "first":
             pairs = pairs[: self.chosen.instances]
-        faults = find_faults(pairs) if self.chosen.check_examples else [""] * len(pairs)
+        marks = find_placeholders(self.texts.output_first if label_first else self.texts.input_first)
+        faults = find_faults(pairs, marks) if self.chosen.check_examples else [""] * len(pairs)
         records = [task.replaced(input=given, output=output).citing(reply) for given, output in pairs]
         good = [i for i, fault in enumerate(faults) if not fault]
         drawn = set(ctx.rng.sample(good, self.chosen.instances) if len(good) > self.chosen.instances else good)
