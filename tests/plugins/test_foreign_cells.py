@@ -274,3 +274,23 @@ def test_what_is_proposed_to_keep_are_all_columns(tmp_path: Any) -> None:
     ]
     with pytest.raises(UsageError, match=r"keep=\['choices', 'note'\]"):
         read(tmp_path, *rows)
+
+
+def test_a_late_column_that_is_not_kept_is_named(tmp_path: Any) -> None:
+    rows = [{"question": Q, "answer": A, "choices": ["a"]}] * 150
+    said: list[str] = []
+    late = {"question": Q, "answer": A, "choices": ["a"], "note": "n", "empty": ""}
+    records = list(read_rows([*rows, late], keep=["choices"], note=said.append))
+    assert records[-1].extra == {"choices": ["a"]}
+    assert said[1:] == ["records: ignored as well, in later rows: note"]
+
+
+def test_two_parquet_columns_of_one_name_are_not_read_as_one(tmp_path: Any) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.Table.from_arrays(
+        [pyarrow.array([Q]), pyarrow.array([A]), pyarrow.array([BAD])], ["prompt", "response", "response"]
+    )
+    parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(UsageError, match="two columns are called 'response'; rename one of them"):
+        list(load(tmp_path / "t.parquet"))

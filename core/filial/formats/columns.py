@@ -140,6 +140,8 @@ class Columns:
                 raise UsageError(f"{name} must be a {what}, not {value!r:.60}")
         self.targets, self.keep, self.ignore = dict(columns or {}), keep, tuple(ignore)
         self._kept = tuple(keep or ())
+        self.left_out: dict[str, None] = {}
+        """Columns that were not kept, though they held something."""
         self._gone = dict.fromkeys([*self.targets.values(), *ignore])
         if twice := [name for name in self._gone if [*self.targets.values()].count(name) > 1]:
             raise UsageError(f"the column {twice[0]!r} is mapped to several fields; map it to one")
@@ -210,6 +212,7 @@ class Columns:
         if self.keep is None:
             return row, others
         kept = tuple(name for name in others if name in self._kept)
+        self.left_out |= {name: None for name in others if name not in self._kept and row[name] not in EMPTY}
         return {name: row[name] for name in row if name in read or name in kept}, kept
 
     def describe(

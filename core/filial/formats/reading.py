@@ -24,7 +24,7 @@ from filial.contracts.records import IdSet, Record, record_id
 from filial.formats import records as own
 from filial.formats.base import Bad, BadLineReport, Fault, try_parse
 from filial.formats.catalogue import AUTO, LINES, OURS, OWN, TEXT, Catalogue, Spec, holds_rows, suffix
-from filial.formats.columns import Columns
+from filial.formats.columns import Columns, list_columns
 from filial.formats.jsontext import Row, find_doubled, parse_object, unfold_turns
 from filial.formats.opening import CHUNK, PACKED, open_file
 from filial.formats.streams import BOM, items
@@ -125,6 +125,7 @@ class _RowReader:
         self._rows_are_named = False
         self._hints: dict[tuple[str, ...], str] = {}
         self._plain: Sequence[Row] = ()
+        self._named: Collection[str] = ()  # the columns of the first rows
         self._second: Callable[[Row], Sequence[Record]] | None = None
 
     def items(self, source: Iterable[Item | tuple[int, Item]]) -> Iterator[Record]:
@@ -200,6 +201,7 @@ class _RowReader:
         elif rows:
             self._report.form = OWN
             self._plain = rows if self._find and all(map(OURS.isdisjoint, rows)) else ()
+        self._named = {name for row in rows for name in row}
         reads = form.columns if form is not None else lambda row: own.FIELDS
         read_row = self._choose_reader(form)
 
@@ -250,6 +252,9 @@ class _RowReader:
                 ) from error
             else:
                 yield from records
+        late = [name for name in self._columns.left_out if name not in self._named]
+        if late and self._note is not None:
+            self._note(f"{self._report.file}: ignored as well, in later rows: {list_columns(late)}")
 
     def _read_otherwise(self, line: bytes | Item) -> Sequence[Record]:
         """Return the records of a line that is not filial's own, in a file whose first rows another format reads too:

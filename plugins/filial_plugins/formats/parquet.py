@@ -31,7 +31,7 @@ class Parquet(Format):
         """Yield the rows of a file.
 
         Raises:
-            UsageError: the file is no Parquet file, or is damaged.
+            UsageError: the file is no Parquet file, is damaged, or has two columns of one name.
         """
         pyarrow = _import_pyarrow()
         try:
@@ -39,6 +39,9 @@ class Parquet(Format):
         except (pyarrow.ArrowException, OSError) as error:
             raise UsageError(f"cannot be read as Parquet: {_first_line(error)}") from None
         with file:
+            columns = file.schema_arrow.names
+            if twice := [name for place, name in enumerate(columns) if name in columns[:place]]:
+                raise UsageError(f"two columns are called {twice[0][:40]!r}; rename one of them")
             try:
                 for batch in file.iter_batches(batch_size=BATCH):
                     yield from map(to_json_row, batch.to_pylist(maps_as_pydicts="strict"))
