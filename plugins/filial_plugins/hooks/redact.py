@@ -102,6 +102,10 @@ def _redact_once(text: str, what: Collection[Masked]) -> str:
     return text
 
 
+redacted = redact
+"""The name of `redact` in version 0.1."""
+
+
 def _mask_private_keys(text: str) -> str:
     """Mask each text from the mark where a private key begins to the next mark where one ends.
 
